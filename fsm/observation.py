@@ -1,0 +1,122 @@
+"""What the agent knows when it decides: plain values, made by `ha_agent.collect`.
+
+`None` means "not known (yet)", never zero and never false.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+from metadata.records import Health
+
+
+class Vm(str, Enum):
+    """The engine's domain on this host."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class VmEnding(str, Enum):
+    """Why the domain is absent, as far as libvirt told; NONE: it has not run here."""
+
+    NONE = "none"
+    CRASHED = "crashed"
+    GUEST_SHUTDOWN = "guest-shutdown"
+    STOPPED = "stopped"
+    MIGRATED = "migrated"
+    MISSING = "missing"
+
+
+class Lease(str, Enum):
+    """The engine's lease, seen from this host."""
+
+    UNKNOWN = "unknown"
+    FREE = "free"
+    OURS = "ours"  # a process of this host holds it
+    THEIRS = "theirs"  # a living (or not yet surely dead) other host holds it
+
+
+class StartOutcome(str, Enum):
+    """What became of the latest start that this agent asked for."""
+
+    NONE = "none"
+    RUNNING = "running"  # libvirt has not answered yet
+    OK = "ok"  # the VM runs and sanlock lists its lease
+    LEASE_HELD = "lease-held"  # another host was faster: no error
+    FAILED = "failed"
+
+
+class PeerLiveness(str, Enum):
+    """sanlock's word on a peer."""
+
+    UNKNOWN = "unknown"
+    FREE = "free"
+    LIVE = "live"
+    FAIL = "fail"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another host. `fresh`: its record changed within the alive window, on our clock."""
+
+    host_id: int
+    name: str = ""
+    liveness: PeerLiveness = PeerLiveness.UNKNOWN
+    fresh: bool = False
+    score: int = 0
+    maintenance: bool = False
+    stopped: bool = False
+    engine_up: bool = False
+    engine_healthy: bool = False
+    state: str = ""
+
+
+@dataclass(frozen=True)
+class HostCondition:
+    """What the score is made of; None: the monitor has no value, hence no penalty."""
+
+    network_failed_fraction: Optional[float] = None
+    cpu_load_without_engine: Optional[float] = None
+    memory_sufficient: Optional[bool] = None
+    bridge_up: Optional[bool] = None
+    config_current: Optional[bool] = None
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One look at everything.
+
+    now_s                 monotonic seconds
+    complete              the broker has had its first look at storage and lockspace
+    blocked_why           why nothing can be started now (storage silent, lockspace not joined,
+                          no configuration, broker gone ...); empty when nothing stands against it
+    global_maintenance    None: slot 0 has not been readable yet
+    lease_owner           the name (or id) of the lease's owner, for people
+    start, start_why      the latest start's outcome and its reason
+    stop_requested        the agent was told to stop
+    """
+
+    now_s: float
+    host_id: int
+    complete: bool = False
+    blocked_why: str = ""
+    vm: Vm = Vm.UNKNOWN
+    vm_ending: VmEnding = VmEnding.NONE
+    vm_detail: str = ""
+    health: Health = Health.UNKNOWN
+    health_detail: str = ""
+    lease: Lease = Lease.UNKNOWN
+    lease_owner: str = ""
+    global_maintenance: Optional[bool] = None
+    local_maintenance: bool = False
+    start: StartOutcome = StartOutcome.NONE
+    start_why: str = ""
+    stop_requested: bool = False
+    condition: HostCondition = field(default_factory=HostCondition)
+    peers: tuple[Peer, ...] = ()

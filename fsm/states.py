@@ -1,0 +1,47 @@
+"""The states of the agent, each with one sentence for people.
+
+The names appear in the metadata text and in mails: keep them.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class State(str, Enum):
+    """Where the agent stands."""
+
+    START_STATE = "StartState"
+    REINITIALIZE_FSM = "ReinitializeFSM"
+    ENGINE_DOWN = "EngineDown"
+    ENGINE_START = "EngineStart"
+    ENGINE_STARTING = "EngineStarting"
+    ENGINE_UP = "EngineUp"
+    ENGINE_UP_BAD_HEALTH = "EngineUpBadHealth"
+    ENGINE_STOP = "EngineStop"
+    ENGINE_FORCE_STOP = "EngineForceStop"
+    ENGINE_MAYBE_AWAY = "EngineMaybeAway"
+    ENGINE_UNEXPECTEDLY_DOWN = "EngineUnexpectedlyDown"
+    LOCAL_MAINTENANCE = "LocalMaintenance"
+    GLOBAL_MAINTENANCE = "GlobalMaintenance"
+    UNKNOWN_LOCAL_VM_STATE = "UnknownLocalVmState"
+    AGENT_STOPPED = "AgentStopped"
+
+
+SENTENCE: dict[State, str] = {
+    State.START_STATE: "The agent has just started and waits for the broker's first look.",
+    State.REINITIALIZE_FSM: "The agent finds out anew where things stand.",
+    State.ENGINE_DOWN: "The engine does not run on this host; it may be started here.",
+    State.ENGINE_START: "libvirt is starting the engine on this host.",
+    State.ENGINE_STARTING: "The engine's VM runs here and boots; it is not healthy yet.",
+    State.ENGINE_UP: "The engine runs here and is healthy.",
+    State.ENGINE_UP_BAD_HEALTH: "The engine's VM is here, but its health is not good.",
+    State.ENGINE_STOP: "The engine's VM was asked to shut down.",
+    State.ENGINE_FORCE_STOP: "The engine's VM did not shut down and is switched off.",
+    State.ENGINE_MAYBE_AWAY: "The VM has left this host and may run on another one.",
+    State.ENGINE_UNEXPECTEDLY_DOWN: "The VM went down unexpectedly; other hosts go first.",
+    State.LOCAL_MAINTENANCE: "This host is in maintenance and starts nothing.",
+    State.GLOBAL_MAINTENANCE: "The cluster is in maintenance; the engine is left alone.",
+    State.UNKNOWN_LOCAL_VM_STATE: "libvirt does not answer: nothing is stopped or started.",
+    State.AGENT_STOPPED: "The agent has stopped; the engine is left as it is.",
+}

@@ -1,0 +1,1 @@
+"""The agent: collects, decides by `fsm.step`, publishes, acts; and the `hosted-engine` command."""

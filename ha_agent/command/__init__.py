@@ -1,0 +1,1 @@
+"""The administrator's command `hosted-engine`, one module per command."""

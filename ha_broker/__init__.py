@@ -1,0 +1,1 @@
+"""The broker: watches, reads and writes the shared storage, and never decides."""

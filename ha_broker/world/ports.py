@@ -1,0 +1,288 @@
+"""The protocols through which both daemons reach the world.
+
+Every method here may block for as long as the world likes (storage hangs, daemons
+freeze). The cores therefore never call a blocking method themselves: they hand a closure
+to `Runner.submit` and look at `Runner.poll` in a later cycle.
+
+Errors::
+
+    WorldError                 something outside failed; `what` and `why` for people
+      StorageError             reading or writing the shared storage failed (`errno`)
+      LockspaceError           sanlock refused or is gone (`errno` decides, never the text)
+        LeaseHeldError         the engine's lease is held by a live host
+      HypervisorError          libvirt refused or is gone
+        HypervisorGoneError    there is no connection to libvirt: nothing is known
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Callable, Generic, Optional, Protocol, TypeVar
+
+from metadata.records import VolumeAddress
+
+T = TypeVar("T")
+
+
+class WorldError(Exception):
+    """Something outside the program failed.
+
+    `what` names the operation and its object, `why` what the other side said.
+    """
+
+    def __init__(self, what: str, why: str, errno: int = 0) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+        self.errno = errno
+
+
+class StorageError(WorldError):
+    """Reading or writing the shared storage failed."""
+
+
+class LockspaceError(WorldError):
+    """sanlock refused, or its daemon is gone; `errno` is sanlock's (negative) or the system's."""
+
+
+class LeaseHeldError(LockspaceError):
+    """The engine's lease is held by another live host."""
+
+
+class HypervisorError(WorldError):
+    """libvirt refused an operation."""
+
+
+class HypervisorGoneError(HypervisorError):
+    """libvirt can't be reached: nothing is known of the engine's domain."""
+
+
+# --- time -----------------------------------------------------------------------------
+
+
+class Clock(Protocol):
+    """Time. Only `monotonic_s` ever decides; `wall_s` is for people."""
+
+    def monotonic_s(self) -> float:
+        """Seconds of CLOCK_MONOTONIC."""
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch."""
+
+
+# --- work that may hang ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[T]):
+    """How a submitted job ended: a value, or the error that it raised."""
+
+    key: str
+    value: Optional[T]
+    error: Optional[Exception]
+    started_at_s: float
+    finished_at_s: float
+
+
+class Runner(Protocol):
+    """Runs blocking jobs apart from the cycle, at most one per key at a time.
+
+    A job that hangs occupies its own key only. A finished job calls the runner's wake
+    callback, so that the cycle need not wait for its next tick.
+    """
+
+    def submit(self, key: str, job: Callable[[], object]) -> bool:
+        """Start `job` under `key`; False when that key is still busy."""
+
+    def busy_since_s(self, key: str) -> Optional[float]:
+        """Monotonic second at which the running job of `key` began; None when idle."""
+
+    def poll(self) -> list[Outcome[object]]:
+        """The jobs that ended since the last call, in the order in which they ended."""
+
+
+# --- shared storage -------------------------------------------------------------------
+
+
+class BlockStore(Protocol):
+    """Direct, aligned, synchronous I/O on the shared storage.
+
+    `offset` and sizes are multiples of 4096 bytes.
+    """
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        """Read `size` bytes; raises StorageError, also when the volume is too short."""
+
+    def write(self, address: VolumeAddress, data: bytes) -> None:
+        """Write `data` durably; raises StorageError."""
+
+    def size(self, path: str) -> int:
+        """Size in bytes of a file or block device, found by seeking."""
+
+
+# --- sanlock --------------------------------------------------------------------------
+
+
+class Liveness(str, Enum):
+    """sanlock's word on a host of the lockspace."""
+
+    UNKNOWN = "unknown"
+    FREE = "free"
+    LIVE = "live"
+    FAIL = "fail"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class LockspaceHost:
+    """One host as sanlock's `get_hosts` shows it."""
+
+    host_id: int
+    generation: int
+    timestamp: int
+    liveness: Liveness
+
+
+@dataclass(frozen=True)
+class LeaseOwner:
+    """The owner of the engine's lease as it stands on the storage (alive or not)."""
+
+    host_id: int
+    generation: int
+
+
+class Membership(str, Enum):
+    """This host's place in the lockspace."""
+
+    JOINED = "joined"
+    JOINING = "joining"
+    OUT = "out"
+
+
+class Lockspace(Protocol):
+    """The sanlock lockspace and the engine's lease."""
+
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        """Join and wait until it is done (about 2.5 x io_timeout); joined already is fine.
+
+        Raises LockspaceError (EINVAL: this host is joined with another id).
+        """
+
+    def leave_if_unused(self, host_id: int) -> bool:
+        """Leave; False (and still joined) while any process here holds a lease of it."""
+
+    def membership(self, host_id: int) -> Membership:
+        """Asked of the local daemon, without I/O on the storage."""
+
+    def hosts(self) -> list[LockspaceHost]:
+        """All hosts sanlock knows of, without I/O on the storage."""
+
+    def lease_owner(self) -> Optional[LeaseOwner]:
+        """Read the lease's owner from storage; None: nobody owns it."""
+
+    def process_holds_lease(self, pid: int) -> bool:
+        """Does the local process `pid` hold the engine's lease? Without I/O."""
+
+
+# --- libvirt --------------------------------------------------------------------------
+
+
+class DomainState(str, Enum):
+    """The engine's domain on this host."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class Ending(str, Enum):
+    """Why the engine's domain is not running any more, as far as libvirt's events told."""
+
+    NONE = "none"  # it has not run here since this process started
+    CRASHED = "crashed"  # qemu was killed or died, or the guest panicked
+    GUEST_SHUTDOWN = "guest-shutdown"  # powered off from inside
+    STOPPED = "stopped"  # shut down or destroyed through libvirt
+    MIGRATED = "migrated"  # left by live migration
+    MISSING = "missing"  # gone, and no event said why
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What libvirt says of the engine's domain here.
+
+    `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason in
+    words ("user", "ioerror", ...).
+    """
+
+    state: DomainState
+    ending: Ending = Ending.NONE
+    pid: Optional[int] = None
+    detail: str = ""
+
+
+class Hypervisor(Protocol):
+    """libvirt, reduced to the engine's domain. Every call may block or raise HypervisorError."""
+
+    def domain(self) -> Domain:
+        """The engine's domain now; raises HypervisorGoneError when libvirt can't say."""
+
+    def start(self, domain_xml: str) -> Domain:
+        """Clean up a stale inactive domain, create a transient one, and return it running.
+
+        Raises LeaseHeldError when another host holds the lease, else HypervisorError.
+        """
+
+    def shutdown(self) -> None:
+        """Ask the guest to power off (ACPI)."""
+
+    def destroy(self) -> None:
+        """Switch the domain off at once; fine when there is none."""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from any thread when the domain's state may have changed."""
+
+
+# --- engine health and network --------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HealthReading:
+    """One look at the engine's health page."""
+
+    good: bool
+    detail: str
+
+
+class HealthPage(Protocol):
+    """The engine's health page."""
+
+    def check(self, url: str, expected_text: str, timeout_s: float) -> HealthReading:
+        """Fetch the page; never raises: what went wrong is in `detail`."""
+
+
+class Gateway(Protocol):
+    """The network probe."""
+
+    def probe(self, address: str, timeout_s: float) -> bool:
+        """Did `address` answer one probe in time?"""
+
+
+# --- service manager ------------------------------------------------------------------
+
+
+class ServiceManager(Protocol):
+    """systemd's notification socket; silently nothing when there is none."""
+
+    def ready(self) -> None:
+        """READY=1."""
+
+    def status(self, text: str) -> None:
+        """STATUS=text."""
+
+    def alive(self) -> None:
+        """WATCHDOG=1."""
+
+    def stopping(self) -> None:
+        """STOPPING=1."""

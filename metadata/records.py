@@ -1,0 +1,141 @@
+"""The records that hosts exchange through the shared storage, as frozen values.
+
+`metadata.wire` turns them into bytes and back. A slot that can't be read is a value
+too (`SlotError`), so one host's garbage never hides another host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Union
+
+
+class EngineVm(str, Enum):
+    """The vocabulary of ``vm`` in a host's engine status."""
+
+    UP = "up"
+    DOWN = "down"
+    DOWN_UNEXPECTED = "down_unexpected"
+    DOWN_MISSING = "down_missing"
+    UNKNOWN = "unknown"
+
+
+class Health(str, Enum):
+    """What the engine's health page says."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """One host's view of the engine; `reason` is written only when health is not good."""
+
+    vm: EngineVm = EngineVm.UNKNOWN
+    health: Health = Health.UNKNOWN
+    detail: str = "Unknown"
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class HostRecord:
+    """What a host says of itself in its metadata slot.
+
+    `timestamp_s` and `vm_conf_refresh_s` are seconds of the writer's own monotonic clock and
+    say nothing to another host but "changed" or "unchanged". `wall_time` is the writer's
+    ``ctime`` text, for people. `notes` are further lines of the text part (why, penalties);
+    `trailing_fields` are record fields newer than this program, kept when rewriting.
+    """
+
+    host_id: int
+    timestamp_s: int
+    score: int
+    engine_status: EngineStatus
+    hostname: str
+    maintenance: bool = False
+    stopped: bool = False
+    conf_on_shared_storage: bool = True
+    vm_conf_refresh_s: int = 0
+    state: str = "StartState"
+    timeout_wall_time: str = ""
+    wall_time: str = ""
+    vm_conf_refresh_wall_time: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    trailing_fields: tuple[str, ...] = ()
+    feature_version: int = 1
+    crc32: str = ""
+    text: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True)
+class SlotAbsent:
+    """The slot was never written (its first byte is NUL)."""
+
+    host_id: int
+
+
+@dataclass(frozen=True)
+class SlotDamaged:
+    """The slot holds something that is no record; `reason` names the field and its value."""
+
+    host_id: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class SlotTooNew:
+    """The slot was written by a newer program; it is named and ignored."""
+
+    host_id: int
+    parse_version: int
+
+
+SlotError = Union[SlotDamaged, SlotTooNew]
+DecodedSlot = Union[HostRecord, SlotAbsent, SlotDamaged, SlotTooNew]
+
+
+@dataclass(frozen=True)
+class GlobalRecord:
+    """Slot 0: what holds for all hosts."""
+
+    maintenance: bool = False
+
+
+DecodedGlobal = Union[GlobalRecord, SlotDamaged]
+
+
+@dataclass(frozen=True)
+class VolumeAddress:
+    """A byte offset on a file or block device."""
+
+    path: str
+    offset: int = 0
+
+
+def describe_slot_error(error: SlotError) -> str:
+    """One sentence for people about a slot that can't be used."""
+    if isinstance(error, SlotTooNew):
+        return (
+            f"slot {error.host_id}: written by a newer version "
+            f"(parse version {error.parse_version}); update this host"
+        )
+    return f"slot {error.host_id}: {error.reason}"
+
+
+__all__ = [
+    "DecodedGlobal",
+    "DecodedSlot",
+    "EngineStatus",
+    "EngineVm",
+    "GlobalRecord",
+    "Health",
+    "HostRecord",
+    "SlotAbsent",
+    "SlotDamaged",
+    "SlotError",
+    "SlotTooNew",
+    "VolumeAddress",
+    "describe_slot_error",
+]
