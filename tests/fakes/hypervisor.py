@@ -1,0 +1,148 @@
+"""libvirt with one possible domain."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Callable, Optional
+
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    HypervisorError,
+    HypervisorGoneError,
+)
+from tests.fakes.clock import FakeClock
+from tests.fakes.lockspace import FakeLockspace
+
+_pids = itertools.count(4001)
+
+
+class FakeHypervisor:
+    """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
+
+    `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
+    the changing calls ("start", "shutdown", "destroy"). `guest_obeys_after_s` is how long the
+    guest takes to power off when asked (None: it never does). `start_error` makes starts fail.
+    """
+
+    def __init__(self, lockspace: FakeLockspace, has_lock_manager: bool = True) -> None:
+        self.lockspace = lockspace
+        self.has_lock_manager = has_lock_manager
+        self.calls: list[str] = []
+        self.started_xml: list[str] = []
+        self.start_error: Optional[HypervisorError] = None
+        self.start_takes_s = 0.0
+        self.guest_obeys_after_s: Optional[float] = 0.0
+        self._clock: FakeClock = lockspace.san.clock
+        self._domain = Domain(DomainState.ABSENT)
+        self._gone = False
+        self._power_off_at_s: Optional[float] = None
+        self._callbacks: list[Callable[[], None]] = []
+        lockspace.on_kill(self._killed)
+        self._clock.on_advance(self._settle)
+
+    # --- the Hypervisor protocol ----------------------------------------------------------
+
+    def domain(self) -> Domain:
+        self._need("ask for the domain")
+        self._settle()
+        return self._domain
+
+    def start(self, domain_xml: str) -> Domain:
+        self._need("start the domain")
+        self.calls.append("start")
+        if self._domain.state != DomainState.ABSENT:
+            raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
+        if self.start_error is not None:
+            raise self.start_error
+        pid = next(_pids)
+        if self.has_lock_manager:
+            self.lockspace.acquire(pid)
+        self.started_xml.append(domain_xml)
+        self.set_domain(Domain(DomainState.RUNNING, pid=pid))
+        self._clock.spend(self.start_takes_s)
+        return self._domain
+
+    def shutdown(self) -> None:
+        self._need("shut the domain down")
+        self.calls.append("shutdown")
+        if self._domain.state != DomainState.RUNNING:
+            raise HypervisorError("shut the domain down", "it is not running")
+        if self.guest_obeys_after_s is not None:
+            self._power_off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
+            self._settle()
+
+    def destroy(self) -> None:
+        self._need("destroy the domain")
+        self.calls.append("destroy")
+        if self._domain.state != DomainState.ABSENT:
+            self.end(Ending.STOPPED)
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    # --- what may happen ----------------------------------------------------------------------
+
+    def set_domain(self, domain: Domain) -> None:
+        """The domain is this from now on; the lease is left as it is."""
+        self._domain = domain
+        for callback in self._callbacks:
+            callback()
+
+    def end(self, ending: Ending) -> None:
+        """The domain ends that way and its lease is released."""
+        pid = self._domain.pid
+        self._power_off_at_s = None
+        if pid is not None:
+            self.lockspace.release(pid)
+        self.set_domain(Domain(DomainState.ABSENT, ending))
+
+    def crash(self) -> None:
+        """qemu is killed."""
+        self.end(Ending.CRASHED)
+
+    def guest_shutdown(self) -> None:
+        """Somebody powers the guest off from inside."""
+        self.end(Ending.GUEST_SHUTDOWN)
+
+    def pause(self, detail: str = "ioerror") -> None:
+        """The domain is paused, and libvirt lets its lease go."""
+        pid = self._domain.pid
+        if pid is not None:
+            self.lockspace.release(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail=detail))
+
+    def resume(self) -> None:
+        """The domain runs again, if its lease can be had; raises LeaseHeldError."""
+        pid = self._domain.pid
+        if pid is not None and self.has_lock_manager:
+            self.lockspace.acquire(pid)
+        self.set_domain(Domain(DomainState.RUNNING, pid=pid))
+
+    def disappear(self) -> None:
+        """libvirt can't be reached."""
+        self._gone = True
+        self.set_domain(self._domain)
+
+    def reappear(self) -> None:
+        self._gone = False
+        self.set_domain(self._domain)
+
+    def reboot_host(self) -> None:
+        """The host was powered on again: no domain has run in this life."""
+        self._gone = False
+        self.set_domain(Domain(DomainState.ABSENT))
+
+    def _killed(self, pid: int) -> None:
+        if self._domain.pid == pid:
+            self.set_domain(Domain(DomainState.ABSENT, Ending.CRASHED))
+
+    def _settle(self) -> None:
+        at_s = self._power_off_at_s
+        if at_s is not None and at_s <= self._clock.monotonic_s():
+            self.end(Ending.STOPPED)
+
+    def _need(self, what: str) -> None:
+        if self._gone:
+            raise HypervisorGoneError(what, "libvirt does not answer")

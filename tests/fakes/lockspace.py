@@ -1,0 +1,413 @@
+"""sanlock in virtual time: one `FakeSan` for all hosts, one `FakeLockspace` per host.
+
+The times are sanlock's (io is the lockspace's io_timeout): a host id is renewed every 2 x io,
+given up after 8 x io without a renewal (then the holders of leases are killed), and others
+find the host dead after 8 x io + 60 s without a change, measured from the last change that
+they saw themselves. A join takes 2.5 x io.
+"""
+
+from __future__ import annotations
+
+import errno as errno_module
+import os
+from dataclasses import dataclass, field, replace
+from typing import Callable, Optional
+
+from ha_broker.world.ports import (
+    LeaseHeldError,
+    LeaseOwner,
+    Liveness,
+    LockspaceError,
+    LockspaceHost,
+    Membership,
+)
+from tests.fakes.clock import CallHangs, FakeClock
+
+WATCHDOG_S = 60.0
+
+LEADER_MAGIC = -223
+ACQUIRE_IDLIVE = -243
+HOSTID_BUSY = -262
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One host id as it stands on the storage; timestamp 0: free."""
+
+    owner_name: str
+    generation: int
+    timestamp: int
+    io_timeout_s: int
+
+
+@dataclass
+class _View:
+    """What one daemon remembers of another host id."""
+
+    slot: Slot
+    first_check_s: float
+    last_live_s: float
+
+
+@dataclass
+class _Space:
+    """One daemon's membership."""
+
+    host_id: int
+    io_timeout_s: int
+    generation: int
+    joined_at_s: float
+    renewed_at_s: float
+    next_renewal_s: float
+    views: dict[int, _View] = field(default_factory=dict)
+
+    @property
+    def lost_at_s(self) -> float:
+        return self.renewed_at_s + 8 * self.io_timeout_s
+
+
+class FakeSan:
+    """The lockspace and the lease on the shared storage, and the clock of everybody.
+
+    `slots` maps host ids to what stands on the storage, `lease` is the lease's owner record
+    (alive or not; None: free). Unset `lockspace_formatted` / `lease_formatted` for storage
+    that was never formatted. `history` lists who acquired and who let go:
+    (second, "acquire" | "release" | "kill", host name).
+    """
+
+    def __init__(self, clock: FakeClock, formatted: bool = True) -> None:
+        self.clock = clock
+        self.lockspace_formatted = formatted
+        self.lease_formatted = formatted
+        self.slots: dict[int, Slot] = {}
+        self.lease: Optional[LeaseOwner] = None
+        self.history: list[tuple[float, str, str]] = []
+        self.daemons: list[FakeLockspace] = []
+        clock.on_advance(self.settle)
+
+    def settle(self) -> None:
+        """Do everything that was due until now, in the order of time."""
+        now_s = self.clock.monotonic_s()
+        while True:
+            due = [(daemon.next_event_s(), daemon) for daemon in self.daemons]
+            events = [(at_s, daemon) for at_s, daemon in due if at_s is not None]
+            if not events:
+                return
+            at_s, daemon = min(events, key=lambda event: event[0])
+            if at_s > now_s:
+                return
+            daemon.run_event(at_s)
+
+    def next_event_s(self) -> Optional[float]:
+        """When something happens next by itself, for simulators."""
+        events = [daemon.next_event_s() for daemon in self.daemons]
+        return min((at_s for at_s in events if at_s is not None), default=None)
+
+    def note(self, at_s: float, what: str, host_name: str) -> None:
+        self.history.append((at_s, what, host_name))
+
+
+class FakeLockspace:
+    """A `Lockspace`: one host's sanlock daemon, with faults to set.
+
+    `holders` are the local pids that hold the lease (at most one can). `host_name` is the
+    name the daemon gives itself; a second daemon with the same name takes a host id over.
+    """
+
+    def __init__(self, san: FakeSan, host_name: str, io_timeout_s: int = 10) -> None:
+        self.san = san
+        self.host_name = host_name
+        self.holders: set[int] = set()
+        self._default_io_timeout_s = io_timeout_s
+        self._clock = san.clock
+        self._space: Optional[_Space] = None
+        self._alive = True
+        self._hanging = False
+        self._errno = 0
+        self._kill_callbacks: list[Callable[[int], None]] = []
+        san.daemons.append(self)
+
+    # --- the Lockspace protocol ---------------------------------------------------------
+
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        what = f"join lockspace as host id {host_id}"
+        self._need_daemon(what)
+        if self._space is not None:
+            self._check_joined_id(what, host_id)
+            return
+        self._need_storage(what)
+        if not self.san.lockspace_formatted:
+            raise LockspaceError(what, "there is no lockspace on the storage", LEADER_MAGIC)
+        self._wait_for_other_owner(what, host_id)
+        self._enter(host_id, io_timeout_s)
+        self._clock.spend(2.5 * io_timeout_s)
+
+    def leave_if_unused(self, host_id: int) -> bool:
+        what = f"leave lockspace as host id {host_id}"
+        self._need_daemon(what)
+        space = self._space
+        if space is None:
+            return True
+        self._check_joined_id(what, host_id)
+        if self.holders:
+            return False
+        if not self._storage_broken():
+            self._free_own_slot(space)
+        self._space = None
+        return True
+
+    def membership(self, host_id: int) -> Membership:
+        self._need_daemon("ask for the membership")
+        self.san.settle()
+        if self._space is None or self._space.host_id != host_id:
+            return Membership.OUT
+        joined = self._space.joined_at_s <= self._clock.monotonic_s()
+        return Membership.JOINED if joined else Membership.JOINING
+
+    def hosts(self) -> list[LockspaceHost]:
+        self._need_daemon("ask for the hosts")
+        self.san.settle()
+        space = self._joined_space("ask for the hosts")
+        return [self._host(space, host_id) for host_id in sorted(space.views)]
+
+    def lease_owner(self) -> Optional[LeaseOwner]:
+        what = "read the owner of the lease"
+        self._need_daemon(what)
+        self._need_storage(what)
+        self.san.settle()
+        self._need_lease(what)
+        return self.san.lease
+
+    def process_holds_lease(self, pid: int) -> bool:
+        self._need_daemon(f"ask for the leases of process {pid}")
+        self.san.settle()
+        return pid in self.holders
+
+    # --- for deploy -----------------------------------------------------------------------
+
+    def format_lockspace(self, io_timeout_s: int) -> None:
+        self._need_daemon("format the lockspace")
+        self._need_storage("format the lockspace")
+        self.san.lockspace_formatted = True
+        self.san.slots.clear()
+
+    def format_lease(self) -> None:
+        self._need_daemon("format the lease")
+        self._need_storage("format the lease")
+        self.san.lease_formatted = True
+        self.san.lease = None
+
+    def read_lockspace(self) -> Optional[str]:
+        """The lockspace's name on the storage; None: there is none."""
+        self._need_daemon("read the lockspace")
+        self._need_storage("read the lockspace")
+        return "hosted-engine" if self.san.lockspace_formatted else None
+
+    def read_lease(self) -> Optional[str]:
+        """The lease's name on the storage; None: there is none."""
+        self._need_daemon("read the lease")
+        self._need_storage("read the lease")
+        return "engine" if self.san.lease_formatted else None
+
+    def daemon_host_name(self) -> Optional[str]:
+        self._need_daemon("ask for the daemon's host name")
+        return self.host_name
+
+    # --- what libvirt's lock manager does ---------------------------------------------------
+
+    def acquire(self, pid: int) -> None:
+        """Take the lease for the local process `pid`; errno as sanlock's."""
+        what = f"acquire the lease for process {pid}"
+        self._need_daemon(what)
+        self._need_storage(what)
+        self.san.settle()
+        space = self._joined_space(what, errno_module.ENOSPC)
+        self._need_lease(what)
+        if self.holders or self._held_by_other(space):
+            raise LeaseHeldError(what, "Lease is held by another host", ACQUIRE_IDLIVE)
+        self.san.lease = LeaseOwner(space.host_id, space.generation)
+        self.holders.add(pid)
+        self.san.note(self._clock.monotonic_s(), "acquire", self.host_name)
+
+    def release(self, pid: int) -> None:
+        """Let the lease of `pid` go; a process that holds none is fine."""
+        if pid not in self.holders:
+            return
+        self.holders.discard(pid)
+        self.san.note(self._clock.monotonic_s(), "release", self.host_name)
+        if self._alive and not self._storage_broken():
+            self.san.lease = None
+
+    def on_kill(self, callback: Callable[[int], None]) -> None:
+        """`callback(pid)` when sanlock kills a holder, or the host loses its power."""
+        self._kill_callbacks.append(callback)
+
+    # --- faults -------------------------------------------------------------------------------
+
+    def hang_storage(self) -> None:
+        """This host's path to the storage hangs: reads block, renewals stop."""
+        self._hanging = True
+
+    def fail_storage(self, errno: int = errno_module.EIO) -> None:
+        self._errno = errno
+
+    def heal_storage(self) -> None:
+        self._hanging = False
+        self._errno = 0
+
+    def kill_daemon(self) -> None:
+        """sanlock dies; nobody kills its lease holders (there is no watchdog here)."""
+        self._alive = False
+        self._space = None
+
+    def start_daemon(self) -> None:
+        """sanlock starts; it has joined nothing and knows no holder."""
+        self._alive = True
+        self._space = None
+        self.holders.clear()
+
+    def power_off(self) -> None:
+        """Everything on this host is gone at once; the storage keeps what stood there."""
+        self.san.settle()
+        self.kill_daemon()
+        self._kill_holders(self._clock.monotonic_s(), "power")
+
+    def power_on(self) -> None:
+        self.heal_storage()
+        self.start_daemon()
+
+    # --- time -----------------------------------------------------------------------------------
+
+    def next_event_s(self) -> Optional[float]:
+        if self._space is None:
+            return None
+        return min(self._space.next_renewal_s, self._space.lost_at_s)
+
+    def run_event(self, at_s: float) -> None:
+        space = self._space
+        assert space is not None
+        if space.next_renewal_s <= at_s:
+            self._renew(space, at_s)
+        else:
+            self._lose(at_s)
+
+    def _renew(self, space: _Space, at_s: float) -> None:
+        if self._storage_broken():
+            space.next_renewal_s = at_s + 1
+            return
+        own = self.san.slots.get(space.host_id)
+        if own is None or (own.owner_name, own.generation) != (self.host_name, space.generation):
+            self._lose(at_s)
+            return
+        self.san.slots[space.host_id] = replace(own, timestamp=int(at_s))
+        space.renewed_at_s = at_s
+        space.next_renewal_s = at_s + 2 * space.io_timeout_s
+        self._look_around(space, at_s)
+
+    def _lose(self, at_s: float) -> None:
+        self._space = None
+        self._kill_holders(at_s, "kill")
+
+    def _kill_holders(self, at_s: float, what: str) -> None:
+        pids, self.holders = self.holders, set()
+        for pid in pids:
+            self.san.note(at_s, what, self.host_name)
+            for callback in self._kill_callbacks:
+                callback(pid)
+
+    def _look_around(self, space: _Space, at_s: float) -> None:
+        for host_id, slot in self.san.slots.items():
+            view = space.views.get(host_id)
+            if view is None:
+                space.views[host_id] = _View(slot, at_s, at_s)
+            elif view.slot != slot:
+                view.slot = slot
+                view.last_live_s = at_s
+
+    # --- details ----------------------------------------------------------------------------------
+
+    def _enter(self, host_id: int, io_timeout_s: int) -> None:
+        now_s = self._clock.monotonic_s()
+        previous = self.san.slots.get(host_id)
+        generation = previous.generation + 1 if previous else 1
+        self.san.slots[host_id] = Slot(self.host_name, generation, int(now_s), io_timeout_s)
+        joined_at_s = now_s + 2.5 * io_timeout_s
+        renewal_s = now_s + 2 * io_timeout_s
+        space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, renewal_s)
+        self._space = space
+        self._look_around(space, now_s)
+
+    def _wait_for_other_owner(self, what: str, host_id: int) -> None:
+        """An id that another name owns is watched for as long as a host needs to be dead."""
+        slot = self.san.slots.get(host_id)
+        if slot is None or slot.timestamp == 0 or slot.owner_name == self.host_name:
+            return
+        self._clock.spend(8 * slot.io_timeout_s + WATCHDOG_S)
+        if self._someone_renews(host_id):
+            raise LockspaceError(what, "another host uses this host id", HOSTID_BUSY)
+
+    def _someone_renews(self, host_id: int) -> bool:
+        spaces = [daemon._space for daemon in self.san.daemons if not daemon._storage_broken()]
+        return any(space is not None and space.host_id == host_id for space in spaces)
+
+    def _check_joined_id(self, what: str, host_id: int) -> None:
+        assert self._space is not None
+        if self._space.host_id != host_id:
+            why = f"this host has joined as host id {self._space.host_id}"
+            raise LockspaceError(what, why, errno_module.EINVAL)
+
+    def _free_own_slot(self, space: _Space) -> None:
+        slot = self.san.slots[space.host_id]
+        self.san.slots[space.host_id] = replace(slot, timestamp=0)
+
+    def _host(self, space: _Space, host_id: int) -> LockspaceHost:
+        view = space.views[host_id]
+        liveness = self._liveness(space, host_id, view)
+        return LockspaceHost(host_id, view.slot.generation, view.slot.timestamp, liveness)
+
+    def _liveness(self, space: _Space, host_id: int, view: _View) -> Liveness:
+        silent_s = self._clock.monotonic_s() - view.last_live_s
+        fail_s = 8 * view.slot.io_timeout_s
+        if view.slot.timestamp == 0:
+            return Liveness.FREE
+        if host_id == space.host_id:
+            return Liveness.LIVE
+        if silent_s > fail_s + WATCHDOG_S:
+            return Liveness.DEAD
+        if silent_s > fail_s:
+            return Liveness.FAIL
+        return Liveness.UNKNOWN if view.first_check_s == view.last_live_s else Liveness.LIVE
+
+    def _held_by_other(self, space: _Space) -> bool:
+        owner = self.san.lease
+        if owner is None or owner.host_id == space.host_id:
+            return False
+        slot = self.san.slots.get(owner.host_id)
+        if slot is None or slot.timestamp == 0 or slot.generation > owner.generation:
+            return False
+        view = space.views.get(owner.host_id)
+        return view is None or self._liveness(space, owner.host_id, view) != Liveness.DEAD
+
+    def _joined_space(self, what: str, errno: int = errno_module.ENOENT) -> _Space:
+        space = self._space
+        if space is None or space.joined_at_s > self._clock.monotonic_s():
+            raise LockspaceError(what, "this host has not joined the lockspace", errno)
+        return space
+
+    def _need_daemon(self, what: str) -> None:
+        if not self._alive:
+            why = "the sanlock daemon does not answer"
+            raise LockspaceError(what, why, errno_module.ECONNREFUSED)
+
+    def _need_storage(self, what: str) -> None:
+        if self._hanging:
+            raise CallHangs(what)
+        if self._errno:
+            raise LockspaceError(what, os.strerror(self._errno), -self._errno)
+
+    def _need_lease(self, what: str) -> None:
+        if not self.san.lease_formatted:
+            raise LockspaceError(what, "there is no lease on the storage", LEADER_MAGIC)
+
+    def _storage_broken(self) -> bool:
+        return self._hanging or self._errno != 0

@@ -1,0 +1,93 @@
+"""A runner without threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ha_broker.world.ports import Outcome
+from tests.fakes.clock import CallHangs, FakeClock
+
+
+@dataclass
+class _Pending:
+    """A job that has not run to its end yet."""
+
+    job: Callable[[], object]
+    started_at_s: float
+
+
+class InlineRunner:
+    """A `Runner` that executes each job inside `submit`.
+
+    A job whose calls spend virtual time ends that much later. `hang(key)` keeps every job of
+    that key from being executed until `release(key)`; a job that meets a hanging fake is
+    tried again at each poll.
+    """
+
+    def __init__(self, clock: FakeClock, wake: Callable[[], None] = lambda: None) -> None:
+        self.submitted: list[str] = []
+        self._clock = clock
+        self._wake = wake
+        self._hanging: set[str] = set()
+        self._pending: dict[str, _Pending] = {}
+        self._ended: list[Outcome[object]] = []
+
+    def submit(self, key: str, job: Callable[[], object]) -> bool:
+        if self.busy_since_s(key) is not None:
+            return False
+        self.submitted.append(key)
+        self._attempt(key, _Pending(job, self._clock.monotonic_s()))
+        return True
+
+    def busy_since_s(self, key: str) -> Optional[float]:
+        if key in self._pending:
+            return self._pending[key].started_at_s
+        for outcome in self._ended:
+            if outcome.key == key and outcome.finished_at_s > self._clock.monotonic_s():
+                return outcome.started_at_s
+        return None
+
+    def poll(self) -> list[Outcome[object]]:
+        for key in list(self._pending):
+            self._attempt(key, self._pending.pop(key))
+        now_s = self._clock.monotonic_s()
+        due = [outcome for outcome in self._ended if outcome.finished_at_s <= now_s]
+        self._ended = [outcome for outcome in self._ended if outcome.finished_at_s > now_s]
+        return sorted(due, key=lambda outcome: outcome.finished_at_s)
+
+    def hang(self, key: str) -> None:
+        self._hanging.add(key)
+
+    def release(self, key: str) -> None:
+        """Let the jobs of `key` run again; one that was submitted meanwhile ends now."""
+        self._hanging.discard(key)
+        if key in self._pending:
+            self._attempt(key, self._pending.pop(key))
+
+    def next_end_s(self) -> Optional[float]:
+        """When the next outcome appears by itself, for simulators; None: not foreseeable."""
+        return min((outcome.finished_at_s for outcome in self._ended), default=None)
+
+    def _attempt(self, key: str, pending: _Pending) -> None:
+        if key in self._hanging:
+            self._pending[key] = pending
+            return
+        begun_s = self._clock.monotonic_s()
+        self._clock.begin_job()
+        value, error, hangs = _run(pending.job)
+        finished_at_s = begun_s + self._clock.end_job()
+        if hangs:
+            self._pending[key] = pending
+            return
+        self._ended.append(Outcome(key, value, error, pending.started_at_s, finished_at_s))
+        self._wake()
+
+
+def _run(job: Callable[[], object]) -> tuple[object, Optional[Exception], bool]:
+    try:
+        return job(), None, False
+    except CallHangs:
+        return None, None, True
+    except Exception as error:  # the job's own failure is an outcome
+        return None, error, False

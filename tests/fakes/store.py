@@ -1,0 +1,82 @@
+"""Shared storage in memory."""
+
+from __future__ import annotations
+
+import errno as errno_module
+import os
+from typing import Optional
+
+from ha_broker.world.ports import StorageError
+from metadata.records import VolumeAddress
+from tests.fakes.clock import CallHangs
+
+_ALIGNMENT = 4096
+
+
+class FakeStore:
+    """A `BlockStore` over byte arrays; give several hosts' stores the same `volumes`.
+
+    `reads` and `writes` list what was done as (address, size), failed attempts excluded.
+    """
+
+    def __init__(self, volumes: Optional[dict[str, bytearray]] = None) -> None:
+        self.volumes: dict[str, bytearray] = {} if volumes is None else volumes
+        self.reads: list[tuple[VolumeAddress, int]] = []
+        self.writes: list[tuple[VolumeAddress, int]] = []
+        self._errno = 0
+        self._hanging = False
+
+    def add(self, path: str, size: int) -> None:
+        """A new volume full of zeros."""
+        self.volumes[path] = bytearray(size)
+
+    def fail(self, errno: int) -> None:
+        """Every operation raises StorageError with `errno` until `heal`."""
+        self._errno = errno
+
+    def hang(self) -> None:
+        """Every operation blocks until `heal` (under an InlineRunner: stays busy)."""
+        self._hanging = True
+
+    def heal(self) -> None:
+        self._errno = 0
+        self._hanging = False
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        volume = self._volume("read", address, size)
+        self.reads.append((address, size))
+        return bytes(volume[address.offset : address.offset + size])
+
+    def write(self, address: VolumeAddress, data: bytes) -> None:
+        volume = self._volume("write", address, len(data))
+        self.writes.append((address, len(data)))
+        volume[address.offset : address.offset + len(data)] = data
+
+    def zero(self, address: VolumeAddress, size: int) -> None:
+        self.write(address, bytes(size))
+
+    def size(self, path: str) -> int:
+        return len(self._reach(f"size of {path}", path))
+
+    def probe_direct_io(self, path: str) -> None:
+        self._reach(f"direct I/O on {path}", path)
+
+    def _volume(self, verb: str, address: VolumeAddress, size: int) -> bytearray:
+        what = f"{verb} {size} bytes at {address.path}:{address.offset}"
+        if address.offset % _ALIGNMENT or size % _ALIGNMENT or size <= 0:
+            raise StorageError(what, "not 4096-aligned", errno_module.EINVAL)
+        volume = self._reach(what, address.path)
+        if address.offset + size > len(volume):
+            needed = address.offset + size
+            why = f"the volume has {len(volume)} bytes, {needed} are needed"
+            raise StorageError(what, why, errno_module.ENOSPC)
+        return volume
+
+    def _reach(self, what: str, path: str) -> bytearray:
+        if self._hanging:
+            raise CallHangs(what)
+        if self._errno:
+            raise StorageError(what, os.strerror(self._errno), self._errno)
+        if path not in self.volumes:
+            raise StorageError(what, os.strerror(errno_module.ENOENT), errno_module.ENOENT)
+        return self.volumes[path]
