@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from ha_broker.world.ports import DomainState, Liveness, Membership
-from metadata.records import Health, HostRecord
+from metadata.records import EngineStatus, Health, HostRecord
 
 
 @dataclass(frozen=True)
@@ -115,3 +115,21 @@ class Snapshot:
     global_error: str = ""
     local_maintenance: bool = False
     agent_published_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the agent hands to the broker for this host's own slot.
+
+    The broker adds host id, host name, timestamp, wall time and local maintenance, and writes
+    it at once. `notes` are further lines of the record's text part.
+    """
+
+    score: int
+    engine_status: EngineStatus
+    state: str
+    stopped: bool = False
+    timeout_wall_time: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    conf_on_shared_storage: bool = True
+    vm_conf_refresh_s: int = 0
