@@ -1,0 +1,195 @@
+"""Frozen dataclasses to plain JSON data and back, by their type hints.
+
+Known types: dataclasses, str, int, float, bool, string enums, Optional[X], tuple[X, ...]
+and tuples of fixed length. Types are checked strictly: a bool is no int, "False" is no bool.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Callable, Optional, TypeVar, Union
+
+T = TypeVar("T")
+Reader = Callable[[object, str, bool], Any]
+
+_STAMP_ENDINGS = ("_at_s", "_since_s")
+
+
+class DataError(ValueError):
+    """Data that does not fit; `problems` names each key, its value and what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def to_data(value: object, now_s: Optional[float] = None) -> Any:
+    """JSON-ready data of `value`.
+
+    With `now_s` (monotonic seconds) every ``x_at_s`` and ``x_since_s`` gets an ``x_age_s``
+    beside it, for readers without our clock.
+    """
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [to_data(item, now_s) for item in value]
+    if dataclasses.is_dataclass(value):
+        return _fields_to_data(value, now_s)
+    return value
+
+
+def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name in _names(type(value)):
+        item = getattr(value, name)
+        data[name] = to_data(item, now_s)
+        age = _age(name, item, now_s)
+        if age is not None:
+            data[age[0]] = age[1]
+    return data
+
+
+@functools.lru_cache(maxsize=None)
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _age(name: str, stamp: object, now_s: Optional[float]) -> Optional[tuple[str, float]]:
+    if now_s is None or not isinstance(stamp, float):
+        return None
+    for ending in _STAMP_ENDINGS:
+        if name.endswith(ending):
+            return f"{name[: -len(ending)]}_age_s", round(max(0.0, now_s - stamp), 3)
+    return None
+
+
+def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T:
+    """The dataclass `kind` made from JSON data; raises DataError naming what does not fit.
+
+    Missing keys take the field's default. Unknown keys are ignored (a newer program may
+    have written them) unless `refuse_unknown`.
+    """
+    return typing.cast(T, _reader(kind)(data, "", refuse_unknown))
+
+
+@functools.lru_cache(maxsize=None)
+def _reader(kind: Any) -> Reader:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        return _dataclass_reader(kind)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Union:
+        return _optional_reader(arguments)
+    if origin is tuple:
+        return _tuple_reader(arguments)
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return _enum_reader(kind)
+    return _plain_reader(kind)
+
+
+def _dataclass_reader(kind: type) -> Reader:
+    hints = typing.get_type_hints(kind)
+    readers = {name: _reader(hints[name]) for name in _names(kind)}
+    required = {field.name for field in dataclasses.fields(kind) if _is_required(field)}
+
+    def read(data: object, path: str, refuse_unknown: bool) -> object:
+        if not isinstance(data, Mapping):
+            raise DataError([f"{path or 'body'}: expected an object, got {_show(data)}"])
+        problems = [f"{_join(path, name)}: missing" for name in sorted(required - set(data))]
+        if refuse_unknown:
+            problems += _unknown_keys(data, path, readers)
+        values: dict[str, object] = {}
+        for name in readers.keys() & data.keys():
+            try:
+                values[name] = readers[name](data[name], _join(path, name), refuse_unknown)
+            except DataError as error:
+                problems += error.problems
+        if problems:
+            raise DataError(sorted(problems))
+        return kind(**values)
+
+    return read
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is missing and field.default_factory is missing
+
+
+def _unknown_keys(data: Mapping[Any, object], path: str, known: Mapping[str, object]) -> list[str]:
+    allowed = ", ".join(sorted(known))
+    unknown = sorted(str(key) for key in data if key not in known)
+    return [f"{_join(path, key)}: unknown key (allowed: {allowed})" for key in unknown]
+
+
+def _optional_reader(arguments: tuple[Any, ...]) -> Reader:
+    (inner,) = [item for item in arguments if item is not type(None)]
+    read_inner = _reader(inner)
+
+    def read(data: object, path: str, refuse_unknown: bool) -> object:
+        return None if data is None else read_inner(data, path, refuse_unknown)
+
+    return read
+
+
+def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
+    endless = arguments[-1] is Ellipsis
+    readers = [_reader(item) for item in arguments if item is not Ellipsis]
+
+    def read(data: object, path: str, refuse_unknown: bool) -> object:
+        if not isinstance(data, (list, tuple)):
+            raise DataError([f"{path}: expected a list, got {_show(data)}"])
+        if not endless and len(data) != len(readers):
+            raise DataError([f"{path}: expected {len(readers)} items, got {_show(data)}"])
+        row = readers * len(data) if endless else readers
+        return tuple(
+            one(item, f"{path}[{place}]", refuse_unknown)
+            for place, (one, item) in enumerate(zip(row, data))
+        )
+
+    return read
+
+
+def _enum_reader(kind: type[Enum]) -> Reader:
+    members = {member.value: member for member in kind}
+    allowed = ", ".join(str(value) for value in members)
+
+    def read(data: object, path: str, refuse_unknown: bool) -> object:
+        if not isinstance(data, str) or data not in members:
+            raise DataError([f"{path}: {_show(data)} is not one of {allowed}"])
+        return members[data]
+
+    return read
+
+
+_PLAIN_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+
+
+def _plain_reader(kind: Any) -> Reader:
+    expected = _PLAIN_NAMES[kind]
+
+    def read(data: object, path: str, refuse_unknown: bool) -> object:
+        if not _fits(kind, data):
+            raise DataError([f"{path}: expected {expected}, got {_show(data)}"])
+        return kind(data)
+
+    return read
+
+
+def _fits(kind: Any, data: object) -> bool:
+    if kind is float:
+        return type(data) in (int, float) and math.isfinite(typing.cast(float, data))
+    return type(data) is kind
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _show(data: object) -> str:
+    text = repr(data)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -1,0 +1,27 @@
+"""Where the socket, the settings and the state are; each moved by one environment variable.
+
+Asked at each call, not at import: a test or a second instance sets its own environment.
+"""
+
+from __future__ import annotations
+
+import os
+
+SOCKET_VARIABLE = "HE_BROKER_SOCKET"
+SETTINGS_VARIABLE = "HE_SETTINGS"
+STATE_VARIABLE = "HE_STATE_DIR"
+
+
+def broker_socket() -> str:
+    """Path of the broker's unix socket."""
+    return os.environ.get(SOCKET_VARIABLE) or "/run/hosted-engine-ha/broker.sock"
+
+
+def host_settings_file() -> str:
+    """Path of this host's own settings (YAML); missing means: not deployed."""
+    return os.environ.get(SETTINGS_VARIABLE) or "/etc/hosted-engine-ha/host.yaml"
+
+
+def state_dir() -> str:
+    """Directory of what must survive a restart of the services."""
+    return os.environ.get(STATE_VARIABLE) or "/var/lib/hosted-engine-ha"
