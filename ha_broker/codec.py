@@ -54,8 +54,8 @@ def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
     return data
 
 
-@functools.lru_cache(maxsize=None)
-def _names(kind: type) -> tuple[str, ...]:
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
@@ -74,10 +74,11 @@ def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T
     Missing keys take the field's default. Unknown keys are ignored (a newer program may
     have written them) unless `refuse_unknown`.
     """
-    return typing.cast(T, _reader(kind)(data, "", refuse_unknown))
+    reader = _reader(typing.cast(Any, kind))
+    return typing.cast(T, reader(data, "", refuse_unknown))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _reader(kind: Any) -> Reader:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _dataclass_reader(kind)

@@ -133,22 +133,3 @@ class Publication:
     notes: tuple[tuple[str, str], ...] = ()
     conf_on_shared_storage: bool = True
     vm_conf_refresh_s: int = 0
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What the agent says of itself; the broker writes it into this host's slot.
-
-    The broker adds host id, host name, timestamp, wall time and local maintenance.
-    `timeout_wall_time` is ``ctime`` text (or empty), `notes` further lines of the text part,
-    `vm_conf_refresh_s` monotonic seconds of this machine.
-    """
-
-    score: int
-    engine_status: EngineStatus
-    state: str
-    stopped: bool = False
-    timeout_wall_time: str = ""
-    notes: tuple[tuple[str, str], ...] = ()
-    conf_on_shared_storage: bool = True
-    vm_conf_refresh_s: int = 0
