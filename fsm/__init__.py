@@ -3,3 +3,22 @@
 No clock, I/O, logging, randomness or environment in this package: time is a number in the
 observation, and everything to do comes out in a `Decision`.
 """
+
+from fsm.decision import Action, Decision, Memory, Penalty, Score
+from fsm.observation import Observation
+from fsm.states import State
+from fsm.step import step
+from fsm.table import TABLE, Row
+
+__all__ = [
+    "TABLE",
+    "Action",
+    "Decision",
+    "Memory",
+    "Observation",
+    "Penalty",
+    "Row",
+    "Score",
+    "State",
+    "step",
+]

@@ -44,18 +44,23 @@ class Memory:
     state, since_s           where it stands and since when (monotonic seconds; None: never ran)
     why                      the reason of the latest change of state
     failed_starts_s          when starts failed (pruned to the retry window, at most three)
+    started_at_s             when the agent made its first step
     crashed_at_s             when the engine last crashed here
-    down_ending              how the engine ended, while EngineUnexpectedlyDown lasts
     lease_free_since_s       since when the lease has been free, for the ranks' turns
-    attempt_s                when the latest attempt to stop or destroy was made
+    held_off_until_s         no start before this moment, since the latest came to nothing
+    last_owner_id            who held the lease last: it wins a tie, for a restart in place
+    attempt_s                when the latest action was asked for in this state
     """
 
     state: State = State.START_STATE
     since_s: Optional[float] = None
     why: str = ""
+    started_at_s: Optional[float] = None
     failed_starts_s: tuple[float, ...] = ()
     crashed_at_s: Optional[float] = None
     lease_free_since_s: Optional[float] = None
+    held_off_until_s: Optional[float] = None
+    last_owner_id: Optional[int] = None
     attempt_s: Optional[float] = None
 
 
@@ -64,7 +69,8 @@ class Decision:
     """The result of `fsm.step`.
 
     `row` is the row that fired, `why` its reason with the observation's names filled in;
-    `timeout_at_s` is when the state will be left by time-out, if it has one.
+    `timeout_at_s` is when the state will be left by time-out, if it has one; `wake_at_s` is the
+    next moment at which time alone may change the decision (None: only news can).
     """
 
     memory: Memory
@@ -73,4 +79,5 @@ class Decision:
     why: str
     score: Score
     timeout_at_s: Optional[float] = None
+    wake_at_s: Optional[float] = None
     changed: bool = field(default=False)

@@ -16,7 +16,8 @@ class Vm(str, Enum):
     """The engine's domain on this host."""
 
     RUNNING = "running"
-    PAUSED = "paused"
+    PAUSED = "paused"  # by its user, an I/O error, a crash: it does not go on by itself
+    IN_TRANSIT = "in-transit"  # paused by libvirt itself: starting up, or migrating in or out
     ABSENT = "absent"
     UNKNOWN = "unknown"
 
@@ -97,7 +98,10 @@ class Observation:
     blocked_why           why nothing can be started now (storage silent, lockspace not joined,
                           no configuration, broker gone ...); empty when nothing stands against it
     global_maintenance    None: slot 0 has not been readable yet
+    vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
+                          process, or sanlock has been gone too long to be sure; None: not known
     lease_owner           the name (or id) of the lease's owner, for people
+    lease_owner_id        its host id, while the lease is OURS or THEIRS
     start, start_why      the latest start's outcome and its reason
     stop_requested        the agent was told to stop
     """
@@ -113,6 +117,8 @@ class Observation:
     health_detail: str = ""
     lease: Lease = Lease.UNKNOWN
     lease_owner: str = ""
+    lease_owner_id: Optional[int] = None
+    vm_holds_lease: Optional[bool] = None
     global_maintenance: Optional[bool] = None
     local_maintenance: bool = False
     start: StartOutcome = StartOutcome.NONE

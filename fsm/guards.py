@@ -1,0 +1,280 @@
+"""The guards of the table: named yes/no questions about memory, observation and settings.
+
+A guard that asks for something that is not known answers no, and so does its opposite where
+the table needs both: "not known" never starts and never stops anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+from fsm.decision import Memory
+from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
+from fsm.peers import ahead_of_us, candidates, undecided
+from fsm.score import score
+from fsm.states import State
+from metadata.records import Health
+from metadata.settings import ClusterSettings, Timing
+
+Test = Callable[[Memory, Observation, ClusterSettings], bool]
+
+# How long after the agent's start peers get to show that they live: they write each tick,
+# the broker reads each tick, and a change takes two reads to be seen.
+SETTLE_TICKS = 3
+# A request to stop or destroy that shows no effect is repeated after so many ticks.
+REPEAT_TICKS = 4
+# After losing the lease to another host: long enough for our view of the lease to catch up,
+# short enough to matter little where sanlock was merely not yet sure of the owner's death.
+LEASE_RETRY_S = 2.0
+# With no other host able to run the engine, waiting longer than this many turns helps nobody.
+LONELY_TURNS = 2
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A named question. `~guard` is its opposite; `meaning` is its docstring's sentence."""
+
+    name: str
+    test: Test
+    meaning: str = ""
+
+    def __call__(self, memory: Memory, observation: Observation, config: ClusterSettings) -> bool:
+        """The answer."""
+        return self.test(memory, observation, config)
+
+    def __invert__(self) -> Guard:
+        return Guard(f"not {self.name}", lambda m, o, c: not self.test(m, o, c))
+
+
+def guard(test: Test) -> Guard:
+    """Name a question after its function."""
+    return Guard(test.__name__, test, (test.__doc__ or "").strip())
+
+
+# --- the agent and the broker ---------------------------------------------------------
+
+
+@guard
+def stop_requested(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The agent was told to stop."""
+    return o.stop_requested
+
+
+@guard
+def broker_has_looked(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The broker has had its first look at storage and lockspace."""
+    return o.complete
+
+
+@guard
+def start_blocked(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """Something stands against starting: storage, lockspace, configuration, broker."""
+    return bool(o.blocked_why)
+
+
+@guard
+def in_global_maintenance(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The cluster is known to be in global maintenance."""
+    return o.global_maintenance is True
+
+
+@guard
+def out_of_global_maintenance(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The cluster is known not to be in global maintenance."""
+    return o.global_maintenance is False
+
+
+@guard
+def in_local_maintenance(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """This host is in local maintenance."""
+    return o.local_maintenance
+
+
+# --- the VM here ----------------------------------------------------------------------
+
+
+@guard
+def vm_unknown(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt does not say what the VM does."""
+    return o.vm is Vm.UNKNOWN
+
+
+@guard
+def vm_running(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here."""
+    return o.vm is Vm.RUNNING
+
+
+@guard
+def vm_healthy(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here and the engine is healthy."""
+    return o.vm is Vm.RUNNING and o.health is Health.GOOD
+
+
+@guard
+def vm_unhealthy(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here and the engine is known not to be healthy."""
+    return o.vm is Vm.RUNNING and o.health is Health.BAD
+
+
+@guard
+def health_unknown(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here and nobody can say how the engine is."""
+    return o.vm is Vm.RUNNING and o.health is Health.UNKNOWN
+
+
+@guard
+def vm_paused(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM is paused and does not go on by itself."""
+    return o.vm is Vm.PAUSED
+
+
+@guard
+def vm_in_transit(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt itself holds the VM for a moment: it starts up or migrates."""
+    return o.vm is Vm.IN_TRANSIT
+
+
+@guard
+def vm_absent(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM is not here."""
+    return o.vm is Vm.ABSENT
+
+
+@guard
+def vm_without_lease(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here and its process does not hold the engine's lease."""
+    return o.vm is Vm.RUNNING and o.vm_holds_lease is False
+
+
+def ended(ending: VmEnding) -> Guard:
+    """The VM is not here, and this is how it ended."""
+    name = f"ended_{ending.name.lower()}"
+    return Guard(
+        name,
+        lambda _m, o, _c: o.vm is Vm.ABSENT and o.vm_ending is ending,
+        f"The VM is not here; it ended: {ending.value}.",
+    )
+
+
+@guard
+def crashed_lately(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The engine crashed here before, within the retry window."""
+    return m.crashed_at_s is not None and o.now_s - m.crashed_at_s < c.timing.retry_window_s
+
+
+# --- the lease ------------------------------------------------------------------------
+
+
+@guard
+def lease_free(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The engine's lease can be taken."""
+    return o.lease is Lease.FREE
+
+
+@guard
+def lease_theirs(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """Another host holds the engine's lease."""
+    return o.lease is Lease.THEIRS
+
+
+@guard
+def lease_ours(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """A process of this host holds the engine's lease."""
+    return o.lease is Lease.OURS
+
+
+# --- the start ------------------------------------------------------------------------
+
+
+def start_is(outcome: StartOutcome) -> Guard:
+    """The latest start has come to this."""
+    name = f"start_{outcome.name.lower()}"
+    return Guard(name, lambda _m, o, _c: o.start is outcome, f"The start: {outcome.value}.")
+
+
+@guard
+def score_is_zero(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This host does not offer itself."""
+    return score(m, o, c).points == 0
+
+
+@guard
+def peers_settled(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """Every peer has shown whether it lives, or has had the time to."""
+    return not undecided(o) or o.now_s >= settled_at_s(m, o, c)
+
+
+@guard
+def held_off(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The latest start came to nothing a moment ago; others may go first."""
+    return m.held_off_until_s is not None and o.now_s < m.held_off_until_s
+
+
+@guard
+def our_turn(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The lease has been free for as many turns as hosts go before this one."""
+    return turn_in_s(m, o, c) <= 0
+
+
+@guard
+def nobody_else_can(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """No other host runs the engine or could start it."""
+    return o.lease is not Lease.THEIRS and not candidates(o)
+
+
+def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:
+    """When peers have had the time to show that they live."""
+    since_s = observation.now_s if memory.started_at_s is None else memory.started_at_s
+    return since_s + SETTLE_TICKS * config.timing.tick_s
+
+
+def turn_in_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:
+    """Seconds until this host's turn to take the free lease; 0 or less: now."""
+    points = score(memory, observation, config).points
+    rank = len(ahead_of_us(observation, points, memory.last_owner_id))
+    now_s = observation.now_s
+    free_since_s = now_s if memory.lease_free_since_s is None else memory.lease_free_since_s
+    return free_since_s + rank * config.timing.turn_s - now_s
+
+
+# --- time in the state ----------------------------------------------------------------
+
+
+def time_out_s(state: State, timing: Timing) -> float | None:
+    """How long `state` lasts at the most; None: no limit."""
+    return {
+        # The executor gives a start up after start_s; this is the net below it.
+        State.ENGINE_START: 2 * timing.start_s,
+        State.ENGINE_STARTING: timing.starting_s,
+        State.ENGINE_UP_BAD_HEALTH: timing.bad_health_s,
+        State.ENGINE_STOP: timing.stop_s,
+        State.ENGINE_MAYBE_AWAY: timing.away_s,
+        State.ENGINE_UNEXPECTEDLY_DOWN: timing.unexpected_down_s,
+    }.get(state)
+
+
+def elapsed_s(memory: Memory, observation: Observation) -> float:
+    """Seconds in the present state."""
+    return 0.0 if memory.since_s is None else observation.now_s - memory.since_s
+
+
+@guard
+def overdue(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The state's time-out is over."""
+    limit_s = time_out_s(m.state, c.timing)
+    return limit_s is not None and elapsed_s(m, o) >= limit_s
+
+
+@guard
+def waited_alone(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This state has lasted longer than others need to take their turn."""
+    return elapsed_s(m, o) >= LONELY_TURNS * c.timing.turn_s
+
+
+@guard
+def repeat_due(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The latest request has shown no effect for a while."""
+    since_s = o.now_s if m.attempt_s is None else m.attempt_s
+    return o.now_s - since_s >= REPEAT_TICKS * c.timing.tick_s

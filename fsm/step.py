@@ -1,0 +1,144 @@
+"""The decision: one observation in, one row fired, memory and actions out.
+
+A host's whole loop is::
+
+    memory = Memory()
+    while True:
+        observation = collect()
+        decision = step(memory, observation, config)
+        memory = decision.memory
+        publish(memory.state, decision.score, decision.why)   # before acting
+        execute(decision.actions)                             # results: next observation
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Optional
+
+from fsm.decision import Decision, Memory
+from fsm.guards import (
+    LEASE_RETRY_S,
+    LONELY_TURNS,
+    REPEAT_TICKS,
+    settled_at_s,
+    time_out_s,
+    turn_in_s,
+)
+from fsm.machine import fire
+from fsm.observation import Lease, Observation
+from fsm.reasons import reason
+from fsm.score import score
+from fsm.states import State
+from fsm.table import Note, Row
+from metadata.settings import ClusterSettings
+
+
+def step(memory: Memory, observation: Observation, config: ClusterSettings) -> Decision:
+    """Take one decision.
+
+    memory       what the previous decision left (a new agent: ``Memory()``)
+    observation  what is known now; `now_s` never goes back
+    config       the cluster's settings, with timings that `check_timing` accepts
+
+    Returns a Decision; its score is that of the new state. Raises nothing.
+    """
+    known = _remember(memory, observation, config)
+    row = fire(known, observation, config)
+    why = reason(row, known, observation, config)
+    after = _apply(row, known, observation, config, why)
+    return Decision(
+        memory=after,
+        actions=row.actions,
+        row=row,
+        why=why,
+        score=score(after, observation, config),
+        timeout_at_s=_timeout_at_s(after, config),
+        wake_at_s=_wake_at_s(after, observation, config),
+        changed=not row.keeps_state,
+    )
+
+
+def _remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
+    """What the observation itself adds to the memory, whichever row fires."""
+    now_s = observation.now_s
+    return replace(
+        memory,
+        since_s=now_s if memory.since_s is None else memory.since_s,
+        started_at_s=now_s if memory.started_at_s is None else memory.started_at_s,
+        failed_starts_s=_recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
+        lease_free_since_s=_free_since_s(memory, observation),
+        last_owner_id=_last_owner(memory, observation),
+    )
+
+
+def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:
+    return tuple(at_s for at_s in times_s if now_s - at_s < window_s)
+
+
+def _free_since_s(memory: Memory, observation: Observation) -> Optional[float]:
+    if observation.lease is not Lease.FREE:
+        return None
+    if memory.lease_free_since_s is None:
+        return observation.now_s
+    return memory.lease_free_since_s
+
+
+def _last_owner(memory: Memory, observation: Observation) -> Optional[int]:
+    if observation.lease_owner_id is None:
+        return memory.last_owner_id
+    return observation.lease_owner_id
+
+
+def _apply(
+    row: Row, memory: Memory, observation: Observation, config: ClusterSettings, why: str
+) -> Memory:
+    now_s = observation.now_s
+    if not row.keeps_state:
+        # Every change of state clears its timers: a time-out never runs on from another state.
+        memory = replace(memory, state=row.target, since_s=now_s, attempt_s=now_s, why=why)
+    if row.actions:
+        memory = replace(memory, attempt_s=now_s)
+    for note in row.notes:
+        memory = _take_note(note, memory, now_s, config)
+    return memory
+
+
+def _take_note(note: Note, memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+    if note is Note.FAILED_START:
+        kept = (*memory.failed_starts_s, now_s)[-config.score.failed_starts_to_zero :]
+        # The more often it failed the longer it waits, so that a trouble of seconds does not
+        # use up all tries, and equal hosts get their turn.
+        pause_s = len(kept) * config.timing.turn_s
+        return replace(memory, failed_starts_s=kept, held_off_until_s=now_s + pause_s)
+    if note is Note.LEASE_LOST:
+        return replace(memory, held_off_until_s=now_s + LEASE_RETRY_S)
+    if note is Note.CRASH:
+        return replace(memory, crashed_at_s=now_s)
+    return replace(memory, since_s=now_s)
+
+
+def _timeout_at_s(memory: Memory, config: ClusterSettings) -> Optional[float]:
+    limit_s = time_out_s(memory.state, config.timing)
+    if limit_s is None or memory.since_s is None:
+        return None
+    return memory.since_s + limit_s
+
+
+def _wake_at_s(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> Optional[float]:
+    """The earliest moment after now at which a guard about time may change its answer."""
+    timing = config.timing
+    now_s = observation.now_s
+    moments_s = [_timeout_at_s(memory, config), memory.held_off_until_s]
+    if memory.state is State.ENGINE_DOWN:
+        moments_s.append(now_s + turn_in_s(memory, observation, config))
+        moments_s.append(settled_at_s(memory, observation, config))
+    if memory.attempt_s is not None:
+        moments_s.append(memory.attempt_s + REPEAT_TICKS * timing.tick_s)
+    if memory.state is State.ENGINE_UNEXPECTEDLY_DOWN and memory.since_s is not None:
+        moments_s.append(memory.since_s + LONELY_TURNS * timing.turn_s)
+    moments_s += [at_s + timing.retry_window_s for at_s in memory.failed_starts_s]
+    later_s = [at_s for at_s in moments_s if at_s is not None and at_s > now_s]
+    return min(later_s, default=None)

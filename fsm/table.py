@@ -1,0 +1,557 @@
+"""The table: every transition of the agent, in order of precedence.
+
+The first row of the present state whose guards all hold fires; the last row of each state
+has no guards, so the table is total. `why` is what people read: in the log, in the metadata
+text and in mails. Rows that keep the state say what it waits for.
+
+What the order rests on:
+
+- stopping the agent touches nothing, so it comes first everywhere;
+- what libvirt can't tell is never acted upon (UnknownLocalVmState);
+- a VM without its lease goes before any maintenance: it may become a second engine;
+- the only row that starts the VM carries all its conditions itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fsm import guards as g
+from fsm.decision import Action
+from fsm.guards import Guard, ended, start_is
+from fsm.observation import StartOutcome, VmEnding
+from fsm.states import State
+
+
+class Note(str, Enum):
+    """What a row leaves in the memory, beyond the change of state."""
+
+    FAILED_START = "failed-start"  # costs points for the retry window; others get their turn
+    LEASE_LOST = "lease-lost"  # look again in a moment; no penalty
+    CRASH = "crash"  # a second one within the retry window lets other hosts go first
+    RESTART_TIMER = "restart-timer"  # the state's time-out begins anew
+
+
+@dataclass(frozen=True)
+class Row:
+    """One transition: in `source`, if all `guards` hold, go to `target` because of `why`."""
+
+    source: State
+    guards: tuple[Guard, ...]
+    target: State
+    why: str
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def keeps_state(self) -> bool:
+        """Does this row stay where it is?"""
+        return self.source is self.target
+
+    @property
+    def label(self) -> str:
+        """The guards' names, as the diagram shows them."""
+        return ", ".join(guard.name for guard in self.guards) or "otherwise"
+
+
+def _stop(source: State) -> Row:
+    return Row(
+        source,
+        (g.stop_requested,),
+        State.AGENT_STOPPED,
+        "the agent was told to stop; the engine is left as it is",
+    )
+
+
+def _unknown(source: State) -> Row:
+    return Row(
+        source,
+        (g.vm_unknown,),
+        State.UNKNOWN_LOCAL_VM_STATE,
+        "libvirt does not say what the VM does: {vm_detail}",
+    )
+
+
+def _without_lease(source: State) -> Row:
+    return Row(
+        source,
+        (g.vm_without_lease,),
+        State.ENGINE_STOP,
+        "the VM runs here without the engine's lease",
+    )
+
+
+def _global(source: State) -> Row:
+    return Row(
+        source,
+        (g.in_global_maintenance,),
+        State.GLOBAL_MAINTENANCE,
+        "global maintenance is on",
+    )
+
+
+def _local(source: State) -> Row:
+    return Row(
+        source,
+        (g.in_local_maintenance,),
+        State.LOCAL_MAINTENANCE,
+        "local maintenance is on",
+    )
+
+
+def _first(source: State) -> tuple[Row, ...]:
+    """What goes before anything else in every state that the agent rests in."""
+    return (_stop(source), _unknown(source), _without_lease(source), _global(source),
+            _local(source))  # fmt: skip
+
+
+def _adopt(source: State) -> tuple[Row, ...]:
+    """A VM that is found here, whoever started it."""
+    return (
+        Row(source, (g.vm_healthy,), State.ENGINE_UP, "the engine runs here and is healthy"),
+        Row(source, (g.vm_running,), State.ENGINE_STARTING, "the engine's VM runs here"),
+        Row(
+            source,
+            (g.vm_paused,),
+            State.ENGINE_UP_BAD_HEALTH,
+            "the engine's VM is paused here: {vm_detail}",
+        ),
+    )
+
+
+def _stay(source: State, why: str, *guards: Guard) -> Row:
+    return Row(source, guards, source, why)
+
+
+def _gone(source: State) -> tuple[Row, ...]:
+    """The VM that ran here is not here any more."""
+    crashed = ended(VmEnding.CRASHED)
+    return (
+        Row(
+            source,
+            (g.vm_absent, g.lease_theirs),
+            State.ENGINE_DOWN,
+            "the engine now runs on {owner}",
+        ),
+        Row(
+            source,
+            (ended(VmEnding.GUEST_SHUTDOWN),),
+            State.ENGINE_UNEXPECTEDLY_DOWN,
+            "the engine was powered off from inside; other hosts go first",
+        ),
+        Row(
+            source,
+            (ended(VmEnding.STOPPED),),
+            State.ENGINE_DOWN,
+            "the VM was stopped through libvirt on this host",
+        ),
+        Row(
+            source,
+            (crashed, g.crashed_lately),
+            State.ENGINE_UNEXPECTEDLY_DOWN,
+            "the VM crashed again within {retry_window}: {vm_detail}; other hosts go first",
+            notes=(Note.CRASH,),
+        ),
+        Row(
+            source,
+            (crashed,),
+            State.ENGINE_DOWN,
+            "the VM crashed: {vm_detail}; to be restarted at once",
+            notes=(Note.CRASH,),
+        ),
+        Row(
+            source,
+            (ended(VmEnding.MIGRATED),),
+            State.ENGINE_MAYBE_AWAY,
+            "the VM has left by live migration",
+        ),
+        Row(
+            source,
+            (g.vm_absent,),
+            State.ENGINE_MAYBE_AWAY,
+            "the VM is gone and nothing said why: {vm_detail}",
+        ),
+    )
+
+
+_START_STATE = (
+    _stop(State.START_STATE),
+    _stay(State.START_STATE, "waiting for libvirt's first word: {vm_detail}", g.vm_unknown),
+    Row(
+        State.START_STATE,
+        (g.broker_has_looked,),
+        State.REINITIALIZE_FSM,
+        "the broker has had its first look",
+    ),
+    Row(
+        State.START_STATE,
+        (g.vm_running,),
+        State.REINITIALIZE_FSM,
+        "the VM runs here, whatever the broker will say",
+    ),
+    _stay(State.START_STATE, "waiting for the broker's first look{blocked}"),
+)
+
+_REINITIALIZE = (
+    *_first(State.REINITIALIZE_FSM),
+    *_adopt(State.REINITIALIZE_FSM),
+    Row(
+        State.REINITIALIZE_FSM,
+        (),
+        State.ENGINE_DOWN,
+        "the engine does not run on this host",
+    ),
+)
+
+_ENGINE_DOWN = (
+    *_first(State.ENGINE_DOWN),
+    *_adopt(State.ENGINE_DOWN),
+    Row(
+        State.ENGINE_DOWN,
+        (
+            g.vm_absent,
+            g.lease_free,
+            ~g.start_blocked,
+            g.out_of_global_maintenance,
+            ~g.score_is_zero,
+            g.peers_settled,
+            ~g.held_off,
+            g.our_turn,
+        ),
+        State.ENGINE_START,
+        "the lease is free and it is this host's turn (score {score})",
+        actions=(Action.START_VM,),
+    ),
+    _stay(State.ENGINE_DOWN, "the engine's VM is arriving: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_DOWN, "the engine's lease is held by {owner}", g.lease_theirs),
+    _stay(State.ENGINE_DOWN, "can't start the engine{blocked}", g.start_blocked),
+    _stay(
+        State.ENGINE_DOWN,
+        "not known whether the cluster is in global maintenance",
+        ~g.out_of_global_maintenance,
+    ),
+    _stay(State.ENGINE_DOWN, "this host still holds the lease of a VM that ended", g.lease_ours),
+    _stay(State.ENGINE_DOWN, "not known whether the lease is free", ~g.lease_free),
+    _stay(State.ENGINE_DOWN, "the score is 0: {penalties}", g.score_is_zero),
+    _stay(State.ENGINE_DOWN, "finding out whether {undecided} live", ~g.peers_settled),
+    _stay(State.ENGINE_DOWN, "the latest start came to nothing ({why}); waiting", g.held_off),
+    _stay(State.ENGINE_DOWN, "{best} goes first; this host's turn is in {turn}"),
+)
+
+_ENGINE_START = (
+    _stop(State.ENGINE_START),
+    Row(
+        State.ENGINE_START,
+        (start_is(StartOutcome.OK),),
+        State.ENGINE_STARTING,
+        "the VM runs and holds the lease",
+    ),
+    Row(
+        State.ENGINE_START,
+        (start_is(StartOutcome.LEASE_HELD),),
+        State.ENGINE_DOWN,
+        "another host took the lease first: {start_why}",
+        notes=(Note.LEASE_LOST,),
+    ),
+    Row(
+        State.ENGINE_START,
+        (start_is(StartOutcome.FAILED),),
+        State.ENGINE_DOWN,
+        "the start failed: {start_why}",
+        notes=(Note.FAILED_START,),
+    ),
+    Row(
+        State.ENGINE_START,
+        (g.overdue,),
+        State.ENGINE_DOWN,
+        "nothing came of the start for {elapsed}",
+        notes=(Note.FAILED_START,),
+    ),
+    _stay(State.ENGINE_START, "libvirt is starting the VM"),
+)
+
+_ENGINE_STARTING = (
+    *_first(State.ENGINE_STARTING),
+    Row(
+        State.ENGINE_STARTING,
+        (g.vm_healthy,),
+        State.ENGINE_UP,
+        "the engine became healthy after {elapsed}",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (g.vm_paused,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the VM was paused while it booted: {vm_detail}",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (g.vm_absent, g.lease_theirs),
+        State.ENGINE_DOWN,
+        "the engine now runs on {owner}",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (ended(VmEnding.GUEST_SHUTDOWN),),
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        "the engine was powered off from inside while it booted",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (ended(VmEnding.STOPPED),),
+        State.ENGINE_DOWN,
+        "the VM was stopped through libvirt while it booted",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (ended(VmEnding.MIGRATED),),
+        State.ENGINE_MAYBE_AWAY,
+        "the VM has left by live migration while it booted",
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (g.vm_absent,),
+        State.ENGINE_DOWN,
+        "the VM ended {elapsed} after its start: {vm_detail}",
+        notes=(Note.FAILED_START,),
+    ),
+    Row(
+        State.ENGINE_STARTING,
+        (g.vm_unhealthy, g.overdue),
+        State.ENGINE_STOP,
+        "the engine did not become healthy within {elapsed}: {health_detail}",
+        actions=(Action.SHUTDOWN_VM,),
+        notes=(Note.FAILED_START,),
+    ),
+    _stay(State.ENGINE_STARTING, "the engine boots: {health_detail}"),
+)
+
+_ENGINE_UP = (
+    *_first(State.ENGINE_UP),
+    *_gone(State.ENGINE_UP),
+    Row(
+        State.ENGINE_UP,
+        (g.vm_paused,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the VM is paused: {vm_detail}",
+    ),
+    Row(
+        State.ENGINE_UP,
+        (g.vm_unhealthy,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine's health is bad: {health_detail}",
+    ),
+    _stay(State.ENGINE_UP, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
+    _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
+)
+
+_BAD_HEALTH = (
+    *_first(State.ENGINE_UP_BAD_HEALTH),
+    *_gone(State.ENGINE_UP_BAD_HEALTH),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.vm_healthy,),
+        State.ENGINE_UP,
+        "the engine is healthy again after {elapsed}",
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.vm_paused, g.lease_theirs),
+        State.ENGINE_STOP,
+        "the VM is paused here while the engine runs on {owner}",
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.vm_paused, g.overdue),
+        State.ENGINE_STOP,
+        "the VM has been paused for {elapsed}: {vm_detail}",
+        notes=(Note.FAILED_START,),
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.vm_unhealthy, g.overdue),
+        State.ENGINE_STOP,
+        "the engine's health has been bad for {elapsed}: {health_detail}",
+        actions=(Action.SHUTDOWN_VM,),
+        notes=(Note.FAILED_START,),
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.health_unknown,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine's health is not known; its time-out begins anew",
+        notes=(Note.RESTART_TIMER,),
+    ),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "the VM is paused: {vm_detail}", g.vm_paused),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "the engine's health is bad: {health_detail}"),
+)
+
+_ENGINE_STOP = (
+    _stop(State.ENGINE_STOP),
+    _unknown(State.ENGINE_STOP),
+    Row(
+        State.ENGINE_STOP,
+        (g.vm_absent,),
+        State.ENGINE_DOWN,
+        "the VM has ended",
+    ),
+    Row(
+        State.ENGINE_STOP,
+        (g.vm_without_lease,),
+        State.ENGINE_FORCE_STOP,
+        "a VM without the engine's lease may not run a second longer",
+        actions=(Action.DESTROY_VM,),
+    ),
+    _global(State.ENGINE_STOP),
+    _local(State.ENGINE_STOP),
+    Row(
+        State.ENGINE_STOP,
+        (g.vm_paused,),
+        State.ENGINE_FORCE_STOP,
+        "a paused VM can't shut down by itself",
+        actions=(Action.DESTROY_VM,),
+    ),
+    Row(
+        State.ENGINE_STOP,
+        (g.overdue,),
+        State.ENGINE_FORCE_STOP,
+        "the VM did not shut down within {elapsed}",
+        actions=(Action.DESTROY_VM,),
+    ),
+    Row(
+        State.ENGINE_STOP,
+        (g.repeat_due,),
+        State.ENGINE_STOP,
+        "asking the VM to shut down again",
+        actions=(Action.SHUTDOWN_VM,),
+    ),
+    _stay(State.ENGINE_STOP, "waiting for the VM to shut down"),
+)
+
+_FORCE_STOP = (
+    _stop(State.ENGINE_FORCE_STOP),
+    _unknown(State.ENGINE_FORCE_STOP),
+    Row(
+        State.ENGINE_FORCE_STOP,
+        (g.vm_absent,),
+        State.ENGINE_DOWN,
+        "the VM is switched off",
+    ),
+    Row(
+        State.ENGINE_FORCE_STOP,
+        (g.repeat_due,),
+        State.ENGINE_FORCE_STOP,
+        "switching the VM off again",
+        actions=(Action.DESTROY_VM,),
+    ),
+    _stay(State.ENGINE_FORCE_STOP, "switching the VM off"),
+)
+
+_MAYBE_AWAY = (
+    *_first(State.ENGINE_MAYBE_AWAY),
+    *_adopt(State.ENGINE_MAYBE_AWAY),
+    Row(
+        State.ENGINE_MAYBE_AWAY,
+        (g.lease_theirs,),
+        State.ENGINE_DOWN,
+        "the engine has moved to {owner}",
+    ),
+    Row(
+        State.ENGINE_MAYBE_AWAY,
+        (~ended(VmEnding.MIGRATED), g.vm_absent, g.lease_free),
+        State.ENGINE_DOWN,
+        "the VM has died: it is gone and its lease is free",
+        notes=(Note.CRASH,),
+    ),
+    Row(
+        State.ENGINE_MAYBE_AWAY,
+        (g.overdue,),
+        State.ENGINE_DOWN,
+        "no host has shown the engine for {elapsed}",
+    ),
+    _stay(State.ENGINE_MAYBE_AWAY, "waiting for the host that has taken the engine"),
+)
+
+_UNEXPECTEDLY_DOWN = (
+    *_first(State.ENGINE_UNEXPECTEDLY_DOWN),
+    *_adopt(State.ENGINE_UNEXPECTEDLY_DOWN),
+    Row(
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        (g.overdue,),
+        State.ENGINE_DOWN,
+        "the engine went down {elapsed} ago; this host offers itself again",
+    ),
+    Row(
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        (g.nobody_else_can, g.waited_alone),
+        State.ENGINE_DOWN,
+        "no other host can run the engine; this host offers itself again",
+    ),
+    _stay(State.ENGINE_UNEXPECTEDLY_DOWN, "other hosts go first for {remaining} more"),
+)
+
+_LOCAL_MAINTENANCE = (
+    _stop(State.LOCAL_MAINTENANCE),
+    _unknown(State.LOCAL_MAINTENANCE),
+    _without_lease(State.LOCAL_MAINTENANCE),
+    _global(State.LOCAL_MAINTENANCE),
+    Row(
+        State.LOCAL_MAINTENANCE,
+        (~g.in_local_maintenance,),
+        State.REINITIALIZE_FSM,
+        "local maintenance is over",
+    ),
+    _stay(State.LOCAL_MAINTENANCE, "local maintenance is on"),
+)
+
+_GLOBAL_MAINTENANCE = (
+    _stop(State.GLOBAL_MAINTENANCE),
+    _unknown(State.GLOBAL_MAINTENANCE),
+    _without_lease(State.GLOBAL_MAINTENANCE),
+    Row(
+        State.GLOBAL_MAINTENANCE,
+        (g.out_of_global_maintenance,),
+        State.REINITIALIZE_FSM,
+        "global maintenance is over",
+    ),
+    _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on"),
+)
+
+_UNKNOWN_LOCAL = (
+    _stop(State.UNKNOWN_LOCAL_VM_STATE),
+    Row(
+        State.UNKNOWN_LOCAL_VM_STATE,
+        (~g.vm_unknown,),
+        State.REINITIALIZE_FSM,
+        "libvirt answers again",
+    ),
+    _stay(State.UNKNOWN_LOCAL_VM_STATE, "libvirt does not say what the VM does: {vm_detail}"),
+)
+
+_STOPPED = (_stay(State.AGENT_STOPPED, "the agent is stopped"),)
+
+TABLE: tuple[Row, ...] = (
+    *_START_STATE,
+    *_REINITIALIZE,
+    *_ENGINE_DOWN,
+    *_ENGINE_START,
+    *_ENGINE_STARTING,
+    *_ENGINE_UP,
+    *_BAD_HEALTH,
+    *_ENGINE_STOP,
+    *_FORCE_STOP,
+    *_MAYBE_AWAY,
+    *_UNEXPECTEDLY_DOWN,
+    *_LOCAL_MAINTENANCE,
+    *_GLOBAL_MAINTENANCE,
+    *_UNKNOWN_LOCAL,
+    *_STOPPED,
+)
+
+
+def rows_of(state: State) -> tuple[Row, ...]:
+    """The rows of one state, in order of precedence."""
+    return tuple(row for row in TABLE if row.source is state)
