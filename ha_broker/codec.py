@@ -45,7 +45,8 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
 
 def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    for name in _names(type(value)):
+    kind: Any = type(value)
+    for name in _names(kind):
         item = getattr(value, name)
         data[name] = to_data(item, now_s)
         age = _age(name, item, now_s)

@@ -1,0 +1,156 @@
+"""The broker's HTTP and JSON interface: what can be asked, and how it is answered.
+
+Every answer comes from memory; only a change of maintenance waits, with a bound.
+
+====== =================================== =================================================
+GET    /v1/status                          the snapshot, ages beside the stamps
+GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N
+GET    /v1/config                          the shared configuration as last read
+PUT    /v1/record                          a `Publication` for this host's own slot
+PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
+PUT    /v1/reread                          {}: read configuration and all slots again
+====== =================================== =================================================
+
+Errors are ``{"error": "..."}`` with a fitting status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+from urllib.parse import parse_qsl, urlsplit
+
+from ha_broker.codec import DataError, from_data
+from ha_broker.desk import Desk, Refusal
+from ha_broker.snapshot_json import parse_json, publication_from_data, snapshot_to_data
+from metadata.settings import cluster_settings_to_data
+
+MAX_WAIT_S = 60.0
+MAX_CONFIRM_S = 300.0
+
+
+@dataclass(frozen=True)
+class MaintenanceRequest:
+    """Body of PUT /v1/maintenance; `timeout_s` bounds the wait for the confirmation."""
+
+    scope: str
+    on: bool
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A body without keys."""
+
+
+Handler = Callable[[dict[str, str], bytes], Any]
+
+
+class Api:
+    """Routes requests to the desk; holds no state, so that any thread may call it."""
+
+    def __init__(self, desk: Desk, monotonic_s: Callable[[], float]) -> None:
+        self._desk = desk
+        self._monotonic_s = monotonic_s
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("GET", "/v1/status"): self._status,
+            ("GET", "/v1/changes"): self._changes,
+            ("GET", "/v1/config"): self._config,
+            ("PUT", "/v1/record"): self._record,
+            ("PUT", "/v1/maintenance"): self._maintenance,
+            ("PUT", "/v1/reread"): self._reread,
+        }
+
+    def answer(self, method: str, target: str, body: bytes) -> Any:
+        """JSON-ready data; raises Refusal."""
+        parts = urlsplit(target)
+        handler = self._routes.get((method, parts.path))
+        if handler is None:
+            raise self._no_route(method, parts.path)
+        try:
+            return handler(dict(parse_qsl(parts.query, keep_blank_values=True)), body)
+        except DataError as error:
+            raise Refusal(400, str(error)) from None
+
+    def _no_route(self, method: str, path: str) -> Refusal:
+        methods = sorted(known for known, known_path in self._routes if known_path == path)
+        if methods:
+            return Refusal(405, f"{path}: {method} is not possible, only {', '.join(methods)}")
+        return Refusal(404, f"{path}: no such resource")
+
+    def _status(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
+
+    def _changes(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query, "since", "wait_s")
+        since = int(_number(query, "since", -1))
+        wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        snapshot = self._desk.wait_for_change(since, wait_s)
+        return snapshot_to_data(snapshot, self._monotonic_s())
+
+    def _config(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        config = self._desk.config()
+        if config is None:
+            error = self._desk.snapshot().config.error
+            raise Refusal(503, error or "the shared configuration has not been read yet")
+        return {
+            "sequence": config.sequence,
+            "settings": cluster_settings_to_data(config.settings),
+            "domain_xml": config.domain_xml,
+        }
+
+    def _record(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        self._desk.publish(publication_from_data(parse_json(body)))
+        return {}
+
+    def _maintenance(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        request = from_data(MaintenanceRequest, parse_json(body), refuse_unknown=True)
+        if request.scope not in ("global", "local"):
+            raise DataError([f"scope: {request.scope!r} is not one of global, local"])
+        if not 0 <= request.timeout_s <= MAX_CONFIRM_S:
+            raise DataError([f"timeout_s: {request.timeout_s:g} is not in 0..{MAX_CONFIRM_S:g}"])
+        ticket = self._desk.ask_maintenance(request.scope, request.on)
+        try:
+            ticket.wait(request.timeout_s)
+        except Refusal as refusal:
+            raise self._with_storage_error(refusal) from None
+        return {}
+
+    def _with_storage_error(self, refusal: Refusal) -> Refusal:
+        trouble = self._desk.snapshot().storage.error
+        if refusal.status != 504 or not trouble:
+            return refusal
+        return Refusal(504, f"{refusal.why} (storage: {trouble})")
+
+    def _reread(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        from_data(Nothing, parse_json(body), refuse_unknown=True)
+        self._desk.ask_reread()
+        return {}
+
+
+def _only(query: dict[str, str], *allowed: str) -> None:
+    problems = [
+        f"{key}: unknown parameter (allowed: {', '.join(allowed) or 'none'})"
+        for key in query
+        if key not in allowed
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def _number(query: dict[str, str], key: str, default: float) -> float:
+    text: Optional[str] = query.get(key)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise DataError([f"{key}: {text!r} is no number"]) from None
+    if not -1e15 < value < 1e15:
+        raise DataError([f"{key}: {text!r} is out of range"])
+    return value
