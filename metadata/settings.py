@@ -1,98 +1,249 @@
-"""The settings: what they are called, what they may be, and which combinations are safe.
+"""The settings: what they are called and what they may be.
 
 Two places hold settings. `HostSettings` is local (``host.yaml``); `ClusterSettings` lives on
-the shared storage (`metadata.shared_config`), so that every host runs the same.
+the shared storage (`metadata.shared_config`), so that every host runs the same. Both come
+here as plain data, as a YAML or JSON parser gives it, and go back the same way. Unknown keys,
+wrong types, impossible values and impossible timings are refused: the key, the value and what
+is allowed, all problems at once in `SettingsError.problems`.
+
+A whole ``host.yaml`` (only host_id, host_name and storage.path must be there)::
+
+    host_id: 1
+    host_name: h1
+    bridge: ovirtmgmt
+    gateway: 192.0.2.1
+    libvirt_uri: qemu:///system
+    storage:
+      path: /dev/disk/by-id/shared
+      sector_size: 512
+      metadata: {path: /dev/disk/by-id/other, offset: 0}
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, Optional
 
+from metadata import layout
+from metadata.errors import SettingsError
 from metadata.records import VolumeAddress
+from metadata.schema import Reader, Rule, integer, number, one_of, text
+from metadata.timing import check_timing
+from metadata.values import (
+    ClusterSettings,
+    EngineSettings,
+    HostSettings,
+    NetworkDefaults,
+    ScoreWeights,
+    StorageParts,
+    Timing,
+)
+
+_DAY_S = 86400
+_PART_NAMES = ("lockspace", "lease", "metadata", "shared_config")
+
+_BRIDGE = text(
+    r"|(?!\.{1,2}$)[^\s/:\x00-\x1f\x7f]{1,15}",
+    "the name of a network bridge (at most 15 characters) or nothing",
+)
+_GATEWAY = text(r"|[A-Za-z0-9:][A-Za-z0-9:._%-]{0,252}", "an IP address or a host name, or nothing")
+# sanlock keeps names in 48 bytes, puts them into a blank-separated status text, and takes
+# ':' for a separator on its command line; the metadata record takes '|' for one.
+_HOST_NAME = text(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,47}",
+    "1 to 48 of the characters A-Z a-z 0-9 . _ -, the first one a letter or digit",
+)
+# sanlock keeps paths in 1024 bytes.
+_PATH = text(r"/[^\x00-\x1f\x7f]{1,1022}", "an absolute path without control characters")
+_PART = Rule(
+    "a mapping with path (default: storage.path) and offset (default: 0)",
+    lambda value: isinstance(value, Mapping),
+)
+
+_HOST_REQUIRED: dict[str, Rule] = {
+    "host_id": integer(1, layout.MAX_HOSTS),
+    "host_name": _HOST_NAME,
+}
+_HOST_OPTIONAL: dict[str, Rule] = {
+    "bridge": _BRIDGE,
+    "gateway": _GATEWAY,
+    "libvirt_uri": text(r"[a-z][a-z0-9+]*://\S*", "a libvirt address such as qemu:///system"),
+}
+_STORAGE: dict[str, Rule] = {"path": _PATH, "sector_size": one_of(*layout.SECTOR_SIZES)}
+_ADDRESS: dict[str, Rule] = {"path": _PATH, "offset": integer(0, 2**63 - 1)}
+
+_ENGINE: dict[str, Rule] = {
+    "domain_name": text(
+        r"(?![.]{1,2}$)[^/\x00-\x1f\x7f]{1,255}", "a domain name: 1 to 255 characters without '/'"
+    ),
+    "health_url": text(r"|https?://[!-~]+", "an http:// or https:// address, or nothing"),
+    "health_text": text(r"[^\x00-\x1f\x7f]{0,200}", "at most 200 printable characters"),
+    "health_timeout_s": number(0.1, 60),
+}
+_TIMING: dict[str, Rule] = {
+    "tick_s": number(0.1, 60),
+    "alive_s": number(1, 3600),
+    "start_s": number(1, 3600),
+    "starting_s": number(1, _DAY_S),
+    "bad_health_s": number(1, _DAY_S),
+    "stop_s": number(1, _DAY_S),
+    "away_s": number(1, 3600),
+    "unexpected_down_s": number(1, _DAY_S),
+    "retry_window_s": number(1, _DAY_S),
+    "turn_s": number(1, 3600),
+    "io_timeout_s": integer(1, 120),
+}
+_POINTS = integer(0, 100_000)
+_FRACTION = number(0, 1)
+_SCORE: dict[str, Rule] = {
+    "base": integer(1, 100_000),
+    "network": _POINTS,
+    "cpu_load": _POINTS,
+    "cpu_load_from": _FRACTION,
+    "cpu_load_full": _FRACTION,
+    "vm_config_outdated": _POINTS,
+    "bridge_down": _POINTS,
+    "memory_low": _POINTS,
+    "failed_start": _POINTS,
+    "failed_starts_to_zero": integer(1, 100),
+}
+_NETWORK: dict[str, Rule] = {"bridge": _BRIDGE, "gateway": _GATEWAY}
+_CLUSTER: dict[str, dict[str, Rule]] = {
+    "engine": _ENGINE,
+    "timing": _TIMING,
+    "score": _SCORE,
+    "network": _NETWORK,
+}
 
 
-@dataclass(frozen=True)
-class StorageParts:
-    """Where each part of the shared storage lies; made by `metadata.layout`."""
+def parse_host_settings(data: object, source: str) -> HostSettings:
+    """The settings of ``host.yaml``; `source` names the file in messages.
 
-    lockspace: VolumeAddress
-    lease: VolumeAddress
-    metadata: VolumeAddress
-    shared_config: VolumeAddress
-    sector_size: int = 512
-
-
-@dataclass(frozen=True)
-class HostSettings:
-    """``host.yaml``: what is local to this host."""
-
-    host_id: int
-    host_name: str
-    storage: StorageParts
-    bridge: str = ""
-    gateway: str = ""
-    libvirt_uri: str = "qemu:///system"
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What the engine is and how its health is seen."""
-
-    domain_name: str = "HostedEngine"
-    health_url: str = ""
-    health_text: str = "DB Up"
-    health_timeout_s: float = 5.0
-
-
-@dataclass(frozen=True)
-class Timing:
-    """The cluster's times, in seconds; `check_timing` says which combinations are safe.
-
-    `turn_s` is how long the next in rank waits for the one before it to take a free lease.
+    Raises SettingsError.
     """
-
-    tick_s: float = 5.0
-    alive_s: float = 60.0
-    start_s: float = 60.0
-    starting_s: float = 600.0
-    bad_health_s: float = 300.0
-    stop_s: float = 300.0
-    away_s: float = 40.0
-    unexpected_down_s: float = 560.0
-    retry_window_s: float = 600.0
-    turn_s: float = 15.0
-    io_timeout_s: int = 10
-
-
-@dataclass(frozen=True)
-class ScoreWeights:
-    """Points; penalties are subtracted from `base`."""
-
-    base: int = 3400
-    network: int = 1600
-    cpu_load: int = 1000
-    cpu_load_from: float = 0.4
-    cpu_load_full: float = 0.9
-    vm_config_outdated: int = 1000
-    bridge_down: int = 600
-    memory_low: int = 400
-    failed_start: int = 50
-    failed_starts_to_zero: int = 3
+    reader = Reader(source)
+    top = reader.mapping(data, "")
+    if top is None:
+        raise SettingsError(reader.problems)
+    reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL])
+    reader.required(top, _HOST_REQUIRED)
+    fields = reader.fields(top, {**_HOST_REQUIRED, **_HOST_OPTIONAL})
+    parts = _read_storage(reader, top)
+    if reader.problems or parts is None:
+        raise SettingsError(reader.problems)
+    return HostSettings(storage=parts, **fields)
 
 
-@dataclass(frozen=True)
-class NetworkDefaults:
-    """What a host that joins takes as its own when it is given nothing else."""
+def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
+    """The cluster-wide settings; every key may be left out and has its default then.
 
-    bridge: str = ""
-    gateway: str = ""
+    Raises SettingsError, also for timings that `check_timing` refuses.
+    """
+    reader = Reader(source)
+    top = reader.mapping(data, "")
+    if top is None:
+        raise SettingsError(reader.problems)
+    reader.unknown_keys(top, list(_CLUSTER))
+    sections = {
+        name: reader.section(top[name], rules, name) if name in top else {}
+        for name, rules in _CLUSTER.items()
+    }
+    settings = ClusterSettings(
+        engine=EngineSettings(**sections["engine"]),
+        timing=Timing(**sections["timing"]),
+        score=ScoreWeights(**sections["score"]),
+        network=NetworkDefaults(**sections["network"]),
+    )
+    if not reader.problems:  # combinations of refused values would only confuse
+        _check_combinations(reader, settings)
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return settings
 
 
-@dataclass(frozen=True)
-class ClusterSettings:
-    """All cluster-wide settings."""
+def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
+    """Plain data that `parse_host_settings` reads back to the same settings."""
+    return {
+        "host_id": settings.host_id,
+        "host_name": settings.host_name,
+        "storage": _storage_to_data(settings.storage),
+        "bridge": settings.bridge,
+        "gateway": settings.gateway,
+        "libvirt_uri": settings.libvirt_uri,
+    }
 
-    engine: EngineSettings = field(default_factory=EngineSettings)
-    timing: Timing = field(default_factory=Timing)
-    score: ScoreWeights = field(default_factory=ScoreWeights)
-    network: NetworkDefaults = field(default_factory=NetworkDefaults)
+
+def cluster_settings_to_data(settings: ClusterSettings) -> dict[str, Any]:
+    """Plain data that `parse_cluster_settings` reads back to the same settings."""
+    return asdict(settings)
+
+
+def _check_combinations(reader: Reader, settings: ClusterSettings) -> None:
+    for why in check_timing(settings.timing, settings.score.failed_starts_to_zero):
+        reader.problem("timing", why)
+    low, high = settings.score.cpu_load_from, settings.score.cpu_load_full
+    if low >= high:
+        reader.problem("score", f"cpu_load_from ({low:g}) must be below cpu_load_full ({high:g})")
+
+
+def _read_storage(reader: Reader, top: Mapping[Any, Any]) -> Optional[StorageParts]:
+    if "storage" not in top:
+        reader.problem("storage", "is missing; allowed: a mapping with at least path")
+        return None
+    data = reader.mapping(top["storage"], "storage")
+    if data is None:
+        return None
+    before = len(reader.problems)
+    reader.unknown_keys(data, [*_STORAGE, *_PART_NAMES], "storage")
+    reader.required(data, {"path": _PATH}, "storage")
+    fields = reader.fields(data, _STORAGE, "storage")
+    places = {name: _read_place(reader, data[name], name) for name in _PART_NAMES if name in data}
+    if len(reader.problems) > before:
+        return None
+    return _place_parts(reader, fields, places)
+
+
+def _read_place(reader: Reader, data: object, name: str) -> dict[str, Any]:
+    return reader.section(data, _ADDRESS, f"storage.{name}")
+
+
+def _place_parts(
+    reader: Reader, fields: Mapping[str, Any], places: Mapping[str, dict[str, Any]]
+) -> StorageParts:
+    usual = layout.storage_parts(**fields)
+    moved = {
+        name: VolumeAddress(place.get("path", fields["path"]), place.get("offset", 0))
+        for name, place in places.items()
+    }
+    parts = replace(usual, **moved)  # type: ignore[arg-type]
+    for why in layout.placement_problems(parts):
+        reader.problem("", f"storage.{why}")
+    return parts
+
+
+def _storage_to_data(parts: StorageParts) -> dict[str, Any]:
+    usual = layout.storage_parts(parts.lockspace.path, parts.sector_size)
+    moved = {
+        name: asdict(getattr(parts, name))
+        for name in _PART_NAMES
+        if getattr(parts, name) != getattr(usual, name)
+    }
+    return {"path": parts.lockspace.path, "sector_size": parts.sector_size, **moved}
+
+
+__all__ = [
+    "ClusterSettings",
+    "EngineSettings",
+    "HostSettings",
+    "NetworkDefaults",
+    "ScoreWeights",
+    "SettingsError",
+    "StorageParts",
+    "Timing",
+    "check_timing",
+    "cluster_settings_to_data",
+    "host_settings_to_data",
+    "parse_cluster_settings",
+    "parse_host_settings",
+]

@@ -1,0 +1,106 @@
+"""The rule on the engine's domain XML: it carries the engine's lease, exactly once.
+
+The lease makes libvirt's lock manager take the engine's sanlock resource for the qemu
+process before the guest runs; without it two engines could run. Only the standard parser
+is used; a document type (and with it every entity) is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Optional, Union
+from xml.etree import ElementTree
+
+from metadata.errors import DomainXmlError
+from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
+from metadata.schema import shown
+from metadata.values import StorageParts
+
+
+def lease_element(parts: StorageParts) -> str:
+    """The element, in one line, that the XML must have in its ``<devices>``."""
+    lease = ElementTree.Element("lease")
+    ElementTree.SubElement(lease, "lockspace").text = LOCKSPACE_NAME
+    ElementTree.SubElement(lease, "key").text = LEASE_NAME
+    address = {"path": parts.lease.path, "offset": str(parts.lease.offset)}
+    ElementTree.SubElement(lease, "target", address)
+    return ElementTree.tostring(lease, encoding="unicode")
+
+
+def domain_name(xml: str) -> str:
+    """The domain's name; raises DomainXmlError when the XML has no single one."""
+    names = _parse(xml).findall("name")
+    name = (names[0].text or "").strip() if len(names) == 1 else ""
+    if not name:
+        raise DomainXmlError("the domain XML must have exactly one <name> with a text in it")
+    return name
+
+
+def lease_problems(xml: str, parts: StorageParts) -> list[str]:
+    """Why the engine may not be started from `xml`, in sentences; empty: it may.
+
+    Leases of other lockspaces or with other keys are left alone.
+    """
+    try:
+        root = _parse(xml)
+    except DomainXmlError as error:
+        return [error.why]
+    leases = [lease for lease in root.findall("devices/lease") if _is_engine_lease(lease)]
+    if len(leases) == 1:
+        return _target_problems(leases[0], parts)
+    if leases:
+        return [
+            f"the domain XML has {len(leases)} leases {LEASE_NAME!r} of lockspace "
+            f"{LOCKSPACE_NAME!r}; keep one only: {lease_element(parts)}"
+        ]
+    return [
+        f"the domain XML has no lease {LEASE_NAME!r} of lockspace {LOCKSPACE_NAME!r}; "
+        f"add to its <devices>: {lease_element(parts)}"
+    ]
+
+
+class _DomainBuilder(ElementTree.TreeBuilder):
+    """Refuses a document type as soon as it begins, before any entity is read."""
+
+    def doctype(self, name: str, _pubid: Optional[str], _system: Optional[str]) -> None:
+        raise DomainXmlError(f"the domain XML has a document type ({shown(name)}): remove it")
+
+
+def _parse(xml: str) -> ElementTree.Element:
+    parser = ElementTree.XMLParser(target=_DomainBuilder())
+    try:
+        parser.feed(xml)
+        root: ElementTree.Element = parser.close()
+    except DomainXmlError:
+        raise
+    except (ElementTree.ParseError, ValueError) as error:  # ValueError: a lone surrogate
+        raise DomainXmlError(f"the domain XML can't be read: {error}") from error
+    if root.tag != "domain":
+        raise DomainXmlError(f"the domain XML begins with <{root.tag}>, must begin with <domain>")
+    return root
+
+
+def _is_engine_lease(lease: ElementTree.Element) -> bool:
+    return (_text(lease, "lockspace"), _text(lease, "key")) == (LOCKSPACE_NAME, LEASE_NAME)
+
+
+def _text(element: ElementTree.Element, tag: str) -> str:
+    return (element.findtext(tag) or "").strip()
+
+
+def _target_problems(lease: ElementTree.Element, parts: StorageParts) -> list[str]:
+    targets = lease.findall("target")
+    found = [(target.get("path"), _offset(target)) for target in targets]
+    if found == [(parts.lease.path, parts.lease.offset)]:
+        return []
+    places = ", ".join(f"path {shown(path)} offset {shown(offset)}" for path, offset in found)
+    return [
+        f"the lease of the domain XML lies at {places or 'no target'}, must lie at "
+        f"path {shown(parts.lease.path)} offset {parts.lease.offset}; "
+        f"replace it with: {lease_element(parts)}"
+    ]
+
+
+def _offset(target: ElementTree.Element) -> Union[int, str]:
+    """libvirt takes a missing offset for 0."""
+    text = target.get("offset", "0").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text

@@ -1,0 +1,138 @@
+"""Checking plain data (as YAML or JSON give it) against rules, all problems at once.
+
+A `Rule` says which values a key may have and what to tell people when it has another one.
+`Reader` walks nested mappings, collects the problems under their dotted keys and returns the
+values that are fine. Types are strict: True is no number, "5" is no number, 5.0 is no integer.
+"""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+    convert: Callable[[Any], Any] = _unchanged
+
+
+def number(low: float, high: float) -> Rule:
+    """A finite number (integers too) from `low` to `high`, read as float."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and low <= value <= high
+
+    return Rule(f"a number from {low:g} to {high:g}", accepts, float)
+
+
+def integer(low: int, high: int) -> Rule:
+    """An integer from `low` to `high`."""
+    return Rule(
+        f"an integer from {low} to {high}",
+        lambda value: type(value) is int and low <= value <= high,
+    )
+
+
+def one_of(*values: int) -> Rule:
+    """One of a few integers."""
+    return Rule(
+        " or ".join(str(value) for value in values),
+        lambda value: type(value) is int and value in values,
+    )
+
+
+def text(pattern: str, allowed: str) -> Rule:
+    """A string that the regular expression `pattern` matches from end to end."""
+    compiled = re.compile(pattern)
+    return Rule(
+        allowed,
+        lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None,
+    )
+
+
+def shown(value: object) -> str:
+    """A short form of any value, in ASCII, for a message."""
+    try:
+        return ascii(reprlib.repr(value))[1:-1] if not isinstance(value, str) else _quoted(value)
+    except ValueError:  # an integer too long to print (Python's own limit)
+        return "a number too long to print"
+
+
+def _quoted(value: str) -> str:
+    return ascii(value if len(value) <= 60 else value[:57] + "...")
+
+
+@dataclass
+class Reader:
+    """Collects problems while sections are read; `source` (a file's name) stands before each."""
+
+    source: str
+    problems: list[str] = field(default_factory=list)
+
+    def problem(self, key: str, why: str) -> None:
+        """Note one problem with `key` (dotted; empty: the whole document)."""
+        self.problems.append(": ".join(part for part in (self.source, key, why) if part))
+
+    def mapping(self, data: object, key: str) -> Optional[Mapping[Any, Any]]:
+        """`data` if it is a mapping, else None and a problem."""
+        if isinstance(data, Mapping):
+            return data
+        self.problem(key, f"{shown(data)} is refused; allowed: a mapping of keys to values")
+        return None
+
+    def unknown_keys(self, data: Mapping[Any, Any], known: list[str], key: str = "") -> None:
+        """A problem for each key of `data` that is not in `known`."""
+        for name, value in data.items():
+            if name not in known:
+                self.problem(
+                    _dotted(key, name),
+                    f"unknown key (value {shown(value)}); allowed: {', '.join(known)}",
+                )
+
+    def value(self, rule: Rule, raw: object, key: str) -> Any:
+        """`raw` converted by `rule`, or None and a problem."""
+        if rule.accepts(raw):
+            return rule.convert(raw)
+        self.problem(key, f"{shown(raw)} is refused; allowed: {rule.allowed}")
+        return None
+
+    def fields(
+        self, data: Mapping[Any, Any], rules: Mapping[str, Rule], key: str = ""
+    ) -> dict[str, Any]:
+        """The accepted values among the keys of `rules` that `data` has."""
+        found = {
+            name: self.value(rule, data[name], _dotted(key, name))
+            for name, rule in rules.items()
+            if name in data
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def section(self, data: object, rules: Mapping[str, Rule], key: str) -> dict[str, Any]:
+        """A mapping all of whose keys are optional and stand in `rules`."""
+        checked = self.mapping(data, key)
+        if checked is None:
+            return {}
+        self.unknown_keys(checked, list(rules), key)
+        return self.fields(checked, rules, key)
+
+    def required(self, data: Mapping[Any, Any], rules: Mapping[str, Rule], key: str = "") -> None:
+        """A problem for each key of `rules` that `data` lacks."""
+        for name, rule in rules.items():
+            if name not in data:
+                self.problem(_dotted(key, name), f"is missing; allowed: {rule.allowed}")
+
+
+def _dotted(key: str, name: object) -> str:
+    shown_name = name if isinstance(name, str) and name.isprintable() else shown(name)
+    return f"{key}.{shown_name}" if key else str(shown_name)

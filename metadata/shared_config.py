@@ -1,0 +1,196 @@
+"""The shared configuration: cluster settings and the engine's domain XML, in two copies.
+
+One area of 1 MiB holds two copies, at 0 and at 512 KiB. A configuration with an even
+sequence number is written to the first, with an odd one to the second, so a torn write
+leaves the copy before it whole. The highest sequence among the whole copies counts.
+
+A copy, integers big-endian, the header the same in all format versions::
+
+    0   8 bytes  magic "HEHACONF"
+    8   uint32   format version (1)
+    12  uint32   CRC32 of header and payload, this field taken as 0
+    16  uint64   sequence number
+    24  uint64   length of the payload in bytes
+    32           payload: ASCII JSON {"domain_xml": "...", "settings": {...}}
+         then NUL up to a multiple of 4096
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from metadata.errors import ConfigTooLargeError, SettingsError
+from metadata.layout import CONFIG_SIZE
+from metadata.schema import shown
+from metadata.settings import ClusterSettings, cluster_settings_to_data, parse_cluster_settings
+
+FORMAT_VERSION = 1
+COPY_SIZE = CONFIG_SIZE // 2
+BLOCK_SIZE = 4096
+
+_MAGIC = b"HEHACONF"
+_HEADER = struct.Struct(">8sIIQQ")
+_MAX_SEQUENCE = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class SharedConfig:
+    """What all hosts run with. `sequence` rises by one with each change."""
+
+    sequence: int
+    settings: ClusterSettings
+    domain_xml: str
+
+
+@dataclass(frozen=True)
+class ConfigAbsent:
+    """No configuration was ever written here."""
+
+
+@dataclass(frozen=True)
+class ConfigDamaged:
+    """Something is there that can't be used; `reason` names it."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class ConfigTooNew:
+    """The current configuration was written by a newer program."""
+
+    format_version: int
+    sequence: int
+
+
+ConfigError = Union[ConfigAbsent, ConfigDamaged, ConfigTooNew]
+
+
+def describe_config_error(error: ConfigError) -> str:
+    """One sentence for people about a configuration that can't be used."""
+    if isinstance(error, ConfigAbsent):
+        return "there is no shared configuration yet"
+    if isinstance(error, ConfigTooNew):
+        return (
+            f"the shared configuration was written by a newer version "
+            f"(format {error.format_version}); update this host"
+        )
+    return f"the shared configuration is damaged: {error.reason}"
+
+
+def copy_offset(sequence: int) -> int:
+    """Offset in the area, in bytes, of the copy that holds the given sequence."""
+    return (sequence % 2) * COPY_SIZE
+
+
+def encode_copy(config: SharedConfig) -> bytes:
+    """One copy, a multiple of 4096 bytes, to be written at `copy_offset(config.sequence)`.
+
+    Raises ConfigTooLargeError, or ValueError for a sequence that is no unsigned 64-bit number.
+    """
+    if not 0 <= config.sequence <= _MAX_SEQUENCE:
+        raise ValueError(f"sequence: {config.sequence} is refused; allowed: 0 to {_MAX_SEQUENCE}")
+    payload = _payload(config)
+    room = COPY_SIZE - _HEADER.size
+    if len(payload) > room:
+        raise ConfigTooLargeError(len(payload), room, len(json.dumps(config.domain_xml)) - 2)
+    checksum = _checksum(FORMAT_VERSION, config.sequence, payload)
+    data = _header(FORMAT_VERSION, checksum, config.sequence, len(payload)) + payload
+    return data + bytes(-len(data) % BLOCK_SIZE)
+
+
+def decode_area(data: bytes) -> Union[SharedConfig, ConfigError]:
+    """The current configuration of a whole area (1 MiB), or what is wrong with it.
+
+    Never raises, whatever the bytes.
+    """
+    if len(data) < CONFIG_SIZE:
+        return ConfigDamaged(f"the area has {len(data)} bytes, {CONFIG_SIZE} are needed")
+    copies = [_open_copy(data[:COPY_SIZE]), _open_copy(data[COPY_SIZE:CONFIG_SIZE])]
+    whole = [copy for copy in copies if isinstance(copy, _Copy)]
+    if whole:
+        return _read_copy(max(whole, key=lambda copy: copy.sequence))
+    damaged = [
+        f"{place} copy: {copy.reason}"
+        for place, copy in zip(("first", "second"), copies)
+        if isinstance(copy, ConfigDamaged)
+    ]
+    return ConfigDamaged("; ".join(damaged)) if damaged else ConfigAbsent()
+
+
+def header_sequence(block: bytes) -> Optional[int]:
+    """The sequence number in a copy's first 32 bytes (or more), None without our magic.
+
+    It is not under a check until the whole copy is read: good enough to see that the
+    configuration may have changed without reading 1 MiB.
+    """
+    if len(block) < _HEADER.size or not block.startswith(_MAGIC):
+        return None
+    return int(_HEADER.unpack_from(block)[3])
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """A copy whose checksum is right."""
+
+    format_version: int
+    sequence: int
+    payload: bytes
+
+
+def _payload(config: SharedConfig) -> bytes:
+    document = {
+        "settings": cluster_settings_to_data(config.settings),
+        "domain_xml": config.domain_xml,
+    }
+    return json.dumps(document, sort_keys=True).encode("ascii")
+
+
+def _header(version: int, checksum: int, sequence: int, length: int) -> bytes:
+    return _HEADER.pack(_MAGIC, version, checksum, sequence, length)
+
+
+def _checksum(version: int, sequence: int, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(_header(version, 0, sequence, len(payload))))
+
+
+def _open_copy(data: bytes) -> Union[_Copy, ConfigAbsent, ConfigDamaged]:
+    """Check a copy's magic, length and checksum, which are the same in all versions."""
+    if not any(data[: _HEADER.size]):
+        return ConfigAbsent()
+    magic, version, checksum, sequence, length = _HEADER.unpack_from(data)
+    if magic != _MAGIC:
+        return ConfigDamaged(f"magic: {shown(magic)} is refused; allowed: {_MAGIC!r}")
+    room = len(data) - _HEADER.size
+    if length > room:
+        return ConfigDamaged(f"length: {length} is refused; allowed: at most {room}")
+    payload = data[_HEADER.size : _HEADER.size + length]
+    computed = _checksum(version, sequence, payload)
+    if computed != checksum:
+        return ConfigDamaged(f"CRC32: {checksum:08x} is written, {computed:08x} computed")
+    return _Copy(version, sequence, payload)
+
+
+def _read_copy(copy: _Copy) -> Union[SharedConfig, ConfigError]:
+    if copy.format_version > FORMAT_VERSION:
+        return ConfigTooNew(copy.format_version, copy.sequence)
+    if copy.format_version != FORMAT_VERSION:
+        return ConfigDamaged(f"format version: {copy.format_version} is refused; allowed: 1")
+    try:
+        document = json.loads(copy.payload)
+    except (ValueError, RecursionError) as error:
+        return ConfigDamaged(f"payload: no JSON ({error})")
+    return _read_document(document, copy.sequence)
+
+
+def _read_document(document: Any, sequence: int) -> Union[SharedConfig, ConfigError]:
+    if not isinstance(document, dict) or not isinstance(document.get("domain_xml"), str):
+        return ConfigDamaged("domain_xml: is missing or no text")
+    try:
+        settings = parse_cluster_settings(document.get("settings"), "settings")
+    except SettingsError as error:
+        return ConfigDamaged("; ".join(error.problems))
+    return SharedConfig(sequence, settings, document["domain_xml"])

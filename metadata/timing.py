@@ -1,0 +1,200 @@
+"""The time budget: sanlock's times, and which settings together are safe and live.
+
+sanlock's times follow from its I/O time-out *io* alone (sanlock 3.8, measured)::
+
+    renewal_s       2 x io        a host renews its place in the lockspace
+    renewal_fail_s  8 x io        no renewal for so long: sanlock kills the lease holders
+    lease_floor_s   8 x io + 60   the host counts as dead and its leases are free
+    join_s          2.5 x io      joining the lockspace with a free host id
+
+The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)::
+
+    safe   3 T + 15 <= lease_floor_s - renewal_s
+           When sanlock dies on the engine's host, nobody else kills qemu: the agent must see
+           it (T), act (T) with a tick to spare, and libvirt's kill takes up to 15 s, before
+           another host may take the lease. sanlock's last renewal may be renewal_s old.
+    live   alive_s >= 3 T              written each tick, read each tick, one tick missed
+    live   alive_s >= 2 T + 2 io       one slow write and one slow read
+    live   alive_s + T <= lease_floor_s
+           A dead host's record is stale, and the host out of the ranking, when its lease
+           falls free: nobody waits for the turn of a dead host.
+    live   turn_s >= 3 T               the host before sees the free lease (T), starts (T),
+           and the next sees the lease's new owner (T)
+    live   start_s >= T + 4 io         taking a lease is four I/Os of sanlock (read the leader,
+           write and read the ballots, write the leader)
+    live   starting_s >= 2 T, stop_s >= 2 T
+           A time-out is looked at once a tick: a shorter one fires before the first result.
+    live   away_s >= 3 T + 2 io        the other host publishes (T, one slow write), we read it
+           (T, one slow read), one tick to spare
+    live   bad_health_s >= renewal_fail_s + 2 T
+           A storage hang that sanlock survives must not get the engine stopped.
+    live   unexpected_down_s >= turn_s + start_s + T
+           The next host has had its turn and its start before this one comes back.
+    live   retry_window_s >= N x (start_s + T), N = failed_starts_to_zero
+           N starts that fail by time-out fit into the window, or a broken host would never
+           reach score 0 and try for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metadata.values import Timing
+
+WATCHDOG_S = 60
+KILL_S = 15
+
+
+def renewal_s(io_timeout_s: float) -> float:
+    """Seconds between two renewals of a host's place in the lockspace."""
+    return 2 * io_timeout_s
+
+
+def renewal_fail_s(io_timeout_s: float) -> float:
+    """Seconds without a renewal after which sanlock kills the holders of its leases."""
+    return 8 * io_timeout_s
+
+
+def lease_floor_s(io_timeout_s: float) -> float:
+    """Seconds from a host's last renewal until another one can take its lease.
+
+    No correct program takes over a crashed host's lease sooner.
+    """
+    return renewal_fail_s(io_timeout_s) + WATCHDOG_S
+
+
+def join_s(io_timeout_s: float) -> float:
+    """Seconds that joining the lockspace takes when the host id is free."""
+    return 2.5 * io_timeout_s
+
+
+@dataclass(frozen=True)
+class _AtLeast:
+    """`key` must be at least `bound`, which is `formula` (with the numbers put in)."""
+
+    key: str
+    value: float
+    formula: str
+    numbers: str
+    bound: float
+    why: str
+
+    def problem(self) -> str:
+        return (
+            f"{self.key} ({self.value:g}) must be at least {self.formula} "
+            f"({self.numbers} = {self.bound:g}): {self.why}"
+        )
+
+
+def check_timing(timing: Timing, failed_starts_to_zero: int = 3) -> list[str]:
+    """The inequalities (see the module) that `timing` breaks, in words; empty: safe and live."""
+    rules = _own_rules(timing) + _derived_rules(timing, failed_starts_to_zero)
+    problems = [rule.problem() for rule in rules if _above(rule.bound, rule.value)]
+    return problems + _floor_problems(timing)
+
+
+def _above(left: float, right: float) -> bool:
+    return left > right + 1e-9  # 3 x 0.1 is a little more than 0.3 in floating point
+
+
+def _own_rules(timing: Timing) -> list[_AtLeast]:
+    tick, io = timing.tick_s, timing.io_timeout_s
+    return [
+        _AtLeast(
+            "alive_s",
+            timing.alive_s,
+            "3 × tick_s",
+            f"3 × {tick:g}",
+            3 * tick,
+            "a record is written each tick and read each tick, and one tick may be missed",
+        ),
+        _AtLeast(
+            "alive_s",
+            timing.alive_s,
+            "2 × tick_s + 2 × io_timeout_s",
+            f"2 × {tick:g} + 2 × {io:g}",
+            2 * tick + 2 * io,
+            "one slow write and one slow read must not make a living host look dead",
+        ),
+        _AtLeast(
+            "turn_s",
+            timing.turn_s,
+            "3 × tick_s",
+            f"3 × {tick:g}",
+            3 * tick,
+            "the host before must see the free lease and start, and the next must see that",
+        ),
+        _AtLeast(
+            "start_s",
+            timing.start_s,
+            "tick_s + 4 × io_timeout_s",
+            f"{tick:g} + 4 × {io:g}",
+            tick + 4 * io,
+            "taking the lease is four I/Os of sanlock",
+        ),
+        *_two_ticks("starting_s", timing.starting_s, tick),
+        *_two_ticks("stop_s", timing.stop_s, tick),
+    ]
+
+
+def _two_ticks(key: str, value: float, tick_s: float) -> list[_AtLeast]:
+    why = "a shorter time-out would fire before the first result is seen"
+    return [_AtLeast(key, value, "2 × tick_s", f"2 × {tick_s:g}", 2 * tick_s, why)]
+
+
+def _derived_rules(timing: Timing, failed_starts: int) -> list[_AtLeast]:
+    tick, io = timing.tick_s, timing.io_timeout_s
+    return [
+        _AtLeast(
+            "away_s",
+            timing.away_s,
+            "3 × tick_s + 2 × io_timeout_s",
+            f"3 × {tick:g} + 2 × {io:g}",
+            3 * tick + 2 * io,
+            "the host that has the engine now must publish it and this one must read it",
+        ),
+        _AtLeast(
+            "bad_health_s",
+            timing.bad_health_s,
+            "8 × io_timeout_s + 2 × tick_s",
+            f"8 × {io:g} + 2 × {tick:g}",
+            renewal_fail_s(io) + 2 * tick,
+            "a storage hang that sanlock survives must not get the engine stopped",
+        ),
+        _AtLeast(
+            "unexpected_down_s",
+            timing.unexpected_down_s,
+            "turn_s + start_s + tick_s",
+            f"{timing.turn_s:g} + {timing.start_s:g} + {tick:g}",
+            timing.turn_s + timing.start_s + tick,
+            "another host must have had its turn and its start before this one comes back",
+        ),
+        _AtLeast(
+            "retry_window_s",
+            timing.retry_window_s,
+            "failed_starts_to_zero × (start_s + tick_s)",
+            f"{failed_starts} × ({timing.start_s:g} + {tick:g})",
+            failed_starts * (timing.start_s + tick),
+            "starts that fail by time-out must fit in it, or a broken host tries for ever",
+        ),
+    ]
+
+
+def _floor_problems(timing: Timing) -> list[str]:
+    tick, io = timing.tick_s, timing.io_timeout_s
+    floor = lease_floor_s(io)
+    problems = []
+    if _above(3 * tick + KILL_S, floor - renewal_s(io)):
+        problems.append(
+            f"3 × tick_s + {KILL_S} (3 × {tick:g} + {KILL_S} = {3 * tick + KILL_S:g}) must be at "
+            f"most 6 × io_timeout_s + {WATCHDOG_S} (6 × {io:g} + {WATCHDOG_S} = "
+            f"{floor - renewal_s(io):g}): when sanlock dies, the agent must have switched the "
+            f"engine off before another host can take its lease"
+        )
+    if _above(timing.alive_s + tick, floor):
+        problems.append(
+            f"alive_s + tick_s ({timing.alive_s:g} + {tick:g} = {timing.alive_s + tick:g}) must be "
+            f"at most 8 × io_timeout_s + {WATCHDOG_S} (8 × {io:g} + {WATCHDOG_S} = {floor:g}): "
+            f"nobody may wait for a dead host's turn when its lease falls free"
+        )
+    return problems

@@ -1,0 +1,98 @@
+"""The settings as frozen values; `metadata.settings` reads, checks and writes them.
+
+They stand apart so that the layout and the timing rules can use them without the parser.
+Import them from `metadata.settings`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from metadata.records import VolumeAddress
+
+
+@dataclass(frozen=True)
+class StorageParts:
+    """Where each part of the shared storage lies; made by `metadata.layout`."""
+
+    lockspace: VolumeAddress
+    lease: VolumeAddress
+    metadata: VolumeAddress
+    shared_config: VolumeAddress
+    sector_size: int = 512
+
+
+@dataclass(frozen=True)
+class HostSettings:
+    """``host.yaml``: what is local to this host."""
+
+    host_id: int
+    host_name: str
+    storage: StorageParts
+    bridge: str = ""
+    gateway: str = ""
+    libvirt_uri: str = "qemu:///system"
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What the engine is and how its health is seen."""
+
+    domain_name: str = "HostedEngine"
+    health_url: str = ""
+    health_text: str = "DB Up"
+    health_timeout_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The cluster's times, in seconds; `check_timing` says which combinations are safe.
+
+    `turn_s` is how long the next in rank waits for the one before it to take a free lease.
+    """
+
+    tick_s: float = 5.0
+    alive_s: float = 60.0
+    start_s: float = 60.0
+    starting_s: float = 600.0
+    bad_health_s: float = 300.0
+    stop_s: float = 300.0
+    away_s: float = 40.0
+    unexpected_down_s: float = 560.0
+    retry_window_s: float = 600.0
+    turn_s: float = 15.0
+    io_timeout_s: int = 10
+
+
+@dataclass(frozen=True)
+class ScoreWeights:
+    """Points; penalties are subtracted from `base`."""
+
+    base: int = 3400
+    network: int = 1600
+    cpu_load: int = 1000
+    cpu_load_from: float = 0.4
+    cpu_load_full: float = 0.9
+    vm_config_outdated: int = 1000
+    bridge_down: int = 600
+    memory_low: int = 400
+    failed_start: int = 50
+    failed_starts_to_zero: int = 3
+
+
+@dataclass(frozen=True)
+class NetworkDefaults:
+    """What a host that joins takes as its own when it is given nothing else."""
+
+    bridge: str = ""
+    gateway: str = ""
+
+
+@dataclass(frozen=True)
+class ClusterSettings:
+    """All cluster-wide settings."""
+
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    timing: Timing = field(default_factory=Timing)
+    score: ScoreWeights = field(default_factory=ScoreWeights)
+    network: NetworkDefaults = field(default_factory=NetworkDefaults)
