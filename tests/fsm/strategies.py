@@ -1,0 +1,76 @@
+"""Arbitrary memories, observations and settings for the property tests."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from fsm.decision import Memory
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    Observation,
+    Peer,
+    PeerLiveness,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
+from fsm.states import State
+from metadata.records import Health
+
+TIMES_S = st.floats(min_value=0, max_value=5000)
+MAYBE_TIMES_S = st.none() | TIMES_S
+FRACTIONS = st.none() | st.floats(min_value=0, max_value=1)
+MAYBE = st.none() | st.booleans()
+
+PEERS = st.builds(
+    Peer,
+    host_id=st.integers(2, 6),
+    name=st.sampled_from(["", "h2", "h3"]),
+    liveness=st.sampled_from(PeerLiveness),
+    fresh=st.booleans(),
+    score=st.sampled_from([0, 1800, 3350, 3400]),
+    maintenance=st.booleans(),
+    stopped=st.booleans(),
+)
+
+OBSERVATIONS = st.builds(
+    Observation,
+    now_s=st.floats(min_value=5000, max_value=9000),
+    host_id=st.just(1),
+    complete=st.booleans(),
+    blocked_why=st.sampled_from(["", "the storage is silent"]),
+    vm=st.sampled_from(Vm),
+    vm_ending=st.sampled_from(VmEnding),
+    health=st.sampled_from(Health),
+    lease=st.sampled_from(Lease),
+    lease_owner=st.sampled_from(["", "h2"]),
+    lease_owner_id=st.none() | st.integers(1, 6),
+    vm_holds_lease=MAYBE,
+    global_maintenance=MAYBE,
+    local_maintenance=st.booleans(),
+    start=st.sampled_from(StartOutcome),
+    stop_requested=st.booleans(),
+    condition=st.builds(
+        HostCondition,
+        network_failed_fraction=FRACTIONS,
+        cpu_load_without_engine=FRACTIONS,
+        memory_sufficient=MAYBE,
+        bridge_up=MAYBE,
+        config_current=MAYBE,
+    ),
+    peers=st.lists(PEERS, max_size=3, unique_by=lambda peer: peer.host_id).map(tuple),
+)
+
+MEMORIES = st.builds(
+    Memory,
+    state=st.sampled_from(State),
+    since_s=MAYBE_TIMES_S,
+    started_at_s=MAYBE_TIMES_S,
+    failed_starts_s=st.lists(TIMES_S, max_size=3).map(lambda times: tuple(sorted(times))),
+    crashed_at_s=MAYBE_TIMES_S,
+    lease_free_since_s=MAYBE_TIMES_S,
+    held_off_until_s=st.none() | st.floats(min_value=0, max_value=9000),
+    last_owner_id=st.none() | st.integers(1, 6),
+    attempt_s=MAYBE_TIMES_S,
+)

@@ -1,0 +1,369 @@
+"""Single hosts' stories, step by step in virtual time; each is an incident of the field."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from fsm import Action, Memory, State, step
+from fsm.decision import Decision
+from fsm.observation import (
+    Lease,
+    Observation,
+    Peer,
+    PeerLiveness,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
+from metadata.records import Health
+from metadata.settings import ClusterSettings
+
+CONFIG = ClusterSettings()
+TIMING = CONFIG.timing
+
+
+def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
+    given = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, **fields}
+    return Peer(host_id=host_id, score=score, **given)
+
+
+class Host:
+    """One host's memory and its latest observation."""
+
+    def __init__(self, host_id: int = 1, **fields: Any) -> None:
+        self.memory = Memory()
+        self.seen = Observation(
+            now_s=1000.0,
+            host_id=host_id,
+            complete=True,
+            vm=Vm.ABSENT,
+            lease=Lease.FREE,
+            global_maintenance=False,
+        )
+        self.seen = replace(self.seen, **fields)
+        self.last: Decision
+
+    def see(self, after_s: float = 0.0, **fields: Any) -> Decision:
+        """Let time pass, change what is seen, take one decision."""
+        self.seen = replace(self.seen, now_s=self.seen.now_s + after_s, **fields)
+        self.last = step(self.memory, self.seen, CONFIG)
+        self.memory = self.last.memory
+        return self.last
+
+    def settle(self, after_s: float = 0.0, **fields: Any) -> State:
+        """The same, and go on until the state stays."""
+        self.see(after_s, **fields)
+        while self.last.changed and not self.last.actions:
+            self.see()
+        return self.memory.state
+
+    def running(self) -> Host:
+        """A host whose engine is up."""
+        self.settle(
+            vm=Vm.RUNNING,
+            health=Health.GOOD,
+            lease=Lease.OURS,
+            lease_owner_id=self.seen.host_id,
+            vm_holds_lease=True,
+        )
+        assert self.memory.state is State.ENGINE_UP
+        return self
+
+
+GONE = {"vm": Vm.ABSENT, "health": Health.UNKNOWN, "vm_holds_lease": None}
+
+
+def test_a_lonely_host_starts_the_engine_and_sees_it_become_healthy() -> None:
+    host = Host()
+    assert host.settle() is State.ENGINE_START
+    assert host.last.actions == (Action.START_VM,)
+    host.see(1, start=StartOutcome.RUNNING)
+    assert host.memory.state is State.ENGINE_START
+    assert host.last.actions == ()
+    up = {"vm": Vm.RUNNING, "lease": Lease.OURS, "health": Health.BAD, "vm_holds_lease": True}
+    assert host.settle(1, start=StartOutcome.OK, **up) is State.ENGINE_STARTING
+    assert host.settle(5, health=Health.GOOD) is State.ENGINE_UP
+
+
+def test_equal_hosts_take_turns_by_host_id() -> None:
+    peers = (peer(1), peer(3))
+    host = Host(host_id=2, peers=peers)
+    assert host.settle() is State.ENGINE_DOWN
+    assert "h1 (score 3400) goes first" in host.last.why
+    assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN
+    assert host.settle(1) is State.ENGINE_START
+
+
+def test_the_third_in_rank_waits_two_turns() -> None:
+    host = Host(host_id=3, peers=(peer(1), peer(2)))
+    assert host.settle() is State.ENGINE_DOWN
+    assert host.settle(2 * TIMING.turn_s - 1) is State.ENGINE_DOWN
+    assert host.settle(1) is State.ENGINE_START
+
+
+def test_a_better_score_goes_before_a_lower_host_id() -> None:
+    assert Host(host_id=3, peers=(peer(1, 3000), peer(2, 3350))).settle() is State.ENGINE_START
+
+
+def test_among_equals_the_host_that_ran_it_restarts_it_in_place() -> None:
+    host = Host(host_id=3, peers=(peer(1), peer(2))).running()
+    crash = {"vm_ending": VmEnding.CRASHED, "vm_detail": "qemu was killed", **GONE}
+    assert host.settle(100, **crash) is State.ENGINE_DOWN
+    assert host.settle(1, lease=Lease.FREE, lease_owner_id=None) is State.ENGINE_START
+    assert host.last.score.points == 3400
+
+
+def test_others_leave_the_first_turn_to_the_host_that_ran_it() -> None:
+    host = Host(host_id=1, peers=(peer(2), peer(3)), lease=Lease.THEIRS, lease_owner_id=2)
+    assert host.settle() is State.ENGINE_DOWN
+    host.settle(10, lease=Lease.FREE, lease_owner_id=None)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert "h2" in host.last.why
+
+
+def test_a_second_crash_within_the_window_lets_others_go_first() -> None:
+    host = Host(peers=(peer(2),)).running()
+    crash = {"vm_ending": VmEnding.CRASHED, "vm_detail": "guest panic", **GONE}
+    assert host.settle(100, **crash) is State.ENGINE_DOWN
+    host.running()
+    assert host.settle(100, **crash) is State.ENGINE_UNEXPECTEDLY_DOWN
+    assert host.last.score.points == 0
+    free = {"lease": Lease.FREE, "lease_owner_id": None}
+    assert host.settle(TIMING.unexpected_down_s - 1, **free) is State.ENGINE_UNEXPECTEDLY_DOWN
+    host.settle(1)
+    assert host.memory.state is not State.ENGINE_UNEXPECTEDLY_DOWN
+
+
+def test_crashes_far_apart_are_each_the_first() -> None:
+    host = Host(peers=(peer(2),)).running()
+    crash = {"vm_ending": VmEnding.CRASHED, **GONE}
+    assert host.settle(100, **crash) is State.ENGINE_DOWN
+    host.running()
+    assert host.settle(TIMING.retry_window_s, **crash) is State.ENGINE_DOWN
+
+
+def test_a_host_alone_does_not_wait_for_others_after_an_unexpected_end() -> None:
+    host = Host().running()
+    off = {"vm_ending": VmEnding.GUEST_SHUTDOWN, "lease": Lease.FREE, **GONE}
+    assert host.settle(100, **off) is State.ENGINE_UNEXPECTEDLY_DOWN
+    assert host.settle(2 * TIMING.turn_s) is State.ENGINE_START
+
+
+def test_losing_the_race_is_no_error_and_looks_again_soon() -> None:
+    host = Host()
+    host.settle()
+    host.see(1, start=StartOutcome.LEASE_HELD, start_why="h2")
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.score.points == 3400
+    assert host.last.actions == ()
+    host.see()
+    assert host.memory.state is State.ENGINE_DOWN, "our view of the lease may be older"
+    host.see(1, lease=Lease.THEIRS, lease_owner="h2", lease_owner_id=2)
+    assert host.last.why == "the engine's lease is held by h2"
+
+
+def test_a_failed_start_costs_points_and_gives_the_next_its_turn() -> None:
+    host = Host(peers=(peer(2),))
+    host.settle()
+    host.see(1, start=StartOutcome.FAILED, start_why="no such disk")
+    assert host.memory.state is State.ENGINE_DOWN
+    assert "no such disk" in host.last.why
+    assert host.last.score.points == 3350
+    host.see(60)
+    assert host.memory.state is State.ENGINE_START, "the other had its turn and did not use it"
+
+
+def test_three_failed_starts_take_the_host_out_for_the_window() -> None:
+    host = Host()
+    host.settle()
+    for _ in range(3):
+        assert host.memory.state is State.ENGINE_START
+        host.see(1, start=StartOutcome.FAILED, start_why="no such disk")
+        host.see(3 * TIMING.turn_s)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.why == "the score is 0: 3 starts failed lately"
+    assert host.settle(TIMING.retry_window_s) is State.ENGINE_START
+
+
+def test_a_vm_that_dies_while_booting_counts_as_a_failed_start() -> None:
+    host = Host()
+    host.settle()
+    up = {"vm": Vm.RUNNING, "lease": Lease.OURS}
+    host.settle(1, start=StartOutcome.OK, **up)
+    host.see(1, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.score.points == 3350
+
+
+def test_a_slow_boot_is_waited_for() -> None:
+    host = Host()
+    host.settle()
+    up = {"vm": Vm.RUNNING, "lease": Lease.OURS, "health": Health.BAD}
+    host.settle(1, start=StartOutcome.OK, **up)
+    assert host.settle(TIMING.starting_s - 1) is State.ENGINE_STARTING
+    host.see(1)
+    assert host.memory.state is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+
+
+def test_bad_health_is_answered_after_its_time_out_and_then_with_force() -> None:
+    host = Host(peers=(peer(2),)).running()
+    assert host.settle(10, health=Health.BAD) is State.ENGINE_UP_BAD_HEALTH
+    host.see(TIMING.bad_health_s - 1)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH
+    host.see(1)
+    assert (host.memory.state, host.last.actions) == (State.ENGINE_STOP, (Action.SHUTDOWN_VM,))
+    host.see(TIMING.stop_s)
+    assert host.memory.state is State.ENGINE_FORCE_STOP
+    assert host.last.actions == (Action.DESTROY_VM,)
+    host.settle(1, vm_ending=VmEnding.STOPPED, lease=Lease.FREE, **GONE)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert "h2 (score 3400) goes first" in host.last.why
+
+
+def test_every_change_of_state_clears_the_bad_health_time_out() -> None:
+    host = Host().running()
+    host.settle(10, health=Health.BAD)
+    host.see(TIMING.bad_health_s - 1, health=Health.GOOD)
+    assert host.memory.state is State.ENGINE_UP
+    host.settle(1, health=Health.BAD)
+    host.see(TIMING.bad_health_s - 1)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH
+
+
+def test_a_silent_broker_never_stops_the_engine() -> None:
+    host = Host().running()
+    host.settle(10, health=Health.BAD)
+    host.see(100, health=Health.UNKNOWN, blocked_why="the broker has not answered for 100 s")
+    host.see(10 * TIMING.bad_health_s)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH
+    host.see(1, health=Health.BAD)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH, "the time-out began anew"
+
+
+def test_a_silent_libvirt_stops_and_starts_nothing() -> None:
+    host = Host().running()
+    host.see(5, vm=Vm.UNKNOWN, vm_detail="libvirtd is restarting")
+    assert host.memory.state is State.UNKNOWN_LOCAL_VM_STATE
+    host.see(5000)
+    assert host.memory.state is State.UNKNOWN_LOCAL_VM_STATE
+    assert host.settle(1, vm=Vm.RUNNING) is State.ENGINE_UP
+
+
+def test_a_migration_by_a_person_is_no_unexpected_end() -> None:
+    host = Host().running()
+    host.see(5, vm_ending=VmEnding.MIGRATED, lease=Lease.FREE, lease_owner_id=None, **GONE)
+    assert host.memory.state is State.ENGINE_MAYBE_AWAY
+    host.see(5)
+    assert host.memory.state is State.ENGINE_MAYBE_AWAY
+    host.see(5, lease=Lease.THEIRS, lease_owner="h2", lease_owner_id=2)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.why == "the engine has moved to h2"
+    assert host.last.score.points == 3400
+
+
+def test_the_receiving_host_waits_for_an_arriving_vm() -> None:
+    host = Host(lease=Lease.THEIRS, lease_owner="h2", lease_owner_id=2)
+    host.settle()
+    host.see(1, vm=Vm.IN_TRANSIT, vm_detail="migration")
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.actions == ()
+    host.running()
+
+
+def test_a_migrated_vm_that_nobody_shows_is_started_again() -> None:
+    host = Host().running()
+    host.see(5, vm_ending=VmEnding.MIGRATED, lease=Lease.FREE, lease_owner_id=None, **GONE)
+    assert host.settle(TIMING.away_s) is State.ENGINE_START
+
+
+def test_a_vm_that_vanishes_without_a_word_is_looked_for_by_its_lease() -> None:
+    host = Host().running()
+    host.see(5, vm_ending=VmEnding.MISSING, **GONE)
+    assert host.memory.state is State.ENGINE_MAYBE_AWAY
+    host.see(1, lease=Lease.FREE, lease_owner_id=None)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.memory.crashed_at_s == host.seen.now_s
+
+
+def test_a_paused_vm_is_switched_off_when_the_engine_runs_elsewhere() -> None:
+    host = Host().running()
+    host.settle(5, vm=Vm.PAUSED, vm_detail="I/O error", lease=Lease.FREE, vm_holds_lease=None)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH
+    host.settle(20, lease=Lease.THEIRS, lease_owner="h2", lease_owner_id=2)
+    assert host.memory.state is State.ENGINE_FORCE_STOP
+    assert host.last.actions == (Action.DESTROY_VM,)
+
+
+def test_a_vm_without_its_lease_is_switched_off_even_in_maintenance() -> None:
+    host = Host().running()
+    host.see(5, global_maintenance=True)
+    assert host.memory.state is State.GLOBAL_MAINTENANCE
+    host.settle(5, vm_holds_lease=False)
+    assert host.memory.state is State.ENGINE_FORCE_STOP
+    assert host.last.actions == (Action.DESTROY_VM,)
+
+
+def test_switching_off_is_repeated_until_it_is_off() -> None:
+    host = Host().running()
+    host.settle(5, vm_holds_lease=False)
+    host.see(1)
+    assert host.last.actions == ()
+    host.see(60)
+    assert host.last.actions == (Action.DESTROY_VM,)
+    assert host.memory.state is State.ENGINE_FORCE_STOP
+
+
+def test_nothing_starts_while_maintenance_is_on_or_unknown() -> None:
+    host = Host(global_maintenance=None)
+    assert host.settle() is State.ENGINE_DOWN
+    assert "not known whether the cluster is in global maintenance" in host.last.why
+    assert host.settle(1, global_maintenance=True) is State.GLOBAL_MAINTENANCE
+    assert host.settle(1000) is State.GLOBAL_MAINTENANCE
+    assert host.settle(1, global_maintenance=None) is State.GLOBAL_MAINTENANCE
+    assert host.settle(1, global_maintenance=False) is State.ENGINE_START
+
+
+def test_a_host_in_local_maintenance_scores_zero_and_stays_idle() -> None:
+    host = Host(local_maintenance=True)
+    assert host.settle() is State.LOCAL_MAINTENANCE
+    assert host.last.score.points == 0
+    assert host.settle(1000) is State.LOCAL_MAINTENANCE
+    assert host.settle(1, local_maintenance=False) is State.ENGINE_START
+
+
+def test_blocked_hosts_say_why_and_do_not_start() -> None:
+    host = Host(blocked_why="the storage has not answered for 12 s")
+    assert host.settle() is State.ENGINE_DOWN
+    assert host.last.why == "can't start the engine: the storage has not answered for 12 s"
+
+
+def test_a_fresh_agent_gives_its_peers_time_to_show_that_they_live() -> None:
+    host = Host(host_id=2, peers=(peer(1, fresh=False, liveness=PeerLiveness.UNKNOWN),))
+    assert host.settle() is State.ENGINE_DOWN
+    assert host.last.why == "finding out whether h1 live"
+    assert host.last.wake_at_s == 1000.0 + 3 * TIMING.tick_s
+    assert host.settle(3 * TIMING.tick_s) is State.ENGINE_START
+
+
+def test_a_running_engine_is_adopted_by_a_new_agent_before_the_broker_answers() -> None:
+    host = Host(complete=False, vm=Vm.RUNNING, health=Health.UNKNOWN, global_maintenance=None)
+    assert host.settle() is State.ENGINE_STARTING
+    host.see(10 * TIMING.starting_s)
+    assert host.memory.state is State.ENGINE_STARTING, "unknown health stops nothing"
+
+
+def test_stopping_the_agent_leaves_the_engine_alone() -> None:
+    host = Host().running()
+    host.see(1, stop_requested=True)
+    assert host.memory.state is State.AGENT_STOPPED
+    assert host.last.actions == ()
+    assert host.last.score.points == 0
+
+
+def test_an_agent_started_beside_a_healthy_engine_never_starts_a_second() -> None:
+    host = Host(host_id=2, lease=Lease.THEIRS, lease_owner="h1", lease_owner_id=1)
+    for _ in range(200):
+        host.settle(5)
+        assert host.memory.state is State.ENGINE_DOWN
