@@ -1,0 +1,258 @@
+"""The agent's core: harvest, collect, decide, publish, act; driven by `tick()`.
+
+No thread, no sleep and no blocking call in here: whatever may hang is a job of the runner
+and its result is harvested by a later tick. The loop around it (`ha_agent.main`) ticks when
+something happened (a job ended, libvirt or the broker reported a change) and when the next
+tick is due.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable, Optional
+
+from fsm import step
+from fsm.decision import Action, Decision, Memory
+from fsm.observation import Observation, Vm
+from fsm.states import State
+from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
+from ha_agent.collect import Inputs, collect, vm_of
+from ha_agent.config_keeper import ConfigKeeper
+from ha_agent.domain_watch import DomainWatch
+from ha_agent.execute import Executor
+from ha_agent.lease_watch import LeaseWatch
+from ha_agent.ports import AgentPorts
+from ha_agent.publish import Publisher, publication
+from ha_agent.reasons import ReasonFilter
+from ha_broker.world.ports import Domain, DomainState, Outcome
+from metadata.settings import ClusterSettings, HostSettings, Timing
+
+log = logging.getLogger("ha_agent")
+
+# A change of state is followed up at once; the longest way through the states is shorter.
+MAX_STEPS = 5
+# How long a stopping agent waits until its last record is written.
+STOP_PATIENCE_S = 10.0
+
+_ORDER_NAMES = {
+    Action.START_VM: "start the VM",
+    Action.SHUTDOWN_VM: "shut the VM down",
+    Action.DESTROY_VM: "switch the VM off",
+}
+
+
+class Agent:
+    """One host's agent.
+
+    `tick()` is one turn; `next_due_s` says when the next one is due at the latest; `finished`
+    becomes true once a requested stop is done. `on_settings` is told every configuration
+    that arrives (for adapters that are made before it is known).
+    """
+
+    def __init__(
+        self,
+        ports: AgentPorts,
+        host: HostSettings,
+        on_settings: Callable[[ClusterSettings], None] = lambda _settings: None,
+    ) -> None:
+        self._ports = ports
+        self._host = host
+        self._clock = ports.clock
+        self._started_at_s = ports.clock.monotonic_s()
+        self._domain = DomainWatch(ports.runner, ports.hypervisor)
+        self._lease = LeaseWatch(ports.runner, ports.lockspace)
+        self._config = ConfigKeeper(ports.runner, ports.broker, host.storage, on_settings)
+        self._executor = Executor(ports.runner, ports.hypervisor, ports.lockspace, host.storage)
+        self._publisher = Publisher(ports.runner, ports.broker)
+        self._reasons = ReasonFilter()
+        self._memory = Memory()
+        self._status = ""
+        self._next_tick_s = self._started_at_s
+        self._stop_requested_at_s: Optional[float] = None
+        self._handlers: dict[str, Callable[[Outcome[object]], None]] = {
+            domain_watch.KEY: self._take_domain,
+            lease_watch.KEY: self._take_lease,
+            config_keeper.KEY: self._take_config,
+            publish.KEY: self._take_publication,
+            **dict.fromkeys(execute.KEYS, self._take_order),
+        }
+
+    # --- from outside -----------------------------------------------------------------
+
+    def domain_changed(self) -> None:
+        """libvirt reported a change; may be called from any thread."""
+        self._domain.want()
+
+    def request_stop(self) -> None:
+        """Stop at the next tick; the engine is left as it is. Safe in a signal handler."""
+        if self._stop_requested_at_s is None:
+            self._stop_requested_at_s = self._clock.monotonic_s()
+
+    @property
+    def memory(self) -> Memory:
+        """What the state machine remembers."""
+        return self._memory
+
+    @property
+    def next_due_s(self) -> float:
+        """Monotonic second of the next tick that is due by itself."""
+        return self._next_tick_s
+
+    @property
+    def finished(self) -> bool:
+        """Has a requested stop been carried out, as far as it could be?"""
+        if self._stop_requested_at_s is None or self._memory.state is not State.AGENT_STOPPED:
+            return False
+        if self._clock.monotonic_s() - self._stop_requested_at_s > STOP_PATIENCE_S:
+            return True
+        return self._stop_is_written() and not self._start_is_running()
+
+    # --- one turn ---------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Harvest, collect, decide, publish, act; again at once while the state changes."""
+        due = self._clock.monotonic_s() >= self._next_tick_s
+        if due:
+            self._begin_tick()
+        for turn in range(MAX_STEPS):
+            self._harvest()
+            if not self._turn(due and turn == 0):
+                break
+        self._ports.services.alive()
+
+    def _begin_tick(self) -> None:
+        self._next_tick_s = self._clock.monotonic_s() + self._timing.tick_s
+        self._domain.want()
+        self._domain.request()
+
+    def _turn(self, due: bool) -> bool:
+        """Take one decision; True when it changed the state."""
+        now_s = self._clock.monotonic_s()
+        observation = self._observe(now_s, due)
+        before = self._memory.state
+        decision = step(self._memory, observation, self._config.settings)
+        self._memory = decision.memory
+        self._tell(before, decision, now_s)
+        self._publish(decision, observation, due)
+        for action in decision.actions:
+            self._act(action, observation, now_s)
+        self._domain.request()
+        return decision.changed
+
+    @property
+    def _timing(self) -> Timing:
+        return self._config.settings.timing
+
+    # --- harvest ----------------------------------------------------------------------
+
+    def _harvest(self) -> None:
+        for outcome in self._ports.runner.poll():
+            self._handlers[outcome.key](outcome)
+
+    def _take_domain(self, outcome: Outcome[object]) -> None:
+        reading = self._domain.take(outcome)
+        if reading is None or reading.domain is None:
+            return
+        pid = reading.domain.pid
+        if reading.domain.state is not DomainState.RUNNING or pid is None:
+            self._lease.vm_is_gone()
+        elif not self._start_is_running():
+            # While a start runs, `start_engine` asks for itself.
+            self._lease.request(pid, reading.at_s)
+
+    def _take_lease(self, outcome: Outcome[object]) -> None:
+        self._lease.take(outcome)
+        if self._lease.doubtful:
+            self._domain.want()
+
+    def _take_config(self, outcome: Outcome[object]) -> None:
+        self._config.take(outcome)
+
+    def _take_publication(self, outcome: Outcome[object]) -> None:
+        error = self._publisher.take(outcome)
+        self._note("publish", "the record can't be published", error, outcome.finished_at_s)
+
+    def _take_order(self, outcome: Outcome[object]) -> None:
+        result = self._executor.take(outcome)
+        self._domain.changed(result.ended_at_s, result.domain)
+        what = f"{result.order} of the VM failed"
+        self._note(result.order, what, result.error, result.ended_at_s)
+
+    # --- collect ----------------------------------------------------------------------
+
+    def _observe(self, now_s: float, due: bool) -> Observation:
+        look = self._ports.broker.latest_snapshot()
+        if look.snapshot is not None:
+            self._config.look(look.snapshot.config)
+        self._config.request(again=due)
+        if self._executor.give_up_start(now_s, self._timing.start_s):
+            self._domain.want()
+        domain = self._domain.domain(now_s, self._timing.tick_s)
+        return collect(
+            Inputs(
+                now_s=now_s,
+                host=self._host,
+                settings=self._config.settings,
+                started_at_s=self._started_at_s,
+                look=look,
+                domain=domain,
+                domain_asked=self._domain.was_answered(now_s, self._timing.tick_s),
+                vm_since_s=self._domain.vm_since_s,
+                vm_holds_lease=self._holds_lease(domain, now_s),
+                start=self._executor.start,
+                unfinished_why=self._executor.unfinished_why(now_s),
+                config_why=self._config.blocked_why(),
+                config_current=self._config.current(),
+                stop_requested=self._stop_requested_at_s is not None,
+            )
+        )
+
+    def _holds_lease(self, domain: Domain, now_s: float) -> Optional[bool]:
+        pid = domain.pid if vm_of(domain) is Vm.RUNNING else None
+        return self._lease.holds(pid, now_s, self._timing.io_timeout_s)
+
+    def _start_is_running(self) -> bool:
+        return self._ports.runner.busy_since_s(execute.START) is not None
+
+    # --- publish and act --------------------------------------------------------------
+
+    def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
+        record = publication(decision, observation, self._clock.wall_s(), self._config.loaded_at_s)
+        self._publisher.offer(record, due)
+
+    def _act(self, action: Action, observation: Observation, now_s: float) -> None:
+        blocked_why = observation.blocked_why
+        error = self._executor.perform(action, self._config.domain_xml, blocked_why)
+        self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+
+    def _stop_is_written(self) -> bool:
+        """The broker has confirmed a write since it took the record that says "stopped"."""
+        taken_at_s = self._publisher.stopped_at_s
+        snapshot = self._ports.broker.latest_snapshot().snapshot
+        if taken_at_s is None or snapshot is None:
+            return False
+        written_at_s = snapshot.storage.last_write_at_s
+        return written_at_s is not None and written_at_s >= taken_at_s
+
+    # --- what people see --------------------------------------------------------------
+
+    def _tell(self, before: State, decision: Decision, now_s: float) -> None:
+        state = decision.memory.state
+        if decision.changed:
+            log.info("%s => %s: %s", before.value, state.value, decision.why)
+            self._reasons.forget("stay")
+        elif self._reasons.is_news("stay", decision.why, now_s):
+            log.info("%s: %s", state.value, decision.why)
+        status = f"{state.value}: {decision.why}"
+        if status != self._status:
+            self._status = status
+            self._ports.services.status(status)
+
+    def _note(self, topic: str, what: str, error: str, now_s: float) -> None:
+        """Log an error once, and once that it is over."""
+        if error:
+            if self._reasons.is_news(topic, error, now_s):
+                log.warning("%s: %s", what, error)
+        elif self._reasons.is_open(topic):
+            self._reasons.forget(topic)
+            log.info("over: %s", what)

@@ -1,0 +1,136 @@
+"""Keeps the broker's latest snapshot, whatever the broker does.
+
+A thread long-polls the broker and wakes the agent's loop when something changed; the loop
+itself never asks. A broker that is missing, restarting or hung costs a log line when it goes
+and one when it is back, and an attempt every 0.2 to 2 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, Optional, Protocol
+
+from ha_agent.ports import BrokerLook
+from ha_broker.client import BrokerError
+from ha_broker.snapshot import Publication, Snapshot
+from ha_broker.world.ports import Clock
+from metadata.shared_config import SharedConfig
+
+log = logging.getLogger("ha_agent.broker")
+
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 2.0
+# A sequence that no snapshot has: the answer comes at once.
+_ANY_CHANGE = -1
+
+
+class Client(Protocol):
+    """What is used of `ha_broker.client.BrokerClient`; each call raises BrokerError."""
+
+    def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
+        """Long poll."""
+
+    def publish(self, publication: Publication) -> None:
+        """Hand over the own record."""
+
+    def shared_config(self) -> SharedConfig:
+        """Fetch settings and domain XML."""
+
+    def close(self) -> None:
+        """End all calls."""
+
+
+class BrokerWatch:
+    """The agent's `BrokerPort`. `wake` is called from the watching thread.
+
+    `poll_once()` is the thread's whole cycle, so that tests can drive it without the thread.
+    """
+
+    def __init__(
+        self, client: Client, clock: Clock, wake: Callable[[], None], wait_s: float
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._wake = wake
+        self._wait_s = wait_s
+        self._look = BrokerLook()
+        self._backoff_s = 0.0
+        self._stopping = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+
+    # --- BrokerPort -------------------------------------------------------------------
+
+    def latest_snapshot(self) -> BrokerLook:
+        """From memory, at once."""
+        return self._look
+
+    def publish(self, publication: Publication) -> None:
+        """Hand over the own record (blocks; BrokerError)."""
+        self._client.publish(publication)
+
+    def shared_config(self) -> SharedConfig:
+        """Fetch settings and domain XML (blocks; BrokerError)."""
+        return self._client.shared_config()
+
+    # --- the thread -------------------------------------------------------------------
+
+    def set_wait_s(self, wait_s: float) -> None:
+        """How long one long poll lasts; the age of what is known stays below about that."""
+        self._wait_s = wait_s
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """End the watch; a call on its way is cut off."""
+        self._stopping.set()
+        self._client.close()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def poll_once(self) -> float:
+        """Ask once and keep the answer; returns the seconds to wait before the next time."""
+        try:
+            snapshot = self._client.wait_for_change(self._known_sequence(), self._wait_s)
+        except BrokerError as error:
+            return self._lost(error)
+        self._received(snapshot)
+        return 0.0
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            pause_s = self.poll_once()
+            if pause_s:
+                self._stopping.wait(pause_s)
+
+    def _known_sequence(self) -> int:
+        """After an error the broker may be another one, with sequences of its own."""
+        snapshot = self._look.snapshot
+        return _ANY_CHANGE if snapshot is None or self._look.error else snapshot.sequence
+
+    def _received(self, snapshot: Snapshot) -> None:
+        before = self._look
+        self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+        self._backoff_s = 0.0
+        if before.error:
+            log.info("the broker answers again")
+        if before.error or _differs(before.snapshot, snapshot):
+            self._wake()
+
+    def _lost(self, error: BrokerError) -> float:
+        before = self._look
+        self._look = BrokerLook(before.snapshot, before.received_at_s, error.why)
+        self._backoff_s = min(2 * self._backoff_s or FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
+        if not before.error and not self._stopping.is_set():
+            log.warning("the broker does not answer: %s", error.why)
+            self._wake()
+        return self._backoff_s
+
+
+def _differs(before: Optional[Snapshot], after: Snapshot) -> bool:
+    if before is None:
+        return True
+    return (before.sequence, before.started_at_s) != (after.sequence, after.started_at_s)

@@ -1,0 +1,324 @@
+"""Everything the agent knows, made into one `Observation`: a pure function.
+
+What is old is not known: a snapshot older than `STALE_TICKS` ticks says nothing any more of
+the lease, the peers or the engine's health, and blocks a start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    Observation,
+    Peer,
+    PeerLiveness,
+    Vm,
+    VmEnding,
+)
+from ha_agent.execute import StartState
+from ha_agent.ports import BrokerLook
+from ha_broker.snapshot import HostView, LeaseState, LeaseView, Snapshot
+from ha_broker.world.ports import Domain, DomainState, Membership
+from metadata.records import EngineVm, Health, HostRecord
+from metadata.settings import ClusterSettings, HostSettings
+
+STALE_TICKS = 3
+
+# libvirt's reasons for a pause that libvirt ends by itself.
+_PASSING_PAUSES = frozenset(
+    {"starting-up", "migration", "postcopy", "snapshot", "from-snapshot", "save", "dump",
+     "shutting-down"}
+)  # fmt: skip
+_VMS = {
+    DomainState.RUNNING: Vm.RUNNING,
+    DomainState.PAUSED: Vm.PAUSED,
+    DomainState.ABSENT: Vm.ABSENT,
+    DomainState.UNKNOWN: Vm.UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What `collect` looks at.
+
+    started_at_s      when this agent started (monotonic)
+    look              the latest of the broker, with the moment of its arrival
+    domain            libvirt's word; UNKNOWN with the reason in `detail`
+    domain_asked      libvirt's first answer, error or deadline is in
+    vm_since_s        since when the VM is this very process; None: it ran before us
+    vm_holds_lease    sanlock's word on that process
+    unfinished_why    an order of ours that libvirt has not ended
+    config_why        why nothing can be started from the shared configuration
+    config_current    what is held is the newest configuration
+    """
+
+    now_s: float
+    host: HostSettings
+    settings: ClusterSettings
+    started_at_s: float
+    look: BrokerLook = field(default_factory=BrokerLook)
+    domain: Domain = field(default_factory=lambda: Domain(DomainState.UNKNOWN))
+    domain_asked: bool = False
+    vm_since_s: Optional[float] = None
+    vm_holds_lease: Optional[bool] = None
+    start: StartState = field(default_factory=StartState)
+    unfinished_why: str = ""
+    config_why: str = ""
+    config_current: Optional[bool] = None
+    stop_requested: bool = False
+
+    @property
+    def stale(self) -> bool:
+        """Is the latest snapshot too old to say anything (or was there never one)?"""
+        age_s = self.look.age_s(self.now_s)
+        return age_s is None or age_s > STALE_TICKS * self.settings.timing.tick_s
+
+    @property
+    def snapshot(self) -> Optional[Snapshot]:
+        """The snapshot while it counts."""
+        return None if self.stale else self.look.snapshot
+
+    @property
+    def alive_s(self) -> float:
+        """The window within which something silent still counts as alive."""
+        return self.settings.timing.alive_s
+
+
+def collect(inputs: Inputs) -> Observation:
+    """One look at everything; no I/O, no clock."""
+    snapshot = inputs.snapshot
+    lease, owner_id = _lease(inputs)
+    health, health_detail = _health(inputs)
+    latest = inputs.look.snapshot
+    return Observation(
+        now_s=inputs.now_s,
+        host_id=inputs.host.host_id,
+        complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
+        blocked_why=blocked_why(inputs),
+        vm=vm_of(inputs.domain),
+        vm_ending=VmEnding(inputs.domain.ending.value),
+        vm_detail=inputs.domain.detail,
+        health=health,
+        health_detail=health_detail,
+        lease=lease,
+        lease_owner="" if owner_id is None else _owner_name(inputs, owner_id),
+        lease_owner_id=owner_id,
+        vm_holds_lease=inputs.vm_holds_lease,
+        # The last word on maintenance holds until there is a newer one: a silent broker
+        # does not end it.
+        global_maintenance=latest.global_maintenance if latest else None,
+        local_maintenance=latest.local_maintenance if latest else False,
+        start=inputs.start.outcome,
+        start_why=inputs.start.why,
+        stop_requested=inputs.stop_requested,
+        condition=_condition(inputs),
+        peers=_peers(inputs),
+    )
+
+
+def vm_of(domain: Domain) -> Vm:
+    """The domain in the decision's words."""
+    if domain.state is DomainState.PAUSED and domain.detail in _PASSING_PAUSES:
+        return Vm.IN_TRANSIT
+    return _VMS[domain.state]
+
+
+# --- why nothing can be started -------------------------------------------------------
+
+
+def blocked_why(inputs: Inputs) -> str:
+    """The first thing that stands against starting the engine here; empty: nothing does."""
+    for reason in _REASONS:
+        why = reason(inputs)
+        if why:
+            return why
+    return ""
+
+
+def _broker_why(inputs: Inputs) -> str:
+    if not inputs.stale:
+        return ""
+    suffix = f" ({inputs.look.error})" if inputs.look.error else ""
+    age_s = inputs.look.age_s(inputs.now_s)
+    if age_s is None:
+        return f"the broker has not answered yet{suffix}"
+    return f"the broker has not answered for {age_s:.0f} s{suffix}"
+
+
+def _host_id_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    own = inputs.host.host_id
+    if snapshot is None or snapshot.host_id == own:
+        return ""
+    return f"the broker works as host id {snapshot.host_id}, this agent as host id {own}"
+
+
+def _storage_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    if snapshot is None:
+        return ""
+    if snapshot.storage.error:
+        return f"the shared storage fails: {snapshot.storage.error}"
+    read_at_s = snapshot.storage.last_read_at_s
+    if read_at_s is None:
+        return "the broker has not read the shared storage yet"
+    if inputs.now_s - read_at_s > inputs.alive_s:
+        return f"the shared storage was last read {inputs.now_s - read_at_s:.0f} s ago"
+    return ""
+
+
+def _lockspace_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    if snapshot is None or snapshot.lockspace.membership is Membership.JOINED:
+        return ""
+    suffix = f": {snapshot.lockspace.error}" if snapshot.lockspace.error else ""
+    if snapshot.lockspace.membership is Membership.JOINING:
+        return f"this host is still joining the sanlock lockspace{suffix}"
+    return f"this host has not joined the sanlock lockspace{suffix}"
+
+
+def _same_id_why(inputs: Inputs) -> str:
+    """Our slot changes, and it carries another host's name."""
+    own = _own_view(inputs.look.snapshot)
+    if own is None or own.record is None or not own.fresh:
+        return ""
+    if own.record.hostname == inputs.host.host_name:
+        return ""
+    return f"another host, {own.record.hostname}, also uses host id {own.host_id}"
+
+
+def _write_why(inputs: Inputs) -> str:
+    """Peers that can't read of us would take us for dead, and so the best host would differ."""
+    snapshot = inputs.look.snapshot
+    if snapshot is None:
+        return ""
+    # Agent and broker that have just started get the same time for their first record.
+    since_s = max(inputs.started_at_s, snapshot.started_at_s)
+    if snapshot.storage.last_write_at_s is not None:
+        since_s = max(since_s, snapshot.storage.last_write_at_s)
+    silent_s = inputs.now_s - since_s
+    if silent_s <= inputs.alive_s:
+        return ""
+    return f"this host's own record could not be written for {silent_s:.0f} s"
+
+
+def _config_why(inputs: Inputs) -> str:
+    return inputs.config_why
+
+
+def _order_why(inputs: Inputs) -> str:
+    return inputs.unfinished_why
+
+
+_REASONS: tuple[Callable[[Inputs], str], ...] = (
+    _broker_why,
+    _host_id_why,
+    _storage_why,
+    _lockspace_why,
+    _same_id_why,
+    _write_why,
+    _config_why,
+    _order_why,
+)
+
+
+# --- parts of the observation ---------------------------------------------------------
+
+
+def _has_looked(snapshot: Snapshot) -> bool:
+    return snapshot.storage.last_read_at_s is not None or bool(snapshot.storage.error)
+
+
+def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
+    """The lease, and its owner's host id while somebody holds it."""
+    if inputs.snapshot is None:
+        return Lease.UNKNOWN, None
+    lease = inputs.snapshot.lease
+    if _too_old(lease.seen_at_s, inputs):
+        return Lease.UNKNOWN, None
+    return _lease_state(lease, inputs.host.host_id)
+
+
+def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:
+    if lease.state == LeaseState.FREE:
+        return Lease.FREE, None
+    if lease.state != LeaseState.HELD or lease.owner_id is None:
+        return Lease.UNKNOWN, None
+    return (Lease.OURS if lease.owner_id == own_id else Lease.THEIRS), lease.owner_id
+
+
+def _too_old(seen_at_s: Optional[float], inputs: Inputs) -> bool:
+    return seen_at_s is None or inputs.now_s - seen_at_s > inputs.alive_s
+
+
+def _health(inputs: Inputs) -> tuple[Health, str]:
+    """The engine's health, unless what is known is older than the VM itself."""
+    if inputs.snapshot is None:
+        return Health.UNKNOWN, "the broker does not answer"
+    engine = inputs.snapshot.engine
+    since_s = inputs.vm_since_s
+    if engine.seen_at_s is None or (since_s is not None and engine.seen_at_s < since_s):
+        return Health.UNKNOWN, "not checked yet"
+    timing = inputs.settings.timing
+    limit_s = STALE_TICKS * timing.tick_s + inputs.settings.engine.health_timeout_s
+    age_s = inputs.now_s - engine.seen_at_s
+    if age_s > limit_s:
+        return Health.UNKNOWN, f"not checked for {age_s:.0f} s"
+    return engine.health, engine.detail
+
+
+def _condition(inputs: Inputs) -> HostCondition:
+    failed = inputs.snapshot.network.failed_fraction if inputs.snapshot else None
+    return HostCondition(network_failed_fraction=failed, config_current=inputs.config_current)
+
+
+def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:
+    views = snapshot.hosts if snapshot else ()
+    return next((view for view in views if snapshot and view.host_id == snapshot.host_id), None)
+
+
+def _owner_name(inputs: Inputs, owner_id: int) -> str:
+    if owner_id == inputs.host.host_id:
+        return inputs.host.host_name
+    views = inputs.look.snapshot.hosts if inputs.look.snapshot else ()
+    return next((_name(view) for view in views if view.host_id == owner_id), f"host {owner_id}")
+
+
+def _name(view: HostView) -> str:
+    if view.record is not None and view.record.hostname:
+        return view.record.hostname
+    return f"host {view.host_id}"
+
+
+def _peers(inputs: Inputs) -> tuple[Peer, ...]:
+    if inputs.snapshot is None:
+        return ()
+    own = inputs.host.host_id
+    return tuple(_peer(view) for view in inputs.snapshot.hosts if view.host_id != own)
+
+
+def _peer(view: HostView) -> Peer:
+    liveness = PeerLiveness(view.liveness.value)
+    record = view.record
+    if record is None:
+        return Peer(view.host_id, _name(view), liveness)
+    return Peer(
+        host_id=view.host_id,
+        name=_name(view),
+        liveness=liveness,
+        fresh=view.fresh,
+        score=record.score,
+        maintenance=record.maintenance,
+        stopped=record.stopped,
+        engine_up=record.engine_status.vm is EngineVm.UP,
+        engine_healthy=_is_healthy(record),
+        state=record.state,
+    )
+
+
+def _is_healthy(record: HostRecord) -> bool:
+    status = record.engine_status
+    return status.vm is EngineVm.UP and status.health is Health.GOOD

@@ -1,0 +1,109 @@
+"""What the engine's domain does on this host, from libvirt, never waiting for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, cast
+
+from ha_broker.world.ports import Domain, DomainState, Hypervisor, Outcome, Runner
+
+KEY = "domain"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One answer of libvirt (or its error), as of `at_s`: the moment it was asked."""
+
+    at_s: float
+    domain: Optional[Domain] = None
+    error: str = ""
+
+
+class DomainWatch:
+    """Asks libvirt when it is wanted, and keeps the latest answer.
+
+    Nobody waits: a question that is not answered within its deadline makes the domain
+    UNKNOWN until libvirt answers again.
+    """
+
+    def __init__(self, runner: Runner, hypervisor: Hypervisor) -> None:
+        self._runner = runner
+        self._hypervisor = hypervisor
+        self._wanted = True
+        self._reading: Optional[Reading] = None
+        self._valid_from_s = float("-inf")
+        self._pid: Optional[int] = None
+        self._pid_since_s: Optional[float] = None
+
+    def want(self) -> None:
+        """The domain may have changed: ask soon. May be called from any thread."""
+        self._wanted = True
+
+    def request(self) -> None:
+        """Ask libvirt if that is wanted and the previous question has ended."""
+        if not self._wanted or self._runner.busy_since_s(KEY) is not None:
+            return
+        # Before the submission, so that an event during it is not lost.
+        self._wanted = False
+        self._runner.submit(KEY, self._hypervisor.domain)
+
+    def take(self, outcome: Outcome[object]) -> Optional[Reading]:
+        """Keep an answer; returns it, or None when something newer is known already."""
+        if outcome.started_at_s < self._valid_from_s:
+            self.want()
+            return None
+        if outcome.error is not None:
+            reading = Reading(outcome.started_at_s, error=str(outcome.error))
+        else:
+            reading = Reading(outcome.started_at_s, cast(Domain, outcome.value))
+        self._keep(reading)
+        return reading
+
+    def changed(self, at_s: float, domain: Optional[Domain] = None) -> None:
+        """An order of ours ended at `at_s` (a start leaves `domain`): older answers are void."""
+        self._valid_from_s = at_s
+        if domain is not None:
+            self._keep(Reading(at_s, domain))
+        self.want()
+
+    def domain(self, now_s: float, deadline_s: float) -> Domain:
+        """The domain now; UNKNOWN with the reason in `detail` when libvirt does not say."""
+        why = self._unknown_why(now_s, deadline_s)
+        if why:
+            return Domain(DomainState.UNKNOWN, detail=why)
+        assert self._reading is not None and self._reading.domain is not None
+        return self._reading.domain
+
+    def was_answered(self, now_s: float, deadline_s: float) -> bool:
+        """Has the first question ended, by an answer, an error or its deadline?"""
+        return self._reading is not None or self._silence_s(now_s) > deadline_s
+
+    @property
+    def vm_since_s(self) -> Optional[float]:
+        """Since when the VM has been this very process; None: it ran before we looked."""
+        return self._pid_since_s
+
+    def _keep(self, reading: Reading) -> None:
+        first = self._reading is None
+        self._reading = reading
+        if reading.domain is not None and reading.domain.pid != self._pid:
+            self._pid = reading.domain.pid
+            self._pid_since_s = None if first else reading.at_s
+
+    def _silence_s(self, now_s: float) -> float:
+        since_s = self._runner.busy_since_s(KEY)
+        return 0.0 if since_s is None else now_s - since_s
+
+    def _unknown_why(self, now_s: float, deadline_s: float) -> str:
+        silence_s = self._silence_s(now_s)
+        if silence_s > deadline_s:
+            return f"libvirt has not answered for {silence_s:.0f} s"
+        if self._reading is None:
+            return "libvirt has not been asked yet"
+        if self._reading.error:
+            return self._reading.error
+        # After a pause of this process (SIGSTOP, suspend) what was known is nothing to act on.
+        age_s = now_s - self._reading.at_s
+        if age_s > 3 * deadline_s:
+            return f"libvirt was last asked {age_s:.0f} s ago"
+        return ""

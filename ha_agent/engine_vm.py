@@ -1,0 +1,74 @@
+"""Starting the engine's VM, so that it never runs without its lease.
+
+Used by the agent and by ``hosted-engine --vm-start``. The lease belongs to the qemu process:
+libvirt's sanlock lock manager acquires it before the guest runs. Where the lock manager is
+not configured libvirt starts the domain all the same, silently without the lease, hence the
+check afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Hypervisor,
+    HypervisorError,
+    Lockspace,
+    WorldError,
+)
+from metadata.domain_xml import lease_problems
+from metadata.settings import StorageParts
+
+WHAT = "start the engine's VM"
+
+
+class EngineNotStartedError(HypervisorError):
+    """The engine's VM was refused, or was switched off again because it had no lease."""
+
+
+def start_engine(
+    hypervisor: Hypervisor, lockspace: Lockspace, domain_xml: str, parts: StorageParts
+) -> Domain:
+    """Start the engine's VM and return it running, its lease listed by sanlock for its qemu.
+
+    Blocks as long as libvirt and sanlock do. Raises LeaseHeldError when another host was
+    faster (no error of this host), EngineNotStartedError when the domain XML is refused or
+    the started VM turned out to hold no lease (it is destroyed then), HypervisorError when
+    libvirt refuses. A stale inactive domain is cleaned up by `Hypervisor.start`.
+    """
+    problems = lease_problems(domain_xml, parts)
+    if problems:
+        raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
+    domain = hypervisor.start(domain_xml)
+    if domain.pid is None or domain.state is DomainState.ABSENT:
+        raise EngineNotStartedError(WHAT, "the VM ended as soon as it was started")
+    why = lease_missing_why(lockspace, domain.pid)
+    if why is not None:
+        _destroy_again(hypervisor, why)
+    return domain
+
+
+def lease_missing_why(lockspace: Lockspace, pid: int) -> Optional[str]:
+    """Why process `pid` can't be said to hold the engine's lease; None: it holds it."""
+    try:
+        held = lockspace.process_holds_lease(pid)
+    except WorldError as error:
+        return f"sanlock can't confirm the engine's lease for qemu (pid {pid}): {error.why}"
+    if held:
+        return None
+    return (
+        f"sanlock lists no engine lease for qemu (pid {pid}): is libvirt's lock manager set "
+        'up (lock_manager = "sanlock" in qemu.conf)?'
+    )
+
+
+def _destroy_again(hypervisor: Hypervisor, why: str) -> None:
+    try:
+        hypervisor.destroy()
+    except WorldError as error:
+        raise EngineNotStartedError(
+            WHAT, f"{why}; it runs WITHOUT its lease, for destroying it failed: {error.why}"
+        ) from error
+    raise EngineNotStartedError(WHAT, f"{why}; it was switched off again")

@@ -1,0 +1,129 @@
+"""Does the VM that runs here hold the engine's lease?
+
+sanlock answers from its memory, so the question is cheap, and it is asked after each answer
+of libvirt that shows the VM running. A VM without its lease is switched off, so a single
+"no" is not enough: libvirt releases the lease of a domain that it pauses and takes it again
+before the domain goes on, and the answers of the two daemons are not of one moment. A "no"
+counts when libvirt, asked after the first "no", still shows the same process running and
+sanlock says "no" again.
+
+When sanlock itself is gone (and no watchdog resets the host), other hosts may take the
+lease 8 x io_timeout + 60 s after its last renewal; the answer turns to "no" at
+8 x io_timeout, which leaves the 60 s for switching the VM off.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ha_broker.world.ports import Lockspace, Outcome, Runner
+
+KEY = "lease-check"
+GONE_AFTER_IO_TIMEOUTS = 8
+
+
+@dataclass(frozen=True)
+class LeaseAnswer:
+    """sanlock's answer on process `pid`, which libvirt showed running at `vm_seen_at_s`."""
+
+    pid: int
+    vm_seen_at_s: float
+    holds: bool
+
+
+class LeaseVerdict:
+    """The rules, without any I/O."""
+
+    def __init__(self) -> None:
+        self._pid: Optional[int] = None
+        self._holds: Optional[bool] = None
+        self._first_no_at_s: Optional[float] = None
+        self._silent_since_s: Optional[float] = None
+
+    def answered(self, answer: LeaseAnswer, at_s: float) -> None:
+        """sanlock gave `answer`, which arrived at `at_s`."""
+        if answer.pid != self._pid:
+            self.forget()
+            self._pid = answer.pid
+        self._silent_since_s = None
+        if answer.holds:
+            self._holds, self._first_no_at_s = True, None
+        else:
+            self._said_no(answer, at_s)
+
+    def failed(self, since_s: float) -> None:
+        """A question asked at `since_s` brought an error: sanlock is gone or refuses."""
+        if self._silent_since_s is None:
+            self._silent_since_s = since_s
+
+    def forget(self) -> None:
+        """No VM runs here."""
+        self._pid = self._holds = self._first_no_at_s = self._silent_since_s = None
+
+    @property
+    def doubtful(self) -> bool:
+        """Has a "no" not been confirmed yet? Then asking again should not wait."""
+        return self._first_no_at_s is not None and self._holds is not False
+
+    def verdict(
+        self, pid: Optional[int], now_s: float, asked_at_s: Optional[float], io_timeout_s: float
+    ) -> Optional[bool]:
+        """True: `pid` holds it; False: it does not, or nobody can tell for too long; else None.
+
+        `asked_at_s` is when the question that is still open was asked.
+        """
+        if pid is None:
+            return None
+        silent_s = self._silent_s(now_s, asked_at_s)
+        if silent_s > GONE_AFTER_IO_TIMEOUTS * io_timeout_s:
+            return False
+        return self._holds if pid == self._pid and self._silent_since_s is None else None
+
+    def _said_no(self, answer: LeaseAnswer, at_s: float) -> None:
+        if self._first_no_at_s is None:
+            self._first_no_at_s, self._holds = at_s, None
+        elif answer.vm_seen_at_s >= self._first_no_at_s:
+            self._holds = False
+
+    def _silent_s(self, now_s: float, asked_at_s: Optional[float]) -> float:
+        moments = [at_s for at_s in (self._silent_since_s, asked_at_s) if at_s is not None]
+        return now_s - min(moments) if moments else 0.0
+
+
+class LeaseWatch:
+    """Asks sanlock about the running VM, and keeps the verdict."""
+
+    def __init__(self, runner: Runner, lockspace: Lockspace) -> None:
+        self._runner = runner
+        self._lockspace = lockspace
+        self._rules = LeaseVerdict()
+
+    def request(self, pid: int, vm_seen_at_s: float) -> None:
+        """Ask about `pid`, which libvirt showed running at `vm_seen_at_s`."""
+
+        def ask() -> LeaseAnswer:
+            return LeaseAnswer(pid, vm_seen_at_s, self._lockspace.process_holds_lease(pid))
+
+        self._runner.submit(KEY, ask)
+
+    def take(self, outcome: Outcome[object]) -> None:
+        """Keep an answer."""
+        if isinstance(outcome.value, LeaseAnswer):
+            self._rules.answered(outcome.value, outcome.finished_at_s)
+        else:
+            self._rules.failed(outcome.started_at_s)
+
+    def vm_is_gone(self) -> None:
+        """No VM runs here."""
+        self._rules.forget()
+
+    @property
+    def doubtful(self) -> bool:
+        """Should libvirt and sanlock be asked again at once?"""
+        return self._rules.doubtful
+
+    def holds(self, pid: Optional[int], now_s: float, io_timeout_s: float) -> Optional[bool]:
+        """`LeaseVerdict.verdict`."""
+        asked_at_s = self._runner.busy_since_s(KEY)
+        return self._rules.verdict(pid, now_s, asked_at_s, io_timeout_s)

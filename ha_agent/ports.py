@@ -1,0 +1,58 @@
+"""What the agent's core needs from outside: the world's ports, and the broker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Protocol
+
+from ha_broker.snapshot import Publication, Snapshot
+from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
+from metadata.shared_config import SharedConfig
+
+
+@dataclass(frozen=True)
+class BrokerLook:
+    """The latest that was heard of the broker.
+
+    `received_at_s` is the monotonic second at which `snapshot` arrived; `error` says why
+    nothing arrives now (empty: the broker answers).
+    """
+
+    snapshot: Optional[Snapshot] = None
+    received_at_s: Optional[float] = None
+    error: str = ""
+
+    def age_s(self, now_s: float) -> Optional[float]:
+        """Age of what is known; None: nothing ever arrived.
+
+        The older of the two moments counts: a broker whose API still answers with what its
+        frozen core knew long ago must not look alive.
+        """
+        if self.snapshot is None or self.received_at_s is None:
+            return None
+        return now_s - min(self.received_at_s, self.snapshot.taken_at_s)
+
+
+class BrokerPort(Protocol):
+    """The broker. `publish` and `shared_config` block and may raise; the look never does."""
+
+    def latest_snapshot(self) -> BrokerLook:
+        """From memory, at once."""
+
+    def publish(self, publication: Publication) -> None:
+        """Hand over this host's record; raises `ha_broker.client.BrokerError`."""
+
+    def shared_config(self) -> SharedConfig:
+        """Fetch settings and domain XML; raises `ha_broker.client.BrokerError`."""
+
+
+@dataclass(frozen=True)
+class AgentPorts:
+    """All that the agent reaches; `clock.wall_s` is used for texts only."""
+
+    clock: Clock
+    runner: Runner
+    hypervisor: Hypervisor
+    lockspace: Lockspace
+    broker: BrokerPort
+    services: ServiceManager

@@ -1,0 +1,173 @@
+"""What this host tells the others of itself, and getting it told.
+
+The vocabulary of the engine status is read by other programs (``engine_status_json``): a
+healthy engine is exactly ``{"vm": "up", "health": "good", "detail": "Up"}``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from fsm.decision import Decision, Score
+from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.states import State
+from ha_agent.ports import BrokerPort
+from ha_broker.snapshot import Publication
+from ha_broker.world.ports import Outcome, Runner
+from metadata.records import EngineStatus, EngineVm, Health
+
+KEY = "publish"
+
+NOT_HERE = "vm not running on this host"
+UNHEALTHY = "failed liveliness check"
+
+_POWERING_UP = frozenset({State.ENGINE_START, State.ENGINE_STARTING})
+_POWERING_DOWN = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
+
+
+# --- the record -----------------------------------------------------------------------
+
+
+def publication(
+    decision: Decision,
+    observation: Observation,
+    wall_s: float,
+    config_loaded_at_s: Optional[float],
+) -> Publication:
+    """The record of this host after `decision`; `wall_s` serves texts only."""
+    state = decision.memory.state
+    return Publication(
+        score=decision.score.points,
+        engine_status=engine_status(state, observation),
+        state=state.value,
+        stopped=state is State.AGENT_STOPPED,
+        timeout_wall_time=_timeout_text(decision, observation.now_s, wall_s),
+        notes=_notes(decision),
+        conf_on_shared_storage=config_loaded_at_s is not None,
+        vm_conf_refresh_s=int(config_loaded_at_s or 0),
+    )
+
+
+def engine_status(state: State, observation: Observation) -> EngineStatus:
+    """The engine as seen from this host, in the words that other programs know."""
+    if observation.vm is Vm.RUNNING:
+        return _running(state, observation)
+    if observation.vm in (Vm.PAUSED, Vm.IN_TRANSIT):
+        reason = f"paused: {observation.vm_detail or 'no reason given'}"
+        return EngineStatus(EngineVm.UP, Health.BAD, "Paused", reason)
+    if observation.vm is Vm.ABSENT:
+        return _absent(state, observation)
+    reason = observation.vm_detail or "libvirt has not answered yet"
+    return EngineStatus(EngineVm.UNKNOWN, Health.UNKNOWN, "Unknown", reason)
+
+
+def _running(state: State, observation: Observation) -> EngineStatus:
+    detail = _running_detail(state, observation.health)
+    if observation.health is Health.GOOD:
+        return EngineStatus(EngineVm.UP, Health.GOOD, detail)
+    if observation.health is Health.BAD:
+        reason = _joined(UNHEALTHY, observation.health_detail)
+    else:
+        reason = _joined("health not known", observation.health_detail)
+    return EngineStatus(EngineVm.UP, observation.health, detail, reason)
+
+
+def _running_detail(state: State, health: Health) -> str:
+    if state in _POWERING_DOWN:
+        return "Powering down"
+    if state in _POWERING_UP and health is not Health.GOOD:
+        return "Powering up"
+    return "Up"
+
+
+def _absent(state: State, observation: Observation) -> EngineStatus:
+    """An engine that runs elsewhere did not go missing here."""
+    if observation.lease is not Lease.THEIRS:
+        if observation.vm_ending is VmEnding.MISSING:
+            return EngineStatus(EngineVm.DOWN_MISSING, Health.BAD, "Down", "vm is missing")
+        if _ended_unexpectedly(state, observation):
+            reason = _joined("vm went down unexpectedly", observation.vm_detail)
+            return EngineStatus(EngineVm.DOWN_UNEXPECTED, Health.BAD, "Down", reason)
+    return EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", NOT_HERE)
+
+
+def _ended_unexpectedly(state: State, observation: Observation) -> bool:
+    return state is State.ENGINE_UNEXPECTEDLY_DOWN or observation.vm_ending is VmEnding.CRASHED
+
+
+def _joined(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason
+
+
+def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
+    if decision.timeout_at_s is None:
+        return ""
+    return time.ctime(wall_s + decision.timeout_at_s - now_s)
+
+
+def _notes(decision: Decision) -> tuple[tuple[str, str], ...]:
+    notes = [("why", _one_line(decision.why))]
+    if decision.score.penalties:
+        notes.append(("penalties", _one_line(penalties_text(decision.score))))
+    return tuple(notes)
+
+
+def penalties_text(score: Score) -> str:
+    """Every penalty with its points and its reason."""
+    return "; ".join(f"{item.name} -{item.points} ({item.reason})" for item in score.penalties)
+
+
+def _one_line(text: str) -> str:
+    """A line of the text part has exactly one ``=``: the one behind its key."""
+    return " ".join(text.replace("=", ":").split())
+
+
+# --- getting it told ------------------------------------------------------------------
+
+
+class Publisher:
+    """Hands records to the broker, one at a time; a newer one replaces one that waits."""
+
+    def __init__(self, runner: Runner, broker: BrokerPort) -> None:
+        self._runner = runner
+        self._broker = broker
+        self._latest: Optional[Publication] = None
+        self._waiting: Optional[Publication] = None
+        self._in_flight: Optional[Publication] = None
+        self._accepted: Optional[Publication] = None
+        self._accepted_at_s: Optional[float] = None
+
+    def offer(self, record: Publication, due: bool) -> None:
+        """Publish `record` if something in it changed that others act on, or if it is `due`."""
+        if due or self._latest is None or _essence(record) != _essence(self._latest):
+            self._latest = self._waiting = record
+            self.send()
+
+    def send(self) -> None:
+        """Hand over what waits, unless the previous record is still on its way."""
+        record = self._waiting
+        if record is None:
+            return
+        if self._runner.submit(KEY, lambda: self._broker.publish(record)):
+            self._in_flight, self._waiting = record, None
+
+    def take(self, outcome: Outcome[object]) -> str:
+        """A hand-over ended; returns its error. The next due record is the retry."""
+        if outcome.error is None:
+            self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
+        self._in_flight = None
+        self.send()
+        return "" if outcome.error is None else str(outcome.error)
+
+    @property
+    def stopped_at_s(self) -> Optional[float]:
+        """When the broker took the record that says `stopped`; None: it has not."""
+        accepted = self._accepted
+        return self._accepted_at_s if accepted is not None and accepted.stopped else None
+
+
+def _essence(record: Publication) -> tuple[object, ...]:
+    """What others act on; a reason with a new number is no reason to write."""
+    status = record.engine_status
+    return (record.score, record.state, record.stopped, status.vm, status.health, status.detail)
