@@ -64,13 +64,14 @@ def text(pattern: str, allowed: str) -> Rule:
 def shown(value: object) -> str:
     """A short form of any value, in ASCII, for a message."""
     try:
-        return ascii(reprlib.repr(value))[1:-1] if not isinstance(value, str) else _quoted(value)
+        short = _shortened(value) if isinstance(value, str) else reprlib.repr(value)
     except ValueError:  # an integer too long to print (Python's own limit)
         return "a number too long to print"
+    return short.encode("ascii", "backslashreplace").decode("ascii")
 
 
-def _quoted(value: str) -> str:
-    return ascii(value if len(value) <= 60 else value[:57] + "...")
+def _shortened(value: str) -> str:
+    return repr(value if len(value) <= 60 else value[:57] + "...")
 
 
 @dataclass

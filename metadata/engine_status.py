@@ -1,0 +1,79 @@
+"""A host's view of the engine as the JSON text that stands in its record.
+
+Existing tools compare and grep this text, so spacing and the order of the keys are fixed:
+``{"vm": "up", "health": "good", "detail": "Up"}``; a `reason` follows only when the health
+is not good. The record's separator `|` never occurs in it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from metadata.plain_text import ascii_text, printable_text
+from metadata.records import EngineStatus, EngineVm, Health
+from metadata.schema import shown
+
+
+class StatusError(ValueError):
+    """A text that is no engine status; the message says what is wrong and what is allowed."""
+
+
+def plain_status(status: EngineStatus, limit: int) -> EngineStatus:
+    """`status` with its texts ready for writing: ASCII, at most `limit` characters each."""
+    reason = "" if status.health is Health.GOOD else status.reason
+    return EngineStatus(
+        vm=status.vm,
+        health=status.health,
+        detail=ascii_text(status.detail, limit, "|", "/"),
+        reason=ascii_text(reason, limit, "|", "/"),
+    )
+
+
+def status_to_json(status: EngineStatus) -> str:
+    """The JSON text of a status."""
+    document = {
+        "vm": status.vm.value,
+        "health": status.health.value,
+        "detail": status.detail,
+    }
+    if status.reason and status.health is not Health.GOOD:
+        document["reason"] = status.reason
+    return json.dumps(document)
+
+
+def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
+    """Read a status; raises StatusError. Unknown keys are left aside.
+
+    `lenient`: the writer is newer and may know more words for `vm` and `health` than this
+    program, to which they say "unknown".
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise StatusError(f"{shown(text)} is refused; allowed: JSON") from error
+    if not isinstance(document, dict):
+        raise StatusError(f"{shown(text)} is refused; allowed: a JSON object")
+    return EngineStatus(
+        vm=EngineVm(_word(document, "vm", [word.value for word in EngineVm], lenient)),
+        health=Health(_word(document, "health", [word.value for word in Health], lenient)),
+        detail=_text(document, "detail"),
+        reason=_text(document, "reason") if "reason" in document else "",
+    )
+
+
+def _word(document: dict[str, Any], key: str, words: list[str], lenient: bool) -> str:
+    value = document.get(key)
+    if isinstance(value, str):
+        if value in words:
+            return value
+        if lenient:
+            return "unknown"
+    raise StatusError(f"{key}: {shown(value)} is refused; allowed: {', '.join(words)}")
+
+
+def _text(document: dict[str, Any], key: str) -> str:
+    value = document.get(key)
+    if not isinstance(value, str):
+        raise StatusError(f"{key}: {shown(value)} is refused; allowed: a text")
+    return printable_text(value)

@@ -1,0 +1,134 @@
+"""The text part of a host's slot: for people, and for tools that split it at `=`.
+
+One ``key=value`` per line, exactly one `=` in each: nine lines about the record, the state
+fields in the order of their names, then further notes. Only `state`, the wall times and the
+notes come from here when reading; for everything else the record counts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from metadata.plain_text import ascii_text, printable_text
+from metadata.records import HostRecord
+
+PARSE_VERSION = 1
+
+# Generous for what they are (a ctime has 24 characters), and small enough that the lines of
+# the record and of the state always fit.
+_WORD_LIMIT = 64
+_NOTE_LIMIT = 512
+_RESERVED = frozenset(
+    {
+        "metadata_parse_version",
+        "metadata_feature_version",
+        "timestamp",
+        "host-id",
+        "score",
+        "vm_conf_refresh_time",
+        "conf_on_shared_storage",
+        "maintenance",
+        "state",
+        "stopped",
+        "timeout",
+    }
+)
+_WALL_TIME = re.compile(r"[0-9-]+ \((.*)\)")
+
+
+@dataclass(frozen=True)
+class ExtraText:
+    """What reading the text part gives; empty texts where it says nothing."""
+
+    state: str = ""
+    timeout_wall_time: str = ""
+    wall_time: str = ""
+    vm_conf_refresh_wall_time: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+
+
+def encode_text(record: HostRecord, size: int) -> bytes:
+    """The lines of `record` (its numbers ready for writing) in at most `size` ASCII bytes.
+
+    Notes that don't fit are dropped from the end.
+    """
+    lines = _record_lines(record) + _state_lines(record)
+    room = size - sum(len(line) for line in lines)
+    for key, value in record.notes:
+        line = _line(_note_key(key), value, _NOTE_LIMIT)
+        room -= len(line)
+        if room < 0:
+            break
+        lines.append(line)
+    return "".join(lines).encode("ascii")
+
+
+def decode_text(text: str) -> ExtraText:
+    """Read the lines; anything unknown becomes a note, nothing raises."""
+    known: dict[str, str] = {}
+    notes = []
+    for line in text.split("\n"):
+        key, _, value = line.partition("=")
+        if key in _RESERVED:
+            known[key] = value
+        elif line:
+            notes.append((key, value))
+    return ExtraText(
+        state=known.get("state", ""),
+        timeout_wall_time=known.get("timeout", ""),
+        wall_time=_wall_time(known.get("timestamp", "")),
+        vm_conf_refresh_wall_time=_wall_time(known.get("vm_conf_refresh_time", "")),
+        notes=tuple(notes),
+    )
+
+
+def read_bytes(data: bytes) -> str:
+    """The text in the bytes behind the record; raises UnicodeDecodeError."""
+    return printable_text(data.partition(b"\0")[0].decode("utf-8"))
+
+
+def _record_lines(record: HostRecord) -> list[str]:
+    return [
+        _line("metadata_parse_version", PARSE_VERSION),
+        _line("metadata_feature_version", record.feature_version),
+        _line("timestamp", _moment(record.timestamp_s, record.wall_time)),
+        _line("host-id", record.host_id),
+        _line("score", record.score),
+        _line(
+            "vm_conf_refresh_time",
+            _moment(record.vm_conf_refresh_s, record.vm_conf_refresh_wall_time),
+        ),
+        _line("conf_on_shared_storage", record.conf_on_shared_storage),
+    ]
+
+
+def _state_lines(record: HostRecord) -> list[str]:
+    lines = [
+        _line("maintenance", record.maintenance),
+        _line("state", record.state),
+        _line("stopped", record.stopped),
+    ]
+    if record.timeout_wall_time:
+        lines.append(_line("timeout", record.timeout_wall_time))
+    return lines
+
+
+def _line(key: str, value: Any, limit: int = 2 * _WORD_LIMIT) -> str:
+    return f"{key}={ascii_text(str(value), limit, '=', ':')}\n"
+
+
+def _moment(seconds: int, wall_time: str) -> str:
+    return f"{seconds} ({wall_time[:_WORD_LIMIT]})" if wall_time else str(seconds)
+
+
+def _wall_time(value: str) -> str:
+    found = _WALL_TIME.fullmatch(value)
+    return found.group(1) if found else ""
+
+
+def _note_key(key: str) -> str:
+    """A note must not pass for one of the fixed lines."""
+    plain = ascii_text(key, _WORD_LIMIT, "=", ":")
+    return f"note_{plain}" if plain in _RESERVED or not plain else plain

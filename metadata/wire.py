@@ -1,0 +1,327 @@
+"""Metadata, format version 1: records to bytes and back, byte for byte as existing tools read it.
+
+A host's slot has 4096 bytes. Bytes 0 to 511, padded with NUL::
+
+    parse_version|feature_version|timestamp|host_id|score|engine_status|hostname|
+    maintenance|stopped|crc32|conf_on_shared_storage|vm_conf_refresh_time[|newer fields ...]
+
+The CRC32 (%08x) covers this record with ``00000000`` in its own place, without the padding.
+Bytes 512 on are text for people (`metadata.extra_text`), not covered by the CRC. A slot whose
+first byte is NUL was never written. Slot 0 holds ``maintenance=1`` or ``maintenance=0``.
+
+Decoding never raises, whatever the bytes: what can't be used is a value that says which slot
+and why. Encoding never raises for what a field contains: it is made plain and shortened.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import replace
+from typing import Callable
+
+from metadata import extra_text
+from metadata.engine_status import (
+    StatusError,
+    plain_status,
+    status_from_json,
+    status_to_json,
+)
+from metadata.extra_text import PARSE_VERSION
+from metadata.layout import SLOT_SIZE
+from metadata.plain_text import ascii_text, printable_text
+from metadata.records import (
+    DecodedGlobal,
+    DecodedSlot,
+    EngineStatus,
+    GlobalRecord,
+    HostRecord,
+    SlotAbsent,
+    SlotDamaged,
+    SlotTooNew,
+)
+from metadata.schema import shown
+
+FEATURE_VERSION = 1
+RECORD_SIZE = 512
+TEXT_SIZE = SLOT_SIZE - RECORD_SIZE
+
+_FIELDS = (
+    "parse_version",
+    "feature_version",
+    "timestamp",
+    "host_id",
+    "score",
+    "engine_status",
+    "hostname",
+    "maintenance",
+    "stopped",
+    "crc32",
+    "conf_on_shared_storage",
+    "vm_conf_refresh_time",
+)
+_CRC_FIELD = _FIELDS.index("crc32")
+_NO_CRC = "00000000"
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_LARGEST = 10**18
+_BOOLEANS = {"0": False, "1": True}
+_GLOBAL = {b"": False, b"maintenance=0": False, b"maintenance=1": True}
+
+
+def encode_host(record: HostRecord) -> bytes:
+    """A host's slot, 4096 ASCII bytes; `record.crc32` and `record.text` are made anew.
+
+    What does not fit is shortened, the least important first: reason, detail, host name,
+    then newer fields; in the text the notes from the end.
+    """
+    plain = _fitting(_plain(record))
+    head = _record_bytes(plain)
+    body = extra_text.encode_text(plain, TEXT_SIZE)
+    return head.ljust(RECORD_SIZE, b"\0") + body.ljust(TEXT_SIZE, b"\0")
+
+
+def decode_slot(host_id: int, data: bytes) -> DecodedSlot:
+    """What the slot of `host_id` says (`data`: its 4096 bytes); never raises."""
+    if len(data) < SLOT_SIZE:
+        return SlotDamaged(host_id, f"slot: {len(data)} bytes are there, {SLOT_SIZE} are needed")
+    if not data[0]:
+        return SlotAbsent(host_id)
+    fields = data[:RECORD_SIZE].rstrip(b"\0").split(b"|")
+    try:
+        parse_version = _parse_version(fields[0])
+        if parse_version > PARSE_VERSION:
+            return SlotTooNew(host_id, parse_version)
+        record = _decode_record(host_id, fields)
+        return _with_text(record, data[RECORD_SIZE:SLOT_SIZE])
+    except _FieldError as error:
+        return SlotDamaged(host_id, str(error))
+
+
+def encode_global(record: GlobalRecord) -> bytes:
+    """Slot 0, 4096 bytes."""
+    return (b"maintenance=%d" % bool(record.maintenance)).ljust(SLOT_SIZE, b"\0")
+
+
+def decode_global(data: bytes) -> DecodedGlobal:
+    """What slot 0 says; never written means "not in maintenance"; never raises."""
+    if len(data) < SLOT_SIZE:
+        return SlotDamaged(0, f"slot: {len(data)} bytes are there, {SLOT_SIZE} are needed")
+    content = data[:SLOT_SIZE].rstrip(b"\0") if data[0] else b""
+    if content in _GLOBAL:
+        return GlobalRecord(_GLOBAL[content])
+    return SlotDamaged(
+        0, f"content: {shown(content)} is refused; allowed: maintenance=0 or maintenance=1"
+    )
+
+
+# --- encoding -------------------------------------------------------------------------
+
+
+def _plain(record: HostRecord) -> HostRecord:
+    """`record` with every number, text and newer field as it may stand in the slot."""
+    return replace(
+        record,
+        host_id=_bounded(record.host_id),
+        timestamp_s=_bounded(record.timestamp_s),
+        score=_bounded(record.score),
+        vm_conf_refresh_s=_bounded(record.vm_conf_refresh_s),
+        feature_version=max(FEATURE_VERSION, _bounded(record.feature_version)),
+        maintenance=bool(record.maintenance),
+        stopped=bool(record.stopped),
+        conf_on_shared_storage=bool(record.conf_on_shared_storage),
+        engine_status=plain_status(record.engine_status, RECORD_SIZE),
+        hostname=_plain_field(record.hostname),
+        trailing_fields=tuple(_plain_field(text) for text in record.trailing_fields[:RECORD_SIZE]),
+    )
+
+
+def _bounded(value: int) -> int:
+    return max(-_LARGEST, min(int(value), _LARGEST))
+
+
+def _plain_field(text: str) -> str:
+    return ascii_text(text, RECORD_SIZE, "|", "/")
+
+
+def _record_fields(record: HostRecord) -> list[str]:
+    return [
+        str(PARSE_VERSION),
+        str(record.feature_version),
+        str(record.timestamp_s),
+        str(record.host_id),
+        str(record.score),
+        status_to_json(record.engine_status),
+        record.hostname,
+        str(int(record.maintenance)),
+        str(int(record.stopped)),
+        _NO_CRC,
+        str(int(record.conf_on_shared_storage)),
+        str(record.vm_conf_refresh_s),
+        *record.trailing_fields,
+    ]
+
+
+def _record_bytes(record: HostRecord) -> bytes:
+    fields = [field.encode("ascii") for field in _record_fields(record)]
+    fields[_CRC_FIELD] = _checksum(fields)
+    return b"|".join(fields)
+
+
+def _checksum(fields: list[bytes]) -> bytes:
+    covered = fields.copy()
+    covered[_CRC_FIELD] = _NO_CRC.encode("ascii")
+    return b"%08x" % zlib.crc32(b"|".join(covered))
+
+
+def _fitting(record: HostRecord) -> HostRecord:
+    """`record` shortened until it fits: the least important text first."""
+    for shorten in _SHORTEN:
+        surplus = _surplus(record)
+        if surplus <= 0:
+            return record
+        record = shorten(record, surplus)
+    while _surplus(record) > 0:
+        record = replace(record, trailing_fields=record.trailing_fields[:-1])
+    return record
+
+
+def _surplus(record: HostRecord) -> int:
+    """Bytes too many. All of them are ASCII, so characters can be counted."""
+    return len("|".join(_record_fields(record))) - RECORD_SIZE
+
+
+def _cut(text: str, surplus: int) -> str:
+    """A character takes one byte or, escaped in JSON, two: cutting `surplus` is enough."""
+    return text[: max(0, len(text) - surplus)]
+
+
+def _shorten_reason(record: HostRecord, surplus: int) -> HostRecord:
+    status = record.engine_status
+    return _with_status(record, replace(status, reason=_cut(status.reason, surplus)))
+
+
+def _shorten_detail(record: HostRecord, surplus: int) -> HostRecord:
+    status = record.engine_status
+    return _with_status(record, replace(status, detail=_cut(status.detail, surplus)))
+
+
+def _shorten_hostname(record: HostRecord, surplus: int) -> HostRecord:
+    return replace(record, hostname=_cut(record.hostname, surplus))
+
+
+def _with_status(record: HostRecord, status: EngineStatus) -> HostRecord:
+    return replace(record, engine_status=status)
+
+
+_SHORTEN: tuple[Callable[[HostRecord, int], HostRecord], ...] = (
+    _shorten_reason,
+    _shorten_detail,
+    _shorten_hostname,
+)
+
+
+# --- decoding -------------------------------------------------------------------------
+
+
+class _FieldError(ValueError):
+    """A field that can't be used; never leaves this module."""
+
+
+def _refused(name: str, value: object, allowed: str) -> _FieldError:
+    return _FieldError(f"{name}: {shown(value)} is refused; allowed: {allowed}")
+
+
+def _parse_version(field: bytes) -> int:
+    version = _integer("parse_version", _text("parse_version", field))
+    if version < 1:
+        raise _refused("parse_version", version, f"1 to {PARSE_VERSION}")
+    return version
+
+
+def _decode_record(host_id: int, fields: list[bytes]) -> HostRecord:
+    values = _named_values(fields)
+    feature_version = _integer("feature_version", values["feature_version"])
+    record = HostRecord(
+        feature_version=feature_version,
+        timestamp_s=_integer("timestamp", values["timestamp"]),
+        host_id=_own_id(values["host_id"], host_id),
+        score=_integer("score", values["score"]),
+        engine_status=_status(values["engine_status"], feature_version),
+        hostname=printable_text(values["hostname"]),
+        maintenance=_boolean("maintenance", values["maintenance"]),
+        stopped=_boolean("stopped", values["stopped"]),
+        crc32=values["crc32"],
+        conf_on_shared_storage=_boolean("conf_on_shared_storage", values["conf_on_shared_storage"]),
+        vm_conf_refresh_s=_integer("vm_conf_refresh_time", values["vm_conf_refresh_time"]),
+        trailing_fields=_trailing(fields),
+    )
+    computed = _checksum(fields).decode("ascii")
+    if record.crc32 != computed:
+        raise _refused("crc32", record.crc32, f"{computed}, as the record gives")
+    return record
+
+
+def _named_values(fields: list[bytes]) -> dict[str, str]:
+    if len(fields) < len(_FIELDS):
+        raise _refused(
+            "record", b"|".join(fields), f"{len(_FIELDS)} fields or more ({len(fields)} are there)"
+        )
+    return {name: _text(name, field) for name, field in zip(_FIELDS, fields)}
+
+
+def _trailing(fields: list[bytes]) -> tuple[str, ...]:
+    names = range(len(_FIELDS) + 1, len(fields) + 1)
+    return tuple(
+        _text(f"field {name}", field) for name, field in zip(names, fields[len(_FIELDS) :])
+    )
+
+
+def _text(name: str, field: bytes) -> str:
+    try:
+        return field.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _refused(name, field, "UTF-8 bytes") from error
+
+
+def _integer(name: str, text: str) -> int:
+    if not _INTEGER.fullmatch(text):
+        raise _refused(name, text, "an integer of at most 19 digits")
+    return int(text)
+
+
+def _boolean(name: str, text: str) -> bool:
+    if text not in _BOOLEANS:
+        raise _refused(name, text, "0 or 1")
+    return _BOOLEANS[text]
+
+
+def _own_id(text: str, host_id: int) -> int:
+    found = _integer("host_id", text)
+    if found != host_id:
+        raise _refused("host_id", found, f"{host_id}, the number of its slot")
+    return found
+
+
+def _status(text: str, feature_version: int) -> EngineStatus:
+    try:
+        return status_from_json(text, lenient=feature_version > FEATURE_VERSION)
+    except StatusError as error:
+        raise _FieldError(f"engine_status: {error}") from error
+
+
+def _with_text(record: HostRecord, data: bytes) -> HostRecord:
+    try:
+        text = extra_text.read_bytes(data)
+    except UnicodeDecodeError as error:
+        bad = data[error.start : error.start + 1]
+        raise _refused(f"text at byte {RECORD_SIZE + error.start}", bad, "UTF-8 bytes") from error
+    extra = extra_text.decode_text(text)
+    return replace(
+        record,
+        text=text,
+        state=extra.state,
+        timeout_wall_time=extra.timeout_wall_time,
+        wall_time=extra.wall_time,
+        vm_conf_refresh_wall_time=extra.vm_conf_refresh_wall_time,
+        notes=extra.notes,
+    )
