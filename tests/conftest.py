@@ -1,0 +1,20 @@
+"""A level in which every test was skipped has shown nothing: it fails."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LEVEL_PASSED_NOTHING = 5
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    level = os.environ.get("HE_TEST_LEVEL")
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not level or reporter is None or exitstatus not in (0, LEVEL_PASSED_NOTHING):
+        return
+    if not reporter.stats.get("passed"):
+        reporter.write_line(f"level {level}: no test passed, every one was skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,141 @@
+"""Sets up the test environment and runs the levels: ``python3 -m tests.levels [LEVEL ...]``.
+
+Runs on the system's Python with the standard library alone; the tests themselves run in a
+virtual environment of their own, beside the checkout's sources.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Optional
+
+from tests.leftovers import Leftovers
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+STAMP = VENV / "installed-for"
+
+PURE = ("unit", "fsm")
+REAL = ("contract", "integration", "lab")
+LEVELS = ("lint", *PURE, *REAL)
+
+
+class LevelError(Exception):
+    """A level could not be run, or failed; the message is for people."""
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the named levels, all without a name. Returns 0 when every one passed."""
+    levels = _arguments(argv)
+    try:
+        _set_up(levels)
+        failed = [level for level in levels if not _passes(level)]
+    except LevelError as error:
+        print(f"tests/run: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("tests/run: interrupted", file=sys.stderr)
+        return 130
+    print(f"tests/run: {'failed: ' + ', '.join(failed) if failed else 'every level passed'}")
+    return 1 if failed else 0
+
+
+def _arguments(argv: Optional[Sequence[str]]) -> list[str]:
+    parser = argparse.ArgumentParser(
+        prog="tests/run", description="Set up and run the tests; no level means all of them."
+    )
+    parser.add_argument("levels", nargs="*", metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    asked = parser.parse_args(argv).levels
+    for level in asked:
+        if level not in LEVELS:
+            parser.error(f"no level {level!r}: choose from {', '.join(LEVELS)}")
+    return [level for level in LEVELS if level in asked or not asked]
+
+
+# --- setting up -----------------------------------------------------------------------
+
+
+def _set_up(levels: Sequence[str]) -> None:
+    _install_packages(levels)
+    wanted = _fingerprint()
+    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
+        return
+    _say("setting up the test environment")
+    _run(["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages", str(VENV)])
+    _run([str(VENV / "bin" / "pip"), "install", "--quiet", "-e", f"{ROOT}[test]"])
+    STAMP.write_text(wanted, encoding="utf-8")
+
+
+def _install_packages(levels: Sequence[str]) -> None:
+    if os.geteuid() != 0:
+        if set(levels) & set(REAL):
+            raise LevelError(f"the levels {', '.join(REAL)} need root; run it with sudo")
+        return
+    from lab import packages  # noqa: PLC0415  # only root installs anything
+
+    packages.install(packages.for_tests() if set(levels) & set(REAL) else packages.for_python())
+
+
+def _fingerprint() -> str:
+    text = (ROOT / "pyproject.toml").read_bytes()
+    version = subprocess.run(
+        ["/usr/bin/python3", "--version"], capture_output=True, check=True
+    ).stdout
+    return hashlib.sha256(text + version + str(ROOT).encode()).hexdigest()
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
+    if done.returncode != 0:
+        raise LevelError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+
+
+# --- running --------------------------------------------------------------------------
+
+
+def _passes(level: str) -> bool:
+    _say(f"level {level}")
+    before = Leftovers.now()
+    began_s = time.monotonic()
+    passed = _RUNNERS.get(level, _pytest)(level)
+    left = Leftovers.now().beyond(before)
+    if left:
+        print(f"tests/run: level {level} left behind:\n  " + "\n  ".join(left), file=sys.stderr)
+    _say(f"level {level} {'passed' if passed else 'failed'} in {time.monotonic() - began_s:.0f} s")
+    return passed and not left
+
+
+def _pytest(level: str) -> bool:
+    environment = {**os.environ, "HE_TEST_LEVEL": level}
+    command = [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
+    return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode == 0
+
+
+def _lint(_level: str) -> bool:
+    tools = VENV / "bin"
+    commands = (
+        [str(tools / "ruff"), "check", "."],
+        [str(tools / "ruff"), "format", "--check", "."],
+        [str(tools / "mypy")],
+    )
+    return all(
+        [subprocess.run(command, check=False, cwd=ROOT).returncode == 0 for command in commands]
+    )
+
+
+_RUNNERS: dict[str, Callable[[str], bool]] = {"lint": _lint}
+
+
+def _say(text: str) -> None:
+    print(f"=== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
