@@ -10,6 +10,7 @@ Errors::
       StorageError             reading or writing the shared storage failed (`errno`)
       LockspaceError           sanlock refused or is gone (`errno` decides, never the text)
         LeaseHeldError         the engine's lease is held by a live host
+        LockspaceGoneError     sanlock's daemon does not answer: nothing is known
       HypervisorError          libvirt refused or is gone
         HypervisorGoneError    there is no connection to libvirt: nothing is known
 """
@@ -48,6 +49,10 @@ class LockspaceError(WorldError):
 
 class LeaseHeldError(LockspaceError):
     """The engine's lease is held by another live host."""
+
+
+class LockspaceGoneError(LockspaceError):
+    """sanlock's daemon does not answer (`errno` is ECONNREFUSED): nothing is known."""
 
 
 class HypervisorError(WorldError):
@@ -183,6 +188,48 @@ class Lockspace(Protocol):
 
     def process_holds_lease(self, pid: int) -> bool:
         """Does the local process `pid` hold the engine's lease? Without I/O."""
+
+
+@dataclass(frozen=True)
+class LockspaceOnStorage:
+    """A formatted lockspace as it stands on the storage."""
+
+    name: str
+    io_timeout_s: int
+
+
+@dataclass(frozen=True)
+class LeaseOnStorage:
+    """A formatted lease as it stands on the storage."""
+
+    lockspace: str
+    name: str
+
+
+class LockspaceAdmin(Lockspace, Protocol):
+    """What deploying needs beyond `Lockspace`. Every call may block or raise LockspaceError."""
+
+    def format_lockspace(self, io_timeout_s: int) -> None:
+        """Write an empty lockspace; every membership and every lease in it is lost.
+
+        Refused (EBUSY) only while this host's own daemon has joined it: sanlock itself formats
+        a lockspace in use without a word.
+        """
+
+    def format_lease(self) -> None:
+        """Write a free lease; refused (EBUSY) while this host's daemon has joined."""
+
+    def read_lockspace(self) -> Optional[LockspaceOnStorage]:
+        """The lockspace on the storage; None: there is none."""
+
+    def read_lease(self) -> Optional[LeaseOnStorage]:
+        """The lease on the storage; None: there is none."""
+
+    def daemon_host_name(self) -> str:
+        """The name that sanlock's daemon gives this host (``our_host_name``, else random)."""
+
+    def holders(self) -> list[int]:
+        """Pids of the local processes that hold the engine's lease."""
 
 
 # --- libvirt --------------------------------------------------------------------------

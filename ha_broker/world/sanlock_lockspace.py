@@ -1,0 +1,388 @@
+"""sanlock: the lockspace and the engine's lease. The only file that imports `sanlock`.
+
+Decisions follow the error number, never its text. What the numbers mean was measured with
+sanlock 3.8.5 and is pinned by the contract tests:
+
+=======================  =====================================================================
+-223                     no lockspace or lease on the storage
+-243                     the lease is held by a live host
+-262                     another host renews this host id
+EAGAIN (get_hosts)       just joined: the daemon has not looked at the others yet
+EEXIST (add)             joined already with this id
+EINPROGRESS (add)        another join of this id is under way
+EINVAL (add)             joined with another id
+EINVAL (owners)          there is no lease at that place (`read_resource` says -223)
+EBUSY (rem)              a process here holds a lease
+ENOENT                   not joined, or no daemon: `get_lockspaces` tells which
+ESRCH (inquire)          the daemon does not know that process
+=======================  =====================================================================
+
+`inq_lockspace` answers False when there is no daemon at all, so it is never asked alone.
+The library reads SANLOCK_RUN_DIR at its first call and never again.
+"""
+
+from __future__ import annotations
+
+import errno as errno_module
+import subprocess
+from typing import Any, Callable, Optional, TypeVar
+
+from ha_broker.world.direct_store import DirectStore
+from ha_broker.world.ports import (
+    BlockStore,
+    LeaseHeldError,
+    LeaseOnStorage,
+    LeaseOwner,
+    Liveness,
+    LockspaceError,
+    LockspaceGoneError,
+    LockspaceHost,
+    LockspaceOnStorage,
+    Membership,
+    StorageError,
+)
+from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS, sanlock_align
+from metadata.settings import StorageParts
+
+T = TypeVar("T")
+
+LEADER_MAGIC = -223
+ACQUIRE_IDLIVE = -243
+HOSTID_BUSY = -262
+
+_HOST_MASK = 0xF
+_LEADER_SIZE = 4096
+_GONE_ERRNOS = (
+    errno_module.ENOENT,
+    errno_module.ECONNREFUSED,
+    errno_module.EPIPE,
+    errno_module.ECONNRESET,
+)
+_LOCKSPACE = LOCKSPACE_NAME.encode()
+_LEASE = LEASE_NAME.encode()
+_STATUS_TIMEOUT_S = 10.0
+
+
+class SanlockLockspace:
+    """The `Lockspace` and `LockspaceAdmin` of the real world: this host's sanlock daemon.
+
+    `store` reads the lease's first 4096 bytes, see `lease_owner`.
+    """
+
+    def __init__(self, parts: StorageParts, store: Optional[BlockStore] = None) -> None:
+        self._parts = parts
+        self._store: BlockStore = store or DirectStore(read_only=True)
+        self._owner_seen: Optional[tuple[bytes, Optional[LeaseOwner]]] = None
+
+    # --- membership -------------------------------------------------------------------------
+
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        """Join and wait until it is done; joined already with this id is fine.
+
+        Raises LockspaceError: EINVAL (joined with another id), -223 (no lockspace there),
+        -262 (another host renews this id; that is known only after its 8 x io + 60 s).
+        """
+        what = f"join lockspace {LOCKSPACE_NAME} as host id {host_id}"
+        path, offset = self._parts.lockspace.path, self._parts.lockspace.offset
+        binding = _binding()
+        try:
+            binding.add_lockspace(_LOCKSPACE, host_id, path, offset, io_timeout_s)
+        except binding.SanlockException as error:
+            if error.errno == errno_module.EINPROGRESS:
+                self._wait_for_other_join(what, host_id)
+            elif error.errno != errno_module.EEXIST:
+                raise _typed(what, error) from error
+
+    def leave_if_unused(self, host_id: int) -> bool:
+        """Leave; False (and still joined) while any process here holds a lease of it."""
+        what = f"leave lockspace {LOCKSPACE_NAME} as host id {host_id}"
+        entry = self._joined_entry()
+        if entry is None:
+            return True
+        if entry["host_id"] != host_id:
+            why = f"this host has joined as host id {entry['host_id']}"
+            raise LockspaceError(what, why, errno_module.EINVAL)
+        binding = _binding()
+        try:
+            binding.rem_lockspace(
+                _LOCKSPACE, host_id, self._parts.lockspace.path, self._parts.lockspace.offset,
+                unused=True,
+            )  # fmt: skip
+        except binding.SanlockException as error:
+            if error.errno == errno_module.EBUSY:
+                return False
+            raise _typed(what, error) from error
+        return True
+
+    def membership(self, host_id: int) -> Membership:
+        """Asked of the local daemon, without I/O on the storage."""
+        entry = self._joined_entry()
+        if entry is None or entry["host_id"] != host_id:
+            return Membership.OUT
+        if entry["flags"] & _binding().LSFLAG_ADD:
+            return Membership.JOINING
+        return Membership.JOINED if self._inquire_lockspace(host_id) else Membership.OUT
+
+    def hosts(self) -> list[LockspaceHost]:
+        """All hosts that sanlock sees using their id; empty until its first look.
+
+        No I/O on the storage. An id that was left in order is not listed any more.
+        """
+        binding = _binding()
+        try:
+            found = binding.get_hosts(_LOCKSPACE, 0)
+        except binding.SanlockException as error:
+            if error.errno == errno_module.EAGAIN:
+                return []
+            raise _typed("ask sanlock for the hosts", error) from error
+        return [_host(host) for host in found]
+
+    # --- the lease ----------------------------------------------------------------------------
+
+    def lease_owner(self) -> Optional[LeaseOwner]:
+        """Read the lease's owner from storage; None: nobody owns it.
+
+        sanlock reads the whole area (1 or 8 MiB) to answer, so it is asked only when the
+        area's first 4096 bytes, where every change of the owner shows, are not what they were.
+        """
+        leader = self._read_leader()
+        if self._owner_seen is None or self._owner_seen[0] != leader:
+            self._owner_seen = (leader, self._ask_owner())
+        return self._owner_seen[1]
+
+    def process_holds_lease(self, pid: int) -> bool:
+        """Does the local process `pid` hold the engine's lease? Without I/O."""
+        binding = _binding()
+        try:
+            resources = binding.inquire(pid=pid)
+        except binding.SanlockException as error:
+            if error.errno == errno_module.ESRCH:
+                return False
+            raise _typed(f"ask sanlock for the leases of process {pid}", error) from error
+        names = [(resource["lockspace"], resource["resource"]) for resource in resources]
+        return (_LOCKSPACE, _LEASE) in names
+
+    # --- for deploying --------------------------------------------------------------------------
+
+    def format_lockspace(self, io_timeout_s: int) -> None:
+        """Write an empty lockspace for 2000 hosts; see `LockspaceAdmin`."""
+        what = f"format lockspace {LOCKSPACE_NAME} at {_place(self._parts.lockspace)}"
+        self._refuse_while_joined(what)
+        _call(
+            what,
+            lambda binding: binding.write_lockspace(
+                _LOCKSPACE, self._parts.lockspace.path, self._parts.lockspace.offset,
+                max_hosts=MAX_HOSTS, iotimeout=io_timeout_s, **self._geometry(),
+            ),
+        )  # fmt: skip
+
+    def format_lease(self) -> None:
+        """Write a free lease; see `LockspaceAdmin`."""
+        what = f"format lease {LEASE_NAME} at {_place(self._parts.lease)}"
+        self._refuse_while_joined(what)
+        self._owner_seen = None
+        _call(
+            what,
+            lambda binding: binding.write_resource(
+                _LOCKSPACE, _LEASE, self._lease_disks(), max_hosts=MAX_HOSTS, **self._geometry()
+            ),
+        )
+
+    def read_lockspace(self) -> Optional[LockspaceOnStorage]:
+        """The lockspace on the storage; None: there is none."""
+        place = self._parts.lockspace
+        found = _call_or_none(
+            f"read the lockspace at {_place(place)}",
+            lambda binding: binding.read_lockspace(place.path, place.offset, **self._geometry()),
+        )
+        return found and LockspaceOnStorage(_text(found["lockspace"]), found["iotimeout"])
+
+    def read_lease(self) -> Optional[LeaseOnStorage]:
+        """The lease on the storage; None: there is none."""
+        place = self._parts.lease
+        found = _call_or_none(
+            f"read the lease at {_place(place)}",
+            lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
+        )
+        return found and LeaseOnStorage(_text(found["lockspace"]), _text(found["resource"]))
+
+    def daemon_host_name(self) -> str:
+        """The daemon's name of this host; neither library nor binding tell it, the tool does."""
+        return parse_daemon_name(_client_status())
+
+    def holders(self) -> list[int]:
+        """Pids of the local processes that hold the engine's lease."""
+        return parse_holders(_client_status())
+
+    # --- details ----------------------------------------------------------------------------------
+
+    def _wait_for_other_join(self, what: str, host_id: int) -> None:
+        if not self._inquire_lockspace(host_id, wait=True):
+            raise LockspaceError(what, "the join under way failed", errno_module.EINPROGRESS)
+
+    def _inquire_lockspace(self, host_id: int, wait: bool = False) -> bool:
+        place = self._parts.lockspace
+        found = _call(
+            "ask sanlock for the membership",
+            lambda binding: binding.inq_lockspace(
+                _LOCKSPACE, host_id, place.path, place.offset, wait
+            ),
+        )
+        return found is True
+
+    def _joined_entry(self) -> Optional[dict[str, Any]]:
+        """The daemon's entry of our lockspace, whatever its id; raises when it is gone."""
+        spaces = _call("ask sanlock for its lockspaces", lambda binding: binding.get_lockspaces())
+        for space in spaces:
+            if space["lockspace"] == _LOCKSPACE:
+                return dict(space)
+        return None
+
+    def _refuse_while_joined(self, what: str) -> None:
+        if self._joined_entry() is not None:
+            raise LockspaceError(what, "this host has joined the lockspace", errno_module.EBUSY)
+
+    def _read_leader(self) -> bytes:
+        try:
+            return self._store.read(self._parts.lease, _LEADER_SIZE)
+        except StorageError as error:
+            raise LockspaceError("read the owner of the lease", str(error), error.errno) from error
+
+    def _ask_owner(self) -> Optional[LeaseOwner]:
+        binding = _binding()
+        try:
+            owners = binding.read_resource_owners(
+                _LOCKSPACE, _LEASE, self._lease_disks(), **self._geometry()
+            )
+        except binding.SanlockException as error:
+            if error.errno == errno_module.EINVAL:
+                self._check_lease_exists()
+            raise _typed("read the owner of the lease", error) from error
+        owner = owners[0] if owners else None
+        return owner and LeaseOwner(owner["host_id"], owner["generation"])
+
+    def _check_lease_exists(self) -> None:
+        if self.read_lease() is None:
+            what = f"read the owner of the lease at {_place(self._parts.lease)}"
+            raise LockspaceError(what, "there is no lease on the storage", LEADER_MAGIC)
+
+    def _lease_disks(self) -> list[tuple[str, int]]:
+        return [(self._parts.lease.path, self._parts.lease.offset)]
+
+    def _geometry(self) -> dict[str, int]:
+        sector_size = self._parts.sector_size
+        return {"align": sanlock_align(sector_size), "sector": sector_size}
+
+
+def parse_daemon_name(status: str) -> str:
+    """The name in ``sanlock client status`` (line ``daemon NAME``)."""
+    for line in status.splitlines():
+        if line.startswith("daemon "):
+            return line.partition(" ")[2].strip()
+    raise LockspaceError("ask sanlock for its host name", "its status does not tell it")
+
+
+def parse_holders(status: str) -> list[int]:
+    """Pids in ``sanlock client status`` (lines ``r LOCKSPACE:LEASE:…:VERSION p PID``)."""
+    prefix = f"r {LOCKSPACE_NAME}:{LEASE_NAME}:"
+    lines = [line for line in status.splitlines() if line.startswith(prefix)]
+    pids = [line.rpartition(" p ")[2] for line in lines]
+    return [int(pid) for pid in pids if pid.strip().isdigit()]
+
+
+def _client_status() -> str:
+    what = "ask sanlock for its status"
+    try:
+        done = subprocess.run(
+            ["sanlock", "client", "status"],
+            capture_output=True, text=True, timeout=_STATUS_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except FileNotFoundError as error:
+        why = "there is no command sanlock; install the package sanlock"
+        raise LockspaceError(what, why, errno_module.ENOENT) from error
+    except subprocess.TimeoutExpired as error:
+        raise LockspaceGoneError(what, str(error), errno_module.ETIMEDOUT) from error
+    if done.returncode != 0:
+        raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
+    return done.stdout
+
+
+def _binding() -> Any:
+    """The module `sanlock`; importing it late lets machines without it use this module's types."""
+    try:
+        import sanlock  # noqa: PLC0415
+    except ImportError as error:
+        why = f"{error}; install the distribution's package python3-sanlock"
+        raise LockspaceError("load sanlock's Python binding", why) from error
+    return sanlock
+
+
+def _call(what: str, function: Callable[[Any], T]) -> T:
+    binding = _binding()
+    try:
+        return function(binding)
+    except binding.SanlockException as error:
+        raise _typed(what, error) from error
+
+
+def _call_or_none(what: str, function: Callable[[Any], T]) -> Optional[T]:
+    """As `_call`; None when there is nothing of that kind on the storage."""
+    try:
+        return _call(what, function)
+    except LockspaceError as error:
+        if error.errno == LEADER_MAGIC:
+            return None
+        raise
+
+
+def _typed(what: str, error: Any) -> LockspaceError:
+    """The error of our tree for a SanlockException (args: errno, what, why)."""
+    why = str(error.args[-1]) if error.args else str(error)
+    if error.errno == ACQUIRE_IDLIVE:
+        return LeaseHeldError(what, why, error.errno)
+    if error.errno == HOSTID_BUSY:
+        return LockspaceError(what, "another host uses this host id", error.errno)
+    if error.errno in _GONE_ERRNOS and not _daemon_answers():
+        return _gone(what, why)
+    if error.errno == errno_module.ENOENT:
+        return LockspaceError(what, "this host has not joined the lockspace", error.errno)
+    return LockspaceError(what, why, error.errno)
+
+
+def _gone(what: str, why: str) -> LockspaceGoneError:
+    text = f"the sanlock daemon does not answer ({why})"
+    return LockspaceGoneError(what, text, errno_module.ECONNREFUSED)
+
+
+def _daemon_answers() -> bool:
+    binding = _binding()
+    try:
+        binding.get_lockspaces()
+    except binding.SanlockException:
+        return False
+    return True
+
+
+def _host(found: dict[str, Any]) -> LockspaceHost:
+    liveness = _liveness(found["flags"])
+    return LockspaceHost(found["host_id"], found["generation"], found["timestamp"], liveness)
+
+
+def _liveness(flags: int) -> Liveness:
+    """The lower bits of the flags are one HOST_ value; a value from the future is UNKNOWN."""
+    binding = _binding()
+    known = {
+        binding.HOST_FREE: Liveness.FREE,
+        binding.HOST_LIVE: Liveness.LIVE,
+        binding.HOST_FAIL: Liveness.FAIL,
+        binding.HOST_DEAD: Liveness.DEAD,
+    }
+    return known.get(flags & _HOST_MASK, Liveness.UNKNOWN)
+
+
+def _place(address: Any) -> str:
+    return f"{address.path}:{address.offset}"
+
+
+def _text(name: object) -> str:
+    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
