@@ -48,7 +48,7 @@ class BrokerWatch:
     """
 
     def __init__(
-        self, client: Client, clock: Clock, wake: Callable[[], None], wait_s: float
+        self, client: Client, clock: Clock, wake: Callable[[], None], wait_s: float = 5.0
     ) -> None:
         self._client = client
         self._clock = clock
@@ -93,12 +93,19 @@ class BrokerWatch:
 
     def poll_once(self) -> float:
         """Ask once and keep the answer; returns the seconds to wait before the next time."""
+        asked_at_s = self._clock.monotonic_s()
         try:
             snapshot = self._client.wait_for_change(self._known_sequence(), self._wait_s)
         except BrokerError as error:
             return self._lost(error)
-        self._received(snapshot)
-        return 0.0
+        except Exception as error:  # a watch that died would look like a broker that is gone
+            log.exception("unforeseen trouble while watching the broker")
+            return self._lost(BrokerError("watch the broker", repr(error)))
+        if self._received(snapshot):
+            return 0.0
+        # A broker that is stopping lets all long polls go at once: don't ask it in circles.
+        too_soon = self._clock.monotonic_s() - asked_at_s < self._wait_s / 2
+        return FIRST_BACKOFF_S if too_soon else 0.0
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -111,14 +118,17 @@ class BrokerWatch:
         snapshot = self._look.snapshot
         return _ANY_CHANGE if snapshot is None or self._look.error else snapshot.sequence
 
-    def _received(self, snapshot: Snapshot) -> None:
+    def _received(self, snapshot: Snapshot) -> bool:
+        """Keep it; True when it says something new."""
         before = self._look
         self._look = BrokerLook(snapshot, self._clock.monotonic_s())
         self._backoff_s = 0.0
         if before.error:
             log.info("the broker answers again")
-        if before.error or _differs(before.snapshot, snapshot):
+        news = bool(before.error) or _differs(before.snapshot, snapshot)
+        if news:
             self._wake()
+        return news
 
     def _lost(self, error: BrokerError) -> float:
         before = self._look

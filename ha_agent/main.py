@@ -1,0 +1,178 @@
+"""The `ha-agent` daemon: makes the world, then ticks the agent until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Sequence
+from types import FrameType
+from typing import Optional
+
+from ha_agent.agent import Agent
+from ha_agent.broker_watch import BrokerWatch
+from ha_agent.ports import AgentPorts
+from ha_agent.wake import Wake
+from ha_agent.world import RealWorld, World
+from ha_broker.client import BrokerClient
+from ha_broker.paths import host_settings_file
+from ha_broker.world.host_file import read_host_settings
+from ha_broker.world.journal import LEVELS, log_setup
+from ha_broker.world.ports import ServiceManager, WorldError
+from metadata.errors import SettingsError
+from metadata.settings import HostSettings
+
+log = logging.getLogger("ha_agent")
+
+OK, FAILED = 0, 1
+
+# The service manager hears of us at least this often, whatever the tick is.
+LONGEST_SLEEP_S = 5.0
+NOT_DEPLOYED = "not deployed: waiting for {path} (run `hosted-engine --deploy`)"
+
+
+def main(argv: Optional[Sequence[str]] = None, world: Optional[World] = None) -> int:
+    """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
+    arguments = _parser().parse_args(argv)
+    log_setup(arguments.log_level)
+    try:
+        return Daemon(arguments.settings, arguments.socket, world or RealWorld()).run()
+    except SettingsError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+    except (WorldError, OSError) as error:
+        log.error("%s", error)
+    except Exception:
+        log.exception("the agent failed")
+    return FAILED
+
+
+class Daemon:
+    """The parts of the running process, and its loop."""
+
+    def __init__(self, settings_path: str, socket_path: Optional[str], world: World) -> None:
+        self._settings_path = settings_path
+        self._socket_path = socket_path
+        self._world = world
+        self._services: ServiceManager = world.services()
+        self._wake = Wake()
+        self._stop_requested = False
+        self._agent: Optional[Agent] = None
+
+    def run(self) -> int:
+        """Wait for a deployment, then tick until a requested stop is done."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        host = self._wait_for_settings()
+        if host is not None:
+            self._run_agent(host)
+        log.info("the agent has stopped")
+        return OK
+
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._stop_requested = True
+        if self._agent is not None:
+            self._agent.request_stop()
+        self._wake.wake()
+
+    def _wait_for_settings(self) -> Optional[HostSettings]:
+        """The settings as soon as there are any; None: told to stop before."""
+        waiting = False
+        while not self._stop_requested:
+            host = read_host_settings(self._settings_path)
+            if host is not None:
+                return host
+            if not waiting:
+                self._say_not_deployed()
+                waiting = True
+            self._services.alive()
+            self._wake.wait(LONGEST_SLEEP_S)
+        return None
+
+    def _say_not_deployed(self) -> None:
+        text = NOT_DEPLOYED.format(path=self._settings_path)
+        log.info("%s", text)
+        self._services.status(text)
+        self._services.ready()
+
+    def _run_agent(self, host: HostSettings) -> None:
+        watch = self._make_watch()
+        self._agent = self._make_agent(host, watch)
+        watch.start()
+        try:
+            self._loop(self._agent)
+        finally:
+            self._services.stopping()
+            watch.stop()
+
+    def _make_watch(self) -> BrokerWatch:
+        clock = self._world.clock()
+        return BrokerWatch(BrokerClient(self._socket_path), clock, self._wake.wake)
+
+    def _make_agent(self, host: HostSettings, watch: BrokerWatch) -> Agent:
+        world = self._world
+        hypervisor = world.hypervisor(host)
+        ports = AgentPorts(
+            clock=world.clock(),
+            runner=world.runner(self._wake.wake),
+            hypervisor=hypervisor,
+            lockspace=world.lockspace(host),
+            broker=watch,
+            services=self._services,
+        )
+        agent = Agent(
+            ports, host, on_settings=lambda settings: watch.set_wait_s(settings.timing.tick_s)
+        )
+
+        def on_domain_change() -> None:
+            agent.domain_changed()
+            self._wake.wake()
+
+        hypervisor.on_change(on_domain_change)
+        log.info("agent of %s (host id %d)", host.host_name, host.host_id)
+        return agent
+
+    def _loop(self, agent: Agent) -> None:
+        if self._stop_requested:
+            agent.request_stop()
+        agent.tick()
+        self._services.ready()
+        while not agent.finished:
+            due_in_s = agent.next_due_s - self._world.clock().monotonic_s()
+            self._wake.wait(min(due_in_s, LONGEST_SLEEP_S))
+            agent.tick()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ha-agent",
+        description="Decides on this host where the engine VM runs, and starts and stops it.",
+    )
+    parser.add_argument(
+        "--settings",
+        metavar="PATH",
+        default=host_settings_file(),
+        help="settings of this host (default: %(default)s)",
+    )
+    parser.add_argument("--socket", metavar="PATH", help="the broker's unix socket")
+    parser.add_argument("--log-level", choices=LEVELS, default="info")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
+    return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            number = version("hosted-engine-ha")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        print(f"{parser.prog} {number}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

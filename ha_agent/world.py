@@ -1,0 +1,62 @@
+"""Which adapters the daemon runs with. Tests hand in a world of their own."""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
+from metadata.settings import HostSettings
+
+
+class World(Protocol):
+    """Makes the adapters, once each."""
+
+    def clock(self) -> Clock:
+        """Time."""
+
+    def services(self) -> ServiceManager:
+        """systemd."""
+
+    def runner(self, wake: Callable[[], None]) -> Runner:
+        """Work that may hang; `wake` is called when a job ends."""
+
+    def hypervisor(self, host: HostSettings) -> Hypervisor:
+        """libvirt."""
+
+    def lockspace(self, host: HostSettings) -> Lockspace:
+        """sanlock."""
+
+
+class RealWorld:
+    """This machine. Each adapter is imported when it is made, so that errors are its own."""
+
+    def clock(self) -> Clock:
+        """CLOCK_MONOTONIC."""
+        from ha_broker.world.clock import SystemClock  # noqa: PLC0415
+
+        return SystemClock()
+
+    def services(self) -> ServiceManager:
+        """systemd's notification socket."""
+        from ha_broker.world.systemd import SystemdServiceManager  # noqa: PLC0415
+
+        return SystemdServiceManager()
+
+    def runner(self, wake: Callable[[], None]) -> Runner:
+        """A thread per kind of job."""
+        from ha_broker.world.clock import SystemClock  # noqa: PLC0415
+        from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
+
+        return ThreadRunner(SystemClock(), wake)
+
+    def hypervisor(self, host: HostSettings) -> Hypervisor:
+        """This host's libvirtd."""
+        from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
+
+        return LibvirtHypervisor(host.libvirt_uri)
+
+    def lockspace(self, host: HostSettings) -> Lockspace:
+        """This host's sanlock daemon."""
+        from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
+
+        return SanlockLockspace(host.storage)

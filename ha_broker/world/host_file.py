@@ -1,0 +1,29 @@
+"""Reading ``host.yaml``, for both daemons and the command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+import yaml
+
+from metadata.errors import SettingsError
+from metadata.settings import HostSettings, parse_host_settings
+
+
+def read_host_settings(path: str) -> Optional[HostSettings]:
+    """This host's settings; None when there is no such file: the host is not deployed.
+
+    Raises SettingsError naming the file and what is wrong with it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: can't be read: {error}"]) from error
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{path}: no valid YAML: {' '.join(str(error).split())}"]) from error
+    return parse_host_settings(data, path)
