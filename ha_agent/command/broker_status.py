@@ -1,0 +1,65 @@
+"""``--vm-status`` of a deployed host: what the broker knows, from its memory."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from ha_agent.command.errors import CommandError
+from ha_agent.command.status import ClusterStatus, HostStatus
+from ha_broker.client import BrokerClient, BrokerError
+from ha_broker.snapshot import HostView, Snapshot
+from ha_broker.world.ports import Liveness
+
+BUSY_AFTER_S = 5.0
+OLD_AFTER_S = 120.0
+"""Knowledge this old is pointed out even when nothing says why (the longest tick is 60 s)."""
+
+
+def read_from_broker(timeout_s: float) -> ClusterStatus:
+    """Ask the broker; raises CommandError that says what to do when it does not answer."""
+    client = BrokerClient(timeout_s=timeout_s)
+    try:
+        return cluster_status(client.status(), time.monotonic())
+    except BrokerError as error:
+        raise CommandError(unanswered(error)) from error
+    finally:
+        client.close()
+
+
+def unanswered(error: BrokerError) -> str:
+    """One line about a broker that does not answer, with what to do."""
+    return (
+        f"{error}; see 'systemctl status ha-broker', or read the storage without it: "
+        "hosted-engine --vm-status --metadata PATH"
+    )
+
+
+def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
+    """The picture in a snapshot; `now_s` is this machine's monotonic time."""
+    hosts = tuple(_host(view) for view in snapshot.hosts if view.record or view.error)
+    return ClusterStatus(hosts, snapshot.global_maintenance, _notes(snapshot, now_s))
+
+
+def _host(view: HostView) -> HostStatus:
+    live = view.fresh and view.record is not None and view.liveness is not Liveness.DEAD
+    return HostStatus(view.host_id, view.record, live, view.error)
+
+
+def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
+    notes = [_storage_note(snapshot, now_s)]
+    if snapshot.global_error:
+        notes.append(f"Global maintenance is not known: {snapshot.global_error}")
+    return tuple(note for note in notes if note)
+
+
+def _storage_note(snapshot: Snapshot, now_s: float) -> Optional[str]:
+    storage = snapshot.storage
+    because = f" ({storage.error})" if storage.error else ""
+    if storage.last_read_at_s is None:
+        return "The shared storage has not been read yet" + because
+    age_s = now_s - storage.last_read_at_s
+    silent_s = 0.0 if storage.busy_since_s is None else now_s - storage.busy_since_s
+    if not storage.error and silent_s < BUSY_AFTER_S and age_s < OLD_AFTER_S:
+        return None
+    return f"The shared storage was last read {age_s:.0f} s ago; this was known then" + because

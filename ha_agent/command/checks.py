@@ -1,0 +1,40 @@
+"""``hosted-engine --check-deployed`` and ``--check-liveliness``."""
+
+from __future__ import annotations
+
+from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError
+from ha_agent.command.host import check_deployed, host_settings
+from ha_agent.command.shared import shared_config
+from ha_broker.client import BrokerClient
+from ha_broker.world.ports import HealthPage
+from metadata.settings import EngineSettings
+
+UP = "Hosted Engine is up!"
+NOT_UP = "Hosted Engine is not up!"
+
+
+def deployed() -> int:
+    """Exit code 0 on a deployed host; else raises NotDeployedError."""
+    check_deployed()
+    return EXIT_OK
+
+
+def liveliness() -> int:
+    """Fetch the engine's health page, wherever the engine runs, and say what it says."""
+    from ha_broker.world.health_page import HttpHealthPage
+
+    parts = host_settings().storage
+    client = BrokerClient()
+    try:
+        return look_at_health(HttpHealthPage(), shared_config(client, parts).settings.engine)
+    finally:
+        client.close()
+
+
+def look_at_health(page: HealthPage, engine: EngineSettings) -> int:
+    """0 when the page says that the engine is healthy, else 1; raises CommandError."""
+    if not engine.health_url:
+        raise CommandError("the shared configuration names no health page (engine.health_url)")
+    reading = page.check(engine.health_url, engine.health_text, engine.health_timeout_s)
+    print(UP if reading.good else NOT_UP)
+    return EXIT_OK if reading.good else EXIT_FAILURE

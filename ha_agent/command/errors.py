@@ -1,0 +1,37 @@
+"""The errors of the command, one tree::
+
+CommandError     one line for stderr (`message`) and the exit code (`exit_code`)
+  UsageError     the options make no sense together (exit code 2)
+  NotDeployedError
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+NOT_DEPLOYED = "You must run deploy first"
+
+
+class CommandError(Exception):
+    """The command could not do what was asked; `message` says why and what to do."""
+
+    exit_code = EXIT_FAILURE
+
+    def __init__(self, message: str) -> None:
+        self.message = " ".join(message.split())
+        super().__init__(self.message)
+
+
+class UsageError(CommandError):
+    """The options make no sense; nothing was done."""
+
+    exit_code = EXIT_USAGE
+
+
+class NotDeployedError(CommandError):
+    """This host has no settings file; its text is the one that scripts know."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_DEPLOYED)

@@ -1,0 +1,56 @@
+"""This host's settings and its broker, as the other commands need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ha_agent.command.errors import CommandError, NotDeployedError
+from ha_broker import paths
+from ha_broker.client import BrokerClient, BrokerError
+from metadata.settings import HostSettings, SettingsError, parse_host_settings
+
+START_THE_BROKER = "see 'systemctl status ha-broker'"
+
+
+def host_settings() -> HostSettings:
+    """``host.yaml``; raises NotDeployedError when there is none, else CommandError."""
+    import yaml
+
+    path = paths.host_settings_file()
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotDeployedError() from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: can't be read: {error}") from error
+    try:
+        return parse_host_settings(yaml.load(text, Loader=yaml.SafeLoader), path)
+    except yaml.YAMLError as error:
+        raise CommandError(f"{path}: is no YAML: {error}") from error
+    except SettingsError as error:
+        raise CommandError("; ".join(error.problems)) from error
+
+
+def check_deployed() -> None:
+    """Raise NotDeployedError on a host without settings."""
+    if not Path(paths.host_settings_file()).exists():
+        raise NotDeployedError()
+
+
+@contextmanager
+def broker(timeout_s: float = 5.0) -> Iterator[BrokerClient]:
+    """The broker of this host; its errors become one line that says what to do."""
+    client = BrokerClient(timeout_s=timeout_s)
+    try:
+        yield client
+    except BrokerError as error:
+        raise CommandError(_with_advice(error)) from error
+    finally:
+        client.close()
+
+
+def _with_advice(error: BrokerError) -> str:
+    refused = hasattr(error, "status")
+    return str(error) if refused else f"{error}; {START_THE_BROKER}"

@@ -1,0 +1,240 @@
+"""``hosted-engine``: the administrator's command.
+
+Each command lives in a module of its own that is imported only when it is asked for, so that
+``--vm-status``, which monitoring calls all the time, stays light. Exit codes: 0 done, 1 could
+not be done, 2 wrong options. Errors are one line on stderr; with ``--json`` one JSON document
+on stdout instead, and nothing else anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Callable, NoReturn, Optional
+
+from ha_agent.command.errors import (
+    EXIT_FAILURE,
+    EXIT_USAGE,
+    CommandError,
+    NotDeployedError,
+    UsageError,
+)
+
+PROGRAM = "hosted-engine"
+
+# Options that belong to one command only: dest, option, the command's dest.
+_BELONGS = (
+    ("json", "--json", "vm_status"),
+    ("metadata", "--metadata", "vm_status"),
+    ("timeout", "--timeout", "vm_status"),
+    ("mode", "--mode", "set_maintenance"),
+    ("config_append", "--config-append", "deploy"),
+    ("force", "--force", "deploy"),
+)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run the command; returns its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(_parse(arguments))
+    except CommandError as error:
+        _report(error, "--json" in arguments)
+        return error.exit_code
+    except KeyboardInterrupt:
+        _say_error("interrupted")
+        return EXIT_FAILURE
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody to tell.
+        sys.stderr.close()
+        return EXIT_FAILURE
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    options = _parser().parse_args(arguments)
+    for dest, option, command in _BELONGS:
+        if getattr(options, dest) not in (None, False) and not getattr(options, command):
+            raise UsageError(f"{option} goes with --{command.replace('_', '-')} only")
+    return options
+
+
+def _run(options: argparse.Namespace) -> int:
+    for dest, command in _COMMANDS.items():
+        if getattr(options, dest):
+            return command(options)
+    raise UsageError("say what to do; see hosted-engine --help")
+
+
+def _report(error: CommandError, as_json: bool) -> None:
+    if as_json:
+        from ha_agent.command.status import error_json
+
+        print(error_json(error.message))
+    elif isinstance(error, NotDeployedError):
+        print(error.message)  # on stdout, where scripts have always found it
+    else:
+        _say_error(error.message)
+
+
+def _say_error(message: str) -> None:
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+
+
+# --- the commands -------------------------------------------------------------------------
+
+
+def _vm_status(options: argparse.Namespace) -> int:
+    from ha_agent.command import vm_status
+
+    return vm_status.run(options.json, options.metadata, options.timeout)
+
+
+def _set_maintenance(options: argparse.Namespace) -> int:
+    from ha_agent.command import maintenance
+
+    if options.mode is None:
+        raise UsageError("--set-maintenance needs --mode=global, --mode=local or --mode=none")
+    return maintenance.run(options.mode)
+
+
+def _vm_start(_: argparse.Namespace) -> int:
+    from ha_agent.command import engine
+
+    return engine.run_start()
+
+
+def _vm_shutdown(_: argparse.Namespace) -> int:
+    from ha_agent.command import engine
+
+    return engine.run_stop(graceful=True)
+
+
+def _vm_poweroff(_: argparse.Namespace) -> int:
+    from ha_agent.command import engine
+
+    return engine.run_stop(graceful=False)
+
+
+def _check_deployed(_: argparse.Namespace) -> int:
+    from ha_agent.command import checks
+
+    return checks.deployed()
+
+
+def _check_liveliness(_: argparse.Namespace) -> int:
+    from ha_agent.command import checks
+
+    return checks.liveliness()
+
+
+def _deploy(options: argparse.Namespace) -> int:
+    from ha_agent.command import deploy
+
+    if options.config_append is None:
+        raise UsageError("--deploy needs --config-append=FILE with the answers (YAML)")
+    return deploy.run(options.config_append, options.force)
+
+
+def _version(_: argparse.Namespace) -> int:
+    from importlib import metadata as packages
+
+    try:
+        print(f"{PROGRAM} {packages.version('hosted-engine-ha')}")
+    except packages.PackageNotFoundError:
+        print(f"{PROGRAM} (not installed as a package)")
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "vm_status": _vm_status,
+    "set_maintenance": _set_maintenance,
+    "vm_start": _vm_start,
+    "vm_shutdown": _vm_shutdown,
+    "vm_poweroff": _vm_poweroff,
+    "check_deployed": _check_deployed,
+    "check_liveliness": _check_liveliness,
+    "deploy": _deploy,
+    "version": _version,
+}
+
+
+# --- the options --------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, instead of printing the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message} (see {PROGRAM} --help)")
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is refused; allowed: seconds from 0 to 3600")
+    return value
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=PROGRAM,
+        description="Look after the engine virtual machine and the hosts that keep it running.",
+        epilog=f"Exit codes: 0 done, {EXIT_FAILURE} could not be done, {EXIT_USAGE} wrong options.",
+        allow_abbrev=False,
+    )
+    _add_commands(parser)
+    _add_details(parser)
+    return parser
+
+
+def _add_commands(parser: _Parser) -> None:
+    commands = parser.add_argument_group("commands (one of them)").add_mutually_exclusive_group()
+    for option, text in (
+        ("--vm-status", "show the engine and all hosts"),
+        ("--set-maintenance", "switch maintenance (with --mode)"),
+        ("--vm-start", "start the engine's VM on this host"),
+        ("--vm-shutdown", "ask the engine's VM on this host to power off"),
+        ("--vm-poweroff", "switch the engine's VM on this host off at once"),
+        ("--check-deployed", "exit code 0 when this host is deployed, else 1"),
+        ("--check-liveliness", "ask the engine's health page; exit code 0 when it is up"),
+        ("--deploy", "make this host one of the cluster (with --config-append)"),
+        ("--version", "show the version"),
+    ):
+        commands.add_argument(option, action="store_true", help=text)
+
+
+def _add_details(parser: _Parser) -> None:
+    status = parser.add_argument_group("with --vm-status")
+    status.add_argument("--json", action="store_true", help="one line of JSON, errors too")
+    status.add_argument(
+        "--metadata",
+        metavar="PATH[:OFFSET]",
+        help="read the volume itself, with no daemon; OFFSET is where the metadata area begins, "
+        "in bytes or with K, M, G (default: the usual place behind a sanlock lockspace, else 0)",
+    )
+    status.add_argument(
+        "--timeout",
+        type=_seconds,
+        metavar="S",
+        help="wait this long for the broker (default 5), or watch the volume for this long to "
+        "tell live records from old ones (default 11; 0: one look)",
+    )
+    maintenance = parser.add_argument_group("with --set-maintenance")
+    maintenance.add_argument(
+        "--mode",
+        choices=("global", "local", "none"),
+        help="global: nobody touches the engine; local: this host runs no engine; none: end both",
+    )
+    deploy = parser.add_argument_group("with --deploy")
+    deploy.add_argument("--config-append", metavar="FILE", help="the answers, in YAML")
+    deploy.add_argument(
+        "--force", action="store_true", help="format storage anew that is already in use"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
