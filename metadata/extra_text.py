@@ -86,7 +86,7 @@ def decode_text(text: str) -> ExtraText:
 
 def read_bytes(data: bytes) -> str:
     """The text in the bytes behind the record; raises UnicodeDecodeError."""
-    return printable_text(data.partition(b"\0")[0].decode("utf-8"))
+    return printable_text(data.partition(b"\0")[0].decode("utf-8"), keep="\n")
 
 
 def _record_lines(record: HostRecord) -> list[str]:

@@ -29,13 +29,13 @@ def _ascii_character(character: str) -> str:
     return _OUT.get(character, "?")
 
 
-def printable_text(value: str) -> str:
-    """`value` with everything but printable characters and newlines as question marks.
+def printable_text(value: str, keep: str = "") -> str:
+    """`value` with question marks for all that is neither printable nor in `keep`.
 
     What another host wrote goes to terminals and logs: no escape codes, no lone surrogates.
     """
-    if value.replace("\n", "").isprintable():
+    if value.isprintable():
         return value
     return "".join(
-        character if character.isprintable() or character == "\n" else "?" for character in value
+        character if character.isprintable() or character in keep else "?" for character in value
     )

@@ -65,6 +65,7 @@ _NO_CRC = "00000000"
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LARGEST = 10**18
 _BOOLEANS = {"0": False, "1": True}
+_Shorten = Callable[[HostRecord, int], HostRecord]
 _GLOBAL = {b"": False, b"maintenance=0": False, b"maintenance=1": True}
 
 
@@ -176,12 +177,19 @@ def _checksum(fields: list[bytes]) -> bytes:
 def _fitting(record: HostRecord) -> HostRecord:
     """`record` shortened until it fits: the least important text first."""
     for shorten in _SHORTEN:
-        surplus = _surplus(record)
-        if surplus <= 0:
-            return record
-        record = shorten(record, surplus)
+        record = _shortened(record, shorten)
     while _surplus(record) > 0:
         record = replace(record, trailing_fields=record.trailing_fields[:-1])
+    return record
+
+
+def _shortened(record: HostRecord, shorten: _Shorten) -> HostRecord:
+    """Cut in steps: a character takes one byte or, escaped in JSON, two."""
+    while (surplus := _surplus(record)) > 0:
+        shorter = shorten(record, (surplus + 1) // 2)
+        if shorter == record:
+            break
+        record = shorter
     return record
 
 
@@ -190,30 +198,29 @@ def _surplus(record: HostRecord) -> int:
     return len("|".join(_record_fields(record))) - RECORD_SIZE
 
 
-def _cut(text: str, surplus: int) -> str:
-    """A character takes one byte or, escaped in JSON, two: cutting `surplus` is enough."""
-    return text[: max(0, len(text) - surplus)]
+def _cut(text: str, count: int) -> str:
+    return text[: max(0, len(text) - count)]
 
 
-def _shorten_reason(record: HostRecord, surplus: int) -> HostRecord:
+def _shorten_reason(record: HostRecord, count: int) -> HostRecord:
     status = record.engine_status
-    return _with_status(record, replace(status, reason=_cut(status.reason, surplus)))
+    return _with_status(record, replace(status, reason=_cut(status.reason, count)))
 
 
-def _shorten_detail(record: HostRecord, surplus: int) -> HostRecord:
+def _shorten_detail(record: HostRecord, count: int) -> HostRecord:
     status = record.engine_status
-    return _with_status(record, replace(status, detail=_cut(status.detail, surplus)))
+    return _with_status(record, replace(status, detail=_cut(status.detail, count)))
 
 
-def _shorten_hostname(record: HostRecord, surplus: int) -> HostRecord:
-    return replace(record, hostname=_cut(record.hostname, surplus))
+def _shorten_hostname(record: HostRecord, count: int) -> HostRecord:
+    return replace(record, hostname=_cut(record.hostname, count))
 
 
 def _with_status(record: HostRecord, status: EngineStatus) -> HostRecord:
     return replace(record, engine_status=status)
 
 
-_SHORTEN: tuple[Callable[[HostRecord, int], HostRecord], ...] = (
+_SHORTEN: tuple[_Shorten, ...] = (
     _shorten_reason,
     _shorten_detail,
     _shorten_hostname,
