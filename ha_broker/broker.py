@@ -1,0 +1,227 @@
+"""The broker's core: one cycle, driven from outside; no thread, no sleep, no decision.
+
+A cycle harvests the jobs that ended, takes in what the API was asked, submits the jobs that
+are due and shows a new immutable snapshot::
+
+    broker = Broker(world, host_settings, state_dir, wake)
+    while running:
+        due_s = broker.tick()
+        wait until due_s, or until `wake` was called
+
+Nothing here waits: storage, sanlock and libvirt are touched by jobs only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Callable
+
+from ha_broker.changes import matters
+from ha_broker.config_watch import ConfigWatch
+from ha_broker.desk import Desk, Refusal, Requests, Ticket
+from ha_broker.global_slot import GlobalSlot
+from ha_broker.lease_watch import LeaseWatch
+from ha_broker.local_state import LocalState
+from ha_broker.lockspace_watch import LockspaceWatch
+from ha_broker.monitors.engine import EngineMonitor
+from ha_broker.monitors.gateway import GatewayMonitor
+from ha_broker.own_slot import OwnSlot
+from ha_broker.parts import Part, Settings, Teller, World
+from ha_broker.snapshot import HostView, Snapshot, StorageView
+from ha_broker.status_line import status_line
+from ha_broker.storage_cycle import StorageCycle
+from ha_broker.world.ports import DomainState, Liveness
+from metadata.records import EngineVm, Health
+from metadata.settings import HostSettings
+
+ALIVE_INTERVAL_S = 5.0
+LONGEST_PAUSE_S = 5.0
+
+
+class Broker:
+    """Made of parts; it only passes on what one part learns and another must know.
+
+    Raises `local_state.StateDirError` when the state directory can't be read.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        host: HostSettings,
+        state_dir: str,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._world = world
+        self._settings = Settings(host)
+        self._started_at_s = world.clock.monotonic_s()
+        self._stopping = False
+        self._told_alive_at_s = float("-inf")
+        self._status = ""
+        self._make_parts(state_dir)
+        self._snapshot = self._look(self._started_at_s)
+        self.desk = Desk(self._snapshot, wake)
+        self._listen_to_libvirt(wake)
+
+    def _make_parts(self, state_dir: str) -> None:
+        world, settings, teller = self._world, self._settings, Teller()
+        self._storage = StorageCycle(world, settings, teller)
+        self._local = LocalState(world, state_dir)
+        self._own = OwnSlot(world, settings, self._storage, self._local, teller)
+        self._global = GlobalSlot(world, settings, self._storage)
+        self._config = ConfigWatch(world, settings, teller)
+        self._lockspace = LockspaceWatch(world, settings, teller)
+        self._lease = LeaseWatch(world, settings, self._lockspace, teller)
+        self._engine = EngineMonitor(world, settings, teller, self._lease.hurry)
+        self._gateway = GatewayMonitor(world, settings)
+        # In the order of who needs to know first: a lease read uses the hosts just seen.
+        self._parts: tuple[Part, ...] = (
+            self._local,
+            self._config,
+            self._lockspace,
+            self._storage,
+            self._own,
+            self._global,
+            self._engine,
+            self._lease,
+            self._gateway,
+        )
+        self._by_key = {key: part for part in self._parts for key in part.keys}
+
+    def _listen_to_libvirt(self, wake: Callable[[], None]) -> None:
+        def changed() -> None:
+            self._engine.note_event()
+            wake()
+
+        self._world.hypervisor.on_change(changed)
+
+    # --- the cycle ----------------------------------------------------------------------------
+
+    def tick(self) -> float:
+        """One cycle; returns the monotonic second at which the next one is due."""
+        self._harvest()
+        now_s = self._world.clock.monotonic_s()
+        self._take(self.desk.take(), now_s)
+        self._pass_on(now_s)
+        for part in self._parts:
+            part.work(now_s)
+        self._show(now_s)
+        self._tell_service_manager(now_s)
+        return min(now_s + LONGEST_PAUSE_S, *(part.next_due_s(now_s) for part in self._parts))
+
+    def begin_stop(self) -> None:
+        """Leave the lockspace in the next cycles, unless the engine may be on this host."""
+        self._stopping = True
+        self._world.services.stopping()
+        if self._engine.domain == DomainState.ABSENT:
+            self._lockspace.leave()
+
+    @property
+    def stopped(self) -> bool:
+        """After `begin_stop`: is there nothing left to wait for?"""
+        leaving = self._engine.domain == DomainState.ABSENT
+        return self._stopping and (not leaving or self._lockspace.left is not None)
+
+    def _harvest(self) -> None:
+        for outcome in self._world.runner.poll():
+            part = self._by_key.get(outcome.key)
+            if part is not None:
+                part.harvest(outcome)
+
+    def _take(self, requests: Requests, now_s: float) -> None:
+        if requests.publication is not None:
+            self._own.publish(requests.publication, now_s)
+        for ticket in requests.tickets:
+            self._ask(ticket)
+        if requests.reread:
+            self._config.hurry(now_s)
+            self._storage.hurry_scan(now_s)
+
+    def _ask(self, ticket: Ticket) -> None:
+        if self._stopping:
+            ticket.resolve(Refusal(503, "the broker is stopping"))
+        elif ticket.scope == "global":
+            self._global.ask(ticket)
+        else:
+            self._local.ask(ticket, self._look(self._world.clock.monotonic_s()))
+
+    def _pass_on(self, now_s: float) -> None:
+        self._storage.note_hosts(self._lockspace.hosts)
+        self._lease.healthy_engine_known = self._knows_healthy_engine(now_s)
+        self._lockspace.in_a_hurry = self._lease.restless(now_s)
+
+    def _knows_healthy_engine(self, now_s: float) -> bool:
+        if self._engine.view().health == Health.GOOD:
+            return True
+        return any(_runs_healthy_engine(view) for view in self._hosts(now_s))
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    def _show(self, now_s: float) -> None:
+        snapshot = self._look(now_s)
+        if matters(snapshot) == matters(self._snapshot):
+            snapshot = replace(snapshot, sequence=self._snapshot.sequence)
+        else:
+            snapshot = replace(snapshot, sequence=self._snapshot.sequence + 1)
+        self._snapshot = snapshot
+        self.desk.show(snapshot, self._settings.config)
+
+    def _look(self, now_s: float) -> Snapshot:
+        host = self._settings.host
+        return Snapshot(
+            # Begins high enough that a restarted broker never repeats a number.
+            sequence=int(self._started_at_s * 1000),
+            taken_at_s=now_s,
+            host_id=host.host_id,
+            host_name=host.host_name,
+            started_at_s=self._started_at_s,
+            storage=self._storage_view(now_s),
+            lockspace=self._lockspace.view(now_s),
+            lease=self._lease.view(now_s),
+            engine=self._engine.view(),
+            network=self._gateway.view(),
+            config=self._config.view(now_s),
+            hosts=self._hosts(now_s),
+            global_maintenance=self._storage.maintenance,
+            global_error=self._storage.global_error,
+            local_maintenance=self._local.maintenance,
+            agent_published_at_s=self._own.published_at_s,
+        )
+
+    def _storage_view(self, now_s: float) -> StorageView:
+        busy = [self._storage.busy_since_s, self._own.busy_since_s]
+        errors = [self._storage.error(now_s), self._own.error(now_s)]
+        return StorageView(
+            last_read_at_s=self._storage.last_read_at_s,
+            last_write_at_s=self._own.written_at_s,
+            busy_since_s=min((at_s for at_s in busy if at_s is not None), default=None),
+            latency_s=self._storage.latency_s,
+            error="; ".join(error for error in errors if error),
+        )
+
+    def _hosts(self, now_s: float) -> tuple[HostView, ...]:
+        alive_s = self._settings.timing.alive_s
+        views = self._storage.book.views(self._lockspace.hosts, now_s, alive_s)
+        conflict = self._own.conflict(now_s) if self._storage.own_slot_seen else ""
+        if not conflict:
+            return views
+        own_id = self._settings.host.host_id
+        return tuple(
+            replace(view, error=conflict) if view.host_id == own_id else view for view in views
+        )
+
+    def _tell_service_manager(self, now_s: float) -> None:
+        if now_s - self._told_alive_at_s >= ALIVE_INTERVAL_S:
+            self._told_alive_at_s = now_s
+            self._world.services.alive()
+        text = status_line(self._snapshot)
+        if text != self._status:
+            self._status = text
+            self._world.services.status(text)
+
+
+def _runs_healthy_engine(view: HostView) -> bool:
+    """A living host whose record says so and is fresh."""
+    if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
+        return False
+    status = view.record.engine_status
+    return status.vm == EngineVm.UP and status.health == Health.GOOD

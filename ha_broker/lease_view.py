@@ -1,0 +1,74 @@
+"""Can the engine's lease be taken? A pure function of what sanlock says.
+
+sanlock itself decides again when qemu acquires the lease; this view only spares the agent
+hopeless tries and lets it start the moment that a try can succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Optional
+
+from ha_broker.snapshot import LeaseState, LeaseView
+from ha_broker.world.ports import LeaseOwner, Liveness, LockspaceHost
+
+
+@dataclass(frozen=True)
+class LeaseReading:
+    """The owner that stood on the storage at `read_at_s` (monotonic, start of the read)."""
+
+    owner: Optional[LeaseOwner]
+    read_at_s: float
+
+
+def lease_view(
+    reading: Optional[LeaseReading],
+    hosts: Mapping[int, LockspaceHost],
+    own_id: int,
+    unusable_why: str,
+    oldest_s: float,
+) -> LeaseView:
+    """The first rule that applies, in this order (sources: the project's measured facts).
+
+    unknown   `unusable_why` is not empty: this host is not joined or sanlock does not answer,
+              so nothing is known of the owner's life
+    unknown   the lease was not read yet, or before `oldest_s`: it may have changed since
+    free      it has no owner ("an empty list is a free lease")
+    held      sanlock does not know the owner's host: assume the worst
+    free      the owner's host has joined again since ("its own old leases are void at once:
+              its generation went up"); so also this host's own lease from an earlier life
+    held      sanlock has not seen the owner's generation yet
+    free      the owner's host is DEAD (8 x io_timeout + 60 s without a renewal, so its
+              watchdog has reset it) or FREE (it left, and leaving kills lease holders)
+    held      LIVE; FAIL: its holder may still be alive; UNKNOWN: just after joining, "peers
+              are UNKNOWN until two renewals were seen"
+    """
+    if unusable_why:
+        return _unknown(reading, unusable_why)
+    if reading is None:
+        return LeaseView(why="the lease has not been read yet")
+    if reading.read_at_s < oldest_s:
+        return _unknown(reading, "the latest reading of the lease is too old")
+    owner = reading.owner
+    if owner is None:
+        return LeaseView(LeaseState.FREE, None, reading.read_at_s, "the lease has no owner")
+    state, why = _by_owner(owner, hosts.get(owner.host_id), own_id)
+    return LeaseView(state, owner.host_id, reading.read_at_s, why)
+
+
+def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:
+    return LeaseView(LeaseState.UNKNOWN, None, reading.read_at_s if reading else None, why)
+
+
+def _by_owner(owner: LeaseOwner, host: Optional[LockspaceHost], own_id: int) -> tuple[str, str]:
+    name = "this host" if owner.host_id == own_id else f"host {owner.host_id}"
+    if host is None:
+        return LeaseState.HELD, f"sanlock does not know {name}, which owns it"
+    if host.generation > owner.generation:
+        return LeaseState.FREE, f"{name} owned it in an earlier life"
+    if host.generation < owner.generation:
+        return LeaseState.HELD, f"sanlock has not seen the present life of {name} yet"
+    if host.liveness in (Liveness.DEAD, Liveness.FREE):
+        return LeaseState.FREE, f"{name} owned it and is {host.liveness.value}"
+    return LeaseState.HELD, f"{name} owns it and is {host.liveness.value}"

@@ -1,0 +1,87 @@
+"""Reads the owner of the engine's lease, more often while something may happen to it."""
+
+from __future__ import annotations
+
+from typing import Optional, cast
+
+from ha_broker.lease_view import LeaseReading, lease_view
+from ha_broker.lockspace_watch import LockspaceWatch
+from ha_broker.parts import Settings, Task, Teller, World, error_text
+from ha_broker.snapshot import LeaseState, LeaseView
+from ha_broker.world.ports import LeaseOwner, Liveness, Outcome
+
+LEASE = "lease"
+RESTLESS_INTERVAL_S = 1.0
+
+
+class LeaseWatch:
+    """The lease's owner, as it stands on the storage (read by the sanlock daemon)."""
+
+    keys = (LEASE,)
+
+    def __init__(
+        self, world: World, settings: Settings, lockspace: LockspaceWatch, teller: Teller
+    ) -> None:
+        self.healthy_engine_known = False
+        self._world = world
+        self._settings = settings
+        self._lockspace = lockspace
+        self._teller = teller
+        self._task = Task(world.runner, LEASE)
+        self._reading: Optional[LeaseReading] = None
+        self._error = ""
+
+    def view(self, now_s: float) -> LeaseView:
+        """Free, held or not known."""
+        oldest_s = now_s - self._longest_use_s()
+        unusable = self._lockspace.unusable_why(now_s) or (
+            f"the lease can't be read: {self._error}" if self._error else ""
+        )
+        own_id = self._settings.host.host_id
+        return lease_view(self._reading, self._lockspace.hosts, own_id, unusable, oldest_s)
+
+    def hurry(self, now_s: float) -> None:
+        """Something happened to the domain here: read again at once."""
+        self._task.hurry(now_s)
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+        if outcome.error is not None:
+            self._error = error_text(outcome.error)
+            return
+        self._error = ""
+        owner = cast(Optional[LeaseOwner], outcome.value)
+        self._reading = LeaseReading(owner, outcome.started_at_s)
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+        usable = not self._lockspace.unusable_why(now_s)
+        if usable:
+            interval_s = self._interval_s(now_s)
+            self._task.quicken(interval_s)
+            self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
+        self._teller.tell("lease", self._error if usable else "")
+
+    def next_due_s(self, now_s: float) -> float:
+        """When there is something to do again, if nothing else happens."""
+        if self._lockspace.unusable_why(now_s):
+            return float("inf")
+        return self._task.next_due_s(now_s, self._longest_use_s())
+
+    def restless(self, now_s: float) -> bool:
+        """May the lease change hands soon? No healthy engine, or an owner who is not LIVE."""
+        if not self.healthy_engine_known:
+            return True
+        view = self.view(now_s)
+        owner = self._lockspace.hosts.get(view.owner_id or 0)
+        held = view.state == LeaseState.HELD
+        return not held or owner is None or owner.liveness != Liveness.LIVE
+
+    def _interval_s(self, now_s: float) -> float:
+        tick_s = self._settings.timing.tick_s
+        return min(RESTLESS_INTERVAL_S, tick_s) if self.restless(now_s) else tick_s
+
+    def _longest_use_s(self) -> float:
+        """Two cycles may be missed, and each read may take sanlock's own patience."""
+        timing = self._settings.timing
+        return 2 * timing.tick_s + timing.io_timeout_s

@@ -1,0 +1,195 @@
+"""This host's place in the lockspace, and sanlock's word on all hosts."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Callable, Optional, cast
+
+from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
+from ha_broker.snapshot import LockspaceView
+from ha_broker.world.ports import Liveness, Lockspace, LockspaceHost, Membership, Outcome
+
+SANLOCK = "sanlock"
+JOIN = "join"
+CALM_INTERVAL_S = 2.0
+BUSY_INTERVAL_S = 1.0
+ANSWER_DEADLINE_S = 10.0
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 16.0
+
+log = logging.getLogger(__name__)
+
+Look = tuple[Membership, list[LockspaceHost]]
+
+
+class LockspaceWatch:
+    """Joins, joins again after sanlock dropped the lockspace, and knows the hosts.
+
+    Only a successful answer "out" makes it join; a daemon that does not answer is no "out".
+    It never leaves but by `leave`, which `ha_broker.broker` calls at an orderly stop.
+    """
+
+    keys = (SANLOCK, JOIN)
+
+    def __init__(self, world: World, settings: Settings, teller: Teller) -> None:
+        self.hosts: dict[int, LockspaceHost] = {}
+        self.looked_at_s: Optional[float] = None
+        self._world = world
+        self._settings = settings
+        self._teller = teller
+        self._look = Task(world.runner, SANLOCK)
+        self._join = Task(world.runner, JOIN)
+        self._membership = Membership.OUT
+        self._look_error = ""
+        self._join_error = ""
+        self._pause_s = FIRST_PAUSE_S
+        self._leaving = False
+        self._left: Optional[bool] = None
+        self.in_a_hurry = False
+
+    # --- what others ask --------------------------------------------------------------------
+
+    def view(self, now_s: float) -> LockspaceView:
+        """Membership and what is wrong with it."""
+        membership = self._membership
+        joining = self._join.busy_since_s is not None and not self._leaving
+        if membership == Membership.OUT and joining:
+            membership = Membership.JOINING
+        return LockspaceView(membership, self.error(now_s))
+
+    def error(self, now_s: float) -> str:
+        """Why this host is not a member, or why nobody knows; empty: nothing is wrong."""
+        since_s = self._look.stuck_since_s(now_s, ANSWER_DEADLINE_S)
+        if since_s is not None:
+            return f"sanlock has not answered since {clock_time(self._world.clock, since_s)}"
+        if self._look_error:
+            return self._look_error
+        if self._membership == Membership.JOINED or self.looked_at_s is None:
+            return ""
+        if self._settings.config is None:
+            return "not joined: waits for the shared configuration"
+        return self._join_error
+
+    def unusable_why(self, now_s: float) -> str:
+        """Why sanlock's word on the hosts can't be used; empty: it can."""
+        error = self.error(now_s)
+        if error:
+            return error
+        if self._membership != Membership.JOINED:
+            return "this host has not joined the lockspace"
+        return ""
+
+    def leave(self) -> None:
+        """Leave if no process here holds a lease, and join no more."""
+        self._leaving = True
+        if self._membership == Membership.OUT and self._join.busy_since_s is None:
+            self._left = True
+
+    @property
+    def left(self) -> Optional[bool]:
+        """None: still at it; False: it stays joined, since somebody needs it."""
+        return self._left
+
+    # --- the cycle ----------------------------------------------------------------------------
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+        if outcome.key == SANLOCK:
+            self._harvest_look(outcome)
+        elif isinstance(outcome.value, bool) or self._leaving:
+            self._harvest_leave(outcome)
+        else:
+            self._harvest_join(outcome)
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+        interval_s = self._interval_s()
+        self._look.quicken(interval_s)
+        self._look.start(now_s, self._look_job(), interval_s)
+        if self._leaving:
+            self._start_leave(now_s)
+        elif self._wants_to_join():
+            self._start_join(now_s)
+        self._teller.tell("lockspace", self.error(now_s))
+
+    def next_due_s(self, now_s: float) -> float:
+        """When there is something to do again, if nothing else happens."""
+        due_s = self._look.next_due_s(now_s, ANSWER_DEADLINE_S)
+        if self._wants_to_join():
+            due_s = min(due_s, self._join.next_due_s(now_s))
+        return due_s
+
+    def _look_job(self) -> Callable[[], Look]:
+        return partial(look, self._world.lockspace, self._settings.host.host_id)
+
+    def _interval_s(self) -> float:
+        calm = self._membership == Membership.JOINED and not self.in_a_hurry
+        restless = (Liveness.UNKNOWN, Liveness.FAIL)
+        if calm and not any(host.liveness in restless for host in self.hosts.values()):
+            return CALM_INTERVAL_S
+        return BUSY_INTERVAL_S
+
+    def _wants_to_join(self) -> bool:
+        known_out = self.looked_at_s is not None and not self._look_error
+        out = known_out and self._membership == Membership.OUT
+        return out and self._settings.config is not None and not self._leaving
+
+    def _harvest_look(self, outcome: Outcome[object]) -> None:
+        if outcome.error is not None:
+            self._look_error = error_text(outcome.error)
+            self.hosts = {}
+            return
+        membership, hosts = cast(Look, outcome.value)
+        self._look_error = ""
+        self.looked_at_s = outcome.started_at_s
+        self.hosts = {host.host_id: host for host in hosts}
+        self._note_membership(membership, outcome.finished_at_s)
+
+    def _note_membership(self, membership: Membership, now_s: float) -> None:
+        if membership == self._membership:
+            return
+        log.info("lockspace: %s => %s", self._membership.value, membership.value)
+        lost = self._membership == Membership.JOINED and membership == Membership.OUT
+        self._membership = membership
+        if membership == Membership.JOINED:
+            self._join_error, self._pause_s = "", FIRST_PAUSE_S
+        elif lost and not self._leaving:
+            self._join_error = "sanlock dropped the lockspace; joining again"
+            self._join.hurry(now_s)
+
+    def _start_join(self, now_s: float) -> None:
+        host_id = self._settings.host.host_id
+        io_timeout_s = self._settings.timing.io_timeout_s
+        job = partial(self._world.lockspace.join, host_id, io_timeout_s)
+        self._join.start(now_s, job, self._pause_s)
+
+    def _harvest_join(self, outcome: Outcome[object]) -> None:
+        self._look.hurry(outcome.finished_at_s)
+        if outcome.error is None:
+            self._join_error = ""
+            return
+        self._join_error = error_text(outcome.error)
+        self._join.postpone(outcome.finished_at_s + self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+    def _start_leave(self, now_s: float) -> None:
+        if self._left is None and self._join.busy_since_s is None:
+            self._join.hurry(now_s)
+            job = partial(self._world.lockspace.leave_if_unused, self._settings.host.host_id)
+            self._join.start(now_s, job, 0.0)
+
+    def _harvest_leave(self, outcome: Outcome[object]) -> None:
+        """A join that ended after `leave` was called is no answer to it."""
+        if isinstance(outcome.value, bool):
+            self._left = outcome.value
+        elif outcome.error is not None:
+            self._left = False
+            log.warning("leaving the lockspace: %s", error_text(outcome.error))
+
+
+def look(lockspace: Lockspace, host_id: int) -> Look:
+    """Ask the local daemon; raises LockspaceError. Hosts are known to members only."""
+    membership = lockspace.membership(host_id)
+    hosts = lockspace.hosts() if membership == Membership.JOINED else []
+    return membership, hosts

@@ -1,0 +1,150 @@
+"""The engine on this host: its domain by libvirt's events, its health page by looking."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Optional, cast
+
+from ha_broker.parts import Settings, Task, Teller, World, error_text
+from ha_broker.snapshot import EngineView
+from ha_broker.world.ports import Domain, DomainState, HealthReading, Outcome
+from metadata.records import Health
+
+DOMAIN = "domain"
+HEALTH = "health"
+QUICK_INTERVAL_S = 1.0
+FAILURES_TO_BAD = 2
+LIBVIRT_DEADLINE_S = 15.0
+
+_UNKNOWN = Domain(DomainState.UNKNOWN, detail="libvirt has not been asked yet")
+
+
+class EngineMonitor:
+    """Domain state (events, with polling as a net) and health (only while it runs).
+
+    Health is unknown until the first good look or the second failed one in a row, good from
+    one good look on, bad after two failed looks in a row.
+    """
+
+    keys = (DOMAIN, HEALTH)
+
+    def __init__(
+        self, world: World, settings: Settings, teller: Teller, on_change: Callable[[float], None]
+    ) -> None:
+        self._world = world
+        self._settings = settings
+        self._teller = teller
+        self._on_change = on_change
+        self._domain_task = Task(world.runner, DOMAIN)
+        self._health_task = Task(world.runner, HEALTH)
+        self._domain = _UNKNOWN
+        self._domain_at_s: Optional[float] = None
+        self._life = 0  # counts the domain's changes; a look at another life does not count
+        self._looking_at_life = 0
+        self._event = False
+        self._forget_health()
+
+    @property
+    def domain(self) -> DomainState:
+        """The domain's state as last heard from libvirt."""
+        return self._domain.state
+
+    def view(self) -> EngineView:
+        """Domain and health."""
+        detail = self._health_detail or self._domain.detail
+        seen_at_s = self._health_at_s or self._domain_at_s
+        return EngineView(self._domain.state, self._health, detail, seen_at_s)
+
+    def note_event(self) -> None:
+        """libvirt says that the domain may have changed; any thread may call this."""
+        self._event = True
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+        if outcome.key == DOMAIN:
+            self._harvest_domain(outcome)
+        else:
+            self._harvest_health(outcome)
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+        if self._event:
+            self._event = False
+            self._domain_task.hurry(now_s)
+            self._on_change(now_s)
+        tick_s = self._settings.timing.tick_s
+        self._domain_task.start(now_s, self._world.hypervisor.domain, tick_s)
+        if self._domain_task.stuck_since_s(now_s, LIBVIRT_DEADLINE_S) is not None:
+            self._note_domain(Domain(DomainState.UNKNOWN, detail="libvirt does not answer"), now_s)
+        self._look_at_page(now_s)
+        self._tell()
+
+    def next_due_s(self, now_s: float) -> float:
+        """When there is something to do again, if nothing else happens."""
+        due_s = self._domain_task.next_due_s(now_s, LIBVIRT_DEADLINE_S)
+        if self._page_is_looked_at():
+            due_s = min(due_s, self._health_task.next_due_s(now_s))
+        return due_s
+
+    def _tell(self) -> None:
+        unknown = self._domain_at_s is not None and self._domain.state == DomainState.UNKNOWN
+        self._teller.tell("engine's domain", self._domain.detail if unknown else "")
+
+    def _harvest_domain(self, outcome: Outcome[object]) -> None:
+        if outcome.error is None:
+            domain = cast(Domain, outcome.value)
+        else:
+            domain = Domain(DomainState.UNKNOWN, detail=error_text(outcome.error))
+        self._note_domain(domain, outcome.finished_at_s)
+
+    def _note_domain(self, domain: Domain, at_s: float) -> None:
+        before, self._domain = self._domain, domain
+        self._domain_at_s = at_s
+        if (before.state, before.pid) == (domain.state, domain.pid):
+            return
+        self._life += 1
+        self._forget_health()
+        self._health_task.hurry(at_s)
+        self._on_change(at_s)
+
+    def _forget_health(self) -> None:
+        self._health = Health.UNKNOWN
+        self._health_detail = ""
+        self._health_at_s: Optional[float] = None
+        self._failures = 0
+
+    def _page_is_looked_at(self) -> bool:
+        running = self._domain.state == DomainState.RUNNING
+        return running and bool(self._settings.cluster.engine.health_url)
+
+    def _look_at_page(self, now_s: float) -> None:
+        if not self._page_is_looked_at():
+            return
+        engine = self._settings.cluster.engine
+        job = partial(
+            self._world.health_page.check,
+            engine.health_url,
+            engine.health_text,
+            engine.health_timeout_s,
+        )
+        tick_s = self._settings.timing.tick_s
+        calm = self._health == Health.GOOD and not self._failures
+        if self._health_task.start(now_s, job, tick_s if calm else min(QUICK_INTERVAL_S, tick_s)):
+            self._looking_at_life = self._life
+
+    def _harvest_health(self, outcome: Outcome[object]) -> None:
+        if self._looking_at_life != self._life or self._domain.state != DomainState.RUNNING:
+            return
+        if outcome.error is not None:
+            reading = HealthReading(False, error_text(outcome.error))
+        else:
+            reading = cast(HealthReading, outcome.value)
+        self._health_at_s = outcome.finished_at_s
+        if reading.good:
+            self._health, self._failures, self._health_detail = Health.GOOD, 0, reading.detail
+            return
+        self._failures += 1
+        if self._failures >= FAILURES_TO_BAD:
+            self._health, self._health_detail = Health.BAD, reading.detail
+        else:
+            self._health_task.hurry(outcome.finished_at_s + QUICK_INTERVAL_S)

@@ -1,0 +1,161 @@
+"""What the parts of the broker's cycle share: the world, the settings, the shape of a part.
+
+A part owns one or two of the runner's keys. In each cycle it is given the outcomes of its
+jobs, then submits what is due; it never blocks and never sleeps.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Callable, Optional, Protocol
+
+from ha_broker.world.ports import (
+    BlockStore,
+    Clock,
+    Gateway,
+    HealthPage,
+    Hypervisor,
+    Lockspace,
+    Outcome,
+    Runner,
+    ServiceManager,
+)
+from metadata.settings import ClusterSettings, HostSettings, Timing
+from metadata.shared_config import SharedConfig
+
+NEVER_S = math.inf
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class World:
+    """All ports of the broker."""
+
+    clock: Clock
+    runner: Runner
+    store: BlockStore
+    lockspace: Lockspace
+    hypervisor: Hypervisor
+    health_page: HealthPage
+    gateway: Gateway
+    services: ServiceManager
+
+
+class Settings:
+    """This host's settings and, once it was readable, the shared configuration.
+
+    Until then `cluster` has the defaults, which are good enough to look around with; the
+    lockspace is not joined with them (`config is None`).
+    """
+
+    def __init__(self, host: HostSettings) -> None:
+        self.host = host
+        self.config: Optional[SharedConfig] = None
+        self._defaults = ClusterSettings()
+
+    @property
+    def cluster(self) -> ClusterSettings:
+        """The cluster-wide settings, or their defaults."""
+        return self.config.settings if self.config is not None else self._defaults
+
+    @property
+    def timing(self) -> Timing:
+        """The cluster's times, or their defaults."""
+        return self.cluster.timing
+
+
+class Part(Protocol):
+    """One part of the cycle."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The runner's keys whose outcomes are this part's."""
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+
+    def next_due_s(self, now_s: float) -> float:
+        """When `work` has something to do again, if nothing else happens."""
+
+
+class Task:
+    """One kind of job, done again and again under its own key."""
+
+    def __init__(self, runner: Runner, key: str) -> None:
+        self.key = key
+        self._runner = runner
+        self._due_at_s = -math.inf
+        self._started_at_s = -math.inf
+
+    def start(self, now_s: float, job: Callable[[], object], interval_s: float) -> bool:
+        """Submit `job` if it is due and the previous one has ended."""
+        if now_s < self._due_at_s or not self._runner.submit(self.key, job):
+            return False
+        self._due_at_s = now_s + interval_s
+        self._started_at_s = now_s
+        return True
+
+    def hurry(self, at_s: float) -> None:
+        """Do it again at `at_s`, if that is earlier; after the running one, if one runs."""
+        self._due_at_s = min(self._due_at_s, at_s)
+
+    def quicken(self, interval_s: float) -> None:
+        """From now on it is due `interval_s` after its latest start, at most."""
+        self._due_at_s = min(self._due_at_s, self._started_at_s + interval_s)
+
+    def postpone(self, until_s: float) -> None:
+        """Not before `until_s`."""
+        self._due_at_s = until_s
+
+    @property
+    def busy_since_s(self) -> Optional[float]:
+        """Since when a job of this kind runs."""
+        return self._runner.busy_since_s(self.key)
+
+    def stuck_since_s(self, now_s: float, deadline_s: float) -> Optional[float]:
+        """Since when a job runs that should have ended by now."""
+        since_s = self.busy_since_s
+        return since_s if since_s is not None and now_s - since_s > deadline_s else None
+
+    def next_due_s(self, now_s: float, deadline_s: float = NEVER_S) -> float:
+        """When it is due, or its running job is late; the end of a job wakes by itself."""
+        since_s = self.busy_since_s
+        if since_s is None:
+            return self._due_at_s
+        late_at_s = since_s + deadline_s + 0.001
+        return late_at_s if late_at_s > now_s else NEVER_S
+
+
+class Teller:
+    """One log line when something becomes wrong, changes, or is right again; no flood."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def tell(self, topic: str, trouble: str, level: int = logging.ERROR) -> None:
+        """`trouble` is how `topic` is doing now: empty when all is well."""
+        if trouble == self._last.get(topic, ""):
+            return
+        self._last[topic] = trouble
+        if trouble:
+            log.log(level, "%s: %s", topic, trouble)
+        else:
+            log.info("%s: all is well again", topic)
+
+
+def clock_time(clock: Clock, at_s: float) -> str:
+    """The monotonic second `at_s` as a time of day, for people."""
+    wall_s = clock.wall_s() - (clock.monotonic_s() - at_s)
+    return time.strftime("%H:%M:%S", time.localtime(wall_s))
+
+
+def error_text(error: Exception) -> str:
+    """One line for people."""
+    return " ".join(str(error).split()) or type(error).__name__

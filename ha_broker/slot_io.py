@@ -1,0 +1,109 @@
+"""The blocking jobs on the metadata area; they run under the runner, never in the cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ha_broker.world.ports import BlockStore, StorageError
+from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
+from metadata.records import VolumeAddress
+from metadata.settings import StorageParts
+
+_SCAN_STEP = 256  # slots: 1 MiB at a time
+
+
+@dataclass
+class SlotBytes:
+    """What was read: the slots' bytes, and one line for each range that failed."""
+
+    slots: dict[int, bytes] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> SlotBytes:
+    """Read the slots `ids`, adjacent ones at once; one bad sector hides no other slot."""
+    result = SlotBytes()
+    for first, count in _runs(sorted(ids)):
+        try:
+            _read_run(store, parts, first, count, result)
+        except StorageError as error:
+            if count == 1:
+                result.errors.append(_slots_failed(first, count, error))
+            else:
+                _read_one_by_one(store, parts, range(first, first + count), result)
+    return result
+
+
+def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
+    """Read the whole area and keep the slots that hold something (first byte not NUL)."""
+    result = SlotBytes()
+    end = _whole_slots(store, parts, result)
+    for first in range(1, end, _SCAN_STEP):
+        count = min(_SCAN_STEP, end - first)
+        step = SlotBytes()
+        try:
+            _read_run(store, parts, first, count, step)
+        except StorageError as error:
+            result.errors.append(_slots_failed(first, count, error))
+        result.slots.update((key, data) for key, data in step.slots.items() if data[0])
+    return result
+
+
+class WriteConflictError(Exception):
+    """What was read back is not what was written: somebody else writes there, too."""
+
+
+def write_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) -> bytes:
+    """Write one slot and read it back.
+
+    Raises StorageError, or WriteConflictError when other bytes came back.
+    """
+    store.write(address, data)
+    if store.read(address, len(data)) != data:
+        raise WriteConflictError("what was read back is not what was written")
+    return data
+
+
+def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
+    """[0, 1, 2, 7] -> (0, 3), (7, 1)."""
+    start = 0
+    for place in range(1, len(ids) + 1):
+        if place == len(ids) or ids[place] != ids[place - 1] + 1:
+            yield ids[start], place - start
+            start = place
+
+
+def _read_run(
+    store: BlockStore, parts: StorageParts, first: int, count: int, result: SlotBytes
+) -> None:
+    data = store.read(slot_address(parts, first), SLOT_SIZE * count)
+    for place in range(count):
+        result.slots[first + place] = data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
+
+
+def _read_one_by_one(
+    store: BlockStore, parts: StorageParts, ids: Iterable[int], result: SlotBytes
+) -> None:
+    for host_id in ids:
+        try:
+            _read_run(store, parts, host_id, 1, result)
+        except StorageError as error:
+            result.errors.append(_slots_failed(host_id, 1, error))
+
+
+def _slots_failed(first: int, count: int, error: StorageError) -> str:
+    name = f"slot {first}" if count == 1 else f"slots {first} to {first + count - 1}"
+    return f"{name}: {error}"
+
+
+def _whole_slots(store: BlockStore, parts: StorageParts, result: SlotBytes) -> int:
+    """How many slots the volume has room for; a short one is an error, and read as it is."""
+    size = store.size(parts.metadata.path)
+    needed = parts.metadata.offset + SLOT_SIZE * (MAX_HOSTS + 1)
+    if size >= needed:
+        return MAX_HOSTS + 1
+    result.errors.append(
+        f"{parts.metadata.path} has {size} bytes, the metadata area needs {needed}"
+    )
+    return max(0, (size - parts.metadata.offset) // SLOT_SIZE)

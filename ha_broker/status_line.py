@@ -1,0 +1,39 @@
+"""The service's status in one line, as ``systemctl status`` shows it."""
+
+from __future__ import annotations
+
+from ha_broker.snapshot import LeaseState, Snapshot
+
+
+def status_line(snapshot: Snapshot) -> str:
+    """Facts without ages, so that the line changes only when something changed."""
+    parts = [
+        f"host {snapshot.host_id} ({snapshot.host_name})",
+        f"lockspace {_trouble(snapshot.lockspace.membership.value, snapshot.lockspace.error)}",
+        f"lease {_lease(snapshot)}",
+        f"engine {snapshot.engine.domain.value} here, health {snapshot.engine.health.value}",
+        f"storage {_storage(snapshot)}",
+        f"{len(snapshot.hosts)} hosts in use",
+    ]
+    if snapshot.global_maintenance:
+        parts.append("global maintenance")
+    if snapshot.local_maintenance:
+        parts.append("local maintenance")
+    parts += [view.error for view in snapshot.hosts if view.error][:3]
+    return "; ".join(parts)
+
+
+def _lease(snapshot: Snapshot) -> str:
+    if snapshot.lease.state == LeaseState.HELD:
+        return f"held by host {snapshot.lease.owner_id}"
+    return snapshot.lease.state
+
+
+def _storage(snapshot: Snapshot) -> str:
+    if snapshot.storage.last_read_at_s is None and not snapshot.storage.error:
+        return "not read yet"
+    return _trouble("ok", snapshot.storage.error or snapshot.config.error)
+
+
+def _trouble(good: str, error: str) -> str:
+    return f"{good} ({error})" if error and good != "ok" else error or good

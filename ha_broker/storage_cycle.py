@@ -1,0 +1,168 @@
+"""Reads the slots in use in each cycle, and the whole area at the start and now and then."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import Optional, cast
+
+from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
+from ha_broker.slot_book import SlotBook
+from ha_broker.slot_io import SlotBytes, read_slots, scan_slots
+from ha_broker.world.ports import LockspaceHost, Outcome
+from metadata.records import DecodedGlobal, GlobalRecord, describe_slot_error
+from metadata.wire import decode_global, decode_slot
+
+READ = "read"
+SCAN = "scan"
+SCAN_INTERVAL_S = 900.0
+REREAD_AFTER_S = 0.5
+MAX_REREADS_AT_ONCE = 16
+
+
+class StorageCycle:
+    """The metadata area as last read: `book` for the hosts, `maintenance` for slot 0.
+
+    A read that does not end occupies its key alone; after io_timeout (sanlock's own patience
+    with one I/O) `error` says since when, and everything else goes on.
+    """
+
+    keys = (READ, SCAN)
+
+    def __init__(self, world: World, settings: Settings, teller: Teller) -> None:
+        self.book = SlotBook(settings.host.host_id)
+        self.maintenance: Optional[bool] = None
+        self.global_error = ""
+        self.last_read_at_s: Optional[float] = None
+        self.latency_s: Optional[float] = None
+        self.own_slot_seen = False
+        self._world = world
+        self._settings = settings
+        self._teller = teller
+        self._read = Task(world.runner, READ)
+        self._reread = Task(world.runner, READ)
+        self._scan = Task(world.runner, SCAN)
+        self._hosts: Mapping[int, LockspaceHost] = {}
+        self._read_error = ""
+        self._own_written_at_s = float("-inf")
+        self._global_written_at_s = float("-inf")
+        self._reread.postpone(float("inf"))
+
+    # --- what others tell -----------------------------------------------------------------
+
+    def note_hosts(self, hosts: Mapping[int, LockspaceHost]) -> None:
+        """sanlock's hosts; one whose slot is not being read yet is looked at once."""
+        news = set(self.book.ids_to_read(hosts)) - set(self.book.ids_to_read(self._hosts))
+        self._hosts = hosts
+        if news:
+            self._read.hurry(self._world.clock.monotonic_s())
+
+    def note_own_written(self, at_s: float) -> None:
+        """Our slot was written and confirmed; readings begun before are of the past."""
+        self._own_written_at_s = at_s
+
+    def note_global_written(self, on: bool, at_s: float) -> None:
+        """Slot 0 was written and confirmed."""
+        self._global_written_at_s = at_s
+        self.maintenance, self.global_error = on, ""
+
+    def hurry_read(self, at_s: float) -> None:
+        """Read the slots in use again at `at_s`."""
+        self._read.hurry(at_s)
+
+    def hurry_scan(self, now_s: float) -> None:
+        """Read the whole area soon."""
+        self._scan.hurry(now_s)
+
+    # --- the cycle --------------------------------------------------------------------------
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+        if outcome.key == SCAN:
+            self._harvest_scan(outcome)
+        else:
+            self._harvest_read(outcome)
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+        tick_s = self._settings.timing.tick_s
+        ids = (0, *self.book.ids_to_read(self._hosts))
+        if not self._start(self._read, now_s, ids, tick_s):
+            torn = tuple(self.book.torn_ids()[:MAX_REREADS_AT_ONCE])
+            self._start(self._reread, now_s, torn, float("inf"))
+        parts = self._settings.host.storage
+        self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
+        self._teller.tell("storage", self.error(now_s))
+
+    def next_due_s(self, now_s: float) -> float:
+        """When there is something to do again, if nothing else happens."""
+        deadline_s = self._deadline_s()
+        tasks = (self._read, self._reread, self._scan)
+        return min(task.next_due_s(now_s, deadline_s) for task in tasks)
+
+    def error(self, now_s: float) -> str:
+        """What is wrong with reading, in one line; empty: nothing."""
+        since_s = self._read.stuck_since_s(now_s, self._deadline_s())
+        if since_s is not None:
+            return f"reading has not ended since {clock_time(self._world.clock, since_s)}"
+        return self._read_error
+
+    @property
+    def busy_since_s(self) -> Optional[float]:
+        """Since when a read is under way."""
+        return self._read.busy_since_s
+
+    def _deadline_s(self) -> float:
+        return float(self._settings.timing.io_timeout_s)
+
+    def _start(
+        self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float
+    ) -> bool:
+        parts = self._settings.host.storage
+        job = partial(read_slots, self._world.store, parts, ids)
+        return bool(ids) and task.start(now_s, job, interval_s)
+
+    def _harvest_read(self, outcome: Outcome[object]) -> None:
+        if outcome.error is not None:
+            self._read_error = error_text(outcome.error)
+            return
+        result = cast(SlotBytes, outcome.value)
+        self._read_error = "; ".join(result.errors[:3])
+        if result.slots:
+            self.last_read_at_s = outcome.started_at_s
+            self.latency_s = outcome.finished_at_s - outcome.started_at_s
+        for slot, data in result.slots.items():
+            self._note(slot, data, outcome.started_at_s)
+        if self.book.torn_ids():
+            self._reread.hurry(outcome.finished_at_s + REREAD_AFTER_S)
+
+    def _harvest_scan(self, outcome: Outcome[object]) -> None:
+        """A scan only discovers: the slots in use are read by the cycle, which is newer."""
+        if outcome.error is not None:
+            self._teller.tell("scan of all slots", error_text(outcome.error))
+            return
+        result = cast(SlotBytes, outcome.value)
+        self._teller.tell("scan of all slots", "; ".join(result.errors[:3]), logging.WARNING)
+        in_use = set(self.book.ids_to_read(self._hosts))
+        for slot in set(result.slots) - in_use:
+            self._note(slot, result.slots[slot], outcome.started_at_s)
+        if not result.errors:
+            self.book.forget_all_but(in_use | set(result.slots))
+
+    def _note(self, slot: int, data: bytes, read_at_s: float) -> None:
+        if slot == 0:
+            if read_at_s >= self._global_written_at_s:
+                self._note_global(decode_global(data))
+            return
+        own = slot == self._settings.host.host_id
+        self.own_slot_seen |= own
+        if not own or read_at_s >= self._own_written_at_s:
+            self.book.note(slot, decode_slot(slot, data), read_at_s)
+
+    def _note_global(self, seen: DecodedGlobal) -> None:
+        if isinstance(seen, GlobalRecord):
+            self.maintenance, self.global_error = seen.maintenance, ""
+        else:
+            self.global_error = describe_slot_error(seen)
+        self._teller.tell("slot 0", self.global_error)
