@@ -1,0 +1,312 @@
+"""Snapshots and local knowledge -> observations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fsm.observation import Lease, Observation, PeerLiveness, StartOutcome, Vm, VmEnding
+from ha_agent.collect import Inputs, blocked_why, collect
+from ha_agent.execute import StartState
+from ha_agent.ports import BrokerLook
+from ha_broker.snapshot import (
+    EngineView,
+    HostView,
+    LeaseState,
+    LeaseView,
+    LockspaceView,
+    NetworkView,
+    StorageView,
+)
+from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
+from metadata.records import EngineStatus, EngineVm, Health
+from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
+
+NOW_S = 5000.0
+ALIVE_S = SETTINGS.timing.alive_s
+
+
+def inputs(snapshot_fields: dict[str, Any] | None = None, **fields: Any) -> Inputs:
+    """An agent in the best of worlds, but for what the test says."""
+    look = BrokerLook(snapshot(NOW_S, **(snapshot_fields or {})), NOW_S)
+    content: dict[str, Any] = {
+        "now_s": NOW_S,
+        "host": HOST,
+        "settings": SETTINGS,
+        "started_at_s": NOW_S - 500,
+        "look": look,
+        "domain": Domain(DomainState.ABSENT),
+        "domain_asked": True,
+    }
+    return Inputs(**{**content, **fields})
+
+
+def observe(snapshot_fields: dict[str, Any] | None = None, **fields: Any) -> Observation:
+    return collect(inputs(snapshot_fields, **fields))
+
+
+def test_nothing_stands_against_a_start_in_the_best_of_worlds() -> None:
+    observation = observe()
+    assert observation.blocked_why == ""
+    assert observation.complete
+    assert observation.vm is Vm.ABSENT
+    assert observation.lease is Lease.FREE
+    assert observation.lease_owner == ""
+    assert observation.global_maintenance is False
+    assert observation.now_s == NOW_S
+    assert observation.host_id == 1
+
+
+# --- blocked_why ----------------------------------------------------------------------
+
+BLOCKED = {
+    "no broker yet": (
+        inputs(look=BrokerLook(error="no socket")),
+        "the broker has not answered yet (no socket)",
+    ),
+    "other host id": (
+        inputs({"host_id": 7}),
+        "the broker works as host id 7, this agent as host id 1",
+    ),
+    "storage fails": (
+        inputs({"storage": StorageView(last_read_at_s=NOW_S, error="EIO")}),
+        "the shared storage fails: EIO",
+    ),
+    "storage not read": (
+        inputs({"storage": StorageView()}),
+        "the broker has not read the shared storage yet",
+    ),
+    "storage silent": (
+        inputs({"storage": StorageView(NOW_S - ALIVE_S - 1, NOW_S)}),
+        "the shared storage was last read 61 s ago",
+    ),
+    "out of the lockspace": (
+        inputs({"lockspace": LockspaceView(Membership.OUT, "host id 1 is used by h9")}),
+        "this host has not joined the sanlock lockspace: host id 1 is used by h9",
+    ),
+    "joining": (
+        inputs({"lockspace": LockspaceView(Membership.JOINING)}),
+        "this host is still joining the sanlock lockspace",
+    ),
+    "id used twice": (
+        inputs({"hosts": (replace(host_view(2), host_id=1),)}),
+        "another host, h2, also uses host id 1",
+    ),
+    "record not written": (
+        inputs({"storage": StorageView(NOW_S, NOW_S - ALIVE_S - 1)}),
+        "this host's own record could not be written for 61 s",
+    ),
+    "record never written": (
+        inputs({"storage": StorageView(NOW_S)}),
+        "this host's own record could not be written for 500 s",
+    ),
+    "configuration": (inputs(config_why="no config"), "no config"),
+    "order": (inputs(unfinished_why="destroy hangs"), "destroy hangs"),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_what_blocks_a_start(name: str) -> None:
+    given, expected = BLOCKED[name]
+    assert blocked_why(given) == expected
+    assert collect(given).blocked_why == expected
+
+
+def test_a_snapshot_counts_for_three_ticks() -> None:
+    old = snapshot(NOW_S - 3 * TICK_S)
+    assert blocked_why(inputs(look=BrokerLook(old, old.taken_at_s))) == ""
+    older = snapshot(NOW_S - 3 * TICK_S - 1)
+    why = blocked_why(inputs(look=BrokerLook(older, older.taken_at_s, "refused")))
+    assert why == "the broker has not answered for 16 s (refused)"
+
+
+def test_an_old_snapshot_that_just_arrived_is_old() -> None:
+    frozen = snapshot(NOW_S - 100)
+    observation = observe(look=BrokerLook(frozen, NOW_S))
+    assert observation.blocked_why == "the broker has not answered for 100 s"
+    assert observation.lease is Lease.UNKNOWN
+
+
+def test_agent_and_broker_get_time_for_the_first_record() -> None:
+    never_written = {"storage": StorageView(NOW_S)}
+    assert blocked_why(inputs(never_written, started_at_s=NOW_S - 5)) == ""
+    young_broker = {**never_written, "started_at_s": NOW_S - 5}
+    assert blocked_why(inputs(young_broker)) == ""
+    old_record = {"storage": StorageView(NOW_S, NOW_S - 3600)}
+    assert blocked_why(inputs(old_record, started_at_s=NOW_S - 5)) == ""
+
+
+def test_an_own_record_that_does_not_change_is_a_former_owners() -> None:
+    former = replace(host_view(2), host_id=1, fresh=False)
+    assert blocked_why(inputs({"hosts": (former,)})) == ""
+
+
+# --- completeness ---------------------------------------------------------------------
+
+
+def test_incomplete_until_storage_and_libvirt_have_answered() -> None:
+    assert not observe({"storage": StorageView()}).complete
+    assert observe({"storage": StorageView(error="EIO")}).complete
+    assert not observe(domain_asked=False).complete
+    assert not observe(look=BrokerLook()).complete
+
+
+# --- the VM ---------------------------------------------------------------------------
+
+DOMAINS = [
+    (Domain(DomainState.RUNNING, pid=7), Vm.RUNNING),
+    (Domain(DomainState.ABSENT), Vm.ABSENT),
+    (Domain(DomainState.UNKNOWN, detail="libvirt is gone"), Vm.UNKNOWN),
+    (Domain(DomainState.PAUSED, pid=7, detail="ioerror"), Vm.PAUSED),
+    (Domain(DomainState.PAUSED, pid=7, detail="user"), Vm.PAUSED),
+    (Domain(DomainState.PAUSED, pid=7, detail="migration"), Vm.IN_TRANSIT),
+    (Domain(DomainState.PAUSED, pid=7, detail="starting-up"), Vm.IN_TRANSIT),
+]
+
+
+@pytest.mark.parametrize(("domain", "vm"), DOMAINS)
+def test_the_vm(domain: Domain, vm: Vm) -> None:
+    observation = observe(domain=domain)
+    assert observation.vm is vm
+    assert observation.vm_detail == domain.detail
+
+
+@pytest.mark.parametrize("ending", Ending)
+def test_every_ending_has_its_word(ending: Ending) -> None:
+    observation = observe(domain=Domain(DomainState.ABSENT, ending))
+    assert observation.vm_ending is VmEnding(ending.value)
+
+
+# --- health ---------------------------------------------------------------------------
+
+
+def health(engine: EngineView, **fields: Any) -> tuple[Health, str]:
+    running = Domain(DomainState.RUNNING, pid=7)
+    observation = observe({"engine": engine}, domain=running, **fields)
+    return observation.health, observation.health_detail
+
+
+def test_health_comes_from_the_broker() -> None:
+    view = EngineView(DomainState.RUNNING, Health.BAD, "HTTP 503", NOW_S)
+    assert health(view) == (Health.BAD, "HTTP 503")
+
+
+def test_health_of_the_vm_before_this_one_does_not_count() -> None:
+    view = EngineView(DomainState.RUNNING, Health.GOOD, "", NOW_S - 2)
+    assert health(view, vm_since_s=NOW_S - 1) == (Health.UNKNOWN, "not checked yet")
+    assert health(view, vm_since_s=NOW_S - 2)[0] is Health.GOOD
+    assert health(view, vm_since_s=None)[0] is Health.GOOD
+
+
+def test_old_health_is_not_known() -> None:
+    limit_s = 3 * TICK_S + SETTINGS.engine.health_timeout_s
+    view = EngineView(DomainState.RUNNING, Health.GOOD, "", NOW_S - limit_s)
+    assert health(view)[0] is Health.GOOD
+    older = replace(view, seen_at_s=NOW_S - limit_s - 1)
+    assert health(older) == (Health.UNKNOWN, "not checked for 21 s")
+    assert health(EngineView())[0] is Health.UNKNOWN
+
+
+def test_health_is_not_known_without_the_broker() -> None:
+    observation = observe(look=BrokerLook(), domain=Domain(DomainState.RUNNING, pid=7))
+    assert observation.health is Health.UNKNOWN
+
+
+# --- the lease ------------------------------------------------------------------------
+
+LEASES = [
+    (LeaseView(LeaseState.FREE, None, NOW_S), Lease.FREE, None, ""),
+    (LeaseView(LeaseState.FREE, 2, NOW_S), Lease.FREE, None, ""),  # its owner is dead
+    (LeaseView(LeaseState.HELD, 1, NOW_S), Lease.OURS, 1, "h1"),
+    (LeaseView(LeaseState.HELD, 2, NOW_S), Lease.THEIRS, 2, "h2"),
+    (LeaseView(LeaseState.HELD, 9, NOW_S), Lease.THEIRS, 9, "host 9"),
+    (LeaseView(LeaseState.HELD, None, NOW_S), Lease.UNKNOWN, None, ""),
+    (LeaseView(LeaseState.UNKNOWN, 2, NOW_S), Lease.UNKNOWN, None, ""),
+    (LeaseView(LeaseState.FREE, None, None), Lease.UNKNOWN, None, ""),
+    (LeaseView(LeaseState.FREE, None, NOW_S - ALIVE_S - 1), Lease.UNKNOWN, None, ""),
+]
+
+
+@pytest.mark.parametrize(("view", "lease", "owner_id", "owner"), LEASES)
+def test_the_lease(view: LeaseView, lease: Lease, owner_id: int | None, owner: str) -> None:
+    observation = observe({"lease": view, "hosts": (host_view(1), host_view(2))})
+    assert (observation.lease, observation.lease_owner_id, observation.lease_owner) == (
+        lease,
+        owner_id,
+        owner,
+    )
+
+
+# --- peers ----------------------------------------------------------------------------
+
+
+def test_peers_are_the_others() -> None:
+    view = host_view(
+        3, 2400, record={"engine_status": UP, "state": "EngineUp", "maintenance": True}
+    )
+    (peer,) = observe({"hosts": (host_view(1), view)}).peers
+    assert (peer.host_id, peer.name, peer.score, peer.state) == (3, "h3", 2400, "EngineUp")
+    assert peer.liveness is PeerLiveness.LIVE
+    assert peer.fresh
+    assert peer.maintenance
+    assert not peer.stopped
+    assert peer.engine_up
+    assert peer.engine_healthy
+
+
+def test_a_peer_with_an_unhealthy_engine() -> None:
+    status = EngineStatus(EngineVm.UP, Health.BAD, "Up", "failed liveliness check")
+    (peer,) = observe({"hosts": (host_view(2, record={"engine_status": status}),)}).peers
+    assert peer.engine_up
+    assert not peer.engine_healthy
+
+
+def test_a_peer_without_a_record_is_known_by_its_id() -> None:
+    (peer,) = observe({"hosts": (HostView(5, Liveness.DEAD, error="CRC"),)}).peers
+    assert (peer.name, peer.liveness, peer.fresh) == ("host 5", PeerLiveness.DEAD, False)
+    assert peer.score == 0
+
+
+@pytest.mark.parametrize("liveness", Liveness)
+def test_every_liveness_has_its_word(liveness: Liveness) -> None:
+    (peer,) = observe({"hosts": (host_view(2, liveness=liveness),)}).peers
+    assert peer.liveness is PeerLiveness(liveness.value)
+
+
+# --- without a broker -----------------------------------------------------------------
+
+
+def test_a_silent_broker_leaves_maintenance_as_it_was() -> None:
+    old = snapshot(NOW_S - 100, global_maintenance=True, local_maintenance=True)
+    observation = observe(look=BrokerLook(old, NOW_S - 100, "gone"))
+    assert observation.global_maintenance is True
+    assert observation.local_maintenance
+    assert observation.lease is Lease.UNKNOWN
+    assert observation.peers == ()
+    assert observation.condition.network_failed_fraction is None
+
+
+def test_nothing_is_known_before_the_broker_answers() -> None:
+    observation = observe(look=BrokerLook())
+    assert observation.global_maintenance is None
+    assert not observation.local_maintenance
+
+
+# --- what is handed through -----------------------------------------------------------
+
+
+def test_the_rest_is_handed_through() -> None:
+    observation = observe(
+        {"network": NetworkView(0.25, NOW_S)},
+        start=StartState(StartOutcome.FAILED, "no memory"),
+        vm_holds_lease=False,
+        config_current=False,
+        stop_requested=True,
+    )
+    assert (observation.start, observation.start_why) == (StartOutcome.FAILED, "no memory")
+    assert observation.vm_holds_lease is False
+    assert observation.condition.config_current is False
+    assert observation.condition.network_failed_fraction == 0.25
+    assert observation.stop_requested

@@ -1,0 +1,121 @@
+"""The engine's VM never runs without its lease."""
+
+from __future__ import annotations
+
+import pytest
+
+from ha_agent.engine_vm import EngineNotStartedError, start_engine
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    HypervisorError,
+    LeaseHeldError,
+    LockspaceError,
+)
+from metadata.layout import storage_parts
+from tests.fakes import FakeClock, FakeHypervisor, FakeLockspace, FakeSan
+from tests.unit.agent_host import PARTS, domain_xml
+
+
+class Host:
+    def __init__(self, san: FakeSan, host_id: int = 1, has_lock_manager: bool = True) -> None:
+        self.lockspace = FakeLockspace(san, f"h{host_id}")
+        self.lockspace.join(host_id, 10)
+        self.vm = FakeHypervisor(self.lockspace, has_lock_manager)
+
+    def start(self, xml: str = "") -> Domain:
+        return start_engine(self.vm, self.lockspace, xml or domain_xml(), PARTS)
+
+
+@pytest.fixture
+def san() -> FakeSan:
+    return FakeSan(FakeClock())
+
+
+def test_started_with_its_lease(san: FakeSan) -> None:
+    host = Host(san)
+    domain = host.start()
+    assert domain.state is DomainState.RUNNING
+    assert domain.pid in host.lockspace.holders
+    assert host.vm.calls == ["start"]
+    assert host.vm.started_xml == [domain_xml()]
+
+
+def test_without_the_lock_manager_it_is_destroyed_at_once(san: FakeSan) -> None:
+    host = Host(san, has_lock_manager=False)
+    with pytest.raises(EngineNotStartedError, match="lists no engine lease.*qemu.conf") as caught:
+        host.start()
+    assert "it was switched off again" in caught.value.why
+    assert host.vm.calls == ["start", "destroy"]
+    assert host.vm.domain().state is DomainState.ABSENT
+
+
+def test_what_sanlock_cannot_confirm_is_destroyed(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+
+    def gone(pid: int) -> bool:
+        raise LockspaceError("ask", "the daemon does not answer", 2)
+
+    monkeypatch.setattr(host.lockspace, "process_holds_lease", gone)
+    with pytest.raises(EngineNotStartedError, match="can't confirm.*the daemon does not answer"):
+        host.start()
+    assert host.vm.calls == ["start", "destroy"]
+
+
+def test_a_failing_destroy_is_told_too(san: FakeSan, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(san, has_lock_manager=False)
+
+    def broken() -> None:
+        raise HypervisorError("destroy", "libvirt has gone")
+
+    monkeypatch.setattr(host.vm, "destroy", broken)
+    with pytest.raises(EngineNotStartedError, match="WITHOUT its lease.*libvirt has gone"):
+        host.start()
+
+
+def test_a_lease_held_elsewhere_stays_its_own_error(san: FakeSan) -> None:
+    Host(san, 1).start()
+    other = Host(san, 2)
+    with pytest.raises(LeaseHeldError):
+        other.start()
+    assert other.vm.domain().state is DomainState.ABSENT
+
+
+REFUSED = {
+    "no lease": domain_xml(lease=""),
+    "lease of another place": domain_xml().replace(str(PARTS.lease.offset), "0"),
+    "torn": domain_xml().replace("</devices>", ""),
+    "no XML": "engine",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_domain_xml_without_its_lease_is_never_started(san: FakeSan, name: str) -> None:
+    host = Host(san)
+    with pytest.raises(EngineNotStartedError, match="the domain XML is refused"):
+        host.start(REFUSED[name])
+    assert host.vm.calls == []
+
+
+def test_the_lease_of_other_storage_is_refused(san: FakeSan) -> None:
+    host = Host(san)
+    with pytest.raises(EngineNotStartedError, match="/elsewhere"):
+        start_engine(host.vm, host.lockspace, domain_xml(), storage_parts("/elsewhere"))
+
+
+def test_a_vm_that_ended_at_once_was_not_started(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+    monkeypatch.setattr(host.vm, "start", lambda _xml: Domain(DomainState.ABSENT))
+    with pytest.raises(EngineNotStartedError, match="ended as soon as it was started"):
+        host.start()
+
+
+def test_libvirts_own_refusal_comes_through(san: FakeSan) -> None:
+    host = Host(san)
+    host.vm.start_error = HypervisorError("start the domain", "no memory")
+    with pytest.raises(HypervisorError, match="no memory"):
+        host.start()

@@ -1,0 +1,160 @@
+"""Orders to libvirt and what becomes of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsm.decision import Action
+from fsm.observation import StartOutcome
+from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, OrderResult
+from ha_broker.world.ports import DomainState, HypervisorError
+from tests.fakes import FakeClock, FakeHypervisor, FakeLockspace, FakeSan, InlineRunner
+from tests.unit.agent_host import PARTS, domain_xml
+
+LIMIT_S = 60.0
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.san = FakeSan(self.clock)
+        self.lockspace = FakeLockspace(self.san, "h1")
+        self.lockspace.join(1, 10)
+        self.vm = FakeHypervisor(self.lockspace)
+        self.runner = InlineRunner(self.clock)
+        self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS)
+
+    def order(self, action: Action, xml: str = "", blocked_why: str = "") -> str:
+        return self.executor.perform(action, xml or domain_xml(), blocked_why)
+
+    def harvest(self) -> list[OrderResult]:
+        return [self.executor.take(outcome) for outcome in self.runner.poll()]
+
+    @property
+    def outcome(self) -> StartOutcome:
+        return self.executor.start.outcome
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_start_that_works(bench: Bench) -> None:
+    assert bench.outcome is StartOutcome.NONE
+    assert bench.order(Action.START_VM) == ""
+    assert bench.outcome is StartOutcome.RUNNING
+    (result,) = bench.harvest()
+    assert bench.outcome is StartOutcome.OK
+    assert result.domain is not None
+    assert result.domain.state is DomainState.RUNNING
+    assert result.error == ""
+
+
+def test_a_start_that_fails(bench: Bench) -> None:
+    bench.vm.start_error = HypervisorError("start the domain", "no memory")
+    bench.order(Action.START_VM)
+    (result,) = bench.harvest()
+    assert bench.outcome is StartOutcome.FAILED
+    assert bench.executor.start.why == "no memory"
+    assert result == OrderResult(START, 1025.0)
+
+
+def test_a_lease_lost_to_another_host_is_no_failure(bench: Bench) -> None:
+    other = FakeLockspace(bench.san, "h2")
+    other.join(2, 10)
+    other.acquire(9)
+    bench.order(Action.START_VM)
+    (result,) = bench.harvest()
+    assert bench.outcome is StartOutcome.LEASE_HELD
+    assert bench.executor.start.why == "Lease is held by another host"
+    assert result.error == ""
+
+
+def test_a_start_that_is_blocked_is_not_given(bench: Bench) -> None:
+    assert bench.order(Action.START_VM, blocked_why="storage is silent") == "storage is silent"
+    assert (bench.outcome, bench.vm.calls) == (StartOutcome.FAILED, [])
+
+
+def test_no_domain_xml_no_start(bench: Bench) -> None:
+    assert bench.executor.perform(Action.START_VM, "", "") == "there is no domain XML"
+    assert (bench.outcome, bench.vm.calls) == (StartOutcome.FAILED, [])
+
+
+@pytest.mark.parametrize("action", [Action.SHUTDOWN_VM, Action.DESTROY_VM])
+def test_stopping_is_never_blocked(bench: Bench, action: Action) -> None:
+    bench.order(Action.START_VM)
+    bench.harvest()
+    assert bench.order(action, blocked_why="storage is silent") == ""
+    assert bench.vm.domain().state is DomainState.ABSENT
+    assert [result.error for result in bench.harvest()] == [""]
+
+
+def test_the_error_of_a_stop_is_told(bench: Bench) -> None:
+    bench.order(Action.SHUTDOWN_VM)
+    (result,) = bench.harvest()
+    assert (result.order, result.error) == (SHUTDOWN, "it is not running")
+
+
+def test_a_start_that_hangs_is_given_up(bench: Bench) -> None:
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    bench.clock.advance(LIMIT_S)
+    assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    bench.clock.advance(1)
+    assert bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    assert bench.outcome is StartOutcome.FAILED
+    assert bench.executor.start.why == "libvirt has not ended the start within 60 s"
+    assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+
+
+def test_a_given_up_start_stands_against_the_next_one(bench: Bench) -> None:
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    assert bench.executor.unfinished_why(bench.clock.monotonic_s()) == ""
+    bench.clock.advance(61)
+    bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    why = bench.executor.unfinished_why(bench.clock.monotonic_s())
+    assert why == "libvirt has not ended an earlier start for 61 s"
+    assert bench.order(Action.START_VM) == "the previous such order has not ended"
+    assert bench.runner.submitted == [START]
+
+
+def test_the_late_end_of_a_given_up_start_changes_no_verdict(bench: Bench) -> None:
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    bench.clock.advance(61)
+    bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    bench.runner.release(START)
+    (result,) = bench.harvest()
+    assert bench.outcome is StartOutcome.FAILED
+    assert result.domain is not None, "the VM runs all the same, and that is seen"
+    assert bench.executor.unfinished_why(bench.clock.monotonic_s()) == ""
+
+
+def test_the_late_error_of_a_given_up_start_is_told(bench: Bench) -> None:
+    bench.vm.start_error = HypervisorError("start the domain", "no memory")
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    bench.executor.give_up_start(bench.clock.monotonic_s() + 61, LIMIT_S)
+    bench.runner.release(START)
+    assert [result.error for result in bench.harvest()] == ["no memory"]
+
+
+@pytest.mark.parametrize(
+    ("key", "action", "why"),
+    [
+        (DESTROY, Action.DESTROY_VM, "the order to switch the VM off has not ended for 9 s"),
+        (SHUTDOWN, Action.SHUTDOWN_VM, "the order to shut the VM down has not ended for 9 s"),
+    ],
+)
+def test_a_hanging_stop_stands_against_a_start(
+    bench: Bench, key: str, action: Action, why: str
+) -> None:
+    bench.runner.hang(key)
+    bench.order(action)
+    bench.clock.advance(9)
+    assert bench.executor.unfinished_why(bench.clock.monotonic_s()) == why
+    bench.runner.release(key)
+    bench.harvest()
+    assert bench.executor.unfinished_why(bench.clock.monotonic_s()) == ""

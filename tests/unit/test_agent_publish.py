@@ -1,0 +1,328 @@
+"""What a host says of itself: the exact words, and when they are written."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fsm import Decision, Memory, Penalty, Score, State
+from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.table import rows_of
+from ha_agent.publish import KEY, Publisher, engine_status, publication
+from ha_broker.snapshot import Publication
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.wire import decode_slot, encode_host
+from tests.fakes import FakeClock, InlineRunner
+
+
+def seen(**fields: Any) -> Observation:
+    return Observation(**{"now_s": 100.0, "host_id": 1, **fields})
+
+
+def as_json(status: EngineStatus) -> dict[str, str]:
+    """The status as it stands on the storage."""
+    record = HostRecord(1, 100, 3400, status, "h1")
+    field = encode_host(record)[:512].split(b"|")[5]
+    decoded = json.loads(field)
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+RUNNING = {"vm": Vm.RUNNING}
+ABSENT = {"vm": Vm.ABSENT}
+
+STATUSES: dict[str, tuple[State, dict[str, Any], dict[str, str]]] = {
+    "healthy": (
+        State.ENGINE_UP,
+        {**RUNNING, "health": Health.GOOD, "health_detail": "DB Up!"},
+        {"vm": "up", "health": "good", "detail": "Up"},
+    ),
+    "healthy in maintenance": (
+        State.GLOBAL_MAINTENANCE,
+        {**RUNNING, "health": Health.GOOD},
+        {"vm": "up", "health": "good", "detail": "Up"},
+    ),
+    "healthy and just noticed": (
+        State.ENGINE_STARTING,
+        {**RUNNING, "health": Health.GOOD},
+        {"vm": "up", "health": "good", "detail": "Up"},
+    ),
+    "booting": (
+        State.ENGINE_STARTING,
+        {**RUNNING, "health": Health.BAD, "health_detail": "Connection refused"},
+        {
+            "vm": "up",
+            "health": "bad",
+            "detail": "Powering up",
+            "reason": "failed liveliness check: Connection refused",
+        },
+    ),
+    "sick": (
+        State.ENGINE_UP_BAD_HEALTH,
+        {**RUNNING, "health": Health.BAD},
+        {"vm": "up", "health": "bad", "detail": "Up", "reason": "failed liveliness check"},
+    ),
+    "health not known": (
+        State.ENGINE_UP,
+        {**RUNNING, "health_detail": "not checked yet"},
+        {
+            "vm": "up",
+            "health": "unknown",
+            "detail": "Up",
+            "reason": "health not known: not checked yet",
+        },
+    ),
+    "shutting down": (
+        State.ENGINE_STOP,
+        {**RUNNING, "health": Health.BAD},
+        {
+            "vm": "up",
+            "health": "bad",
+            "detail": "Powering down",
+            "reason": "failed liveliness check",
+        },
+    ),
+    "paused": (
+        State.ENGINE_UP_BAD_HEALTH,
+        {"vm": Vm.PAUSED, "vm_detail": "ioerror"},
+        {"vm": "up", "health": "bad", "detail": "Paused", "reason": "paused: ioerror"},
+    ),
+    "not here": (
+        State.ENGINE_DOWN,
+        ABSENT,
+        {
+            "vm": "down",
+            "health": "bad",
+            "detail": "unknown",
+            "reason": "vm not running on this host",
+        },
+    ),
+    "crashed": (
+        State.ENGINE_DOWN,
+        {**ABSENT, "vm_ending": VmEnding.CRASHED, "vm_detail": "killed"},
+        {
+            "vm": "down_unexpected",
+            "health": "bad",
+            "detail": "Down",
+            "reason": "vm went down unexpectedly: killed",
+        },
+    ),
+    "powered off inside, others go first": (
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        {**ABSENT, "vm_ending": VmEnding.GUEST_SHUTDOWN},
+        {
+            "vm": "down_unexpected",
+            "health": "bad",
+            "detail": "Down",
+            "reason": "vm went down unexpectedly",
+        },
+    ),
+    "crashed, meanwhile elsewhere": (
+        State.ENGINE_DOWN,
+        {**ABSENT, "vm_ending": VmEnding.CRASHED, "lease": Lease.THEIRS},
+        {
+            "vm": "down",
+            "health": "bad",
+            "detail": "unknown",
+            "reason": "vm not running on this host",
+        },
+    ),
+    "missing": (
+        State.ENGINE_MAYBE_AWAY,
+        {**ABSENT, "vm_ending": VmEnding.MISSING},
+        {"vm": "down_missing", "health": "bad", "detail": "Down", "reason": "vm is missing"},
+    ),
+    "libvirt silent": (
+        State.UNKNOWN_LOCAL_VM_STATE,
+        {"vm": Vm.UNKNOWN, "vm_detail": "libvirt does not answer"},
+        {
+            "vm": "unknown",
+            "health": "unknown",
+            "detail": "Unknown",
+            "reason": "libvirt does not answer",
+        },
+    ),
+    "first record": (
+        State.START_STATE,
+        {},
+        {
+            "vm": "unknown",
+            "health": "unknown",
+            "detail": "Unknown",
+            "reason": "libvirt has not answered yet",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STATUSES)
+def test_the_words_of_the_engine_status(name: str) -> None:
+    state, fields, expected = STATUSES[name]
+    assert as_json(engine_status(state, seen(**fields))) == expected
+
+
+# --- the record -----------------------------------------------------------------------
+
+
+def decision(state: State = State.ENGINE_DOWN, **fields: Any) -> Decision:
+    content: dict[str, Any] = {
+        "memory": Memory(state=state),
+        "actions": (),
+        "row": rows_of(state)[-1],
+        "why": "the engine runs elsewhere",
+        "score": Score(3400),
+    }
+    return Decision(**{**content, **fields})
+
+
+def record_of(taken: Decision, now_s: float = 100.0) -> Publication:
+    return publication(taken, seen(now_s=now_s, vm=Vm.ABSENT), 1_700_000_000.0, 42.9)
+
+
+def test_a_record() -> None:
+    record = record_of(decision())
+    assert (record.score, record.state, record.stopped) == (3400, "EngineDown", False)
+    assert record.timeout_wall_time == ""
+    assert record.notes == (("why", "the engine runs elsewhere"),)
+    assert (record.conf_on_shared_storage, record.vm_conf_refresh_s) == (True, 42)
+
+
+def test_no_configuration_yet() -> None:
+    record = publication(decision(), seen(), 0.0, None)
+    assert (record.conf_on_shared_storage, record.vm_conf_refresh_s) == (False, 0)
+
+
+def test_only_the_stopped_agent_says_stopped() -> None:
+    said = {state: record_of(decision(state)).stopped for state in State}
+    assert [state for state, stopped in said.items() if stopped] == [State.AGENT_STOPPED]
+
+
+def test_the_time_out_is_told_in_wall_time() -> None:
+    record = record_of(decision(State.ENGINE_STARTING, timeout_at_s=160.0))
+    assert record.timeout_wall_time == time.ctime(1_700_000_060.0)
+
+
+def test_every_penalty_is_told_with_its_reason() -> None:
+    penalties = (Penalty("network", 800, "50% failed"), Penalty("config", 1000, "outdated"))
+    record = record_of(decision(score=Score(1600, penalties)))
+    expected = "network -800 (50% failed); config -1000 (outdated)"
+    assert dict(record.notes)["penalties"] == expected
+
+
+def test_notes_keep_one_equals_sign_per_line() -> None:
+    record = record_of(decision(why="lock_manager = sanlock\nis missing"))
+    assert dict(record.notes)["why"] == "lock_manager : sanlock is missing"
+
+
+def test_the_record_survives_the_wire() -> None:
+    record = record_of(decision(State.ENGINE_STARTING, timeout_at_s=160.0))
+    host = HostRecord(
+        1, 100, record.score, record.engine_status, "h1", state=record.state,
+        timeout_wall_time=record.timeout_wall_time, notes=record.notes,
+    )  # fmt: skip
+    decoded = decode_slot(1, encode_host(host))
+    assert isinstance(decoded, HostRecord)
+    assert decoded.state == "EngineStarting"
+    lines = decoded.text.splitlines()
+    assert "why=the engine runs elsewhere" in lines
+    assert all(line.count("=") == 1 for line in lines)
+
+
+# --- when it is written ---------------------------------------------------------------
+
+
+class Broker:
+    """Takes what is published, or refuses it."""
+
+    def __init__(self) -> None:
+        self.taken: list[Publication] = []
+        self.error: Exception | None = None
+
+    def publish(self, record: Publication) -> None:
+        if self.error is not None:
+            raise self.error
+        self.taken.append(record)
+
+
+BASE = Publication(3400, EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "x"), "EngineDown")
+
+
+def publisher() -> tuple[Publisher, Broker, InlineRunner]:
+    runner, broker = InlineRunner(FakeClock()), Broker()
+    return Publisher(runner, broker), broker, runner  # type: ignore[arg-type]
+
+
+def harvest(given: Publisher, runner: InlineRunner) -> list[str]:
+    return [given.take(outcome) for outcome in runner.poll()]
+
+
+def test_published_at_first_then_when_due() -> None:
+    given, broker, runner = publisher()
+    given.offer(BASE, due=False)
+    harvest(given, runner)
+    given.offer(BASE, due=False)
+    assert broker.taken == [BASE]
+    given.offer(BASE, due=True)
+    assert broker.taken == [BASE, BASE]
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"score": 0},
+    {"state": "EngineUp"},
+    {"stopped": True},
+    {"engine_status": EngineStatus(EngineVm.UP, Health.GOOD, "Up")},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_that_others_act_on_is_published_at_once(change: dict[str, Any]) -> None:
+    given, broker, runner = publisher()
+    given.offer(BASE, due=False)
+    harvest(given, runner)
+    given.offer(replace(BASE, **change), due=False)
+    assert broker.taken[1:] == [replace(BASE, **change)]
+
+
+def test_a_new_number_in_a_reason_waits_for_the_tick() -> None:
+    given, broker, runner = publisher()
+    given.offer(BASE, due=False)
+    harvest(given, runner)
+    given.offer(replace(BASE, notes=(("why", "16 s"),)), due=False)
+    assert broker.taken == [BASE]
+
+
+def test_the_latest_record_follows_a_slow_one() -> None:
+    given, broker, runner = publisher()
+    runner.hang(KEY)
+    given.offer(BASE, due=True)
+    given.offer(replace(BASE, score=1), due=True)
+    given.offer(replace(BASE, score=2), due=True)
+    assert broker.taken == []
+    runner.release(KEY)
+    harvest(given, runner)
+    assert [record.score for record in broker.taken] == [3400, 2]
+
+
+def test_an_error_is_reported_and_the_next_due_record_is_the_retry() -> None:
+    given, broker, runner = publisher()
+    broker.error = OSError("no broker")
+    given.offer(BASE, due=False)
+    assert harvest(given, runner) == ["no broker"]
+    broker.error = None
+    given.offer(BASE, due=True)
+    assert broker.taken == [BASE]
+
+
+def test_stopped_at_is_known_once_the_broker_took_that_record() -> None:
+    given, _broker, runner = publisher()
+    given.offer(BASE, due=False)
+    harvest(given, runner)
+    assert given.stopped_at_s is None
+    given.offer(replace(BASE, stopped=True), due=False)
+    assert given.stopped_at_s is None
+    harvest(given, runner)
+    assert given.stopped_at_s == 1000.0
