@@ -1,0 +1,338 @@
+"""The command line of ``lab/lab``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from lab import (
+    engine,
+    features,
+    host,
+    lan,
+    lifecycle,
+    report,
+    san,
+    settings,
+    state,
+    status,
+)
+from lab.errors import LabError
+from lab.processes import wait_until
+from lab.settings import Places
+
+DEFAULT_WAIT_S = 120.0
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """Says in one line what is wrong with the arguments."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with that line."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(given)
+    install_signal_handlers()
+    try:
+        code: int = options.run(settings.places(), options)
+        return code
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # Whoever read us has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def install_signal_handlers() -> None:
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that it cleans up."""
+
+    def interrupt(number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGHUP, interrupt)
+
+
+def say(text: str) -> None:
+    """Tell how far the work is."""
+    print(f"lab: {text}", flush=True)
+
+
+def whole_number(low: int, high: int) -> Callable[[str], int]:
+    """An argument type: a whole number within bounds."""
+
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text}: a whole number from {low} to {high}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 86400:
+        raise argparse.ArgumentTypeError(f"{text}: seconds, more than 0 and at most 86400")
+    return value
+
+
+def _offset(text: str) -> int:
+    if text[:1] not in ("+", "-") or not text[1:].isascii() or not text[1:].isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: seconds with a sign, such as +90 or -90")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(prog="lab", description="Real hosts on one machine.")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+
+    def verb(
+        name: str, run: Callable[[Places, argparse.Namespace], int], text: str
+    ) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        return added
+
+    _add_life_verbs(verb)
+    _add_host_verbs(verb)
+    _add_engine_verbs(verb)
+    return parser
+
+
+AddVerb = Callable[
+    [str, Callable[[Places, argparse.Namespace], int], str], argparse.ArgumentParser
+]
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how large a lab is."""
+    parser.add_argument(
+        "--hosts",
+        type=whole_number(1, settings.MAX_HOSTS),
+        default=settings.DEFAULT_HOSTS,
+        metavar="N",
+        help="how many hosts (default %(default)s)",
+    )
+    parser.add_argument(
+        "--io-timeout",
+        type=whole_number(1, settings.MAX_IO_TIMEOUT_S),
+        default=settings.DEFAULT_IO_TIMEOUT_S,
+        metavar="S",
+        help="sanlock's I/O time-out in seconds (default %(default)s)",
+    )
+
+
+def _add_life_verbs(verb: AddVerb) -> None:
+    added = verb("up", _up, "build the lab, deploy, wait until the engine is healthy")
+    add_size_options(added)
+    added.add_argument(
+        "--no-deploy", action="store_true", help="hosts only: the product is not needed"
+    )
+    added = verb("down", _down, "remove everything; what the next `up` can use again is kept")
+    added.add_argument("--purge", action="store_true", help="keep nothing")
+    verb("check", _check, "name what this machine lacks to run the lab")
+    added = verb("status", _status, "show hosts and engine")
+    added.add_argument("--json", action="store_true")
+    added = verb("wait", _wait, "wait for the engine")
+    added.add_argument("--healthy", action="store_true", required=True)
+    where = added.add_mutually_exclusive_group()
+    where.add_argument("--on", metavar="HOST")
+    where.add_argument("--not-on", metavar="HOST")
+    added.add_argument("--timeout", type=_seconds, default=DEFAULT_WAIT_S, metavar="S")
+    verb("report", _report, "show each boot of the engine; fails when two lived at once")
+
+
+def _add_host_verbs(verb: AddVerb) -> None:
+    added = verb("on", _on, "run a command in a host")
+    added.add_argument("host")
+    added.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND")
+    for name, run, text in (
+        ("power-off", _power_off, "cut a host's power"),
+        ("power-on", _power_on, "switch a host on"),
+        ("shutdown", _shutdown, "shut a host down in order"),
+    ):
+        verb(name, run, text).add_argument("host")
+    added = verb("storage", _storage, "hang, fail or heal a host's path to the SAN")
+    added.add_argument("host")
+    added.add_argument("action", choices=(*san.FAULTS, "heal"))
+    added = verb("network", _network, "pull or plug a host's network cable")
+    added.add_argument("host")
+    added.add_argument("action", choices=("cut", "heal"))
+    added = verb("clock", _clock, "shift a host's wall clock")
+    added.add_argument("host")
+    added.add_argument("offset", type=_offset, metavar="+-SECONDS")
+
+
+def _add_engine_verbs(verb: AddVerb) -> None:
+    verb("gateway", _gateway, "take the gateway down or up").add_argument(
+        "action", choices=("down", "up")
+    )
+    verb("engine", _engine, "do something to the engine VM").add_argument(
+        "deed", choices=engine.DEEDS
+    )
+
+
+def _up(places: Places, options: argparse.Namespace) -> int:
+    features.require()
+    with state.changing(places):
+        lifecycle.up(places, options.hosts, options.io_timeout, not options.no_deploy, say)
+    say("up")
+    return 0
+
+
+def _down(places: Places, options: argparse.Namespace) -> int:
+    _require_root()
+    with state.changing(places):
+        lifecycle.down(places)
+        if options.purge:
+            lifecycle.purge(places)
+    say("down" if options.purge else f"down; kept for the next time: {places.cache}")
+    return 0
+
+
+def _check(_places: Places, _options: argparse.Namespace) -> int:
+    lacking = features.missing()
+    for name in lacking:
+        print(name)
+    return 1 if lacking else 0
+
+
+def _status(places: Places, options: argparse.Namespace) -> int:
+    found = status.collect(places, _lab(places))
+    print(json.dumps(found) if options.json else status.as_text(found))
+    return 0
+
+
+def _wait(places: Places, options: argparse.Namespace) -> int:
+    lab = _lab(places)
+    for name in (options.on, options.not_on):
+        if name is not None:
+            state.check_host(lab, name)
+
+    def there() -> bool:
+        hosts = [one.host for one in engine.running(places, lab)]
+        if len(hosts) != 1 or (options.on and hosts != [options.on]) or hosts == [options.not_on]:
+            return False
+        return lan.engine_is_healthy()
+
+    place = f" on {options.on}" if options.on else ""
+    place = f" elsewhere than on {options.not_on}" if options.not_on else place
+    wait_until(f"engine healthy{place}", there, options.timeout, 0.2)
+    return 0
+
+
+def _report(places: Places, _options: argparse.Namespace) -> int:
+    _lab(places)
+    found = report.boots(places)
+    print("\n".join(report.as_text(found)))
+    return 0 if report.ran_nowhere_twice(found) else 1
+
+
+def _on(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    if options.command[:1] == ["--"]:
+        options.command.pop(0)
+    if not options.command:
+        raise LabError("on: no command given")
+    command = host.command_in(host.require_leader(places, options.host), options.command)
+    sys.stdout.flush()
+    os.execvp(command[0], command)
+
+
+def _power_off(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    cut_at_s = host.power_off(places, options.host)
+    state.log_event(places, "power-off", [options.host], f"cut at {cut_at_s:.3f}")
+    return 0
+
+
+def _power_on(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "power-on", [options.host])
+    if not host.power_on(places, options.host):
+        say(f"{options.host} is on, but its start has not finished yet")
+    return 0
+
+
+def _shutdown(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "shutdown", [options.host])
+    host.shutdown(places, options.host)
+    return 0
+
+
+def _storage(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "storage", [options.host, options.action])
+    if options.action == "heal":
+        san.heal(places, options.host)
+    else:
+        san.set_fault(places, options.host, options.action)
+    return 0
+
+
+def _network(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "network", [options.host, options.action])
+    host.set_network_cut(places, options.host, options.action == "cut")
+    return 0
+
+
+def _clock(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    raise LabError(
+        f"clock {options.host} {options.offset:+d}: this kernel has one wall clock for all hosts "
+        "(its time namespaces have monotonic and boot clocks only); nothing changed"
+    )
+
+
+def _gateway(places: Places, options: argparse.Namespace) -> int:
+    _lab(places)
+    if lan.gateway_is_up() == (options.action == "up"):
+        raise LabError(f"the gateway is {options.action} already")
+    state.log_event(places, "gateway", [options.action])
+    if options.action == "up":
+        lan.gateway_up()
+    else:
+        lan.gateway_down()
+    return 0
+
+
+def _engine(places: Places, options: argparse.Namespace) -> int:
+    lab = _lab(places)
+    state.log_event(places, "engine", [options.deed])
+    engine.do(places, lab, options.deed)
+    return 0
+
+
+def _lab(places: Places) -> state.Lab:
+    _require_root()
+    return state.load(places)
+
+
+def _lab_with(places: Places, name: str) -> None:
+    state.check_host(_lab(places), name)
+
+
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise LabError("needs root rights: sudo")
+
+

@@ -1,0 +1,85 @@
+"""Deploying the product on the hosts, as an administrator does it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lab import engine, host, hostroot
+from lab.errors import LabError
+from lab.settings import (
+    GATEWAY_ADDRESS,
+    HEALTH_TEXT,
+    HEALTH_URL,
+    HOST_LEASES,
+    Places,
+)
+from lab.state import Lab
+
+DEPLOY_TIMEOUT_S = 120.0
+STATUS_TIMEOUT_S = 5.0
+ANSWERS = Path("root/answers.yaml")
+ENGINE_XML = Path("root/engine.xml")
+DEPLOY = ("hosted-engine", "--deploy", f"--config-append=/{ANSWERS}")
+
+
+def write_answers(places: Places, lab: Lab) -> None:
+    """Put the answer files for the deployment into the hosts."""
+    first, *others = lab.hosts
+    xml = hostroot.root(places, first) / ENGINE_XML
+    xml.write_text(engine.domain_xml(lab), encoding="utf-8")
+    _answers_file(places, first).write_text(_first_answers(lab), encoding="utf-8")
+    for name in others:
+        _answers_file(places, name).write_text(f"storage:\n  path: {HOST_LEASES}\n")
+
+
+def deploy(places: Places, name: str) -> None:
+    """Run the product's deployment on one host."""
+    try:
+        host.run_in(places, name, DEPLOY, DEPLOY_TIMEOUT_S)
+    except LabError as error:
+        raise LabError(f"deployment failed: {error}") from error
+
+
+def own_record(places: Places, name: str) -> dict[str, Any]:
+    """What a host's own status command says of that host; empty when it says nothing."""
+    status = ("hosted-engine", "--vm-status", "--json")
+    try:
+        answer: dict[str, Any] = json.loads(host.run_in(places, name, status, STATUS_TIMEOUT_S))
+    except (LabError, ValueError):
+        return {}
+    records = [entry for key, entry in answer.items() if key.isdigit() and isinstance(entry, dict)]
+    return next((entry for entry in records if entry.get("hostname") == name), {})
+
+
+def state_in(record: dict[str, Any]) -> str | None:
+    """The state among the lines of a record's extra text."""
+    for line in str(record.get("extra", "")).splitlines():
+        key, _, value = line.partition("=")
+        if key == "state":
+            return value
+    return None
+
+
+def _answers_file(places: Places, name: str) -> Path:
+    return hostroot.root(places, name) / ANSWERS
+
+
+def _first_answers(lab: Lab) -> str:
+    return "\n".join(
+        [
+            "storage:",
+            f"  path: {HOST_LEASES}",
+            "host:",
+            "  bridge: ovirtmgmt",
+            f"  gateway: {GATEWAY_ADDRESS}",
+            "engine:",
+            f"  domain_xml_file: /{ENGINE_XML}",
+            f"  health_url: {HEALTH_URL}",
+            f"  health_text: {HEALTH_TEXT}",
+            "sanlock:",
+            f"  io_timeout_s: {lab.io_timeout_s}",
+            "",
+        ]
+    )

@@ -1,0 +1,119 @@
+"""The engine VM as the lab sees it from outside: its process, its health, its misfortunes."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+
+from lab import host, lan, processes
+from lab.errors import LabError
+from lab.processes import Process, run, wait_until
+from lab.settings import (
+    CONTROL_PORT,
+    ENGINE_ADDRESS,
+    ENGINE_NAME,
+    HOST_FABRIC,
+    HOST_GUEST_FILES,
+    HOST_LEASES,
+    LOCKSPACE,
+    RESOURCE,
+    Places,
+)
+from lab.state import Lab
+from lab.templates import render
+
+# What is done from inside the guest, and by which qemu process state or page it is seen done.
+GUEST_DEEDS = ("crash", "hang", "shutdown", "start-service", "stop-service")
+DEEDS = ("kill", *GUEST_DEEDS)
+DEED_TIMEOUT_S = 20.0
+_CPU = {"kvm": "<cpu mode='host-passthrough'/>", "tcg": ""}
+_TYPE = {"kvm": "kvm", "tcg": "qemu"}
+
+
+@dataclass(frozen=True)
+class Running:
+    """One live qemu process of the engine, and the host it is in."""
+
+    host: str
+    process: Process
+
+
+def domain_xml(lab: Lab) -> str:
+    """The engine's domain, the same on every host."""
+    values = {
+        "TYPE": _TYPE[lab.accelerator],
+        "CPU": _CPU[lab.accelerator],
+        "NAME": ENGINE_NAME,
+        "GUEST_FILES": HOST_GUEST_FILES,
+        "FABRIC": HOST_FABRIC,
+        "LEASES": HOST_LEASES,
+        "LOCKSPACE": LOCKSPACE,
+        "RESOURCE": RESOURCE,
+    }
+    return render("host_files/engine.xml", values)
+
+
+def running(places: Places, lab: Lab) -> list[Running]:
+    """Every live qemu process of the engine, found without asking the product or libvirt."""
+    leaders = {name: host.leader(places, name) for name in lab.hosts}
+    by_namespace = {
+        processes.namespace(pid, "pid"): name for name, pid in leaders.items() if pid is not None
+    }
+    found = []
+    for process in processes.processes():
+        if _is_engine(process):
+            name = by_namespace.get(processes.namespace(process.pid, "pid"))
+            if name is not None:
+                found.append(Running(name, process))
+    return found
+
+
+def the_only_one(places: Places, lab: Lab) -> Running:
+    """The engine's qemu process; an error when there is none, or more than one."""
+    found = running(places, lab)
+    if len(found) != 1:
+        where = ", ".join(one.host for one in found) or "no host"
+        raise LabError(f"the engine VM runs on {where}: nothing done")
+    return found[0]
+
+
+def do(places: Places, lab: Lab, deed: str) -> None:
+    """Do something to the engine and wait until it is seen done."""
+    engine = the_only_one(places, lab)
+    if deed == "kill":
+        processes.send(engine.process.pid, signal.SIGKILL)
+    else:
+        _ask_guest(places, engine.host, deed)
+    _wait_done(engine, deed)
+
+
+def _wait_done(engine: Running, deed: str) -> None:
+    pid = engine.process.pid
+    if deed in ("kill", "crash", "shutdown"):
+        if not processes.wait_gone(pid, DEED_TIMEOUT_S):
+            raise LabError(f"engine {deed}: its qemu process {pid} is still there")
+    elif deed == "start-service":
+        wait_until("engine service answers", lan.engine_is_healthy, DEED_TIMEOUT_S)
+    else:
+        wait_until("engine service silent", lambda: not lan.engine_is_healthy(), DEED_TIMEOUT_S)
+        if processes.process(pid) is None:
+            raise LabError(f"engine {deed}: its qemu process {pid} is gone")
+
+
+def _ask_guest(places: Places, name: str, deed: str) -> None:
+    """Ask the guest's own control page, from its host's side of any cut cable."""
+    url = f"http://{ENGINE_ADDRESS}:{CONTROL_PORT}/cgi-bin/control?{deed}"
+    pid = host.require_leader(places, name)
+    wget = ["busybox", "wget", "-q", "-T", "5", "-O", "-", url]
+    try:
+        answer = run(["nsenter", f"--target={pid}", "--net", "--", *wget], timeout_s=10)
+    except LabError as error:
+        raise LabError(f"engine {deed}: the guest does not answer") from error
+    if answer.split() != ["done"]:
+        raise LabError(f"engine {deed}: the guest says {answer.strip()!r}")
+
+
+def _is_engine(process: Process) -> bool:
+    return process.program.startswith("qemu-system") and any(
+        word.startswith(f"guest={ENGINE_NAME},") for word in process.command
+    )

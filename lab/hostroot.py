@@ -1,0 +1,170 @@
+"""A host's root file system: an overlay of this machine's, with the host's own settings in it.
+
+Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk.
+"""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from lab.mounts import disk_mount_points, is_mounted, opaque_folder, overlay
+from lab.processes import run
+from lab.settings import (
+    ENGINE_ADDRESS,
+    GATEWAY_ADDRESS,
+    HOST_FABRIC,
+    HOST_LEASES,
+    PREFIX_LENGTH,
+    PRODUCT_COMMANDS,
+    PRODUCT_PREFIX,
+    Places,
+    host_address,
+)
+from lab.state import Lab
+from lab.templates import render
+
+SYSTEMD = Path("etc/systemd/system")
+# What is this machine's own business and must not be seen, or would act, in a host.
+HIDDEN = (
+    *("root", "home", "media", "mnt", "opt", "srv", "var/log", "var/lib/systemd", "var/spool/cron"),
+    *("etc/systemd", "etc/libvirt/qemu", "var/lib/libvirt/qemu", "etc/hosted-engine-ha"),
+    *("var/lib/hosted-engine-ha", "etc/sanlock", "etc/ssh", "etc/network", "etc/netplan"),
+)
+# The folders in which a distribution enables its own units: a host starts the lab's alone.
+HIDDEN_UNIT_LINKS = ("sysinit", "basic", "multi-user", "sockets", "timers", "getty", "local-fs")
+UNIT_LINKS = {
+    "sysinit": ("systemd-journald.service", "systemd-tmpfiles-setup.service"),
+    "sockets": (
+        *("systemd-journald.socket", "systemd-journald-dev-log.socket", "dbus.socket"),
+        *("virtlogd.socket", "virtlockd.socket"),
+        *("libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket"),
+    ),
+    "multi-user": ("dbus.service", "sanlock.service", "libvirtd.service", "libvirt-guests.service"),
+}
+MASKED = ("wdmd.service", "systemd-remount-fs.service")
+LAB_UNITS = ("lab-leases.service", "lab-network.service")
+OVERLAID_BELOW = ("/usr", "/var", "/etc", "/opt")
+
+
+def root(places: Places, host: str) -> Path:
+    """Where a host's root file system is mounted."""
+    return places.host(host) / "root"
+
+
+def build(places: Places, lab: Lab, host: str, with_product: bool) -> None:
+    """Make a host's disk and mount its root file system."""
+    upper = places.host(host) / "upper"
+    for folder in HIDDEN:
+        opaque_folder(upper / folder)
+    (upper / "root").chmod(0o700)
+    _write_identity(upper, lab, host)
+    _write_units(upper, host)
+    _write_virtualization(upper, host)
+    if with_product:
+        _write_product(upper, places)
+    mount_root(places, host)
+    if with_product:
+        # What a package's installation would do; the rest happens at each start of the host.
+        run(["systemd-sysusers", f"--root={root(places, host)}"])
+
+
+def mount_root(places: Places, host: str) -> None:
+    """Mount a host's root: one overlay for each of the machine's own system folders."""
+    target = root(places, host)
+    if is_mounted(target):
+        return
+    upper = places.host(host) / "upper"
+    work = places.host(host) / "work"
+    overlay([Path("/")], upper, work / "root", target)
+    for number, point in enumerate(_system_mount_points()):
+        inner = upper / point.lstrip("/")
+        overlay([Path(point)], inner, work / str(number), target / point.lstrip("/"))
+
+
+def _system_mount_points() -> list[str]:
+    """System folders that are file systems of their own: an overlay does not look into them."""
+    return [
+        point
+        for point in disk_mount_points()
+        if any(point == top or point.startswith(top + "/") for top in OVERLAID_BELOW)
+    ]
+
+
+def _write(upper: Path, name: str, text: str, mode: int = 0o644) -> None:
+    path = upper / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def _link(upper: Path, name: str, target: str) -> None:
+    path = upper / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def _write_identity(upper: Path, lab: Lab, host: str) -> None:
+    lines = ["127.0.0.1 localhost", f"{GATEWAY_ADDRESS} gateway", f"{ENGINE_ADDRESS} engine"]
+    lines += [f"{host_address(name)} {name}" for name in lab.hosts]
+    _write(upper, "etc/hostname", f"{host}\n")
+    _write(upper, "etc/hosts", "\n".join(lines) + "\n")
+    _write(upper, "etc/machine-id", f"{uuid.uuid4().hex}\n")
+    _write(upper, "etc/fstab", "")
+    _write(upper, "etc/resolv.conf", "")
+    (upper / "var/log/journal").mkdir()
+
+
+def _write_units(upper: Path, host: str) -> None:
+    for target in HIDDEN_UNIT_LINKS:
+        opaque_folder(upper / f"usr/lib/systemd/system/{target}.target.wants")
+    for target, units in UNIT_LINKS.items():
+        for unit in units:
+            _link(upper, f"{SYSTEMD}/{target}.target.wants/{unit}", f"/lib/systemd/system/{unit}")
+    for unit in MASKED:
+        _link(upper, f"{SYSTEMD}/{unit}", "/dev/null")
+    values = {
+        "LEASES": HOST_LEASES,
+        "LEASES_FOLDER": Path(HOST_LEASES).parent,
+        "FABRIC": HOST_FABRIC,
+        "ADDRESS": host_address(host),
+        "PREFIX_LENGTH": PREFIX_LENGTH,
+        "MAC": f"52:54:00:00:01:{int(host[1:]):02x}",
+    }
+    for unit in LAB_UNITS:
+        _write(upper, f"{SYSTEMD}/{unit}", render(f"host_files/{unit}", values))
+        _link(upper, f"{SYSTEMD}/multi-user.target.wants/{unit}", f"/{SYSTEMD}/{unit}")
+    _write(upper, "etc/systemd/system.conf.d/lab.conf", "[Manager]\nDefaultTimeoutStopSec=20s\n")
+    journal = "[Journal]\nStorage=persistent\nSystemMaxUse=32M\n"
+    _write(upper, "etc/systemd/journald.conf.d/lab.conf", journal)
+    (upper / "srv/san").mkdir()
+
+
+def _write_virtualization(upper: Path, host: str) -> None:
+    drop_in = render("host_files/sanlock-drop-in.conf", {})
+    _write(upper, f"{SYSTEMD}/sanlock.service.d/lab.conf", drop_in)
+    # The same name after each start: sanlock then takes its own old leases over at once.
+    sanlock = f"our_host_name = {host}\nuse_watchdog = 0\n"
+    _write(upper, "etc/sanlock/sanlock.conf", sanlock)
+    _write(upper, "etc/default/libvirtd", 'LIBVIRTD_ARGS=""\n')
+    guests = "ON_BOOT=ignore\nON_SHUTDOWN=shutdown\nSHUTDOWN_TIMEOUT=15\n"
+    _write(upper, "etc/default/libvirt-guests", guests)
+    _write(upper, "etc/libvirt/libvirtd.conf", f'host_uuid = "{uuid.uuid4()}"\n')
+    for name in ("qemu.conf", "qemu-sanlock.conf"):
+        _write(upper, f"etc/libvirt/{name}", render(f"host_files/{name}", {}))
+
+
+def _write_product(upper: Path, places: Places) -> None:
+    """The product as a package would lay it out, from the built environment."""
+    _link(upper, PRODUCT_PREFIX.lstrip("/"), str(places.venv))
+    for command in PRODUCT_COMMANDS:
+        _link(upper, f"usr/bin/{command}", f"{PRODUCT_PREFIX}/bin/{command}")
+    for file in sorted((places.cache / "source/systemd").glob("*")):
+        for ending, folder in (
+            (".sysusers.conf", "usr/lib/sysusers.d"),
+            (".tmpfiles.conf", "usr/lib/tmpfiles.d"),
+            (".service", "usr/lib/systemd/system"),
+        ):
+            if file.name.endswith(ending):
+                name = file.name.replace(".sysusers", "").replace(".tmpfiles", "")
+                _write(upper, f"{folder}/{name}", file.read_text(encoding="utf-8"))

@@ -1,0 +1,221 @@
+"""What the lab needs on a fresh machine: packages, the guest's kernel, the built product.
+
+Installing starts nothing on the machine and enables nothing at its next boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import cgroups, guest
+from lab.errors import LabError
+from lab.processes import run, run_to_the_end
+from lab.settings import CHECKOUT, Places
+
+PACKAGES = (
+    *("sanlock", "python3-sanlock", "libvirt-daemon-system", "libvirt-daemon-driver-qemu"),
+    *("libvirt-clients", "libvirt-sanlock", "python3-libvirt", "qemu-system-x86", "qemu-utils"),
+    *("systemd-container", "dbus", "nbdkit", "libnbd-bin", "fuse3", "busybox-static"),
+    *("iproute2", "iputils-ping", "util-linux", "python3-venv", "ca-certificates"),
+)
+KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
+POLICY = Path("/usr/sbin/policy-rc.d")
+POLICY_ASIDE = Path("/usr/sbin/policy-rc.d.hosted-engine-lab")
+NO_STARTS = "#!/bin/sh\n# Of the hosted-engine lab, during its package installation.\nexit 101\n"
+UNIT_LINKS = Path("/etc/systemd/system")
+PRODUCT_FILES = ("pyproject.toml", "README.md", "LICENSE", "systemd")
+
+
+def prepare(places: Places, with_product: bool) -> None:
+    """Have everything in place that the hosts need."""
+    places.cache.mkdir(parents=True, exist_ok=True)
+    restore_policy()
+    install_packages(places)
+    build_guest(places)
+    if with_product:
+        build_product(places)
+
+
+def install_packages(places: Places) -> None:
+    """Install the packages that are not there yet."""
+    lacking = _missing_packages()
+    if not lacking:
+        return
+    print(f"installing {len(lacking)} packages: {' '.join(lacking)}", flush=True)
+    log = places.cache / "packages.log"
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *lacking]
+    with _nothing_started(), _nothing_enabled():
+        try:
+            run_to_the_end(install, _apt_environment(), log)
+        except LabError:
+            # A fresh machine may not know the packages yet.
+            run_to_the_end(["apt-get", "update"], _apt_environment(), log)
+            run_to_the_end(install, _apt_environment(), log)
+    if _missing_packages():
+        raise LabError(f"not installed: {' '.join(_missing_packages())} (see {log})")
+
+
+def restore_policy() -> None:
+    """Put the machine's own policy-rc.d back, also after an installation that was killed."""
+    if POLICY_ASIDE.exists():
+        POLICY_ASIDE.replace(POLICY)
+    elif POLICY.exists() and POLICY.read_text(errors="replace") == NO_STARTS:
+        POLICY.unlink()
+
+
+def build_guest(places: Places) -> None:
+    """Build kernel and initramfs of the guest; the kernel package is only unpacked."""
+    target = places.cache / "kernel"
+    if not (target / "boot").is_dir():
+        _download_kernel(places, target)
+    guest.build(places, target)
+
+
+def build_product(places: Places) -> None:
+    """Build the product from its sources into its environment, when they have changed."""
+    source = places.cache / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    if not (CHECKOUT / "pyproject.toml").exists():
+        raise LabError(f"{CHECKOUT}/pyproject.toml: missing, so there is no product to deploy")
+    _copy_sources(source)
+    stamp = places.cache / "product.stamp"
+    digest = _digest(source)
+    if places.venv.is_dir() and stamp.exists() and stamp.read_text() == digest:
+        return
+    print("building the product", flush=True)
+    stamp.unlink(missing_ok=True)
+    _install_product(places, source)
+    stamp.write_text(digest)
+
+
+def _install_product(places: Places, source: Path) -> None:
+    log = places.cache / "product.log"
+    wheels = places.cache / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    if not (places.venv / "bin/pip").exists():
+        venv = ["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages"]
+        run_to_the_end([*venv, str(places.venv)], environment, log)
+    pip = [str(places.venv / "bin/pip"), "--quiet", "--disable-pip-version-check"]
+    wheel = [*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source)]
+    run_to_the_end(wheel, environment, log)
+    built = str(next(wheels.glob("*.whl")))
+    run_to_the_end([*pip, "install", built], environment, log)
+    # Again without its dependencies: an equal version number does not mean an equal content.
+    run_to_the_end([*pip, "install", "--force-reinstall", "--no-deps", built], environment, log)
+
+
+def _copy_sources(target: Path) -> None:
+    """Copy what the product is built from: building in the checkout would leave traces there."""
+    target.mkdir()
+    packages = [path.parent.name for path in CHECKOUT.glob("*/__init__.py")]
+    for name in sorted({*packages, *PRODUCT_FILES} - {"lab", "tests"}):
+        entry = CHECKOUT / name
+        if entry.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
+            shutil.copytree(entry, target / name, ignore=ignore)
+        elif entry.exists():
+            shutil.copy2(entry, target / name)
+
+
+def _digest(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        digest.update(f"{file.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _missing_packages() -> list[str]:
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n", *PACKAGES]
+    # It fails when a package is unknown, and lists the others all the same.
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
+    lines = [line.split() for line in done.stdout.splitlines()]
+    present = {words[1] for words in lines if words[0] == "installed"}
+    return [name for name in PACKAGES if name not in present]
+
+
+def _apt_environment() -> dict[str, str]:
+    return {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "APT_LISTCHANGES_FRONTEND": "none"}
+
+
+@contextlib.contextmanager
+def _nothing_started() -> Iterator[None]:
+    """Let package scripts start no service; the machine's own policy comes back at the end."""
+    if POLICY.exists():
+        POLICY.replace(POLICY_ASIDE)
+    try:
+        POLICY.write_text(NO_STARTS)
+        POLICY.chmod(0o755)
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
+        restore_policy()
+
+
+@contextlib.contextmanager
+def _nothing_enabled() -> Iterator[None]:
+    """Take back what package scripts enabled for the machine's next boot."""
+    before = _enabled_links()
+    try:
+        yield
+    finally:
+        if shutil.which("systemctl"):
+            for link in _enabled_links() - before:
+                link.unlink(missing_ok=True)
+        if cgroups.machine_has_systemd():
+            run(["systemctl", "daemon-reload"])
+
+
+def _enabled_links() -> set[Path]:
+    return {path for path in UNIT_LINKS.glob("*.wants/*") if path.is_symlink()}
+
+
+def _download_kernel(places: Places, target: Path) -> None:
+    print("fetching the guest's kernel", flush=True)
+    log = places.cache / "packages.log"
+    folder = places.cache / "download"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    package = _kernel_package()
+    if package is None:
+        run_to_the_end(["apt-get", "update"], _apt_environment(), log)
+        package = _kernel_package()
+    if package is None:
+        raise LabError(f"{KERNEL_META_PACKAGE}: apt knows no such package")
+    _apt_download(package, folder, log)
+    unpacked = places.cache / "kernel.new"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    run(["dpkg-deb", "--extract", str(next(folder.glob("*.deb"))), str(unpacked)], timeout_s=300)
+    shutil.rmtree(target, ignore_errors=True)
+    unpacked.replace(target)
+    shutil.rmtree(folder)
+
+
+def _apt_download(package: str, folder: Path, log: Path) -> None:
+    download = ["sh", "-c", 'cd "$1" && exec apt-get download "$2"', "sh", str(folder), package]
+    try:
+        run_to_the_end(download, _apt_environment(), log)
+    except LabError:
+        # What apt knew may be too old to be fetched still.
+        run_to_the_end(["apt-get", "update"], _apt_environment(), log)
+        run_to_the_end(download, _apt_environment(), log)
+
+
+def _kernel_package() -> str | None:
+    """The package that the meta package stands for now."""
+    try:
+        shown = run(["apt-cache", "depends", "--important", KERNEL_META_PACKAGE])
+    except LabError:
+        return None
+    for line in shown.splitlines():
+        kind, _, name = line.strip().partition(": ")
+        if kind == "Depends" and name.startswith("linux-image-"):
+            return name
+    return None

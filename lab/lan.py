@@ -1,0 +1,125 @@
+"""The LAN: one Linux bridge of this machine, with the gateway's address on it.
+
+Every host has a cable (veth) into it. Hosts and guest have no default route, so nothing of
+the lab leaves the machine.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+from lab.processes import run
+from lab.settings import (
+    BRIDGE,
+    ENGINE_ADDRESS,
+    GATEWAY_ADDRESS,
+    HEALTH_PATH,
+    HEALTH_TEXT,
+    LAB_ADDRESS,
+    NETWORK,
+    PREFIX_LENGTH,
+)
+
+
+def exists() -> bool:
+    """Whether the lab's bridge is there."""
+    return Path(f"/sys/class/net/{BRIDGE}").exists()
+
+
+def create() -> None:
+    """Make the bridge and its addresses, unless that would disturb this machine's network."""
+    if exists():
+        raise LabError(f"network interface {BRIDGE} exists already: run `lab down` first")
+    _refuse_used_network()
+    run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+    # No IPv6 on the machine's end: the lab has no use for it.
+    Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6").write_text("1")
+    run(["ip", "link", "set", BRIDGE, "up"])
+    # The first address is the primary one: removing the gateway's later leaves it alone.
+    run(["ip", "address", "add", f"{LAB_ADDRESS}/{PREFIX_LENGTH}", "dev", BRIDGE])
+    gateway_up()
+
+
+def remove() -> None:
+    """Remove the bridge; the hosts' cables go with the hosts."""
+    if exists():
+        run(["ip", "link", "delete", BRIDGE])
+
+
+def gateway_is_up() -> bool:
+    """Whether the gateway has its address."""
+    return exists() and GATEWAY_ADDRESS in run(["ip", "-o", "address", "show", "dev", BRIDGE])
+
+
+def gateway_up() -> None:
+    """Give the gateway its address."""
+    run(["ip", "address", "add", f"{GATEWAY_ADDRESS}/{PREFIX_LENGTH}", "dev", BRIDGE])
+
+
+def gateway_down() -> None:
+    """Take the gateway's address away: nobody answers there any more."""
+    run(["ip", "address", "delete", f"{GATEWAY_ADDRESS}/{PREFIX_LENGTH}", "dev", BRIDGE])
+
+
+def cable(host: str) -> str:
+    """The machine's end of a host's cable; systemd-nspawn makes and names it."""
+    return f"vb-{host}"
+
+
+def cable_exists(host: str) -> bool:
+    """Whether the host's cable is there, which it is while the host has power."""
+    return Path(f"/sys/class/net/{cable(host)}").exists()
+
+
+def set_cable(host: str, plugged: bool) -> None:
+    """Plug a host's cable in, or pull it: the host sees its carrier go."""
+    run(["ip", "link", "set", cable(host), "up" if plugged else "down"])
+
+
+def engine_is_healthy(timeout_s: float = 1.0) -> bool:
+    """Ask the engine's health page as a user in the LAN does."""
+    try:
+        return HEALTH_TEXT in _ask_health_page(timeout_s)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _ask_health_page(timeout_s: float) -> str:
+    connection = http.client.HTTPConnection(ENGINE_ADDRESS, timeout=timeout_s)
+    connection.sock = _lan_socket(timeout_s)
+    try:
+        connection.sock.connect((ENGINE_ADDRESS, 80))
+        connection.request("GET", HEALTH_PATH)
+        answer = connection.getresponse()
+        return answer.read(4096).decode(errors="replace") if answer.status == 200 else ""
+    finally:
+        connection.close()
+
+
+def _lan_socket(timeout_s: float) -> socket.socket:
+    """A socket tied to the lab's bridge.
+
+    Without the bridge it fails: a probe must never leave by the machine's default route.
+    """
+    probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        probe.settimeout(timeout_s)
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, BRIDGE.encode() + b"\0")
+        probe.bind((LAB_ADDRESS, 0))
+    except OSError:
+        probe.close()
+        raise
+    return probe
+
+
+def _refuse_used_network() -> None:
+    prefix = NETWORK.rpartition(".")[0] + "."
+    routes: list[dict[str, Any]] = json.loads(run(["ip", "-json", "route", "show"]))
+    for route in routes:
+        if str(route["dst"]).startswith(prefix):
+            raise LabError(f"{NETWORK}: used by this machine already ({route['dst']})")

@@ -1,0 +1,128 @@
+"""Building a lab and removing it again, completely."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from lab import (
+    cgroups,
+    deploy,
+    engine,
+    features,
+    host,
+    hostroot,
+    install,
+    lan,
+    mounts,
+    processes,
+    san,
+    state,
+)
+from lab.errors import LabError
+from lab.processes import wait_until
+from lab.settings import Places, host_names
+from lab.state import Lab
+
+# Enough for the heartbeats of a long day; memory is used as it fills.
+RUN_SIZE = "6g"
+FIRST_START_TIMEOUT_S = 120.0
+
+Say = Callable[[str], None]
+
+
+def up(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
+    """Build the lab, deploy the product and wait until the engine is healthy.
+
+    What was built is removed again when any of it fails.
+    """
+    features.require()
+    if state.is_up(places):
+        raise LabError("a lab is up already: `lab down` removes it")
+    try:
+        return _build(places, hosts, io_timeout_s, with_product, say)
+    except BaseException:
+        say("removing what was built")
+        down(places)
+        raise
+
+
+def down(places: Places) -> None:
+    """Remove everything a lab consists of, whatever state it is in."""
+    with uninterrupted():
+        install.restore_policy()
+        host.remove_all(places)
+        san.remove(places)
+        lan.remove()
+        mounts.unmount_below(places.state)
+        cgroups.remove_all()
+        shutil.rmtree(places.run, ignore_errors=True)
+    if places.run.exists():
+        raise LabError(f"{places.run}: cannot be removed")
+
+
+def purge(places: Places) -> None:
+    """Remove also what is kept for the next run."""
+    shutil.rmtree(places.state, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Let no signal break off the cleaning up."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _build(
+    places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say
+) -> Lab:
+    say("packages, guest, product")
+    install.prepare(places, with_product)
+    lab = Lab(tuple(host_names(hosts)), io_timeout_s, features.accelerator(places))
+    say(f"SAN, LAN, {hosts} hosts (guest runs by {lab.accelerator})")
+    mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
+    # From here on `down` has something to remove, so the lab counts as up.
+    state.save(places, lab)
+    state.log_event(places, "up", [str(hosts), str(io_timeout_s)])
+    san.create_volumes(places)
+    lan.create()
+    for name in lab.hosts:
+        san.connect(places, name)
+        hostroot.build(places, lab, name, with_product)
+    deploy.write_answers(places, lab)
+    _power_on_all(places, lab)
+    if with_product:
+        _deploy_all(places, lab, say)
+    state.log_event(places, "up finished")
+    return lab
+
+
+def _power_on_all(places: Places, lab: Lab) -> None:
+    with ThreadPoolExecutor(max_workers=len(lab.hosts)) as pool:
+        started = list(pool.map(lambda name: host.power_on(places, name), lab.hosts))
+    if not all(started):
+        raise LabError("a host's start has not finished in time")
+
+
+def _deploy_all(places: Places, lab: Lab, say: Say) -> None:
+    for name in lab.hosts:
+        say(f"deploying on {name}")
+        deploy.deploy(places, name)
+    say("waiting for the engine")
+    _measure_first_start(places, lab)
+
+
+def _measure_first_start(places: Places, lab: Lab) -> None:
+    """Wait for the engine's first start, and note how long the guest needs to be healthy."""
+    wait_until("engine started", lambda: bool(engine.running(places, lab)), FIRST_START_TIMEOUT_S)
+    started_s = engine.the_only_one(places, lab).process.started_s
+    wait_until("engine healthy", lan.engine_is_healthy, FIRST_START_TIMEOUT_S, 0.05)
+    state.note_value(places, "guest-boot-s", processes.machine_clock_s() - started_s)
