@@ -1,0 +1,221 @@
+"""The arrows between the packages, and what the pure ones keep out, as tests.
+
+Every import statement counts, also one inside a function or under TYPE_CHECKING.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("metadata", "fsm", "ha_broker", "ha_agent")
+PURE = ("metadata", "fsm")
+
+# What the modules under a name may import of ours; the longest name that fits counts.
+ARROWS = {
+    "metadata": ("metadata",),
+    "fsm": ("fsm", "metadata"),
+    "ha_broker.world": ("ha_broker.world", "metadata"),
+    "ha_broker": ("ha_broker", "metadata"),
+    "ha_agent": (
+        "ha_agent",
+        "fsm",
+        "metadata",
+        "ha_broker.client",
+        "ha_broker.snapshot",
+        "ha_broker.paths",
+        "ha_broker.world",
+    ),
+}
+
+# One file each knows these libraries; everything else goes through it.
+ONLY_IN = {
+    "sanlock": "ha_broker/world/sanlock_lockspace.py",
+    "libvirt": "ha_broker/world/libvirt_hypervisor.py",
+    "libvirtmod": "ha_broker/world/libvirt_hypervisor.py",
+    "sdnotify": "ha_broker/world/systemd.py",
+    "transitions": "fsm/machine.py",
+}
+
+# The same input must give the same result, whenever and wherever it is asked.
+IMPURE_MODULES = frozenset(
+    [
+        "argparse",
+        "asyncio",
+        "concurrent",
+        "datetime",
+        "fcntl",
+        "http",
+        "logging",
+        "multiprocessing",
+        "os",
+        "pathlib",
+        "random",
+        "secrets",
+        "select",
+        "shutil",
+        "signal",
+        "socket",
+        "subprocess",
+        "sys",
+        "tempfile",
+        "threading",
+        "time",
+        "urllib",
+        "uuid",
+    ]
+)
+IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval", "breakpoint"})
+EXCEPTIONS = {
+    # its main() writes the diagram to a file or to the standard output
+    "fsm/diagram.py": frozenset({"argparse", "sys", "pathlib", "print"}),
+    # turns the library's own log down; logs nothing
+    "fsm/machine.py": frozenset({"logging"}),
+}
+
+
+def problems(path: str, source: str) -> list[str]:
+    """What a file (`path` relative to the repository) does that it must not."""
+    tree = ast.parse(source, path)
+    found = [text for name in imports(path, tree) for text in import_problems(path, name)]
+    return found + call_problems(path, tree)
+
+
+def imports(path: str, tree: ast.AST) -> list[str]:
+    """Dotted names of all that is imported, objects included (`a.b` for `from a import b`)."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = absolute_base(path, node)
+            names += [f"{base}.{alias.name}" for alias in node.names]
+    return names
+
+
+def absolute_base(path: str, node: ast.ImportFrom) -> str:
+    """The package or module that `from ... import` names, relative forms made absolute."""
+    if not node.level:
+        return node.module or ""
+    package = path.split("/")[: -node.level]
+    return ".".join([*package, *([node.module] if node.module else [])])
+
+
+def import_problems(path: str, name: str) -> list[str]:
+    top = name.partition(".")[0]
+    found = []
+    if top in PACKAGES and not any(under(name, allowed) for allowed in allowed_for(path)):
+        found.append(f"{path} imports {name}; allowed: {', '.join(allowed_for(path))}")
+    if top in ONLY_IN and path != ONLY_IN[top]:
+        found.append(f"{path} imports {top}; only {ONLY_IN[top]} does")
+    if is_pure(path) and top in IMPURE_MODULES - EXCEPTIONS.get(path, frozenset()):
+        found.append(f"{path} imports {top}, but its package is pure")
+    return found
+
+
+def call_problems(path: str, tree: ast.AST) -> list[str]:
+    if not is_pure(path):
+        return []
+    banned = IMPURE_CALLS - EXCEPTIONS.get(path, frozenset())
+    return [
+        f"{path}:{node.lineno} calls {node.func.id}, but its package is pure"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in banned
+    ]
+
+
+def allowed_for(path: str) -> tuple[str, ...]:
+    module = path[: -len(".py")].replace("/", ".")
+    return ARROWS[max((name for name in ARROWS if under(module, name)), key=len)]
+
+
+def under(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def is_pure(path: str) -> bool:
+    return path.partition("/")[0] in PURE
+
+
+def sources() -> list[str]:
+    return sorted(
+        str(path.relative_to(ROOT))
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+    )
+
+
+# --- the repository -------------------------------------------------------------------
+
+
+def test_every_package_is_looked_at():
+    assert {path.split("/")[0] for path in sources()} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("path", sources())
+def test_file_is_tidy(path):
+    assert problems(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", sorted(set(EXCEPTIONS)))
+def test_every_exception_is_still_needed(path):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    used = {name.split(".")[0] for name in imports(path, tree)}
+    used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    assert EXCEPTIONS[path] <= used
+
+
+# --- the check itself -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("metadata/wire.py", "import fsm.step"),
+        ("metadata/wire.py", "from ha_broker import client"),
+        ("metadata/wire.py", "from ..fsm import step"),
+        ("fsm/step.py", "from ha_agent.agent import Agent"),
+        ("fsm/step.py", "def f():\n    import ha_broker"),
+        ("ha_broker/broker.py", "from fsm import step"),
+        ("ha_broker/broker.py", "import ha_agent"),
+        ("ha_broker/world/clock.py", "from ha_broker.broker import Broker"),
+        ("ha_broker/world/clock.py", "from .. import snapshot"),
+        ("ha_agent/agent.py", "from ha_broker.broker import Broker"),
+        ("ha_agent/agent.py", "from ha_broker import broker"),
+        ("ha_agent/command/main.py", "import ha_broker"),
+        ("ha_agent/agent.py", "import sanlock"),
+        ("ha_broker/world/sanlock_lockspace.py", "import libvirt"),
+        ("ha_broker/broker.py", "from sdnotify import SystemdNotifier"),
+        ("fsm/table.py", "from transitions import Machine"),
+        ("fsm/step.py", "import time"),
+        ("fsm/step.py", "from os import environ"),
+        ("fsm/step.py", "import os.path"),
+        ("metadata/settings.py", "import logging"),
+        ("metadata/settings.py", "open('x')"),
+        ("fsm/diagram.py", "import time"),
+        ("fsm/table.py", "import sys"),
+    ],
+)
+def test_what_is_not_allowed_is_found(path, source):
+    (found,) = problems(path, source)
+    assert found.startswith(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("metadata/wire.py", "from metadata import layout\nimport json\nfrom . import records"),
+        ("fsm/step.py", "from metadata.records import Health"),
+        ("fsm/diagram.py", "import argparse, sys\nfrom pathlib import Path\nprint(1)"),
+        ("fsm/machine.py", "from transitions import Machine"),
+        ("ha_broker/world/sanlock_lockspace.py", "import sanlock"),
+        ("ha_broker/broker.py", "import time, os\nfrom ha_broker.world import ports"),
+        ("ha_agent/agent.py", "from ha_broker import client, snapshot\nfrom fsm import step"),
+        ("ha_agent/command/main.py", "from ha_broker.world.clock import Clock\nprint(1)"),
+    ],
+)
+def test_what_is_allowed_passes(path, source):
+    assert problems(path, source) == []
