@@ -29,8 +29,8 @@ STALE_TICKS = 3
 
 # libvirt's reasons for a pause that libvirt ends by itself.
 _PASSING_PAUSES = frozenset(
-    {"starting-up", "migration", "postcopy", "snapshot", "from-snapshot", "save", "dump",
-     "shutting-down"}
+    {"starting_up", "migration", "postcopy", "snapshot", "from_snapshot", "save", "dump",
+     "shutting_down"}
 )  # fmt: skip
 _VMS = {
     DomainState.RUNNING: Vm.RUNNING,

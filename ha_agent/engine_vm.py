@@ -42,7 +42,7 @@ def start_engine(
     if problems:
         raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
     domain = hypervisor.start(domain_xml)
-    if domain.pid is None or domain.state is DomainState.ABSENT:
+    if domain.state is DomainState.ABSENT:
         raise EngineNotStartedError(WHAT, "the VM ended as soon as it was started")
     why = lease_missing_why(lockspace, domain.pid)
     if why is not None:
@@ -50,8 +50,10 @@ def start_engine(
     return domain
 
 
-def lease_missing_why(lockspace: Lockspace, pid: int) -> Optional[str]:
+def lease_missing_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]:
     """Why process `pid` can't be said to hold the engine's lease; None: it holds it."""
+    if pid is None:
+        return "the engine's lease can't be confirmed: libvirt does not tell qemu's process id"
     try:
         held = lockspace.process_holds_lease(pid)
     except WorldError as error:

@@ -11,6 +11,7 @@ from typing import Optional
 
 from ha_agent.agent import Agent
 from ha_agent.broker_watch import BrokerWatch
+from ha_agent.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
 from ha_agent.wake import Wake
 from ha_agent.world import RealWorld, World
@@ -20,7 +21,7 @@ from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.journal import LEVELS, log_setup
 from ha_broker.world.ports import ServiceManager, WorldError
 from metadata.errors import SettingsError
-from metadata.settings import HostSettings
+from metadata.settings import ClusterSettings, HostSettings
 
 log = logging.getLogger("ha_agent")
 
@@ -111,24 +112,27 @@ class Daemon:
 
     def _make_agent(self, host: HostSettings, watch: BrokerWatch) -> Agent:
         world = self._world
-        hypervisor = world.hypervisor(host)
+        domain = EngineDomain(lambda name: world.hypervisor(host, name))
         ports = AgentPorts(
             clock=world.clock(),
             runner=world.runner(self._wake.wake),
-            hypervisor=hypervisor,
+            hypervisor=domain,
             lockspace=world.lockspace(host),
             broker=watch,
             services=self._services,
         )
-        agent = Agent(
-            ports, host, on_settings=lambda settings: watch.set_wait_s(settings.timing.tick_s)
-        )
+
+        def on_settings(settings: ClusterSettings) -> None:
+            domain.set_name(settings.engine.domain_name)
+            watch.set_wait_s(settings.timing.tick_s)
+
+        agent = Agent(ports, host, on_settings)
 
         def on_domain_change() -> None:
             agent.domain_changed()
             self._wake.wake()
 
-        hypervisor.on_change(on_domain_change)
+        domain.on_change(on_domain_change)
         log.info("agent of %s (host id %d)", host.host_name, host.host_id)
         return agent
 

@@ -9,7 +9,7 @@ from metadata.settings import HostSettings
 
 
 class World(Protocol):
-    """Makes the adapters, once each."""
+    """Makes the adapters."""
 
     def clock(self) -> Clock:
         """Time."""
@@ -20,8 +20,8 @@ class World(Protocol):
     def runner(self, wake: Callable[[], None]) -> Runner:
         """Work that may hang; `wake` is called when a job ends."""
 
-    def hypervisor(self, host: HostSettings) -> Hypervisor:
-        """libvirt."""
+    def hypervisor(self, host: HostSettings, domain_name: str) -> Hypervisor:
+        """libvirt, for the domain of that name."""
 
     def lockspace(self, host: HostSettings) -> Lockspace:
         """sanlock."""
@@ -49,11 +49,11 @@ class RealWorld:
 
         return ThreadRunner(SystemClock(), wake)
 
-    def hypervisor(self, host: HostSettings) -> Hypervisor:
+    def hypervisor(self, host: HostSettings, domain_name: str) -> Hypervisor:
         """This host's libvirtd."""
         from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
 
-        return LibvirtHypervisor(host.libvirt_uri)
+        return LibvirtHypervisor(host.libvirt_uri, domain_name)
 
     def lockspace(self, host: HostSettings) -> Lockspace:
         """This host's sanlock daemon."""

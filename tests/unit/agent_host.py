@@ -157,7 +157,7 @@ class AgentHost:
         self.services = FakeServiceManager()
         self.states: list[State] = []
         self.agent = self._new_agent()
-        self.vm.on_change(lambda: self.agent.domain_changed())
+        self.vm.on_change(self._domain_changed)
 
     def _new_agent(self) -> Agent:
         ports = AgentPorts(
@@ -213,6 +213,9 @@ class AgentHost:
         other.acquire(9001)
         self.broker.peers = (host_view(2, record={"engine_status": UP, "state": "EngineUp"}),)
         return other
+
+    def _domain_changed(self) -> None:
+        self.agent.domain_changed()
 
     def _note_state(self) -> None:
         if not self.states or self.states[-1] is not self.state:

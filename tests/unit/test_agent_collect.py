@@ -162,7 +162,7 @@ DOMAINS = [
     (Domain(DomainState.PAUSED, pid=7, detail="ioerror"), Vm.PAUSED),
     (Domain(DomainState.PAUSED, pid=7, detail="user"), Vm.PAUSED),
     (Domain(DomainState.PAUSED, pid=7, detail="migration"), Vm.IN_TRANSIT),
-    (Domain(DomainState.PAUSED, pid=7, detail="starting-up"), Vm.IN_TRANSIT),
+    (Domain(DomainState.PAUSED, pid=7, detail="shutting_down"), Vm.IN_TRANSIT),
 ]
 
 

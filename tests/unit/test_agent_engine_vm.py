@@ -43,7 +43,7 @@ def test_started_with_its_lease(san: FakeSan) -> None:
 
 def test_without_the_lock_manager_it_is_destroyed_at_once(san: FakeSan) -> None:
     host = Host(san, has_lock_manager=False)
-    with pytest.raises(EngineNotStartedError, match="lists no engine lease.*qemu.conf") as caught:
+    with pytest.raises(EngineNotStartedError, match=r"lists no engine lease.*qemu.conf") as caught:
         host.start()
     assert "it was switched off again" in caught.value.why
     assert host.vm.calls == ["start", "destroy"]
@@ -59,7 +59,7 @@ def test_what_sanlock_cannot_confirm_is_destroyed(
         raise LockspaceError("ask", "the daemon does not answer", 2)
 
     monkeypatch.setattr(host.lockspace, "process_holds_lease", gone)
-    with pytest.raises(EngineNotStartedError, match="can't confirm.*the daemon does not answer"):
+    with pytest.raises(EngineNotStartedError, match=r"can't confirm.*the daemon does not answer"):
         host.start()
     assert host.vm.calls == ["start", "destroy"]
 
@@ -71,7 +71,7 @@ def test_a_failing_destroy_is_told_too(san: FakeSan, monkeypatch: pytest.MonkeyP
         raise HypervisorError("destroy", "libvirt has gone")
 
     monkeypatch.setattr(host.vm, "destroy", broken)
-    with pytest.raises(EngineNotStartedError, match="WITHOUT its lease.*libvirt has gone"):
+    with pytest.raises(EngineNotStartedError, match=r"WITHOUT its lease.*libvirt has gone"):
         host.start()
 
 
@@ -112,6 +112,16 @@ def test_a_vm_that_ended_at_once_was_not_started(
     monkeypatch.setattr(host.vm, "start", lambda _xml: Domain(DomainState.ABSENT))
     with pytest.raises(EngineNotStartedError, match="ended as soon as it was started"):
         host.start()
+
+
+def test_a_process_that_libvirt_does_not_tell_is_destroyed(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+    monkeypatch.setattr(host.vm, "start", lambda _xml: Domain(DomainState.RUNNING))
+    with pytest.raises(EngineNotStartedError, match="does not tell qemu's process id"):
+        host.start()
+    assert host.vm.calls == ["destroy"]
 
 
 def test_libvirts_own_refusal_comes_through(san: FakeSan) -> None:

@@ -1,0 +1,156 @@
+"""The watch on the broker, without its thread."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Callable, Union
+
+import pytest
+
+from ha_agent.broker_watch import BrokerWatch
+from ha_broker.client import BrokerError, BrokerGoneError, BrokerTimeoutError
+from ha_broker.snapshot import Publication, Snapshot
+from metadata.shared_config import SharedConfig
+from tests.fakes import FakeClock
+from tests.unit.agent_host import snapshot
+
+Answer = Union[Snapshot, Exception]
+WAIT_S = 5.0
+GONE = BrokerGoneError("wait for a change", "there is no broker", 2)
+
+
+class Client:
+    """Answers what it is told; `poll_takes_s` of virtual time pass at each poll."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self.clock = clock
+        self.answer: Answer = GONE
+        self.poll_takes_s = WAIT_S
+        self.asked: list[tuple[int, float]] = []
+
+    def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
+        self.asked.append((sequence, wait_s))
+        self.clock.advance(self.poll_takes_s)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    def publish(self, publication: Publication) -> None:
+        raise NotImplementedError
+
+    def shared_config(self) -> SharedConfig:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.client = Client(self.clock)
+        self.wakes = 0
+        self.watch = BrokerWatch(self.client, self.clock, self._woken, WAIT_S)
+
+    def _woken(self) -> None:
+        self.wakes += 1
+
+    def answer(self, answer: Answer) -> float:
+        self.client.answer = answer
+        return self.watch.poll_once()
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_keeps_the_latest_with_the_moment_of_its_arrival(bench: Bench) -> None:
+    first = snapshot(1000.0)
+    assert bench.answer(first) == 0.0
+    look = bench.watch.latest_snapshot()
+    assert (look.snapshot, look.received_at_s, look.error) == (first, 1005.0, "")
+    assert bench.wakes == 1
+
+
+def test_asks_for_what_is_newer_than_what_it_knows(bench: Bench) -> None:
+    bench.answer(snapshot(1000.0, sequence=7))
+    bench.answer(snapshot(1000.0, sequence=9))
+    bench.watch.poll_once()
+    assert bench.client.asked == [(-1, WAIT_S), (7, WAIT_S), (9, WAIT_S)]
+
+
+def test_wakes_for_news_only(bench: Bench) -> None:
+    known = snapshot(1000.0)
+    bench.answer(known)
+    bench.answer(replace(known, taken_at_s=1010.0))
+    assert bench.wakes == 1
+    assert bench.watch.latest_snapshot().received_at_s == 1010.0
+    bench.answer(replace(known, sequence=2))
+    assert bench.wakes == 2
+
+
+def test_another_broker_with_the_same_sequence_is_news(bench: Bench) -> None:
+    bench.answer(snapshot(1000.0))
+    bench.answer(snapshot(1000.0, started_at_s=999.0))
+    assert bench.wakes == 2
+
+
+ERRORS: list[Callable[[], Exception]] = [
+    lambda: GONE,
+    lambda: BrokerTimeoutError("wait for a change", "no answer within 10 s"),
+    lambda: BrokerError("read the status", "unexpected answer"),
+    lambda: RuntimeError("a bug"),
+]
+
+
+@pytest.mark.parametrize("make", ERRORS)
+def test_survives_every_error_and_keeps_what_it_knows(
+    bench: Bench, make: Callable[[], Exception]
+) -> None:
+    known = snapshot(1000.0)
+    bench.answer(known)
+    bench.answer(make())
+    look = bench.watch.latest_snapshot()
+    assert look.snapshot == known
+    assert look.received_at_s == 1005.0
+    assert look.error
+    assert bench.wakes == 2
+    bench.answer(known)
+    assert bench.watch.latest_snapshot().error == ""
+    assert bench.wakes == 3
+
+
+def test_backs_off_up_to_two_seconds_and_begins_anew(bench: Bench) -> None:
+    assert [bench.answer(GONE) for _ in range(6)] == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
+    assert bench.answer(snapshot(1000.0)) == 0.0
+    assert bench.answer(GONE) == 0.2
+
+
+def test_after_an_error_any_snapshot_is_news(bench: Bench) -> None:
+    bench.answer(snapshot(1000.0, sequence=7))
+    bench.answer(GONE)
+    bench.watch.poll_once()
+    assert [sequence for sequence, _ in bench.client.asked] == [-1, 7, -1]
+
+
+def test_a_broker_that_lets_polls_go_at_once_is_not_asked_in_circles(bench: Bench) -> None:
+    known = snapshot(1000.0)
+    bench.answer(known)
+    bench.client.poll_takes_s = 0.0
+    assert bench.answer(known) == 0.2
+    bench.client.poll_takes_s = WAIT_S
+    assert bench.answer(known) == 0.0
+
+
+def test_one_line_when_it_goes_and_one_when_it_is_back(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    for answer in (snapshot(1000.0), GONE, GONE, GONE, snapshot(1000.0), snapshot(1000.0)):
+        bench.answer(answer)
+    assert [record.message for record in caplog.records] == [
+        "the broker does not answer: there is no broker",
+        "the broker answers again",
+    ]

@@ -1,0 +1,97 @@
+"""Does the running VM hold its lease? One "no" is not enough, silence is for a while."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from ha_agent.lease_watch import LeaseAnswer, LeaseVerdict
+
+IO_S = 10.0
+
+
+def verdict(
+    rules: LeaseVerdict, now_s: float, pid: Optional[int] = 7, asked_at_s: Optional[float] = None
+) -> Optional[bool]:
+    return rules.verdict(pid, now_s, asked_at_s, IO_S)
+
+
+@pytest.fixture
+def rules() -> LeaseVerdict:
+    return LeaseVerdict()
+
+
+def test_nothing_is_known_at_first(rules: LeaseVerdict) -> None:
+    assert verdict(rules, 100) is None
+
+
+def test_a_yes_counts_at_once_and_for_that_process_only(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, True), 101)
+    assert verdict(rules, 101) is True
+    assert verdict(rules, 101, pid=8) is None
+    assert verdict(rules, 101, pid=None) is None
+
+
+def test_a_no_counts_when_the_vm_was_seen_running_after_it(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    assert verdict(rules, 101) is None
+    assert rules.doubtful
+    rules.answered(LeaseAnswer(7, 101, False), 102)
+    assert verdict(rules, 102) is False
+    assert not rules.doubtful
+
+
+def test_a_second_no_on_the_same_look_at_the_vm_does_not_count(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    rules.answered(LeaseAnswer(7, 100.5, False), 102)
+    assert verdict(rules, 102) is None
+    assert rules.doubtful
+
+
+def test_paused_and_resumed_meanwhile(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    rules.forget()
+    rules.answered(LeaseAnswer(7, 103, False), 104)
+    assert verdict(rules, 104) is None
+
+
+def test_a_yes_clears_the_doubt(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    rules.answered(LeaseAnswer(7, 102, True), 103)
+    assert verdict(rules, 103) is True
+    rules.answered(LeaseAnswer(7, 104, False), 105)
+    assert verdict(rules, 105) is not False
+
+
+def test_another_process_begins_anew(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    rules.answered(LeaseAnswer(8, 102, False), 103)
+    assert verdict(rules, 103, pid=8) is None
+
+
+def test_sanlock_gone_is_no_after_eight_io_timeouts(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, True), 100)
+    rules.failed(105)
+    assert verdict(rules, 106) is None
+    rules.failed(150)
+    assert verdict(rules, 105 + 8 * IO_S) is None
+    assert verdict(rules, 105 + 8 * IO_S + 1) is False
+
+
+def test_a_question_that_hangs_is_like_sanlock_gone(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, True), 100)
+    assert verdict(rules, 100 + 8 * IO_S, asked_at_s=100) is True
+    assert verdict(rules, 101 + 8 * IO_S, asked_at_s=100) is False
+
+
+def test_sanlock_back_ends_the_silence(rules: LeaseVerdict) -> None:
+    rules.failed(100)
+    rules.answered(LeaseAnswer(7, 170, True), 170)
+    assert verdict(rules, 181) is True
+
+
+def test_silence_from_before_this_vm_does_not_count(rules: LeaseVerdict) -> None:
+    rules.failed(100)
+    rules.forget()
+    assert verdict(rules, 1000) is None
