@@ -57,12 +57,12 @@ class Broker:
         self._stopping = False
         self._told_alive_at_s = float("-inf")
         self._status = ""
-        self._make_parts(state_dir)
+        self._make_parts(state_dir, wake)
+        self._views = self._hosts(self._started_at_s)
         self._snapshot = self._look(self._started_at_s)
         self.desk = Desk(self._snapshot, wake)
-        self._listen_to_libvirt(wake)
 
-    def _make_parts(self, state_dir: str) -> None:
+    def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
         world, settings, teller = self._world, self._settings, Teller()
         self._storage = StorageCycle(world, settings, teller)
         self._local = LocalState(world, state_dir)
@@ -71,7 +71,7 @@ class Broker:
         self._config = ConfigWatch(world, settings, teller)
         self._lockspace = LockspaceWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
-        self._engine = EngineMonitor(world, settings, teller, self._lease.hurry)
+        self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
         self._gateway = GatewayMonitor(world, settings)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[Part, ...] = (
@@ -86,13 +86,6 @@ class Broker:
             self._gateway,
         )
         self._by_key = {key: part for part in self._parts for key in part.keys}
-
-    def _listen_to_libvirt(self, wake: Callable[[], None]) -> None:
-        def changed() -> None:
-            self._engine.note_event()
-            wake()
-
-        self._world.hypervisor.on_change(changed)
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -145,14 +138,15 @@ class Broker:
             self._local.ask(ticket, self._look(self._world.clock.monotonic_s()))
 
     def _pass_on(self, now_s: float) -> None:
+        self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
-        self._lease.healthy_engine_known = self._knows_healthy_engine(now_s)
+        self._lease.healthy_engine_known = self._knows_healthy_engine()
         self._lockspace.in_a_hurry = self._lease.restless(now_s)
 
-    def _knows_healthy_engine(self, now_s: float) -> bool:
+    def _knows_healthy_engine(self) -> bool:
         if self._engine.view().health == Health.GOOD:
             return True
-        return any(_runs_healthy_engine(view) for view in self._hosts(now_s))
+        return any(_runs_healthy_engine(view) for view in self._views)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -180,7 +174,7 @@ class Broker:
             engine=self._engine.view(),
             network=self._gateway.view(),
             config=self._config.view(now_s),
-            hosts=self._hosts(now_s),
+            hosts=self._views,
             global_maintenance=self._storage.maintenance,
             global_error=self._storage.global_error,
             local_maintenance=self._local.maintenance,

@@ -33,13 +33,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class World:
-    """All ports of the broker."""
+    """All ports of the broker.
+
+    `hypervisor` makes the port for the domain of a given name, which stands in the shared
+    configuration.
+    """
 
     clock: Clock
     runner: Runner
     store: BlockStore
     lockspace: Lockspace
-    hypervisor: Hypervisor
+    hypervisor: Callable[[str], Hypervisor]
     health_page: HealthPage
     gateway: Gateway
     services: ServiceManager

@@ -7,7 +7,7 @@ from typing import Callable, Optional, cast
 
 from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import EngineView
-from ha_broker.world.ports import Domain, DomainState, HealthReading, Outcome
+from ha_broker.world.ports import Domain, DomainState, HealthReading, Hypervisor, Outcome
 from metadata.records import Health
 
 DOMAIN = "domain"
@@ -16,25 +16,34 @@ QUICK_INTERVAL_S = 1.0
 FAILURES_TO_BAD = 2
 LIBVIRT_DEADLINE_S = 15.0
 
-_UNKNOWN = Domain(DomainState.UNKNOWN, detail="libvirt has not been asked yet")
+_UNKNOWN = Domain(DomainState.UNKNOWN, detail="the engine's domain name is not known yet")
 
 
 class EngineMonitor:
     """Domain state (events, with polling as a net) and health (only while it runs).
 
     Health is unknown until the first good look or the second failed one in a row, good from
-    one good look on, bad after two failed looks in a row.
+    one good look on, bad after two failed looks in a row. Until the shared configuration was
+    read the domain's name is not known, hence nothing of the domain.
     """
 
     keys = (DOMAIN, HEALTH)
 
     def __init__(
-        self, world: World, settings: Settings, teller: Teller, on_change: Callable[[float], None]
+        self,
+        world: World,
+        settings: Settings,
+        teller: Teller,
+        on_change: Callable[[float], None],
+        wake: Callable[[], None],
     ) -> None:
         self._world = world
         self._settings = settings
         self._teller = teller
         self._on_change = on_change
+        self._wake = wake
+        self._domain_name = ""
+        self._hypervisor: Optional[Hypervisor] = None
         self._domain_task = Task(world.runner, DOMAIN)
         self._health_task = Task(world.runner, HEALTH)
         self._domain = _UNKNOWN
@@ -55,9 +64,10 @@ class EngineMonitor:
         seen_at_s = self._health_at_s or self._domain_at_s
         return EngineView(self._domain.state, self._health, detail, seen_at_s)
 
-    def note_event(self) -> None:
+    def _note_event(self) -> None:
         """libvirt says that the domain may have changed; any thread may call this."""
         self._event = True
+        self._wake()
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
@@ -68,23 +78,38 @@ class EngineMonitor:
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
-        if self._event:
-            self._event = False
-            self._domain_task.hurry(now_s)
-            self._on_change(now_s)
-        tick_s = self._settings.timing.tick_s
-        self._domain_task.start(now_s, self._world.hypervisor.domain, tick_s)
-        if self._domain_task.stuck_since_s(now_s, LIBVIRT_DEADLINE_S) is not None:
-            self._note_domain(Domain(DomainState.UNKNOWN, detail="libvirt does not answer"), now_s)
+        self._use_domain_name()
+        if self._hypervisor is not None:
+            self._look_at_domain(self._hypervisor, now_s)
         self._look_at_page(now_s)
         self._tell()
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
+        if self._hypervisor is None:
+            return float("inf")
         due_s = self._domain_task.next_due_s(now_s, LIBVIRT_DEADLINE_S)
         if self._page_is_looked_at():
             due_s = min(due_s, self._health_task.next_due_s(now_s))
         return due_s
+
+    def _use_domain_name(self) -> None:
+        config = self._settings.config
+        name = config.settings.engine.domain_name if config else ""
+        if name != self._domain_name:
+            self._domain_name = name
+            self._hypervisor = self._world.hypervisor(name)
+            self._hypervisor.on_change(self._note_event)
+            self._event = True
+
+    def _look_at_domain(self, hypervisor: Hypervisor, now_s: float) -> None:
+        if self._event:
+            self._event = False
+            self._domain_task.hurry(now_s)
+            self._on_change(now_s)
+        self._domain_task.start(now_s, hypervisor.domain, self._settings.timing.tick_s)
+        if self._domain_task.stuck_since_s(now_s, LIBVIRT_DEADLINE_S) is not None:
+            self._note_domain(Domain(DomainState.UNKNOWN, detail="libvirt does not answer"), now_s)
 
     def _tell(self) -> None:
         unknown = self._domain_at_s is not None and self._domain.state == DomainState.UNKNOWN

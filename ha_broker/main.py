@@ -1,0 +1,170 @@
+"""The `ha-broker` daemon: makes the world, serves the API, and ticks until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+from collections.abc import Sequence
+from types import FrameType
+from typing import Callable, Optional
+
+from ha_broker import paths
+from ha_broker.api import Api
+from ha_broker.broker import Broker
+from ha_broker.http_server import ApiServer, SocketError
+from ha_broker.local_state import StateDirError
+from ha_broker.real_world import RealWorld, WorldMaker
+from ha_broker.wake import Wake
+from ha_broker.world.host_file import read_host_settings
+from ha_broker.world.journal import LEVELS, log_setup
+from ha_broker.world.ports import ServiceManager, WorldError
+from metadata.errors import SettingsError
+from metadata.settings import HostSettings
+
+log = logging.getLogger("ha_broker")
+
+Monotonic = Callable[[], float]
+
+OK, FAILED = 0, 1
+
+LOOK_FOR_SETTINGS_S = 5.0
+SHORTEST_PAUSE_S = 0.02  # whatever a part says is due: no busy loop
+STOP_ALLOWED_S = 15.0  # for leaving the lockspace; below the unit's TimeoutStopSec
+NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
+
+
+def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = None) -> int:
+    """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
+    arguments = _parser().parse_args(argv)
+    log_setup(arguments.log_level)
+    try:
+        return Daemon(arguments, maker or RealWorld()).run()
+    except SettingsError as error:
+        for problem in error.problems:
+            log.error("%s", problem)
+    except (WorldError, StateDirError, SocketError, OSError) as error:
+        log.error("%s", error)
+    except Exception:
+        log.exception("the broker failed")
+    return FAILED
+
+
+class Daemon:
+    """The parts of the running process, and its loop."""
+
+    def __init__(self, arguments: argparse.Namespace, maker: WorldMaker) -> None:
+        self._settings_path: str = arguments.settings
+        self._socket_path: str = arguments.socket
+        self._state_dir: str = arguments.state_dir
+        self._maker = maker
+        self._services: ServiceManager = maker.services()
+        self._wake = Wake()
+        self._stop_requested = False
+
+    def run(self) -> int:
+        """Wait for a deployment, then serve until a requested stop is done."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        host = self._wait_for_settings()
+        if host is not None:
+            self._serve(host)
+        log.info("the broker has stopped")
+        return OK
+
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._stop_requested = True
+        self._wake.wake()
+
+    def _wait_for_settings(self) -> Optional[HostSettings]:
+        """The settings as soon as there are any; None: told to stop before."""
+        waiting = False
+        while not self._stop_requested:
+            host = read_host_settings(self._settings_path)
+            if host is not None:
+                return host
+            if not waiting:
+                waiting = True
+                self._say_not_deployed()
+            self._services.alive()
+            self._wake.wait(LOOK_FOR_SETTINGS_S)
+        return None
+
+    def _say_not_deployed(self) -> None:
+        text = NOT_DEPLOYED.format(path=self._settings_path)
+        log.info("%s", text)
+        self._services.status(text)
+        self._services.ready()
+
+    def _serve(self, host: HostSettings) -> None:
+        world = self._maker.world(host, self._wake.wake)
+        broker = Broker(world, host, self._state_dir, self._wake.wake)
+        monotonic_s = world.clock.monotonic_s
+        server = ApiServer(self._socket_path, Api(broker.desk, monotonic_s).answer)
+        broker.tick()
+        server.start()
+        log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, server.path)
+        self._services.ready()
+        try:
+            self._loop(broker, monotonic_s)
+        finally:
+            broker.desk.close()
+            server.stop()
+        self._stop(broker, monotonic_s)
+
+    def _loop(self, broker: Broker, monotonic_s: Monotonic) -> None:
+        while not self._stop_requested:
+            self._cycle(broker, monotonic_s)
+
+    def _stop(self, broker: Broker, monotonic_s: Monotonic) -> None:
+        """Leave the lockspace when nobody here needs it; the engine is left alone."""
+        broker.begin_stop()
+        give_up_at_s = monotonic_s() + STOP_ALLOWED_S
+        while True:
+            broker.tick()
+            if broker.stopped:
+                return
+            if monotonic_s() > give_up_at_s:
+                log.warning("stopping without having left the lockspace: sanlock did not answer")
+                return
+            self._wake.wait(1.0)
+
+    def _cycle(self, broker: Broker, monotonic_s: Monotonic) -> None:
+        due_s = broker.tick()
+        self._wake.wait(max(SHORTEST_PAUSE_S, due_s - monotonic_s()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ha-broker",
+        description="Watches this host, the shared storage and sanlock for the engine's HA.",
+    )
+    add = parser.add_argument
+    default = "(default: %(default)s)"
+    add("--settings", metavar="PATH", default=paths.host_settings_file(),
+        help=f"settings of this host {default}")
+    add("--socket", metavar="PATH", default=paths.broker_socket(),
+        help=f"unix socket to serve on {default}")
+    add("--state-dir", metavar="PATH", default=paths.state_dir(),
+        help=f"what survives restarts {default}")
+    add("--log-level", choices=LEVELS, default="info")
+    add("--version", action=_ShowVersion, nargs=0, help="show the version")
+    return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            number = version("hosted-engine-ha")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        print(f"{parser.prog} {number}")
+        parser.exit()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,57 @@
+"""Which adapters the daemon runs with; tests hand in a maker of their own."""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol
+
+from ha_broker.parts import World
+from ha_broker.world.ports import Hypervisor, ServiceManager
+from metadata.settings import HostSettings
+
+
+class WorldMaker(Protocol):
+    """Makes the adapters."""
+
+    def services(self) -> ServiceManager:
+        """The service manager, needed before there are settings."""
+
+    def world(self, host: HostSettings, wake: Callable[[], None]) -> World:
+        """Everything; `wake` is called from any thread when a job has ended."""
+
+
+class RealWorld:
+    """This machine. Adapters are imported when they are made, so a host that is not deployed
+    needs neither sanlock nor libvirt."""
+
+    def services(self) -> ServiceManager:
+        """systemd's notification socket."""
+        from ha_broker.world.systemd import SystemdServiceManager  # noqa: PLC0415
+
+        return SystemdServiceManager()
+
+    def world(self, host: HostSettings, wake: Callable[[], None]) -> World:
+        """This machine's storage, sanlock, libvirt and network."""
+        from ha_broker.world.clock import SystemClock  # noqa: PLC0415
+        from ha_broker.world.direct_store import DirectStore  # noqa: PLC0415
+        from ha_broker.world.gateway import PingGateway  # noqa: PLC0415
+        from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
+        from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
+        from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
+
+        clock = SystemClock()
+        return World(
+            clock=clock,
+            runner=ThreadRunner(clock, wake),
+            store=DirectStore(),
+            lockspace=SanlockLockspace(host.storage),
+            hypervisor=lambda name: _libvirt(host.libvirt_uri, name),
+            health_page=HttpHealthPage(),
+            gateway=PingGateway(),
+            services=self.services(),
+        )
+
+
+def _libvirt(uri: str, domain_name: str) -> Hypervisor:
+    from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
+
+    return LibvirtHypervisor(uri, domain_name)
