@@ -130,7 +130,9 @@ class StubBroker:
 
     def _lease(self, now_s: float) -> LeaseView:
         owner = self.lockspace.san.lease
-        if owner is None:
+        slot = None if owner is None else self.lockspace.san.slots.get(owner.host_id)
+        # A host that joined anew (a higher generation) holds nothing of its earlier life.
+        if owner is None or (slot is not None and slot.generation > owner.generation):
             return LeaseView(LeaseState.FREE, seen_at_s=now_s)
         return LeaseView(LeaseState.HELD, owner.host_id, now_s)
 

@@ -1,0 +1,480 @@
+"""The agent's cycle through whole stories, in virtual time, each as a person would tell it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from fsm.states import State
+from ha_agent.agent import STOP_PATIENCE_S
+from ha_broker.snapshot import (
+    LeaseState,
+    LeaseView,
+    LockspaceView,
+    NetworkView,
+    StorageView,
+)
+from ha_broker.world.ports import DomainState, Ending, HypervisorError, Membership
+from metadata.records import EngineVm, Health
+from metadata.shared_config import SharedConfig
+from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
+
+TIMING = SETTINGS.timing
+
+
+@pytest.fixture
+def host() -> AgentHost:
+    return AgentHost()
+
+
+@pytest.fixture
+def running(host: AgentHost) -> AgentHost:
+    host.bring_engine_up()
+    host.states.clear()
+    return host
+
+
+# --- starting -------------------------------------------------------------------------
+
+
+def test_cold_start(host: AgentHost) -> None:
+    host.settle()
+    assert host.state is State.ENGINE_STARTING
+    assert host.vm.calls == ["start"]
+    assert host.vm.started_xml == [domain_xml()]
+    assert host.last_published().engine_status.detail == "Powering up"
+    host.broker.health = Health.BAD
+    host.run_for(4 * TICK_S)
+    assert host.state is State.ENGINE_STARTING
+    host.broker.health = Health.GOOD
+    host.run_until(lambda: host.state is State.ENGINE_UP)
+    assert host.last_published().engine_status.detail == "Up"
+    assert host.last_published().score == 3400
+    assert host.vm.calls == ["start"]
+
+
+def test_each_state_is_published_before_the_next_thing_happens(host: AgentHost) -> None:
+    host.settle()
+    published = [record.state for record in host.broker.published]
+    assert published[-2:] == ["EngineStart", "EngineStarting"]
+    start_at = host.runner.submitted.index("start")
+    assert "publish" in host.runner.submitted[:start_at]
+
+
+def test_a_slow_start_is_waited_for(host: AgentHost) -> None:
+    host.vm.start_takes_s = 30.0
+    host.settle()
+    host.run_for(29)
+    assert host.state is State.ENGINE_START
+    host.run_for(2)
+    assert host.state is State.ENGINE_STARTING
+
+
+def test_no_start_while_another_host_runs_the_engine(host: AgentHost) -> None:
+    host.another_host_takes_the_lease()
+    host.settle()
+    host.run_for(120)
+    assert host.state is State.ENGINE_DOWN
+    assert host.vm.calls == []
+
+
+def test_a_race_lost_is_no_failure(host: AgentHost) -> None:
+    host.another_host_takes_the_lease()
+    free = LeaseView(LeaseState.FREE, seen_at_s=host.clock.monotonic_s())
+    host.broker.override = {"lease": free}
+    host.broker.peers = ()
+    host.settle()
+    host.broker.override = {}
+    host.settle()
+    assert "start" in host.vm.calls
+    assert host.state is State.ENGINE_DOWN
+    assert host.agent.memory.failed_starts_s == ()
+    assert host.last_published().score == 3400
+
+
+def test_without_the_lock_manager_the_vm_is_destroyed_and_people_are_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    host = AgentHost(has_lock_manager=False)
+    host.settle()
+    assert host.vm.calls[:2] == ["start", "destroy"]
+    assert host.vm.domain().state is DomainState.ABSENT
+    assert any("lock_manager" in record.message for record in caplog.records)
+    host.run_for(60)
+    assert 1 <= len(host.agent.memory.failed_starts_s) <= 3
+
+
+def test_a_start_that_hangs_is_given_up_and_its_late_vm_adopted(host: AgentHost) -> None:
+    host.runner.hang("start")
+    host.settle()
+    assert host.state is State.ENGINE_START
+    host.run_for(TIMING.start_s + TICK_S)
+    assert host.state is State.ENGINE_DOWN
+    assert len(host.agent.memory.failed_starts_s) == 1
+    assert host.runner.submitted.count("start") == 1, "no second start beside a hanging one"
+    host.runner.release("start")
+    host.broker.health = Health.GOOD
+    host.run_until(lambda: host.state is State.ENGINE_UP)
+    assert host.vm.calls == ["start"]
+
+
+BLOCKERS: dict[str, dict[str, Any]] = {
+    "storage fails": {"storage": StorageView(last_read_at_s=1025.0, error="EIO")},
+    "not in the lockspace": {"lockspace": LockspaceView(Membership.OUT, "no sanlock")},
+    "broker of another host id": {"host_id": 2},
+}
+
+
+@pytest.mark.parametrize("name", BLOCKERS)
+def test_what_blocks_a_start_blocks_it(host: AgentHost, name: str) -> None:
+    host.broker.override = BLOCKERS[name]
+    host.settle()
+    host.run_for(60)
+    assert host.state is State.ENGINE_DOWN
+    assert host.vm.calls == []
+    host.broker.override = {}
+    host.run_until(lambda: host.state is State.ENGINE_STARTING)
+
+
+def test_a_refused_domain_xml_is_not_started_until_it_is_mended(host: AgentHost) -> None:
+    host.broker.config = SharedConfig(1, SETTINGS, domain_xml(lease=""))
+    host.settle()
+    host.run_for(20)
+    assert host.vm.calls == []
+    assert "the domain XML is refused" in host.services.status_text
+    host.broker.config = SharedConfig(2, SETTINGS, domain_xml())
+    host.run_until(lambda: host.state is State.ENGINE_STARTING)
+
+
+# --- the engine dies ------------------------------------------------------------------
+
+
+def test_qemu_killed_is_restarted_at_once_on_the_same_host(running: AgentHost) -> None:
+    running.vm.crash()
+    running.broker.health = Health.BAD
+    running.settle()
+    assert running.vm.calls == ["start"], "no time has passed"
+    assert running.state is State.ENGINE_STARTING
+    running.broker.health = Health.GOOD
+    running.run_until(lambda: running.state is State.ENGINE_UP)
+    assert running.last_published().score == 3400
+
+
+def test_good_health_of_the_dead_vm_is_not_the_new_ones(running: AgentHost) -> None:
+    stale = running.broker.latest_snapshot().snapshot
+    assert stale is not None
+    running.clock.advance(1.0)
+    running.broker.override = {"engine": stale.engine}
+    running.vm.crash()
+    running.settle()
+    assert running.state is State.ENGINE_STARTING
+
+
+def test_the_engine_moved_to_another_host(running: AgentHost) -> None:
+    running.vm.end(Ending.MIGRATED)
+    running.another_host_takes_the_lease()
+    running.run_for(60)
+    assert running.state is State.ENGINE_DOWN
+    assert running.vm.calls == []
+    assert running.last_published().engine_status.vm is EngineVm.DOWN
+
+
+def test_the_lease_lost_to_another_host_after_a_crash(running: AgentHost) -> None:
+    running.broker.override = {"lockspace": LockspaceView(Membership.OUT)}
+    running.vm.crash()
+    running.settle()
+    running.another_host_takes_the_lease()
+    running.broker.override = {}
+    running.run_for(60)
+    assert running.state is State.ENGINE_DOWN
+    assert running.vm.calls == []
+    assert running.last_published().score == 3400
+
+
+def test_a_vm_without_its_lease_is_switched_off(running: AgentHost) -> None:
+    running.lockspace.holders.clear()
+    running.run_until(lambda: "destroy" in running.vm.calls)
+    assert running.vm.domain().state is DomainState.ABSENT
+
+
+def test_sanlock_gone_for_long_ends_the_vm_before_another_host_may_start_it(
+    running: AgentHost,
+) -> None:
+    running.lockspace.kill_daemon()
+    limit_s = 8.0 * TIMING.io_timeout_s
+    running.run_for(limit_s - TICK_S)
+    assert running.vm.calls == []
+    passed_s = running.run_until(lambda: running.vm.calls == ["destroy"])
+    assert passed_s <= 3 * TICK_S
+
+
+def test_sanlock_restarting_for_a_moment_ends_nothing(running: AgentHost) -> None:
+    holders = set(running.lockspace.holders)
+    running.lockspace._alive = False
+    running.run_for(30)
+    running.lockspace._alive = True
+    assert running.lockspace.holders == holders
+    running.run_for(120)
+    assert running.vm.calls == []
+    assert running.state is State.ENGINE_UP
+
+
+# --- what must not disturb it ---------------------------------------------------------
+
+
+def test_libvirt_gone_stops_nothing(running: AgentHost) -> None:
+    running.vm.disappear()
+    running.run_for(600)
+    assert running.state is State.UNKNOWN_LOCAL_VM_STATE
+    assert running.vm.calls == []
+    assert running.last_published().engine_status.vm is EngineVm.UNKNOWN
+    running.vm.reappear()
+    running.run_until(lambda: running.state is State.ENGINE_UP)
+    assert running.vm.calls == []
+
+
+def test_libvirt_hung_stops_nothing(running: AgentHost) -> None:
+    running.runner.hang("domain")
+    running.run_for(2 * TICK_S + 1)
+    assert running.state is State.UNKNOWN_LOCAL_VM_STATE
+    assert "libvirt has not answered for" in running.services.status_text
+    running.run_for(600)
+    assert running.vm.calls == []
+    running.runner.release("domain")
+    running.run_until(lambda: running.state is State.ENGINE_UP)
+    assert running.vm.calls == []
+
+
+def test_broker_gone_with_the_engine_here(running: AgentHost) -> None:
+    running.broker.gone = True
+    running.run_for(3600, step_s=5.0)
+    assert running.vm.calls == []
+    assert running.state is State.ENGINE_UP
+    running.broker.gone = False
+    running.run_for(10)
+    assert running.state is State.ENGINE_UP
+    assert running.last_published().engine_status.health is Health.GOOD
+
+
+def test_broker_gone_with_the_engine_away_starts_nothing(host: AgentHost) -> None:
+    other = host.another_host_takes_the_lease()
+    host.settle()
+    host.broker.gone = True
+    other.release(9001)
+    host.run_for(600, step_s=5.0)
+    assert host.vm.calls == []
+    assert host.state is State.ENGINE_DOWN
+    assert "the broker has not answered for" in host.services.status_text
+    host.broker.peers = ()
+    host.broker.gone = False
+    host.run_until(lambda: host.vm.calls == ["start"], limit_s=30)
+
+
+def test_no_broker_at_all_from_the_start(host: AgentHost) -> None:
+    host.broker.gone = True
+    host.run_for(120)
+    assert host.state is State.START_STATE
+    assert host.vm.calls == []
+
+
+def test_an_agent_started_beside_a_running_engine_adopts_it(running: AgentHost) -> None:
+    pid = running.vm.domain().pid
+    running.restart_agent()
+    running.settle()
+    assert running.state is State.ENGINE_UP
+    assert State.ENGINE_DOWN not in running.states
+    running.run_for(60)
+    assert running.vm.calls == []
+    assert running.vm.domain().pid == pid
+    assert running.state is State.ENGINE_UP
+
+
+def test_an_agent_killed_while_libvirt_starts_the_vm_adopts_it(host: AgentHost) -> None:
+    host.runner.hang("start")
+    host.settle()
+    assert host.state is State.ENGINE_START
+    host.vm.start(domain_xml())
+    host.restart_agent()
+    host.broker.health = Health.GOOD
+    host.settle()
+    assert host.state is State.ENGINE_UP
+    assert host.vm.calls == ["start"]
+
+
+def test_an_agent_frozen_for_long_acts_on_nothing_old(running: AgentHost) -> None:
+    """SIGSTOP for ten minutes in bad health: the time-out has passed, the health is old."""
+    running.broker.health = Health.BAD
+    running.run_until(lambda: running.state is State.ENGINE_UP_BAD_HEALTH)
+    running.broker.gone = True
+    running.clock.advance(600)
+    running.agent.tick()
+    assert running.vm.calls == []
+    running.broker.gone = False
+    running.broker.health = Health.GOOD
+    running.run_until(lambda: running.state is State.ENGINE_UP)
+    assert running.vm.calls == []
+
+
+def test_storage_hangs_on_the_engines_host(running: AgentHost) -> None:
+    """The broker's answers grow old in their parts; sanlock, not the agent, ends the VM."""
+    since_s = running.clock.monotonic_s()
+    running.broker.override = {
+        "storage": StorageView(last_read_at_s=since_s, last_write_at_s=since_s),
+        "lease": LeaseView(LeaseState.HELD, 1, since_s),
+    }
+    running.lockspace.hang_storage()
+    running.run_for(70)
+    assert running.vm.calls == []
+    running.run_for(20)
+    assert running.vm.domain().ending is Ending.CRASHED
+    running.run_for(300)
+    assert running.vm.calls == [], "nothing is started on silent storage"
+    running.broker.override = {}
+    running.lockspace.heal_storage()
+    running.lockspace.join(1, 10)
+    running.run_until(lambda: running.vm.calls == ["start"], limit_s=700)
+
+
+def test_publishing_that_fails_does_not_keep_a_vm_alive(
+    running: AgentHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.runner.hang("publish")
+    running.broker.health = Health.BAD
+    running.run_until(lambda: "shutdown" in running.vm.calls, TIMING.bad_health_s + 60)
+
+
+def test_global_maintenance_leaves_a_dead_engine_dead(running: AgentHost) -> None:
+    running.broker.override = {"global_maintenance": True}
+    running.run_until(lambda: running.state is State.GLOBAL_MAINTENANCE)
+    running.vm.crash()
+    running.run_for(120)
+    assert running.vm.calls == []
+    running.broker.override = {}
+    running.run_until(lambda: running.vm.calls == ["start"])
+
+
+# --- stopping the agent ---------------------------------------------------------------
+
+
+def test_a_stop_is_published_and_touches_nothing(running: AgentHost) -> None:
+    running.agent.request_stop()
+    assert not running.agent.finished
+    running.settle()
+    assert running.state is State.AGENT_STOPPED
+    record = running.last_published()
+    assert (record.stopped, record.score, record.state) == (True, 0, "AgentStopped")
+    assert record.engine_status.vm is EngineVm.UP
+    assert running.agent.finished
+    assert running.vm.calls == []
+    assert running.vm.domain().state is DomainState.RUNNING
+
+
+def test_a_stop_waits_for_the_write_but_not_for_ever(running: AgentHost) -> None:
+    written_s = running.clock.monotonic_s() - 1
+    running.broker.override = {"storage": StorageView(running.clock.monotonic_s(), written_s)}
+    running.agent.request_stop()
+    running.settle()
+    assert running.state is State.AGENT_STOPPED
+    assert not running.agent.finished
+    running.run_for(STOP_PATIENCE_S + 1)
+    assert running.agent.finished
+
+
+def test_a_stop_without_a_broker_ends(running: AgentHost) -> None:
+    running.broker.gone = True
+    running.agent.request_stop()
+    running.run_for(STOP_PATIENCE_S + 1)
+    assert running.agent.finished
+    assert running.vm.calls == []
+
+
+def test_a_stop_during_a_start_lets_the_lease_check_end(host: AgentHost) -> None:
+    host.vm.start_takes_s = 3.0
+    host.settle()
+    host.agent.request_stop()
+    host.settle()
+    assert not host.agent.finished
+    host.run_for(4)
+    assert host.agent.finished
+    assert host.vm.calls == ["start"]
+
+
+# --- what people see ------------------------------------------------------------------
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "ha_agent"]
+
+
+def test_one_line_per_change_of_state(host: AgentHost, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    host.bring_engine_up()
+    changes = [line.split(":")[0] for line in lines(caplog) if " => " in line]
+    assert changes == [
+        "StartState => ReinitializeFSM",
+        "ReinitializeFSM => EngineDown",
+        "EngineDown => EngineStart",
+        "EngineStart => EngineStarting",
+        "EngineStarting => EngineUp",
+    ]
+
+
+def test_a_long_wait_is_no_flood(host: AgentHost, caplog: pytest.LogCaptureFixture) -> None:
+    host.broker.peers = (host_view(2),)
+    host.settle()
+    host.broker.gone = True
+    host.run_for(30)
+    caplog.set_level(logging.INFO)
+    host.run_for(3600, step_s=5.0)
+    assert len(lines(caplog)) <= 2
+
+
+def test_a_failing_order_is_told_once(
+    running: AgentHost, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        raise HypervisorError("shut the domain down", "the monitor is broken")
+
+    monkeypatch.setattr(running.vm, "shutdown", refuse)
+    running.broker.health = Health.BAD
+    caplog.set_level(logging.WARNING)
+    running.run_for(TIMING.bad_health_s + 120, step_s=5.0)
+    told = [line for line in lines(caplog) if "the monitor is broken" in line]
+    assert told == ["shutdown of the VM failed: the monitor is broken"]
+
+
+def test_the_status_line_says_state_and_reason(running: AgentHost) -> None:
+    assert running.services.status_text == "EngineUp: the engine runs here and is healthy"
+
+
+def test_the_watchdog_hears_of_every_turn(host: AgentHost) -> None:
+    host.agent.tick()
+    before = host.services.calls.count("WATCHDOG=1")
+    host.agent.tick()
+    assert host.services.calls.count("WATCHDOG=1") == before + 1
+
+
+def test_the_next_turn_is_due_one_tick_later(host: AgentHost) -> None:
+    host.agent.tick()
+    assert host.agent.next_due_s == host.clock.monotonic_s() + TICK_S
+
+
+def test_an_idle_agent_publishes_once_per_tick(running: AgentHost) -> None:
+    before = len(running.broker.published)
+    running.run_for(10 * TICK_S)
+    assert len(running.broker.published) == before + 10
+
+
+def test_a_peer_takes_its_turn_first(host: AgentHost) -> None:
+    host.broker.peers = (host_view(2, score=3400),)
+    network = NetworkView(0.5, host.clock.monotonic_s())
+    host.broker.override = {"network": network}
+    host.settle()
+    assert host.last_published().score == 2600
+    host.run_for(TIMING.turn_s - 2)
+    assert host.vm.calls == []
+    assert host.state is State.ENGINE_DOWN
+    host.run_until(lambda: host.vm.calls == ["start"])
