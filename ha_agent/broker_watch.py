@@ -21,6 +21,9 @@ log = logging.getLogger("ha_agent.broker")
 
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 2.0
+# How often and how long a stopping agent looks whether its last record is written.
+LAST_WRITE_LOOKS = 50
+LAST_WRITE_PAUSE_S = 0.1
 # A sequence that no snapshot has: the answer comes at once.
 _ANY_CHANGE = -1
 
@@ -30,6 +33,9 @@ class Client(Protocol):
 
     def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
         """Long poll."""
+
+    def status(self) -> Snapshot:
+        """What the broker knows now."""
 
     def publish(self, publication: Publication) -> None:
         """Hand over the own record."""
@@ -66,8 +72,15 @@ class BrokerWatch:
         return self._look
 
     def publish(self, publication: Publication) -> None:
-        """Hand over the own record (blocks; BrokerError)."""
+        """Hand over the own record (blocks; BrokerError).
+
+        The last record of a stopping agent is watched until it is written, since nothing
+        else would show it before the long poll ends.
+        """
+        asked_at_s = self._clock.monotonic_s()
         self._client.publish(publication)
+        if publication.stopped:
+            self._watch_write(asked_at_s)
 
     def shared_config(self) -> SharedConfig:
         """Fetch settings and domain XML (blocks; BrokerError)."""
@@ -112,6 +125,15 @@ class BrokerWatch:
             pause_s = self.poll_once()
             if pause_s:
                 self._stopping.wait(pause_s)
+
+    def _watch_write(self, since_s: float) -> None:
+        for _ in range(LAST_WRITE_LOOKS):
+            snapshot = self._client.status()
+            self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+            written_at_s = snapshot.storage.last_write_at_s
+            if written_at_s is not None and written_at_s >= since_s:
+                return
+            self._stopping.wait(LAST_WRITE_PAUSE_S)
 
     def _known_sequence(self) -> int:
         """After an error the broker may be another one, with sequences of its own."""

@@ -181,13 +181,15 @@ def _lockspace_why(inputs: Inputs) -> str:
 
 
 def _same_id_why(inputs: Inputs) -> str:
-    """Our slot changes, and it carries another host's name."""
+    """Our slot carries another host's name, and that host may live."""
     own = _own_view(inputs.look.snapshot)
-    if own is None or own.record is None or not own.fresh:
+    if own is None or own.record is None or own.record.hostname == inputs.host.host_name:
         return ""
-    if own.record.hostname == inputs.host.host_name:
-        return ""
-    return f"another host, {own.record.hostname}, also uses host id {own.host_id}"
+    if own.error:
+        return own.error
+    if own.fresh:
+        return f"another host, {own.record.hostname}, also uses host id {own.host_id}"
+    return ""
 
 
 def _write_why(inputs: Inputs) -> str:

@@ -10,7 +10,8 @@ import pytest
 
 from ha_agent.broker_watch import BrokerWatch
 from ha_broker.client import BrokerError, BrokerGoneError, BrokerTimeoutError
-from ha_broker.snapshot import Publication, Snapshot
+from ha_broker.snapshot import Publication, Snapshot, StorageView
+from metadata.records import EngineStatus
 from metadata.shared_config import SharedConfig
 from tests.fakes import FakeClock
 from tests.unit.agent_host import snapshot
@@ -28,6 +29,9 @@ class Client:
         self.answer: Answer = GONE
         self.poll_takes_s = WAIT_S
         self.asked: list[tuple[int, float]] = []
+        self.published: list[Publication] = []
+        self.looks = 0
+        self.looks_to_write = 1
 
     def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
         self.asked.append((sequence, wait_s))
@@ -36,8 +40,13 @@ class Client:
             raise self.answer
         return self.answer
 
+    def status(self) -> Snapshot:
+        self.looks += 1
+        written_at_s = self.clock.monotonic_s() if self.looks >= self.looks_to_write else None
+        return snapshot(1000.0, storage=StorageView(1000.0, written_at_s))
+
     def publish(self, publication: Publication) -> None:
-        raise NotImplementedError
+        self.published.append(publication)
 
     def shared_config(self) -> SharedConfig:
         raise NotImplementedError
@@ -142,6 +151,24 @@ def test_a_broker_that_lets_polls_go_at_once_is_not_asked_in_circles(bench: Benc
     assert bench.answer(known) == 0.2
     bench.client.poll_takes_s = WAIT_S
     assert bench.answer(known) == 0.0
+
+
+RECORD = Publication(0, EngineStatus(), "EngineDown")
+
+
+def test_a_record_is_handed_over(bench: Bench) -> None:
+    bench.watch.publish(RECORD)
+    assert bench.client.published == [RECORD]
+    assert bench.client.looks == 0
+
+
+def test_the_last_record_is_watched_until_it_is_written(bench: Bench) -> None:
+    bench.client.looks_to_write = 3
+    bench.watch.publish(replace(RECORD, stopped=True))
+    assert bench.client.looks == 3
+    look = bench.watch.latest_snapshot()
+    assert look.snapshot is not None
+    assert look.snapshot.storage.last_write_at_s == 1000.0
 
 
 def test_one_line_when_it_goes_and_one_when_it_is_back(

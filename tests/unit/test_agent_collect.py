@@ -94,6 +94,10 @@ BLOCKED = {
         inputs({"hosts": (replace(host_view(2), host_id=1),)}),
         "another host, h2, also uses host id 1",
     ),
+    "id perhaps used twice": (
+        inputs({"hosts": (replace(host_view(2), host_id=1, fresh=False, error="used by h2"),)}),
+        "used by h2",
+    ),
     "record not written": (
         inputs({"storage": StorageView(NOW_S, NOW_S - ALIVE_S - 1)}),
         "this host's own record could not be written for 61 s",
@@ -141,6 +145,11 @@ def test_agent_and_broker_get_time_for_the_first_record() -> None:
 def test_an_own_record_that_does_not_change_is_a_former_owners() -> None:
     former = replace(host_view(2), host_id=1, fresh=False)
     assert blocked_why(inputs({"hosts": (former,)})) == ""
+
+
+def test_an_own_slot_that_is_damaged_will_be_written_anew() -> None:
+    damaged = replace(host_view(1), error="slot 1: CRC32")
+    assert blocked_why(inputs({"hosts": (damaged,)})) == ""
 
 
 # --- completeness ---------------------------------------------------------------------
