@@ -9,28 +9,22 @@ from pathlib import Path
 from ha_agent.command.errors import CommandError, NotDeployedError
 from ha_broker import paths
 from ha_broker.client import BrokerClient, BrokerError
-from metadata.settings import HostSettings, SettingsError, parse_host_settings
+from metadata.settings import HostSettings, SettingsError
 
 START_THE_BROKER = "see 'systemctl status ha-broker'"
 
 
 def host_settings() -> HostSettings:
     """``host.yaml``; raises NotDeployedError when there is none, else CommandError."""
-    import yaml
+    from ha_broker.world.host_file import read_host_settings  # needs YAML, which takes its time
 
-    path = paths.host_settings_file()
     try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotDeployedError() from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: can't be read: {error}") from error
-    try:
-        return parse_host_settings(yaml.load(text, Loader=yaml.SafeLoader), path)
-    except yaml.YAMLError as error:
-        raise CommandError(f"{path}: is no YAML: {error}") from error
+        settings = read_host_settings(paths.host_settings_file())
     except SettingsError as error:
         raise CommandError("; ".join(error.problems)) from error
+    if settings is None:
+        raise NotDeployedError()
+    return settings
 
 
 def check_deployed() -> None:

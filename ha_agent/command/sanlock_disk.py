@@ -18,6 +18,8 @@ import struct
 from dataclasses import dataclass
 from typing import Optional
 
+from metadata.layout import SECTOR_SIZES
+
 HOST_ID_MAGIC = 0x12212010
 LEASE_MAGIC = 0x06152010
 
@@ -70,6 +72,8 @@ def parse_record(data: bytes) -> Optional[LeaderRecord]:
 def host_ids_in_use(area: bytes, sector_size: int) -> dict[int, LeaderRecord]:
     """The host ids of a lockspace area that somebody owns, by host id."""
     found: dict[int, LeaderRecord] = {}
+    if sector_size not in SECTOR_SIZES:
+        return found
     for position in range(len(area) // sector_size):
         sector = area[position * sector_size : (position + 1) * sector_size]
         record = parse_record(sector)
