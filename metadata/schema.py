@@ -52,13 +52,16 @@ def one_of(*values: int) -> Rule:
     )
 
 
-def text(pattern: str, allowed: str) -> Rule:
-    """A string that the regular expression `pattern` matches from end to end."""
+def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
+    """A string of at most `max_bytes` in UTF-8 that `pattern` matches from end to end."""
     compiled = re.compile(pattern)
-    return Rule(
-        allowed,
-        lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None,
-    )
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            return False
+        return len(value.encode("utf-8", "surrogatepass")) <= max_bytes
+
+    return Rule(allowed, accepts)
 
 
 def shown(value: object) -> str:

@@ -55,7 +55,11 @@ _HOST_NAME = text(
     "1 to 48 of the characters A-Z a-z 0-9 . _ -, the first one a letter or digit",
 )
 # sanlock keeps paths in 1024 bytes.
-_PATH = text(r"/[^\x00-\x1f\x7f]{1,1022}", "an absolute path without control characters")
+_PATH = text(
+    r"/[^\x00-\x1f\x7f]+",
+    "an absolute path of at most 1023 bytes without control characters",
+    max_bytes=1023,
+)
 _PART = Rule(
     "a mapping with path (default: storage.path) and offset (default: 0)",
     lambda value: isinstance(value, Mapping),

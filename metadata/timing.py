@@ -30,9 +30,10 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
            A storage hang that sanlock survives must not get the engine stopped.
     live   unexpected_down_s >= turn_s + start_s + T
            The next host has had its turn and its start before this one comes back.
-    live   retry_window_s >= N x (start_s + T), N = failed_starts_to_zero
-           N starts that fail by time-out fit into the window, or a broken host would never
-           reach score 0 and try for ever.
+    live   retry_window_s >= N x (start_s + T) + N x (N - 1) / 2 x turn_s
+           N = failed_starts_to_zero. N starts that fail by time-out fit into the window, with
+           the pauses between them (one turn after the first failure, two after the second,
+           ...), or a broken host would never reach score 0 and try for ever.
 """
 
 from __future__ import annotations
@@ -144,6 +145,7 @@ def _two_ticks(key: str, value: float, tick_s: float) -> list[_AtLeast]:
 
 def _derived_rules(timing: Timing, failed_starts: int) -> list[_AtLeast]:
     tick, io = timing.tick_s, timing.io_timeout_s
+    pauses = failed_starts * (failed_starts - 1) // 2
     return [
         _AtLeast(
             "away_s",
@@ -172,10 +174,11 @@ def _derived_rules(timing: Timing, failed_starts: int) -> list[_AtLeast]:
         _AtLeast(
             "retry_window_s",
             timing.retry_window_s,
-            "failed_starts_to_zero × (start_s + tick_s)",
-            f"{failed_starts} × ({timing.start_s:g} + {tick:g})",
-            failed_starts * (timing.start_s + tick),
-            "starts that fail by time-out must fit in it, or a broken host tries for ever",
+            f"{failed_starts} × (start_s + tick_s) + {pauses} × turn_s",
+            f"{failed_starts} × ({timing.start_s:g} + {tick:g}) + {pauses} × {timing.turn_s:g}",
+            failed_starts * (timing.start_s + tick) + pauses * timing.turn_s,
+            f"{failed_starts} starts that fail by time-out (failed_starts_to_zero) and the pauses "
+            f"between them must fit in it, or a broken host tries for ever",
         ),
     ]
 

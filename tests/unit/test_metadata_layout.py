@@ -75,6 +75,13 @@ def test_misaligned_and_overlapping_parts_are_named():
     assert overlap.startswith(f"metadata.offset: {2 * MIB} is refused; lease takes")
 
 
+def test_the_order_of_the_parts_does_not_matter():
+    usual = layout.storage_parts("/leases")
+    parts = replace(usual, lockspace=VolumeAddress("/leases", 32 * MIB))
+    assert layout.placement_problems(parts) == []
+    assert layout.required_size(parts) == 33 * MIB
+
+
 def test_the_same_offset_on_another_volume_is_no_overlap():
     usual = layout.storage_parts("/leases")
     parts = replace(usual, lease=VolumeAddress("/other", 0))

@@ -153,6 +153,7 @@ def test_unknown_keys_are_named_with_those_that_exist():
         ({"path": "leases"}, "storage.path: 'leases'"),
         ({"path": "/a\nb"}, r"storage.path: '/a\nb'"),
         ({"path": "/" + "p" * 1023}, "storage.path: "),
+        ({"path": "/" + "é" * 512}, "storage.path: "),
         ({"path": "/l", "sector_size": 1024}, "storage.sector_size: 1024"),
         ({"path": "/l", "sector_size": True}, "storage.sector_size: True"),
         ({"path": "/l", "sise": 1}, "storage.sise: unknown key"),

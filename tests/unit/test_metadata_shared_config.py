@@ -104,6 +104,12 @@ def test_both_copies_damaged_are_both_named():
     assert "; second copy: magic: " in found.reason
 
 
+def test_a_damaged_magic_is_damage_even_if_it_begins_with_nul():
+    found = decode_area(area_of(b"\0" + encode_copy(OLD)[1:]))
+    assert isinstance(found, ConfigDamaged)
+    assert "first copy: magic: " in found.reason
+
+
 def test_an_impossible_length_is_named():
     head = struct.pack(">8sIIQQ", b"HEHACONF", 1, 0, 0, 2**63)
     found = decode_area(area_of(head))

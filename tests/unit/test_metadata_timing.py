@@ -19,7 +19,7 @@ BASE = Timing(
     stop_s=8,
     away_s=16,
     unexpected_down_s=28,
-    retry_window_s=48,
+    retry_window_s=84,
     turn_s=12,
     io_timeout_s=2,
 )
@@ -72,9 +72,9 @@ def test_every_lower_bound_may_be_reached():
         ),
         (
             "retry_window_s",
-            47,
-            "retry_window_s (47) must be at least failed_starts_to_zero ×"
-            " (start_s + tick_s) (3 × (12 + 4) = 48): ",
+            83,
+            "retry_window_s (83) must be at least 3 × (start_s + tick_s) + 3 × turn_s"
+            " (3 × (12 + 4) + 3 × 12 = 84): 3 starts",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_the_engine_is_off_before_another_host_can_take_its_lease():
 def test_the_number_of_failed_starts_counts():
     assert check_timing(BASE, failed_starts_to_zero=3) == []
     (problem,) = check_timing(BASE, failed_starts_to_zero=4)
-    assert "4 × (12 + 4) = 64" in problem
+    assert "(4 × (12 + 4) + 6 × 12 = 136)" in problem
 
 
 def test_a_bound_is_not_missed_by_floating_point():

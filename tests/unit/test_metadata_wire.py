@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from metadata.engine_status import StatusError, status_from_json, status_to_json
 from metadata.records import (
     EngineStatus,
     EngineVm,
@@ -117,6 +118,17 @@ def test_reason_stands_last_and_only_when_health_is_not_good():
     assert text == b'{"vm": "down", "health": "bad", "detail": "Down", "reason": "no / engine"}'
     good = replace(UP, reason="left over")
     assert b"reason" not in encode_host(replace(RECORD, engine_status=good))
+
+
+def test_the_status_json_alone_keeps_the_rule_on_the_reason():
+    assert status_to_json(replace(UP, reason="left over")) == (
+        '{"vm": "up", "health": "good", "detail": "Up"}'
+    )
+
+
+def test_json_nested_too_deep_is_refused():
+    with pytest.raises(StatusError, match="allowed: JSON"):
+        status_from_json("[" * 200_000)
 
 
 def test_first_record_has_an_unknown_engine_status_and_valid_json():
