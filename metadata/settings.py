@@ -60,10 +60,6 @@ _PATH = text(
     "an absolute path of at most 1023 bytes without control characters",
     max_bytes=1023,
 )
-_PART = Rule(
-    "a mapping with path (default: storage.path) and offset (default: 0)",
-    lambda value: isinstance(value, Mapping),
-)
 
 _HOST_REQUIRED: dict[str, Rule] = {
     "host_id": integer(1, layout.MAX_HOSTS),
