@@ -428,7 +428,7 @@ def _constant_name(prefix: str, value: int) -> str:
     """libvirt's own word for a reason, as in its constants ("ioerror", "user")."""
     for name, number in vars(_libvirt()).items():
         if name.startswith(prefix) and number == value:
-            return name[len(prefix) :].lower()
+            return str(name[len(prefix) :]).lower()
     return str(value)
 
 

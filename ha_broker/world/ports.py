@@ -313,7 +313,11 @@ class Gateway(Protocol):
     """The network probe."""
 
     def probe(self, address: str, timeout_s: float) -> bool:
-        """Did `address` answer one probe in time?"""
+        """Did `address` answer one probe in time?
+
+        Raises WorldError when no probe could be made (no right to, no such address): that says
+        nothing about the network.
+        """
 
 
 # --- service manager ------------------------------------------------------------------

@@ -1,0 +1,168 @@
+"""The engine's health page, fetched over HTTP or HTTPS within one deadline.
+
+The deadline holds for the whole check, so a server that sends one byte a second gains
+nothing. Only resolving a name can take longer (the resolver has its own time-outs); give the
+page's address by number, or by a name in /etc/hosts, where that matters. Proxies named in the
+environment are not used: the page is asked of the engine itself.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from ha_broker.world.ports import HealthReading
+
+_MAX_PAGE_SIZE = 64 * 1024
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class HttpHealthPage:
+    """The `HealthPage` of the real world; keeps nothing between checks."""
+
+    def check(self, url: str, expected_text: str, timeout_s: float) -> HealthReading:
+        """Fetch the page; good: status 200 and the text in its first 64 KiB. Never raises."""
+        deadline = _Deadline(timeout_s)
+        try:
+            status, body = _fetch(url, deadline)
+        except _CheckError as error:
+            return HealthReading(False, str(error))
+        except (TimeoutError, socket.timeout):
+            return HealthReading(False, f"no answer within {timeout_s:g} s")
+        except http.client.HTTPException as error:
+            return HealthReading(False, f"not an HTTP answer ({type(error).__name__})")
+        except (OSError, ValueError) as error:
+            return HealthReading(False, _reason(error))
+        return _judge(status, body, expected_text)
+
+
+class _CheckError(Exception):
+    """The check can't be made; the text says why."""
+
+
+class _Deadline:
+    """A moment on the monotonic clock."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self._at_s = time.monotonic() + timeout_s
+
+    def left_s(self) -> float:
+        """Seconds that are left, more than none; raises TimeoutError."""
+        left_s = self._at_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket; every single read gets only what is left of the time."""
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._sock.settimeout(self._deadline.left_s())
+        return self._sock.recv_into(buffer)
+
+
+class _DeadlineSocket:
+    """The part of a socket that `http.client` needs to read an answer."""
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+        self._reader = io.BufferedReader(_DeadlineReader(sock, deadline))
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Named and called by `http.client.HTTPResponse`."""
+        return self._reader
+
+
+def _fetch(url: str, deadline: _Deadline) -> tuple[int, bytes]:
+    parts = _split(url)
+    with closing(_connect(parts, deadline)) as plain, _secured(parts, plain, deadline) as sock:
+        sock.settimeout(deadline.left_s())
+        sock.sendall(_request(parts))
+        # typeshed asks for a whole socket; http.client uses `makefile` alone
+        response = http.client.HTTPResponse(_DeadlineSocket(sock, deadline))  # type: ignore[arg-type]
+        with closing(response):
+            response.begin()
+            return response.status, response.read(_MAX_PAGE_SIZE)
+
+
+def _split(url: str) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise _CheckError(f"health_url: {url!r} is refused; allowed: http://… or https://…")
+    return parts
+
+
+def _connect(parts: SplitResult, deadline: _Deadline) -> socket.socket:
+    """A connection to the first address of the host that accepts one."""
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    failure: OSError = OSError(f"{parts.hostname} has no address")
+    for family, kind, protocol, _, address in found:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(deadline.left_s())
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure
+
+
+@contextmanager
+def _secured(
+    parts: SplitResult, sock: socket.socket, deadline: _Deadline
+) -> Iterator[socket.socket]:
+    """The socket itself, or TLS over it.
+
+    The certificate is not verified: the page says nothing but whether the engine lives, and
+    the engine's certificate comes from its own authority, which hosts need not know.
+    """
+    if parts.scheme == "http":
+        yield sock
+        return
+    import ssl  # noqa: PLC0415 - some megabytes that plain HTTP does not need
+
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    sock.settimeout(deadline.left_s())
+    with closing(context.wrap_socket(sock, server_hostname=parts.hostname)) as secured:
+        yield secured
+
+
+def _request(parts: SplitResult) -> bytes:
+    path = parts.path or "/"
+    target = f"{path}?{parts.query}" if parts.query else path
+    host = parts.netloc.rpartition("@")[2]
+    lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Accept: */*", "Connection: close"]
+    if any(ord(character) <= 0x20 for character in target + host):
+        raise _CheckError(f"health_url: {parts.geturl()!r} is refused; it has a blank in it")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+
+
+def _judge(status: int, body: bytes, expected_text: str) -> HealthReading:
+    if status != http.HTTPStatus.OK:
+        return HealthReading(False, f"HTTP status {status}")
+    if expected_text.encode("utf-8") not in body:
+        return HealthReading(False, f"the page does not say {expected_text!r}")
+    return HealthReading(True, "")
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words, without the numbers around them."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)
