@@ -79,9 +79,9 @@ class _DeadlineSocket:
     """The part of a socket that `http.client` needs to read an answer."""
 
     def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
-        self._reader = io.BufferedReader(_DeadlineReader(sock, deadline))
+        self._reader: io.BufferedIOBase = io.BufferedReader(_DeadlineReader(sock, deadline))
 
-    def makefile(self, _mode: str) -> io.BufferedReader:
+    def makefile(self, _mode: str) -> io.BufferedIOBase:
         """Named and called by `http.client.HTTPResponse`."""
         return self._reader
 
