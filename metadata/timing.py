@@ -20,6 +20,8 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
            falls free: nobody waits for the turn of a dead host.
     live   turn_s >= 3 T               the host before sees the free lease (T), starts (T),
            and the next sees the lease's new owner (T)
+    live   turn_s >= 2 io + T          two hosts see the same death up to a renewal apart, since
+           each looks at the other's place in the lockspace when it renews its own
     live   start_s >= T + 4 io         taking a lease is four I/Os of sanlock (read the leader,
            write and read the ballots, write the leader)
     live   starting_s >= 2 T, stop_s >= 2 T
@@ -124,6 +126,14 @@ def _own_rules(timing: Timing) -> list[_AtLeast]:
             f"3 × {tick:g}",
             3 * tick,
             "the host before must see the free lease and start, and the next must see that",
+        ),
+        _AtLeast(
+            "turn_s",
+            timing.turn_s,
+            "2 × io_timeout_s + tick_s",
+            f"2 × {io:g} + {tick:g}",
+            renewal_s(io) + tick,
+            "two hosts see the same death up to one sanlock renewal apart",
         ),
         _AtLeast(
             "start_s",

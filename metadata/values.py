@@ -60,7 +60,7 @@ class Timing:
     away_s: float = 40.0
     unexpected_down_s: float = 560.0
     retry_window_s: float = 600.0
-    turn_s: float = 15.0
+    turn_s: float = 25.0
     io_timeout_s: int = 10
 
 

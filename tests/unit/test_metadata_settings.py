@@ -272,7 +272,7 @@ def test_keys_that_are_no_text_are_named():
 
 
 def test_impossible_timings_are_refused():
-    (problem,) = cluster_problems({"timing": {"turn_s": 10}})
+    (problem,) = cluster_problems({"timing": {"turn_s": 10, "io_timeout_s": 2}})
     assert problem.startswith(
         "answers.yaml: timing: turn_s (10) must be at least 3 × tick_s (3 × 5 = 15): "
     )
