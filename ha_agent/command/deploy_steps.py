@@ -56,8 +56,8 @@ def create(site: Site, plan: Create) -> None:
     """Format the storage, write the configuration, become the first host."""
     world = site.world
     _refuse_while_serving(site)
-    _leave(site)
     watch_for_life(site, plan.watch)
+    _leave(site)
     _check_unchanged(site)
     if plan.lost:
         world.say(f"[lost] what is destroyed now: {plan.lost}")
@@ -71,8 +71,16 @@ def create(site: Site, plan: Create) -> None:
     start_services(world)
 
 
+_HOLDER = (
+    "a process of this host holds the engine's lease: the storage can't be formatted under a "
+    "running engine; hosted-engine --vm-shutdown first"
+)
+
+
 def _refuse_while_serving(site: Site) -> None:
-    """A running broker would join again while we format."""
+    """A running broker would join again while we format; a running engine would lose its lease."""
+    if site.lockspace.holders():
+        raise CommandError(_HOLDER)
     active = [unit for unit in UNITS if site.world.services.is_active(unit)]
     if active:
         raise CommandError(
@@ -86,10 +94,7 @@ def _leave(site: Site) -> None:
     if joined_id is None:
         return
     if not site.lockspace.leave_if_unused(joined_id):
-        raise CommandError(
-            "a process of this host holds the engine's lease: the storage can't be formatted "
-            "under a running engine; hosted-engine --vm-shutdown first"
-        )
+        raise CommandError(_HOLDER)
     site.world.say(f"[ ok ] left the lockspace (host id {joined_id})")
 
 

@@ -9,6 +9,7 @@ on stdout instead, and nothing else anywhere.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import Callable, NoReturn, Optional
@@ -37,6 +38,9 @@ _BELONGS = (
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command; returns its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name in another host's record must not fail on this terminal's encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _run(_parse(arguments))
     except CommandError as error:
