@@ -3,7 +3,8 @@
 The times are sanlock's (io is the lockspace's io_timeout): a host id is renewed every 2 x io,
 given up after 8 x io without a renewal (then the holders of leases are killed), and others
 find the host dead after 8 x io + 60 s without a change, measured from the last change that
-they saw themselves. A join takes 2.5 x io.
+they saw themselves. A join takes 2.5 x io; the daemon looks at the others half an io later, and
+until then `hosts` is empty. Leaving takes 2 s.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from typing import Callable, Optional
 
 from ha_broker.world.ports import (
     LeaseHeldError,
+    LeaseOnStorage,
     LeaseOwner,
     Liveness,
     LockspaceError,
+    LockspaceGoneError,
     LockspaceHost,
+    LockspaceOnStorage,
     Membership,
 )
 from tests.fakes.clock import CallHangs, FakeClock
 
 WATCHDOG_S = 60.0
+LEAVE_S = 2.0
 
 LEADER_MAGIC = -223
 ACQUIRE_IDLIVE = -243
@@ -79,6 +84,7 @@ class FakeSan:
         self.clock = clock
         self.lockspace_formatted = formatted
         self.lease_formatted = formatted
+        self.lockspace_io_timeout_s = 10
         self.slots: dict[int, Slot] = {}
         self.lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
@@ -107,6 +113,13 @@ class FakeSan:
         self.history.append((at_s, what, host_name))
 
 
+class Holders(set[int]):
+    """The pids that hold the lease; called, it is `LockspaceAdmin.holders`."""
+
+    def __call__(self) -> list[int]:
+        return sorted(self)
+
+
 class FakeLockspace:
     """A `Lockspace`: one host's sanlock daemon, with faults to set.
 
@@ -114,11 +127,10 @@ class FakeLockspace:
     name the daemon gives itself; a second daemon with the same name takes a host id over.
     """
 
-    def __init__(self, san: FakeSan, host_name: str, io_timeout_s: int = 10) -> None:
+    def __init__(self, san: FakeSan, host_name: str) -> None:
         self.san = san
         self.host_name = host_name
-        self.holders: set[int] = set()
-        self._default_io_timeout_s = io_timeout_s
+        self.holders = Holders()
         self._clock = san.clock
         self._space: Optional[_Space] = None
         self._alive = True
@@ -154,6 +166,7 @@ class FakeLockspace:
         if not self._storage_broken():
             self._free_own_slot(space)
         self._space = None
+        self._clock.spend(LEAVE_S)
         return True
 
     def membership(self, host_id: int) -> Membership:
@@ -168,7 +181,8 @@ class FakeLockspace:
         self._need_daemon("ask for the hosts")
         self.san.settle()
         space = self._joined_space("ask for the hosts")
-        return [self._host(space, host_id) for host_id in sorted(space.views)]
+        used = [host_id for host_id, view in space.views.items() if view.slot.timestamp]
+        return [self._host(space, host_id) for host_id in sorted(used)]
 
     def lease_owner(self) -> Optional[LeaseOwner]:
         what = "read the owner of the lease"
@@ -186,30 +200,29 @@ class FakeLockspace:
     # --- for deploy -----------------------------------------------------------------------
 
     def format_lockspace(self, io_timeout_s: int) -> None:
-        self._need_daemon("format the lockspace")
-        self._need_storage("format the lockspace")
+        self._prepare_format("format the lockspace")
         self.san.lockspace_formatted = True
+        self.san.lockspace_io_timeout_s = io_timeout_s
         self.san.slots.clear()
 
     def format_lease(self) -> None:
-        self._need_daemon("format the lease")
-        self._need_storage("format the lease")
+        self._prepare_format("format the lease")
         self.san.lease_formatted = True
         self.san.lease = None
 
-    def read_lockspace(self) -> Optional[str]:
-        """The lockspace's name on the storage; None: there is none."""
+    def read_lockspace(self) -> Optional[LockspaceOnStorage]:
         self._need_daemon("read the lockspace")
         self._need_storage("read the lockspace")
-        return "hosted-engine" if self.san.lockspace_formatted else None
+        if not self.san.lockspace_formatted:
+            return None
+        return LockspaceOnStorage("hosted-engine", self.san.lockspace_io_timeout_s)
 
-    def read_lease(self) -> Optional[str]:
-        """The lease's name on the storage; None: there is none."""
+    def read_lease(self) -> Optional[LeaseOnStorage]:
         self._need_daemon("read the lease")
         self._need_storage("read the lease")
-        return "engine" if self.san.lease_formatted else None
+        return LeaseOnStorage("hosted-engine", "engine") if self.san.lease_formatted else None
 
-    def daemon_host_name(self) -> Optional[str]:
+    def daemon_host_name(self) -> str:
         self._need_daemon("ask for the daemon's host name")
         return self.host_name
 
@@ -223,7 +236,10 @@ class FakeLockspace:
         self.san.settle()
         space = self._joined_space(what, errno_module.ENOSPC)
         self._need_lease(what)
-        if self.holders or self._held_by_other(space):
+        if self.holders:
+            why = "another process here holds the lease"
+            raise LockspaceError(what, why, errno_module.EEXIST)
+        if self._held_by_other(space):
             raise LeaseHeldError(what, "Lease is held by another host", ACQUIRE_IDLIVE)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
         self.holders.add(pid)
@@ -309,7 +325,8 @@ class FakeLockspace:
         self._kill_holders(at_s, "kill")
 
     def _kill_holders(self, at_s: float, what: str) -> None:
-        pids, self.holders = self.holders, set()
+        pids = list(self.holders)
+        self.holders.clear()
         for pid in pids:
             self.san.note(at_s, what, self.host_name)
             for callback in self._kill_callbacks:
@@ -326,16 +343,20 @@ class FakeLockspace:
 
     # --- details ----------------------------------------------------------------------------------
 
+    def _prepare_format(self, what: str) -> None:
+        self._need_daemon(what)
+        self._need_storage(what)
+        if self._space is not None:
+            raise LockspaceError(what, "this host has joined the lockspace", errno_module.EBUSY)
+
     def _enter(self, host_id: int, io_timeout_s: int) -> None:
         now_s = self._clock.monotonic_s()
         previous = self.san.slots.get(host_id)
         generation = previous.generation + 1 if previous else 1
         self.san.slots[host_id] = Slot(self.host_name, generation, int(now_s), io_timeout_s)
         joined_at_s = now_s + 2.5 * io_timeout_s
-        renewal_s = now_s + 2 * io_timeout_s
-        space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, renewal_s)
-        self._space = space
-        self._look_around(space, now_s)
+        renewal_s = joined_at_s + 0.5 * io_timeout_s
+        self._space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, renewal_s)
 
     def _wait_for_other_owner(self, what: str, host_id: int) -> None:
         """An id that another name owns is watched for as long as a host needs to be dead."""
@@ -397,7 +418,7 @@ class FakeLockspace:
     def _need_daemon(self, what: str) -> None:
         if not self._alive:
             why = "the sanlock daemon does not answer"
-            raise LockspaceError(what, why, errno_module.ECONNREFUSED)
+            raise LockspaceGoneError(what, why, errno_module.ECONNREFUSED)
 
     def _need_storage(self, what: str) -> None:
         if self._hanging:
