@@ -26,7 +26,7 @@ from ha_broker.lockspace_watch import LockspaceWatch
 from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.gateway import GatewayMonitor
 from ha_broker.own_slot import OwnSlot
-from ha_broker.parts import Part, Settings, Teller, World
+from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
 from ha_broker.snapshot import HostView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
@@ -51,7 +51,7 @@ class Broker:
         state_dir: str,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._world = world
+        self._world = replace(world, runner=HarvestedRunner(world.runner, world.clock))
         self._settings = Settings(host)
         self._started_at_s = world.clock.monotonic_s()
         self._stopping = False

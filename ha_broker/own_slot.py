@@ -9,17 +9,18 @@ from typing import Optional
 from ha_broker.local_state import LocalState
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
 from ha_broker.slot_book import SlotState
-from ha_broker.slot_io import WriteConflictError, write_and_confirm
+from ha_broker.slot_io import ForeignRecordError, OwnWrite, write_own_slot
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
 from metadata.layout import slot_address
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
-from metadata.wire import encode_host
+from metadata.wire import decode_slot, encode_host
 
 WRITE_OWN = "write-own"
 FEATURE_VERSION = 1
+LOST_WRITE = "writing this host's slot: the record written last was not there any more"
 
 
 class OwnSlot:
@@ -27,7 +28,9 @@ class OwnSlot:
 
     It writes when the agent publishes, and at no other time: a dead agent's record gets
     stale, which is meant. It does not write before it has seen the slot, nor while another
-    host name stands there with a changing timestamp (two hosts with one id).
+    host name stands there with a changing timestamp (two hosts with one id): each write looks
+    at the slot first. What says something new is read back at once; a record that only says
+    "alive" is confirmed by the look before the next one.
     """
 
     keys = (WRITE_OWN,)
@@ -49,7 +52,8 @@ class OwnSlot:
         self._teller = teller
         self._task = Task(world.runner, WRITE_OWN)
         self._waiting: Optional[Publication] = None
-        self._writing: Optional[Publication] = None
+        self._writing: Optional[tuple[Publication, OwnWrite]] = None
+        self._written: Optional[tuple[Publication, OwnWrite]] = None
         self._write_error = ""
         self._kept: Optional[HostRecord] = None
 
@@ -89,16 +93,23 @@ class OwnSlot:
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
         written, self._writing = self._writing, None
+        if written is None:
+            return
         if outcome.error is None:
             self.written_at_s = outcome.finished_at_s
-            self._write_error = ""
-            self._storage.note_own_written(outcome.finished_at_s)
+            self._written = written
+            self._write_error = LOST_WRITE if outcome.value else ""
+            seen = decode_slot(self._settings.host.host_id, written[1].data)
+            self._storage.note_own_slot(seen, outcome.finished_at_s)
+            return
+        self._written = None
+        self._waiting = self._waiting or written[0]
+        self._task.postpone(outcome.finished_at_s + self._settings.timing.tick_s)
+        if isinstance(outcome.error, ForeignRecordError):
+            self._write_error = ""  # `conflict` says it
+            self._storage.note_own_slot(outcome.error.found, outcome.finished_at_s)
         else:
             self._write_error = f"writing this host's slot: {error_text(outcome.error)}"
-            self._waiting = self._waiting or written
-            self._task.postpone(outcome.finished_at_s + self._settings.timing.tick_s)
-        if isinstance(outcome.error, WriteConflictError):
-            self._storage.hurry_read(outcome.finished_at_s)
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
@@ -118,12 +129,28 @@ class OwnSlot:
         return due_s if due_s > now_s else float("inf")
 
     def _write(self, publication: Publication, now_s: float) -> None:
-        host = self._settings.host
+        address = slot_address(self._settings.host.storage, self._settings.host.host_id)
+        write = self._prepared(publication)
+        if self._task.start(now_s, partial(write_own_slot, self._world.store, address, write), 0.0):
+            self._waiting, self._writing = None, (publication, write)
+
+    def _prepared(self, publication: Publication) -> OwnWrite:
         record = self.record(publication)
-        address = slot_address(host.storage, host.host_id)
-        job = partial(write_and_confirm, self._world.store, address, encode_host(record))
-        if self._task.start(now_s, job, 0.0):
-            self._waiting, self._writing = None, publication
+        last = self._written
+        return OwnWrite(
+            record=record,
+            data=encode_host(record),
+            leftover=self._seen_record(),
+            expected=last[1].data if last else None,
+            read_back=(
+                last is None or bool(self._write_error) or _says_more(publication, record, last)
+            ),
+        )
+
+    def _seen_record(self) -> Optional[HostRecord]:
+        """What `conflict` has judged."""
+        state = self._storage.book.state(self._settings.host.host_id)
+        return state.record if state else None
 
     def record(self, publication: Publication) -> HostRecord:
         """The record that says it, as of the moment of the publication."""
@@ -164,6 +191,12 @@ class OwnSlot:
         """
         latest_s = state.first_seen_at_s if state.changed_at_s is None else state.changed_at_s
         return latest_s is not None and now_s - latest_s <= self._settings.timing.alive_s
+
+
+def _says_more(
+    publication: Publication, record: HostRecord, last: tuple[Publication, OwnWrite]
+) -> bool:
+    return last[0] != publication or last[1].record.maintenance != record.maintenance
 
 
 def _foreign_record(state: Optional[SlotState], host: HostSettings) -> Optional[HostRecord]:

@@ -89,6 +89,38 @@ class Part(Protocol):
         """When `work` has something to do again, if nothing else happens."""
 
 
+class HarvestedRunner:
+    """A `Runner` whose keys stay busy until their outcome was harvested.
+
+    Else a job that ends between harvest and submission would be followed by another one
+    before anybody looked at it.
+    """
+
+    def __init__(self, runner: Runner, clock: Clock) -> None:
+        self._runner = runner
+        self._clock = clock
+        self._awaited: dict[str, float] = {}
+
+    def submit(self, key: str, job: Callable[[], object]) -> bool:
+        """As `Runner.submit`."""
+        started_at_s = self._clock.monotonic_s()
+        if key in self._awaited or not self._runner.submit(key, job):
+            return False
+        self._awaited[key] = started_at_s
+        return True
+
+    def busy_since_s(self, key: str) -> Optional[float]:
+        """Monotonic second at which the job of `key` began that was not harvested yet."""
+        return self._awaited.get(key)
+
+    def poll(self) -> list[Outcome[object]]:
+        """As `Runner.poll`."""
+        outcomes = self._runner.poll()
+        for outcome in outcomes:
+            self._awaited.pop(outcome.key, None)
+        return outcomes
+
+
 class Task:
     """One kind of job, done again and again under its own key."""
 

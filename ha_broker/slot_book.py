@@ -92,12 +92,13 @@ class SlotBook:
         ids |= {host_id for host_id, state in self._slots.items() if _is_hosts(state)}
         return sorted(ids)
 
-    def torn_ids(self) -> list[int]:
-        """Damaged slots that are worth another look at once."""
+    def torn_ids(self, hosts: Mapping[int, LockspaceHost]) -> list[int]:
+        """Damaged slots of hosts that may be writing: worth another look at once."""
+        looks = ((host_id, self._slots.get(host_id)) for host_id in self.ids_to_read(hosts))
         return [
             host_id
-            for host_id, state in self._slots.items()
-            if 0 < state.bad_looks <= QUICK_REREADS
+            for host_id, state in looks
+            if state is not None and 0 < state.bad_looks <= QUICK_REREADS
         ]
 
     def views(

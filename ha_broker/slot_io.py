@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Optional
 
 from ha_broker.world.ports import BlockStore, StorageError
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
-from metadata.records import VolumeAddress
+from metadata.records import HostRecord, VolumeAddress
 from metadata.settings import StorageParts
+from metadata.wire import decode_slot
 
 _SCAN_STEP = 256  # slots: 1 MiB at a time
 
@@ -50,19 +52,62 @@ def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
     return result
 
 
-class WriteConflictError(Exception):
+class LostWriteError(Exception):
     """What was read back is not what was written: somebody else writes there, too."""
 
 
-def write_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) -> bytes:
+class ForeignRecordError(Exception):
+    """Another host's record stands in our slot; nothing was written."""
+
+    def __init__(self, found: HostRecord) -> None:
+        super().__init__(f"the record of {found.hostname!r} stands in the slot")
+        self.found = found
+
+
+def write_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) -> None:
     """Write one slot and read it back.
 
-    Raises StorageError, or WriteConflictError when other bytes came back.
+    Raises StorageError, or LostWriteError when other bytes came back.
     """
     store.write(address, data)
     if store.read(address, len(data)) != data:
-        raise WriteConflictError("what was read back is not what was written")
-    return data
+        raise LostWriteError("what was read back is not what was written")
+
+
+@dataclass(frozen=True)
+class OwnWrite:
+    """One write of our own slot.
+
+    `leftover` is another host's record that may be replaced, since its host is not alive.
+    `expected` is what should stand there since our last write (None: not known).
+    """
+
+    record: HostRecord
+    data: bytes
+    leftover: Optional[HostRecord]
+    expected: Optional[bytes]
+    read_back: bool
+
+
+def write_own_slot(store: BlockStore, address: VolumeAddress, write: OwnWrite) -> bool:
+    """Look at the slot, write it, and read it back if asked to; was the last write lost?
+
+    Raises StorageError, ForeignRecordError, LostWriteError.
+    """
+    before = store.read(address, SLOT_SIZE)
+    found = decode_slot(write.record.host_id, before)
+    if isinstance(found, HostRecord) and not _may_replace(found, write):
+        raise ForeignRecordError(found)
+    if write.read_back:
+        write_and_confirm(store, address, write.data)
+    else:
+        store.write(address, write.data)
+    removed = before[:1] == b"\0"  # somebody cleaned it: no loss
+    return write.expected is not None and before != write.expected and not removed
+
+
+def _may_replace(found: HostRecord, write: OwnWrite) -> bool:
+    return found.hostname == write.record.hostname or found == write.leftover
 
 
 def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:

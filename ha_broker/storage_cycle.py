@@ -11,7 +11,7 @@ from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_tex
 from ha_broker.slot_book import SlotBook
 from ha_broker.slot_io import SlotBytes, read_slots, scan_slots
 from ha_broker.world.ports import LockspaceHost, Outcome
-from metadata.records import DecodedGlobal, GlobalRecord, describe_slot_error
+from metadata.records import DecodedGlobal, DecodedSlot, GlobalRecord, describe_slot_error
 from metadata.wire import decode_global, decode_slot
 
 READ = "read"
@@ -45,7 +45,7 @@ class StorageCycle:
         self._scan = Task(world.runner, SCAN)
         self._hosts: Mapping[int, LockspaceHost] = {}
         self._read_error = ""
-        self._own_written_at_s = float("-inf")
+        self._own_looked_at_s = float("-inf")
         self._global_written_at_s = float("-inf")
         self._reread.postpone(float("inf"))
 
@@ -58,9 +58,11 @@ class StorageCycle:
         if news:
             self._read.hurry(self._world.clock.monotonic_s())
 
-    def note_own_written(self, at_s: float) -> None:
-        """Our slot was written and confirmed; readings begun before are of the past."""
-        self._own_written_at_s = at_s
+    def note_own_slot(self, seen: DecodedSlot, at_s: float) -> None:
+        """Its writer saw or left this in our slot; readings begun before are of the past."""
+        self._own_looked_at_s = at_s
+        self.own_slot_seen = True
+        self.book.note(self._settings.host.host_id, seen, at_s)
 
     def note_global_written(self, on: bool, at_s: float) -> None:
         """Slot 0 was written and confirmed."""
@@ -87,9 +89,9 @@ class StorageCycle:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         tick_s = self._settings.timing.tick_s
-        ids = (0, *self.book.ids_to_read(self._hosts))
+        ids = (0, *self._ids_to_read(now_s))
         if not self._start(self._read, now_s, ids, tick_s):
-            torn = tuple(self.book.torn_ids()[:MAX_REREADS_AT_ONCE])
+            torn = tuple(self.book.torn_ids(self._hosts)[:MAX_REREADS_AT_ONCE])
             self._start(self._reread, now_s, torn, float("inf"))
         parts = self._settings.host.storage
         self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
@@ -113,6 +115,13 @@ class StorageCycle:
         """Since when a read is under way."""
         return self._read.busy_since_s
 
+    def _ids_to_read(self, now_s: float) -> list[int]:
+        """Our own slot only when its writer, which looks first, has not done so just now."""
+        ids = self.book.ids_to_read(self._hosts)
+        if now_s - self._own_looked_at_s < 1.5 * self._settings.timing.tick_s:
+            ids.remove(self._settings.host.host_id)
+        return ids
+
     def _deadline_s(self) -> float:
         return float(self._settings.timing.io_timeout_s)
 
@@ -134,7 +143,7 @@ class StorageCycle:
             self.latency_s = outcome.finished_at_s - outcome.started_at_s
         for slot, data in result.slots.items():
             self._note(slot, data, outcome.started_at_s)
-        if self.book.torn_ids():
+        if self.book.torn_ids(self._hosts):
             self._reread.hurry(outcome.finished_at_s + REREAD_AFTER_S)
 
     def _harvest_scan(self, outcome: Outcome[object]) -> None:
@@ -157,7 +166,7 @@ class StorageCycle:
             return
         own = slot == self._settings.host.host_id
         self.own_slot_seen |= own
-        if not own or read_at_s >= self._own_written_at_s:
+        if not own or read_at_s >= self._own_looked_at_s:
             self.book.note(slot, decode_slot(slot, data), read_at_s)
 
     def _note_global(self, seen: DecodedGlobal) -> None:

@@ -1,0 +1,113 @@
+"""Each rule of the lease's view, in its order."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from ha_broker.lease_view import LeaseReading, lease_view
+from ha_broker.liveness import is_fresh
+from ha_broker.snapshot import LeaseState, LeaseView
+from ha_broker.world.ports import LeaseOwner, Liveness, LockspaceHost
+
+OWN_ID = 1
+
+
+def view(
+    owner: Optional[LeaseOwner],
+    hosts: tuple[LockspaceHost, ...] = (),
+    unusable_why: str = "",
+    read_at_s: float = 100.0,
+) -> LeaseView:
+    by_id = {host.host_id: host for host in hosts}
+    return lease_view(LeaseReading(owner, read_at_s), by_id, OWN_ID, unusable_why, 90.0)
+
+
+def host(host_id: int, liveness: Liveness, generation: int = 3) -> LockspaceHost:
+    return LockspaceHost(host_id, generation, 77, liveness)
+
+
+def test_unknown_while_sanlock_can_not_be_asked() -> None:
+    found = view(None, unusable_why="sanlock is gone")
+    assert (found.state, found.why) == (LeaseState.UNKNOWN, "sanlock is gone")
+
+
+def test_unknown_before_the_first_reading() -> None:
+    assert lease_view(None, {}, OWN_ID, "", 90.0).state == LeaseState.UNKNOWN
+
+
+@pytest.mark.parametrize(("read_at_s", "state"), [(89.9, "unknown"), (90.0, "free")])
+def test_a_reading_gets_too_old(read_at_s: float, state: str) -> None:
+    assert view(None, read_at_s=read_at_s).state == state
+
+
+def test_free_without_an_owner() -> None:
+    found = view(None)
+    assert (found.state, found.owner_id, found.seen_at_s) == (LeaseState.FREE, None, 100.0)
+
+
+def test_held_when_sanlock_does_not_know_the_owner() -> None:
+    found = view(LeaseOwner(2, 3), (host(3, Liveness.LIVE),))
+    assert (found.state, found.owner_id) == (LeaseState.HELD, 2)
+    assert "does not know host 2" in found.why
+
+
+@pytest.mark.parametrize("liveness", list(Liveness))
+def test_free_when_the_owner_has_joined_again_since(liveness: Liveness) -> None:
+    found = view(LeaseOwner(2, 3), (host(2, liveness, generation=4),))
+    assert (found.state, found.owner_id) == (LeaseState.FREE, 2)
+
+
+@pytest.mark.parametrize("liveness", [Liveness.DEAD, Liveness.FREE, Liveness.LIVE])
+def test_held_while_sanlock_has_an_older_generation(liveness: Liveness) -> None:
+    assert view(LeaseOwner(2, 3), (host(2, liveness, generation=2),)).state == LeaseState.HELD
+
+
+@pytest.mark.parametrize(
+    ("liveness", "state"),
+    [
+        (Liveness.LIVE, LeaseState.HELD),
+        (Liveness.FAIL, LeaseState.HELD),
+        (Liveness.UNKNOWN, LeaseState.HELD),
+        (Liveness.DEAD, LeaseState.FREE),
+        (Liveness.FREE, LeaseState.FREE),
+    ],
+)
+def test_the_owners_life_decides(liveness: Liveness, state: str) -> None:
+    found = view(LeaseOwner(2, 3), (host(2, liveness),))
+    assert (found.state, found.owner_id) == (state, 2)
+    assert liveness.value in found.why
+
+
+def test_our_own_lease_is_held_with_our_id() -> None:
+    found = view(LeaseOwner(OWN_ID, 3), (host(OWN_ID, Liveness.LIVE),))
+    assert (found.state, found.owner_id) == (LeaseState.HELD, OWN_ID)
+
+
+def test_our_own_lease_of_an_earlier_life_is_free() -> None:
+    found = view(LeaseOwner(OWN_ID, 2), (host(OWN_ID, Liveness.LIVE),))
+    assert (found.state, found.owner_id) == (LeaseState.FREE, OWN_ID)
+
+
+@pytest.mark.parametrize(
+    ("first_seen_at_s", "changed_at_s", "liveness", "fresh"),
+    [
+        (None, None, Liveness.LIVE, False),
+        (100.0, None, Liveness.LIVE, True),  # just started: sanlock's word counts ...
+        (100.0, None, Liveness.UNKNOWN, False),
+        (100.0, None, Liveness.DEAD, False),
+        (39.0, None, Liveness.LIVE, False),  # ... until it had time enough to change
+        (0.0, 40.0, Liveness.UNKNOWN, True),
+        (0.0, 40.0, Liveness.DEAD, True),
+        (0.0, 39.9, Liveness.LIVE, False),
+    ],
+)
+def test_fresh(
+    first_seen_at_s: Optional[float],
+    changed_at_s: Optional[float],
+    liveness: Liveness,
+    fresh: bool,
+) -> None:
+    found = is_fresh(first_seen_at_s, changed_at_s, liveness, now_s=100.0, alive_s=60.0)
+    assert found is fresh

@@ -1,0 +1,292 @@
+"""Joining, losing and leaving the lockspace, and how often the lease is read."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from ha_broker.lockspace_watch import LONGEST_PAUSE_S
+from ha_broker.snapshot import LeaseState
+from ha_broker.world.ports import Domain, DomainState, Liveness, LockspaceError, Membership
+from tests.unit.broker_host import (
+    IO_TIMEOUT_S,
+    JOIN_S,
+    TICK_S,
+    UP,
+    Cluster,
+    Host,
+)
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster()
+
+
+@pytest.fixture
+def host(cluster: Cluster, tmp_path: Path) -> Host:
+    return cluster.host(1, tmp_path)
+
+
+def joined(cluster: Cluster) -> None:
+    cluster.run(JOIN_S + 3)
+
+
+def stop(cluster: Cluster, host: Host, allowed_s: float = 15.0) -> bool:
+    """As the daemon does at SIGTERM; did it end in time?"""
+    host.broker.begin_stop()
+    cluster.run(0)
+    host._wake()
+    cluster.run(allowed_s)
+    return host.broker.stopped
+
+
+# --- joining -----------------------------------------------------------------------------------
+
+
+def test_joins_with_the_clusters_io_timeout(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S - 1)
+    assert host.snapshot.lockspace.membership == Membership.JOINING
+    assert host.snapshot.lease.state == LeaseState.UNKNOWN
+    cluster.run(4)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert host.snapshot.lockspace.error == ""
+    assert cluster.san.slots[1].io_timeout_s == IO_TIMEOUT_S
+    assert cluster.san.slots[1].owner_name == "h1"
+    assert host.snapshot.lease.state == LeaseState.FREE
+
+
+def test_a_broker_that_restarts_finds_itself_joined(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.start()
+    cluster.run(1)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert "join" not in host.runner.submitted
+    assert host.snapshot.lease.state == LeaseState.FREE
+
+
+def test_a_missing_lockspace_is_said_once_and_tried_again(
+    cluster: Cluster, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.san.lockspace_formatted = False
+    with caplog.at_level(logging.INFO):
+        cluster.run(120)
+    assert "there is no lockspace on the storage" in host.snapshot.lockspace.error
+    lines = [line for line in caplog.messages if line.startswith("lockspace: ")]
+    assert len(lines) == 1, lines
+    tries = host.runner.submitted.count("join")
+    assert 120 / LONGEST_PAUSE_S <= tries <= 13
+    cluster.san.lockspace_formatted = True
+    cluster.run(LONGEST_PAUSE_S + JOIN_S + 3)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+
+
+def test_sanlock_that_does_not_run_is_no_reason_to_join(cluster: Cluster, host: Host) -> None:
+    host.lockspace.kill_daemon()
+    cluster.run(30)
+    assert "does not answer" in host.snapshot.lockspace.error
+    assert host.snapshot.lease.state == LeaseState.UNKNOWN
+    assert "join" not in host.runner.submitted
+    host.lockspace.start_daemon()
+    cluster.run(JOIN_S + 5)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+
+
+def test_sanlock_that_hangs_makes_everything_unknown(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.runner.hang("sanlock")
+    cluster.run(13)
+    assert "sanlock has not answered since" in host.snapshot.lockspace.error
+    assert host.snapshot.lease.state == LeaseState.UNKNOWN
+
+
+def test_joins_again_when_storage_comes_back(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.lockspace.hang_storage()
+    cluster.run(8 * IO_TIMEOUT_S + 2)
+    assert host.snapshot.lockspace.membership != Membership.JOINED
+    assert host.snapshot.lockspace.error
+    cluster.run(60)
+    host.lockspace.heal_storage()
+    cluster.run(LONGEST_PAUSE_S + JOIN_S + 5)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert host.snapshot.lockspace.error == ""
+
+
+def test_another_hosts_id_is_an_error(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.peer(1)
+    host = cluster.host(1, tmp_path, name="other")
+    cluster.run(8 * IO_TIMEOUT_S + 65)
+    assert "another host uses this host id" in host.snapshot.lockspace.error
+
+
+def test_joined_with_another_id(cluster: Cluster, host: Host) -> None:
+    host.lockspace.join(9, int(IO_TIMEOUT_S))
+    cluster.run(20)
+    assert "host id 9" in host.snapshot.lockspace.error
+    assert host.snapshot.lockspace.membership == Membership.OUT
+
+
+# --- leaving -----------------------------------------------------------------------------------
+
+
+def test_an_orderly_stop_leaves_an_unused_lockspace(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    assert stop(cluster, host)
+    assert cluster.san.slots[1].timestamp == 0
+    assert "STOPPING=1" in host.services.calls
+    assert host.runner.submitted.count("join") == 2  # the join, and the leaving; no join again
+
+
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.PAUSED])
+def test_never_leaves_while_the_engines_domain_is_here(
+    cluster: Cluster, host: Host, state: DomainState
+) -> None:
+    joined(cluster)
+    host.hypervisor.set_domain(Domain(state, pid=44))
+    cluster.run(TICK_S)
+    assert stop(cluster, host, allowed_s=0)
+    assert cluster.san.slots[1].timestamp != 0
+
+
+def test_never_leaves_while_libvirt_is_silent(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.hypervisor.disappear()
+    cluster.run(TICK_S)
+    assert stop(cluster, host, allowed_s=0)
+    assert cluster.san.slots[1].timestamp != 0
+
+
+def test_never_leaves_while_anybody_here_holds_the_lease(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.lockspace.acquire(55)
+    assert stop(cluster, host, allowed_s=1)
+    assert host.lockspace.holders == {55}
+    assert cluster.san.slots[1].timestamp != 0
+
+
+def test_a_stop_during_the_join_waits_for_it_with_a_bound(cluster: Cluster, host: Host) -> None:
+    cluster.run(10)
+    host.broker.begin_stop()
+    cluster.run(5)
+    assert not host.broker.stopped
+    cluster.run(JOIN_S)
+    assert host.broker.stopped
+    assert cluster.san.slots[1].timestamp == 0
+
+
+def test_a_stop_before_anything_was_joined_ends_at_once(tmp_path: Path) -> None:
+    cluster = Cluster(config=None)
+    host = cluster.host(1, tmp_path)
+    cluster.run(3)
+    assert stop(cluster, host, allowed_s=0)
+
+
+def test_a_leave_that_fails_ends_the_stop(
+    cluster: Cluster, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(host_id: int) -> bool:
+        raise LockspaceError("leave", "sanlock is gone", 32)
+
+    joined(cluster)
+    monkeypatch.setattr(host.lockspace, "leave_if_unused", fail)
+    assert stop(cluster, host, allowed_s=1)
+
+
+# --- the lease -----------------------------------------------------------------------------------
+
+
+def lease_reads(cluster: Cluster, host: Host, seconds: float) -> int:
+    before = host.runner.submitted.count("lease")
+    cluster.run(seconds)
+    return host.runner.submitted.count("lease") - before
+
+
+def run_engine_on(cluster: Cluster, host: Host, host_id: int = 2) -> object:
+    """A healthy engine on a peer, seen by `host`."""
+    peer = cluster.peer(host_id)
+    cluster.run(60)
+    peer.acquire(99)
+    for timestamp_s in range(3):
+        cluster.put_record(host_id, timestamp_s=timestamp_s, engine_status=UP, state="EngineUp")
+        cluster.run(TICK_S)
+    assert host.snapshot.lease.state == LeaseState.HELD
+    return peer
+
+
+def test_read_each_second_while_no_healthy_engine_is_known(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    assert 9 <= lease_reads(cluster, host, 10) <= 11
+
+
+def test_read_each_tick_while_a_healthy_engine_is_known(cluster: Cluster, host: Host) -> None:
+    run_engine_on(cluster, host)
+    assert lease_reads(cluster, host, 6 * TICK_S) == 6
+    assert host.snapshot.lease.owner_id == 2
+
+
+def test_read_each_second_once_the_owner_is_not_live(cluster: Cluster, host: Host) -> None:
+    peer = run_engine_on(cluster, host)
+    peer.power_off()  # type: ignore[attr-defined]
+    cluster.run(8 * IO_TIMEOUT_S + 3)
+    assert host.view(2).liveness == Liveness.FAIL
+    assert 9 <= lease_reads(cluster, host, 10) <= 11
+    assert host.snapshot.lease.state == LeaseState.HELD
+
+
+def test_free_within_two_seconds_of_the_owners_death(cluster: Cluster, host: Host) -> None:
+    peer = run_engine_on(cluster, host)
+    peer.power_off()  # type: ignore[attr-defined]
+    died_at_s = None
+    for _ in range(400):
+        cluster.run(0.5)
+        hosts = {each.host_id: each for each in host.lockspace.hosts()}
+        if died_at_s is None and hosts[2].liveness == Liveness.DEAD:
+            died_at_s = cluster.clock.monotonic_s()
+        if host.snapshot.lease.state == LeaseState.FREE:
+            break
+    assert died_at_s is not None
+    assert cluster.clock.monotonic_s() - died_at_s <= 2
+    assert host.snapshot.lease.owner_id == 2  # kept for people
+
+
+def test_read_at_once_when_the_domain_here_changes(cluster: Cluster, host: Host) -> None:
+    run_engine_on(cluster, host)
+    before = host.runner.submitted.count("lease")
+    host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=3))
+    host.settle()
+    assert host.runner.submitted.count("lease") >= before + 1
+
+
+def test_our_own_engine_is_held_by_us(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.hypervisor.start("<domain/>")
+    host.settle()
+    assert (host.snapshot.lease.state, host.snapshot.lease.owner_id) == (LeaseState.HELD, 1)
+    host.hypervisor.crash()
+    host.settle()
+    assert host.snapshot.lease.state == LeaseState.FREE
+
+
+def test_a_lease_that_can_not_be_read_is_unknown(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    cluster.san.lease_formatted = False
+    cluster.run(TICK_S)
+    assert host.snapshot.lease.state == LeaseState.UNKNOWN
+    assert "there is no lease on the storage" in host.snapshot.lease.why
+
+
+def test_a_lease_read_that_hangs_makes_it_unknown(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.runner.hang("lease")
+    cluster.run(2 * TICK_S + IO_TIMEOUT_S + 3)
+    assert host.snapshot.lease.state == LeaseState.UNKNOWN
+
+
+def test_calm_hosts_are_asked_about_every_two_seconds(cluster: Cluster, host: Host) -> None:
+    run_engine_on(cluster, host)
+    before = host.runner.submitted.count("sanlock")
+    cluster.run(20)
+    assert host.runner.submitted.count("sanlock") - before == 10
