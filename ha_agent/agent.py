@@ -32,7 +32,7 @@ log = logging.getLogger("ha_agent")
 # A change of state is followed up at once; the longest way through the states is shorter.
 MAX_STEPS = 5
 # How long a stopping agent waits until its last record is written.
-STOP_PATIENCE_S = 10.0
+STOP_PATIENCE_S = 5.0
 
 _ORDER_NAMES = {
     Action.START_VM: "start the VM",
@@ -167,6 +167,8 @@ class Agent:
 
     def _take_config(self, outcome: Outcome[object]) -> None:
         self._config.take(outcome)
+        tick_ends_s = self._clock.monotonic_s() + self._timing.tick_s
+        self._next_tick_s = min(self._next_tick_s, tick_ends_s)
 
     def _take_publication(self, outcome: Outcome[object]) -> None:
         error = self._publisher.take(outcome)

@@ -32,6 +32,7 @@ class DomainWatch:
         self._wanted = True
         self._reading: Optional[Reading] = None
         self._valid_from_s = float("-inf")
+        self._seen = False
         self._pid: Optional[int] = None
         self._pid_since_s: Optional[float] = None
 
@@ -84,9 +85,11 @@ class DomainWatch:
         return self._pid_since_s
 
     def _keep(self, reading: Reading) -> None:
-        first = self._reading is None
         self._reading = reading
-        if reading.domain is not None and reading.domain.pid != self._pid:
+        if reading.domain is None:
+            return
+        first, self._seen = not self._seen, True
+        if reading.domain.pid != self._pid:
             self._pid = reading.domain.pid
             self._pid_since_s = None if first else reading.at_s
 

@@ -1,0 +1,134 @@
+"""`ha-agent` as a process of its own: the real daemon, with libvirt and sanlock in a file.
+
+Run as ``python -m tests.integration.agent_process FILE [ha-agent's options]``. FILE is the
+machine: JSON that outlives the process, as libvirtd and qemu outlive the real agent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+from ha_agent.main import main
+from ha_agent.world import RealWorld
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    Hypervisor,
+    HypervisorGoneError,
+    LockspaceHost,
+    Membership,
+    ServiceManager,
+)
+from metadata.settings import HostSettings
+from tests.fakes import FakeServiceManager
+
+
+@dataclass
+class Machine:
+    """What libvirt and sanlock would know; `calls` lists the orders libvirt was given."""
+
+    path: Path
+    state: str = "absent"
+    ending: str = "none"
+    pid: int = 0
+    lease_pid: int = 0
+    libvirt_gone: bool = False
+    calls: list[str] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Machine:
+        return cls(path, **json.loads(path.read_text()))
+
+    def write(self) -> None:
+        data = {key: value for key, value in vars(self).items() if key != "path"}
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(json.dumps(data))
+        temporary.replace(self.path)
+
+
+class FileHypervisor:
+    """A `Hypervisor` on a `Machine`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def domain(self) -> Domain:
+        machine = Machine.read(self._path)
+        if machine.libvirt_gone:
+            raise HypervisorGoneError("ask for the domain", "libvirtd is not there")
+        pid = machine.pid if machine.state == "running" else None
+        return Domain(DomainState(machine.state), Ending(machine.ending), pid)
+
+    def start(self, domain_xml: str) -> Domain:
+        machine = self._call("start")
+        machine.state, machine.ending, machine.pid = "running", "none", machine.pid + 1
+        machine.lease_pid = machine.pid
+        machine.write()
+        return self.domain()
+
+    def shutdown(self) -> None:
+        self._call("shutdown").write()
+
+    def destroy(self) -> None:
+        machine = self._call("destroy")
+        machine.state, machine.ending, machine.lease_pid = "absent", "stopped", 0
+        machine.write()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        pass
+
+    def _call(self, name: str) -> Machine:
+        machine = Machine.read(self._path)
+        machine.calls.append(name)
+        return machine
+
+
+class FileLockspace:
+    """A `Lockspace` on a `Machine`, joined."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def process_holds_lease(self, pid: int) -> bool:
+        return Machine.read(self._path).lease_pid == pid
+
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        raise NotImplementedError
+
+    def leave_if_unused(self, host_id: int) -> bool:
+        raise NotImplementedError
+
+    def membership(self, host_id: int) -> Membership:
+        return Membership.JOINED
+
+    def hosts(self) -> list[LockspaceHost]:
+        return []
+
+    def lease_owner(self) -> None:
+        return None
+
+
+class FileWorld(RealWorld):
+    """The real clock, runner and service manager; libvirt and sanlock in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def services(self) -> ServiceManager:
+        return super().services() if "NOTIFY_SOCKET" in os.environ else FakeServiceManager()
+
+    def hypervisor(self, host: HostSettings, domain_name: str) -> Hypervisor:
+        return FileHypervisor(self._path)
+
+    def lockspace(self, host: HostSettings) -> Any:
+        return FileLockspace(self._path)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[2:], FileWorld(Path(sys.argv[1]))))

@@ -1,0 +1,163 @@
+"""libvirt's word on the domain, never waited for, never older than it looks."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import pytest
+
+from ha_agent.domain_watch import KEY, DomainWatch, Reading
+from ha_broker.world.ports import Domain, DomainState, HypervisorGoneError
+from tests.fakes import FakeClock, InlineRunner
+
+DEADLINE_S = 5.0
+ABSENT = Domain(DomainState.ABSENT)
+
+
+def running(pid: int) -> Domain:
+    return Domain(DomainState.RUNNING, pid=pid)
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.runner = InlineRunner(self.clock)
+        self.answer: Optional[Domain] = ABSENT
+        self.watch = DomainWatch(self.runner, self)  # type: ignore[arg-type]
+
+    def domain(self) -> Domain:
+        if self.answer is None:
+            raise HypervisorGoneError("ask", "libvirtd is not there")
+        return self.answer
+
+    def ask(self, answer: Optional[Domain]) -> list[Optional[Reading]]:
+        self.answer = answer
+        self.watch.want()
+        self.watch.request()
+        return self.harvest()
+
+    def harvest(self) -> list[Optional[Reading]]:
+        return [self.watch.take(outcome) for outcome in self.runner.poll()]
+
+    @property
+    def now(self) -> Domain:
+        return self.watch.domain(self.clock.monotonic_s(), DEADLINE_S)
+
+    @property
+    def answered(self) -> bool:
+        return self.watch.was_answered(self.clock.monotonic_s(), DEADLINE_S)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_asked_at_first_and_then_when_wanted(bench: Bench) -> None:
+    bench.watch.request()
+    bench.harvest()
+    bench.watch.request()
+    assert bench.runner.submitted == [KEY]
+    bench.watch.want()
+    bench.watch.request()
+    assert bench.runner.submitted == [KEY, KEY]
+
+
+def test_an_event_during_a_question_asks_again(bench: Bench) -> None:
+    bench.runner.hang(KEY)
+    bench.watch.request()
+    bench.watch.want()
+    bench.watch.request()
+    bench.runner.release(KEY)
+    bench.harvest()
+    bench.watch.request()
+    assert bench.runner.submitted == [KEY, KEY]
+
+
+def test_unknown_before_the_first_answer(bench: Bench) -> None:
+    assert bench.now == Domain(DomainState.UNKNOWN, detail="libvirt has not been asked yet")
+    assert not bench.answered
+    bench.ask(ABSENT)
+    assert bench.now == ABSENT
+    assert bench.answered
+
+
+def test_an_error_is_unknown_and_an_answer(bench: Bench) -> None:
+    bench.ask(None)
+    assert bench.now.state is DomainState.UNKNOWN
+    assert bench.now.detail == "ask: libvirtd is not there"
+    assert bench.answered
+    bench.ask(ABSENT)
+    assert bench.now == ABSENT
+
+
+def test_a_question_beyond_its_deadline_is_unknown(bench: Bench) -> None:
+    bench.ask(running(7))
+    bench.runner.hang(KEY)
+    bench.ask(running(7))
+    bench.clock.advance(DEADLINE_S)
+    assert bench.now == running(7)
+    bench.clock.advance(1)
+    assert bench.now.detail == "libvirt has not answered for 6 s"
+    bench.runner.release(KEY)
+    bench.harvest()
+    bench.ask(running(7))
+    assert bench.now == running(7)
+
+
+def test_the_deadline_counts_as_the_first_answer(bench: Bench) -> None:
+    bench.runner.hang(KEY)
+    bench.ask(ABSENT)
+    bench.clock.advance(DEADLINE_S + 1)
+    assert bench.answered
+
+
+def test_an_old_answer_is_no_answer(bench: Bench) -> None:
+    bench.ask(running(7))
+    bench.clock.advance(3 * DEADLINE_S)
+    assert bench.now == running(7)
+    bench.clock.advance(1)
+    assert bench.now == Domain(DomainState.UNKNOWN, detail="libvirt was last asked 16 s ago")
+
+
+def test_an_answer_from_before_our_order_does_not_count(bench: Bench) -> None:
+    bench.runner.hang(KEY)
+    bench.ask(ABSENT)
+    bench.clock.advance(1)
+    bench.watch.changed(bench.clock.monotonic_s(), running(7))
+    bench.runner.release(KEY)
+    assert bench.harvest() == [None]
+    assert bench.now == running(7)
+    bench.watch.request()
+    bench.harvest()
+    assert bench.now == ABSENT
+
+
+def test_since_when_it_is_this_vm(bench: Bench) -> None:
+    bench.ask(ABSENT)
+    bench.clock.advance(10)
+    bench.ask(running(7))
+    assert bench.watch.vm_since_s == 1010.0
+    bench.clock.advance(10)
+    bench.ask(running(7))
+    assert bench.watch.vm_since_s == 1010.0
+    bench.ask(running(8))
+    assert bench.watch.vm_since_s == 1020.0
+
+
+def test_a_vm_that_ran_before_us_has_no_since(bench: Bench) -> None:
+    bench.ask(None)
+    bench.clock.advance(10)
+    bench.ask(running(7))
+    assert bench.watch.vm_since_s is None
+
+
+def test_libvirt_gone_and_back_is_the_same_vm(bench: Bench) -> None:
+    bench.ask(running(7))
+    bench.ask(None)
+    bench.clock.advance(10)
+    bench.ask(running(7))
+    assert bench.watch.vm_since_s is None
+    bench.ask(None)
+    bench.ask(running(8))
+    assert bench.watch.vm_since_s == 1010.0
