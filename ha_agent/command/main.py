@@ -46,6 +46,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except CommandError as error:
         _report(error, "--json" in arguments)
         return error.exit_code
+    except SystemExit as done:  # argparse's way out of --help
+        return int(done.code or 0)
     except KeyboardInterrupt:
         _say_error("interrupted")
         return EXIT_FAILURE

@@ -1,0 +1,517 @@
+"""--deploy: the answers, the survey of the storage, the plan, and the small helpers."""
+
+from __future__ import annotations
+
+import errno
+import stat
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+import yaml
+
+from ha_agent.command.deploy_answers import (
+    Answers,
+    created_settings,
+    differing_keys,
+    parse_answers,
+    read_answers,
+    storage_parts,
+)
+from ha_agent.command.deploy_files import replace_file, write_host_settings
+from ha_agent.command.deploy_plan import (
+    Create,
+    Deployed,
+    Join,
+    NewEngine,
+    Plan,
+    Refused,
+    ThisHost,
+    plan,
+)
+from ha_agent.command.deploy_survey import Kind, Survey, survey
+from ha_agent.command.deploy_world import default_gateway
+from ha_agent.command.errors import CommandError
+from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
+from ha_broker.world.host_file import read_host_settings
+from metadata import layout
+from metadata.records import EngineStatus, HostRecord, VolumeAddress
+from metadata.settings import HostSettings
+from metadata.shared_config import SharedConfig, copy_offset, encode_copy
+from metadata.wire import encode_host
+from tests.fakes import FakeStore
+from tests.unit.test_command_volume import leader
+
+PATH = "/shared/leases"
+PARTS = layout.storage_parts(PATH)
+XML = "<domain/>"
+ENGINE = NewEngine("HostedEngine", XML)
+
+JOINING = {"storage": {"path": PATH}}
+CREATING = {
+    "storage": {"path": PATH},
+    "host": {"bridge": "ovirtmgmt", "gateway": "198.51.100.1"},
+    "engine": {"domain_xml_file": "/root/engine.xml", "health_url": "http://engine/health"},
+    "sanlock": {"io_timeout_s": 2},
+}
+
+
+def answers(data: object) -> Answers:
+    return parse_answers(data, "answers.yaml")
+
+
+def refusal(data: object) -> str:
+    with pytest.raises(CommandError) as caught:
+        answers(data)
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+# --- answers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ([], "answers.yaml: [] is refused"),
+        ({}, "storage: is missing"),
+        ({"storage": {}}, "storage.path: is missing"),
+        ({"storage": {"path": "leases"}}, "storage.path: 'leases' is refused"),
+        ({"storage": {"path": PATH, "colour": "red"}}, "storage.colour: unknown key"),
+        ({**JOINING, "hots": {}}, "hots: unknown key"),
+        ({**JOINING, "host": {"host_id": "1"}}, "host_id: '1' is refused"),
+        ({**JOINING, "host": {"host_id": 2001}}, "host_id: 2001 is refused"),
+        ({**JOINING, "host": {"storage": {}}}, "host.storage: unknown key"),
+        ({**JOINING, "host": {"host_name": "a|b"}}, "host_name: 'a|b' is refused"),
+        ({**JOINING, "engine": {}}, "engine.domain_xml_file: is missing"),
+        ({**JOINING, "engine": {"domain_name": "x"}}, "engine.domain_name: unknown key"),
+        ({**JOINING, "sanlock": {"io_timeout_s": 0}}, "sanlock.io_timeout_s: 0 is refused"),
+        ({**JOINING, "sanlock": {"io_timeout_s": True}}, "io_timeout_s: True is refused"),
+        ({**CREATING, "timing": {"tick_s": "5"}}, "timing.tick_s: '5' is refused"),
+        ({**CREATING, "timing": {"tick": 5}}, "timing.tick: unknown key"),
+        ({**CREATING, "score": {"base": -1}}, "score.base: -1 is refused"),
+        ({**CREATING, "timing": {"io_timeout_s": 3}}, "differs from sanlock.io_timeout_s"),
+    ],
+)
+def test_answers_that_can_not_be_are_refused_by_key_and_value(data: object, expected: str) -> None:
+    assert expected in refusal(data)
+
+
+def test_impossible_timing_is_refused() -> None:
+    assert "timing: " in refusal({**CREATING, "timing": {"tick_s": 60, "alive_s": 1}})
+
+
+def test_every_problem_is_named_at_once() -> None:
+    message = refusal({"storage": {}, "host": {"host_id": 0}, "colour": 1})
+    for part in ("colour", "host_id: 0", "storage.path"):
+        assert part in message
+
+
+def test_answers_without_engine_join_and_with_it_create() -> None:
+    assert not answers(JOINING).creates
+    assert answers(CREATING).creates
+
+
+def test_created_settings_take_what_the_answers_say() -> None:
+    settings = created_settings(answers(CREATING), "HostedEngine", "198.51.100.1")
+    assert settings.engine.domain_name == "HostedEngine"
+    assert settings.engine.health_url == "http://engine/health"
+    assert settings.timing.io_timeout_s == 2
+    assert settings.network.bridge == "ovirtmgmt"
+    assert settings.network.gateway == "198.51.100.1"
+
+
+def test_sector_size_of_the_answers_goes_before_the_one_found() -> None:
+    given = answers({"storage": {"path": PATH, "sector_size": 4096}})
+    assert storage_parts(given, 512) == layout.storage_parts(PATH, 4096)
+    assert storage_parts(answers(JOINING), 4096) == layout.storage_parts(PATH, 4096)
+
+
+def test_parts_of_the_storage_can_be_put_elsewhere() -> None:
+    data = {"storage": {"path": PATH, "metadata": {"path": "/dev/other", "offset": 4096}}}
+    assert storage_parts(answers(data), 512).metadata == VolumeAddress("/dev/other", 4096)
+
+
+def test_answers_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "answers.yaml"
+    with pytest.raises(CommandError, match=r"answers\.yaml: can't be read"):
+        read_answers(str(path))
+    path.write_text("storage: {path: [\n")
+    with pytest.raises(CommandError, match=r"answers\.yaml: no valid YAML"):
+        read_answers(str(path))
+    path.write_text(yaml.safe_dump(CREATING))
+    assert read_answers(str(path)).path == PATH
+
+
+# --- survey -----------------------------------------------------------------------------------
+
+
+def store(**areas: bytes) -> FakeStore:
+    """A volume with the given bytes at the beginning of the named parts."""
+    volume = FakeStore()
+    volume.add(PATH, layout.required_size(PARTS))
+    for name, data in areas.items():
+        put(volume, getattr(PARTS, name).offset, data)
+    return volume
+
+
+def put(volume: FakeStore, offset: int, data: bytes) -> None:
+    volume.volumes[PATH][offset : offset + len(data)] = data
+
+
+def cluster_store(config: Optional[SharedConfig] = None) -> FakeStore:
+    volume = store(lockspace=leader(timestamp=5), lease=leader(LEASE_MAGIC))
+    wanted = config or CONFIG
+    place = PARTS.shared_config.offset + copy_offset(wanted.sequence)
+    put(volume, place, encode_copy(wanted))
+    put(volume, layout.slot_address(PARTS, 1).offset, encode_host(record(1)))
+    return volume
+
+
+def record(host_id: int, name: str = "") -> HostRecord:
+    return HostRecord(host_id, 5, 3400, EngineStatus(), name or f"h{host_id}")
+
+
+SETTINGS = created_settings(answers(CREATING), "HostedEngine", "198.51.100.1")
+CONFIG = SharedConfig(1, SETTINGS, XML)
+
+
+def test_zeros_are_blank() -> None:
+    assert survey(store(), PARTS).kind is Kind.BLANK
+
+
+def test_cluster_is_described_with_its_hosts_and_the_lease() -> None:
+    volume = cluster_store()
+    put(volume, layout.slot_address(PARTS, 2).offset, encode_host(record(2)))
+    put(volume, PARTS.lease.offset, leader(LEASE_MAGIC, timestamp=5))
+    found = survey(volume, PARTS)
+    assert found.kind is Kind.CLUSTER
+    assert found.config == CONFIG
+    assert found.found == (
+        "a hosted-engine cluster with hosts h1 (id 1), h2 (id 2), engine lease held by h1"
+    )
+
+
+def test_lockspace_without_anything_else_is_half_made() -> None:
+    assert survey(store(lockspace=leader(), lease=leader(LEASE_MAGIC)), PARTS).kind is (
+        Kind.HALF_MADE
+    )
+
+
+def test_cluster_with_a_damaged_configuration_is_never_half_made() -> None:
+    volume = cluster_store()
+    put(volume, PARTS.shared_config.offset, bytes(layout.CONFIG_SIZE))
+    assert survey(volume, PARTS).kind is Kind.BROKEN_CLUSTER
+    put(volume, PARTS.shared_config.offset, b"rubbish")
+    found = survey(volume, PARTS)
+    assert found.kind is Kind.BROKEN_CLUSTER
+    assert "shared configuration is damaged" in found.found
+
+
+def test_damaged_slot_does_not_hide_the_cluster() -> None:
+    volume = cluster_store()
+    put(volume, layout.slot_address(PARTS, 9).offset, b"\xff" * 512)
+    found = survey(volume, PARTS)
+    assert found.kind is Kind.CLUSTER
+    assert isinstance(found.slots[9], str)
+
+
+@pytest.mark.parametrize(
+    ("volume", "expected"),
+    [
+        (store(lockspace=b"XFSB"), "an XFS file system"),
+        (store(lockspace=bytes(1080) + b"\x53\xef"), "an ext2/3/4 file system"),
+        (store(lockspace=bytes(512) + b"LABELONE"), "an LVM physical volume"),
+        (store(lockspace=b"\x07rubbish"), "data of an unknown kind (first at byte 0)"),
+        (store(metadata=bytes(9) + b"x"), f"(first at byte 9) at {PATH}:2097152"),
+        (
+            store(lockspace=leader().replace(b"hosted-engine", b"other-cluster")),
+            "the sanlock lockspace 'other-cluster'",
+        ),
+        (store(lockspace=leader(LEASE_MAGIC)), "the sanlock lease 'h1'"),
+        (store(metadata=bytes(4096) + encode_host(record(1))), "status records of the hosts h1"),
+        (store(shared_config=bytes(layout.CONFIG_SIZE // 2) + encode_copy(CONFIG)), "shared conf"),
+    ],
+)
+def test_what_is_not_ours_is_named(volume: FakeStore, expected: str) -> None:
+    found = survey(volume, PARTS)
+    assert found.kind is Kind.FOREIGN
+    assert expected in found.found
+
+
+# --- plan -------------------------------------------------------------------------------------
+
+
+def owner(name: str, timestamp: int = 5, io_timeout_s: int = 2) -> LeaderRecord:
+    return LeaderRecord(HOST_ID_MAGIC, 512, 1, 1, "hosted-engine", name, timestamp, io_timeout_s)
+
+
+def found_cluster(
+    hosts: Mapping[int, str],
+    ids_in_use: Optional[Mapping[int, LeaderRecord]] = None,
+    lease_of: int = 0,
+) -> Survey:
+    lease = replace(owner(""), magic=LEASE_MAGIC, owner_id=lease_of) if lease_of else None
+    slots = {host_id: record(host_id, name) for host_id, name in hosts.items()}
+    return Survey(Kind.CLUSTER, PARTS, "a cluster", CONFIG, slots, ids_in_use or {}, lease)
+
+
+BLANK = Survey(Kind.BLANK, PARTS)
+NEW = ThisHost("h9", "h9", gateway="192.0.2.254")
+
+
+def planned(
+    data: Mapping[str, Any], found: Survey, host: ThisHost = NEW, force: bool = False
+) -> Plan:
+    given = answers(data)
+    return plan(given, found, host, ENGINE if given.creates else None, force)
+
+
+def joining(found: Survey, host: ThisHost = NEW, **given: Any) -> Plan:
+    return planned({**JOINING, "host": given}, found, host)
+
+
+def why(chosen: Plan) -> str:
+    assert isinstance(chosen, Refused)
+    return chosen.why
+
+
+def test_blank_storage_and_an_engine_create() -> None:
+    chosen = planned(CREATING, BLANK)
+    assert isinstance(chosen, Create)
+    assert (chosen.host_id, chosen.host_name, chosen.lost) == (1, "h9", "")
+    assert chosen.settings == SETTINGS
+    assert chosen.watch.host_ids == ()
+
+
+def test_gateway_of_the_default_route_is_taken_where_none_is_named() -> None:
+    chosen = planned({**CREATING, "host": {}}, BLANK)
+    assert isinstance(chosen, Create)
+    assert chosen.settings.network.gateway == "192.0.2.254"
+
+
+def test_blank_storage_without_an_engine_is_refused() -> None:
+    assert "engine.domain_xml_file" in why(planned(JOINING, BLANK))
+
+
+@pytest.mark.parametrize("kind", [Kind.FOREIGN, Kind.BROKEN_CLUSTER])
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_what_is_there_is_named_and_kept(kind: Kind, data: Mapping[str, Any]) -> None:
+    found = Survey(kind, PARTS, "an XFS file system")
+    assert "an XFS file system" in why(planned(data, found))
+
+
+def test_used_storage_is_not_created_anew() -> None:
+    text = why(planned(CREATING, found_cluster({1: "h1"})))
+    assert "a cluster" in text
+    assert "--force" in text
+
+
+def test_force_creates_and_says_what_is_lost() -> None:
+    chosen = planned(CREATING, found_cluster({1: "h1"}), force=True)
+    assert isinstance(chosen, Create)
+    assert chosen.lost == "a cluster"
+
+
+def test_force_without_an_engine_formats_nothing() -> None:
+    assert isinstance(planned(JOINING, found_cluster({1: "h1"}), force=True), Join)
+    assert isinstance(planned(JOINING, Survey(Kind.FOREIGN, PARTS, "XFS"), force=True), Refused)
+
+
+def test_force_watches_every_other_host_for_two_renewals() -> None:
+    ids = {1: owner("h1", io_timeout_s=2), 2: owner("h2", io_timeout_s=10), 9: owner("h9")}
+    host = replace(NEW, joined_id=9)
+    chosen = planned(CREATING, found_cluster({1: "h1", 2: "h2"}, ids), host, force=True)
+    assert isinstance(chosen, Create)
+    assert chosen.watch.host_ids == (1, 2)
+    assert chosen.watch.wait_s == 41
+
+
+def test_force_gives_the_lease_s_owner_sanlock_s_whole_time_to_be_dead() -> None:
+    found = found_cluster({1: "h1"}, {1: owner("h1", io_timeout_s=2)}, lease_of=1)
+    chosen = planned(CREATING, found, force=True)
+    assert isinstance(chosen, Create)
+    assert chosen.watch.wait_s == 8 * 2 + 60
+
+
+def test_half_made_storage_is_created_without_force() -> None:
+    found = Survey(Kind.HALF_MADE, PARTS, "half", ids_in_use={1: owner("other")})
+    chosen = planned(CREATING, found)
+    assert isinstance(chosen, Create)
+    assert chosen.watch.host_ids == (1,)
+
+
+@pytest.mark.parametrize("hosts", [{}, {1: "h9"}])
+def test_creation_that_was_cut_off_after_the_storage_is_joined(hosts: Mapping[int, str]) -> None:
+    chosen = planned(CREATING, found_cluster(hosts))
+    assert isinstance(chosen, Join)
+    assert chosen.candidates[0] == 1
+
+
+def test_join_takes_the_lowest_free_id_and_the_cluster_s_network() -> None:
+    chosen = joining(found_cluster({1: "h1", 3: "h3"}, {2: owner("h2")}))
+    assert isinstance(chosen, Join)
+    assert chosen.candidates[:2] == (4, 5)
+    assert (chosen.bridge, chosen.gateway) == ("ovirtmgmt", "198.51.100.1")
+
+
+def test_join_takes_its_own_network_from_the_answers() -> None:
+    chosen = joining(found_cluster({1: "h1"}), bridge="br0", gateway="10.0.0.1")
+    assert isinstance(chosen, Join)
+    assert (chosen.bridge, chosen.gateway) == ("br0", "10.0.0.1")
+
+
+def test_damaged_slot_is_nobody_s_to_take() -> None:
+    found = found_cluster({1: "h1"})
+    found = replace(found, slots={**found.slots, 2: "slot 2: torn"})
+    chosen = joining(found)
+    assert isinstance(chosen, Join)
+    assert chosen.candidates[0] == 3
+
+
+def test_known_host_takes_its_former_id() -> None:
+    chosen = joining(found_cluster({1: "h1", 5: "h9"}))
+    assert isinstance(chosen, Join)
+    assert chosen.candidates == (5,)
+
+
+def test_former_id_in_use_is_watched_first() -> None:
+    chosen = joining(found_cluster({5: "h9"}, {5: owner("h9")}))
+    assert isinstance(chosen, Join)
+    assert (chosen.watch.host_ids, chosen.watch.wait_s) == ((5,), 9)
+
+
+def test_own_membership_is_not_watched() -> None:
+    chosen = joining(found_cluster({5: "h9"}, {5: owner("h9")}), replace(NEW, joined_id=5))
+    assert isinstance(chosen, Join)
+    assert chosen.watch.host_ids == ()
+
+
+def test_other_machine_with_our_sanlock_name_is_watched() -> None:
+    chosen = joining(found_cluster({1: "h1"}, {1: owner("h9")}))
+    assert isinstance(chosen, Join)
+    assert chosen.watch.host_ids == (1,)
+
+
+def test_id_joined_by_a_run_that_was_cut_off_is_kept() -> None:
+    found = found_cluster({1: "h1"}, {7: owner("h9")})
+    chosen = joining(found, replace(NEW, joined_id=7))
+    assert isinstance(chosen, Join)
+    assert chosen.candidates == (7,)
+
+
+def test_wanted_id_of_another_host_is_refused_by_its_name() -> None:
+    assert "belongs to h1 (id 1)" in why(joining(found_cluster({1: "h1"}), host_id=1))
+    found = found_cluster({1: "h1"}, {2: owner("h2")})
+    assert "belongs to h2 (id 2)" in why(joining(found, host_id=2))
+
+
+def test_wanted_id_that_is_free_is_taken() -> None:
+    chosen = joining(found_cluster({1: "h1"}), host_id=7)
+    assert isinstance(chosen, Join)
+    assert chosen.candidates == (7,)
+
+
+def test_host_does_not_get_a_second_id() -> None:
+    assert "host h9 has the id 5" in why(joining(found_cluster({5: "h9"}), host_id=7))
+
+
+def test_full_cluster_is_refused() -> None:
+    everybody = {host_id: f"x{host_id}" for host_id in range(1, 2001)}
+    assert "all 2000 host ids" in why(joining(found_cluster(everybody)))
+
+
+def test_join_that_would_change_the_cluster_is_refused_by_key() -> None:
+    data = {**JOINING, "sanlock": {"io_timeout_s": 5}, "score": {"base": 3400}}
+    text = why(planned(data, found_cluster({1: "h1"})))
+    assert "sanlock.io_timeout_s: 5 (the cluster has 2)" in text
+    assert "score" not in text
+
+
+def test_join_with_the_cluster_s_own_values_is_fine() -> None:
+    data = {**JOINING, "sanlock": {"io_timeout_s": 2}}
+    assert isinstance(planned(data, found_cluster({1: "h1"})), Join)
+    assert differing_keys(answers(data), SETTINGS) == []
+
+
+# --- a host that is deployed already ----------------------------------------------------------
+
+HOME = HostSettings(9, "h9", PARTS, bridge="br0")
+DEPLOYED = replace(NEW, deployed=HOME)
+
+
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_same_deploy_again_changes_nothing(data: Mapping[str, Any]) -> None:
+    again = {**data, "host": {"bridge": "br0"}}
+    assert planned(again, found_cluster({9: "h9"}), DEPLOYED) == Deployed(HOME)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({**JOINING, "host": {"host_id": 3}}, "host.host_id: 3 (host.yaml has 9)"),
+        ({**JOINING, "host": {"bridge": "br7"}}, "host.bridge: 'br7' (host.yaml has 'br0')"),
+        ({**JOINING, "sanlock": {"io_timeout_s": 7}}, "sanlock.io_timeout_s: 7"),
+    ],
+)
+def test_deploy_again_with_other_answers_is_refused(data: Mapping[str, Any], expected: str) -> None:
+    assert expected in why(planned(data, found_cluster({9: "h9"}), DEPLOYED))
+
+
+def test_deploy_again_on_another_storage_is_refused() -> None:
+    elsewhere = replace(HOME, storage=layout.storage_parts("/other"))
+    found = found_cluster({9: "h9"})
+    assert "storage" in why(planned(JOINING, found, replace(NEW, deployed=elsewhere)))
+
+
+def test_deploy_again_with_another_domain_is_refused() -> None:
+    given = answers({**CREATING, "host": {}})
+    changed = NewEngine("HostedEngine", "<domain>other</domain>")
+    chosen = plan(given, found_cluster({9: "h9"}), DEPLOYED, changed)
+    assert "engine.domain_xml_file" in why(chosen)
+
+
+def test_id_that_was_given_to_another_host_meanwhile_is_refused() -> None:
+    assert "belongs to h2 now" in why(planned(JOINING, found_cluster({9: "h2"}), DEPLOYED))
+
+
+# --- helpers ----------------------------------------------------------------------------------
+
+
+def test_host_settings_are_written_whole_and_readable_by_all(tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "host.yaml"
+    write_host_settings(str(path), HOME)
+    assert read_host_settings(str(path)) == HOME
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [entry.name for entry in path.parent.iterdir()] == ["host.yaml"]
+
+
+def test_file_that_can_not_be_written_stays_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "host.yaml"
+    path.write_text("before")
+
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        replace_file(path, b"after")
+    assert path.read_text() == "before"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["host.yaml"]
+
+
+ROUTES = """\
+Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t0000000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
+"""
+
+
+def test_default_gateway_is_read_from_the_routes() -> None:
+    assert default_gateway(ROUTES) == "10.0.0.1"
+    assert default_gateway(ROUTES.replace("0100000A", "00000000")) == ""
+    assert default_gateway("") == ""
