@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from ha_broker.codec import DataError, from_data
 from ha_broker.desk import Desk, Refusal
@@ -63,12 +63,12 @@ class Api:
 
     def answer(self, method: str, target: str, body: bytes) -> Any:
         """JSON-ready data; raises Refusal."""
-        parts = urlsplit(target)
-        handler = self._routes.get((method, parts.path))
+        path, _, query = target.partition("?")
+        handler = self._routes.get((method, path))
         if handler is None:
-            raise self._no_route(method, parts.path)
+            raise self._no_route(method, path)
         try:
-            return handler(dict(parse_qsl(parts.query, keep_blank_values=True)), body)
+            return handler(dict(parse_qsl(query, keep_blank_values=True)), body)
         except DataError as error:
             raise Refusal(400, str(error)) from None
 

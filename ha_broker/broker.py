@@ -72,7 +72,7 @@ class Broker:
         self._lockspace = LockspaceWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
-        self._gateway = GatewayMonitor(world, settings)
+        self._gateway = GatewayMonitor(world, settings, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[Part, ...] = (
             self._local,

@@ -193,7 +193,9 @@ class _Channel:
         self._connection = connection
         connection.allow(deadline_s - time.monotonic())
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        connection.request(method, target, body, headers)
+        # A broker with too many connections says so and closes before it has read anything.
+        with contextlib.suppress(BrokenPipeError):
+            connection.request(method, target, body, headers)
         response = connection.getresponse()
         text = response.read()
         if response.will_close:

@@ -33,8 +33,8 @@ class RealWorld:
         """This machine's storage, sanlock, libvirt and network."""
         from ha_broker.world.clock import SystemClock  # noqa: PLC0415
         from ha_broker.world.direct_store import DirectStore  # noqa: PLC0415
-        from ha_broker.world.gateway import PingGateway  # noqa: PLC0415
         from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
+        from ha_broker.world.ping import IcmpGateway  # noqa: PLC0415
         from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
         from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
 
@@ -46,7 +46,7 @@ class RealWorld:
             lockspace=SanlockLockspace(host.storage),
             hypervisor=lambda name: _libvirt(host.libvirt_uri, name),
             health_page=HttpHealthPage(),
-            gateway=PingGateway(),
+            gateway=IcmpGateway(),
             services=self.services(),
         )
 

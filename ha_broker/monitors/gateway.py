@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from functools import partial
+from typing import Optional
 
-from ha_broker.parts import Settings, Task, World
+from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import NetworkView
 from ha_broker.world.ports import Outcome
 
@@ -19,11 +21,12 @@ class GatewayMonitor:
 
     keys = (GATEWAY,)
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: World, settings: Settings, teller: Teller) -> None:
         self._world = world
         self._settings = settings
+        self._teller = teller
         self._task = Task(world.runner, GATEWAY)
-        self._failed: deque[bool] = deque(maxlen=WINDOW)
+        self._failed: deque[Optional[bool]] = deque(maxlen=WINDOW)
         self._view = NetworkView()
 
     def view(self) -> NetworkView:
@@ -32,8 +35,14 @@ class GatewayMonitor:
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
-        self._failed.append(outcome.error is not None or not outcome.value)
-        fraction = sum(self._failed) / len(self._failed)
+        if outcome.error is not None:  # no probe could be made: that says nothing of the gateway
+            self._failed.append(None)
+            self._teller.tell("gateway", error_text(outcome.error), logging.WARNING)
+        else:
+            self._failed.append(not outcome.value)
+            self._teller.tell("gateway", "")
+        known = [failed for failed in self._failed if failed is not None]
+        fraction = sum(known) / len(known) if known else None
         self._view = NetworkView(fraction, outcome.finished_at_s)
 
     def work(self, now_s: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ha_broker.monitors.engine import LIBVIRT_DEADLINE_S
 from ha_broker.monitors.gateway import WINDOW
-from ha_broker.world.ports import Domain, DomainState
+from ha_broker.world.ports import Domain, DomainState, WorldError
 from metadata.records import Health
 from metadata.settings import ClusterSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, TICK_S, Cluster, Host
@@ -174,6 +174,20 @@ def test_a_dead_gateway_weighs_fully(cluster: Cluster, host: Host) -> None:
     host.gateway.answers = False
     cluster.run(WINDOW * TICK_S)
     assert host.snapshot.network.failed_fraction == 1
+
+
+def test_a_probe_that_can_not_be_made_is_no_failed_probe(
+    cluster: Cluster, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: str, timeout_s: float) -> bool:
+        raise WorldError(f"ping {address}", "not permitted")
+
+    cluster.run(TICK_S)
+    monkeypatch.setattr(host.gateway, "probe", refuse)
+    cluster.run(TICK_S)
+    assert host.snapshot.network.failed_fraction == 0
+    cluster.run(WINDOW * TICK_S)
+    assert host.snapshot.network.failed_fraction is None
 
 
 # --- the service manager -------------------------------------------------------------------------

@@ -1,0 +1,553 @@
+"""The API over a real unix socket, with clients of all manners; the broker behind it is real,
+its world is not."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from ha_broker.api import Api
+from ha_broker.client import (
+    BrokerClient,
+    BrokerError,
+    BrokerGoneError,
+    BrokerRefusedError,
+    BrokerTimeoutError,
+)
+from ha_broker.http_server import MAX_BODY_SIZE, MAX_CONNECTIONS, ApiServer, SocketError
+from ha_broker.snapshot import Snapshot
+from ha_broker.world.ports import Domain, DomainState
+from metadata.records import GlobalRecord
+from metadata.wire import encode_global
+from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, TICK_S, Cluster, Host
+
+FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
+PROMPT_S = 1.0 * FACTOR
+
+
+class Served:
+    """A broker that answers on a socket; `pump` lets it tick while clients wait."""
+
+    def __init__(self, directory: Path) -> None:
+        self.cluster = Cluster()
+        self.host: Host = self.cluster.host(1, directory)
+        self.cluster.run(JOIN_S + 3)
+        self.path = str(directory / "broker.sock")
+        self.server = self.serve()
+        self._pump: Optional[threading.Thread] = None
+        self._pumping = threading.Event()
+
+    def serve(self, read_allowed_s: float = 30.0) -> ApiServer:
+        api = Api(self.host.broker.desk, self.cluster.clock.monotonic_s)
+        server = ApiServer(self.path, api.answer, read_allowed_s)
+        server.start()
+        return server
+
+    def client(self, timeout_s: float = 5.0) -> BrokerClient:
+        return BrokerClient(self.path, timeout_s * FACTOR)
+
+    def pump(self) -> None:
+        """Tick whenever the desk wakes the broker, as the daemon does."""
+        self._pumping.set()
+
+        def loop() -> None:
+            while self._pumping.is_set():
+                self.host.settle()
+                time.sleep(0.002)
+
+        self._pump = threading.Thread(target=loop)
+        self._pump.start()
+
+    def close(self) -> None:
+        self._pumping.clear()
+        if self._pump is not None:
+            self._pump.join()
+        self.host.broker.desk.close()
+        self.server.stop()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    served.close()
+
+
+def raw(path: str, request: bytes, *, wait_s: float = 5.0) -> bytes:
+    """Everything that comes back until the server closes the connection."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(wait_s * FACTOR)
+        sock.connect(path)
+        sock.sendall(request)
+        sock.shutdown(socket.SHUT_WR)
+        chunks = []
+        while chunk := sock.recv(65536):
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def answer(path: str, request: bytes) -> tuple[int, Any]:
+    head, _, body = raw(path, request).partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
+
+
+def put(target: str, body: bytes) -> bytes:
+    head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+# --- the calls -----------------------------------------------------------------------------------
+
+
+def test_status_is_the_snapshot(served: Served) -> None:
+    assert served.client().status() == served.host.snapshot
+
+
+def test_plain_http_with_ages(served: Served) -> None:
+    served.cluster.clock.advance(7)
+    status, data = answer(served.path, b"GET /v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 200
+    assert data["host_name"] == "h1"
+    assert data["taken_age_s"] >= 7
+
+
+def test_one_connection_serves_many_calls(served: Served) -> None:
+    client = served.client()
+    for _ in range(5):
+        client.status()
+    assert served.server._connections == 1
+    client.close()
+
+
+def test_publish(served: Served) -> None:
+    served.client().publish(PUBLICATION)
+    served.host.settle()
+    assert served.cluster.stored(1).state == "EngineDown"
+
+
+def test_config(served: Served) -> None:
+    assert served.client().shared_config() == CONFIG
+
+
+def test_config_that_was_not_read_yet(tmp_path: Path) -> None:
+    from ha_broker.desk import Desk
+
+    first = Snapshot(1, 0.0, 1, "h1", 0.0)
+    server = ApiServer(str(tmp_path / "s"), Api(Desk(first), time.monotonic).answer)
+    server.start()
+    try:
+        with pytest.raises(BrokerRefusedError, match="not been read yet") as caught:
+            BrokerClient(str(tmp_path / "s")).shared_config()
+        assert caught.value.status == 503
+    finally:
+        server.stop()
+
+
+def test_global_maintenance_returns_when_it_is_on_the_storage(served: Served) -> None:
+    served.pump()
+    served.client().set_global_maintenance(True, timeout_s=5 * FACTOR)
+    assert served.cluster.slot(0) == encode_global(GlobalRecord(True))
+    served.client().set_global_maintenance(False, timeout_s=5 * FACTOR)
+    assert served.cluster.slot(0) == encode_global(GlobalRecord(False))
+
+
+def test_global_maintenance_with_hung_storage_says_why(served: Served) -> None:
+    served.host.store.hang()
+    served.cluster.run(5 * TICK_S)
+    served.pump()
+    with pytest.raises(BrokerRefusedError) as caught:
+        served.client().set_global_maintenance(True, timeout_s=0.3)
+    assert caught.value.status == 504
+    assert "not confirmed within 0.3 s" in caught.value.why
+    assert "has not ended since" in caught.value.why
+
+
+def test_local_maintenance_is_refused_where_the_engine_is(served: Served) -> None:
+    served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    served.host.settle()
+    served.pump()
+    with pytest.raises(BrokerRefusedError, match="running on this host") as caught:
+        served.client().set_local_maintenance(True)
+    assert caught.value.status == 409
+    served.client().set_local_maintenance(False)
+
+
+def test_reread(served: Served) -> None:
+    served.client().reread()
+    before = served.host.runner.submitted.count("scan")
+    served.host.settle()
+    assert served.host.runner.submitted.count("scan") == before + 1
+
+
+# --- the long poll -------------------------------------------------------------------------------
+
+
+def test_a_poll_with_another_sequence_returns_at_once(served: Served) -> None:
+    begun_s = time.monotonic()
+    assert served.client().wait_for_change(-1, 30) == served.host.snapshot
+    assert time.monotonic() - begun_s < PROMPT_S
+
+
+def test_a_poll_ends_after_its_time(served: Served) -> None:
+    begun_s = time.monotonic()
+    sequence = served.host.snapshot.sequence
+    assert served.client().wait_for_change(sequence, 0.2).sequence == sequence
+    assert time.monotonic() - begun_s >= 0.2
+
+
+def test_a_poll_ends_with_the_change(served: Served) -> None:
+    client, sequence = served.client(), served.host.snapshot.sequence
+    found: list[Snapshot] = []
+    thread = threading.Thread(target=lambda: found.append(client.wait_for_change(sequence, 30)))
+    thread.start()
+    wait_until(lambda: served.server._connections == 1)
+    served.cluster.run(3 * TICK_S)  # ages are no change
+    assert thread.is_alive()
+    served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    served.host.settle()
+    thread.join(PROMPT_S)
+    assert found[0].engine.domain == DomainState.RUNNING
+
+
+def test_a_poll_does_not_keep_another_call_waiting(served: Served) -> None:
+    client, sequence = served.client(), served.host.snapshot.sequence
+    thread = threading.Thread(target=lambda: client.wait_for_change(sequence, 30))
+    thread.start()
+    wait_until(lambda: served.server._connections == 1)
+    begun_s = time.monotonic()
+    client.publish(PUBLICATION)
+    client.status()
+    assert time.monotonic() - begun_s < PROMPT_S
+    served.host.broker.desk.close()
+    thread.join(PROMPT_S)
+    assert not thread.is_alive()
+
+
+def test_close_ends_a_poll(served: Served) -> None:
+    client, sequence = served.client(), served.host.snapshot.sequence
+    errors: list[BrokerError] = []
+
+    def poll() -> None:
+        try:
+            client.wait_for_change(sequence, 30)
+        except BrokerError as error:
+            errors.append(error)
+
+    client.wait_for_change(-1, 1)  # so that the poll reuses a connection
+    thread = threading.Thread(target=poll)
+    thread.start()
+    wait_until(client._polls._lock.locked)
+    client.close()
+    thread.join(PROMPT_S)
+    assert not thread.is_alive()
+    assert errors
+
+
+def wait_until(condition: Any, seconds: float = 5.0) -> None:
+    end_s = time.monotonic() + seconds * FACTOR
+    while not condition():
+        assert time.monotonic() < end_s, "the condition never came true"
+        time.sleep(0.005)
+
+
+# --- hung storage --------------------------------------------------------------------------------
+
+
+def test_answers_stay_fast_while_storage_hangs(served: Served) -> None:
+    served.host.store.hang()
+    served.host.lockspace.hang_storage()
+    served.cluster.run(120)
+    served.pump()
+    client = served.client()
+    for _ in range(20):
+        begun_s = time.monotonic()
+        snapshot = client.status()
+        client.publish(PUBLICATION)
+        client.shared_config()
+        assert time.monotonic() - begun_s < PROMPT_S
+    assert "has not ended since" in snapshot.storage.error
+    assert snapshot.storage.last_read_at_s is not None
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "word"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 404, "no such resource"),
+        (b"GET /v1/record HTTP/1.1\r\n\r\n", 405, "only PUT"),
+        (b"DELETE /v1/status HTTP/1.1\r\n\r\n", 405, "only GET"),
+        (b"BREW /v1/status HTTP/1.1\r\n\r\n", 501, "BREW"),
+        (b"GET /v1/status?x=1 HTTP/1.1\r\n\r\n", 400, "x: unknown parameter"),
+        (b"GET /v1/changes?since=now HTTP/1.1\r\n\r\n", 400, "since: 'now' is no number"),
+        (b"GET /v1/changes?since=1&wait_s=nan HTTP/1.1\r\n\r\n", 400, "wait_s"),
+        (b"GET /v1/changes?since=1&wait_s=inf HTTP/1.1\r\n\r\n", 400, "wait_s"),
+        (put("/v1/record", b"{}"), 400, "score: missing"),
+        (put("/v1/record", b"no json"), 400, "no valid JSON"),
+        (put("/v1/maintenance", b'{"scope": "galactic", "on": true}'), 400, "'galactic'"),
+        (put("/v1/maintenance", b'{"scope": "global", "on": 1}'), 400, "on: expected true"),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
+        (put("/v1/reread", b'{"x": 1}'), 400, "x: unknown"),
+        (b"PUT /v1/record HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "Content-Length: 'x'"),
+        (b"PUT /v1/record HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "Content-Length"),
+        (b"PUT /v1/record HTTP/1.1\r\nContent-Length: 9\r\n\r\nab", 400, "2 bytes came"),
+        (b"PUT /v1/record HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411, "Content-Length"),
+        (b"garbage\r\n\r\n", 400, "garbage"),
+        (b"\x00\xff\xfe\r\n\r\n", 400, ""),
+        (b"GET /v1/status HTTP/9.9\r\n\r\n", 505, ""),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", 414, ""),
+        (b"GET /v1/status HTTP/1.1\r\n" + b"a: b\r\n" * 200 + b"\r\n", 431, ""),
+        (b"GET http://[/ HTTP/1.1\r\n\r\n", 404, "no such resource"),
+    ],
+)
+def test_a_wrong_request_gets_json_that_says_why(
+    served: Served, request_bytes: bytes, status: int, word: str
+) -> None:
+    found_status, data = answer(served.path, request_bytes)
+    assert found_status == status
+    assert list(data) == ["error"]
+    assert word in data["error"]
+    assert served.client().status() == served.host.snapshot  # nothing else happened
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_read(served: Served) -> None:
+    head = f"PUT /v1/record HTTP/1.1\r\nContent-Length: {MAX_BODY_SIZE + 1}\r\n\r\n"
+    status, data = answer(served.path, head.encode())
+    assert status == 413
+    assert str(MAX_BODY_SIZE) in data["error"]
+
+
+def test_a_request_in_parts_is_a_request(served: Served) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(5 * FACTOR)
+        sock.connect(served.path)
+        for byte in b"GET /v1/status HTTP/1.1\r\n\r\n":
+            sock.sendall(bytes([byte]))
+        assert sock.recv(12) == b"HTTP/1.1 200"
+
+
+# --- rude clients --------------------------------------------------------------------------------
+
+
+def test_a_client_that_trickles_is_cut_off_and_holds_nobody_up(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.server.stop()
+    served.server = served.serve(read_allowed_s=0.5)
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as slow:
+            slow.connect(served.path)
+            slow.sendall(b"GET /v1/sta")
+            wait_until(lambda: served.server._connections == 1)
+            begun_s = time.monotonic()
+            served.client().status()
+            assert time.monotonic() - begun_s < PROMPT_S
+            with pytest.raises(OSError):
+                while time.monotonic() < begun_s + 10 * FACTOR:
+                    slow.sendall(b"t")
+                    time.sleep(0.02)
+            assert time.monotonic() - begun_s < 5 * FACTOR
+        wait_until(lambda: served.server._connections == 0)
+    finally:
+        served.close()
+
+
+def test_a_client_that_never_reads_holds_nobody_up(served: Served) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as deaf:
+        deaf.settimeout(0.2)
+        deaf.connect(served.path)
+        with pytest.raises(OSError):
+            while True:
+                deaf.sendall(b"GET /v1/status HTTP/1.1\r\n\r\n" * 100)
+        begun_s = time.monotonic()
+        served.client().status()
+        assert time.monotonic() - begun_s < PROMPT_S
+
+
+def test_too_many_connections_get_503_and_the_others_go_on(served: Served) -> None:
+    first = served.client()
+    first.status()
+    crowd = []
+    try:
+        for _ in range(MAX_CONNECTIONS - 1):
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.connect(served.path)
+            crowd.append(sock)
+        wait_until(lambda: served.server._connections == MAX_CONNECTIONS)
+        with pytest.raises(BrokerRefusedError) as caught:
+            served.client().status()
+        assert caught.value.status == 503
+        assert str(MAX_CONNECTIONS) in caught.value.why
+        first.status()
+    finally:
+        for sock in crowd:
+            sock.close()
+    wait_until(lambda: served.server._connections == 1)
+    served.client().status()
+    first.close()
+
+
+# --- the socket ----------------------------------------------------------------------------------
+
+
+def test_the_sockets_mode(served: Served) -> None:
+    assert stat.S_IMODE(Path(served.path).stat().st_mode) == 0o660
+
+
+def test_a_live_socket_is_not_stolen(served: Served) -> None:
+    with pytest.raises(SocketError, match="another broker is serving there"):
+        ApiServer(served.path, lambda *_: {})
+    served.client().status()
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(path)
+    server = ApiServer(path, lambda *_: {})
+    server.start()
+    server.stop()
+    assert not Path(path).exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_text("mine")
+    with pytest.raises(SocketError, match="is no socket"):
+        ApiServer(str(path), lambda *_: {})
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"), [("missing/s", "No such file"), ("x" * 120, "at most")]
+)
+def test_a_path_that_can_not_be_is_named(tmp_path: Path, name: str, why: str) -> None:
+    with pytest.raises(SocketError, match=why):
+        ApiServer(str(tmp_path / name), lambda *_: {})
+
+
+# --- the client ----------------------------------------------------------------------------------
+
+
+def test_no_broker(tmp_path: Path) -> None:
+    with pytest.raises(BrokerGoneError, match="is it running") as caught:
+        BrokerClient(str(tmp_path / "none")).status()
+    assert isinstance(caught.value, OSError)
+    assert caught.value.errno == errno.ENOENT
+
+
+def test_a_dead_brokers_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:
+        dead.bind(path)
+    with pytest.raises(BrokerGoneError) as caught:
+        BrokerClient(path).status()
+    assert caught.value.errno == errno.ECONNREFUSED
+
+
+def listener(path: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(path)
+    sock.listen(4)
+    return sock
+
+
+def test_a_broker_that_accepts_and_never_answers(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with listener(path):
+        begun_s = time.monotonic()
+        with pytest.raises(BrokerTimeoutError, match=r"within 0\.3 s"):
+            BrokerClient(path, timeout_s=0.3).status()
+        assert time.monotonic() - begun_s < 0.3 + PROMPT_S
+
+
+def test_an_answer_that_trickles_ends_at_the_deadline(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    done = threading.Event()
+    with listener(path) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not done.wait(0.02):
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        begun_s = time.monotonic()
+        with pytest.raises(BrokerTimeoutError):
+            BrokerClient(path, timeout_s=0.3).status()
+        assert time.monotonic() - begun_s < 0.3 + PROMPT_S
+        done.set()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "text", [b"hello\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}}", b""]
+)
+def test_an_answer_that_is_none(tmp_path: Path, text: bytes) -> None:
+    path = str(tmp_path / "s")
+    with listener(path) as server:
+
+        def say() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(text)
+
+        thread = threading.Thread(target=say)
+        thread.start()
+        with pytest.raises(BrokerError):
+            BrokerClient(path, timeout_s=2 * FACTOR).status()
+        thread.join()
+
+
+def test_a_restarted_broker_is_reached_by_the_same_client(served: Served) -> None:
+    client = served.client()
+    client.status()
+    client.wait_for_change(-1, 1)
+    served.server.stop()
+    with pytest.raises(BrokerGoneError):
+        BrokerClient(served.path).status()
+    served.server = served.serve()
+    assert client.status() == served.host.snapshot
+    assert client.wait_for_change(-1, 1) == served.host.snapshot
+
+
+def test_a_connection_closed_meanwhile_costs_nothing(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.server.stop()
+    served.server = served.serve(read_allowed_s=0.1)
+    try:
+        client = served.client()
+        client.status()
+        wait_until(lambda: served.server._connections == 0)  # idle for too long
+        client.status()
+    finally:
+        served.close()
+
+
+def test_the_client_needs_neither_libvirt_nor_sanlock() -> None:
+    code = (
+        "import sys; sys.modules['libvirt'] = sys.modules['sanlock'] = None; "
+        "sys.modules['yaml'] = None; import ha_broker.client"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -1,0 +1,122 @@
+"""Snapshots and publications as JSON: full round trips, and refusals by name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ha_broker.codec import DataError
+from ha_broker.snapshot import Publication, Snapshot
+from ha_broker.snapshot_json import (
+    parse_json,
+    publication_from_data,
+    publication_to_data,
+    snapshot_from_data,
+    snapshot_to_data,
+)
+from metadata.records import EngineStatus, EngineVm, Health
+
+PUBLICATION = Publication(3400, EngineStatus(EngineVm.UP, Health.GOOD, "Up"), "EngineUp")
+
+_plain = {
+    str: st.text(max_size=20),
+    int: st.integers(-(2**70), 2**70),
+    float: st.floats(allow_nan=False, allow_infinity=False),
+    bool: st.booleans(),
+}
+for kind, strategy in _plain.items():
+    st.register_type_strategy(kind, strategy)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.from_type(Snapshot), st.floats(0, 1e9))
+def test_a_snapshot_survives_the_journey(snapshot: Snapshot, now_s: float) -> None:
+    text = json.dumps(snapshot_to_data(snapshot, now_s), allow_nan=False)
+    back = snapshot_from_data(parse_json(text.encode()))
+    assert back == snapshot
+    _same_types(back, snapshot)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.from_type(Publication))
+def test_a_publication_survives_the_journey(publication: Publication) -> None:
+    text = json.dumps(publication_to_data(publication))
+    back = publication_from_data(parse_json(text.encode()))
+    assert back == publication
+    _same_types(back, publication)
+
+
+def _same_types(left: Any, right: Any) -> None:
+    """Equality alone would take 1 for True, and overlooks fields that don't compare."""
+    assert type(left) is type(right)
+    if is_dataclass(left):
+        for field in fields(left):
+            _same_types(getattr(left, field.name), getattr(right, field.name))
+            assert getattr(left, field.name) == getattr(right, field.name)
+    elif isinstance(left, tuple):
+        for one, other in zip(left, right):
+            _same_types(one, other)
+
+
+def snapshot() -> Snapshot:
+    return Snapshot(
+        sequence=1, taken_at_s=100.0, host_id=1, host_name="h1", started_at_s=40.0
+    )
+
+
+def test_ages_stand_beside_the_stamps() -> None:
+    data = snapshot_to_data(snapshot(), now_s=103.5)
+    assert (data["taken_at_s"], data["taken_age_s"]) == (100.0, 3.5)
+    assert data["started_age_s"] == 63.5
+    assert data["storage"]["busy_since_s"] is None
+    assert "busy_age_s" not in data["storage"]
+
+
+def test_a_newer_brokers_keys_are_ignored() -> None:
+    data = snapshot_to_data(snapshot())
+    data["fence"] = {"x": 1}
+    data["storage"]["y"] = 2
+    assert snapshot_from_data(data) == snapshot()
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {**publication_to_data(PUBLICATION), **changes}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([], ["body", "expected an object"]),
+        ("x", ["body"]),
+        ({}, ["score: missing", "engine_status: missing", "state: missing"]),
+        (changed(colour="red"), ["colour: unknown key", "allowed: conf_on_shared_storage"]),
+        (changed(score="3400"), ["score: expected an integer, got '3400'"]),
+        (changed(score=True), ["score: expected an integer, got True"]),
+        (changed(score=1.5), ["score"]),
+        (changed(stopped="False"), ["stopped: expected true or false, got 'False'"]),
+        (changed(stopped=0), ["stopped"]),
+        (changed(state=None), ["state: expected a string"]),
+        (changed(notes=[["a"]]), ["notes[0]: expected 2 items"]),
+        (changed(notes=[["a", 1]]), ["notes[0][1]: expected a string"]),
+        (changed(notes={}), ["notes: expected a list"]),
+        (changed(engine_status={"vm": "flying"}), ["engine_status.vm", "'flying'", "up, down"]),
+        (changed(engine_status={"vm": ["up"]}), ["engine_status.vm"]),
+        (changed(engine_status={"x": 1}), ["engine_status.x: unknown key"]),
+    ],
+)
+def test_a_wrong_publication_is_refused_by_name(data: object, words: list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        publication_from_data(data)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b"[NaN]", b"Infinity", b"[" * 100_000])
+def test_no_json_is_an_error(text: bytes) -> None:
+    with pytest.raises(DataError, match="no valid JSON"):
+        parse_json(text)
