@@ -31,6 +31,9 @@ from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
 from metadata.records import VolumeAddress
 from metadata.settings import HostSettings, SettingsError, StorageParts
 
+OWN_JOIN_S = 300.0
+LOOK_EVERY_S = 0.5
+
 
 def run(answers_file: str, force: bool) -> int:
     """Deploy this host; raises CommandError."""
@@ -51,9 +54,8 @@ def _deploy(world: DeployWorld, answers: Answers, force: bool) -> None:
     parts = storage_parts(answers, _sector_size(world, answers))
     lockspace = world.lockspace(parts)
     engine = _check(world, answers, parts, lockspace)
-    found = survey(world.store, parts)
+    found, host = _look(world, lockspace, parts, deployed)
     world.say(f"[ ok ] {answers.path} holds {found.found or 'nothing yet'}")
-    host = _this_host(world, lockspace, found, deployed)
     chosen = plan(answers, found, host, engine, force)
     uri = str(answers.host.get("libvirt_uri", deploy_checks.DEFAULT_LIBVIRT_URI))
     _carry_out(deploy_steps.Site(world, lockspace, found, host, uri), chosen)
@@ -142,33 +144,50 @@ def _sector_size(world: DeployWorld, answers: Answers) -> int:
     return size if size in SECTOR_SIZES else max(SECTOR_SIZES)
 
 
-def _this_host(
+def _look(
     world: DeployWorld,
     lockspace: LockspaceAdmin,
-    found: Survey,
+    parts: StorageParts,
     deployed: Optional[HostSettings],
-) -> ThisHost:
+) -> tuple[Survey, ThisHost]:
+    """The storage and this host's place in it, once no join of its own is under way.
+
+    sanlock goes on with a join whose asker was killed, and then the storage still changes.
+    """
     name = lockspace.daemon_host_name()
-    return ThisHost(
+    end_s = world.clock.monotonic_s() + OWN_JOIN_S
+    while True:
+        found = survey(world.store, parts)
+        joined_id, membership = _own_membership(lockspace, found, name, deployed)
+        if membership is not Membership.JOINING:
+            break
+        if world.clock.monotonic_s() > end_s:
+            raise CommandError(
+                f"this host has been joining the lockspace as host id {joined_id} for more than "
+                f"{OWN_JOIN_S:.0f} s; see 'sanlock client status' and run the same --deploy again"
+            )
+        world.sleep(LOOK_EVERY_S)
+    return found, ThisHost(
         name=world.host_name,
         sanlock_name=name,
-        joined_id=_joined_id(lockspace, found, name, deployed),
+        joined_id=joined_id,
         gateway=world.gateway,
         deployed=deployed,
     )
 
 
-def _joined_id(
+def _own_membership(
     lockspace: LockspaceAdmin, found: Survey, name: str, deployed: Optional[HostSettings]
-) -> Optional[int]:
-    """The id with which this host's daemon is in the lockspace.
+) -> tuple[Optional[int], Membership]:
+    """The id with which this host's daemon is, or is about to be, in the lockspace.
 
     Asked for the ids under its own name, and, in case the storage was wiped under it, for the
-    ids that it most likely has.
+    one that it most likely has.
     """
     likely = {host_id for host_id, owner in found.ids_in_use.items() if owner.resource == name}
     likely.add(deployed.host_id if deployed else FIRST_HOST_ID)
     for host_id in sorted(likely):
-        if lockspace.membership(host_id) is not Membership.OUT:
-            return host_id
-    return None
+        membership = lockspace.membership(host_id)
+        if membership is not Membership.OUT:
+            return host_id, membership
+    return None, Membership.OUT

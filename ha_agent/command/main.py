@@ -55,6 +55,19 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # The reader of our output has gone; there is nobody to tell.
         sys.stderr.close()
         return EXIT_FAILURE
+    except Exception as error:  # a bug: still one line, or one document
+        _report(CommandError(_bug_text(error)), "--json" in arguments)
+        return EXIT_FAILURE
+
+
+def _bug_text(error: Exception) -> str:
+    """Enough to find the place; a traceback would tell administrators nothing."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code if trace else None
+    place = f" ({code.co_filename}:{trace.tb_lineno})" if code and trace else ""
+    return f"unexpected {type(error).__name__}: {error}{place}; this is a bug, please report it"
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -225,6 +225,18 @@ def test_metadata_needs_no_deployment(
     assert json.loads(capsys.readouterr().out) == {"global_maintenance": False}
 
 
+def test_bug_is_one_document_too(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(_status: object) -> str:
+        raise ZeroDivisionError("oops")
+
+    answer_status(broker)
+    monkeypatch.setattr("ha_agent.command.vm_status.status_json", crash)
+    assert main(["--vm-status", "--json"]) == 1
+    assert "unexpected ZeroDivisionError: oops" in json.loads(capsys.readouterr().out)["error"]
+
+
 # --- --set-maintenance ------------------------------------------------------------------------
 
 

@@ -1,0 +1,68 @@
+"""Runs one ``--deploy`` or ``leave`` as one host, in a process of its own.
+
+sanlock's library reads SANLOCK_RUN_DIR once, so each host needs its own process. Everything
+is real but libvirt (a host without domains) and systemd (there is none).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+from ha_agent.command.deploy import deploy
+from ha_agent.command.deploy_answers import read_answers
+from ha_agent.command.deploy_world import real_world
+from ha_agent.command.errors import CommandError
+from ha_broker.world.ports import Domain, DomainState
+from ha_broker.world.sanlock_lockspace import SanlockLockspace
+from metadata.layout import storage_parts
+
+
+class NoDomains:
+    """libvirt with no domain."""
+
+    def __init__(self, _uri: str, _name: str) -> None:
+        pass
+
+    def domain(self) -> Domain:
+        return Domain(DomainState.ABSENT)
+
+
+class NoSystemd:
+    """A machine without a service manager."""
+
+    def available(self) -> bool:
+        return False
+
+    def is_active(self, _unit: str) -> bool:
+        return False
+
+    def enable_and_start(self, _units: tuple[str, ...]) -> None:
+        raise AssertionError("there is no systemd")
+
+
+def run_deploy(answers_file: str, force: bool) -> int:
+    world = replace(
+        real_world(),
+        hypervisor=NoDomains,  # type: ignore[arg-type]
+        uses_sanlock=lambda: os.environ.get("TEST_LOCK_MANAGER", "sanlock") == "sanlock",
+        services=NoSystemd(),
+        host_name=os.environ["TEST_HOST_NAME"],
+        gateway="",
+    )
+    try:
+        return deploy(world, read_answers(answers_file), force)
+    except CommandError as error:
+        print(error.message, file=sys.stderr)
+        return error.exit_code
+
+
+def run_leave(path: str, host_id: int) -> int:
+    return 0 if SanlockLockspace(storage_parts(path)).leave_if_unused(host_id) else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "leave":
+        sys.exit(run_leave(sys.argv[2], int(sys.argv[3])))
+    sys.exit(run_deploy(sys.argv[2], "--force" in sys.argv))
