@@ -13,13 +13,13 @@ from ha_agent.agent import Agent
 from ha_agent.broker_watch import BrokerWatch
 from ha_agent.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
-from ha_agent.wake import Wake
 from ha_agent.world import RealWorld, World
 from ha_broker.client import BrokerClient
 from ha_broker.paths import host_settings_file
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.journal import LEVELS, log_setup
 from ha_broker.world.ports import ServiceManager, WorldError
+from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
 from metadata.settings import ClusterSettings, HostSettings
 

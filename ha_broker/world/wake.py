@@ -1,4 +1,4 @@
-"""What the agent's loop sleeps on: a pipe, so that threads and signal handlers can wake it."""
+"""What a daemon's loop sleeps on: a pipe, so that threads and signal handlers can wake it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,164 @@
+"""The daemons' shared small parts: the loop's bed, log lines, host.yaml, the unit file."""
+
+from __future__ import annotations
+
+import configparser
+import io
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ha_broker.world.host_file import read_host_settings
+from ha_broker.world.journal import log_setup
+from ha_broker.world.wake import Wake
+from metadata.errors import SettingsError
+from metadata.settings import host_settings_to_data
+from tests.unit.agent_host import HOST
+
+LONG_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
+
+# --- the loop's bed -------------------------------------------------------------------
+
+
+@pytest.fixture
+def wake() -> Iterator[Wake]:
+    given = Wake()
+    yield given
+    given.close()
+
+
+def test_sleeps_until_the_time_is_over(wake: Wake) -> None:
+    begun_s = time.monotonic()
+    assert wake.wait(0.05) is False
+    assert time.monotonic() - begun_s >= 0.05
+
+
+def test_a_due_time_in_the_past_does_not_sleep(wake: Wake) -> None:
+    assert wake.wait(-5.0) is False
+
+
+def test_woken_before_the_sleep(wake: Wake) -> None:
+    wake.wake()
+    wake.wake()
+    assert wake.wait(LONG_S) is True
+    assert wake.wait(0.0) is False, "several wakes are one"
+
+
+def test_woken_by_a_thread(wake: Wake) -> None:
+    threading.Timer(0.02, wake.wake).start()
+    assert wake.wait(LONG_S) is True
+
+
+def test_a_full_pipe_and_a_closed_one_are_fine() -> None:
+    wake = Wake()
+    for _ in range(100_000):
+        wake.wake()
+    assert wake.wait(LONG_S) is True
+    wake.close()
+    wake.wake()
+
+
+# --- log lines ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield io.StringIO()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_lines_for_the_journal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
+    log_setup("debug", output)
+    log = logging.getLogger("x")
+    log.debug("d")
+    log.info("i\nj")
+    log.warning("w %d", 1)
+    log.error("e")
+    assert output.getvalue() == "<7>d\n<6>i\n<6>j\n<4>w 1\n<3>e\n"
+
+
+def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    log_setup("warning", output)
+    logging.getLogger("x").info("quiet")
+    logging.getLogger("x").warning("loud")
+    (line,) = output.getvalue().splitlines()
+    assert line.endswith(" WARNING loud")
+
+
+# --- host.yaml ------------------------------------------------------------------------
+
+
+def test_no_file_is_not_deployed(tmp_path: Path) -> None:
+    assert read_host_settings(str(tmp_path / "host.yaml")) is None
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    path = tmp_path / "host.yaml"
+    path.write_text(yaml.safe_dump(host_settings_to_data(HOST)))
+    assert read_host_settings(str(path)) == HOST
+
+
+BAD_FILES = {
+    "no valid YAML": b"host_id: [1",
+    "can't be read": b"\xff\xfe",
+    "host_nam": b"host_nam: h1",
+    "host.yaml": b"",
+}
+
+
+@pytest.mark.parametrize("why", BAD_FILES)
+def test_a_bad_file_is_named_with_its_reason(tmp_path: Path, why: str) -> None:
+    path = tmp_path / "host.yaml"
+    path.write_bytes(BAD_FILES[why])
+    with pytest.raises(SettingsError) as caught:
+        read_host_settings(str(path))
+    assert str(path) in str(caught.value)
+    assert why in str(caught.value)
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        read_host_settings(str(tmp_path))
+
+
+# --- the unit -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unit() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string((ROOT / "systemd" / "ha-agent.service").read_text())
+    return parser
+
+
+def test_the_agent_survives_what_it_uses(unit: configparser.ConfigParser) -> None:
+    for word in ("Requires", "BindsTo", "PartOf", "Requisite"):
+        assert word not in unit["Unit"]
+    for service in ("ha-broker.service", "libvirtd.service"):
+        assert service in unit["Unit"]["Wants"]
+        assert service in unit["Unit"]["After"]
+
+
+def test_systemd_watches_and_restarts_it_for_ever(unit: configparser.ConfigParser) -> None:
+    service = unit["Service"]
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) >= 15
+    assert service["Restart"] == "always"
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert service["ExecStart"] == "/usr/lib/hosted-engine-ha/bin/ha-agent"
+
+
+def test_stopping_it_kills_no_qemu(unit: configparser.ConfigParser) -> None:
+    assert unit["Service"]["KillMode"] in ("mixed", "process")
