@@ -116,7 +116,12 @@ class FakeSan:
 class Holders(set[int]):
     """The pids that hold the lease; called, it is `LockspaceAdmin.holders`."""
 
+    def __init__(self, before_call: Callable[[str], None]) -> None:
+        super().__init__()
+        self._before_call = before_call
+
     def __call__(self) -> list[int]:
+        self._before_call("ask for the lease's holders")
         return sorted(self)
 
 
@@ -130,7 +135,7 @@ class FakeLockspace:
     def __init__(self, san: FakeSan, host_name: str) -> None:
         self.san = san
         self.host_name = host_name
-        self.holders = Holders()
+        self.holders = Holders(self._need_daemon)
         self._clock = san.clock
         self._space: Optional[_Space] = None
         self._alive = True
@@ -146,6 +151,7 @@ class FakeLockspace:
         self._need_daemon(what)
         if self._space is not None:
             self._check_joined_id(what, host_id)
+            self._clock.spend(max(0.0, self._space.joined_at_s - self._clock.monotonic_s()))
             return
         self._need_storage(what)
         if not self.san.lockspace_formatted:

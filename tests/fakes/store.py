@@ -63,7 +63,7 @@ class FakeStore:
 
     def _volume(self, verb: str, address: VolumeAddress, size: int) -> bytearray:
         what = f"{verb} {size} bytes at {address.path}:{address.offset}"
-        if address.offset % _ALIGNMENT or size % _ALIGNMENT or size <= 0:
+        if address.offset < 0 or address.offset % _ALIGNMENT or size % _ALIGNMENT or size <= 0:
             raise StorageError(what, "not 4096-aligned", errno_module.EINVAL)
         volume = self._reach(what, address.path)
         if address.offset + size > len(volume):

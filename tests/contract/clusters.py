@@ -1,0 +1,226 @@
+"""Two kinds of cluster with one set of verbs: in virtual time, and with real daemons.
+
+Both have three hosts h1, h2 and h3, and `twin`: another daemon with the name of h1.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Callable, Optional, Protocol
+
+import pytest
+
+from ha_broker.world.ports import Liveness, LockspaceError
+from tests.contract.places import TIME_FACTOR, direct_io_directory
+from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
+from tests.fakes import FakeClock, FakeLockspace, FakeSan, InlineRunner
+
+IO_TIMEOUT_S = 1
+
+
+class Join(Protocol):
+    """A join under way."""
+
+    def finish(self) -> None:
+        """Wait for its end; raises what it raised."""
+
+
+class Host(Protocol):
+    """One host of a cluster."""
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """A method of `LockspaceAdmin`."""
+
+    def begin_join(self, host_id: int) -> Join: ...
+
+    def acquire(self) -> int: ...
+
+    def release(self, pid: int) -> None: ...
+
+    def is_killed(self, pid: int) -> bool: ...
+
+    def kill_daemon(self) -> None: ...
+
+    def start_daemon(self) -> None: ...
+
+
+class Cluster(Protocol):
+    """The hosts and their time."""
+
+    def host(self, name: str) -> Host: ...
+
+    def now_s(self) -> float: ...
+
+    def pause(self, seconds: float) -> None: ...
+
+
+def wait_for(cluster: Cluster, condition: Callable[[], bool], timeout_s: float) -> float:
+    """Wait until `condition` holds; returns the seconds it took (unscaled by the factor)."""
+    begun_s = cluster.now_s()
+    while not condition():
+        assert cluster.now_s() - begun_s < timeout_s * TIME_FACTOR, f"not within {timeout_s} s"
+        cluster.pause(0.1)
+    return cluster.now_s() - begun_s
+
+
+def joined(cluster: Cluster, *names: str) -> list[Host]:
+    """These hosts, joined with the ids 1, 2, ... at the same time."""
+    hosts = [cluster.host(name) for name in names]
+    joins = [host.begin_join(number) for number, host in enumerate(hosts, start=1)]
+    for join in joins:
+        join.finish()
+    return hosts
+
+
+def failure(call: Callable[[], object]) -> LockspaceError:
+    with pytest.raises(LockspaceError) as caught:
+        call()
+    return caught.value
+
+
+def liveness(host: Host, host_id: int) -> Optional[Liveness]:
+    seen = {other.host_id: other.liveness for other in host.call("hosts")}
+    return seen.get(host_id)
+
+
+# --- in virtual time ----------------------------------------------------------------------
+
+
+class FakeCluster:
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.san = FakeSan(self.clock, formatted=False)
+        self._hosts: dict[str, FakeHost] = {}
+
+    def host(self, name: str) -> FakeHost:
+        if name not in self._hosts:
+            self._hosts[name] = FakeHost(self.san, "h1" if name == "twin" else name)
+        return self._hosts[name]
+
+    def now_s(self) -> float:
+        return self.clock.monotonic_s()
+
+    def pause(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+
+class FakeHost:
+    def __init__(self, san: FakeSan, name: str) -> None:
+        self._lockspace = FakeLockspace(san, name)
+        self._clock = san.clock
+        self._pids = iter(range(5000, 6000))
+        self._killed: set[int] = set()
+        self._lockspace.on_kill(self._killed.add)
+        self.kill_daemon = self._lockspace.kill_daemon
+        self.start_daemon = self._lockspace.start_daemon
+        self.release = self._lockspace.release
+
+    def call(self, method: str, *arguments: object) -> Any:
+        return getattr(self._lockspace, method)(*arguments)
+
+    def begin_join(self, host_id: int) -> FakeJoin:
+        return FakeJoin(self._clock, lambda: self._lockspace.join(host_id, IO_TIMEOUT_S))
+
+    def acquire(self) -> int:
+        pid = next(self._pids)
+        self._lockspace.acquire(pid)
+        return pid
+
+    def is_killed(self, pid: int) -> bool:
+        return pid in self._killed
+
+
+class FakeJoin:
+    def __init__(self, clock: FakeClock, join: Callable[[], None]) -> None:
+        self._clock = clock
+        self._runner = InlineRunner(clock)
+        self._runner.submit("join", join)
+
+    def finish(self) -> None:
+        while not (outcomes := self._runner.poll()):
+            self._clock.advance(0.1)
+        if outcomes[0].error is not None:
+            raise outcomes[0].error
+
+
+# --- with real daemons --------------------------------------------------------------------
+
+
+class CancelledError(Exception):
+    """Nobody waits for this cluster any more."""
+
+
+class RealCluster:
+    def __init__(self, directory: Path, volume: GuardedVolume, cancelled: threading.Event) -> None:
+        self._cancelled = cancelled
+        self._directory = directory
+        self._volume = volume
+        self._hosts: dict[str, RealHost] = {}
+
+    def host(self, name: str) -> RealHost:
+        if name not in self._hosts:
+            real_name = "h1" if name == "twin" else name
+            self._hosts[name] = RealHost(self._directory / name, real_name, self._volume.parts)
+        return self._hosts[name]
+
+    def now_s(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float) -> None:
+        if self._cancelled.wait(seconds):
+            raise CancelledError
+
+    def close(self) -> None:
+        for host in self._hosts.values():
+            host.close()
+
+
+class RealHost(SanlockHost):
+    def begin_join(self, host_id: int) -> RealJoin:
+        """In a second process, so that the host can be asked meanwhile."""
+        return RealJoin(self.new_talker(), host_id)
+
+
+class RealJoin:
+    def __init__(self, talker: Talker, host_id: int) -> None:
+        self._error: Optional[Exception] = None
+        self._talker = talker
+        self._thread = threading.Thread(target=self._join, args=(host_id,))
+        self._thread.start()
+
+    def finish(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _join(self, host_id: int) -> None:
+        try:
+            self._talker.call("join", host_id, IO_TIMEOUT_S)
+        except Exception as error:  # handed on by finish
+            self._error = error
+        finally:
+            self._talker.close()
+
+
+@contextmanager
+def fake_cluster() -> Iterator[Cluster]:
+    yield FakeCluster()
+
+
+@contextmanager
+def real_cluster(
+    cancelled: Optional[threading.Event] = None, sector_size: int = 512
+) -> Iterator[Cluster]:
+    need_sanlock()
+    with direct_io_directory() as directory:
+        volume = GuardedVolume(directory / "volume", sector_size)
+        cluster = RealCluster(directory, volume, cancelled or threading.Event())
+        try:
+            yield cluster
+        finally:
+            cluster.close()
+        volume.check_guards()

@@ -1,0 +1,195 @@
+"""Real sanlock daemons, each with a process of its own that talks to it.
+
+The library reads SANLOCK_RUN_DIR once per process, so one process can't talk to two daemons.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import sys
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from ha_broker.world import ports
+from ha_broker.world.sanlock_lockspace import SanlockLockspace
+from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, sanlock_align
+from metadata.records import VolumeAddress
+from metadata.settings import StorageParts
+from tests.contract.places import TIME_FACTOR
+
+_START_TIMEOUT_S = 10 * TIME_FACTOR
+_GUARD = b"\xa5" * 4096
+
+_HOLDER = f"""
+import sys, sanlock
+disks = [(sys.argv[1], int(sys.argv[2]))]
+fd = sanlock.register()
+try:
+    sanlock.acquire({LOCKSPACE_NAME.encode()!r}, {LEASE_NAME.encode()!r}, disks, slkfd=fd)
+except sanlock.SanlockException as error:
+    print("failed", error.errno, flush=True)
+    sys.exit(1)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def need_sanlock() -> None:
+    """Skip, naming what is missing."""
+    pytest.importorskip("sanlock", reason="no Python binding: install python3-sanlock")
+    if shutil.which("sanlock") is None:
+        pytest.skip("no command sanlock: install the package sanlock")
+    if os.geteuid() != 0:
+        pytest.skip("sanlock's daemon is run as root here")
+
+
+class GuardedVolume:
+    """A volume with guard bytes before, between and behind the sanlock areas."""
+
+    def __init__(self, path: Path, sector_size: int = 512) -> None:
+        self.area = sanlock_align(sector_size)
+        self.path = path
+        self.parts = StorageParts(
+            lockspace=VolumeAddress(str(path), self.area),
+            lease=VolumeAddress(str(path), 3 * self.area),
+            metadata=VolumeAddress(str(path), 0),
+            shared_config=VolumeAddress(str(path), 0),
+            sector_size=sector_size,
+        )
+        with path.open("wb") as file:
+            for area in range(5):
+                filler = _GUARD if area % 2 == 0 else bytes(4096)
+                file.write(filler * (self.area // 4096))
+
+    def check_guards(self) -> None:
+        """Nothing outside the two areas was written."""
+        with self.path.open("rb") as file:
+            for area in (0, 2, 4):
+                file.seek(area * self.area)
+                assert file.read(self.area) == _GUARD * (self.area // 4096), f"guard {area}"
+            assert file.read() == b""
+
+
+class Talker:
+    """A process of its own with a SanlockLockspace that talks to one daemon."""
+
+    def __init__(self, run_directory: Path, parts: StorageParts) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_talk, args=(theirs, str(run_directory), parts))
+        self._process.start()
+        theirs.close()
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call that method there; raises what it raises."""
+        self._pipe.send((method, arguments))
+        result, error = self._pipe.recv()
+        if error is not None:
+            kind, *fields = error
+            raise getattr(ports, kind)(*fields)
+        return result
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.kill()
+        self._process.join()
+
+
+class SanlockHost:
+    """One host: its daemon, a process that talks to it, and processes that hold the lease."""
+
+    def __init__(self, directory: Path, name: str, parts: StorageParts) -> None:
+        self.name = name
+        self._directory = directory
+        self._parts = parts
+        self._daemon: Optional[subprocess.Popen[bytes]] = None
+        self._holders: dict[int, subprocess.Popen[str]] = {}
+        directory.mkdir()
+        self.start_daemon()
+        self._talker = self.new_talker()
+
+    def new_talker(self) -> Talker:
+        """One more process that talks to this host's daemon."""
+        return Talker(self._directory, self._parts)
+
+    def call(self, method: str, *arguments: object) -> Any:
+        """Call the host's SanlockLockspace; raises what it raises."""
+        return self._talker.call(method, *arguments)
+
+    def start_daemon(self) -> None:
+        """Start it under this host's name."""
+        (self._directory / "sanlock.sock").unlink(missing_ok=True)
+        command = ["sanlock", "daemon", "-D", "-w", "0", "-h", "0", "-l", "0"]
+        command += ["-U", "root", "-G", "root", "-e", self.name]
+        with (self._directory / "log").open("ab") as log:
+            self._daemon = subprocess.Popen(command, env=self._env(), stdout=log, stderr=log)
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while not (self._directory / "sanlock.sock").exists():
+            assert time.monotonic() < deadline_s, (self._directory / "log").read_text()
+            time.sleep(0.02)
+
+    def kill_daemon(self) -> None:
+        """SIGKILL; its helper process ends by itself."""
+        assert self._daemon is not None
+        self._daemon.kill()
+        self._daemon.wait()
+
+    def acquire(self) -> int:
+        """Start a process that takes the lease; returns its pid, raises what sanlock said."""
+        command = [sys.executable, "-c", _HOLDER, self._parts.lease.path]
+        holder = subprocess.Popen(
+            [*command, str(self._parts.lease.offset)],
+            env=self._env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self._holders[holder.pid] = holder
+        assert holder.stdout is not None
+        said = holder.stdout.readline().split()
+        if said != ["held"]:
+            self.release(holder.pid)
+            raise ports.LockspaceError("acquire", " ".join(said), int(said[1]))
+        return holder.pid
+
+    def release(self, pid: int) -> None:
+        """End the process `pid`; sanlock lets its lease go."""
+        holder = self._holders.pop(pid)
+        holder.kill()
+        holder.communicate()
+
+    def is_killed(self, pid: int) -> bool:
+        """Has sanlock ended the holder `pid`?"""
+        return self._holders[pid].poll() is not None
+
+    def close(self) -> None:
+        for pid in list(self._holders):
+            self.release(pid)
+        self.kill_daemon()
+        self._talker.close()
+
+    def _env(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "SANLOCK_RUN_DIR": str(self._directory),
+            "SANLOCK_PRIVILEGED": "0",
+        }
+
+
+def _talk(pipe: Connection, run_directory: str, parts: StorageParts) -> None:
+    """In a process of its own: do what is asked until the pipe is closed."""
+    os.environ["SANLOCK_RUN_DIR"] = run_directory
+    lockspace = SanlockLockspace(parts)
+    while True:
+        try:
+            method, arguments = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send((getattr(lockspace, method)(*arguments), None))
+        except ports.WorldError as error:
+            pipe.send((None, (type(error).__name__, error.what, error.why, error.errno)))

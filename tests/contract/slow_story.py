@@ -1,0 +1,85 @@
+"""What takes sanlock's 68 s at io_timeout 1: a death certificate, and an id used twice."""
+
+from __future__ import annotations
+
+import threading
+from typing import Optional
+
+import pytest
+
+from ha_broker.world.ports import LeaseOwner, Liveness, LockspaceError, Membership
+from ha_broker.world.sanlock_lockspace import ACQUIRE_IDLIVE, HOSTID_BUSY
+from tests.contract.clusters import (
+    IO_TIMEOUT_S,
+    Cluster,
+    Join,
+    failure,
+    joined,
+    liveness,
+    real_cluster,
+    wait_for,
+)
+from tests.contract.places import TIME_FACTOR
+
+DEAD_S = 8 * IO_TIMEOUT_S + 60
+
+
+def tell(cluster: Cluster) -> None:
+    """A host dies, and another host wants an id in use: both take as long, so they share it."""
+    cluster.host("h1").call("format_lockspace", IO_TIMEOUT_S)
+    cluster.host("h1").call("format_lease")
+    first, second = joined(cluster, "h1", "h2")
+    wait_for(cluster, lambda: liveness(first, 2) == Liveness.LIVE, 10)
+    second.acquire()
+    second.kill_daemon()
+    died_at_s = cluster.now_s()
+    intruding = cluster.host("h3").begin_join(1)
+
+    cluster.pause(DEAD_S - 10)
+    assert liveness(first, 2) == Liveness.FAIL
+    assert failure(first.acquire).errno == ACQUIRE_IDLIVE
+    assert first.call("lease_owner") == LeaseOwner(2, 1)
+
+    wait_for(cluster, lambda: liveness(first, 2) == Liveness.DEAD, 20)
+    silent_s = cluster.now_s() - died_at_s
+    assert DEAD_S - 2 * IO_TIMEOUT_S - 1 < silent_s < DEAD_S + 5 * TIME_FACTOR
+    assert first.call("lease_owner") == LeaseOwner(2, 1)
+    first.acquire()
+    assert first.call("lease_owner") == LeaseOwner(1, 1)
+    _check_intruder(cluster, intruding)
+
+
+def _check_intruder(cluster: Cluster, intruding: Join) -> None:
+    with pytest.raises(LockspaceError) as caught:
+        intruding.finish()
+    assert caught.value.errno == HOSTID_BUSY
+    assert cluster.host("h3").call("membership", 1) == Membership.OUT
+    assert cluster.host("h1").call("membership", 1) == Membership.JOINED
+
+
+class RealStory:
+    """The story with real daemons, told while the other tests run."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._error: Optional[BaseException] = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for its end; raises what it raised, skips too."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def cancel(self) -> None:
+        """End it early, when nobody waits for it any more."""
+        self._cancelled.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            with real_cluster(self._cancelled) as cluster:
+                tell(cluster)
+        except BaseException as error:
+            self._error = error

@@ -1,0 +1,267 @@
+"""What every `Lockspace` does, shown on the fake and on real sanlock daemons (io_timeout 1)."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+
+import pytest
+
+from ha_broker.world.ports import (
+    LeaseOnStorage,
+    LeaseOwner,
+    Liveness,
+    LockspaceGoneError,
+    LockspaceOnStorage,
+    Membership,
+)
+from ha_broker.world.sanlock_lockspace import ACQUIRE_IDLIVE, LEADER_MAGIC
+from tests.contract.clusters import (
+    IO_TIMEOUT_S,
+    Cluster,
+    failure,
+    fake_cluster,
+    joined,
+    liveness,
+    real_cluster,
+    wait_for,
+)
+from tests.contract.places import TIME_FACTOR
+from tests.contract.slow_story import RealStory, tell
+
+JOIN_LIMIT_S = 5.0 * TIME_FACTOR
+
+
+@pytest.fixture(params=["fake", "real"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with (fake_cluster if request.param == "fake" else real_cluster)() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def formatted(cluster: Cluster) -> Cluster:
+    cluster.host("h1").call("format_lockspace", IO_TIMEOUT_S)
+    cluster.host("h1").call("format_lease")
+    return cluster
+
+
+# --- the storage ----------------------------------------------------------------------------
+
+
+def test_unformatted_storage_holds_nothing(cluster: Cluster) -> None:
+    host = cluster.host("h1")
+    assert host.call("read_lockspace") is None
+    assert host.call("read_lease") is None
+    assert failure(lambda: host.call("lease_owner")).errno == LEADER_MAGIC
+    assert failure(lambda: host.call("join", 1, IO_TIMEOUT_S)).errno == LEADER_MAGIC
+    assert host.call("membership", 1) == Membership.OUT
+
+
+def test_formatted_storage_tells_what_it_is(formatted: Cluster) -> None:
+    host = formatted.host("h2")
+    assert host.call("read_lockspace") == LockspaceOnStorage("hosted-engine", IO_TIMEOUT_S)
+    assert host.call("read_lease") == LeaseOnStorage("hosted-engine", "engine")
+    assert host.call("lease_owner") is None
+
+
+def test_a_host_that_has_joined_does_not_format(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    assert failure(lambda: host.call("format_lockspace", 1)).errno == errno.EBUSY
+    assert failure(lambda: host.call("format_lease")).errno == errno.EBUSY
+    assert host.call("membership", 1) == Membership.JOINED
+
+
+# --- membership -----------------------------------------------------------------------------
+
+
+def test_joining(formatted: Cluster) -> None:
+    host = formatted.host("h1")
+    assert host.call("membership", 1) == Membership.OUT
+    begun_s = formatted.now_s()
+    join = host.begin_join(1)
+    wait_for(formatted, lambda: host.call("membership", 1) == Membership.JOINING, JOIN_LIMIT_S)
+    join.finish()
+    assert formatted.now_s() - begun_s >= 2 * IO_TIMEOUT_S
+    assert host.call("membership", 1) == Membership.JOINED
+    assert host.call("membership", 2) == Membership.OUT
+
+
+def test_joining_twice_is_fine_and_with_another_id_is_not(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    begun_s = formatted.now_s()
+    host.call("join", 1, IO_TIMEOUT_S)
+    assert formatted.now_s() - begun_s < 2 * IO_TIMEOUT_S
+    assert failure(lambda: host.call("join", 2, IO_TIMEOUT_S)).errno == errno.EINVAL
+    assert host.call("membership", 1) == Membership.JOINED
+    assert failure(lambda: host.call("leave_if_unused", 2)).errno == errno.EINVAL
+
+
+def test_a_join_under_way_is_waited_for(formatted: Cluster) -> None:
+    host = formatted.host("h1")
+    first, second = host.begin_join(1), host.begin_join(1)
+    second.finish()
+    assert host.call("membership", 1) == Membership.JOINED
+    first.finish()
+
+
+def test_leaving_and_joining_again(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.LIVE, 10)
+    assert first.call("leave_if_unused", 1) is True
+    assert first.call("membership", 1) == Membership.OUT
+    assert first.call("leave_if_unused", 1) is True
+    wait_for(formatted, lambda: liveness(second, 1) is None, 10)
+    assert failure(lambda: first.call("hosts")).errno == errno.ENOENT
+    first.call("join", 1, IO_TIMEOUT_S)
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.LIVE, 10)
+    (seen,) = [host for host in second.call("hosts") if host.host_id == 1]
+    assert seen.generation == 2
+
+
+# --- who is alive ---------------------------------------------------------------------------
+
+
+def test_peers_are_unknown_until_a_renewal_was_seen(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    assert all(host.liveness != Liveness.DEAD for host in second.call("hosts"))
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.UNKNOWN, 10)
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.LIVE, 10)
+    assert liveness(second, 2) == Liveness.LIVE
+    wait_for(formatted, lambda: liveness(first, 2) == Liveness.LIVE, 10)
+
+
+def test_timestamps_go_on_while_a_host_lives(formatted: Cluster) -> None:
+    def timestamp() -> int:
+        seen: dict[int, int] = {host.host_id: host.timestamp for host in second.call("hosts")}
+        return seen.get(1, 0)
+
+    _first, second = joined(formatted, "h1", "h2")
+    wait_for(formatted, lambda: timestamp() > 0, 10)
+    before = timestamp()
+    wait_for(formatted, lambda: timestamp() > before, 10)
+
+
+def test_a_silent_host_fails_after_eight_io_timeouts(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.LIVE, 10)
+    first.kill_daemon()
+    took_s = wait_for(formatted, lambda: liveness(second, 1) == Liveness.FAIL, 20)
+    assert took_s > (8 - 2) * IO_TIMEOUT_S - 1
+
+
+# --- the lease ------------------------------------------------------------------------------
+
+
+def test_the_lease_has_an_owner_until_it_is_released(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire()
+    for host in (first, second):
+        assert host.call("lease_owner") == LeaseOwner(1, 1)
+    assert first.call("process_holds_lease", pid) is True
+    assert first.call("process_holds_lease", 1) is False
+    assert first.call("holders") == [pid]
+    assert second.call("holders") == []
+    first.release(pid)
+    wait_for(formatted, lambda: second.call("lease_owner") is None, 10)
+    assert first.call("process_holds_lease", pid) is False
+    second.acquire()
+    assert first.call("lease_owner") == LeaseOwner(2, 1)
+
+
+def test_a_held_lease_is_refused_at_once(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.acquire()
+    begun_s = formatted.now_s()
+    assert failure(second.acquire).errno == ACQUIRE_IDLIVE
+    assert failure(first.acquire).errno == errno.EEXIST
+    assert formatted.now_s() - begun_s < 15 * TIME_FACTOR
+    assert second.call("lease_owner") == LeaseOwner(1, 1)
+
+
+def test_no_lease_without_having_joined(formatted: Cluster) -> None:
+    joined(formatted, "h1")
+    assert failure(formatted.host("h2").acquire).errno == errno.ENOSPC
+
+
+def test_a_host_with_a_holder_does_not_leave(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    pid = host.acquire()
+    assert host.call("leave_if_unused", 1) is False
+    assert host.call("membership", 1) == Membership.JOINED
+    assert host.call("process_holds_lease", pid) is True
+    assert not host.is_killed(pid)
+    host.release(pid)
+    wait_for(formatted, lambda: host.call("leave_if_unused", 1), 10)
+
+
+# --- dying and coming back --------------------------------------------------------------------
+
+
+def test_a_gone_daemon_is_never_taken_for_an_answer(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    host.call("lease_owner")
+    host.kill_daemon()
+    for method, *arguments in (
+        ("membership", 1),
+        ("hosts",),
+        ("process_holds_lease", 1),
+        ("join", 1, IO_TIMEOUT_S),
+        ("leave_if_unused", 1),
+        ("format_lockspace", 1),
+        ("holders",),
+    ):
+        with pytest.raises(LockspaceGoneError) as caught:
+            host.call(str(method), *arguments)
+        assert caught.value.errno == errno.ECONNREFUSED
+
+
+def test_back_under_the_same_name_the_old_lease_is_void_at_once(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.acquire()
+    assert failure(second.acquire).errno == ACQUIRE_IDLIVE
+    first.kill_daemon()
+    first.start_daemon()
+    begun_s = formatted.now_s()
+    first.call("join", 1, IO_TIMEOUT_S)
+    assert formatted.now_s() - begun_s < JOIN_LIMIT_S
+    assert second.call("lease_owner") == LeaseOwner(1, 1)
+    second.acquire()
+    assert second.call("lease_owner") == LeaseOwner(2, 1)
+    assert formatted.now_s() - begun_s < JOIN_LIMIT_S + 2
+
+
+def test_a_host_whose_id_was_taken_loses_its_holder(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire()
+    taking = formatted.host("twin").begin_join(1)
+    wait_for(formatted, lambda: first.is_killed(pid), 10)
+    wait_for(formatted, lambda: first.call("membership", 1) == Membership.OUT, 10)
+    taking.finish()
+    second.acquire()
+    assert second.call("lease_owner") == LeaseOwner(2, 1)
+
+
+# --- death ------------------------------------------------------------------------------------
+
+
+def test_death_and_a_host_id_used_twice_in_virtual_time() -> None:
+    with fake_cluster() as cluster:
+        tell(cluster)
+
+
+def test_death_and_a_host_id_used_twice_with_real_daemons(real_story: RealStory) -> None:
+    real_story.finish()
+
+
+# --- 4096-byte sectors ------------------------------------------------------------------------
+
+
+def test_large_sectors_use_the_larger_areas() -> None:
+    with real_cluster(sector_size=4096) as cluster:
+        host = cluster.host("h1")
+        host.call("format_lockspace", IO_TIMEOUT_S)
+        host.call("format_lease")
+        joined(cluster, "h1")
+        assert host.call("read_lockspace") == LockspaceOnStorage("hosted-engine", IO_TIMEOUT_S)
+        host.acquire()
+        assert host.call("lease_owner") == LeaseOwner(1, 1)
