@@ -1,7 +1,7 @@
 """Everything the agent knows, made into one `Observation`: a pure function.
 
 What is old is not known: a snapshot older than `STALE_TICKS` ticks says nothing any more of
-the lease, the peers or the engine's health, and blocks a start.
+the lease or the engine's health, and blocks a start.
 """
 
 from __future__ import annotations
@@ -296,10 +296,12 @@ def _name(view: HostView) -> str:
 
 
 def _peers(inputs: Inputs) -> tuple[Peer, ...]:
-    if inputs.snapshot is None:
-        return ()
-    own = inputs.host.host_id
-    return tuple(_peer(view) for view in inputs.snapshot.hosts if view.host_id != own)
+    """The others as last seen: a silent broker must not look like an empty cluster.
+
+    Nothing is started on what they said then, for a silent broker blocks a start.
+    """
+    views = inputs.look.snapshot.hosts if inputs.look.snapshot else ()
+    return tuple(_peer(view) for view in views if view.host_id != inputs.host.host_id)
 
 
 def _peer(view: HostView) -> Peer:

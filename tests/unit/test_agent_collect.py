@@ -287,13 +287,14 @@ def test_every_liveness_has_its_word(liveness: Liveness) -> None:
 # --- without a broker -----------------------------------------------------------------
 
 
-def test_a_silent_broker_leaves_maintenance_as_it_was() -> None:
-    old = snapshot(NOW_S - 100, global_maintenance=True, local_maintenance=True)
+def test_a_silent_broker_leaves_maintenance_and_peers_as_they_were() -> None:
+    hosts = (host_view(1), host_view(2))
+    old = snapshot(NOW_S - 100, global_maintenance=True, local_maintenance=True, hosts=hosts)
     observation = observe(look=BrokerLook(old, NOW_S - 100, "gone"))
     assert observation.global_maintenance is True
     assert observation.local_maintenance
     assert observation.lease is Lease.UNKNOWN
-    assert observation.peers == ()
+    assert [peer.host_id for peer in observation.peers] == [2], "no empty cluster either"
     assert observation.condition.network_failed_fraction is None
 
 
