@@ -27,11 +27,16 @@ DEPLOY = ("hosted-engine", "--deploy", f"--config-append=/{ANSWERS}")
 def write_answers(places: Places, lab: Lab) -> None:
     """Put the answer files for the deployment into the hosts."""
     first, *others = lab.hosts
-    xml = hostroot.root(places, first) / ENGINE_XML
-    xml.write_text(engine.domain_xml(lab), encoding="utf-8")
+    write_domain(places, lab, first)
     _answers_file(places, first).write_text(_first_answers(lab), encoding="utf-8")
     for name in others:
         _answers_file(places, name).write_text(f"storage:\n  path: {HOST_LEASES}\n")
+
+
+def write_domain(places: Places, lab: Lab, name: str) -> None:
+    """Put the engine's domain into one host."""
+    xml = hostroot.root(places, name) / ENGINE_XML
+    xml.write_text(engine.domain_xml(lab), encoding="utf-8")
 
 
 def deploy(places: Places, name: str) -> None:

@@ -26,6 +26,12 @@ from lab.templates import render
 GUEST_DEEDS = ("crash", "hang", "shutdown", "start-service", "stop-service")
 DEEDS = ("kill", *GUEST_DEEDS)
 DEED_TIMEOUT_S = 20.0
+LIBVIRT_TIMEOUT_S = 3.0
+FETCH = (
+    "import sys, urllib.request as request; "
+    "direct = request.build_opener(request.ProxyHandler({})); "
+    "print(direct.open(sys.argv[1], timeout=5).read().decode())"
+)
 _CPU = {"kvm": "<cpu mode='host-passthrough'/>", "tcg": ""}
 _TYPE = {"kvm": "kvm", "tcg": "qemu"}
 
@@ -53,7 +59,7 @@ def domain_xml(lab: Lab) -> str:
     return render("host_files/engine.xml", values)
 
 
-def running(places: Places, lab: Lab) -> list[Running]:
+def processes_of(places: Places, lab: Lab) -> list[Running]:
     """Every live qemu process of the engine, found without asking the product or libvirt."""
     leaders = {name: host.leader(places, name) for name in lab.hosts}
     by_namespace = {
@@ -66,6 +72,25 @@ def running(places: Places, lab: Lab) -> list[Running]:
             if name is not None:
                 found.append(Running(name, process))
     return found
+
+
+def running(places: Places, lab: Lab) -> list[Running]:
+    """The qemu processes in which the engine may be executing.
+
+    Of several, those that libvirt keeps paused do not count: a paused one has lost its lease
+    and cannot go on before it has it back.
+    """
+    found = processes_of(places, lab)
+    return found if len(found) < 2 else [one for one in found if not is_paused(places, one.host)]
+
+
+def is_paused(places: Places, name: str) -> bool:
+    """Whether a host's libvirt says that its engine is paused."""
+    try:
+        state = host.run_in(places, name, ["virsh", "domstate", ENGINE_NAME], LIBVIRT_TIMEOUT_S)
+    except LabError:
+        return False
+    return state.strip() == "paused"
 
 
 def the_only_one(places: Places, lab: Lab) -> Running:
@@ -104,9 +129,9 @@ def _ask_guest(places: Places, name: str, deed: str) -> None:
     """Ask the guest's own control page, from its host's side of any cut cable."""
     url = f"http://{ENGINE_ADDRESS}:{CONTROL_PORT}/cgi-bin/control?{deed}"
     pid = host.require_leader(places, name)
-    wget = ["busybox", "wget", "-q", "-T", "5", "-O", "-", url]
+    fetch = ["/usr/bin/python3", "-c", FETCH, url]
     try:
-        answer = run(["nsenter", f"--target={pid}", "--net", "--", *wget], timeout_s=10)
+        answer = run(["nsenter", f"--target={pid}", "--net", "--", *fetch], timeout_s=10)
     except LabError as error:
         raise LabError(f"engine {deed}: the guest does not answer") from error
     if answer.split() != ["done"]:

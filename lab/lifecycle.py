@@ -101,6 +101,9 @@ def _build(
     _power_on_all(places, lab)
     if with_product:
         _deploy_all(places, lab, say)
+    else:
+        for name in lab.hosts:
+            deploy.write_domain(places, lab, name)
     state.log_event(places, "up finished")
     return lab
 

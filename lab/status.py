@@ -35,6 +35,7 @@ def as_text(status: dict[str, Any]) -> str:
     where = ", ".join(vm["hosts"]) or "no host"
     lines = [
         f"engine: {'healthy' if vm['healthy'] else 'NOT healthy'}, runs on {where}",
+        *(f"        and is paused on {name}" for name in vm["paused_on"]),
         f"        {vm['health_url']}",
         f"gateway: {status['gateway']}",
     ]
@@ -51,11 +52,14 @@ def as_text(status: dict[str, Any]) -> str:
 
 def _engine(places: Places, lab: Lab, healthy: bool) -> dict[str, Any]:
     found = engine.running(places, lab)
+    running = {one.host for one in found}
+    idle = [one.host for one in engine.processes_of(places, lab) if one.host not in running]
     # Two at once is what must never be: then there is no such thing as "the" host.
     only = found[0] if len(found) == 1 else None
     return {
         "host": only.host if only else None,
         "hosts": [one.host for one in found],
+        "paused_on": idle,
         "healthy": healthy,
         "health_url": HEALTH_URL,
         "pid": only.process.pid if only else None,
