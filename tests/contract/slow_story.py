@@ -31,20 +31,17 @@ def tell(cluster: Cluster) -> None:
     first, second = joined(cluster, "h1", "h2")
     wait_for(cluster, lambda: liveness(first, 2) == Liveness.LIVE, 10)
     second.acquire()
+    assert failure(first.acquire).errno == ACQUIRE_IDLIVE
     second.kill_daemon()
     died_at_s = cluster.now_s()
     intruding = cluster.host("h3").begin_join(1)
 
-    cluster.pause(DEAD_S - 10)
-    assert liveness(first, 2) == Liveness.FAIL
-    assert failure(first.acquire).errno == ACQUIRE_IDLIVE
+    wait_for(cluster, lambda: liveness(first, 2) == Liveness.FAIL, 20)
     assert first.call("lease_owner") == LeaseOwner(2, 1)
-
-    wait_for(cluster, lambda: liveness(first, 2) == Liveness.DEAD, 20)
+    first.acquire()  # sanlock waits until the owner is surely dead
     silent_s = cluster.now_s() - died_at_s
     assert DEAD_S - 2 * IO_TIMEOUT_S - 1 < silent_s < DEAD_S + 5 * TIME_FACTOR
-    assert first.call("lease_owner") == LeaseOwner(2, 1)
-    first.acquire()
+    assert liveness(first, 2) == Liveness.DEAD
     assert first.call("lease_owner") == LeaseOwner(1, 1)
     _check_intruder(cluster, intruding)
 

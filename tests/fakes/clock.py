@@ -49,6 +49,12 @@ class FakeClock:
         else:
             self.advance(seconds)
 
+    def block(self, what: str) -> None:
+        """A call can't go on yet: a job is tried again later, outside one some time passes."""
+        if self._job_cost_s:
+            raise CallHangs(what)
+        self.advance(0.5)
+
     def begin_job(self) -> None:
         self._job_cost_s.append(0.0)
 

@@ -11,6 +11,7 @@ from ha_broker.world.ports import (
     Ending,
     HypervisorError,
     HypervisorGoneError,
+    WorldError,
 )
 from tests.fakes.clock import FakeClock
 from tests.fakes.lockspace import FakeLockspace
@@ -36,6 +37,7 @@ class FakeHypervisor:
         self.guest_obeys_after_s: Optional[float] = 0.0
         self._clock: FakeClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
+        self._before_start: Optional[Domain] = None
         self._gone = False
         self._power_off_at_s: Optional[float] = None
         self._callbacks: list[Callable[[], None]] = []
@@ -50,15 +52,18 @@ class FakeHypervisor:
         return self._domain
 
     def start(self, domain_xml: str) -> Domain:
+        """While sanlock waits for the lease's owner to be dead, so does the start."""
         self._need("start the domain")
-        self.calls.append("start")
-        if self._domain.state != DomainState.ABSENT:
-            raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
-        if self.start_error is not None:
-            raise self.start_error
+        if self._before_start is None:
+            self._begin_start()
         pid = next(_pids)
-        if self.has_lock_manager:
-            self.lockspace.acquire(pid)
+        try:
+            if self.has_lock_manager:
+                self.lockspace.acquire(pid)
+        except WorldError:
+            self._end_start()
+            raise
+        self._end_start()
         self.started_xml.append(domain_xml)
         self.set_domain(Domain(DomainState.RUNNING, pid=pid))
         self._clock.spend(self.start_takes_s)
@@ -131,8 +136,22 @@ class FakeHypervisor:
 
     def reboot_host(self) -> None:
         """The host was powered on again: no domain has run in this life."""
+        self._before_start = None
         self._gone = False
         self.set_domain(Domain(DomainState.ABSENT))
+
+    def _begin_start(self) -> None:
+        self.calls.append("start")
+        if self._domain.state != DomainState.ABSENT:
+            raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
+        if self.start_error is not None:
+            raise self.start_error
+        self._before_start = self._domain
+        self._domain = Domain(DomainState.UNKNOWN, detail="starting_up")
+
+    def _end_start(self) -> None:
+        assert self._before_start is not None
+        self._domain, self._before_start = self._before_start, None
 
     def _killed(self, pid: int) -> None:
         if self._domain.pid == pid:

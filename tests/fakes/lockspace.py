@@ -52,6 +52,7 @@ class _View:
     slot: Slot
     first_check_s: float
     last_live_s: float
+    last_check_s: float
 
 
 @dataclass
@@ -235,7 +236,10 @@ class FakeLockspace:
     # --- what libvirt's lock manager does ---------------------------------------------------
 
     def acquire(self, pid: int) -> None:
-        """Take the lease for the local process `pid`; errno as sanlock's."""
+        """Take the lease for the local process `pid`; errno as sanlock's.
+
+        As in sanlock this blocks while the owner has fallen silent and is not surely dead.
+        """
         what = f"acquire the lease for process {pid}"
         self._need_daemon(what)
         self._need_storage(what)
@@ -245,7 +249,9 @@ class FakeLockspace:
         if self.holders:
             why = "another process here holds the lease"
             raise LockspaceError(what, why, errno_module.EEXIST)
-        if self._held_by_other(space):
+        while (held := self._held_by_other(space)) is None:
+            self._clock.block(what)
+        if held:
             raise LeaseHeldError(what, "Lease is held by another host", ACQUIRE_IDLIVE)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
         self.holders.add(pid)
@@ -342,8 +348,10 @@ class FakeLockspace:
         for host_id, slot in self.san.slots.items():
             view = space.views.get(host_id)
             if view is None:
-                space.views[host_id] = _View(slot, at_s, at_s)
-            elif view.slot != slot:
+                space.views[host_id] = _View(slot, at_s, at_s, at_s)
+                continue
+            view.last_check_s = at_s
+            if view.slot != slot:
                 view.slot = slot
                 view.last_live_s = at_s
 
@@ -405,7 +413,13 @@ class FakeLockspace:
             return Liveness.FAIL
         return Liveness.UNKNOWN if view.first_check_s == view.last_live_s else Liveness.LIVE
 
-    def _held_by_other(self, space: _Space) -> bool:
+    def _held_by_other(self, space: _Space) -> Optional[bool]:
+        """None: sanlock waits for the owner to renew its id (held) or to be dead (not held).
+
+        That begins when a look at the owner found its timestamp unchanged; before, an acquire
+        is refused at once. (Of an owner never looked at, sanlock awaits the next renewal; here
+        it is refused at once too.)
+        """
         owner = self.san.lease
         if owner is None or owner.host_id == space.host_id:
             return False
@@ -413,7 +427,9 @@ class FakeLockspace:
         if slot is None or slot.timestamp == 0 or slot.generation > owner.generation:
             return False
         view = space.views.get(owner.host_id)
-        return view is None or self._liveness(space, owner.host_id, view) != Liveness.DEAD
+        if view is None or view.slot != slot or view.last_live_s == view.last_check_s:
+            return True
+        return False if self._liveness(space, owner.host_id, view) == Liveness.DEAD else None
 
     def _joined_space(self, what: str, errno: int = errno_module.ENOENT) -> _Space:
         space = self._space
