@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from lab.processes import wait_until
@@ -47,7 +48,7 @@ def _remove_below(name: Path) -> None:
     # Busy for a moment after the last process: the kernel's own cleaning lags behind.
     for hierarchy in [] if machine_has_systemd() else _hierarchies():
         group = hierarchy / name
-        wait_until(f"{group} empty", lambda group=group: _removed(group), 10, 0.02)
+        wait_until(f"{group} empty", functools.partial(_removed, group), 10, 0.02)
 
 
 def _hierarchies() -> list[Path]:

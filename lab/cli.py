@@ -103,9 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(prog="lab", description="Real hosts on one machine.")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
 
-    def verb(
-        name: str, run: Callable[[Places, argparse.Namespace], int], text: str
-    ) -> argparse.ArgumentParser:
+    def verb(name: str, run: Verb, text: str) -> argparse.ArgumentParser:
         added = verbs.add_parser(name, help=text, description=text)
         added.set_defaults(run=run)
         return added
@@ -116,16 +114,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-AddVerb = Callable[
-    [str, Callable[[Places, argparse.Namespace], int], str], argparse.ArgumentParser
-]
+Verb = Callable[[Places, argparse.Namespace], int]
+AddVerb = Callable[[str, Verb, str], argparse.ArgumentParser]
 
 
-def add_size_options(parser: argparse.ArgumentParser) -> None:
+def add_size_options(parser: argparse.ArgumentParser, fewest_hosts: int = 1) -> None:
     """The options that say how large a lab is."""
     parser.add_argument(
         "--hosts",
-        type=whole_number(1, settings.MAX_HOSTS),
+        type=whole_number(fewest_hosts, settings.MAX_HOSTS),
         default=settings.DEFAULT_HOSTS,
         metavar="N",
         help="how many hosts (default %(default)s)",
@@ -334,5 +331,3 @@ def _lab_with(places: Places, name: str) -> None:
 def _require_root() -> None:
     if os.geteuid() != 0:
         raise LabError("needs root rights: sudo")
-
-

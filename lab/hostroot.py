@@ -34,7 +34,10 @@ HIDDEN = (
 # The folders in which a distribution enables its own units: a host starts the lab's alone.
 HIDDEN_UNIT_LINKS = ("sysinit", "basic", "multi-user", "sockets", "timers", "getty", "local-fs")
 UNIT_LINKS = {
-    "sysinit": ("systemd-journald.service", "systemd-tmpfiles-setup.service"),
+    "sysinit": (
+        *("systemd-journald.service", "systemd-journal-flush.service"),
+        "systemd-tmpfiles-setup.service",
+    ),
     "sockets": (
         *("systemd-journald.socket", "systemd-journald-dev-log.socket", "dbus.socket"),
         *("virtlogd.socket", "virtlockd.socket"),

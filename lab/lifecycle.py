@@ -81,9 +81,7 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _build(
-    places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say
-) -> Lab:
+def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
     say("packages, guest, product")
     install.prepare(places, with_product)
     lab = Lab(tuple(host_names(hosts)), io_timeout_s, features.accelerator(places))

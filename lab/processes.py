@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -31,7 +32,7 @@ class Process:
     @property
     def program(self) -> str:
         """The base name of what it runs."""
-        return os.path.basename(self.command[0]) if self.command else ""
+        return Path(self.command[0]).name if self.command else ""
 
     @property
     def stopped(self) -> bool:
@@ -138,17 +139,15 @@ def process(pid: int) -> Process | None:
 def namespace(pid: int, kind: str) -> str:
     """A process's namespace, as a name that can be compared; empty when it is gone."""
     try:
-        return os.readlink(f"/proc/{pid}/ns/{kind}")
+        return str(Path(f"/proc/{pid}/ns/{kind}").readlink())
     except OSError:
         return ""
 
 
 def send(pid: int, number: signal.Signals) -> None:
     """Send a signal; a process already gone is no error."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def wait_gone(pid: int, timeout_s: float) -> bool:

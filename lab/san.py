@@ -43,8 +43,10 @@ def connect(places: Places, host: str) -> None:
         places,
         host,
         "san",
-        ["--filter=error", "file", f"dir={places.san}"]
-        + ["error=EIO", "error-rate=100%", f"error-file={_error_file(places, host)}"],
+        [
+            *("--filter=error", "file", f"dir={places.san}"),
+            *("error=EIO", "error-rate=100%", f"error-file={_error_file(places, host)}"),
+        ],
     )
     # $3 is the length asked for. The answer is text, padded with blanks: seconds, host.
     read = f'read s _ </proc/uptime; printf "%-*s" $3 "$s {host}"'
