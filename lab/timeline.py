@@ -6,15 +6,16 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab import engine, host, lan
 from lab.errors import LabError
 from lab.processes import machine_clock_s, wait_until
 from lab.settings import HOST_LEASES, LOCKSPACE, RESOURCE, Places, scaled
 from lab.state import Lab
-from lab.templates import render
 
 LEASE_OFFSET = 1 << 20
+OBSERVER = Path(__file__).with_name("lease_observer.py")
 # Of sanlock's making, not ours: a host counts as dead after 8 I/O time-outs and a watchdog's 60 s.
 WATCHDOG_S = 60
 # What is left for noticing, deciding and starting.
@@ -97,7 +98,7 @@ class LeaseWatch:
             child.wait()
 
     def _start(self, places: Places, name: str) -> subprocess.Popen[str]:
-        source = render("host_files/lease_observer.py", {})
+        source = OBSERVER.read_text(encoding="utf-8")
         arguments = [LOCKSPACE, RESOURCE, HOST_LEASES, str(LEASE_OFFSET)]
         command = ["/usr/bin/python3", "-c", source, *arguments]
         return subprocess.Popen(
