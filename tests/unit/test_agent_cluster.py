@@ -130,3 +130,24 @@ def test_global_maintenance(running: tuple[FullCluster, FullHost]) -> None:
     assert orders(cluster) == ["start"]
     cluster.hosts[1].base.ask("global", False)
     cluster.wait_healthy(BOOT_S + 60)
+
+
+def test_sanlock_dies_on_the_engines_host_without_a_watchdog(
+    running: tuple[FullCluster, FullHost],
+) -> None:
+    cluster, host = running
+    host.base.lockspace.kill_daemon()
+    cluster.run_until("end of the VM", lambda: not host.vm_runs, FLOOR_S - 20)
+    other, _seconds = cluster.wait_healthy(FLOOR_S + BOOT_S)
+    assert other is not host
+
+
+def test_a_start_that_hangs_lets_another_host_go(cluster: FullCluster) -> None:
+    first = cluster.hosts[0]
+    first.runner.hang("start")
+    other, _seconds = cluster.wait_healthy(300)
+    assert other is not first
+    first.runner.release("start")
+    cluster.run(60)
+    assert cluster.runners() == [other]
+    assert cluster.healthy_host() is other
