@@ -20,7 +20,7 @@ from ha_agent.command.deploy_survey import Kind, Survey, ids_in_use, read_locksp
 from ha_agent.command.deploy_world import UNITS, DeployWorld
 from ha_agent.command.errors import CommandError
 from ha_agent.command.sanlock_disk import LeaderRecord
-from ha_broker.world.ports import LockspaceAdmin, LockspaceError
+from ha_broker.world.ports import LockspaceAdmin, LockspaceError, Membership, WorldError
 from metadata import wire
 from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
@@ -29,6 +29,7 @@ from metadata.shared_config import SharedConfig, copy_offset, decode_area, encod
 
 HOSTID_BUSY = -262
 FIRST_SEQUENCE = 1
+CLAIM_SETTLES_S = 1.0
 _LOOK_EVERY_S = 0.5
 _CHUNK_SIZE = 1024 * 1024
 
@@ -155,22 +156,66 @@ def _take_id(site: Site, plan: Join, io_timeout_s: int) -> int:
     if site.host.joined_id not in (None, *plan.candidates):
         _leave(site)
     for host_id in plan.candidates:
-        if _taken_meanwhile(site, host_id, plan.host_name):
-            continue
-        try:
-            _join_as(site, host_id, io_timeout_s)
-        except LockspaceError as error:
-            if error.errno != HOSTID_BUSY:
-                raise
-            site.world.say(f"[skip] host id {host_id} was taken by another host meanwhile")
-            continue
-        if not _taken_meanwhile(site, host_id, plan.host_name):
+        if _try_id(site, host_id, plan.host_name, io_timeout_s):
             return host_id
-        site.lockspace.leave_if_unused(host_id)
+        site.world.say(f"[skip] host id {host_id} was taken by another host meanwhile")
     raise CommandError(
         f"no host id could be had (tried {_range_text(plan.candidates)}): other hosts use them; "
         "run the same --deploy again, or give host.host_id"
     )
+
+
+def _try_id(site: Site, host_id: int, host_name: str, io_timeout_s: int) -> bool:
+    """False when another host has the id."""
+    if _taken_meanwhile(site, host_id, host_name):
+        return False
+    with _claimed(site, host_id, host_name) as is_ours:
+        if not is_ours:
+            return False
+        try:
+            _join_as(site, host_id, io_timeout_s)
+        except LockspaceError as error:
+            if error.errno == HOSTID_BUSY:
+                return False
+            raise
+        if not _taken_meanwhile(site, host_id, host_name):
+            return True
+        site.lockspace.leave_if_unused(host_id)
+        return False
+
+
+@contextmanager
+def _claimed(site: Site, host_id: int, host_name: str) -> Iterator[bool]:
+    """Write our name into the slot, and see whether it stands when the others have written too.
+
+    sanlock takes its 8 x io_timeout + 60 s to tell the loser of a race for one id. Who loses
+    the race for the slot goes on to the next id after a second; sanlock still decides between
+    two who both believe they won. The claim is taken back when the id is not joined.
+    """
+    if not isinstance(_read_slot(site, host_id), SlotAbsent):
+        yield True  # our former id
+        return
+    write_first_record(site, host_id, host_name)
+    site.world.sleep(CLAIM_SETTLES_S)
+    if not _has_name(site, host_id, host_name):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with suppress(WorldError):  # what went wrong first is what people must hear of
+            if site.lockspace.membership(host_id) is Membership.OUT:
+                _withdraw(site, host_id, host_name)
+
+
+def _withdraw(site: Site, host_id: int, host_name: str) -> None:
+    if _has_name(site, host_id, host_name):
+        site.world.store.write(slot_address(site.parts, host_id), bytes(SLOT_SIZE))
+
+
+def _has_name(site: Site, host_id: int, host_name: str) -> bool:
+    slot = _read_slot(site, host_id)
+    return isinstance(slot, HostRecord) and slot.hostname == host_name
 
 
 def _taken_meanwhile(site: Site, host_id: int, host_name: str) -> bool:
@@ -237,8 +282,7 @@ def _become_host(site: Site, host_id: int, host_name: str, bridge: str, gateway:
 
 def write_first_record(site: Site, host_id: int, host_name: str) -> None:
     """Show the host in the metadata, its agent not running yet; an own record stays."""
-    slot = _read_slot(site, host_id)
-    if isinstance(slot, HostRecord) and slot.hostname == host_name:
+    if _has_name(site, host_id, host_name):
         return
     clock = site.world.clock
     record = HostRecord(
@@ -254,7 +298,6 @@ def write_first_record(site: Site, host_id: int, host_name: str) -> None:
     site.world.store.write(address, wire.encode_host(record))
     if not isinstance(_read_slot(site, host_id), HostRecord):
         raise CommandError(f"{address.path}: the record of host id {host_id} does not read back")
-    site.world.say(f"[ ok ] record of host {host_name} written")
 
 
 def complete(site: Site, plan: Deployed) -> None:

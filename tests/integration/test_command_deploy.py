@@ -12,9 +12,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 import pytest
 import yaml
@@ -33,6 +34,13 @@ if shutil.which("sanlock") is None:
 ROOT = Path(__file__).resolve().parent.parent.parent
 TIME_FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 IO_TIMEOUT_S = 1
+
+
+def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
+    end_s = time.monotonic() + 10 * TIME_FACTOR
+    while not condition():
+        assert time.monotonic() < end_s, otherwise
+        time.sleep(0.05)
 
 
 @dataclass
@@ -74,17 +82,8 @@ class Host:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        end_s = time.monotonic() + 10 * TIME_FACTOR
-        while not self._daemon_answers():
-            assert time.monotonic() < end_s, "sanlock's daemon does not come up"
-            time.sleep(0.05)
+        wait_until(lambda: "daemon" in self._sanlock_status(), "sanlock does not come up")
         return daemon
-
-    def _daemon_answers(self) -> bool:
-        status = ["sanlock", "client", "status"]
-        return subprocess.run(
-            status, env=self.environment, capture_output=True, check=False
-        ).returncode == 0  # fmt: skip
 
     def cut_power(self) -> None:
         """The daemon is gone at once; what it wrote stays."""
@@ -94,6 +93,26 @@ class Host:
     def restart_daemon_without_name(self) -> None:
         self.cut_power()
         self.daemon = self._start_daemon([])
+
+    @contextmanager
+    def lease_held(self, lab: Lab) -> Iterator[None]:
+        """A process of this host holds the engine's lease, as qemu does."""
+        place = lab.parts.lease
+        lease = f"hosted-engine:engine:{place.path}:{place.offset}"
+        command = ["sanlock", "client", "command", "-r", lease, "-c", "/bin/sleep", "600"]
+        holder = subprocess.Popen(command, env=self.environment, stdout=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: lease in self._sanlock_status(), "the lease is not acquired")
+            yield
+        finally:
+            holder.kill()
+            holder.wait()
+
+    def _sanlock_status(self) -> str:
+        return subprocess.run(
+            ["sanlock", "client", "status"],
+            env=self.environment, capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
 
     def start_deploy(self, answers: Path, *options: str) -> subprocess.Popen[str]:
         return self._start("tests.integration.command_host", "deploy", str(answers), *options)
@@ -283,6 +302,19 @@ def test_creation_that_was_killed_is_finished_by_the_next_run(lab: Lab) -> None:
     assert lab.owned_ids() == [1]
 
 
+def test_sectors_of_4096_bytes_are_found_again_by_the_next_host(lab: Lab) -> None:
+    lab.parts = storage_parts(str(lab.volume), 4096)
+    lab.make_volume(layout.required_size(lab.parts))
+    first, second = lab.host("h1"), lab.host("h2")
+    storage = {"path": str(lab.volume), "sector_size": 4096}
+    created = first.deploy(lab.creating(storage=storage))
+    assert created.code == 0, created
+    joined = second.deploy(lab.joining())
+    assert joined.code == 0, joined
+    assert lab.name_in_slot(2) == "h2"
+    assert yaml.safe_load(second.settings.read_text())["storage"]["sector_size"] == 4096
+
+
 # --- refusals: the storage --------------------------------------------------------------------
 
 
@@ -377,6 +409,15 @@ def test_force_formats_after_a_look_when_the_other_host_is_dead(lab: Lab) -> Non
     assert result.code == 0, result
     assert "no sign of life of h1 (id 1)" in result.out
     assert time.monotonic() - began_s >= 4 * IO_TIMEOUT_S
+
+
+def test_storage_is_not_formatted_under_a_running_engine_of_this_host(lab: Lab) -> None:
+    host = create(lab)
+    with host.lease_held(lab):
+        refused(lab, host.deploy(lab.creating(), "--force"), "a process of this host holds")
+        second = lab.host("h2")
+        refused(lab, second.deploy(lab.creating()), "hosts h1 (id 1), engine lease held by h1")
+    assert lab.owned_ids() == [1]
 
 
 def test_host_formats_its_own_cluster_anew(lab: Lab) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Callable
 import pytest
 
 from ha_agent.command import checks, engine
+from ha_agent.command.errors import CommandError
 from ha_agent.command.main import main
 from ha_broker.desk import Refusal
 from ha_broker.http_server import ApiServer
@@ -305,7 +306,7 @@ def test_start_takes_the_lease(hosts: Hosts, capsys: pytest.CaptureFixture[str])
 def test_second_start_here_is_refused_and_harms_nothing(hosts: Hosts) -> None:
     engine.start(hosts.engine(0))
     before = hosts.hypervisors[0].domain()
-    with pytest.raises(engine.CommandError, match="running on this host already and holds"):
+    with pytest.raises(CommandError, match="running on this host already and holds"):
         engine.start(hosts.engine(0))
     assert hosts.hypervisors[0].domain() == before
     assert hosts.hypervisors[0].calls == ["start"]
@@ -314,7 +315,7 @@ def test_second_start_here_is_refused_and_harms_nothing(hosts: Hosts) -> None:
 def test_second_start_elsewhere_names_the_owner_and_harms_nothing(hosts: Hosts) -> None:
     engine.start(hosts.engine(0))
     before = hosts.hypervisors[0].domain()
-    with pytest.raises(engine.CommandError, match=r"held by host h1 \(id 1\)"):
+    with pytest.raises(CommandError, match=r"held by host h1 \(id 1\)"):
         engine.start(hosts.engine(1))
     assert hosts.hypervisors[0].domain() == before
     assert hosts.hypervisors[1].domain().state is DomainState.ABSENT
@@ -322,13 +323,13 @@ def test_second_start_elsewhere_names_the_owner_and_harms_nothing(hosts: Hosts) 
 
 def test_start_that_libvirt_refuses_says_why(hosts: Hosts) -> None:
     hosts.hypervisors[0].start_error = HypervisorError("create the domain", "no such machine")
-    with pytest.raises(engine.CommandError, match="create the domain: no such machine"):
+    with pytest.raises(CommandError, match="create the domain: no such machine"):
         engine.start(hosts.engine(0))
 
 
 def test_paused_engine_is_not_started_over(hosts: Hosts) -> None:
     hosts.hypervisors[0].set_domain(Domain(DomainState.PAUSED, pid=4, detail="ioerror"))
-    with pytest.raises(engine.CommandError, match="paused on this host"):
+    with pytest.raises(CommandError, match="paused on this host"):
         engine.start(hosts.engine(0))
 
 
@@ -352,7 +353,7 @@ def test_stop_in_global_maintenance_needs_no_warning(
 
 def test_stop_where_it_does_not_run_names_the_host_that_runs_it(hosts: Hosts) -> None:
     engine.start(hosts.engine(0))
-    with pytest.raises(engine.CommandError, match=r"does not run on this host; .* h1 \(id 1\)"):
+    with pytest.raises(CommandError, match=r"does not run on this host; .* h1 \(id 1\)"):
         engine.stop(hosts.engine(1), graceful=False)
     assert hosts.hypervisors[1].calls == []
 
@@ -371,5 +372,5 @@ def test_liveliness(good: bool, code: int, text: str, capsys: pytest.CaptureFixt
 
 
 def test_liveliness_without_a_page_says_what_is_missing() -> None:
-    with pytest.raises(checks.CommandError, match=r"engine\.health_url"):
+    with pytest.raises(CommandError, match=r"engine\.health_url"):
         checks.look_at_health(FakeHealthPage(), EngineSettings())
