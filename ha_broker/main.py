@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
+import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Callable, Optional
@@ -30,6 +31,7 @@ OK, FAILED = 0, 1
 
 LOOK_FOR_SETTINGS_S = 5.0
 SHORTEST_PAUSE_S = 0.02  # whatever a part says is due: no busy loop
+GATHER_S = 0.02  # jobs begun together end together: one cycle for all of them
 STOP_ALLOWED_S = 15.0  # for leaving the lockspace; below the unit's TimeoutStopSec
 NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
 
@@ -131,7 +133,8 @@ class Daemon:
 
     def _cycle(self, broker: Broker, monotonic_s: Monotonic) -> None:
         due_s = broker.tick()
-        self._wake.wait(max(SHORTEST_PAUSE_S, due_s - monotonic_s()))
+        if self._wake.wait(max(SHORTEST_PAUSE_S, due_s - monotonic_s())):
+            time.sleep(GATHER_S)
 
 
 def _parser() -> argparse.ArgumentParser:

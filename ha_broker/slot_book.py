@@ -61,15 +61,22 @@ class SlotBook:
     def __init__(self, own_id: int) -> None:
         self._own_id = own_id
         self._slots: dict[int, SlotState] = {}
+        self._seen_absent: set[int] = set()
 
     def note(self, host_id: int, seen: DecodedSlot, at_s: float) -> None:
-        """A look at one slot; an absent one is forgotten."""
+        """A look at one slot; an absent one is forgotten.
+
+        A record where there was none a moment ago is a change that was seen.
+        """
         if isinstance(seen, SlotAbsent):
             self._slots.pop(host_id, None)
+            self._seen_absent.add(host_id)
             return
         state = self._slots.get(host_id)
         if state is None:
             state = self._slots[host_id] = SlotState(seen)
+            state.changed_at_s = at_s if host_id in self._seen_absent else None
+        self._seen_absent.discard(host_id)
         state.note(seen, at_s)
 
     def state(self, host_id: int) -> Optional[SlotState]:

@@ -26,8 +26,10 @@ class Wake:
         with contextlib.suppress(OSError):
             os.write(self._writer, b"w")
 
-    def wait(self, timeout_s: float) -> None:
-        """Until woken, at most `timeout_s`."""
-        if self._poll.poll(max(0.0, timeout_s) * 1000):
+    def wait(self, timeout_s: float) -> bool:
+        """Until woken, at most `timeout_s`; True: woken."""
+        woken = bool(self._poll.poll(max(0.0, timeout_s) * 1000))
+        if woken:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._reader, 4096)
+        return woken

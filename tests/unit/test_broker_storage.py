@@ -220,6 +220,16 @@ def test_after_a_start_sanlocks_word_counts(cluster: Cluster, host: Host) -> Non
     assert not host.view(2).fresh
 
 
+def test_a_first_record_is_a_change(cluster: Cluster, host: Host) -> None:
+    cluster.peer(2)
+    cluster.run(100)
+    assert not host.view(2).fresh
+    cluster.put_record(2)
+    cluster.run(TICK_S)
+    assert host.view(2).fresh
+    assert host.view(2).changed_at_s is not None
+
+
 def test_the_wall_clock_does_not_matter(cluster: Cluster, host: Host) -> None:
     cluster.put_record(2, timestamp_s=1)
     cluster.run(TICK_S)

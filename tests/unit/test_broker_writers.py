@@ -429,3 +429,33 @@ def test_an_unreadable_state_directory_is_named(tmp_path: Path) -> None:
         tmp_path.chmod(0)
         with pytest.raises(StateDirError, match=str(tmp_path)):
             read_flag(str(tmp_path))
+
+
+# --- several brokers ------------------------------------------------------------------------------
+
+
+def test_two_brokers_with_one_id_agree_on_one_of_them(cluster: Cluster, tmp_path: Path) -> None:
+    twins = [cluster.host(1, tmp_path / name, name=name) for name in ("left", "right")]
+    cluster.run(7)
+    names = []
+    for _ in range(60):
+        for twin in twins:
+            twin.publish()
+            cluster.run(TICK_S / 2)
+        names.append(cluster.stored(1).hostname)
+    assert len(set(names)) == 1, names
+    loser = twins[0] if names[0] == "right" else twins[1]
+    assert f"also used by {names[0]!r}" in loser.view(1).error
+
+
+def test_every_host_sees_what_any_host_sets(cluster: Cluster, tmp_path: Path) -> None:
+    hosts = [cluster.host(number, tmp_path / str(number)) for number in (1, 2, 3)]
+    cluster.run(JOIN_S + 3)
+    for host in hosts:
+        host.broker.desk.publish(PUBLICATION)
+    hosts[1].ask("global", True).wait(0)
+    cluster.run(2 * TICK_S)
+    for host in hosts:
+        assert host.snapshot.global_maintenance is True
+        assert [view.host_id for view in host.snapshot.hosts] == [1, 2, 3]
+        assert all(view.record for view in host.snapshot.hosts)
