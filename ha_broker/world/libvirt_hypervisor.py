@@ -5,8 +5,13 @@ itself is always asked for. "Absent" is only what libvirt answers with VIR_ERR_N
 whatever else goes wrong means that nothing is known.
 
 A lease held by another host is recognised by libvirt's error numbers (VIR_FROM_LOCKING with
-VIR_ERR_RESOURCE_BUSY), never by text. The same lease held by another process of this host
-comes as VIR_ERR_SYSTEM_ERROR and is an ordinary failure.
+VIR_ERR_RESOURCE_BUSY), never by text. libvirt 9 says the same of a lease that is missing or
+damaged on the storage, so who must know asks the lockspace for the lease's owner. The same
+lease held by another process of this host comes as VIR_ERR_SYSTEM_ERROR and is an ordinary
+failure, like a lockspace that was not joined.
+
+While the lease's owner has fallen silent but is not surely dead, sanlock, and with it `start`,
+waits until it is (measured: up to 68 s at io_timeout 1); the domain is "starting_up" meanwhile.
 """
 
 from __future__ import annotations
@@ -186,10 +191,11 @@ class LibvirtHypervisor:
         found = _domain_state(*domain.state())
         if found.state != DomainState.ABSENT:
             raise HypervisorError(what, f"it is here already and {_words(found)}")
+        persistent = domain.isPersistent()
         if domain.isActive():
             domain.destroy()
-        with suppress(libvirt.libvirtError):  # a transient one is gone with its process
-            domain.undefineFlags(_undefine_flags())
+        if persistent:
+            _undefine(domain)
 
     def _start_error(self, what: str, error: Any) -> Exception:
         libvirt = _libvirt()
@@ -366,13 +372,20 @@ def _loop(libvirt: Any) -> None:
             libvirt.virEventRunDefaultImpl()
 
 
-def _undefine_flags() -> int:
+def _undefine(domain: Any) -> None:
+    """Forget a definition with what hangs on it; its NVRAM stays, the next start needs it."""
     libvirt = _libvirt()
-    return int(
+    flags = (
         libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
         | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
         | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
     )
+    try:
+        domain.undefineFlags(flags)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:  # a driver without these
+            raise
+        domain.undefine()
 
 
 def _is_absent(error: Any) -> bool:

@@ -119,6 +119,6 @@ def _has_ip_header(sock: socket.socket, family: socket.AddressFamily) -> bool:
 
 
 def _without_ip_header(packet: bytes) -> bytes:
-    if len(packet) < _SMALLEST_IPV4_HEADER:
+    if len(packet) < _SMALLEST_IPV4_HEADER or packet[0] >> 4 != 4:
         return b""
     return packet[(packet[0] & 0x0F) * 4 :]

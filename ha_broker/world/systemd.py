@@ -26,7 +26,8 @@ class SystemdServiceManager:
 
     def status(self, text: str) -> None:
         """STATUS=text, on one line and in ASCII: a line break would begin another message."""
-        plain = " ".join(text.split()).encode("ascii", "replace").decode("ascii")
+        words = " ".join(text.split())
+        plain = "".join(letter if " " <= letter <= "~" else "?" for letter in words)
         self._notify(f"STATUS={plain}")
 
     def alive(self) -> None:

@@ -1,0 +1,132 @@
+"""Why a domain ended, as a pure function of libvirt's events."""
+
+from __future__ import annotations
+
+import pytest
+
+from ha_broker.world.endings import (
+    Event,
+    Life,
+    ShutdownDetail,
+    StoppedDetail,
+    after_event,
+    after_look,
+    after_request,
+)
+from ha_broker.world.ports import Ending
+
+STARTED = (Event.RESUMED, 0), (Event.STARTED, 0)
+BY_SIGNAL = (Event.SHUTDOWN, ShutdownDetail.HOST)
+BY_GUEST = (Event.SHUTDOWN, ShutdownDetail.GUEST)
+
+
+def stopped(detail: StoppedDetail) -> tuple[int, int]:
+    return (Event.STOPPED, detail)
+
+
+def told(*events: tuple[int, int], life: Life = Life()) -> Life:  # noqa: B008 - a frozen value
+    for event, detail in events:
+        life = after_event(life, event, detail)
+    return life
+
+
+def looked(life: Life, present: bool) -> Life:
+    return after_look(life, present, life.events)
+
+
+@pytest.mark.parametrize(
+    ("events", "ending"),
+    [
+        ([stopped(StoppedDetail.FAILED)], Ending.CRASHED),
+        ([BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN)], Ending.CRASHED),
+        ([BY_GUEST, stopped(StoppedDetail.SHUTDOWN)], Ending.GUEST_SHUTDOWN),
+        ([(Event.SHUTDOWN, 0), stopped(StoppedDetail.SHUTDOWN)], Ending.GUEST_SHUTDOWN),
+        ([BY_SIGNAL, stopped(StoppedDetail.DESTROYED)], Ending.STOPPED),
+        ([stopped(StoppedDetail.DESTROYED)], Ending.STOPPED),
+        (
+            [(Event.SUSPENDED, 0), (Event.CRASHED, 0), stopped(StoppedDetail.CRASHED)],
+            Ending.CRASHED,
+        ),
+        ([(Event.SUSPENDED, 1), stopped(StoppedDetail.MIGRATED)], Ending.MIGRATED),
+        ([stopped(StoppedDetail.SAVED)], Ending.STOPPED),
+        ([stopped(StoppedDetail.FROM_SNAPSHOT)], Ending.STOPPED),
+        ([(Event.STOPPED, 99)], Ending.MISSING),
+        ([], Ending.NONE),
+    ],
+)
+def test_how_a_life_ends(events: list[tuple[int, int]], ending: Ending) -> None:
+    life = told(*STARTED, *events)
+    assert life.ran
+    assert life.ending == ending
+
+
+def test_a_power_off_that_this_process_asked_for() -> None:
+    life = told(BY_GUEST, stopped(StoppedDetail.SHUTDOWN), life=after_request(told(*STARTED)))
+    assert life.ending == Ending.STOPPED
+
+
+def test_asked_for_but_killed_before_it_obeyed() -> None:
+    life = told(BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN), life=after_request(told(*STARTED)))
+    assert life.ending == Ending.CRASHED
+
+
+def test_a_new_life_forgets_the_old_one() -> None:
+    old = told(*STARTED, BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN))
+    new = told(*STARTED, life=after_request(old))
+    assert new.ending == Ending.NONE
+    assert told(BY_GUEST, stopped(StoppedDetail.SHUTDOWN), life=new).ending == Ending.GUEST_SHUTDOWN
+
+
+def test_a_resume_is_no_new_life() -> None:
+    life = told((Event.SUSPENDED, 0), (Event.RESUMED, 0), life=after_request(told(*STARTED)))
+    assert life.asked
+
+
+def test_a_start_that_fails_ends_no_life() -> None:
+    assert told(stopped(StoppedDetail.FAILED)) == Life(events=1)
+    before = told(*STARTED, BY_GUEST, stopped(StoppedDetail.SHUTDOWN))
+    after = told(BY_SIGNAL, stopped(StoppedDetail.FAILED), life=before)
+    assert after.ending == Ending.GUEST_SHUTDOWN
+
+
+def test_gone_without_a_word() -> None:
+    life = looked(looked(Life(), present=True), present=False)
+    assert life.ending == Ending.MISSING
+    assert looked(life, present=False).ending == Ending.MISSING
+
+
+def test_a_late_word_explains_what_was_missing() -> None:
+    life = looked(told(*STARTED), present=False)
+    assert told(stopped(StoppedDetail.FAILED), life=life).ending == Ending.CRASHED
+
+
+def test_never_seen_is_not_missing() -> None:
+    assert looked(Life(), present=False) == Life()
+
+
+def test_told_is_not_missing() -> None:
+    life = told(*STARTED, stopped(StoppedDetail.DESTROYED))
+    assert looked(life, present=False).ending == Ending.STOPPED
+
+
+def test_present_again_without_an_event_is_a_new_life() -> None:
+    life = looked(told(*STARTED, stopped(StoppedDetail.FAILED)), present=True)
+    assert (life.ran, life.ending) == (True, Ending.NONE)
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_an_answer_older_than_an_event_says_nothing(present: bool) -> None:
+    before = told(*STARTED)
+    during = told(stopped(StoppedDetail.FAILED), life=before)
+    assert after_look(during, present, before.events) == during
+
+
+def test_the_numbers_are_libvirts() -> None:
+    libvirt = pytest.importorskip("libvirt")
+    for prefix, numbers in (
+        ("VIR_DOMAIN_EVENT_", Event),
+        ("VIR_DOMAIN_EVENT_SHUTDOWN_", ShutdownDetail),
+        ("VIR_DOMAIN_EVENT_STOPPED_", StoppedDetail),
+    ):
+        for member in numbers:
+            assert getattr(libvirt, prefix + member.name) == member

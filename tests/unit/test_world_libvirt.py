@@ -1,0 +1,186 @@
+"""The libvirt adapter, with libvirt's own test driver inside this process."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    HypervisorError,
+    HypervisorGoneError,
+)
+
+LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
+ABSENT = Domain(DomainState.ABSENT)
+
+XML = """<domain type='test'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<uuid>{uuid}</uuid><os><type>hvm</type></os></domain>"""
+UUIDS = {
+    "HostedEngine": "b5a4b0d8-0000-4000-8000-000000000001",
+    "Other": "b5a4b0d8-0000-4000-8000-000000000002",
+}
+
+
+def xml(name: str = "HostedEngine") -> str:
+    return XML.format(name=name, uuid=UUIDS[name])
+
+
+@pytest.fixture
+def hypervisor(tmp_path: Path) -> Iterator[LibvirtHypervisor]:
+    """On a hypervisor of its own, that ends with its connection."""
+    pytest.importorskip("libvirt", reason="no Python binding: install python3-libvirt")
+    node = tmp_path / "node.xml"
+    node.write_text("<node><cpu><mhz>1000</mhz></cpu><memory>4096000</memory></node>")
+    hypervisor = LibvirtHypervisor(f"test://{node}", "HostedEngine", tmp_path)
+    yield hypervisor
+    hypervisor.close()
+
+
+def behind(hypervisor: LibvirtHypervisor) -> Any:
+    """The libvirt connection, to do what other tools do."""
+    return hypervisor._line.connection("look behind")
+
+
+def test_a_life_from_start_to_destroy(hypervisor: LibvirtHypervisor) -> None:
+    assert hypervisor.domain() == ABSENT
+    assert hypervisor.start(xml()).state == DomainState.RUNNING
+    assert hypervisor.domain().state == DomainState.RUNNING
+    hypervisor.destroy()
+    assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.STOPPED)
+    hypervisor.destroy()
+    assert hypervisor.start(xml()).state == DomainState.RUNNING
+
+
+def test_a_domain_in_use_is_not_started_over(hypervisor: LibvirtHypervisor) -> None:
+    hypervisor.start(xml())
+    with pytest.raises(HypervisorError, match="already and running"):
+        hypervisor.start(xml())
+    behind(hypervisor).lookupByName("HostedEngine").suspend()
+    assert hypervisor.domain() == Domain(DomainState.PAUSED, detail="user")
+    with pytest.raises(HypervisorError, match=r"already and paused \(user\)"):
+        hypervisor.start(xml())
+
+
+def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:
+    stale = behind(hypervisor).defineXML(xml().replace("0001</uuid>", "0009</uuid>"))
+    assert hypervisor.domain().state == DomainState.ABSENT
+    assert hypervisor.start(xml()).state == DomainState.RUNNING
+    (domain,) = behind(hypervisor).listAllDomains()
+    assert domain.UUIDString() == UUIDS["HostedEngine"] != stale.UUIDString()
+    assert not domain.isPersistent()
+
+
+def test_a_domain_of_another_name_is_not_ours(hypervisor: LibvirtHypervisor) -> None:
+    behind(hypervisor).createXML(xml("Other"), 0)
+    assert hypervisor.domain() == ABSENT
+    behind(hypervisor).lookupByName("Other").destroy()
+    assert hypervisor.domain() == ABSENT
+
+
+def test_refusals_say_why(hypervisor: LibvirtHypervisor) -> None:
+    with pytest.raises(HypervisorError) as caught:
+        hypervisor.start("<domain")
+    assert caught.value.what == "start domain HostedEngine"
+    assert caught.value.errno != 0
+    with pytest.raises(HypervisorError):
+        hypervisor.shutdown()
+
+
+def test_changes_are_told(hypervisor: LibvirtHypervisor) -> None:
+    changed = threading.Event()
+    hypervisor.on_change(changed.set)
+    hypervisor.domain()
+    hypervisor.start(xml())
+    assert changed.wait(LIMIT_S)
+    changed.clear()
+    behind(hypervisor).createXML(xml("Other"), 0)
+    hypervisor.destroy()
+    assert changed.wait(LIMIT_S)
+
+
+def test_a_shutdown_that_was_asked_for(hypervisor: LibvirtHypervisor) -> None:
+    hypervisor.start(xml())
+    hypervisor.shutdown()
+    assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.STOPPED)
+
+
+def test_the_pid_is_believed_only_with_the_uuid(
+    hypervisor: LibvirtHypervisor, tmp_path: Path
+) -> None:
+    hypervisor.start(xml())
+    pid_file = tmp_path / "HostedEngine.pid"
+    assert hypervisor.domain().pid is None
+    for text in ("", "no number", "999999999", str(os.getpid())):
+        pid_file.write_text(text)
+        assert hypervisor.domain().pid is None
+    with _process_with(UUIDS["HostedEngine"]) as pid:
+        pid_file.write_text(f"{pid}\n")
+        assert hypervisor.domain().pid == pid
+
+
+def _process_with(argument: str) -> Any:
+    import subprocess
+    from contextlib import contextmanager
+
+    @contextmanager
+    def run() -> Iterator[int]:
+        process = subprocess.Popen(["sh", "-c", "read line", argument], stdin=subprocess.PIPE)
+        yield process.pid
+        process.communicate()
+
+    return run()
+
+
+def test_no_connection_is_not_absence() -> None:
+    pytest.importorskip("libvirt")
+    hypervisor = LibvirtHypervisor("test:///no/such/file.xml", "HostedEngine")
+    for _ in range(3):
+        with pytest.raises(HypervisorGoneError, match=r"no connection to test:///no/such"):
+            hypervisor.domain()
+    with pytest.raises(HypervisorGoneError):
+        hypervisor.destroy()
+
+
+def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "libvirt":
+            raise ImportError("No module named 'libvirt'")
+        return real_import(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(HypervisorGoneError, match="python3-libvirt"):
+        LibvirtHypervisor("test:///default", "HostedEngine").domain()
+
+
+@pytest.mark.parametrize(
+    ("text", "used"),
+    [
+        ('lock_manager = "sanlock"\n', True),
+        ("user = 'x'\n  lock_manager='sanlock'  # yes\n", True),
+        ('#lock_manager = "sanlock"\n', False),
+        ('lock_manager = "lockd"\n', False),
+        ('lock_manager = "sanlock"\nlock_manager = "lockd"\n', False),
+        ('my_lock_manager = "sanlock"\n', False),
+        ("lock_manager\n", False),
+        ("", False),
+    ],
+)
+def test_the_lock_manager_in_qemu_conf(tmp_path: Path, text: str, used: bool) -> None:
+    (tmp_path / "qemu.conf").write_text(text)
+    assert uses_sanlock(tmp_path / "qemu.conf") is used
+
+
+def test_no_qemu_conf_is_no_lock_manager(tmp_path: Path) -> None:
+    assert uses_sanlock(tmp_path / "missing") is False

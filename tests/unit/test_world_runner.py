@@ -1,0 +1,126 @@
+"""The thread runner: one hung job blocks its own key and nothing else."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ha_broker.world.clock import SystemClock
+from ha_broker.world.ports import Outcome
+from ha_broker.world.runner import ThreadRunner
+
+LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.woken = threading.Semaphore(0)
+        self.runner = ThreadRunner(SystemClock(), self._wake)
+
+    def _wake(self) -> None:
+        self.woken.release()
+
+    def next_outcome(self) -> Outcome[object]:
+        """Wait to be woken; the outcome must be there by then."""
+        assert self.woken.acquire(timeout=LIMIT_S)
+        (outcome,) = self.runner.poll()
+        return outcome
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    yield bench
+    assert bench.runner.stop(LIMIT_S)
+
+
+@pytest.fixture
+def hung(bench: Bench) -> Iterator[threading.Event]:
+    """A job under key "a" that goes on when the event is set."""
+    release, begun = threading.Event(), threading.Event()
+
+    def job() -> str:
+        begun.set()
+        assert release.wait(LIMIT_S)
+        return "late"
+
+    assert bench.runner.submit("a", job)
+    assert begun.wait(LIMIT_S)
+    yield release
+    release.set()
+
+
+def test_a_result_comes_with_its_times(bench: Bench) -> None:
+    before_s = time.monotonic()
+    assert bench.runner.submit("a", lambda: 42)
+    outcome = bench.next_outcome()
+    assert (outcome.key, outcome.value, outcome.error) == ("a", 42, None)
+    assert before_s <= outcome.started_at_s <= outcome.finished_at_s <= time.monotonic()
+    assert bench.runner.poll() == []
+
+
+def test_what_a_job_raises_is_its_outcome_and_its_thread_lives_on(bench: Bench) -> None:
+    failure = ValueError("no")
+
+    def fail() -> None:
+        raise failure
+
+    bench.runner.submit("a", fail)
+    assert bench.next_outcome().error is failure
+    bench.runner.submit("a", lambda: "fine")
+    assert bench.next_outcome().value == "fine"
+
+
+def test_a_busy_key_takes_no_second_job(bench: Bench, hung: threading.Event) -> None:
+    assert bench.runner.busy_since_s("a") is not None
+    assert bench.runner.submit("a", lambda: "never") is False
+    hung.set()
+    assert bench.next_outcome().value == "late"
+    assert bench.runner.busy_since_s("a") is None
+    assert bench.runner.submit("a", lambda: "now")
+    assert bench.next_outcome().value == "now"
+
+
+def test_a_hung_job_does_not_block_other_keys(bench: Bench, hung: threading.Event) -> None:
+    assert bench.runner.submit("b", lambda: "quick")
+    assert bench.next_outcome().value == "quick"
+    assert bench.runner.busy_since_s("b") is None
+    assert bench.runner.busy_since_s("a") is not None
+
+
+def test_outcomes_come_in_the_order_of_their_ends(bench: Bench, hung: threading.Event) -> None:
+    bench.runner.submit("b", lambda: "first")
+    assert bench.woken.acquire(timeout=LIMIT_S)
+    hung.set()
+    assert bench.woken.acquire(timeout=LIMIT_S)
+    assert [outcome.value for outcome in bench.runner.poll()] == ["first", "late"]
+
+
+def test_one_thread_serves_a_key(bench: Bench) -> None:
+    threads = set()
+    for _ in range(20):
+        bench.runner.submit("a", threading.get_ident)
+        threads.add(bench.next_outcome().value)
+    assert len(threads) == 1
+    assert threads != {threading.get_ident()}
+
+
+def test_idle_costs_nothing(bench: Bench) -> None:
+    bench.runner.submit("a", lambda: None)
+    bench.next_outcome()
+    before = os.times()
+    threading.Event().wait(0.3)
+    after = os.times()
+    assert (after.user + after.system) - (before.user + before.system) < 0.1
+
+
+def test_stopping(hung: threading.Event, bench: Bench) -> None:
+    bench.runner.submit("b", lambda: None)
+    assert bench.runner.stop(0.05) is False
+    assert bench.runner.submit("c", lambda: None) is False
+    hung.set()
+    assert bench.runner.stop(LIMIT_S) is True
