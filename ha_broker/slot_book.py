@@ -20,7 +20,9 @@ from metadata.records import (
 
 QUICK_REREADS = 3  # a torn record is whole a moment later; garbage stays garbage
 
-_PRESENT = (Liveness.LIVE, Liveness.FAIL)
+_SHOWN = (Liveness.LIVE, Liveness.FAIL)
+# Just after joining every host is UNKNOWN, those long gone too: worth a look, not yet a host.
+_LOOKED_AT = (*_SHOWN, Liveness.UNKNOWN)
 
 
 @dataclass
@@ -91,11 +93,11 @@ class SlotBook:
     def ids_to_read(self, hosts: Mapping[int, LockspaceHost]) -> list[int]:
         """Hosts whose slots are read in each cycle.
 
-        Our own, those whom sanlock sees living, and those who have ever had a good record
+        Our own, those who may live by sanlock's word, and those who have ever had a good record
         here. A slot that never held one and belongs to nobody is left to the scan: a volume
         full of garbage must not make every cycle read all of it.
         """
-        ids = {self._own_id} | _present_ids(hosts)
+        ids = {self._own_id} | _ids(hosts, _LOOKED_AT)
         ids |= {host_id for host_id, state in self._slots.items() if _is_hosts(state)}
         return sorted(ids)
 
@@ -112,7 +114,7 @@ class SlotBook:
         self, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float
     ) -> tuple[HostView, ...]:
         """Our own host, all with something in their slot, and all whom sanlock sees living."""
-        ids = {self._own_id} | set(self._slots) | _present_ids(hosts)
+        ids = {self._own_id} | set(self._slots) | _ids(hosts, _SHOWN)
         return tuple(self._view(host_id, hosts, now_s, alive_s) for host_id in sorted(ids))
 
     def _view(
@@ -130,8 +132,8 @@ class SlotBook:
         )
 
 
-def _present_ids(hosts: Mapping[int, LockspaceHost]) -> set[int]:
-    return {host_id for host_id, host in hosts.items() if host.liveness in _PRESENT}
+def _ids(hosts: Mapping[int, LockspaceHost], lives: tuple[Liveness, ...]) -> set[int]:
+    return {host_id for host_id, host in hosts.items() if host.liveness in lives}
 
 
 def _is_hosts(state: SlotState) -> bool:
