@@ -111,7 +111,9 @@ class SanlockLockspace:
         except binding.SanlockException as error:
             if error.errno == errno_module.EBUSY:
                 return False
-            raise _typed(what, error) from error
+            typed = _typed(what, error)
+            if typed.errno != errno_module.ENOENT:  # else it was lost meanwhile
+                raise typed from error
         return True
 
     def membership(self, host_id: int) -> Membership:
@@ -134,7 +136,7 @@ class SanlockLockspace:
         except binding.SanlockException as error:
             if error.errno == errno_module.EAGAIN:
                 return []
-            raise _typed("ask sanlock for the hosts", error) from error
+            raise _not_joined("ask sanlock for the hosts", error) from error
         return [_host(host) for host in found]
 
     # --- the lease ----------------------------------------------------------------------------
@@ -344,9 +346,14 @@ def _typed(what: str, error: Any) -> LockspaceError:
         return LockspaceError(what, "another host uses this host id", error.errno)
     if error.errno in _GONE_ERRNOS and not _daemon_answers():
         return _gone(what, why)
-    if error.errno == errno_module.ENOENT:
-        return LockspaceError(what, "this host has not joined the lockspace", error.errno)
     return LockspaceError(what, why, error.errno)
+
+
+def _not_joined(what: str, error: Any) -> LockspaceError:
+    typed = _typed(what, error)
+    if typed.errno != errno_module.ENOENT:
+        return typed
+    return LockspaceError(what, "this host has not joined the lockspace", typed.errno)
 
 
 def _gone(what: str, why: str) -> LockspaceGoneError:

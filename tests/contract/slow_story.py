@@ -36,7 +36,8 @@ def tell(cluster: Cluster) -> None:
     died_at_s = cluster.now_s()
     intruding = cluster.host("h3").begin_join(1)
 
-    wait_for(cluster, lambda: liveness(first, 2) == Liveness.FAIL, 20)
+    took_s = wait_for(cluster, lambda: liveness(first, 2) == Liveness.FAIL, 20)
+    assert took_s > (8 - 2) * IO_TIMEOUT_S - 1
     assert first.call("lease_owner") == LeaseOwner(2, 1)
     first.acquire()  # sanlock waits until the owner is surely dead
     silent_s = cluster.now_s() - died_at_s

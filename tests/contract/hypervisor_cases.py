@@ -1,0 +1,222 @@
+"""What libvirt, its sanlock lock manager and qemu really do; run inside libvirt_box.sh.
+
+Not collected by itself: `test_hypervisor` starts it where these daemons are private.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    HypervisorError,
+    HypervisorGoneError,
+    LeaseHeldError,
+    WorldError,
+)
+from ha_broker.world.sanlock_lockspace import SanlockLockspace
+from metadata.layout import storage_parts
+from tests.contract.places import TIME_FACTOR
+from tests.contract.sanlock_hosts import SanlockHost
+
+BOX = Path(os.environ["HE_LIBVIRT_BOX"])
+PARTS = storage_parts(str(BOX / "volume"))
+LIMIT_S = 20 * TIME_FACTOR
+LIBVIRTD_PID = Path("/run/libvirtd.pid")
+
+XML = f"""<domain type='qemu'><name>HostedEngine</name>
+<uuid>b5a4b0d8-0000-4000-8000-000000000001</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
+<on_crash>destroy</on_crash>
+<devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+<lease><lockspace>hosted-engine</lockspace><key>engine</key>
+<target path='{PARTS.lease.path}' offset='{PARTS.lease.offset}'/></lease>
+<panic model='isa'/></devices></domain>"""
+
+
+def start_libvirtd() -> None:
+    with (BOX / "libvirtd.log").open("ab") as log:
+        subprocess.Popen(["libvirtd"], stdout=log, stderr=log)
+
+
+def kill_libvirtd() -> None:
+    pid = int(LIBVIRTD_PID.read_text())
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def lockspace() -> SanlockLockspace:
+    (BOX / "volume").write_bytes(bytes(16 * 1024 * 1024))
+    wait_until(Path("/run/sanlock/sanlock.sock").exists)
+    lockspace = SanlockLockspace(PARTS)
+    lockspace.format_lockspace(1)
+    lockspace.format_lease()
+    lockspace.join(1, 1)
+    start_libvirtd()
+    return lockspace
+
+
+@pytest.fixture
+def hypervisor(lockspace: SanlockLockspace) -> Iterator[LibvirtHypervisor]:
+    hypervisor = LibvirtHypervisor("qemu:///system", "HostedEngine")
+    wait_until(lambda: answers(hypervisor))
+    yield hypervisor
+    hypervisor.destroy()
+    hypervisor.close()
+
+
+def answers(hypervisor: LibvirtHypervisor) -> bool:
+    try:
+        hypervisor.domain()
+    except HypervisorGoneError:
+        return False
+    return True
+
+
+def running(hypervisor: LibvirtHypervisor) -> int:
+    """Start the engine; returns qemu's pid."""
+    domain = hypervisor.start(XML)
+    assert domain.state == DomainState.RUNNING
+    assert domain.pid is not None
+    return domain.pid
+
+
+def ended(hypervisor: LibvirtHypervisor) -> Domain:
+    wait_until(lambda: hypervisor.domain().state == DomainState.ABSENT)
+    return hypervisor.domain()
+
+
+def monitor(command: str) -> None:
+    virsh = ["virsh", "-q", "qemu-monitor-command", "HostedEngine", "--hmp", command]
+    subprocess.run(virsh, check=False, capture_output=True)
+
+
+def test_the_lock_manager_is_found() -> None:
+    assert uses_sanlock()
+
+
+def test_qemu_holds_the_lease_while_it_runs(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    pid = running(hypervisor)
+    assert lockspace.process_holds_lease(pid)
+    assert lockspace.holders() == [pid]
+    assert b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    with pytest.raises(HypervisorError, match="already and running"):
+        hypervisor.start(XML)
+    hypervisor.destroy()
+    assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.STOPPED)
+    assert lockspace.lease_owner() is None
+
+
+def test_never_run_is_no_ending(hypervisor: LibvirtHypervisor) -> None:
+    assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_qemu_crashed(hypervisor: LibvirtHypervisor, number: signal.Signals) -> None:
+    changed = threading.Event()
+    pid = running(hypervisor)
+    hypervisor.on_change(changed.set)
+    os.kill(pid, number)
+    assert changed.wait(LIMIT_S)
+    assert ended(hypervisor).ending == Ending.CRASHED
+
+
+def test_a_panicked_guest_crashed(hypervisor: LibvirtHypervisor) -> None:
+    running(hypervisor)
+    deadline_s = time.monotonic() + LIMIT_S
+    while hypervisor.domain().state != DomainState.ABSENT and time.monotonic() < deadline_s:
+        monitor("o /b 0x505 1")
+    assert ended(hypervisor).ending == Ending.CRASHED
+
+
+def test_pausing_lets_the_lease_go(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    pid = running(hypervisor)
+    subprocess.run(["virsh", "-q", "suspend", "HostedEngine"], check=True)
+    assert hypervisor.domain() == Domain(DomainState.PAUSED, pid=pid, detail="user")
+    assert lockspace.lease_owner() is None
+    with pytest.raises(HypervisorError, match=r"already and paused \(user\)"):
+        hypervisor.start(XML)
+
+
+def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:
+    stale = BOX / "stale.xml"
+    stale.write_text(XML.replace("0001</uuid>", "0009</uuid>"))
+    subprocess.run(["virsh", "-q", "define", str(stale)], check=True)
+    running(hypervisor)
+
+
+def test_a_lease_held_elsewhere(hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace) -> None:
+    other = SanlockHost(BOX / "other", "h2", PARTS)
+    try:
+        other.call("join", 2, 1)
+        holder = other.acquire()
+        with pytest.raises(LeaseHeldError):
+            hypervisor.start(XML)
+        assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
+        other.release(holder)
+        wait_until(lambda: lockspace.lease_owner() is None)
+    finally:
+        other.close()
+
+
+def test_a_running_engine_survives_a_killed_libvirtd(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    pid = running(hypervisor)
+    kill_libvirtd()
+    with pytest.raises(HypervisorGoneError):
+        hypervisor.domain()
+    with pytest.raises(WorldError):
+        hypervisor.destroy()
+    start_libvirtd()
+    wait_until(lambda: answers(hypervisor))
+    assert hypervisor.domain() == Domain(DomainState.RUNNING, pid=pid)
+    assert lockspace.process_holds_lease(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert ended(hypervisor).ending == Ending.CRASHED
+
+
+def test_an_end_that_nobody_saw_is_missing(hypervisor: LibvirtHypervisor) -> None:
+    pid = running(hypervisor)
+    kill_libvirtd()
+    os.kill(pid, signal.SIGKILL)
+    start_libvirtd()
+    wait_until(lambda: answers(hypervisor))
+    assert ended(hypervisor).ending == Ending.MISSING
+
+
+def test_sanlock_ending_qemu_counts_as_a_crash(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    """Last: the host's id is taken away, so sanlock gives the lockspace up."""
+    running(hypervisor)
+    twin = SanlockHost(BOX / "twin", "h1", PARTS)
+    try:
+        twin.call("join", 1, 1)
+        assert ended(hypervisor).ending == Ending.CRASHED
+    finally:
+        twin.close()

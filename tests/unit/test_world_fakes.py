@@ -1,0 +1,172 @@
+"""What the contract suite can't show of the fakes: virtual time, hanging, the hypervisor."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ha_broker.world.ports import (
+    DomainState,
+    Ending,
+    HypervisorGoneError,
+    LeaseHeldError,
+    Membership,
+    StorageError,
+)
+from metadata.records import VolumeAddress
+from tests.fakes import (
+    FakeClock,
+    FakeHypervisor,
+    FakeLockspace,
+    FakeSan,
+    FakeStore,
+    InlineRunner,
+)
+
+IO_TIMEOUT_S = 2
+
+
+class Pair:
+    """Two hosts that have joined and seen each other alive."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.san = FakeSan(self.clock)
+        self.runner = InlineRunner(self.clock)
+        self.lockspaces = [FakeLockspace(self.san, name) for name in ("h1", "h2")]
+        self.vms = [FakeHypervisor(lockspace) for lockspace in self.lockspaces]
+        for host_id, lockspace in enumerate(self.lockspaces, start=1):
+            lockspace.join(host_id, IO_TIMEOUT_S)
+        self.clock.advance(10)
+
+
+def test_a_job_that_spends_time_ends_later() -> None:
+    clock = FakeClock()
+    runner, lockspace = InlineRunner(clock), FakeLockspace(FakeSan(clock), "h1")
+    assert runner.submit("join", lambda: lockspace.join(1, 2))
+    assert runner.submit("join", lambda: None) is False
+    assert lockspace.membership(1) == Membership.JOINING
+    clock.advance(4.9)
+    assert runner.poll() == []
+    assert runner.busy_since_s("join") == 1000
+    clock.advance(0.1)
+    (outcome,) = runner.poll()
+    assert (outcome.started_at_s, outcome.finished_at_s) == (1000, 1005)
+    assert lockspace.membership(1) == Membership.JOINED
+
+
+def test_a_key_told_to_hang() -> None:
+    runner, done = InlineRunner(FakeClock()), []
+    runner.hang("a")
+    assert runner.submit("a", lambda: done.append(1))
+    assert runner.submit("b", lambda: done.append(2))
+    assert [outcome.key for outcome in runner.poll()] == ["b"]
+    runner.release("a")
+    assert [outcome.key for outcome in runner.poll()] == ["a"]
+    assert done == [2, 1]
+
+
+def test_a_job_on_a_hanging_store_goes_on_when_it_is_healed() -> None:
+    runner, store = InlineRunner(FakeClock()), FakeStore()
+    store.add("/v", 8192)
+    store.hang()
+    runner.submit("read", lambda: store.read(VolumeAddress("/v"), 4096))
+    assert runner.poll() == []
+    store.heal()
+    (outcome,) = runner.poll()
+    assert outcome.value == bytes(4096)
+
+
+def test_a_failing_store() -> None:
+    store = FakeStore()
+    store.add("/v", 8192)
+    store.fail(errno.EIO)
+    with pytest.raises(StorageError) as caught:
+        store.read(VolumeAddress("/v"), 4096)
+    assert caught.value.errno == errno.EIO
+
+
+def test_a_start_waits_for_the_silent_owners_death() -> None:
+    pair = Pair()
+    pair.vms[0].start("<domain/>")
+    with pytest.raises(LeaseHeldError):
+        pair.vms[1].start("<domain/>")
+    pair.lockspaces[0].power_off()
+    died_at_s = pair.clock.monotonic_s()
+    pair.clock.advance(12)
+    pair.runner.submit("start", lambda: pair.vms[1].start("<domain/>"))
+    assert pair.vms[1].domain().state == DomainState.UNKNOWN
+    while not (outcomes := pair.runner.poll()):
+        pair.clock.advance(1)
+    assert outcomes[0].error is None
+    assert 76 - 2 * IO_TIMEOUT_S <= pair.clock.monotonic_s() - died_at_s <= 76 + 2 * IO_TIMEOUT_S
+    assert pair.vms[1].domain().state == DomainState.RUNNING
+    assert pair.vms[1].calls == ["start", "start"]
+
+
+def test_a_hung_storage_path_kills_the_engine() -> None:
+    pair = Pair()
+    pair.vms[0].start("<domain/>")
+    pair.lockspaces[0].hang_storage()
+    hung_at_s = pair.clock.monotonic_s()
+    pair.clock.advance(8 * IO_TIMEOUT_S - 5)
+    assert pair.vms[0].domain().state == DomainState.RUNNING
+    pair.clock.advance(5)
+    assert pair.vms[0].domain().ending == Ending.CRASHED
+    assert pair.lockspaces[0].membership(1) == Membership.OUT
+    pair.lockspaces[1].acquire(1)  # waits
+    assert pair.clock.monotonic_s() - hung_at_s >= 76 - 2 * IO_TIMEOUT_S
+    assert [what for _, what, _ in pair.san.history] == ["acquire", "kill", "acquire"]
+
+
+def test_a_dead_daemon_kills_nobody_and_its_lease_is_taken_at_last() -> None:
+    pair = Pair()
+    pair.vms[0].start("<domain/>")
+    pair.lockspaces[0].kill_daemon()
+    pair.clock.advance(100)
+    assert pair.vms[0].domain().state == DomainState.RUNNING
+    pair.vms[1].start("<domain/>")
+    assert pair.vms[1].domain().state == DomainState.RUNNING
+
+
+def test_pausing_releases_and_resuming_wants_the_lease_back() -> None:
+    pair = Pair()
+    pair.vms[0].start("<domain/>")
+    pair.vms[0].pause()
+    pair.vms[1].start("<domain/>")
+    with pytest.raises(LeaseHeldError):
+        pair.vms[0].resume()
+
+
+def test_without_a_lock_manager_there_is_no_lease() -> None:
+    pair = Pair()
+    careless = FakeHypervisor(pair.lockspaces[0], has_lock_manager=False)
+    pid = careless.start("<domain/>").pid
+    assert pid is not None
+    assert not pair.lockspaces[0].process_holds_lease(pid)
+
+
+def test_a_guest_that_takes_its_time_to_power_off() -> None:
+    pair = Pair()
+    vm = pair.vms[0]
+    changes: list[float] = []
+    vm.on_change(lambda: changes.append(pair.clock.monotonic_s()))
+    vm.guest_obeys_after_s = 3
+    vm.start("<domain/>")
+    vm.shutdown()
+    pair.clock.advance(2)
+    assert vm.domain().state == DomainState.RUNNING
+    pair.clock.advance(1)
+    assert vm.domain().ending == Ending.STOPPED
+    assert len(changes) == 2
+    assert pair.lockspaces[1].lease_owner() is None
+
+
+def test_gone_is_not_absent() -> None:
+    vm = Pair().vms[0]
+    vm.disappear()
+    with pytest.raises(HypervisorGoneError):
+        vm.domain()
+    vm.reappear()
+    assert vm.domain().state == DomainState.ABSENT

@@ -1,0 +1,246 @@
+"""The sanlock adapter where no daemon is needed: the binding is played by a stub."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import sys
+from types import ModuleType
+from typing import Any, Optional
+
+import pytest
+
+from ha_broker.world.ports import (
+    LeaseHeldError,
+    LeaseOwner,
+    Liveness,
+    LockspaceError,
+    LockspaceGoneError,
+    Membership,
+)
+from ha_broker.world.sanlock_lockspace import (
+    SanlockLockspace,
+    parse_daemon_name,
+    parse_holders,
+)
+from metadata.layout import storage_parts
+from tests.fakes import FakeStore
+
+VOLUME = "/shared/leases"
+PARTS = storage_parts(VOLUME)
+JOINED = {"lockspace": b"hosted-engine", "host_id": 1, "flags": 0}
+
+STATUS = """daemon 3fae-h1.example
+p -1 helper
+p 4711 HostedEngine
+s hosted-engine:1:/shared/leases:0
+r hosted-engine:engine:/shared/leases:1048576:7 p 4711
+r hosted-engine:other:/shared/leases:9437184:1 p 4712
+r another:engine:/elsewhere:1048576:1 p 4713
+"""
+
+
+class StubError(Exception):
+    @property
+    def errno(self) -> int:
+        number: int = self.args[0]
+        return number
+
+
+class Stub(ModuleType):
+    """The module: `answers` maps a function's name to a value or a StubError; None: no daemon."""
+
+    SanlockException = StubError
+    HOST_UNKNOWN, HOST_FREE, HOST_LIVE, HOST_FAIL, HOST_DEAD = 1, 2, 3, 4, 5
+    LSFLAG_ADD, LSFLAG_REM = 1, 2
+
+    def __init__(self) -> None:
+        super().__init__("sanlock")
+        self.answers: Optional[dict[str, object]] = {"get_lockspaces": [JOINED]}
+        self.calls: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_positional, **_named: self._answer(name)
+
+    def _answer(self, name: str) -> object:
+        self.calls.append(name)
+        if self.answers is None:
+            raise StubError(errno.ENOENT, "failure", "No such file or directory")
+        answer = self.answers.get(name)
+        if isinstance(answer, StubError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
+    stub = Stub()
+    monkeypatch.setitem(sys.modules, "sanlock", stub)
+    return stub
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    store = FakeStore()
+    store.add(VOLUME, 2 * 1024 * 1024)
+    return store
+
+
+@pytest.fixture
+def lockspace(stub: Stub, store: FakeStore) -> SanlockLockspace:
+    return SanlockLockspace(PARTS, store)
+
+
+def answer(stub: Stub, **answers: object) -> None:
+    assert stub.answers is not None
+    stub.answers.update(answers)
+
+
+def owners(*host_ids: int) -> list[dict[str, int]]:
+    return [{"host_id": host_id, "generation": 3} for host_id in host_ids]
+
+
+def test_the_daemon_reads_the_lease_only_when_it_changed(
+    stub: Stub, store: FakeStore, lockspace: SanlockLockspace
+) -> None:
+    answer(stub, read_resource_owners=owners(2))
+    assert [lockspace.lease_owner() for _ in range(5)] == [LeaseOwner(2, 3)] * 5
+    assert stub.calls.count("read_resource_owners") == 1
+    assert store.reads == [(PARTS.lease, 4096)] * 5
+    store.volumes[VOLUME][PARTS.lease.offset + 100] = 1
+    answer(stub, read_resource_owners=[])
+    assert [lockspace.lease_owner() for _ in range(2)] == [None, None]
+    assert stub.calls.count("read_resource_owners") == 2
+
+
+def test_a_failed_question_is_asked_again(stub: Stub, lockspace: SanlockLockspace) -> None:
+    answer(stub, read_resource_owners=StubError(-202, "x", "timeout"))
+    with pytest.raises(LockspaceError):
+        lockspace.lease_owner()
+    answer(stub, read_resource_owners=owners(1))
+    assert lockspace.lease_owner() == LeaseOwner(1, 3)
+
+
+def test_unreadable_storage_is_an_error_of_the_lockspace(
+    store: FakeStore, lockspace: SanlockLockspace
+) -> None:
+    store.fail(errno.EIO)
+    with pytest.raises(LockspaceError) as caught:
+        lockspace.lease_owner()
+    assert caught.value.errno == errno.EIO
+
+
+@pytest.mark.parametrize(
+    ("flags", "liveness"),
+    [
+        (1, Liveness.UNKNOWN),
+        (2, Liveness.FREE),
+        (3, Liveness.LIVE),
+        (4, Liveness.FAIL),
+        (5, Liveness.DEAD),
+        (0x13, Liveness.LIVE),
+        (9, Liveness.UNKNOWN),
+    ],
+)
+def test_flags_of_hosts(
+    stub: Stub, lockspace: SanlockLockspace, flags: int, liveness: Liveness
+) -> None:
+    host = {"host_id": 7, "generation": 2, "timestamp": 99, "io_timeout": 10, "flags": flags}
+    answer(stub, get_hosts=[host])
+    (seen,) = lockspace.hosts()
+    assert (seen.host_id, seen.generation, seen.timestamp) == (7, 2, 99)
+    assert seen.liveness == liveness
+
+
+def test_no_look_at_the_hosts_yet(stub: Stub, lockspace: SanlockLockspace) -> None:
+    answer(stub, get_hosts=StubError(errno.EAGAIN, "x", "again"))
+    assert lockspace.hosts() == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "inquired", "membership"),
+    [
+        (JOINED, True, Membership.JOINED),
+        (JOINED, None, Membership.OUT),
+        (JOINED, False, Membership.OUT),
+        ({**JOINED, "flags": 1}, None, Membership.JOINING),
+        ({**JOINED, "flags": 2}, None, Membership.OUT),
+        ({**JOINED, "host_id": 2}, True, Membership.OUT),
+        ({**JOINED, "lockspace": b"another"}, True, Membership.OUT),
+    ],
+)
+def test_membership(
+    stub: Stub,
+    lockspace: SanlockLockspace,
+    entry: dict[str, object],
+    inquired: Optional[bool],
+    membership: Membership,
+) -> None:
+    answer(stub, get_lockspaces=[entry], inq_lockspace=inquired)
+    assert lockspace.membership(1) == membership
+
+
+def test_without_a_daemon_nothing_is_known(stub: Stub, lockspace: SanlockLockspace) -> None:
+    stub.answers = None
+    for call in (
+        lambda: lockspace.membership(1),
+        lockspace.hosts,
+        lockspace.lease_owner,
+        lambda: lockspace.process_holds_lease(1),
+        lambda: lockspace.join(1, 10),
+        lambda: lockspace.leave_if_unused(1),
+        lockspace.read_lease,
+    ):
+        with pytest.raises(LockspaceGoneError) as caught:
+            call()
+        assert caught.value.errno == errno.ECONNREFUSED
+
+
+def test_a_missing_volume_is_not_a_missing_daemon(stub: Stub, lockspace: SanlockLockspace) -> None:
+    answer(stub, add_lockspace=StubError(errno.ENOENT, "x", "No such file or directory"))
+    with pytest.raises(LockspaceError) as caught:
+        lockspace.join(1, 10)
+    assert not isinstance(caught.value, LockspaceGoneError)
+    assert caught.value.why == "No such file or directory"
+
+
+def test_a_held_lease_has_its_own_error(stub: Stub, lockspace: SanlockLockspace) -> None:
+    answer(stub, add_lockspace=StubError(-243, "x", "in any language"))
+    with pytest.raises(LeaseHeldError):
+        lockspace.join(1, 10)
+
+
+def test_lost_while_leaving(stub: Stub, lockspace: SanlockLockspace) -> None:
+    answer(stub, rem_lockspace=StubError(errno.ENOENT, "x", "No such file or directory"))
+    assert lockspace.leave_if_unused(1) is True
+
+
+def test_only_the_engines_lease_counts(stub: Stub, lockspace: SanlockLockspace) -> None:
+    other = {"lockspace": b"hosted-engine", "resource": b"other"}
+    answer(stub, inquire=[other])
+    assert lockspace.process_holds_lease(5) is False
+    answer(stub, inquire=[other, {"lockspace": b"hosted-engine", "resource": b"engine"}])
+    assert lockspace.process_holds_lease(5) is True
+
+
+def test_the_daemons_status() -> None:
+    assert parse_daemon_name(STATUS) == "3fae-h1.example"
+    assert parse_holders(STATUS) == [4711]
+    assert parse_holders("") == []
+    with pytest.raises(LockspaceError):
+        parse_daemon_name("p -1 helper\n")
+
+
+def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_import = builtins.__import__
+
+    def without(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "sanlock":
+            raise ImportError("No module named 'sanlock'")
+        return real_import(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(LockspaceError, match="python3-sanlock"):
+        SanlockLockspace(PARTS, FakeStore()).membership(1)
