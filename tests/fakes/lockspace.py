@@ -329,6 +329,9 @@ class FakeLockspace:
             return
         self.san.slots[space.host_id] = replace(own, timestamp=int(at_s))
         space.renewed_at_s = at_s
+        if at_s == space.joined_at_s:
+            space.next_renewal_s = at_s + 0.5 * space.io_timeout_s
+            return
         space.next_renewal_s = at_s + 2 * space.io_timeout_s
         self._look_around(space, at_s)
 
@@ -369,8 +372,7 @@ class FakeLockspace:
         generation = previous.generation + 1 if previous else 1
         self.san.slots[host_id] = Slot(self.host_name, generation, int(now_s), io_timeout_s)
         joined_at_s = now_s + 2.5 * io_timeout_s
-        renewal_s = joined_at_s + 0.5 * io_timeout_s
-        self._space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, renewal_s)
+        self._space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, joined_at_s)
 
     def _wait_for_other_owner(self, what: str, host_id: int) -> None:
         """An id that another name owns is watched for as long as a host needs to be dead."""
