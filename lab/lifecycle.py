@@ -11,19 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from lab import (
     cgroups,
     deploy,
-    engine,
     features,
     host,
     hostroot,
     install,
     lan,
     mounts,
-    processes,
     san,
     state,
 )
 from lab.errors import LabError
-from lab.processes import wait_until
+from lab.first_start import FirstStart
 from lab.settings import Places, host_names
 from lab.state import Lab
 
@@ -114,16 +112,13 @@ def _power_on_all(places: Places, lab: Lab) -> None:
 
 
 def _deploy_all(places: Places, lab: Lab, say: Say) -> None:
-    for name in lab.hosts:
-        say(f"deploying on {name}")
-        deploy.deploy(places, name)
-    say("waiting for the engine")
-    _measure_first_start(places, lab)
-
-
-def _measure_first_start(places: Places, lab: Lab) -> None:
-    """Wait for the engine's first start, and note how long the guest needs to be healthy."""
-    wait_until("engine started", lambda: bool(engine.running(places, lab)), FIRST_START_TIMEOUT_S)
-    started_s = engine.the_only_one(places, lab).process.started_s
-    wait_until("engine healthy", lan.engine_is_healthy, FIRST_START_TIMEOUT_S, 0.05)
-    state.note_value(places, "guest-boot-s", processes.machine_clock_s() - started_s)
+    first_start = FirstStart(places, lab)
+    try:
+        for name in lab.hosts:
+            say(f"deploying on {name}")
+            deploy.deploy(places, name)
+        say("waiting for the engine")
+        boot_s = first_start.guest_boot_s(FIRST_START_TIMEOUT_S)
+    finally:
+        first_start.give_up()
+    state.note_value(places, "guest-boot-s", boot_s)

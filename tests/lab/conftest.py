@@ -1,0 +1,37 @@
+import signal
+from collections.abc import Iterator
+from types import FrameType
+from typing import NoReturn, Optional
+
+import pytest
+
+from tests.lab.verbs import LabVerbs
+
+
+@pytest.fixture(scope="session")
+def built_lab() -> Iterator[LabVerbs]:
+    """One lab for all tests; removed at the end, also after Ctrl-C or SIGTERM."""
+    lab = LabVerbs()
+    check = lab.attempt("check")
+    if check.returncode:
+        pytest.skip("the lab cannot run here, missing: " + ", ".join(check.stdout.split("\n")[:-1]))
+
+    def interrupt(_number: int, _frame: Optional[FrameType]) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        lab("up", timeout_s=1200)
+        yield lab
+    finally:
+        lab("down")
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def lab(built_lab: LabVerbs) -> Iterator[LabVerbs]:
+    """The lab at rest; afterwards the engine must have run nowhere twice."""
+    built_lab.wait_settled()
+    yield built_lab
+    report = built_lab.attempt("report")
+    assert report.returncode == 0, report.stdout

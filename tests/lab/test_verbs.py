@@ -1,0 +1,53 @@
+"""The lab's own promises: clear refusals, and faults that touch one host alone."""
+
+import pytest
+
+from tests.lab.verbs import LabVerbs
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("power-off", "h9"), "h9"),
+        (("storage", "h1", "explode"), "explode"),
+        (("engine", "explode"), "explode"),
+        (("explode",), "explode"),
+        (("up", "--hosts", "0"), "0"),
+        (("up",), "up already"),
+        (("power-on", "h1"), "h1 is on"),
+        (("gateway", "up"), "gateway is up"),
+        (("wait", "--healthy", "--timeout", "soon"), "soon"),
+        (("on", "h1"), "no command"),
+        (("clock", "h1", "60"), "60"),
+    ],
+)
+def test_refusals_are_one_line(built_lab: LabVerbs, words: tuple[str, ...], named: str) -> None:
+    done = built_lab.attempt(*words)
+    assert done.returncode != 0
+    assert named in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_on_passes_output_and_exit_code(built_lab: LabVerbs) -> None:
+    done = built_lab.attempt("on", "h1", "sh", "-c", "hostname; exit 7")
+    assert (done.stdout, done.returncode) == ("h1\n", 7)
+
+
+def test_service_stops_and_starts_while_the_vm_lives(lab: LabVerbs) -> None:
+    before = lab.engine_identity()
+    lab("engine", "stop-service")
+    assert not lab.status()["engine"]["healthy"]
+    lab("engine", "start-service")
+    assert lab.status()["engine"]["healthy"]
+    assert lab.engine_identity() == before
+
+
+def test_gateway_and_network_faults_do_not_stop_the_engine(lab: LabVerbs) -> None:
+    before = lab.engine_identity()
+    lab("gateway", "down")
+    lab("gateway", "up")
+    lab("network", before[0], "cut")
+    assert not lab.status()["engine"]["healthy"]
+    lab("network", before[0], "heal")
+    lab.wait_healthy(20)
+    assert lab.engine_identity() == before

@@ -1,0 +1,96 @@
+"""The lab as these tests use it: through its commands alone."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+LAB = Path(__file__).resolve().parents[2] / "lab" / "lab"
+FULL_SCORE = 3400
+# How long hosts may take to be at rest again after a fault has gone.
+SETTLE_TIMEOUT_S = 150.0
+WATCHDOG_S = 60.0
+ALLOWANCE_S = 8.0
+
+
+def scaled(seconds: float) -> float:
+    return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
+
+
+class LabError(AssertionError):
+    pass
+
+
+class LabVerbs:
+    def attempt(self, *words: str, timeout_s: float = 300.0) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [str(LAB), *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=scaled(timeout_s),
+            check=False,
+        )
+
+    def __call__(self, *words: str, timeout_s: float = 300.0) -> str:
+        done = self.attempt(*words, timeout_s=timeout_s)
+        if done.returncode:
+            raise LabError(f"lab {' '.join(words)}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self("status", "--json"))
+        return found
+
+    def engine_host(self) -> str:
+        found = self.status()["engine"]
+        assert found["healthy"], found
+        return str(found["host"])
+
+    def engine_identity(self) -> tuple[str, int, Optional[str]]:
+        found = self.status()["engine"]
+        return found["host"], found["pid"], found["boot_id"]
+
+    def on(self, host: str, *command: str) -> str:
+        return self("on", host, *command)
+
+    def wait_healthy(self, timeout_s: float, *where: str) -> float:
+        """Wait for the engine; returns how long it took. The lab stretches the time-out."""
+        start_s = time.monotonic()
+        self("wait", "--healthy", *where, "--timeout", str(timeout_s), timeout_s=timeout_s + 30)
+        return time.monotonic() - start_s
+
+    def wait_for(
+        self, what: str, condition: Callable[[dict[str, Any]], bool], timeout_s: float
+    ) -> None:
+        deadline_s = time.monotonic() + scaled(timeout_s)
+        while True:
+            found = self.status()
+            if condition(found):
+                return
+            if time.monotonic() > deadline_s:
+                raise LabError(f"{what}: not within {scaled(timeout_s):g} s: {found}")
+            time.sleep(0.5)
+
+    def wait_settled(self) -> None:
+        self.wait_for("all hosts at rest", is_settled, SETTLE_TIMEOUT_S)
+
+    def takeover_bound_s(self) -> float:
+        """What sanlock, the guest's own boot and the product may take together."""
+        found = self.status()
+        floor_s = 8.0 * found["io_timeout_s"] + WATCHDOG_S
+        return float(floor_s + found["guest_boot_s"] + scaled(ALLOWANCE_S))
+
+
+def is_settled(status: dict[str, Any]) -> bool:
+    hosts = status["hosts"]
+    at_rest = {
+        name: "EngineUp" if name == status["engine"]["host"] else "EngineDown" for name in hosts
+    }
+    return bool(status["engine"]["healthy"]) and all(
+        one["power"] == "on" and one["score"] == FULL_SCORE and one["state"] == at_rest[name]
+        for name, one in hosts.items()
+    )
