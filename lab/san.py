@@ -8,12 +8,11 @@ machine's clock as a disk, for the guest's heartbeats.
 from __future__ import annotations
 
 import signal
-import subprocess
 from pathlib import Path
 
 from lab import processes
 from lab.errors import LabError
-from lab.processes import wait_until
+from lab.processes import run, wait_until
 from lab.settings import LEASES_SIZE_BYTES, Places
 
 FAULTS = ("hang", "fail")
@@ -97,17 +96,9 @@ def remove(places: Places) -> None:
 def _start_nbdkit(places: Places, host: str, name: str, words: list[str]) -> None:
     socket_path = fabric(places, host) / f"{name}.sock"
     pid_file = _pid_file(places, host, name)
-    command = ["nbdkit", "--foreground", "--unix", str(socket_path), "--pidfile", str(pid_file)]
-    with (places.host(host) / f"{name}.log").open("ab") as log:
-        # A session of its own: Ctrl-C in the terminal is not the SAN's business.
-        subprocess.Popen(
-            [*command, *words],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    # The pid file is written once the socket answers.
+    # It goes into the background once it answers, and writes its pid file after that. (In the
+    # foreground it would ask the kernel to be ended with its parent.)
+    run(["nbdkit", "--unix", str(socket_path), "--pidfile", str(pid_file), *words])
     wait_until(f"{host}: {name}.sock", lambda: _read_pid(pid_file) is not None, 10, 0.01)
 
 
