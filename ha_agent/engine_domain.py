@@ -38,9 +38,11 @@ class EngineDomain:
             raise HypervisorGoneError("look for the engine's domain", why)
         return self._hypervisor.domain()
 
-    def start(self, domain_xml: str) -> Domain:
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
         """`Hypervisor.start`."""
-        return self._named().start(domain_xml)
+        return self._named().start(domain_xml, before_run)
 
     def shutdown(self) -> None:
         """`Hypervisor.shutdown`."""

@@ -1,9 +1,10 @@
 """Starting the engine's VM, so that it never runs without its lease.
 
 Used by the agent and by ``hosted-engine --vm-start``. The lease belongs to the qemu process:
-libvirt's sanlock lock manager acquires it before the guest runs. Where the lock manager is
-not configured libvirt starts the domain all the same, silently without the lease, hence the
-check afterwards.
+libvirt's sanlock lock manager registers qemu with sanlock and acquires the lease before the
+guest runs. Where the lock manager is not configured libvirt starts the domain all the same,
+silently without the lease. Hence two checks: before the guest's first instruction qemu must
+be known to sanlock, and once it runs it must hold the lease.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from ha_broker.world.ports import (
     DomainState,
     Hypervisor,
     HypervisorError,
+    LeaseHeldError,
     Lockspace,
     WorldError,
 )
@@ -34,20 +36,59 @@ def start_engine(
     """Start the engine's VM and return it running, its lease listed by sanlock for its qemu.
 
     Blocks as long as libvirt and sanlock do. Raises LeaseHeldError when another host was
-    faster (no error of this host), EngineNotStartedError when the domain XML is refused or
-    the started VM turned out to hold no lease (it is destroyed then), HypervisorError when
+    faster (no error of this host), EngineNotStartedError when the domain XML is refused, the
+    lease can't be used, or qemu has not got it (it is destroyed then), HypervisorError when
     libvirt refuses. A stale inactive domain is cleaned up by `Hypervisor.start`.
     """
     problems = lease_problems(domain_xml, parts)
     if problems:
         raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
-    domain = hypervisor.start(domain_xml)
+    domain = _start_known_to_sanlock(hypervisor, lockspace, domain_xml)
     if domain.state is DomainState.ABSENT:
         raise EngineNotStartedError(WHAT, "the VM ended as soon as it was started")
     why = lease_missing_why(lockspace, domain.pid)
     if why is not None:
         _destroy_again(hypervisor, why)
     return domain
+
+
+def _start_known_to_sanlock(
+    hypervisor: Hypervisor, lockspace: Lockspace, domain_xml: str
+) -> Domain:
+    def refuse_unregistered(pid: Optional[int]) -> None:
+        why = _unregistered_why(lockspace, pid)
+        if why is not None:
+            raise EngineNotStartedError(WHAT, f"{why}; the VM was removed before its guest ran")
+
+    try:
+        return hypervisor.start(domain_xml, refuse_unregistered)
+    except LeaseHeldError:
+        _refuse_unusable_lease(lockspace)
+        raise
+
+
+def _unregistered_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]:
+    """Why sanlock can't be said to know qemu's process; None: it does."""
+    if pid is None:
+        return "libvirt does not tell qemu's process id, so its lease can't be checked"
+    try:
+        known = lockspace.process_is_registered(pid)
+    except WorldError as error:
+        return f"sanlock can't be asked about qemu (pid {pid}): {error.why}"
+    if known:
+        return None
+    return (
+        f"sanlock does not know qemu (pid {pid}): libvirt's lock manager is not set up "
+        '(set lock_manager = "sanlock" in qemu.conf and restart libvirt)'
+    )
+
+
+def _refuse_unusable_lease(lockspace: Lockspace) -> None:
+    """libvirt reports a lease that is missing or damaged just as one that is held."""
+    try:
+        lockspace.lease_owner()
+    except WorldError as error:
+        raise EngineNotStartedError(WHAT, f"the lease can't be used: {error.why}") from error
 
 
 def lease_missing_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]:

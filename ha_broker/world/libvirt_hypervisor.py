@@ -16,9 +16,9 @@ waits until it is (measured: up to 68 s at io_timeout 1); the domain is "startin
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -80,23 +80,47 @@ class LibvirtHypervisor:
             self._saw_present(events_before)
         return found
 
-    def start(self, domain_xml: str) -> Domain:
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
         """Clean up a stale inactive domain, create a transient one, and return it running.
 
-        Raises LeaseHeldError when another host holds the lease, else HypervisorError.
+        libvirt's lock manager registers qemu with sanlock when it creates the process, and
+        takes the lease when the processors are to start. Created paused, a qemu that sanlock
+        does not know is found out before its guest has run: see `Hypervisor.start`.
         """
         what = f"start domain {self._name}"
         connection = self._line.connection(what)
         try:
             self._clear_stale(what, connection)
-            connection.createXML(domain_xml, 0)
+            created = self._create_paused(connection, domain_xml)
         except _libvirt().libvirtError as error:
             raise self._start_error(what, error) from error
+        self._run(what, created, before_run)
         domain = self.domain()
         if domain.state == DomainState.ABSENT:
             why = f"it ended at once ({domain.ending.value}), or the XML names another domain"
             raise HypervisorError(what, why)
         return domain
+
+    def _run(self, what: str, created: Any, before_run: Callable[[Optional[int]], None]) -> None:
+        """Let the paused domain run; one that may not, or can't, is not left behind."""
+        try:
+            before_run(self._pid(created))
+            created.resume()
+        except _libvirt().libvirtError as error:
+            self._never_mind(created)
+            raise self._start_error(what, error) from error
+        except BaseException:
+            self._never_mind(created)
+            raise
+
+    def _create_paused(self, connection: Any, domain_xml: str) -> Any:
+        return connection.createXML(domain_xml, _libvirt().VIR_DOMAIN_START_PAUSED)
+
+    def _never_mind(self, created: Any) -> None:
+        with contextlib.suppress(_libvirt().libvirtError):
+            created.destroy()
 
     def shutdown(self) -> None:
         """Ask the guest to power off (ACPI); HypervisorError when it is not running."""
@@ -299,7 +323,7 @@ class _Line:
 
     def _watch(self, connection: Any) -> None:
         """Without keepalive, a call to a frozen libvirtd never returns."""
-        with suppress(_libvirt().libvirtError):  # drivers inside this process have none
+        with contextlib.suppress(_libvirt().libvirtError):  # drivers inside this process have none
             connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
         connection.registerCloseCallback(lambda *_: self._on_close(), None)
         self._event_ids = self._on_open(connection)
@@ -317,11 +341,11 @@ class _Line:
             return
         libvirt = _libvirt()
         for event_id in self._event_ids:
-            with suppress(libvirt.libvirtError):
+            with contextlib.suppress(libvirt.libvirtError):
                 connection.domainEventDeregisterAny(event_id)
-        with suppress(libvirt.libvirtError):
+        with contextlib.suppress(libvirt.libvirtError):
             connection.unregisterCloseCallback()
-        with suppress(libvirt.libvirtError):
+        with contextlib.suppress(libvirt.libvirtError):
             connection.close()
 
     def _back_off(self, why: str) -> None:
@@ -368,7 +392,7 @@ def _run_event_loop(libvirt: Any) -> None:
 
 def _loop(libvirt: Any) -> None:
     while True:
-        with suppress(libvirt.libvirtError):
+        with contextlib.suppress(libvirt.libvirtError):
             libvirt.virEventRunDefaultImpl()
 
 

@@ -189,6 +189,9 @@ class Lockspace(Protocol):
     def process_holds_lease(self, pid: int) -> bool:
         """Does the local process `pid` hold the engine's lease? Without I/O."""
 
+    def process_is_registered(self, pid: int) -> bool:
+        """Is the local process `pid` a client of sanlock, with or without leases?"""
+
 
 @dataclass(frozen=True)
 class LockspaceOnStorage:
@@ -275,10 +278,15 @@ class Hypervisor(Protocol):
     def domain(self) -> Domain:
         """The engine's domain now; raises HypervisorGoneError when libvirt can't say."""
 
-    def start(self, domain_xml: str) -> Domain:
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
         """Clean up a stale inactive domain, create a transient one, and return it running.
 
-        Raises LeaseHeldError when another host holds the lease, else HypervisorError.
+        qemu is created paused; `before_run` gets its process id (None: not to be found) before
+        the guest's first instruction. Whatever it raises is passed on, and the domain is
+        switched off without ever having run. Raises LeaseHeldError when another host holds
+        the lease, else HypervisorError.
         """
 
     def shutdown(self) -> None:

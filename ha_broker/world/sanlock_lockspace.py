@@ -154,15 +154,22 @@ class SanlockLockspace:
 
     def process_holds_lease(self, pid: int) -> bool:
         """Does the local process `pid` hold the engine's lease? Without I/O."""
+        return (_LOCKSPACE, _LEASE) in (self._leases_of(pid) or [])
+
+    def process_is_registered(self, pid: int) -> bool:
+        """Is the local process `pid` a client of sanlock, with or without leases?"""
+        return self._leases_of(pid) is not None
+
+    def _leases_of(self, pid: int) -> Optional[list[tuple[bytes, bytes]]]:
+        """Lockspace and name of what `pid` holds; None: sanlock does not know the process."""
         binding = _binding()
         try:
             resources = binding.inquire(pid=pid)
         except binding.SanlockException as error:
             if error.errno == errno_module.ESRCH:
-                return False
+                return None
             raise _typed(f"ask sanlock for the leases of process {pid}", error) from error
-        names = [(resource["lockspace"], resource["resource"]) for resource in resources]
-        return (_LOCKSPACE, _LEASE) in names
+        return [(resource["lockspace"], resource["resource"]) for resource in resources]
 
     # --- for deploying --------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import pytest
 
@@ -129,6 +129,33 @@ def test_qemu_holds_the_lease_while_it_runs(
     assert lockspace.lease_owner() is None
 
 
+def test_qemu_is_known_to_sanlock_before_its_guest_runs(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    seen: list[tuple[bool, bool, DomainState]] = []
+
+    def look(pid: Optional[int]) -> None:
+        assert pid is not None
+        known = lockspace.process_is_registered(pid)
+        seen.append((known, lockspace.process_holds_lease(pid), hypervisor.domain().state))
+
+    hypervisor.start(XML, look)
+    assert seen == [(True, False, DomainState.PAUSED)]
+    assert not lockspace.process_is_registered(os.getpid())
+
+
+def test_a_start_that_is_refused_leaves_nothing(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    def refuse(_pid: Optional[int]) -> None:
+        raise HypervisorError("start", "not to be")
+
+    with pytest.raises(HypervisorError, match="not to be"):
+        hypervisor.start(XML, refuse)
+    assert hypervisor.domain().state == DomainState.ABSENT
+    assert lockspace.lease_owner() is None
+
+
 def test_never_run_is_no_ending(hypervisor: LibvirtHypervisor) -> None:
     assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
 
@@ -176,7 +203,8 @@ def test_a_lease_held_elsewhere(hypervisor: LibvirtHypervisor, lockspace: Sanloc
         holder = other.acquire()
         with pytest.raises(LeaseHeldError):
             hypervisor.start(XML)
-        assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
+        # It was created, paused, and removed again: its guest has not run.
+        assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.STOPPED)
         other.release(holder)
         wait_until(lambda: lockspace.lease_owner() is None)
     finally:

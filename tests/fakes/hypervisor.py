@@ -51,13 +51,18 @@ class FakeHypervisor:
         self._settle()
         return self._domain
 
-    def start(self, domain_xml: str) -> Domain:
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
         """While sanlock waits for the lease's owner to be dead, so does the start."""
         self._need("start the domain")
         if self._before_start is None:
             self._begin_start()
         pid = next(_pids)
+        if self.has_lock_manager:
+            self.lockspace.registered.add(pid)
         try:
+            before_run(pid)
             if self.has_lock_manager:
                 self.lockspace.acquire(pid)
         except WorldError:

@@ -137,6 +137,7 @@ class FakeLockspace:
         self.san = san
         self.host_name = host_name
         self.holders = Holders(self._need_daemon)
+        self.registered: set[int] = set()
         self._clock = san.clock
         self._space: Optional[_Space] = None
         self._alive = True
@@ -203,6 +204,10 @@ class FakeLockspace:
         self._need_daemon(f"ask for the leases of process {pid}")
         self.san.settle()
         return pid in self.holders
+
+    def process_is_registered(self, pid: int) -> bool:
+        self._need_daemon(f"ask whether process {pid} is known")
+        return pid in self.registered or pid in self.holders
 
     # --- for deploy -----------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from ha_agent.main import main
 from ha_agent.world import RealWorld
@@ -65,8 +65,11 @@ class FileHypervisor:
         pid = machine.pid if machine.state == "running" else None
         return Domain(DomainState(machine.state), Ending(machine.ending), pid)
 
-    def start(self, domain_xml: str) -> Domain:
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
         machine = self._call("start")
+        before_run(machine.pid + 1)
         machine.state, machine.ending, machine.pid = "running", "none", machine.pid + 1
         machine.lease_pid = machine.pid
         machine.write()
@@ -97,6 +100,9 @@ class FileLockspace:
 
     def process_holds_lease(self, pid: int) -> bool:
         return Machine.read(self._path).lease_pid == pid
+
+    def process_is_registered(self, pid: int) -> bool:
+        return True
 
     def join(self, host_id: int, io_timeout_s: int) -> None:
         raise NotImplementedError

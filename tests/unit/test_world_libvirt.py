@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -35,13 +35,24 @@ def xml(name: str = "HostedEngine") -> str:
     return XML.format(name=name, uuid=UUIDS[name])
 
 
+class TestDriverHypervisor(LibvirtHypervisor):
+    """libvirt's test driver can't create a domain paused, but it can pause one."""
+
+    __test__ = False
+
+    def _create_paused(self, connection: Any, domain_xml: str) -> Any:
+        created = connection.createXML(domain_xml, 0)
+        created.suspend()
+        return created
+
+
 @pytest.fixture
 def hypervisor(tmp_path: Path) -> Iterator[LibvirtHypervisor]:
     """On a hypervisor of its own, that ends with its connection."""
     pytest.importorskip("libvirt", reason="no Python binding: install python3-libvirt")
     node = tmp_path / "node.xml"
     node.write_text("<node><cpu><mhz>1000</mhz></cpu><memory>4096000</memory></node>")
-    hypervisor = LibvirtHypervisor(f"test://{node}", "HostedEngine", tmp_path)
+    hypervisor = TestDriverHypervisor(f"test://{node}", "HostedEngine", tmp_path)
     yield hypervisor
     hypervisor.close()
 
@@ -49,6 +60,20 @@ def hypervisor(tmp_path: Path) -> Iterator[LibvirtHypervisor]:
 def behind(hypervisor: LibvirtHypervisor) -> Any:
     """The libvirt connection, to do what other tools do."""
     return hypervisor._line.connection("look behind")
+
+
+def test_what_is_refused_before_it_runs_never_runs(hypervisor: LibvirtHypervisor) -> None:
+    seen: list[DomainState] = []
+
+    def refuse(_pid: Optional[int]) -> None:
+        seen.append(hypervisor.domain().state)
+        raise HypervisorError("start", "sanlock does not know it")
+
+    with pytest.raises(HypervisorError, match="sanlock does not know it"):
+        hypervisor.start(xml(), refuse)
+    assert seen == [DomainState.PAUSED]
+    assert hypervisor.domain().state == DomainState.ABSENT
+    assert hypervisor.start(xml()).state == DomainState.RUNNING
 
 
 def test_a_life_from_start_to_destroy(hypervisor: LibvirtHypervisor) -> None:
