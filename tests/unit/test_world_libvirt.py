@@ -159,7 +159,14 @@ def _process_with(argument: str) -> Any:
 
     @contextmanager
     def run() -> Iterator[int]:
-        process = subprocess.Popen(["sh", "-c", "read line", argument], stdin=subprocess.PIPE)
+        # Its answer shows that it is itself by now, and no longer a copy of this process.
+        process = subprocess.Popen(
+            ["sh", "-c", "echo; read line", argument],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
         yield process.pid
         process.communicate()
 
