@@ -32,6 +32,13 @@ def san() -> FakeSan:
     return FakeSan(FakeClock())
 
 
+def unlocked(san: FakeSan, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host whose sanlock knows qemu and lists no lease for it."""
+    host = Host(san)
+    monkeypatch.setattr(host.lockspace, "process_holds_lease", lambda _pid: False)
+    return host
+
+
 def test_started_with_its_lease(san: FakeSan) -> None:
     host = Host(san)
     domain = host.start()
@@ -41,9 +48,19 @@ def test_started_with_its_lease(san: FakeSan) -> None:
     assert host.vm.started_xml == [domain_xml()]
 
 
-def test_without_the_lock_manager_it_is_destroyed_at_once(san: FakeSan) -> None:
+def test_without_the_lock_manager_its_guest_never_runs(san: FakeSan) -> None:
     host = Host(san, has_lock_manager=False)
-    with pytest.raises(EngineNotStartedError, match=r"lists no engine lease.*qemu.conf") as caught:
+    with pytest.raises(EngineNotStartedError, match=r"does not know qemu.*qemu\.conf"):
+        host.start()
+    assert host.vm.started_xml == []
+    assert host.vm.domain().state is DomainState.ABSENT
+
+
+def test_known_to_sanlock_but_without_its_lease_it_is_destroyed_at_once(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = unlocked(san, monkeypatch)
+    with pytest.raises(EngineNotStartedError, match=r"lists no engine lease") as caught:
         host.start()
     assert "it was switched off again" in caught.value.why
     assert host.vm.calls == ["start", "destroy"]
@@ -65,13 +82,41 @@ def test_what_sanlock_cannot_confirm_is_destroyed(
 
 
 def test_a_failing_destroy_is_told_too(san: FakeSan, monkeypatch: pytest.MonkeyPatch) -> None:
-    host = Host(san, has_lock_manager=False)
+    host = unlocked(san, monkeypatch)
 
     def broken() -> None:
         raise HypervisorError("destroy", "libvirt has gone")
 
     monkeypatch.setattr(host.vm, "destroy", broken)
     with pytest.raises(EngineNotStartedError, match=r"WITHOUT its lease.*libvirt has gone"):
+        host.start()
+
+
+def test_what_sanlock_cannot_be_asked_about_never_runs(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+
+    def gone(pid: int) -> bool:
+        raise LockspaceError("ask", "the daemon does not answer", 2)
+
+    monkeypatch.setattr(host.lockspace, "process_is_registered", gone)
+    with pytest.raises(EngineNotStartedError, match=r"can't be asked.*does not answer"):
+        host.start()
+    assert host.vm.started_xml == []
+
+
+def test_a_lease_that_is_missing_is_not_called_held(
+    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+
+    def held(_xml: str, _before_run: object) -> Domain:
+        raise LeaseHeldError("start", "Failed to acquire lock")
+
+    monkeypatch.setattr(host.vm, "start", held)
+    san.lease_formatted = False
+    with pytest.raises(EngineNotStartedError, match="the lease can't be used"):
         host.start()
 
 
@@ -109,7 +154,7 @@ def test_a_vm_that_ended_at_once_was_not_started(
     san: FakeSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
-    monkeypatch.setattr(host.vm, "start", lambda _xml: Domain(DomainState.ABSENT))
+    monkeypatch.setattr(host.vm, "start", lambda *_: Domain(DomainState.ABSENT))
     with pytest.raises(EngineNotStartedError, match="ended as soon as it was started"):
         host.start()
 
@@ -118,7 +163,7 @@ def test_a_process_that_libvirt_does_not_tell_is_destroyed(
     san: FakeSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
-    monkeypatch.setattr(host.vm, "start", lambda _xml: Domain(DomainState.RUNNING))
+    monkeypatch.setattr(host.vm, "start", lambda *_: Domain(DomainState.RUNNING))
     with pytest.raises(EngineNotStartedError, match="does not tell qemu's process id"):
         host.start()
     assert host.vm.calls == ["destroy"]

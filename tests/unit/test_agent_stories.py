@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from dataclasses import replace
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -16,7 +17,7 @@ from ha_broker.snapshot import (
     NetworkView,
     StorageView,
 )
-from ha_broker.world.ports import DomainState, Ending, HypervisorError, Membership
+from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError, Membership
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
 from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
@@ -55,12 +56,19 @@ def test_cold_start(host: AgentHost) -> None:
     assert host.vm.calls == ["start"]
 
 
-def test_each_state_is_published_before_the_next_thing_happens(host: AgentHost) -> None:
+def test_each_state_is_published_before_it_is_acted_on(
+    host: AgentHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = host.vm.start
+    published: list[str] = []
+
+    def noted_start(xml: str, before_run: Callable[[Optional[int]], None]) -> Domain:
+        published.extend(record.state for record in host.broker.published)
+        return start(xml, before_run)
+
+    monkeypatch.setattr(host.vm, "start", noted_start)
     host.settle()
-    published = [record.state for record in host.broker.published]
-    assert published[-2:] == ["EngineStart", "EngineStarting"]
-    start_at = host.runner.submitted.index("start")
-    assert "publish" in host.runner.submitted[:start_at]
+    assert published[-1] == "EngineStart"
 
 
 def test_a_slow_start_is_waited_for(host: AgentHost) -> None:
@@ -70,6 +78,45 @@ def test_a_slow_start_is_waited_for(host: AgentHost) -> None:
     assert host.state is State.ENGINE_START
     host.run_for(2)
     assert host.state is State.ENGINE_STARTING
+
+
+def test_an_answer_from_before_the_start_ended_is_no_failed_start(
+    host: AgentHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = host.vm.domain
+
+    def slow_look() -> Domain:
+        seen = look()
+        host.clock.spend(2.0)
+        return seen
+
+    host.broker.override = BLOCKERS["storage fails"]
+    host.settle()
+    assert host.state is State.ENGINE_DOWN
+    monkeypatch.setattr(host.vm, "domain", slow_look)
+    monkeypatch.setattr(host.vm, "on_change", lambda _callback: None)
+    host.vm._callbacks.clear()
+    host.vm.start_takes_s = 1.0
+    host.run_for(TICK_S)
+    host.broker.override = {}
+    host.clock.advance(host.agent.next_due_s - host.clock.monotonic_s())
+    host.settle()
+    assert host.state is State.ENGINE_START
+    host.run_for(1)
+    assert host.state is State.ENGINE_STARTING
+    host.run_for(1)
+    assert host.state is State.ENGINE_STARTING
+    assert host.agent.memory.failed_starts_s == ()
+
+
+def test_the_start_itself_asks_for_the_lease_while_it_runs(host: AgentHost) -> None:
+    host.vm.start_takes_s = 12.0
+    host.settle()
+    host.run_for(11)
+    assert host.state is State.ENGINE_START
+    assert "lease-check" not in host.runner.submitted
+    host.run_for(TICK_S)
+    assert "lease-check" in host.runner.submitted
 
 
 def test_no_start_while_another_host_runs_the_engine(host: AgentHost) -> None:
@@ -94,13 +141,13 @@ def test_a_race_lost_is_no_failure(host: AgentHost) -> None:
     assert host.last_published().score == 3400
 
 
-def test_without_the_lock_manager_the_vm_is_destroyed_and_people_are_told(
+def test_without_the_lock_manager_nothing_runs_and_people_are_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     host = AgentHost(has_lock_manager=False)
     host.settle()
-    assert host.vm.calls[:2] == ["start", "destroy"]
+    assert host.vm.calls == ["start"]
     assert host.vm.domain().state is DomainState.ABSENT
     assert any("lock_manager" in record.message for record in caplog.records)
     host.run_for(60)
@@ -196,7 +243,8 @@ def test_the_lease_lost_to_another_host_after_a_crash(running: AgentHost) -> Non
 
 def test_a_vm_without_its_lease_is_switched_off(running: AgentHost) -> None:
     running.lockspace.holders.clear()
-    running.run_until(lambda: "destroy" in running.vm.calls)
+    running.run_for(TICK_S)
+    assert running.vm.calls == ["destroy"], "the second look does not wait for a tick"
     assert running.vm.domain().state is DomainState.ABSENT
 
 
@@ -220,6 +268,20 @@ def test_sanlock_restarting_for_a_moment_ends_nothing(running: AgentHost) -> Non
     running.run_for(120)
     assert running.vm.calls == []
     assert running.state is State.ENGINE_UP
+
+
+def test_sanlocks_silence_in_an_earlier_life_is_not_held_against_the_new_vm(
+    running: AgentHost,
+) -> None:
+    running.lockspace._alive = False
+    running.run_for(30)
+    running.broker.override = BLOCKERS["not in the lockspace"]
+    running.lockspace._alive = True
+    running.vm.crash()
+    running.run_for(100)
+    running.vm.start(domain_xml())  # by an administrator
+    running.run_until(lambda: running.state is State.ENGINE_UP)
+    assert running.vm.calls == ["start"]
 
 
 # --- what must not disturb it ---------------------------------------------------------
@@ -402,6 +464,24 @@ def test_a_stop_during_a_start_lets_the_lease_check_end(host: AgentHost) -> None
     assert host.vm.calls == ["start"]
 
 
+# --- the cycle ------------------------------------------------------------------------
+
+
+def test_a_change_of_state_is_followed_up_in_the_same_tick(running: AgentHost) -> None:
+    running.vm.crash()
+    running.agent.tick()
+    assert running.vm.calls == [], "libvirt has been asked, and has not answered yet"
+    running.agent.tick()
+    assert running.vm.calls == ["start"]
+
+
+def test_a_shorter_tick_counts_from_its_arrival(host: AgentHost) -> None:
+    quick = replace(SETTINGS, timing=replace(TIMING, tick_s=1.0))
+    host.broker.config = SharedConfig(1, quick, domain_xml())
+    host.settle()
+    assert host.agent.next_due_s == host.clock.monotonic_s() + 1.0
+
+
 # --- what people see ------------------------------------------------------------------
 
 
@@ -420,6 +500,18 @@ def test_one_line_per_change_of_state(host: AgentHost, caplog: pytest.LogCapture
         "EngineStart => EngineStarting",
         "EngineStarting => EngineUp",
     ]
+
+
+def test_a_state_entered_again_says_again_why_it_stays(
+    host: AgentHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    host.another_host_takes_the_lease()
+    host.settle()
+    for maintenance in (True, False):
+        host.broker.override = {"global_maintenance": maintenance}
+        host.run_for(TICK_S)
+    assert lines(caplog).count("EngineDown: the engine's lease is held by h2") == 2
 
 
 def test_a_long_wait_is_no_flood(host: AgentHost, caplog: pytest.LogCaptureFixture) -> None:
