@@ -9,6 +9,7 @@ tick is due.
 from __future__ import annotations
 
 import logging
+import math
 from typing import Callable, Optional
 
 from fsm import step
@@ -68,6 +69,7 @@ class Agent:
         self._memory = Memory()
         self._status = ""
         self._next_tick_s = self._started_at_s
+        self._wake_at_s = math.inf
         self._stop_requested_at_s: Optional[float] = None
         self._handlers: dict[str, Callable[[Outcome[object]], None]] = {
             domain_watch.KEY: self._take_domain,
@@ -95,8 +97,8 @@ class Agent:
 
     @property
     def next_due_s(self) -> float:
-        """Monotonic second of the next tick that is due by itself."""
-        return self._next_tick_s
+        """Monotonic second of the next tick that is due by itself, or of the next time-out."""
+        return min(self._next_tick_s, self._wake_at_s)
 
     @property
     def finished(self) -> bool:
@@ -132,6 +134,7 @@ class Agent:
         before = self._memory.state
         decision = step(self._memory, observation, self._config.settings)
         self._memory = decision.memory
+        self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
         self._tell(before, decision, now_s)
         self._publish(decision, observation, due)
         for action in decision.actions:

@@ -104,9 +104,7 @@ class Desk:
     def wait_for_change(self, since: int, wait_s: float) -> Snapshot:
         """The latest, as soon as its sequence differs from `since` or `wait_s` are over."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._closed or self._snapshot.sequence != since, wait_s
-            )
+            self._changed.wait_for(lambda: self._closed or self._snapshot.sequence != since, wait_s)
             return self._snapshot
 
     def config(self) -> Optional[SharedConfig]:

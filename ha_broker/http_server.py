@@ -48,9 +48,7 @@ class ApiServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(
-        self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S
-    ) -> None:
+    def __init__(self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S) -> None:
         self.path = path
         self.answer = answer
         self.read_allowed_s = read_allowed_s

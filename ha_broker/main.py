@@ -16,10 +16,10 @@ from ha_broker.broker import Broker
 from ha_broker.http_server import ApiServer, SocketError
 from ha_broker.local_state import StateDirError
 from ha_broker.real_world import RealWorld, WorldMaker
-from ha_broker.wake import Wake
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.journal import LEVELS, log_setup
 from ha_broker.world.ports import ServiceManager, WorldError
+from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
 from metadata.settings import HostSettings
 
@@ -144,12 +144,24 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     default = "(default: %(default)s)"
-    add("--settings", metavar="PATH", default=paths.host_settings_file(),
-        help=f"settings of this host {default}")
-    add("--socket", metavar="PATH", default=paths.broker_socket(),
-        help=f"unix socket to serve on {default}")
-    add("--state-dir", metavar="PATH", default=paths.state_dir(),
-        help=f"what survives restarts {default}")
+    add(
+        "--settings",
+        metavar="PATH",
+        default=paths.host_settings_file(),
+        help=f"settings of this host {default}",
+    )
+    add(
+        "--socket",
+        metavar="PATH",
+        default=paths.broker_socket(),
+        help=f"unix socket to serve on {default}",
+    )
+    add(
+        "--state-dir",
+        metavar="PATH",
+        default=paths.state_dir(),
+        help=f"what survives restarts {default}",
+    )
     add("--log-level", choices=LEVELS, default="info")
     add("--version", action=_ShowVersion, nargs=0, help="show the version")
     return parser

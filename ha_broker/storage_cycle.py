@@ -125,9 +125,7 @@ class StorageCycle:
     def _deadline_s(self) -> float:
         return float(self._settings.timing.io_timeout_s)
 
-    def _start(
-        self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float
-    ) -> bool:
+    def _start(self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float) -> bool:
         parts = self._settings.host.storage
         job = partial(read_slots, self._world.store, parts, ids)
         return bool(ids) and task.start(now_s, job, interval_s)

@@ -570,3 +570,18 @@ def test_a_peer_takes_its_turn_first(host: AgentHost) -> None:
     assert host.vm.calls == []
     assert host.state is State.ENGINE_DOWN
     host.run_until(lambda: host.vm.calls == ["start"])
+
+
+def test_the_loop_wakes_for_a_time_out_that_falls_between_two_ticks() -> None:
+    host = AgentHost()
+    host.broker.health = Health.GOOD
+    host.run_until(lambda: host.state is State.ENGINE_UP)
+    host.run_for(TICK_S / 2)
+    host.vm.end(Ending.GUEST_SHUTDOWN)
+    host.settle()
+    assert host.state is State.ENGINE_UNEXPECTEDLY_DOWN
+    offers_itself_at_s = host.clock.monotonic_s() + 2 * SETTINGS.timing.turn_s
+    host.run_for(2 * SETTINGS.timing.turn_s - 1)
+    assert host.agent.next_due_s == offers_itself_at_s
+    host.run_for(1)
+    assert host.state is not State.ENGINE_UNEXPECTEDLY_DOWN

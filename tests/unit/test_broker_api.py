@@ -432,9 +432,7 @@ def test_a_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
-@pytest.mark.parametrize(
-    ("name", "why"), [("missing/s", "No such file"), ("x" * 120, "at most")]
-)
+@pytest.mark.parametrize(("name", "why"), [("missing/s", "No such file"), ("x" * 120, "at most")])
 def test_a_path_that_can_not_be_is_named(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(SocketError, match=why):
         ApiServer(str(tmp_path / name), lambda *_: {})

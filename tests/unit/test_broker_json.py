@@ -64,9 +64,7 @@ def _same_types(left: Any, right: Any) -> None:
 
 
 def snapshot() -> Snapshot:
-    return Snapshot(
-        sequence=1, taken_at_s=100.0, host_id=1, host_name="h1", started_at_s=40.0
-    )
+    return Snapshot(sequence=1, taken_at_s=100.0, host_id=1, host_name="h1", started_at_s=40.0)
 
 
 def test_ages_stand_beside_the_stamps() -> None:

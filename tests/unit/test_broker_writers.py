@@ -149,9 +149,7 @@ def test_a_hung_write_is_an_error_and_the_newest_publication_follows_it(
     assert host.snapshot.storage.error == ""
 
 
-def test_a_failed_write_is_repeated_without_a_new_publication(
-    cluster: Cluster, host: Host
-) -> None:
+def test_a_failed_write_is_repeated_without_a_new_publication(cluster: Cluster, host: Host) -> None:
     cluster.run(1)
     host.store.fail(errno.EIO)
     host.publish(replace(PUBLICATION, stopped=True))
@@ -251,9 +249,7 @@ def test_our_view_of_ourselves_is_what_stands_there(cluster: Cluster, host: Host
 # --- slot 0 -------------------------------------------------------------------------------------
 
 
-def test_global_maintenance_is_confirmed_by_what_stands_there(
-    cluster: Cluster, host: Host
-) -> None:
+def test_global_maintenance_is_confirmed_by_what_stands_there(cluster: Cluster, host: Host) -> None:
     cluster.run(1)
     assert host.snapshot.global_maintenance is False
     for on in (True, False):
