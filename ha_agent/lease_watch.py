@@ -9,7 +9,9 @@ sanlock says "no" again.
 
 When sanlock itself is gone (and no watchdog resets the host), other hosts may take the
 lease 8 x io_timeout + 60 s after its last renewal; the answer turns to "no" at
-8 x io_timeout, which leaves the 60 s for switching the VM off.
+8 x io_timeout, which leaves the 60 s for switching the VM off. An agent that has never had
+an answer about this process does not know how long sanlock has been gone: it may itself have
+just been restarted, so it waits only one renewal, 2 x io_timeout.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from ha_broker.world.ports import Lockspace, Outcome, Runner
 
 KEY = "lease-check"
 GONE_AFTER_IO_TIMEOUTS = 8
+NEVER_THERE_AFTER_IO_TIMEOUTS = 2
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ class LeaseVerdict:
         """
         if pid is None:
             return None
-        silent_s = self._silent_s(now_s, asked_at_s)
-        if silent_s > GONE_AFTER_IO_TIMEOUTS * io_timeout_s:
+        known = pid == self._pid
+        patience = GONE_AFTER_IO_TIMEOUTS if known else NEVER_THERE_AFTER_IO_TIMEOUTS
+        if self._silent_s(now_s, asked_at_s) > patience * io_timeout_s:
             return False
-        return self._holds if pid == self._pid and self._silent_since_s is None else None
+        return self._holds if known and self._silent_since_s is None else None
 
     def _said_no(self, answer: LeaseAnswer, at_s: float) -> None:
         if self._first_no_at_s is None:

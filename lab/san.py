@@ -98,7 +98,10 @@ def _start_nbdkit(places: Places, host: str, name: str, words: list[str]) -> Non
     pid_file = _pid_file(places, host, name)
     # It goes into the background once it answers, and writes its pid file after that. (In the
     # foreground it would ask the kernel to be ended with its parent.)
-    run(["nbdkit", "--unix", str(socket_path), "--pidfile", str(pid_file), *words])
+    # One thread for each connection: with more, its threads can race when a client has gone
+    # while it was stopped, and nbdkit aborts (raw_send_socket: Assertion `sock >= 0').
+    command = ["nbdkit", "--threads=1", "--unix", str(socket_path), "--pidfile", str(pid_file)]
+    run([*command, *words])
     wait_until(f"{host}: {name}.sock", lambda: _read_pid(pid_file) is not None, 10, 0.01)
 
 

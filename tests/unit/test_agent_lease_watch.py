@@ -95,3 +95,9 @@ def test_silence_from_before_this_vm_does_not_count(rules: LeaseVerdict) -> None
     rules.failed(100)
     rules.forget()
     assert verdict(rules, 1000) is None
+
+
+def test_an_agent_that_never_had_an_answer_waits_one_renewal_only(rules: LeaseVerdict) -> None:
+    rules.failed(100)
+    assert verdict(rules, 100 + 2 * IO_S) is None
+    assert verdict(rules, 101 + 2 * IO_S) is False
