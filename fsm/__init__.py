@@ -4,7 +4,8 @@ No clock, I/O, logging, randomness or environment in this package: time is a num
 observation, and everything to do comes out in a `Decision`.
 """
 
-from fsm.decision import Action, Decision, Memory, Penalty, Score
+from fsm.decision import Decision
+from fsm.memory import Action, Memory, Penalty, Score
 from fsm.observation import Observation
 from fsm.states import State
 from fsm.step import step

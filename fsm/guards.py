@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
-from fsm.decision import Memory
+from fsm.memory import Memory
 from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.peers import ahead_of_us, candidates, undecided
 from fsm.score import score

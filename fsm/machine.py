@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from transitions import Machine
 
-from fsm.decision import Memory
+from fsm.memory import Memory
 from fsm.observation import Observation
 from fsm.states import State
 from fsm.table import TABLE, Row

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fsm.decision import Memory
 from fsm.guards import elapsed_s, time_out_s, turn_in_s
+from fsm.memory import Memory
 from fsm.observation import Observation
 from fsm.peers import ahead_of_us, undecided
 from fsm.score import score

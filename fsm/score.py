@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsm.decision import Memory, Penalty, Score
+from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, Vm
 from fsm.states import State
 from metadata.settings import ClusterSettings, ScoreWeights

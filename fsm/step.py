@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from fsm.decision import Decision, Memory
+from fsm.decision import Decision
 from fsm.guards import (
     LEASE_RETRY_S,
     LONELY_TURNS,
@@ -26,6 +26,7 @@ from fsm.guards import (
     turn_in_s,
 )
 from fsm.machine import fire
+from fsm.memory import Memory
 from fsm.observation import Lease, Observation
 from fsm.reasons import reason
 from fsm.score import score

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fsm import guards as g
-from fsm.decision import Action
 from fsm.guards import Guard, ended, start_is
+from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
 from fsm.states import State
 

@@ -13,7 +13,8 @@ import math
 from typing import Callable, Optional
 
 from fsm import step
-from fsm.decision import Action, Decision, Memory
+from fsm.decision import Decision
+from fsm.memory import Action, Memory
 from fsm.observation import Observation, Vm
 from fsm.states import State
 from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish

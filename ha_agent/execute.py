@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional, cast
 
-from fsm.decision import Action
+from fsm.memory import Action
 from fsm.observation import StartOutcome
 from ha_agent.engine_vm import start_engine
 from ha_broker.world.ports import (

@@ -16,8 +16,8 @@ from ha_agent.ports import AgentPorts
 from ha_agent.world import RealWorld, World
 from ha_broker.client import BrokerClient
 from ha_broker.paths import host_settings_file
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.journal import LEVELS, log_setup
+from ha_broker.world.daemon import daemon_parser, wait_for_settings
+from ha_broker.world.journal import log_setup
 from ha_broker.world.ports import ServiceManager, WorldError
 from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
@@ -29,7 +29,6 @@ OK, FAILED = 0, 1
 
 # The service manager hears of us at least this often, whatever the tick is.
 LONGEST_SLEEP_S = 5.0
-NOT_DEPLOYED = "not deployed: waiting for {path} (run `hosted-engine --deploy`)"
 
 
 def main(argv: Optional[Sequence[str]] = None, world: Optional[World] = None) -> int:
@@ -64,7 +63,9 @@ class Daemon:
         """Wait for a deployment, then tick until a requested stop is done."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        host = self._wait_for_settings()
+        host = wait_for_settings(
+            self._settings_path, self._services, self._wake, log, lambda: self._stop_requested
+        )
         if host is not None:
             self._run_agent(host)
         log.info("the agent has stopped")
@@ -75,26 +76,6 @@ class Daemon:
         if self._agent is not None:
             self._agent.request_stop()
         self._wake.wake()
-
-    def _wait_for_settings(self) -> Optional[HostSettings]:
-        """The settings as soon as there are any; None: told to stop before."""
-        waiting = False
-        while not self._stop_requested:
-            host = read_host_settings(self._settings_path)
-            if host is not None:
-                return host
-            if not waiting:
-                self._say_not_deployed()
-                waiting = True
-            self._services.alive()
-            self._wake.wait(LONGEST_SLEEP_S)
-        return None
-
-    def _say_not_deployed(self) -> None:
-        text = NOT_DEPLOYED.format(path=self._settings_path)
-        log.info("%s", text)
-        self._services.status(text)
-        self._services.ready()
 
     def _run_agent(self, host: HostSettings) -> None:
         watch = self._make_watch()
@@ -148,34 +129,13 @@ class Daemon:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ha-agent",
-        description="Decides on this host where the engine VM runs, and starts and stops it.",
-    )
-    parser.add_argument(
-        "--settings",
-        metavar="PATH",
-        default=host_settings_file(),
-        help="settings of this host (default: %(default)s)",
+    parser = daemon_parser(
+        "ha-agent",
+        "Decides on this host where the engine VM runs, and starts and stops it.",
+        host_settings_file(),
     )
     parser.add_argument("--socket", metavar="PATH", help="the broker's unix socket")
-    parser.add_argument("--log-level", choices=LEVELS, default="info")
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     return parser
-
-
-class _ShowVersion(argparse.Action):
-    """Looked up only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        try:
-            number = version("hosted-engine-ha")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        print(f"{parser.prog} {number}")
-        parser.exit()
 
 
 if __name__ == "__main__":

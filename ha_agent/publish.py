@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import Optional
 
-from fsm.decision import Decision, Score
+from fsm.decision import Decision
+from fsm.memory import Score
 from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.states import State
 from ha_agent.ports import BrokerPort

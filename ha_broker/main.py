@@ -16,8 +16,8 @@ from ha_broker.broker import Broker
 from ha_broker.http_server import ApiServer, SocketError
 from ha_broker.local_state import StateDirError
 from ha_broker.real_world import RealWorld, WorldMaker
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.journal import LEVELS, log_setup
+from ha_broker.world.daemon import daemon_parser, wait_for_settings
+from ha_broker.world.journal import log_setup
 from ha_broker.world.ports import ServiceManager, WorldError
 from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
@@ -29,11 +29,9 @@ Monotonic = Callable[[], float]
 
 OK, FAILED = 0, 1
 
-LOOK_FOR_SETTINGS_S = 5.0
 SHORTEST_PAUSE_S = 0.02  # whatever a part says is due: no busy loop
 GATHER_S = 0.02  # jobs begun together end together: one cycle for all of them
 STOP_ALLOWED_S = 15.0  # for leaving the lockspace; below the unit's TimeoutStopSec
-NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
 
 
 def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = None) -> int:
@@ -68,7 +66,9 @@ class Daemon:
         """Wait for a deployment, then serve until a requested stop is done."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        host = self._wait_for_settings()
+        host = wait_for_settings(
+            self._settings_path, self._services, self._wake, log, lambda: self._stop_requested
+        )
         if host is not None:
             self._serve(host)
         log.info("the broker has stopped")
@@ -77,26 +77,6 @@ class Daemon:
     def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
         self._stop_requested = True
         self._wake.wake()
-
-    def _wait_for_settings(self) -> Optional[HostSettings]:
-        """The settings as soon as there are any; None: told to stop before."""
-        waiting = False
-        while not self._stop_requested:
-            host = read_host_settings(self._settings_path)
-            if host is not None:
-                return host
-            if not waiting:
-                waiting = True
-                self._say_not_deployed()
-            self._services.alive()
-            self._wake.wait(LOOK_FOR_SETTINGS_S)
-        return None
-
-    def _say_not_deployed(self) -> None:
-        text = NOT_DEPLOYED.format(path=self._settings_path)
-        log.info("%s", text)
-        self._services.status(text)
-        self._services.ready()
 
     def _serve(self, host: HostSettings) -> None:
         world = self._maker.world(host, self._wake.wake)
@@ -138,47 +118,24 @@ class Daemon:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ha-broker",
-        description="Watches this host, the shared storage and sanlock for the engine's HA.",
+    parser = daemon_parser(
+        "ha-broker",
+        "Watches this host, the shared storage and sanlock for the engine's HA.",
+        paths.host_settings_file(),
     )
-    add = parser.add_argument
-    default = "(default: %(default)s)"
-    add(
-        "--settings",
-        metavar="PATH",
-        default=paths.host_settings_file(),
-        help=f"settings of this host {default}",
-    )
-    add(
+    parser.add_argument(
         "--socket",
         metavar="PATH",
         default=paths.broker_socket(),
-        help=f"unix socket to serve on {default}",
+        help="unix socket to serve on (default: %(default)s)",
     )
-    add(
+    parser.add_argument(
         "--state-dir",
         metavar="PATH",
         default=paths.state_dir(),
-        help=f"what survives restarts {default}",
+        help="what survives restarts (default: %(default)s)",
     )
-    add("--log-level", choices=LEVELS, default="info")
-    add("--version", action=_ShowVersion, nargs=0, help="show the version")
     return parser
-
-
-class _ShowVersion(argparse.Action):
-    """Looked up only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        try:
-            number = version("hosted-engine-ha")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        print(f"{parser.prog} {number}")
-        parser.exit()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fsm.decision import Memory
+from fsm.memory import Memory
 from fsm.observation import (
     HostCondition,
     Lease,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsm.decision import Memory
+from fsm.memory import Memory
 from fsm.observation import HostCondition, Observation, Vm
 from fsm.score import score
 from fsm.states import State

@@ -126,14 +126,14 @@ def test_no_broker_at_all(bench: AgentBench) -> None:
 
 def test_not_deployed_it_waits_and_can_be_stopped(bench: AgentBench) -> None:
     bench.start_agent()
-    wait_for("a line in the log", lambda: "not deployed: waiting for" in bench.log)
+    wait_for("a line in the log", lambda: "not deployed: run hosted-engine --deploy" in bench.log)
     assert bench.kill_agent(signal.SIGTERM) == 0
 
 
 def test_begins_when_the_host_is_deployed(bench: AgentBench) -> None:
     bench.broker.start()
     bench.start_agent()
-    wait_for("a line in the log", lambda: "not deployed: waiting for" in bench.log)
+    wait_for("a line in the log", lambda: "not deployed: run hosted-engine --deploy" in bench.log)
     bench.deploy()
     bench.broker.health = Health.GOOD
     bench.wait_for_state("EngineUp")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fsm.decision import Action
+from fsm.memory import Action
 from fsm.observation import StartOutcome
 from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, OrderResult
 from ha_broker.world.ports import DomainState, HypervisorError

@@ -1,0 +1,61 @@
+"""What the state machine remembers, what it can ask for, and what a host is worth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Optional
+
+from fsm.states import State
+
+
+class Action(str, Enum):
+    """What the agent shall do; the result arrives with a later observation."""
+
+    START_VM = "start-vm"
+    SHUTDOWN_VM = "shutdown-vm"
+    DESTROY_VM = "destroy-vm"
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Points off the base score. `reason` is a sentence part for people."""
+
+    name: str
+    points: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Score:
+    """The host's score and every penalty in it."""
+
+    points: int
+    penalties: tuple[Penalty, ...] = ()
+
+
+@dataclass(frozen=True)
+class Memory:
+    """All that the state machine remembers; bounded, and nothing else is remembered.
+
+    state, since_s           where it stands and since when (monotonic seconds; None: never ran)
+    why                      the reason of the latest change of state
+    failed_starts_s          when starts failed (pruned to the retry window, at most three)
+    started_at_s             when the agent made its first step
+    crashed_at_s             when the engine last crashed here
+    lease_free_since_s       since when the lease has been free, for the ranks' turns
+    held_off_until_s         no start before this moment, since the latest came to nothing
+    last_owner_id            who held the lease last: it wins a tie, for a restart in place
+    attempt_s                when the latest action was asked for in this state
+    """
+
+    state: State = State.START_STATE
+    since_s: Optional[float] = None
+    why: str = ""
+    started_at_s: Optional[float] = None
+    failed_starts_s: tuple[float, ...] = ()
+    crashed_at_s: Optional[float] = None
+    lease_free_since_s: Optional[float] = None
+    held_off_until_s: Optional[float] = None
+    last_owner_id: Optional[int] = None
+    attempt_s: Optional[float] = None
