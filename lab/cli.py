@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     install_signal_handlers()
     try:
+        settings.time_factor()  # A wrong one is refused before anything is done.
         code: int = options.run(settings.places(), options)
         return code
     except LabError as error:
@@ -58,13 +59,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def install_signal_handlers() -> None:
-    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that it cleans up."""
+    """Let SIGTERM and SIGHUP end the program as Ctrl-C does, so that it cleans up.
+
+    SIGINT too: a shell starts its background jobs with that signal ignored.
+    """
 
     def interrupt(number: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt(number)
 
-    signal.signal(signal.SIGTERM, interrupt)
-    signal.signal(signal.SIGHUP, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 def say(text: str) -> None:

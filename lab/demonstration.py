@@ -34,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cli.install_signal_handlers()
     progress = Progress()
     try:
-        features.require()
+        settings.time_factor()  # A wrong one is refused before anything is done.
         places = settings.places()
-        settings.time_factor()
+        features.require()
         with state.changing(places):
             return _run(places, options.hosts, options.io_timeout, options.keep, progress)
     except LabError as error:
