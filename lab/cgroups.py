@@ -27,6 +27,7 @@ def launcher(host: str) -> list[str]:
     if machine_has_systemd():
         return [
             *("systemd-run", "--quiet", "--scope", "--collect", f"--unit={GROUP}-{host}"),
+            f"--description=Host {host} of the hosted-engine lab",
             *("--property=Delegate=yes", f"--property=MemoryMax={HOST_MEMORY_BYTES}"),
         ]
     groups = [_make(hierarchy, host) for hierarchy in _hierarchies()]

@@ -97,6 +97,9 @@ def _device(path: str, module: str) -> bool:
 
 
 def _link_type(kind: str) -> bool:
+    if not shutil.which("ip"):
+        # Not installed yet on a fresh machine; asked again when it is.
+        return True
     try:
         run(["ip", "link", "add", PROBE_LINK, "type", kind])
     except LabError:

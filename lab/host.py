@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import cgroups, hostroot, lan, processes, san
 from lab.errors import LabError
-from lab.processes import Process, run, wait_until
+from lab.processes import Process, run
 from lab.settings import BRIDGE, HOST_FABRIC, HOST_GUEST_FILES, Places, scaled
 
 BOOT_TIMEOUT_S = 30.0
@@ -122,7 +122,7 @@ def remove_all(places: Places) -> None:
     processes.kill(sorted({*inits, *children}))
     processes.kill([supervisor.pid for supervisor in supervisors])
     for name in _built_hosts(places):
-        _wait_cable_gone(name, POWER_OFF_TIMEOUT_S)
+        lan.remove_cable(name)
 
 
 def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
@@ -220,13 +220,8 @@ def _wait_off(places: Places, host: str, pid: int, timeout_s: float) -> None:
     for found in list(processes.processes()):
         if _is_supervisor(places, found, host) and not processes.wait_gone(found.pid, timeout_s):
             raise LabError(f"{host}: its systemd-nspawn has not ended")
-    _wait_cable_gone(host, timeout_s)
+    lan.remove_cable(host)
     cgroups.remove(host)
-
-
-def _wait_cable_gone(host: str, timeout_s: float) -> None:
-    # The kernel removes a dead network namespace a moment later, and with it the cable.
-    wait_until(f"{host}: network gone", lambda: not lan.cable_exists(host), timeout_s, 0.02)
 
 
 def _is_supervisor(places: Places, found: Process, host: str = "") -> bool:

@@ -6,6 +6,7 @@ the lab leaves the machine.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -37,8 +38,10 @@ def create() -> None:
         raise LabError(f"network interface {BRIDGE} exists already: run `lab down` first")
     _refuse_used_network()
     run(["ip", "link", "add", BRIDGE, "type", "bridge"])
-    # No IPv6 on the machine's end: the lab has no use for it.
-    Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6").write_text("1")
+    # No IPv6 address on the machine's end: the lab has no use for it. A kernel without IPv6
+    # refuses this, and needs it not.
+    with contextlib.suppress(LabError):
+        run(["ip", "link", "set", BRIDGE, "addrgenmode", "none"])
     run(["ip", "link", "set", BRIDGE, "up"])
     # The first address is the primary one: removing the gateway's later leaves it alone.
     run(["ip", "address", "add", f"{LAB_ADDRESS}/{PREFIX_LENGTH}", "dev", BRIDGE])
@@ -79,6 +82,19 @@ def cable_exists(host: str) -> bool:
 def set_cable(host: str, plugged: bool) -> None:
     """Plug a host's cable in, or pull it: the host sees its carrier go."""
     run(["ip", "link", "set", cable(host), "up" if plugged else "down"])
+
+
+def remove_cable(host: str) -> None:
+    """Take away the cable of a host that is off.
+
+    The kernel does so itself, but only when the last TCP connection of the dead network
+    namespace has timed out, which can take minutes.
+    """
+    # It may vanish by itself at any moment.
+    with contextlib.suppress(LabError):
+        run(["ip", "link", "delete", cable(host)])
+    if cable_exists(host):
+        raise LabError(f"network interface {cable(host)}: cannot be removed")
 
 
 def engine_is_healthy(timeout_s: float = 1.0) -> bool:

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from lab import (
     cgroups,
@@ -50,21 +51,35 @@ def up(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: S
 
 def down(places: Places) -> None:
     """Remove everything a lab consists of, whatever state it is in."""
+    steps: list[Callable[[], None]] = [
+        install.restore_policy,
+        lambda: host.remove_all(places),
+        lambda: san.remove(places),
+        lan.remove,
+        lambda: mounts.unmount_below(places.state),
+        cgroups.remove_all,
+        lambda: _remove_folder(places.run),
+    ]
+    failures: list[str] = []
     with uninterrupted():
-        install.restore_policy()
-        host.remove_all(places)
-        san.remove(places)
-        lan.remove()
-        mounts.unmount_below(places.state)
-        cgroups.remove_all()
-        shutil.rmtree(places.run, ignore_errors=True)
-    if places.run.exists():
-        raise LabError(f"{places.run}: cannot be removed")
+        for step in steps:
+            # One thing that cannot be removed must not keep the others.
+            try:
+                step()
+            except (LabError, OSError) as error:
+                failures.append(str(error))
+    if failures:
+        raise LabError(f"not all removed: {'; '.join(failures)}")
 
 
 def purge(places: Places) -> None:
     """Remove also what is kept for the next run."""
-    shutil.rmtree(places.state, ignore_errors=True)
+    _remove_folder(places.state)
+
+
+def _remove_folder(folder: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager
@@ -82,6 +97,7 @@ def uninterrupted() -> Iterator[None]:
 def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
     say("packages, guest, product")
     install.prepare(places, with_product)
+    features.require()
     lab = Lab(tuple(host_names(hosts)), io_timeout_s, features.accelerator(places))
     say(f"SAN, LAN, {hosts} hosts (guest runs by {lab.accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
