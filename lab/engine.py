@@ -84,6 +84,11 @@ def running(places: Places, lab: Lab) -> list[Running]:
     return found if len(found) < 2 else [one for one in found if not is_paused(places, one.host)]
 
 
+def let_libvirt_look(places: Places, name: str) -> None:
+    """Let a host's libvirt examine its qemu, as it does before the first domain's start."""
+    host.run_in(places, name, ["virsh", "domcapabilities", "--virttype", "qemu"])
+
+
 def is_paused(places: Places, name: str) -> bool:
     """Whether a host's libvirt says that its engine is paused."""
     try:

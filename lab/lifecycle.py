@@ -12,6 +12,7 @@ from pathlib import Path
 from lab import (
     cgroups,
     deploy,
+    engine,
     features,
     host,
     hostroot,
@@ -123,8 +124,10 @@ def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, sa
 def _power_on_all(places: Places, lab: Lab) -> None:
     with ThreadPoolExecutor(max_workers=len(lab.hosts)) as pool:
         started = list(pool.map(lambda name: host.power_on(places, name), lab.hosts))
-    if not all(started):
-        raise LabError("a host's start has not finished in time")
+        if not all(started):
+            raise LabError("a host's start has not finished in time")
+        # On a host in service libvirt has long examined qemu, and keeps the result on its disk.
+        list(pool.map(lambda name: engine.let_libvirt_look(places, name), lab.hosts))
 
 
 def _deploy_all(places: Places, lab: Lab, say: Say) -> None:
