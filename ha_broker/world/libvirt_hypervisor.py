@@ -235,6 +235,8 @@ class LibvirtHypervisor:
 
     def _connected(self, connection: Any) -> list[int]:
         libvirt = _libvirt()
+        # A libvirtd that was restarted without a domain counts their ids from 1 again.
+        self._pid_of = (-1, None)
         callbacks = (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),

@@ -153,6 +153,20 @@ def test_the_pid_is_believed_only_with_the_uuid(
         assert hypervisor.domain().pid == pid
 
 
+def test_a_restarted_libvirt_counts_its_domains_anew_and_the_pid_is_looked_up_anew(
+    hypervisor: LibvirtHypervisor, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "HostedEngine.pid"
+    ids: list[int] = []
+    for _ in range(2):
+        with _process_with(UUIDS["HostedEngine"]) as pid:
+            pid_file.write_text(f"{pid}\n")
+            assert hypervisor.start(xml()).pid == pid
+        ids.append(behind(hypervisor).lookupByName("HostedEngine").ID())
+        hypervisor.close()
+    assert ids[0] == ids[1], "the test is about an id that comes again"
+
+
 def _process_with(argument: str) -> Any:
     import subprocess
     from contextlib import contextmanager
