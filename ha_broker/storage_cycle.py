@@ -91,8 +91,7 @@ class StorageCycle:
         tick_s = self._settings.timing.tick_s
         ids = (0, *self._ids_to_read(now_s))
         if not self._start(self._read, now_s, ids, tick_s):
-            torn = tuple(self.book.torn_ids(self._hosts)[:MAX_REREADS_AT_ONCE])
-            self._start(self._reread, now_s, torn, float("inf"))
+            self._look_again(now_s)
         parts = self._settings.host.storage
         self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
         self._teller.tell("storage", self.error(now_s))
@@ -121,6 +120,13 @@ class StorageCycle:
         if now_s - self._own_looked_at_s < 1.5 * self._settings.timing.tick_s:
             ids.remove(self._settings.host.host_id)
         return ids
+
+    def _look_again(self, now_s: float) -> None:
+        torn = tuple(self.book.torn_ids(self._hosts)[:MAX_REREADS_AT_ONCE])
+        if torn:
+            self._start(self._reread, now_s, torn, float("inf"))
+        else:  # whole by now, or nobody's: a look that stayed due would never let us sleep
+            self._reread.postpone(float("inf"))
 
     def _deadline_s(self) -> float:
         return float(self._settings.timing.io_timeout_s)

@@ -168,6 +168,18 @@ def test_a_torn_record_is_read_again_soon(cluster: Cluster, host: Host) -> None:
     assert host.view(2).record.timestamp_s == 9  # type: ignore[union-attr]
 
 
+def test_a_torn_record_that_is_whole_before_its_second_look_leaves_nothing_due(
+    cluster: Cluster, host: Host
+) -> None:
+    cluster.put(1, GARBAGE)
+    cluster.run(REREAD_AFTER_S / 2)
+    assert host.view(1).error
+    host.publish()  # the agent's record replaces what stood there
+    cluster.run(1)
+    assert host.view(1).error == ""
+    assert host.due_s > cluster.clock.monotonic_s(), "a job that is for ever due: a busy loop"
+
+
 def test_garbage_is_not_read_again_and_again(cluster: Cluster, host: Host) -> None:
     cluster.put(3, GARBAGE)
     cluster.run(3 * TICK_S)
