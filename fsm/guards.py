@@ -113,6 +113,12 @@ def vm_healthy(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
+def healthy_with_lease(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here, the engine is healthy, and sanlock lists its lease."""
+    return vm_healthy(_m, o, _c) and o.vm_holds_lease is True
+
+
+@guard
 def vm_unhealthy(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """The VM runs here and the engine is known not to be healthy."""
     return o.vm is Vm.RUNNING and o.health is Health.BAD

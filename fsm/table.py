@@ -405,6 +405,12 @@ _ENGINE_STOP = (
         "a VM without the engine's lease may not run a second longer",
         actions=(Action.DESTROY_VM,),
     ),
+    Row(
+        State.ENGINE_STOP,
+        (g.healthy_with_lease,),
+        State.ENGINE_UP,
+        "the engine became healthy again before it shut down",
+    ),
     _global(State.ENGINE_STOP),
     _local(State.ENGINE_STOP),
     Row(

@@ -222,6 +222,23 @@ def test_bad_health_is_answered_after_its_time_out_and_then_with_force() -> None
     assert "h2 (score 3400) goes first" in host.last.why
 
 
+def test_an_engine_that_recovers_before_it_shuts_down_is_left_running() -> None:
+    host = Host().running()
+    host.settle(10, health=Health.BAD)
+    assert host.settle(TIMING.bad_health_s) is State.ENGINE_STOP
+    assert host.settle(5, health=Health.GOOD) is State.ENGINE_UP
+    host.see(2 * TIMING.stop_s)
+    assert (host.memory.state, host.last.actions) == (State.ENGINE_UP, ())
+
+
+def test_health_does_not_save_a_vm_whose_lease_is_in_doubt() -> None:
+    host = Host().running()
+    host.see(10, vm_holds_lease=False)
+    assert host.memory.state is State.ENGINE_STOP
+    host.see(1, vm_holds_lease=None)
+    assert host.memory.state is State.ENGINE_STOP
+
+
 def test_every_change_of_state_clears_the_bad_health_time_out() -> None:
     host = Host().running()
     host.settle(10, health=Health.BAD)
