@@ -151,6 +151,19 @@ def test_the_agent_survives_what_it_uses(unit: configparser.ConfigParser) -> Non
         assert service in unit["Unit"]["After"]
 
 
+def test_a_host_that_shuts_down_stops_the_agent_before_the_guests(
+    unit: configparser.ConfigParser,
+) -> None:
+    """Else it would see the engine go down, and could start it again on a host that ends.
+
+    systemd stops in the opposite order of the start. The target is what libvirt orders each
+    guest's scope before; it must be there for that also where libvirt-guests is not used.
+    """
+    after = unit["Unit"]["After"].split()
+    assert {"libvirt-guests.service", "virt-guest-shutdown.target"} <= set(after)
+    assert "virt-guest-shutdown.target" in unit["Unit"]["Wants"].split()
+
+
 def test_systemd_watches_and_restarts_it_for_ever(unit: configparser.ConfigParser) -> None:
     service = unit["Service"]
     assert service["Type"] == "notify"
