@@ -148,7 +148,8 @@ class Publisher:
     def send(self) -> None:
         """Hand over what waits, unless the previous record is still on its way."""
         record = self._waiting
-        if record is None:
+        # One that has ended but was not harvested yet still is on its way: `take` sends again.
+        if record is None or self._in_flight is not None:
             return
         if self._runner.submit(KEY, lambda: self._broker.publish(record)):
             self._in_flight, self._waiting = record, None

@@ -307,6 +307,19 @@ def test_the_latest_record_follows_a_slow_one() -> None:
     assert [record.score for record in broker.taken] == [3400, 2]
 
 
+def test_an_answer_that_was_not_looked_at_yet_is_no_answer_to_the_next_record() -> None:
+    given, broker, runner = publisher()
+    given.offer(BASE, due=False)
+    last = replace(BASE, stopped=True)
+    given.offer(last, due=False)  # the first has ended, and nobody has harvested that yet
+    for outcome in runner.poll():
+        given.take(outcome)
+        assert given.stopped_at_s is None
+    assert broker.taken == [BASE, last]
+    harvest(given, runner)
+    assert given.stopped_at_s == 1000.0
+
+
 def test_an_error_is_reported_and_the_next_due_record_is_the_retry() -> None:
     given, broker, runner = publisher()
     broker.error = OSError("no broker")
