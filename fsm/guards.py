@@ -180,6 +180,12 @@ def lease_free(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
+def lease_free_or_left(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The engine's lease can be taken, or is this host's own while no VM is here."""
+    return o.lease is Lease.FREE or is_left_over(o)
+
+
+@guard
 def lease_theirs(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """Another host holds the engine's lease."""
     return o.lease is Lease.THEIRS
@@ -220,7 +226,7 @@ def held_off(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 @guard
 def our_turn(m: Memory, o: Observation, c: ClusterSettings) -> bool:
-    """The lease has been free for as many turns as hosts go before this one."""
+    """The lease has been free for as many turns as hosts go before, or left over for one."""
     return turn_in_s(m, o, c) <= 0
 
 
@@ -236,8 +242,22 @@ def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettin
     return since_s + SETTLE_TICKS * config.timing.tick_s
 
 
+def is_left_over(observation: Observation) -> bool:
+    """Is the lease this host's own while no VM is here?
+
+    So it is for a moment after each end of a VM. It stays so when sanlock could not write the
+    release (it gives up after any I/O error but a time-out): then nobody but this host can
+    take it, and sanlock lets it.
+    """
+    return observation.lease is Lease.OURS and observation.vm is Vm.ABSENT
+
+
 def turn_in_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:
-    """Seconds until this host's turn to take the free lease; 0 or less: now."""
+    """Seconds until this host's turn to take the lease; 0 or less: now."""
+    if is_left_over(observation):
+        left_since_s = memory.lease_left_since_s
+        since_s = observation.now_s if left_since_s is None else left_since_s
+        return since_s + config.timing.turn_s - observation.now_s
     points = score(memory, observation, config).points
     rank = len(ahead_of_us(observation, points, memory.last_owner_id))
     now_s = observation.now_s

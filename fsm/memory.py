@@ -44,6 +44,7 @@ class Memory:
     started_at_s             when the agent made its first step
     crashed_at_s             when the engine last crashed here
     lease_free_since_s       since when the lease has been free, for the ranks' turns
+    lease_left_since_s       since when it has been this host's own without a VM here
     held_off_until_s         no start before this moment, since the latest came to nothing
     last_owner_id            who held the lease last: it wins a tie, for a restart in place
     attempt_s                when the latest action was asked for in this state
@@ -56,6 +57,7 @@ class Memory:
     failed_starts_s: tuple[float, ...] = ()
     crashed_at_s: Optional[float] = None
     lease_free_since_s: Optional[float] = None
+    lease_left_since_s: Optional[float] = None
     held_off_until_s: Optional[float] = None
     last_owner_id: Optional[int] = None
     attempt_s: Optional[float] = None

@@ -21,6 +21,7 @@ from fsm.guards import (
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
+    is_left_over,
     settled_at_s,
     time_out_s,
     turn_in_s,
@@ -68,7 +69,10 @@ def _remember(memory: Memory, observation: Observation, config: ClusterSettings)
         since_s=now_s if memory.since_s is None else memory.since_s,
         started_at_s=now_s if memory.started_at_s is None else memory.started_at_s,
         failed_starts_s=_recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
-        lease_free_since_s=_free_since_s(memory, observation),
+        lease_free_since_s=_since_s(
+            observation.lease is Lease.FREE, memory.lease_free_since_s, now_s
+        ),
+        lease_left_since_s=_since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         last_owner_id=_last_owner(memory, observation),
     )
 
@@ -77,12 +81,11 @@ def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[
     return tuple(at_s for at_s in times_s if now_s - at_s < window_s)
 
 
-def _free_since_s(memory: Memory, observation: Observation) -> Optional[float]:
-    if observation.lease is not Lease.FREE:
+def _since_s(holds: bool, before_s: Optional[float], now_s: float) -> Optional[float]:
+    """Since when something has held without a break."""
+    if not holds:
         return None
-    if memory.lease_free_since_s is None:
-        return observation.now_s
-    return memory.lease_free_since_s
+    return now_s if before_s is None else before_s
 
 
 def _last_owner(memory: Memory, observation: Observation) -> Optional[int]:

@@ -211,7 +211,7 @@ _ENGINE_DOWN = (
         State.ENGINE_DOWN,
         (
             g.vm_absent,
-            g.lease_free,
+            g.lease_free_or_left,
             ~g.start_blocked,
             g.out_of_global_maintenance,
             ~g.score_is_zero,
@@ -220,7 +220,7 @@ _ENGINE_DOWN = (
             g.our_turn,
         ),
         State.ENGINE_START,
-        "the lease is free and it is this host's turn (score {score})",
+        "the lease can be taken and it is this host's turn (score {score})",
         actions=(Action.START_VM,),
     ),
     _stay(State.ENGINE_DOWN, "the engine's VM is arriving: {vm_detail}", g.vm_in_transit),

@@ -70,6 +70,7 @@ MEMORIES = st.builds(
     failed_starts_s=st.lists(TIMES_S, max_size=3).map(lambda times: tuple(sorted(times))),
     crashed_at_s=MAYBE_TIMES_S,
     lease_free_since_s=MAYBE_TIMES_S,
+    lease_left_since_s=MAYBE_TIMES_S,
     held_off_until_s=st.none() | st.floats(min_value=0, max_value=9000),
     last_owner_id=st.none() | st.integers(1, 6),
     attempt_s=MAYBE_TIMES_S,

@@ -8,6 +8,7 @@ from typing import Any
 from fsm import Action, Memory, State, step
 from fsm.decision import Decision
 from fsm.observation import (
+    HostCondition,
     Lease,
     Observation,
     Peer,
@@ -384,3 +385,22 @@ def test_an_agent_started_beside_a_healthy_engine_never_starts_a_second() -> Non
     for _ in range(200):
         host.settle(5)
         assert host.memory.state is State.ENGINE_DOWN
+
+
+def test_a_lease_left_over_here_is_taken_again_after_a_turn_whoever_is_better() -> None:
+    """Others can't take it: it is the lease of a living host."""
+    host = Host(peers=(peer(2),), condition=HostCondition(bridge_up=False)).running()
+    host.settle(100, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert "still holds the lease" in host.last.why
+    assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN
+    assert host.last.wake_at_s == host.seen.now_s + 1
+    assert host.settle(1) is State.ENGINE_START
+
+
+def test_the_time_of_a_left_over_lease_begins_with_the_vms_end() -> None:
+    host = Host().running()
+    host.settle(10 * TIMING.turn_s, vm=Vm.UNKNOWN)
+    host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN

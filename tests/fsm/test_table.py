@@ -67,7 +67,7 @@ def test_only_one_row_starts_the_vm_and_it_carries_its_conditions() -> None:
     names = {guard.name for guard in starting[0].guards}
     assert {
         "vm_absent",
-        "lease_free",
+        "lease_free_or_left",
         "not start_blocked",
         "out_of_global_maintenance",
         "not score_is_zero",
@@ -104,7 +104,9 @@ def test_the_vm_is_started_only_where_it_is_safe(memory, observation) -> None:
     decision = step(memory, observation, CONFIG)
     if Action.START_VM not in decision.actions:
         return
-    assert observation.lease is Lease.FREE
+    left_s = memory.lease_left_since_s
+    long_left = left_s is not None and observation.now_s - left_s >= CONFIG.timing.turn_s
+    assert observation.lease is Lease.FREE or (observation.lease is Lease.OURS and long_left)
     assert observation.vm is Vm.ABSENT
     assert observation.global_maintenance is False
     assert not observation.local_maintenance
