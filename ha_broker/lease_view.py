@@ -28,14 +28,20 @@ def lease_view(
     own_id: int,
     unusable_why: str,
     oldest_s: float,
+    *,
+    unlisted_long: bool = False,
 ) -> LeaseView:
     """The first rule that applies, in this order (sources: the project's measured facts).
+
+    `unlisted_long` says that sanlock has not listed the owner's host for several renewals.
 
     unknown   `unusable_why` is not empty: this host is not joined or sanlock does not answer,
               so nothing is known of the owner's life
     unknown   the lease was not read yet, or before `oldest_s`: it may have changed since
     free      it has no owner ("an empty list is a free lease")
-    held      sanlock does not know the owner's host: assume the worst
+    free      sanlock has not listed the owner's host for long: an id that was left in order is
+              not listed, and the release of its lease could not be written
+    held      sanlock does not list the owner's host: it may have joined just now
     free      the owner's host has joined again since ("its own old leases are void at once:
               its generation went up"); so also this host's own lease from an earlier life
     held      sanlock has not seen the owner's generation yet
@@ -53,7 +59,7 @@ def lease_view(
     owner = reading.owner
     if owner is None:
         return LeaseView(LeaseState.FREE, None, reading.read_at_s, "the lease has no owner")
-    state, why = _by_owner(owner, hosts.get(owner.host_id), own_id)
+    state, why = _by_owner(owner, hosts.get(owner.host_id), own_id, unlisted_long)
     return LeaseView(state, owner.host_id, reading.read_at_s, why)
 
 
@@ -61,8 +67,12 @@ def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:
     return LeaseView(LeaseState.UNKNOWN, None, reading.read_at_s if reading else None, why)
 
 
-def _by_owner(owner: LeaseOwner, host: Optional[LockspaceHost], own_id: int) -> tuple[str, str]:
+def _by_owner(
+    owner: LeaseOwner, host: Optional[LockspaceHost], own_id: int, unlisted_long: bool
+) -> tuple[str, str]:
     name = "this host" if owner.host_id == own_id else f"host {owner.host_id}"
+    if host is None and unlisted_long:
+        return LeaseState.FREE, f"{name} owned it and has left the lockspace"
     if host is None:
         return LeaseState.HELD, f"sanlock does not know {name}, which owns it"
     if host.generation > owner.generation:

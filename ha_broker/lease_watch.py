@@ -12,6 +12,8 @@ from ha_broker.world.ports import LeaseOwner, Liveness, Outcome
 
 LEASE = "lease"
 RESTLESS_INTERVAL_S = 1.0
+# A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.
+UNLISTED_IO_TIMEOUTS = 6
 
 
 class LeaseWatch:
@@ -29,6 +31,7 @@ class LeaseWatch:
         self._teller = teller
         self._task = Task(world.runner, LEASE)
         self._reading: Optional[LeaseReading] = None
+        self._unlisted: Optional[tuple[LeaseOwner, float]] = None
         self._error = ""
 
     def view(self, now_s: float) -> LeaseView:
@@ -38,7 +41,14 @@ class LeaseWatch:
             f"the lease can't be read: {self._error}" if self._error else ""
         )
         own_id = self._settings.host.host_id
-        return lease_view(self._reading, self._lockspace.hosts, own_id, unusable, oldest_s)
+        return lease_view(
+            self._reading,
+            self._lockspace.hosts,
+            own_id,
+            unusable,
+            oldest_s,
+            unlisted_long=self._is_unlisted_long(now_s),
+        )
 
     def hurry(self, now_s: float) -> None:
         """Something happened to the domain here: read again at once."""
@@ -56,6 +66,7 @@ class LeaseWatch:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         usable = not self._lockspace.unusable_why(now_s)
+        self._note_unlisted(now_s)
         if usable:
             interval_s = self._interval_s(now_s)
             self._task.quicken(interval_s)
@@ -76,6 +87,18 @@ class LeaseWatch:
         owner = self._lockspace.hosts.get(view.owner_id or 0)
         held = view.state == LeaseState.HELD
         return not held or owner is None or owner.liveness != Liveness.LIVE
+
+    def _note_unlisted(self, now_s: float) -> None:
+        """Since when sanlock, which has looked around, does not list the owner's host."""
+        owner, hosts = self._reading.owner if self._reading else None, self._lockspace.hosts
+        if owner is None or not hosts or owner.host_id in hosts:
+            self._unlisted = None
+        elif self._unlisted is None or self._unlisted[0] != owner:
+            self._unlisted = owner, now_s
+
+    def _is_unlisted_long(self, now_s: float) -> bool:
+        limit_s = UNLISTED_IO_TIMEOUTS * self._settings.timing.io_timeout_s
+        return self._unlisted is not None and now_s - self._unlisted[1] >= limit_s
 
     def _interval_s(self, now_s: float) -> float:
         tick_s = self._settings.timing.tick_s

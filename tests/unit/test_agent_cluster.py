@@ -151,3 +151,35 @@ def test_a_start_that_hangs_lets_another_host_go(cluster: FullCluster) -> None:
     cluster.run(60)
     assert cluster.runners() == [other]
     assert cluster.healthy_host() is other
+
+
+def lose_the_release(host: FullHost) -> None:
+    """The VM ends while sanlock can't write: the lease stays this host's on the storage."""
+    host.base.lockspace.fail_storage()
+    host.vm.crash()
+    host.base.lockspace.heal_storage()
+    assert host.base.cluster.san.lease is not None
+
+
+def test_a_lease_that_could_not_be_released_is_taken_again_by_its_host(
+    running: tuple[FullCluster, FullHost],
+) -> None:
+    cluster, host = running
+    lose_the_release(host)
+    limit_s = SETTINGS.timing.turn_s + BOOT_S + 4 * TICK_S
+    assert cluster.wait_healthy(limit_s)[0] is host
+    assert starts(cluster) == 2
+
+
+def test_a_lease_left_over_by_a_host_that_went_in_order_is_taken_by_another(
+    running: tuple[FullCluster, FullHost],
+) -> None:
+    cluster, host = running
+    host.agent_runs = False
+    lose_the_release(host)
+    cluster.run(TICK_S)
+    host.base.broker.begin_stop()
+    cluster.run_until("leaving", lambda: host.base.broker.stopped, 15)
+    host.power = False
+    other, _ = cluster.wait_healthy(120 + BOOT_S)
+    assert other is not host

@@ -53,6 +53,13 @@ def test_held_when_sanlock_does_not_know_the_owner() -> None:
     assert "does not know host 2" in found.why
 
 
+def test_free_when_sanlock_has_not_listed_the_owner_for_long() -> None:
+    listed = {3: host(3, Liveness.LIVE)}
+    reading = LeaseReading(LeaseOwner(2, 3), 100.0)
+    found = lease_view(reading, listed, OWN_ID, "", 90.0, unlisted_long=True)
+    assert (found.state, found.owner_id) == (LeaseState.FREE, 2)
+
+
 @pytest.mark.parametrize("liveness", list(Liveness))
 def test_free_when_the_owner_has_joined_again_since(liveness: Liveness) -> None:
     found = view(LeaseOwner(2, 3), (host(2, liveness, generation=4),))
