@@ -15,7 +15,7 @@ from typing import Callable, Optional
 from fsm import step
 from fsm.decision import Decision
 from fsm.memory import Action, Memory
-from fsm.observation import Observation, Vm
+from fsm.observation import Observation, StartOutcome, Vm
 from fsm.states import State
 from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
 from ha_agent.collect import Inputs, collect, vm_of
@@ -160,8 +160,8 @@ class Agent:
         pid = reading.domain.pid
         if reading.domain.state is not DomainState.RUNNING or pid is None:
             self._lease.vm_is_gone()
-        elif not self._start_is_running():
-            # While a start runs, `start_engine` asks for itself.
+        elif self._executor.start.outcome is not StartOutcome.RUNNING:
+            # While a start runs, `start_engine` asks for itself; one that was given up may hang.
             self._lease.request(pid, reading.at_s)
 
     def _take_lease(self, outcome: Outcome[object]) -> None:

@@ -20,6 +20,7 @@ from ha_broker.snapshot import (
 from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError, Membership
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
+from tests.fakes.clock import CallHangs
 from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
 
 TIMING = SETTINGS.timing
@@ -166,6 +167,25 @@ def test_a_start_that_hangs_is_given_up_and_its_late_vm_adopted(host: AgentHost)
     host.broker.health = Health.GOOD
     host.run_until(lambda: host.state is State.ENGINE_UP)
     assert host.vm.calls == ["start"]
+
+
+def test_a_start_that_hangs_behind_the_running_vm_does_not_hide_a_lost_lease(
+    host: AgentHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = host.vm.start
+
+    def start_and_hang(xml: str, before_run: Callable[[Optional[int]], None]) -> Domain:
+        if not host.vm.started_xml:
+            start(xml, before_run)
+        raise CallHangs("the last look at the lease")
+
+    monkeypatch.setattr(host.vm, "start", start_and_hang)
+    host.settle()
+    host.run_for(TIMING.start_s + TICK_S)
+    assert host.state is State.ENGINE_STARTING
+    host.lockspace.holders.clear()
+    host.run_for(TICK_S)
+    assert host.vm.calls == ["start", "destroy"]
 
 
 BLOCKERS: dict[str, dict[str, Any]] = {
