@@ -58,9 +58,10 @@ class SlotState:
 
 
 class SlotBook:
-    """All slots in use, by host id."""
+    """All slots in use, by host id; `unreadable` says why a slot can't be read now."""
 
     def __init__(self, own_id: int) -> None:
+        self.unreadable: dict[int, str] = {}
         self._own_id = own_id
         self._slots: dict[int, SlotState] = {}
         self._seen_absent: set[int] = set()
@@ -89,6 +90,8 @@ class SlotBook:
         """All other slots are absent."""
         for host_id in set(self._slots) - ids:
             del self._slots[host_id]
+        for host_id in set(self.unreadable) - ids:
+            del self.unreadable[host_id]
 
     def ids_to_read(self, hosts: Mapping[int, LockspaceHost]) -> list[int]:
         """Hosts whose slots are read in each cycle.
@@ -114,7 +117,7 @@ class SlotBook:
         self, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float
     ) -> tuple[HostView, ...]:
         """Our own host, all with something in their slot, and all whom sanlock sees living."""
-        ids = {self._own_id} | set(self._slots) | _ids(hosts, _SHOWN)
+        ids = {self._own_id} | set(self._slots) | set(self.unreadable) | _ids(hosts, _SHOWN)
         return tuple(self._view(host_id, hosts, now_s, alive_s) for host_id in sorted(ids))
 
     def _view(
@@ -124,11 +127,13 @@ class SlotBook:
         liveness = host.liveness if host else Liveness.UNKNOWN
         generation = host.generation if host else 0
         state = self._slots.get(host_id)
+        unreadable = self.unreadable.get(host_id, "")
         if state is None:
-            return HostView(host_id, liveness, generation)
+            return HostView(host_id, liveness, generation, error=unreadable)
         fresh = is_fresh(state.first_seen_at_s, state.changed_at_s, liveness, now_s, alive_s)
+        error = unreadable or state.error
         return HostView(
-            host_id, liveness, generation, state.record, state.error, fresh, state.changed_at_s
+            host_id, liveness, generation, state.record, error, fresh, state.changed_at_s
         )
 
 

@@ -17,28 +17,35 @@ _SCAN_STEP = 256  # slots: 1 MiB at a time
 
 @dataclass
 class SlotBytes:
-    """What was read: the slots' bytes, and one line for each range that failed."""
+    """What was read: the slots' bytes, and one line for each slot or range that failed."""
 
     slots: dict[int, bytes] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
 
 def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> SlotBytes:
-    """Read the slots `ids`, adjacent ones at once; one bad sector hides no other slot."""
+    """Read the slots `ids`, adjacent ones at once; one bad sector hides no other slot.
+
+    What could not be read is told in `failed`, slot by slot.
+    """
     result = SlotBytes()
     for first, count in _runs(sorted(ids)):
         try:
             _read_run(store, parts, first, count, result)
         except StorageError as error:
             if count == 1:
-                result.errors.append(_slots_failed(first, count, error))
+                result.failed[first] = _slots_failed(first, count, error)
             else:
                 _read_one_by_one(store, parts, range(first, first + count), result)
     return result
 
 
 def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
-    """Read the whole area and keep the slots that hold something (first byte not NUL)."""
+    """Read the whole area and keep the slots that hold something (first byte not NUL).
+
+    What could not be read is told in `errors`, range by range.
+    """
     result = SlotBytes()
     end = _whole_slots(store, parts, result)
     for first in range(1, end, _SCAN_STEP):
@@ -134,7 +141,7 @@ def _read_one_by_one(
         try:
             _read_run(store, parts, host_id, 1, result)
         except StorageError as error:
-            result.errors.append(_slots_failed(host_id, 1, error))
+            result.failed[host_id] = _slots_failed(host_id, 1, error)
 
 
 def _slots_failed(first: int, count: int, error: StorageError) -> str:

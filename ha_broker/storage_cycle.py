@@ -141,7 +141,7 @@ class StorageCycle:
             self._read_error = error_text(outcome.error)
             return
         result = cast(SlotBytes, outcome.value)
-        self._read_error = "; ".join(result.errors[:3])
+        self._note_failed(result)
         if result.slots:
             self.last_read_at_s = outcome.started_at_s
             self.latency_s = outcome.finished_at_s - outcome.started_at_s
@@ -149,6 +149,18 @@ class StorageCycle:
             self._note(slot, data, outcome.started_at_s)
         if self.book.torn_ids(self._hosts):
             self._reread.hurry(outcome.finished_at_s + REREAD_AFTER_S)
+
+    def _note_failed(self, result: SlotBytes) -> None:
+        """Where slot 0 can be read, any other slot that can't is its host's own trouble."""
+        own_id = self._settings.host.host_id
+        if 0 in result.failed:
+            self._read_error = "; ".join(list(result.failed.values())[:3])
+            return
+        if 0 in result.slots:
+            self._read_error = result.failed.get(own_id, "")
+        for slot in result.failed.keys() - {own_id}:
+            self.book.unreadable[slot] = result.failed[slot]
+            self._teller.tell(f"slot {slot}", result.failed[slot])
 
     def _harvest_scan(self, outcome: Outcome[object]) -> None:
         """A scan only discovers: the slots in use are read by the cycle, which is newer."""
@@ -172,6 +184,8 @@ class StorageCycle:
         self.own_slot_seen |= own
         if not own or read_at_s >= self._own_looked_at_s:
             self.book.note(slot, decode_slot(slot, data), read_at_s)
+        if self.book.unreadable.pop(slot, ""):
+            self._teller.tell(f"slot {slot}", "")
 
     def _note_global(self, seen: DecodedGlobal) -> None:
         if isinstance(seen, GlobalRecord):

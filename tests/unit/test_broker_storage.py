@@ -10,9 +10,9 @@ import pytest
 
 from ha_broker.config_watch import INTERVAL_S as CONFIG_INTERVAL_S
 from ha_broker.storage_cycle import REREAD_AFTER_S, SCAN_INTERVAL_S
-from ha_broker.world.ports import Liveness
+from ha_broker.world.ports import Liveness, StorageError
 from metadata.layout import SLOT_SIZE, slot_address
-from metadata.records import HostRecord
+from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
 from tests.unit.broker_host import (
     ALIVE_S,
@@ -319,11 +319,44 @@ def test_a_truncated_volume_hides_only_what_is_cut_off(cluster: Cluster, host: H
     end = slot_address(PARTS, 3).offset
     del cluster.volumes[VOLUME][end:]
     cluster.run(TICK_S)
-    assert "slot 3: " in host.snapshot.storage.error
-    assert f"{end} bytes" in host.snapshot.storage.error
+    assert "slot 3: " in host.view(3).error
+    assert f"{end} bytes" in host.view(3).error
+    assert host.snapshot.storage.error == "", "another host's slot must not keep us from starting"
     cluster.put_record(2, timestamp_s=50)
     cluster.run(TICK_S)
     assert host.view(2).record.timestamp_s == 50  # type: ignore[union-attr]
+
+
+def test_a_slot_that_could_not_be_read_is_well_again(
+    cluster: Cluster, host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    cluster.put_record(3)
+    cluster.run(1)
+    end = slot_address(PARTS, 3).offset
+    cut_off = cluster.volumes[VOLUME][end:]
+    del cluster.volumes[VOLUME][end:]
+    cluster.run(3 * TICK_S)
+    cluster.volumes[VOLUME].extend(cut_off)
+    cluster.run(TICK_S)
+    assert host.view(3).error == ""
+    lines = [line for line in caplog.messages if line.startswith("slot 3: ")]
+    assert len(lines) == 2, lines
+
+
+def test_slot_0_that_can_not_be_read_is_an_error_of_the_storage(
+    cluster: Cluster, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = host.store.read
+
+    def bad_sector(address: VolumeAddress, size: int) -> bytes:
+        if address == slot_address(PARTS, 0):
+            raise StorageError("read slot 0", "Input/output error", 5)
+        return read(address, size)
+
+    monkeypatch.setattr(host.store, "read", bad_sector)
+    cluster.run(2 * TICK_S)
+    assert "slot 0: " in host.snapshot.storage.error
 
 
 def test_a_volume_that_ends_before_the_metadata(cluster: Cluster, host: Host) -> None:
