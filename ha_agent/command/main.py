@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Callable, NoReturn, Optional
 
 from ha_agent.command.errors import (
@@ -42,6 +44,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # A name in another host's record must not fail on this terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        code = _answer(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where its failure can still be told
+    except OSError as error:
+        _lose_output(error)
+        return EXIT_FAILURE
+    return code
+
+
+def _answer(arguments: list[str]) -> int:
+    """The exit code, its reason told; raises OSError when the output can't be written."""
+    try:
         return _run(_parse(arguments))
     except CommandError as error:
         _report(error, "--json" in arguments)
@@ -49,15 +63,26 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except SystemExit as done:  # argparse's way out of --help
         return int(done.code or 0)
     except KeyboardInterrupt:
-        _say_error("interrupted")
+        _report(CommandError("interrupted"), "--json" in arguments)
         return EXIT_FAILURE
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody to tell.
-        sys.stderr.close()
+        raise
+    except OSError as error:  # the system refused something: its words, no bug of ours
+        _report(CommandError(str(error)), "--json" in arguments)
         return EXIT_FAILURE
     except Exception as error:  # a bug: still one line, or one document
         _report(CommandError(_bug_text(error)), "--json" in arguments)
         return EXIT_FAILURE
+
+
+def _lose_output(error: OSError) -> None:
+    """Nobody reads our output any more, or the disk that it goes to is full."""
+    with suppress(OSError):  # what is left in the buffer must not fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return  # there is nobody to tell
+    with suppress(OSError):
+        _say_error(f"the output can't be written: {error.strerror or error}")
 
 
 def _bug_text(error: Exception) -> str:

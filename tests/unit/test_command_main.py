@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -236,6 +239,66 @@ def test_bug_is_one_document_too(
     monkeypatch.setattr("ha_agent.command.vm_status.status_json", crash)
     assert main(["--vm-status", "--json"]) == 1
     assert "unexpected ZeroDivisionError: oops" in json.loads(capsys.readouterr().out)["error"]
+
+
+# --- output that can't be written, waits that are interrupted --------------------------------
+
+
+def run_alone(
+    *arguments: str, stdout: Any = subprocess.PIPE, unbuffered: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, whose exit belongs to what is tested."""
+    return subprocess.run(
+        [sys.executable, "-m", "ha_agent.command.main", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_that_has_gone_is_no_noise(unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run_alone("--help", stdout=writing, unbuffered=unbuffered)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_full_disk_behind_stdout_is_one_line(
+    unbuffered: str, json_too: list[str], settings: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run_alone("--vm-status", *json_too, stdout=full, unbuffered=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr == (
+        b"hosted-engine: the output can't be written: No space left on device\n"
+    )
+
+
+def test_refusal_of_the_system_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HE_SETTINGS", "/" + "x" * 300)
+    assert main(["--check-deployed"]) == 1
+    error = capsys.readouterr().err
+    assert "File name too long" in error
+    assert "bug" not in error
+    assert error.count("\n") == 1
+
+
+def test_interrupt_is_one_document_in_json(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_timeout_s: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ha_agent.command.broker_status.read_from_broker", interrupted)
+    assert main(["--vm-status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "interrupted"}
 
 
 # --- --set-maintenance ------------------------------------------------------------------------
