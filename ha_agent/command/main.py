@@ -98,7 +98,9 @@ def _bug_text(error: Exception) -> str:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = _parser().parse_args(arguments)
     for dest, option, command in _BELONGS:
-        if getattr(options, dest) not in (None, False) and not getattr(options, command):
+        value = getattr(options, dest)
+        given = value is not None and value is not False  # 0 seconds are given
+        if given and not getattr(options, command):
             raise UsageError(f"{option} goes with --{command.replace('_', '-')} only")
     return options
 
@@ -223,6 +225,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _path(text: str) -> str:
+    """A variable that a script forgot to set must not mean something else."""
+    if not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is refused; allowed: a path")
+    return text
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog=PROGRAM,
@@ -256,6 +265,7 @@ def _add_details(parser: _Parser) -> None:
     status.add_argument("--json", action="store_true", help="one line of JSON, errors too")
     status.add_argument(
         "--metadata",
+        type=_path,
         metavar="PATH[:OFFSET]",
         help="read the volume itself, with no daemon; OFFSET is where the metadata area begins, "
         "in bytes or with K, M, G (default: the usual place behind a sanlock lockspace, else 0)",
@@ -274,7 +284,9 @@ def _add_details(parser: _Parser) -> None:
         help="global: nobody touches the engine; local: this host runs no engine; none: end both",
     )
     deploy = parser.add_argument_group("with --deploy")
-    deploy.add_argument("--config-append", metavar="FILE", help="the answers, in YAML")
+    deploy.add_argument(
+        "--config-append", type=_path, metavar="FILE", help="the answers, in YAML"
+    )
     deploy.add_argument(
         "--force", action="store_true", help="format storage anew that is already in use"
     )

@@ -110,6 +110,9 @@ def answer_status(broker: FakeBroker) -> None:
         (["--vm-status", "--timeout", "soon"], "'soon' is refused; allowed: seconds"),
         (["--vm-status", "--timeout=-1"], "'-1' is refused"),
         (["--vm-status", "--metadata", "/dev/x:2Q"], "'2Q' is refused"),
+        (["--vm-status", "--metadata="], "--metadata: '' is refused"),
+        (["--deploy", "--config-append="], "--config-append: '' is refused"),
+        (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status only"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(
@@ -274,9 +277,7 @@ def test_full_disk_behind_stdout_is_one_line(
     with Path("/dev/full").open("wb") as full:
         done = run_alone("--vm-status", *json_too, stdout=full, unbuffered=unbuffered)
     assert done.returncode == 1
-    assert done.stderr == (
-        b"hosted-engine: the output can't be written: No space left on device\n"
-    )
+    assert done.stderr == b"hosted-engine: the output can't be written: No space left on device\n"
 
 
 def test_refusal_of_the_system_is_no_bug(
