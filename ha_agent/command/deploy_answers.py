@@ -66,14 +66,14 @@ class Answers:
 
 def read_answers(path: str) -> Answers:
     """Read and check the file; raises CommandError naming every problem."""
-    import yaml
+    from ha_broker.world.plain_yaml import PlainYamlError, parse_yaml
 
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except PlainYamlError as error:
+        raise CommandError(f"{path}: no valid YAML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise CommandError(f"{path}: no valid YAML: {error}") from error
     return parse_answers(data, path)
 
 

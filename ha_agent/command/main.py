@@ -284,9 +284,7 @@ def _add_details(parser: _Parser) -> None:
         help="global: nobody touches the engine; local: this host runs no engine; none: end both",
     )
     deploy = parser.add_argument_group("with --deploy")
-    deploy.add_argument(
-        "--config-append", type=_path, metavar="FILE", help="the answers, in YAML"
-    )
+    deploy.add_argument("--config-append", type=_path, metavar="FILE", help="the answers, in YAML")
     deploy.add_argument(
         "--force", action="store_true", help="format storage anew that is already in use"
     )
