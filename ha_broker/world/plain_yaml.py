@@ -20,7 +20,7 @@ class PlainYamlError(ValueError):
 def parse_yaml(text: str) -> Any:
     """The mappings, lists, texts, numbers ... in `text`; raises PlainYamlError."""
     try:
-        return yaml.load(text, _StrictLoader)  # noqa: S506  # it is a SafeLoader
+        return yaml.load(text, _StrictLoader)  # a SafeLoader
     except RecursionError as error:
         raise PlainYamlError("nested too deep") from error
     except Exception as error:  # nothing but the parser runs here
