@@ -104,6 +104,22 @@ def storage_parts(answers: Answers, sector_size: int) -> StorageParts:
     return _with_storage(data, answers.source).storage
 
 
+def host_name(answers: Answers, machine_name: str) -> str:
+    """The name that the answers give, else the machine's own.
+
+    Raises CommandError for a machine's name that host.yaml may not have.
+    """
+    name = answers.host.get("host_name", machine_name)
+    whole = {"host_id": 1, "host_name": name, "storage": _PLACEHOLDER_STORAGE}
+    try:
+        return parse_host_settings(whole, "this machine's own name").host_name
+    except SettingsError as error:
+        why = "; ".join(error.problems)
+        raise CommandError(
+            f"{why}; give the host another name in the answers: host.host_name"
+        ) from error
+
+
 def created_settings(answers: Answers, domain_name: str, gateway: str) -> ClusterSettings:
     """The settings of the cluster that the answers describe; raises CommandError.
 
