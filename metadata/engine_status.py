@@ -14,7 +14,6 @@ from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.schema import shown
 
-
 # Older hosts of format version 1 said so of a VM whose lease another host holds; later ones
 # say "down".
 _FORMER_WORDS = {"already_locked": EngineVm.DOWN.value}
