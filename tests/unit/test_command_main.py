@@ -291,6 +291,11 @@ def test_refusal_of_the_system_is_no_bug(
     assert error.count("\n") == 1
 
 
+def test_control_characters_never_reach_the_terminal() -> None:
+    message = CommandError("it said \x1b[2J\x07\x9b1m, \udcff\nand h\u00f6st").message
+    assert message == "it said \\x1b[2J\\x07\\x9b1m, \\udcff and h\u00f6st"
+
+
 def test_interrupt_is_one_document_in_json(
     broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
