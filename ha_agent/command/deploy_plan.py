@@ -140,9 +140,11 @@ def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEng
         return _create(answers, survey, host, engine)
     if survey.kind is Kind.CLUSTER and _is_own_creation(answers, survey, host, engine):
         return _join(answers, survey, host)
+    is_cluster = survey.kind is Kind.CLUSTER
+    join = "to join that cluster leave `engine` out of the answers, " if is_cluster else ""
     return Refused(
-        f"{answers.path} is in use: it holds {survey.found}; to join that cluster leave `engine` "
-        "out of the answers, to destroy what is there and create a new one add --force"
+        f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
+        "create a new cluster add --force"
     )
 
 
@@ -198,7 +200,7 @@ def _plan_next(answers: Answers, survey: Survey, host: ThisHost) -> Plan:
     if survey.kind is Kind.BROKEN_CLUSTER:
         return Refused(f"{answers.path} can't be joined: it holds {found}")
     return Refused(
-        f"{answers.path} holds no cluster to join, but {found}; deploy the first host with "
+        f"{answers.path} holds {found}, so no cluster to join; deploy the first host with "
         "answers that have engine.domain_xml_file"
     )
 

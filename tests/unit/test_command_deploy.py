@@ -337,6 +337,17 @@ def test_used_storage_is_not_created_anew() -> None:
     assert "--force" in text
 
 
+@pytest.mark.parametrize(("kind", "joinable"), [(Kind.CLUSTER, True), (Kind.FOREIGN, False)])
+def test_joining_is_advised_only_where_there_is_a_cluster(kind: Kind, joinable: bool) -> None:
+    text = why(planned(CREATING, replace(found_cluster({1: "h1"}), kind=kind)))
+    assert ("leave `engine` out" in text) is joinable
+    assert "--force" in text
+
+
+def test_empty_storage_is_said_to_hold_nothing() -> None:
+    assert why(planned(JOINING, BLANK)).startswith(f"{PATH} holds nothing, so no cluster to join")
+
+
 def test_force_creates_and_says_what_is_lost() -> None:
     chosen = planned(CREATING, found_cluster({1: "h1"}), force=True)
     assert isinstance(chosen, Create)
