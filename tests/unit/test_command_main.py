@@ -160,6 +160,26 @@ def test_undeployed_host_says_so(
     assert capsys.readouterr().out == "You must run deploy first\n"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["--vm-status"], ["--check-deployed"], ["--set-maintenance", "--mode=none"]]
+)
+def test_settings_that_may_not_be_looked_at_are_named(
+    arguments: list[str],
+    settings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(_path: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.stat", refused)
+    code = main(arguments)
+    monkeypatch.undo()
+    output = capsys.readouterr()
+    assert (code, output.out) == (1, "")
+    assert output.err == f"hosted-engine: {settings}: can't be looked at: Permission denied\n"
+
+
 def test_undeployed_host_says_so_in_json(
     settings: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
