@@ -104,12 +104,16 @@ class BrokerClient:
         from metadata.settings import parse_cluster_settings  # noqa: PLC0415  # needs YAML
         from metadata.shared_config import SharedConfig  # noqa: PLC0415
 
-        data = self._get("ask for the shared configuration", "/v1/config")
-        return SharedConfig(
-            sequence=data["sequence"],
-            settings=parse_cluster_settings(data["settings"], "shared configuration"),
-            domain_xml=data["domain_xml"],
-        )
+        what = "ask for the shared configuration"
+        data = self._get(what, "/v1/config")
+        try:
+            return SharedConfig(
+                sequence=data["sequence"],
+                settings=parse_cluster_settings(data["settings"], "shared configuration"),
+                domain_xml=data["domain_xml"],
+            )
+        except (TypeError, KeyError, ValueError) as error:  # a broker of another version
+            raise BrokerError(what, f"unexpected answer: {error!r}") from None
 
     def reread(self) -> None:
         """Have the broker read the shared configuration and the whole metadata area again."""

@@ -14,6 +14,10 @@ from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.schema import shown
 
+# Older hosts of format version 1 said so of a VM whose lease another host holds; later ones
+# say "down".
+_FORMER_WORDS = {"already_locked": EngineVm.DOWN.value}
+
 
 class StatusError(ValueError):
     """A text that is no engine status; the message says what is wrong and what is allowed."""
@@ -45,6 +49,7 @@ def status_to_json(status: EngineStatus) -> str:
 def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
     """Read a status; raises StatusError. Unknown keys are left aside.
 
+    ``null`` is what other agents write before their first look at the engine: unknown.
     `lenient`: the writer is newer and may know more words for `vm` and `health` than this
     program, to which they say "unknown".
     """
@@ -52,6 +57,8 @@ def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise StatusError(f"{shown(text)} is refused; allowed: JSON") from error
+    if document is None:
+        return EngineStatus()
     if not isinstance(document, dict):
         raise StatusError(f"{shown(text)} is refused; allowed: a JSON object")
     return EngineStatus(
@@ -65,8 +72,9 @@ def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
 def _word(document: dict[str, Any], key: str, words: list[str], lenient: bool) -> str:
     value = document.get(key)
     if isinstance(value, str):
-        if value in words:
-            return value
+        word = _FORMER_WORDS.get(value, value)
+        if word in words:
+            return word
         if lenient:
             return "unknown"
     raise StatusError(f"{key}: {shown(value)} is refused; allowed: {', '.join(words)}")

@@ -61,6 +61,17 @@ _PATH = text(
     max_bytes=1023,
 )
 
+# An address that can't be asked at all would look like an engine that does not answer, which
+# is stopped in the end.
+_LABEL = r"[A-Za-z0-9_-]{1,63}"
+_PORT = r"(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
+_HEALTH_URL = text(
+    r"|(?=[!-~]+\Z)https?://(?:[^/?#@]*@)?"
+    rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\])"
+    rf"(?::{_PORT})?(?:[/?#][!-~]*)?",
+    "an http:// or https:// address with a host and, if any, a port from 1 to 65535, or nothing",
+)
+
 _HOST_REQUIRED: dict[str, Rule] = {
     "host_id": integer(1, layout.MAX_HOSTS),
     "host_name": _HOST_NAME,
@@ -77,7 +88,7 @@ _ENGINE: dict[str, Rule] = {
     "domain_name": text(
         r"(?![.]{1,2}$)[^/\x00-\x1f\x7f]{1,255}", "a domain name: 1 to 255 characters without '/'"
     ),
-    "health_url": text(r"|https?://[!-~]+", "an http:// or https:// address, or nothing"),
+    "health_url": _HEALTH_URL,
     "health_text": text(r"[^\x00-\x1f\x7f]{0,200}", "at most 200 printable characters"),
     "health_timeout_s": number(0.1, 60),
 }

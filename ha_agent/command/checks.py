@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError
-from ha_agent.command.host import check_deployed, host_settings
+from ha_agent.command.host import host_settings
 from ha_agent.command.shared import shared_config
 from ha_broker.client import BrokerClient
 from ha_broker.world.ports import HealthPage

@@ -66,14 +66,14 @@ class Answers:
 
 def read_answers(path: str) -> Answers:
     """Read and check the file; raises CommandError naming every problem."""
-    import yaml
+    from ha_broker.world.plain_yaml import PlainYamlError, parse_yaml
 
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
+    except PlainYamlError as error:
+        raise CommandError(f"{path}: no valid YAML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise CommandError(f"{path}: no valid YAML: {error}") from error
     return parse_answers(data, path)
 
 
@@ -102,6 +102,22 @@ def storage_parts(answers: Answers, sector_size: int) -> StorageParts:
     """Where the parts lie; `sector_size` is what was found, unless the answers say it."""
     data = {"sector_size": sector_size, **answers.storage}
     return _with_storage(data, answers.source).storage
+
+
+def host_name(answers: Answers, machine_name: str) -> str:
+    """The name that the answers give, else the machine's own.
+
+    Raises CommandError for a machine's name that host.yaml may not have.
+    """
+    name = answers.host.get("host_name", machine_name)
+    whole = {"host_id": 1, "host_name": name, "storage": _PLACEHOLDER_STORAGE}
+    try:
+        return parse_host_settings(whole, "this machine's own name").host_name
+    except SettingsError as error:
+        why = "; ".join(error.problems)
+        raise CommandError(
+            f"{why}; give the host another name in the answers: host.host_name"
+        ) from error
 
 
 def created_settings(answers: Answers, domain_name: str, gateway: str) -> ClusterSettings:

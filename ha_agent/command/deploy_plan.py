@@ -23,13 +23,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from ha_agent.command.deploy_answers import Answers, created_settings, differing_keys
+from ha_agent.command.deploy_answers import (
+    Answers,
+    created_settings,
+    differing_keys,
+    host_name,
+)
 from ha_agent.command.deploy_survey import Kind, Survey
+from metadata.errors import ConfigTooLargeError
 from metadata.layout import MAX_HOSTS
 from metadata.records import HostRecord
 from metadata.settings import ClusterSettings, HostSettings
+from metadata.shared_config import SharedConfig, encode_copy
 
 FIRST_HOST_ID = 1
+FIRST_SEQUENCE = 1
 MAX_CANDIDATES = 64
 """Ids that are tried at most; each that is taken meanwhile costs one join."""
 
@@ -132,25 +140,32 @@ def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEng
         return _create(answers, survey, host, engine)
     if survey.kind is Kind.CLUSTER and _is_own_creation(answers, survey, host, engine):
         return _join(answers, survey, host)
+    is_cluster = survey.kind is Kind.CLUSTER
+    join = "to join that cluster leave `engine` out of the answers, " if is_cluster else ""
     return Refused(
-        f"{answers.path} is in use: it holds {survey.found}; to join that cluster leave `engine` "
-        "out of the answers, to destroy what is there and create a new one add --force"
+        f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
+        "create a new cluster add --force"
     )
 
 
 def _is_own_creation(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> bool:
     """This very cluster, and its creation here was cut off after the storage was done."""
-    name = answers.host.get("host_name", host.name)
+    name = host_name(answers, host.name)
     ours = not survey.slots or _former_id(survey, name) is not None
     return ours and not _unlike(answers, survey, engine)
 
 
-def _create(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> Create:
+def _create(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> Plan:
     gateway = answers.host.get("gateway", host.gateway)
+    settings = created_settings(answers, engine.domain_name, gateway)
+    try:
+        encode_copy(SharedConfig(FIRST_SEQUENCE, settings, engine.domain_xml))
+    except ConfigTooLargeError as error:
+        return Refused(f"{answers.domain_xml_file} is too large: {error}")
     return Create(
         host_id=answers.host.get("host_id", FIRST_HOST_ID),
-        host_name=answers.host.get("host_name", host.name),
-        settings=created_settings(answers, engine.domain_name, gateway),
+        host_name=host_name(answers, host.name),
+        settings=settings,
         domain_xml=engine.domain_xml,
         watch=_watch_everybody(survey, host),
         lost=survey.found,
@@ -185,7 +200,7 @@ def _plan_next(answers: Answers, survey: Survey, host: ThisHost) -> Plan:
     if survey.kind is Kind.BROKEN_CLUSTER:
         return Refused(f"{answers.path} can't be joined: it holds {found}")
     return Refused(
-        f"{answers.path} holds no cluster to join, but {found}; deploy the first host with "
+        f"{answers.path} holds {found}, so no cluster to join; deploy the first host with "
         "answers that have engine.domain_xml_file"
     )
 
@@ -198,7 +213,7 @@ def _join(answers: Answers, survey: Survey, host: ThisHost) -> Plan:
             "the answers differ from the cluster's settings, which a joining host can't change: "
             f"{'; '.join(differing)}; leave them out"
         )
-    name = answers.host.get("host_name", host.name)
+    name = host_name(answers, host.name)
     candidates = _candidates(answers, survey, host, name)
     if isinstance(candidates, Refused):
         return candidates
@@ -294,11 +309,11 @@ def _deployed(
             f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), but "
             f"{answers.path} holds {survey.found}"
         )
-    owner = survey.host_name(deployed.host_id)
-    if deployed.host_id in survey.slots and owner not in ("", deployed.host_name):
+    record = survey.slots.get(deployed.host_id)
+    if isinstance(record, HostRecord) and record.hostname not in ("", deployed.host_name):
         return Refused(
-            f"this host is deployed as id {deployed.host_id}, which belongs to {owner} now; remove "
-            "this host's host.yaml and deploy again to take another id"
+            f"this host is deployed as id {deployed.host_id}, which belongs to {record.hostname} "
+            "now; remove this host's host.yaml and deploy again to take another id"
         )
     return Deployed(deployed)
 

@@ -15,7 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ha_agent.command.deploy_files import write_host_settings
-from ha_agent.command.deploy_plan import Create, Deployed, Join, ThisHost, Watch
+from ha_agent.command.deploy_plan import (
+    FIRST_SEQUENCE,
+    Create,
+    Deployed,
+    Join,
+    ThisHost,
+    Watch,
+)
 from ha_agent.command.deploy_survey import Kind, Survey, ids_in_use, read_lockspace, survey
 from ha_agent.command.deploy_world import UNITS, DeployWorld
 from ha_agent.command.errors import CommandError
@@ -28,7 +35,6 @@ from metadata.settings import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
 
 HOSTID_BUSY = -262
-FIRST_SEQUENCE = 1
 CLAIM_SETTLES_S = 1.0
 _LOOK_EVERY_S = 0.5
 _CHUNK_SIZE = 1024 * 1024

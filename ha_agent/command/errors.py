@@ -14,13 +14,20 @@ EXIT_USAGE = 2
 NOT_DEPLOYED = "You must run deploy first"
 
 
+def _shown(text: str) -> str:
+    """What a stranger sent (a socket, a file's name) must not steer the terminal."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
 class CommandError(Exception):
     """The command could not do what was asked; `message` says why and what to do."""
 
     exit_code = EXIT_FAILURE
 
     def __init__(self, message: str) -> None:
-        self.message = " ".join(message.split())
+        self.message = _shown(" ".join(message.split()))
         super().__init__(self.message)
 
 

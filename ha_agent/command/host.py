@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from ha_agent.command.errors import CommandError, NotDeployedError
 from ha_broker import paths
@@ -25,12 +24,6 @@ def host_settings() -> HostSettings:
     if settings is None:
         raise NotDeployedError()
     return settings
-
-
-def check_deployed() -> None:
-    """Raise NotDeployedError on a host without settings."""
-    if not Path(paths.host_settings_file()).exists():
-        raise NotDeployedError()
 
 
 @contextmanager

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Callable, NoReturn, Optional
 
 from ha_agent.command.errors import (
@@ -42,6 +44,18 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         # A name in another host's record must not fail on this terminal's encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        code = _answer(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where its failure can still be told
+    except OSError as error:
+        _lose_output(error)
+        return EXIT_FAILURE
+    return code
+
+
+def _answer(arguments: list[str]) -> int:
+    """The exit code, its reason told; raises OSError when the output can't be written."""
+    try:
         return _run(_parse(arguments))
     except CommandError as error:
         _report(error, "--json" in arguments)
@@ -49,15 +63,26 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except SystemExit as done:  # argparse's way out of --help
         return int(done.code or 0)
     except KeyboardInterrupt:
-        _say_error("interrupted")
+        _report(CommandError("interrupted"), "--json" in arguments)
         return EXIT_FAILURE
     except BrokenPipeError:
-        # The reader of our output has gone; there is nobody to tell.
-        sys.stderr.close()
+        raise
+    except OSError as error:  # the system refused something: its words, no bug of ours
+        _report(CommandError(str(error)), "--json" in arguments)
         return EXIT_FAILURE
     except Exception as error:  # a bug: still one line, or one document
         _report(CommandError(_bug_text(error)), "--json" in arguments)
         return EXIT_FAILURE
+
+
+def _lose_output(error: OSError) -> None:
+    """Nobody reads our output any more, or the disk that it goes to is full."""
+    with suppress(OSError):  # what is left in the buffer must not fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return  # there is nobody to tell
+    with suppress(OSError):
+        _say_error(f"the output can't be written: {error.strerror or error}")
 
 
 def _bug_text(error: Exception) -> str:
@@ -73,7 +98,9 @@ def _bug_text(error: Exception) -> str:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = _parser().parse_args(arguments)
     for dest, option, command in _BELONGS:
-        if getattr(options, dest) not in (None, False) and not getattr(options, command):
+        value = getattr(options, dest)
+        given = value is not None and value is not False  # 0 seconds are given
+        if given and not getattr(options, command):
             raise UsageError(f"{option} goes with --{command.replace('_', '-')} only")
     return options
 
@@ -198,6 +225,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _path(text: str) -> str:
+    """A variable that a script forgot to set must not mean something else."""
+    if not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is refused; allowed: a path")
+    return text
+
+
 def _parser() -> _Parser:
     parser = _Parser(
         prog=PROGRAM,
@@ -231,6 +265,7 @@ def _add_details(parser: _Parser) -> None:
     status.add_argument("--json", action="store_true", help="one line of JSON, errors too")
     status.add_argument(
         "--metadata",
+        type=_path,
         metavar="PATH[:OFFSET]",
         help="read the volume itself, with no daemon; OFFSET is where the metadata area begins, "
         "in bytes or with K, M, G (default: the usual place behind a sanlock lockspace, else 0)",
@@ -249,7 +284,7 @@ def _add_details(parser: _Parser) -> None:
         help="global: nobody touches the engine; local: this host runs no engine; none: end both",
     )
     deploy = parser.add_argument_group("with --deploy")
-    deploy.add_argument("--config-append", metavar="FILE", help="the answers, in YAML")
+    deploy.add_argument("--config-append", type=_path, metavar="FILE", help="the answers, in YAML")
     deploy.add_argument(
         "--force", action="store_true", help="format storage anew that is already in use"
     )

@@ -7,8 +7,9 @@ none    ends both: this host's local maintenance and the global one.
 
 from __future__ import annotations
 
+from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import EXIT_OK
-from ha_agent.command.host import broker, check_deployed
+from ha_agent.command.host import broker
 from ha_broker.client import BrokerClient
 
 CONFIRM_WITHIN_S = 60.0

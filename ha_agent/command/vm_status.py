@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import Optional
 
-from ha_agent.command.errors import EXIT_OK, NotDeployedError
+from ha_agent.command.deployed import check_deployed
+from ha_agent.command.errors import EXIT_OK
 from ha_agent.command.status import ClusterStatus, status_json
-from ha_broker import paths
 
 BROKER_TIMEOUT_S = 5.0
 
@@ -32,8 +31,7 @@ def _from_broker(timeout_s: Optional[float]) -> ClusterStatus:
     # Imported here, so that reading a volume loads no HTTP client.
     from ha_agent.command.broker_status import read_from_broker
 
-    if not os.path.exists(paths.host_settings_file()):  # noqa: PTH110  # pathlib costs 15 ms
-        raise NotDeployedError()
+    check_deployed()
     return read_from_broker(BROKER_TIMEOUT_S if timeout_s is None else timeout_s)
 
 

@@ -23,8 +23,9 @@ class EngineMonitor:
     """Domain state (events, with polling as a net) and health (only while it runs).
 
     Health is unknown until the first good look or the second failed one in a row, good from
-    one good look on, bad after two failed looks in a row. Until the shared configuration was
-    read the domain's name is not known, hence nothing of the domain.
+    one good look on, bad after two failed looks in a row; after two that could not be made it is
+    unknown again. Until the shared configuration was read the domain's name is not known, hence
+    nothing of the domain.
     """
 
     keys = (DOMAIN, HEALTH)
@@ -136,7 +137,7 @@ class EngineMonitor:
         self._health = Health.UNKNOWN
         self._health_detail = ""
         self._health_at_s: Optional[float] = None
-        self._failures = 0
+        self._failures = self._unmade = 0
 
     def _page_is_looked_at(self) -> bool:
         running = self._domain.state == DomainState.RUNNING
@@ -153,7 +154,7 @@ class EngineMonitor:
             engine.health_timeout_s,
         )
         tick_s = self._settings.timing.tick_s
-        calm = self._health == Health.GOOD and not self._failures
+        calm = self._health == Health.GOOD and not (self._failures or self._unmade)
         if self._health_task.start(now_s, job, tick_s if calm else min(QUICK_INTERVAL_S, tick_s)):
             self._looking_at_life = self._life
 
@@ -161,15 +162,25 @@ class EngineMonitor:
         if self._looking_at_life != self._life or self._domain.state != DomainState.RUNNING:
             return
         if outcome.error is not None:
-            reading = HealthReading(False, error_text(outcome.error))
+            reading = HealthReading(False, error_text(outcome.error), known=False)
         else:
             reading = cast(HealthReading, outcome.value)
         self._health_at_s = outcome.finished_at_s
-        if reading.good:
-            self._health, self._failures, self._health_detail = Health.GOOD, 0, reading.detail
-            return
-        self._failures += 1
-        if self._failures >= FAILURES_TO_BAD:
-            self._health, self._health_detail = Health.BAD, reading.detail
-        else:
+        if not self._note_reading(reading):
             self._health_task.hurry(outcome.finished_at_s + QUICK_INTERVAL_S)
+
+    def _note_reading(self, reading: HealthReading) -> bool:
+        """False: not yet believed. Looks that failed and looks not made are counted apart."""
+        if reading.good:
+            self._failures = self._unmade = 0
+            health = Health.GOOD
+        elif reading.known:
+            self._failures, self._unmade = self._failures + 1, 0
+            health = Health.BAD
+        else:
+            self._unmade += 1
+            health = Health.UNKNOWN
+        if 0 < (self._failures if reading.known else self._unmade) < FAILURES_TO_BAD:
+            return False
+        self._health, self._health_detail = health, reading.detail
+        return True

@@ -1,9 +1,10 @@
 """The engine's health page, fetched over HTTP or HTTPS within one deadline.
 
 The deadline holds for the whole check, so a server that sends one byte a second gains
-nothing. Only resolving a name can take longer (the resolver has its own time-outs); give the
-page's address by number, or by a name in /etc/hosts, where that matters. Proxies named in the
-environment are not used: the page is asked of the engine itself.
+nothing. Only resolving a name can take longer (the resolver has its own time-outs). A name that
+can't be resolved in time says nothing about the engine, which a failing DNS server must not
+stop; give the page's address by number, or by a name in /etc/hosts, to see more. Proxies named
+in the environment are not used: the page is asked of the engine itself.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class HttpHealthPage:
         try:
             status, body = _fetch(url, deadline)
         except _CheckError as error:
-            return HealthReading(False, str(error))
+            return HealthReading(False, str(error), known=False)
         except (TimeoutError, socket.timeout):
             return HealthReading(False, f"no answer within {timeout_s:g} s")
         except http.client.HTTPException as error:
@@ -50,7 +51,12 @@ class _Deadline:
     """A moment on the monotonic clock."""
 
     def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
         self._at_s = time.monotonic() + timeout_s
+
+    def is_over(self) -> bool:
+        """Is no time left?"""
+        return time.monotonic() >= self._at_s
 
     def left_s(self) -> float:
         """Seconds that are left, more than none; raises TimeoutError."""
@@ -99,16 +105,31 @@ def _fetch(url: str, deadline: _Deadline) -> tuple[int, bytes]:
 
 
 def _split(url: str) -> SplitResult:
-    parts = urlsplit(url)
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in _DEFAULT_PORTS and parts.hostname and parts.port != 0
+    except ValueError as error:  # a port that is no number, an open bracket
+        raise _CheckError(f"health_url: {url!r} is refused: {error}") from error
+    if not usable:
         raise _CheckError(f"health_url: {url!r} is refused; allowed: http://… or https://…")
     return parts
 
 
+def _resolve(parts: SplitResult, deadline: _Deadline) -> list[Any]:
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        raise _CheckError(f"{parts.hostname} can't be resolved: {_reason(error)}") from error
+    if deadline.is_over():
+        why = f"could not be resolved within {deadline.timeout_s:g} s"
+        raise _CheckError(f"{parts.hostname} {why}")
+    return found
+
+
 def _connect(parts: SplitResult, deadline: _Deadline) -> socket.socket:
     """A connection to the first address of the host that accepts one."""
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    found = _resolve(parts, deadline)
     failure: OSError = OSError(f"{parts.hostname} has no address")
     for family, kind, protocol, _, address in found:
         sock = socket.socket(family, kind, protocol)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-import yaml
-
+from ha_broker.world.plain_yaml import PlainYamlError, parse_yaml
 from metadata.errors import SettingsError
 from metadata.settings import HostSettings, parse_host_settings
 
@@ -23,7 +22,7 @@ def read_host_settings(path: str) -> Optional[HostSettings]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: can't be read: {error}"]) from error
     try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError([f"{path}: no valid YAML: {' '.join(str(error).split())}"]) from error
+        data = parse_yaml(text)
+    except PlainYamlError as error:
+        raise SettingsError([f"{path}: no valid YAML: {error}"]) from error
     return parse_host_settings(data, path)

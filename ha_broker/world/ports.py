@@ -304,10 +304,15 @@ class Hypervisor(Protocol):
 
 @dataclass(frozen=True)
 class HealthReading:
-    """One look at the engine's health page."""
+    """One look at the engine's health page.
+
+    Not `known`: no look could be made (the page's name can't be resolved, the address is
+    none), which says nothing about the engine.
+    """
 
     good: bool
     detail: str
+    known: bool = True
 
 
 class HealthPage(Protocol):

@@ -155,6 +155,20 @@ def test_config_that_was_not_read_yet(tmp_path: Path) -> None:
         server.stop()
 
 
+@pytest.mark.parametrize(
+    "config",
+    [[], {}, {"sequence": 1, "settings": {"later": 1}, "domain_xml": ""}, {"settings": 5}],
+)
+def test_config_of_another_version_is_an_error_of_the_broker(tmp_path: Path, config: Any) -> None:
+    server = ApiServer(str(tmp_path / "s"), lambda *_: config)
+    server.start()
+    try:
+        with pytest.raises(BrokerError, match="unexpected answer"):
+            BrokerClient(str(tmp_path / "s")).shared_config()
+    finally:
+        server.stop()
+
+
 def test_global_maintenance_returns_when_it_is_on_the_storage(served: Served) -> None:
     served.pump()
     served.client().set_global_maintenance(True, timeout_s=5 * FACTOR)

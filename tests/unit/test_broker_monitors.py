@@ -9,7 +9,7 @@ import pytest
 
 from ha_broker.monitors.engine import LIBVIRT_DEADLINE_S
 from ha_broker.monitors.gateway import WINDOW
-from ha_broker.world.ports import Domain, DomainState, WorldError
+from ha_broker.world.ports import Domain, DomainState, HealthReading, WorldError
 from metadata.records import Health
 from metadata.settings import ClusterSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, TICK_S, Cluster, Host
@@ -120,6 +120,38 @@ def test_two_failed_looks_are_bad(cluster: Cluster, running: Host) -> None:
     cluster.run(TICK_S + 1)
     assert running.snapshot.engine.health == Health.BAD
     assert running.snapshot.engine.detail == "timed out"
+
+
+def test_looks_that_can_not_be_made_say_nothing_of_the_engine(
+    cluster: Cluster, running: Host
+) -> None:
+    running.page.set(True, "DB Up!")
+    cluster.run(2)
+    running.page.reading = HealthReading(False, "no such name", known=False)
+    cluster.run(TICK_S + 1)
+    assert running.snapshot.engine.health == Health.UNKNOWN
+    assert running.snapshot.engine.detail == "no such name"
+    running.page.set(False, "timed out")
+    cluster.run(TICK_S + 1)
+    assert running.snapshot.engine.health == Health.BAD
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_one_look_that_can_not_be_made_does_not_flap(
+    cluster: Cluster, running: Host, good: bool
+) -> None:
+    running.page.set(good, "as it is")
+    cluster.run(4)
+    before = running.snapshot.engine.health
+    sequence = running.snapshot.sequence
+    calls = len(running.page.calls)
+    running.page.reading = HealthReading(False, "no such name", known=False)
+    while len(running.page.calls) == calls:
+        cluster.run(0.5)
+    running.page.set(good, "as it is")
+    cluster.run(TICK_S)
+    assert running.snapshot.sequence == sequence
+    assert running.snapshot.engine.health == before
 
 
 def test_a_new_process_begins_with_unknown_health(cluster: Cluster, running: Host) -> None:

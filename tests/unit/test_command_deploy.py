@@ -292,6 +292,34 @@ def test_gateway_of_the_default_route_is_taken_where_none_is_named() -> None:
     assert chosen.settings.network.gateway == "192.0.2.254"
 
 
+@pytest.mark.parametrize("name", ["h" * 49, "h\u00f6st", "(none)", "a b", "-h", ""])
+@pytest.mark.parametrize(
+    ("data", "found"), [({**CREATING, "host": {}}, BLANK), (JOINING, found_cluster({1: "h1"}))]
+)
+def test_machine_s_name_that_no_host_may_have_is_refused_before_anything_is_done(
+    name: str, data: Mapping[str, Any], found: Survey
+) -> None:
+    with pytest.raises(CommandError) as caught:
+        planned(data, found, ThisHost(name, "h9"))
+    assert ascii(name) in caught.value.message
+    assert "host.host_name" in caught.value.message
+
+
+def test_name_in_the_answers_goes_before_the_machine_s() -> None:
+    data = {**CREATING, "host": {"host_name": "h1"}}
+    chosen = planned(data, BLANK, ThisHost("(none)", "h9"))
+    assert isinstance(chosen, Create)
+    assert chosen.host_name == "h1"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_domain_too_large_for_the_storage_is_refused_before_it_is_formatted(force: bool) -> None:
+    engine = NewEngine("HostedEngine", XML + "<!--" + "x" * 600_000 + "-->")
+    chosen = plan(answers(CREATING), BLANK, NEW, engine, force)
+    assert "takes" in why(chosen)
+    assert "/root/engine.xml" in why(chosen)
+
+
 def test_blank_storage_without_an_engine_is_refused() -> None:
     assert "engine.domain_xml_file" in why(planned(JOINING, BLANK))
 
@@ -307,6 +335,17 @@ def test_used_storage_is_not_created_anew() -> None:
     text = why(planned(CREATING, found_cluster({1: "h1"})))
     assert "a cluster" in text
     assert "--force" in text
+
+
+@pytest.mark.parametrize(("kind", "joinable"), [(Kind.CLUSTER, True), (Kind.FOREIGN, False)])
+def test_joining_is_advised_only_where_there_is_a_cluster(kind: Kind, joinable: bool) -> None:
+    text = why(planned(CREATING, replace(found_cluster({1: "h1"}), kind=kind)))
+    assert ("leave `engine` out" in text) is joinable
+    assert "--force" in text
+
+
+def test_empty_storage_is_said_to_hold_nothing() -> None:
+    assert why(planned(JOINING, BLANK)).startswith(f"{PATH} holds nothing, so no cluster to join")
 
 
 def test_force_creates_and_says_what_is_lost() -> None:
@@ -475,6 +514,12 @@ def test_deploy_again_with_another_domain_is_refused() -> None:
 
 def test_id_that_was_given_to_another_host_meanwhile_is_refused() -> None:
     assert "belongs to h2 now" in why(planned(JOINING, found_cluster({9: "h2"}), DEPLOYED))
+
+
+def test_damaged_slot_of_its_own_gives_the_id_to_nobody_else() -> None:
+    slots = {9: "slot 9: parse_version: 'x' is refused"}
+    found = replace(found_cluster({}, {9: owner("a-name-of-sanlock-s")}), slots=slots)
+    assert planned(JOINING, found, DEPLOYED) == Deployed(HOME)
 
 
 # --- helpers ----------------------------------------------------------------------------------

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -107,6 +110,9 @@ def answer_status(broker: FakeBroker) -> None:
         (["--vm-status", "--timeout", "soon"], "'soon' is refused; allowed: seconds"),
         (["--vm-status", "--timeout=-1"], "'-1' is refused"),
         (["--vm-status", "--metadata", "/dev/x:2Q"], "'2Q' is refused"),
+        (["--vm-status", "--metadata="], "--metadata: '' is refused"),
+        (["--deploy", "--config-append="], "--config-append: '' is refused"),
+        (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status only"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(
@@ -152,6 +158,26 @@ def test_undeployed_host_says_so(
 ) -> None:
     assert main(arguments) == 1
     assert capsys.readouterr().out == "You must run deploy first\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--vm-status"], ["--check-deployed"], ["--set-maintenance", "--mode=none"]]
+)
+def test_settings_that_may_not_be_looked_at_are_named(
+    arguments: list[str],
+    settings: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refused(_path: object, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.stat", refused)
+    code = main(arguments)
+    monkeypatch.undo()
+    output = capsys.readouterr()
+    assert (code, output.out) == (1, "")
+    assert output.err == f"hosted-engine: {settings}: can't be looked at: Permission denied\n"
 
 
 def test_undeployed_host_says_so_in_json(
@@ -236,6 +262,69 @@ def test_bug_is_one_document_too(
     monkeypatch.setattr("ha_agent.command.vm_status.status_json", crash)
     assert main(["--vm-status", "--json"]) == 1
     assert "unexpected ZeroDivisionError: oops" in json.loads(capsys.readouterr().out)["error"]
+
+
+# --- output that can't be written, waits that are interrupted --------------------------------
+
+
+def run_alone(
+    *arguments: str, stdout: Any = subprocess.PIPE, unbuffered: str = ""
+) -> subprocess.CompletedProcess[bytes]:
+    """The command in a process of its own, whose exit belongs to what is tested."""
+    return subprocess.run(
+        [sys.executable, "-m", "ha_agent.command.main", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_reader_that_has_gone_is_no_noise(unbuffered: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = run_alone("--help", stdout=writing, unbuffered=unbuffered)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("json_too", [[], ["--json"]])
+def test_full_disk_behind_stdout_is_one_line(
+    unbuffered: str, json_too: list[str], settings: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = run_alone("--vm-status", *json_too, stdout=full, unbuffered=unbuffered)
+    assert done.returncode == 1
+    assert done.stderr == b"hosted-engine: the output can't be written: No space left on device\n"
+
+
+def test_refusal_of_the_system_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HE_SETTINGS", "/" + "x" * 300)
+    assert main(["--check-deployed"]) == 1
+    error = capsys.readouterr().err
+    assert "File name too long" in error
+    assert "bug" not in error
+    assert error.count("\n") == 1
+
+
+def test_control_characters_never_reach_the_terminal() -> None:
+    message = CommandError("it said \x1b[2J\x07\x9b1m, \udcff\nand h\u00f6st").message
+    assert message == "it said \\x1b[2J\\x07\\x9b1m, \\udcff and h\u00f6st"
+
+
+def test_interrupt_is_one_document_in_json(
+    broker: FakeBroker, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_timeout_s: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ha_agent.command.broker_status.read_from_broker", interrupted)
+    assert main(["--vm-status", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "interrupted"}
 
 
 # --- --set-maintenance ------------------------------------------------------------------------

@@ -243,6 +243,17 @@ def test_every_setting_is_checked(kind):
         ("engine", "domain_name", "a/b"),
         ("engine", "health_url", "file:///etc/passwd"),
         ("engine", "health_url", "http://a b"),
+        ("engine", "health_url", "http://"),
+        ("engine", "health_url", "http:///health"),
+        ("engine", "health_url", "http://engine:\u0663/health"),
+        ("engine", "health_url", "http://\u00fcser@engine/health"),
+        ("engine", "health_url", "http://engine:http/health"),
+        ("engine", "health_url", "http://engine:65536/health"),
+        ("engine", "health_url", "http://engine:0/health"),
+        ("engine", "health_url", "http://[::1/health"),
+        ("engine", "health_url", "http://[zz]/health"),
+        ("engine", "health_url", "http://engine..example.org/health"),
+        ("engine", "health_url", "http://" + "e" * 64 + "/health"),
         ("engine", "health_timeout_s", 0),
         ("engine", "health_text", 5),
         ("network", "gateway", "a b"),
@@ -325,3 +336,23 @@ def test_any_data_gives_settings_or_problems_in_words(data):
 def test_host_settings_come_back_as_they_were(host_id, name, sector_size, path):
     original = HostSettings(host_id, name, storage_parts(path, sector_size))
     assert parse_host_settings(host_settings_to_data(original), "again") == original
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://e",
+        "https://engine-1.example.org./ovirt-engine/services/health",
+        "http://engine:8080?x#y",
+        "https://engine:65535/",
+        "http://user:a:b@192.0.2.1:80/health",
+        "http://[2001:db8::1]:443/health",
+        "http://[fe80::1%eth0]/",
+        "http://[::ffff:192.0.2.1]/",
+        "http://engine_1/~x/%20?q=[1]&r=@:",
+    ],
+)
+def test_health_url_that_can_be_asked_is_taken(url):
+    settings = parse_cluster_settings({"engine": {"health_url": url}}, "x")
+    assert settings.engine.health_url == url

@@ -313,6 +313,27 @@ def test_unknown_words_of_a_newer_writer_mean_unknown():
     assert found.engine_status == EngineStatus(EngineVm.UNKNOWN, Health.UNKNOWN, "Up")
 
 
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("null", EngineStatus()),
+        (
+            '{"vm": "already_locked", "health": "bad", "detail": "down", "reason": "locked"}',
+            EngineStatus(EngineVm.DOWN, Health.BAD, "down", "locked"),
+        ),
+        (
+            '{"reason": "no vm", "vm": "down", "detail": "unknown", "health": "bad", "more": 1}',
+            EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "no vm"),
+        ),
+        ('{"vm":"up","health":"good","detail":"Up"}', UP),
+    ],
+)
+def test_what_other_writers_of_this_version_wrote_is_read(value, expected):
+    found = decode_slot(1, changed("engine_status", value))
+    assert isinstance(found, HostRecord)
+    assert found.engine_status == expected
+
+
 def test_a_separator_inside_the_status_is_damage():
     text = '{"vm": "up", "health": "good", "detail": "a|b"}'
     found = decode_slot(1, changed("engine_status", text))

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 import pytest
 
@@ -222,3 +222,44 @@ def _certificate(directory: Path) -> Path:
         pytest.skip("no command openssl")
     place.write_text(place.read_text() + made.stdout)
     return place
+
+
+def test_name_that_can_not_be_resolved_says_nothing_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    found = HttpHealthPage().check("http://engine.example.org/", "DB Up", LONG_S)
+    why = "engine.example.org can't be resolved: Temporary failure in name resolution"
+    assert found == HealthReading(False, why, known=False)
+
+
+def test_resolver_that_takes_all_the_time_says_nothing_of_the_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def slow(host: str, port: int, **kind: Any) -> Any:
+        time.sleep(0.05)
+        return resolve(host, port, **kind)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    found = HttpHealthPage().check("http://127.0.0.1:9/", "DB Up", 0.01)
+    assert (found.good, found.known) == (False, False)
+    assert found.detail == "127.0.0.1 could not be resolved within 0.01 s"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["file:///x", "http://", "http://[::1", "http://e:port/", "http://e:99999/", "http://e.."],
+)
+def test_address_that_is_none_says_nothing_of_the_engine(url: str) -> None:
+    found = HttpHealthPage().check(url, "DB Up", LONG_S)
+    assert (found.good, found.known) == (False, False)
+
+
+def test_silence_and_refusal_are_known_to_be_bad(serve: Callable[..., Server]) -> None:
+    assert check(serve(hangs), timeout_s=0.05).known
+    assert HttpHealthPage().check("http://127.0.0.1:1/", "DB Up", LONG_S).known
