@@ -233,7 +233,7 @@ def our_turn(m: Memory, o: Observation, c: ClusterSettings) -> bool:
 @guard
 def nobody_else_can(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """No other host runs the engine or could start it."""
-    return o.lease is not Lease.THEIRS and not candidates(o)
+    return o.lease is not Lease.THEIRS and (is_left_over(o) or not candidates(o))
 
 
 def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:

@@ -1,10 +1,10 @@
 """Who could run the engine, and whose turn it is.
 
 A peer is a candidate when its record is fresh (it changed within the alive window, on our
-clock) and sanlock does not call the host failing, dead or gone. Candidates are ranked by
-score; among equals the host that ran the engine last goes first (a restart in place is the
-fastest), then the lowest host id. Rank 0 starts at once, rank r waits r turns, so equal
-hosts never start together; sanlock decides should they disagree.
+clock), sanlock does not call the host failing, dead or gone, and its libvirt answers.
+Candidates are ranked by score; among equals the host that ran the engine last goes first (a
+restart in place is the fastest), then the lowest host id. Rank 0 starts at once, rank r waits
+r turns, so equal hosts never start together; sanlock decides should they disagree.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Optional
 
 from fsm.observation import Observation, Peer, PeerLiveness
+from fsm.states import State
 
 _ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 
@@ -26,6 +27,7 @@ def is_candidate(peer: Peer) -> bool:
         and peer.score > 0
         and not peer.maintenance
         and not peer.stopped
+        and peer.state != State.UNKNOWN_LOCAL_VM_STATE.value
     )
 
 

@@ -54,7 +54,7 @@ class DomainWatch:
             self.want()
             return None
         if outcome.error is not None:
-            reading = Reading(outcome.started_at_s, error=str(outcome.error))
+            reading = Reading(outcome.started_at_s, error=_words(outcome.error))
         else:
             reading = Reading(outcome.started_at_s, cast(Domain, outcome.value))
         self._keep(reading)
@@ -110,3 +110,8 @@ class DomainWatch:
         if age_s > 3 * deadline_s:
             return f"libvirt was last asked {age_s:.0f} s ago"
         return ""
+
+
+def _words(error: Exception) -> str:
+    """Never empty: no words would mean no error."""
+    return str(error) or type(error).__name__

@@ -95,6 +95,8 @@ class Broker:
         now_s = self._world.clock.monotonic_s()
         self._take(self.desk.take(), now_s)
         self._pass_on(now_s)
+        if self._stopping:
+            self._leave_if_absent()
         for part in self._parts:
             part.work(now_s)
         self._show(now_s)
@@ -105,14 +107,17 @@ class Broker:
         """Leave the lockspace in the next cycles, unless the engine may be on this host."""
         self._stopping = True
         self._world.services.stopping()
-        if self._engine.domain == DomainState.ABSENT:
-            self._lockspace.leave()
+        self._leave_if_absent()
 
     @property
     def stopped(self) -> bool:
         """After `begin_stop`: is there nothing left to wait for?"""
         leaving = self._engine.domain == DomainState.ABSENT
         return self._stopping and (not leaving or self._lockspace.left is not None)
+
+    def _leave_if_absent(self) -> None:
+        if self._engine.domain == DomainState.ABSENT:
+            self._lockspace.leave()
 
     def _harvest(self) -> None:
         for outcome in self._world.runner.poll():

@@ -398,6 +398,18 @@ def test_a_lease_left_over_here_is_taken_again_after_a_turn_whoever_is_better() 
     assert host.settle(1) is State.ENGINE_START
 
 
+def test_a_host_whose_libvirt_is_silent_is_not_waited_for() -> None:
+    silent = peer(1, state=State.UNKNOWN_LOCAL_VM_STATE.value)
+    assert Host(host_id=2, peers=(silent,)).settle() is State.ENGINE_START
+
+
+def test_nobody_is_waited_for_who_can_not_take_the_lease() -> None:
+    host = Host(peers=(peer(2),)).running()
+    host.settle(100, vm_ending=VmEnding.GUEST_SHUTDOWN, **GONE)
+    assert host.memory.state is State.ENGINE_UNEXPECTEDLY_DOWN
+    assert host.settle(2 * TIMING.turn_s) is State.ENGINE_START
+
+
 def test_the_time_of_a_left_over_lease_begins_with_the_vms_end() -> None:
     host = Host().running()
     host.settle(10 * TIMING.turn_s, vm=Vm.UNKNOWN)

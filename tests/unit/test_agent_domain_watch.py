@@ -161,3 +161,15 @@ def test_libvirt_gone_and_back_is_the_same_vm(bench: Bench) -> None:
     bench.ask(None)
     bench.ask(running(8))
     assert bench.watch.vm_since_s == 1010.0
+
+
+def test_an_error_without_words_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+
+    def domain() -> Domain:
+        raise TimeoutError
+
+    monkeypatch.setattr(bench, "domain", domain)
+    bench.watch.request()
+    bench.harvest()
+    assert bench.now == Domain(DomainState.UNKNOWN, detail="TimeoutError")

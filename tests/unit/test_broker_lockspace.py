@@ -151,6 +151,19 @@ def test_never_leaves_while_the_engines_domain_is_here(
     assert cluster.san.slots[1].timestamp != 0
 
 
+def test_leaves_when_the_engine_ends_in_the_moment_of_the_stop(
+    cluster: Cluster, host: Host
+) -> None:
+    joined(cluster)
+    host.hypervisor.start("<domain/>")
+    cluster.run(1)
+    host.hypervisor.crash()  # a host that shuts down: the guests end with the services
+    host.broker.begin_stop()
+    cluster.run(5)
+    assert host.broker.stopped
+    assert cluster.san.slots[1].timestamp == 0
+
+
 def test_never_leaves_while_libvirt_is_silent(cluster: Cluster, host: Host) -> None:
     joined(cluster)
     host.hypervisor.disappear()
