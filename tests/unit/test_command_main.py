@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -414,6 +415,26 @@ def test_start_that_libvirt_refuses_says_why(hosts: Hosts) -> None:
     hosts.hypervisors[0].start_error = HypervisorError("create the domain", "no such machine")
     with pytest.raises(CommandError, match="create the domain: no such machine"):
         engine.start(hosts.engine(0))
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        engine.start,
+        lambda found: engine.stop(found, graceful=True),
+        lambda found: engine.stop(found, graceful=False),
+    ],
+)
+def test_libvirt_that_is_frozen_is_given_up_and_nothing_is_done(
+    hosts: Hosts, order: Callable[[engine.Engine], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forever = threading.Event()
+    monkeypatch.setattr(hosts.hypervisors[0], "domain", forever.wait)
+    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
+        order(hosts.engine(0))
+    forever.set()
+    assert hosts.hypervisors[0].calls == []
 
 
 def test_paused_engine_is_not_started_over(hosts: Hosts) -> None:
