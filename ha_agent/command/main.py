@@ -19,12 +19,12 @@ from typing import Callable, NoReturn, Optional
 from ha_agent.command.errors import (
     EXIT_FAILURE,
     EXIT_USAGE,
+    PROGRAM,
     CommandError,
     NotDeployedError,
     UsageError,
+    say_error,
 )
-
-PROGRAM = "hosted-engine"
 
 # Options that belong to one command only: dest, option, the command's dest.
 _BELONGS = (
@@ -82,7 +82,7 @@ def _lose_output(error: OSError) -> None:
     if isinstance(error, BrokenPipeError):
         return  # there is nobody to tell
     with suppress(OSError):
-        _say_error(f"the output can't be written: {error.strerror or error}")
+        say_error(f"the output can't be written: {error.strerror or error}")
 
 
 def _bug_text(error: Exception) -> str:
@@ -120,11 +120,7 @@ def _report(error: CommandError, as_json: bool) -> None:
     elif isinstance(error, NotDeployedError):
         print(error.message)  # on stdout, where scripts have always found it
     else:
-        _say_error(error.message)
-
-
-def _say_error(message: str) -> None:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+        say_error(error.message)
 
 
 # --- the commands -------------------------------------------------------------------------

@@ -481,6 +481,16 @@ def test_liveliness(good: bool, code: int, text: str, capsys: pytest.CaptureFixt
     assert page.calls == ["http://engine/health"]
 
 
+def test_liveliness_says_beside_its_answer_why(capsys: pytest.CaptureFixture[str]) -> None:
+    page = FakeHealthPage(False, "Connection refused")
+    assert checks.look_at_health(page, SETTINGS) == 1
+    output = capsys.readouterr()
+    assert output.out == "Hosted Engine is not up!\n"
+    assert output.err == "hosted-engine: the engine's health page: Connection refused\n"
+    assert checks.look_at_health(FakeHealthPage(True), SETTINGS) == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_liveliness_without_a_page_says_what_is_missing() -> None:
     with pytest.raises(CommandError, match=r"engine\.health_url"):
         checks.look_at_health(FakeHealthPage(), EngineSettings())
