@@ -113,6 +113,8 @@ def answer_status(broker: FakeBroker) -> None:
         (["--vm-status", "--metadata", "/dev/x:2Q"], "'2Q' is refused"),
         (["--vm-status", "--metadata="], "--metadata: '' is refused"),
         (["--deploy", "--config-append="], "--config-append: '' is refused"),
+        (["--deploy", "--config-append=a", "--config-append=b"], "--config-append: given twice"),
+        (["--set-maintenance", "--mode=global", "--mode=none"], "--mode: given twice"),
         (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status only"),
     ],
 )
