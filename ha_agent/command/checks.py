@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ha_agent.command.deployed import check_deployed
-from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError
+from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, say_error
 from ha_agent.command.host import host_settings
 from ha_agent.command.shared import shared_config
 from ha_broker.client import BrokerClient
@@ -33,9 +33,13 @@ def liveliness() -> int:
 
 
 def look_at_health(page: HealthPage, engine: EngineSettings) -> int:
-    """0 when the page says that the engine is healthy, else 1; raises CommandError."""
+    """0 when the page says that the engine is healthy, else 1 and why; raises CommandError."""
     if not engine.health_url:
         raise CommandError("the shared configuration names no health page (engine.health_url)")
     reading = page.check(engine.health_url, engine.health_text, engine.health_timeout_s)
-    print(UP if reading.good else NOT_UP)
-    return EXIT_OK if reading.good else EXIT_FAILURE
+    if reading.good:
+        print(UP)
+        return EXIT_OK
+    print(NOT_UP)
+    say_error(CommandError(f"the engine's health page: {reading.detail}").message)
+    return EXIT_FAILURE

@@ -1,4 +1,4 @@
-"""A deadline for work that may hang, such as reading storage."""
+"""A deadline for work that may hang, such as reading storage or asking libvirt."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import threading
 from typing import Callable, TypeVar
 
 from ha_agent.command.errors import CommandError
+from ha_broker.world.ports import Domain, Hypervisor
 
 T = TypeVar("T")
+
+LIBVIRT_DEADLINE_S = 15.0
 
 
 def within_deadline(job: Callable[[], T], whom: str, deadline_s: float) -> T:
@@ -32,3 +35,13 @@ def within_deadline(job: Callable[[], T], whom: str, deadline_s: float) -> T:
     if not results:
         raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
     return results[0]
+
+
+def look_at_domain(hypervisor: Hypervisor) -> Domain:
+    """libvirt's word on the engine's domain; raises WorldError or CommandError.
+
+    A frozen libvirtd takes the first connection and never answers, not even to Ctrl-C; once it
+    has answered, libvirt's own keepalive ends what hangs.
+    """
+    whom = "libvirt (see 'systemctl status libvirtd')"
+    return within_deadline(hypervisor.domain, whom, LIBVIRT_DEADLINE_S)

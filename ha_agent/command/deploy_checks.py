@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Callable, Optional
 
+from ha_agent.command.deadline import look_at_domain
 from ha_agent.command.deploy_answers import Answers
 from ha_agent.command.deploy_plan import NewEngine
 from ha_agent.command.deploy_world import DeployWorld
@@ -118,7 +119,7 @@ def check_libvirt(world: DeployWorld, answers: Answers) -> str:
     """libvirt answers and takes leases through sanlock."""
     uri = str(answers.host.get("libvirt_uri", DEFAULT_LIBVIRT_URI))
     try:
-        domain = world.hypervisor(uri, "HostedEngine").domain()
+        domain = look_at_domain(world.hypervisor(uri, "HostedEngine"))
     except WorldError as error:
         raise CommandError(
             f"libvirt ({uri}) does not answer: {error.why}; start it: systemctl start libvirtd"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
+from ha_agent.command.deadline import look_at_domain
 from ha_agent.command.errors import EXIT_OK, CommandError
 from ha_agent.command.host import host_settings
 from ha_agent.command.shared import shared_config
@@ -59,7 +60,7 @@ def run_stop(graceful: bool) -> int:
 def start(engine: Engine) -> int:
     """Raises CommandError, naming who runs the engine when somebody does."""
     try:
-        _refuse_second(engine.hypervisor.domain())
+        _refuse_second(look_at_domain(engine.hypervisor))
         domain = start_engine(engine.hypervisor, engine.lockspace, engine.domain_xml, engine.parts)
     except LeaseHeldError as error:
         raise CommandError(_held_text(engine)) from error
@@ -72,7 +73,7 @@ def start(engine: Engine) -> int:
 def stop(engine: Engine, graceful: bool) -> int:
     """Raises CommandError when the VM is not here or libvirt refuses."""
     try:
-        if engine.hypervisor.domain().state is DomainState.ABSENT:
+        if look_at_domain(engine.hypervisor).state is DomainState.ABSENT:
             raise CommandError(f"the engine's VM does not run on this host{_elsewhere(engine)}")
         if graceful:
             engine.hypervisor.shutdown()

@@ -7,6 +7,10 @@ CommandError     one line for stderr (`message`) and the exit code (`exit_code`)
 
 from __future__ import annotations
 
+import sys
+
+PROGRAM = "hosted-engine"
+
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
@@ -42,3 +46,8 @@ class NotDeployedError(CommandError):
 
     def __init__(self) -> None:
         super().__init__(NOT_DEPLOYED)
+
+
+def say_error(message: str) -> None:
+    """One line on stderr, under the program's name."""
+    print(f"{PROGRAM}: {message}", file=sys.stderr)

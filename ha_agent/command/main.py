@@ -19,12 +19,12 @@ from typing import Callable, NoReturn, Optional
 from ha_agent.command.errors import (
     EXIT_FAILURE,
     EXIT_USAGE,
+    PROGRAM,
     CommandError,
     NotDeployedError,
     UsageError,
+    say_error,
 )
-
-PROGRAM = "hosted-engine"
 
 # Options that belong to one command only: dest, option, the command's dest.
 _BELONGS = (
@@ -82,7 +82,7 @@ def _lose_output(error: OSError) -> None:
     if isinstance(error, BrokenPipeError):
         return  # there is nobody to tell
     with suppress(OSError):
-        _say_error(f"the output can't be written: {error.strerror or error}")
+        say_error(f"the output can't be written: {error.strerror or error}")
 
 
 def _bug_text(error: Exception) -> str:
@@ -120,11 +120,7 @@ def _report(error: CommandError, as_json: bool) -> None:
     elif isinstance(error, NotDeployedError):
         print(error.message)  # on stdout, where scripts have always found it
     else:
-        _say_error(error.message)
-
-
-def _say_error(message: str) -> None:
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+        say_error(error.message)
 
 
 # --- the commands -------------------------------------------------------------------------
@@ -215,6 +211,21 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {PROGRAM} --help)")
 
 
+class _Once(argparse.Action):
+    """A value that is not silently replaced by a second one."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: Optional[str] = None,
+    ) -> None:
+        if getattr(namespace, self.dest) is not None:
+            parser.error(f"{option_string}: given twice")
+        setattr(namespace, self.dest, values)
+
+
 def _seconds(text: str) -> float:
     try:
         value = float(text)
@@ -265,6 +276,7 @@ def _add_details(parser: _Parser) -> None:
     status.add_argument("--json", action="store_true", help="one line of JSON, errors too")
     status.add_argument(
         "--metadata",
+        action=_Once,
         type=_path,
         metavar="PATH[:OFFSET]",
         help="read the volume itself, with no daemon; OFFSET is where the metadata area begins, "
@@ -272,6 +284,7 @@ def _add_details(parser: _Parser) -> None:
     )
     status.add_argument(
         "--timeout",
+        action=_Once,
         type=_seconds,
         metavar="S",
         help="wait this long for the broker (default 5), or watch the volume for this long to "
@@ -280,11 +293,14 @@ def _add_details(parser: _Parser) -> None:
     maintenance = parser.add_argument_group("with --set-maintenance")
     maintenance.add_argument(
         "--mode",
+        action=_Once,
         choices=("global", "local", "none"),
         help="global: nobody touches the engine; local: this host runs no engine; none: end both",
     )
     deploy = parser.add_argument_group("with --deploy")
-    deploy.add_argument("--config-append", type=_path, metavar="FILE", help="the answers, in YAML")
+    deploy.add_argument(
+        "--config-append", action=_Once, type=_path, metavar="FILE", help="the answers, in YAML"
+    )
     deploy.add_argument(
         "--force", action="store_true", help="format storage anew that is already in use"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
@@ -353,6 +354,24 @@ def test_libvirt_that_is_gone_is_refused(tmp_path: Path) -> None:
     scene.hypervisor = lambda _uri, _name: Gone()
     with pytest.raises(CommandError, match="systemctl start libvirtd"):
         check_libvirt(scene.world(), answers(JOINING))
+
+
+def test_libvirt_that_is_frozen_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forever = threading.Event()
+
+    class Frozen:
+        def domain(self) -> Domain:
+            forever.wait()
+            raise HypervisorGoneError("ask", "at last")
+
+    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    scene = Scene(tmp_path, store())
+    scene.hypervisor = lambda _uri, _name: Frozen()
+    with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
+        check_libvirt(scene.world(), answers(JOINING))
+    forever.set()
 
 
 def test_every_failed_check_is_named_at_once() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
@@ -112,6 +113,8 @@ def answer_status(broker: FakeBroker) -> None:
         (["--vm-status", "--metadata", "/dev/x:2Q"], "'2Q' is refused"),
         (["--vm-status", "--metadata="], "--metadata: '' is refused"),
         (["--deploy", "--config-append="], "--config-append: '' is refused"),
+        (["--deploy", "--config-append=a", "--config-append=b"], "--config-append: given twice"),
+        (["--set-maintenance", "--mode=global", "--mode=none"], "--mode: given twice"),
         (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status only"),
     ],
 )
@@ -416,6 +419,26 @@ def test_start_that_libvirt_refuses_says_why(hosts: Hosts) -> None:
         engine.start(hosts.engine(0))
 
 
+@pytest.mark.parametrize(
+    "order",
+    [
+        engine.start,
+        lambda found: engine.stop(found, graceful=True),
+        lambda found: engine.stop(found, graceful=False),
+    ],
+)
+def test_libvirt_that_is_frozen_is_given_up_and_nothing_is_done(
+    hosts: Hosts, order: Callable[[engine.Engine], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forever = threading.Event()
+    monkeypatch.setattr(hosts.hypervisors[0], "domain", forever.wait)
+    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
+        order(hosts.engine(0))
+    forever.set()
+    assert hosts.hypervisors[0].calls == []
+
+
 def test_paused_engine_is_not_started_over(hosts: Hosts) -> None:
     hosts.hypervisors[0].set_domain(Domain(DomainState.PAUSED, pid=4, detail="ioerror"))
     with pytest.raises(CommandError, match="paused on this host"):
@@ -458,6 +481,16 @@ def test_liveliness(good: bool, code: int, text: str, capsys: pytest.CaptureFixt
     assert checks.look_at_health(page, SETTINGS) == code
     assert capsys.readouterr().out == f"Hosted Engine {text}\n"
     assert page.calls == ["http://engine/health"]
+
+
+def test_liveliness_says_beside_its_answer_why(capsys: pytest.CaptureFixture[str]) -> None:
+    page = FakeHealthPage(False, "Connection refused")
+    assert checks.look_at_health(page, SETTINGS) == 1
+    output = capsys.readouterr()
+    assert output.out == "Hosted Engine is not up!\n"
+    assert output.err == "hosted-engine: the engine's health page: Connection refused\n"
+    assert checks.look_at_health(FakeHealthPage(True), SETTINGS) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_liveliness_without_a_page_says_what_is_missing() -> None:
