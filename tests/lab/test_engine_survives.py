@@ -76,11 +76,17 @@ def test_power_cut_is_taken_over_within_the_bound(lab: LabVerbs) -> None:
     start_s = time.monotonic()
     lab("power-off", host)
     try:
-        lab.wait_healthy(bound_s + 30, "--not-on", host)
+        lab.wait_for("a VM elsewhere", lambda status: bool(status["engine"]["hosts"]), bound_s + 30)
+        started_s = time.monotonic() - start_s
+        lab.wait_healthy(60, "--not-on", host)
         taken_s = time.monotonic() - start_s
     finally:
         lab("power-on", host)
-    assert taken_s <= bound_s, f"{taken_s:.1f} s, bound {bound_s:.1f} s"
+    # The guest's own boot is this one's: two boots of one guest differ by a second and more.
+    boot_s = taken_s - started_s
+    allowed_s = bound_s - lab.status()["guest_boot_s"]
+    what = f"{taken_s:.1f} s, of them {boot_s:.1f} s the guest's boot; "
+    assert started_s <= allowed_s, f"{what}the VM may start after {allowed_s:.1f} s"
     lab.wait_settled()
 
 
