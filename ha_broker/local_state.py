@@ -14,6 +14,7 @@ from ha_broker.world.ports import DomainState, Outcome
 
 LOCAL = "local"
 FLAG_NAME = "local-maintenance"
+STARTING = "EngineStart"  # the agent's state while libvirt is starting the VM
 
 
 class StateDirError(Exception):
@@ -69,12 +70,21 @@ def refusal(snapshot: Snapshot) -> str:
     """Why this host can't go into local maintenance now; empty: it can."""
     if snapshot.engine.domain in (DomainState.RUNNING, DomainState.PAUSED):
         return f"the engine's VM is {snapshot.engine.domain.value} on this host"
+    if _is_being_started(snapshot):
+        return "the engine's VM is being started on this host"
     held_here = snapshot.lease.state == LeaseState.HELD
     if held_here and snapshot.lease.owner_id == snapshot.host_id:
         return "a process of this host holds the engine's lease"
     if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
         return "it is not known whether the engine's VM is on this host (libvirt does not answer)"
     return ""
+
+
+def _is_being_started(snapshot: Snapshot) -> bool:
+    """The agent tells so before it gives the order; a dead agent's word gets old."""
+    own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
+    record = own.record if own is not None and own.fresh else None
+    return record is not None and record.state == STARTING
 
 
 def read_flag(directory: str) -> bool:

@@ -396,6 +396,18 @@ def test_refused_while_a_process_here_holds_the_lease(cluster: Cluster, host: Ho
     assert refusal(host.ask("local", True)).status == 409
 
 
+def test_refused_while_the_agent_here_starts_the_engine(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S + 3)
+    host.publish()
+    cluster.run(TICK_S)
+    host.publish(replace(PUBLICATION, state="EngineStart"))
+    refused = refusal(host.ask("local", True))
+    assert refused.status == 409
+    assert "being started" in refused.why
+    cluster.run(ALIVE_S + 1)  # the agent died over it
+    host.ask("local", True).wait(0)
+
+
 def test_refused_while_nobody_knows_where_the_engine_is(cluster: Cluster, host: Host) -> None:
     host.hypervisor.disappear()
     cluster.run(JOIN_S + 3)
