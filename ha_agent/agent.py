@@ -35,6 +35,9 @@ log = logging.getLogger("ha_agent")
 MAX_STEPS = 5
 # How long a stopping agent waits until its last record is written.
 STOP_PATIENCE_S = 5.0
+# ... and until a start has ended, which would else leave a paused VM behind; below the unit's
+# TimeoutStopSec.
+START_PATIENCE_S = 20.0
 
 _ORDER_NAMES = {
     Action.START_VM: "start the VM",
@@ -106,9 +109,10 @@ class Agent:
         """Has a requested stop been carried out, as far as it could be?"""
         if self._stop_requested_at_s is None or self._memory.state is not State.AGENT_STOPPED:
             return False
-        if self._clock.monotonic_s() - self._stop_requested_at_s > STOP_PATIENCE_S:
-            return True
-        return self._stop_is_written() and not self._start_is_running()
+        waited_s = self._clock.monotonic_s() - self._stop_requested_at_s
+        if self._start_is_running():
+            return waited_s > START_PATIENCE_S
+        return waited_s > STOP_PATIENCE_S or self._stop_is_written()
 
     # --- one turn ---------------------------------------------------------------------
 

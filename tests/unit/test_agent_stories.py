@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from fsm.states import State
-from ha_agent.agent import STOP_PATIENCE_S
+from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
 from ha_broker.snapshot import (
     LeaseState,
     LeaseView,
@@ -482,6 +482,18 @@ def test_a_stop_during_a_start_lets_the_lease_check_end(host: AgentHost) -> None
     host.run_for(4)
     assert host.agent.finished
     assert host.vm.calls == ["start"]
+
+
+@pytest.mark.parametrize("takes_s", [STOP_PATIENCE_S + 5, 10 * START_PATIENCE_S])
+def test_a_stop_leaves_no_start_half_done_unless_it_hangs(host: AgentHost, takes_s: float) -> None:
+    host.vm.start_takes_s = takes_s
+    host.settle()
+    host.agent.request_stop()
+    patience_s = min(takes_s, START_PATIENCE_S)
+    host.run_for(patience_s - 1)
+    assert not host.agent.finished
+    host.run_for(2)
+    assert host.agent.finished
 
 
 # --- the cycle ------------------------------------------------------------------------
