@@ -479,7 +479,7 @@ def test_sanlock_that_does_not_run_is_refused(lab: Lab) -> None:
 def test_volume_is_read_without_any_daemon(lab: Lab) -> None:
     host = create(lab)
     host.cut_power()
-    lab.write(slot_address(lab.parts, 5).offset, os.urandom(512) + b"\xff\xff")
+    lab.write(slot_address(lab.parts, 5).offset, b"\xfe" + os.urandom(511) + b"\xff\xff")
     volume = f"{lab.volume}:2M"
     result = host.command("--vm-status", "--json", "--timeout=0", "--metadata", volume)
     data = json.loads(result.out)
