@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Optional
@@ -10,6 +9,7 @@ from typing import Optional
 from ha_broker.desk import Refusal, Ticket
 from ha_broker.parts import Task, World, error_text
 from ha_broker.snapshot import LeaseState, Snapshot
+from ha_broker.world.durable import sync_directory
 from ha_broker.world.ports import DomainState, Outcome
 
 LOCAL = "local"
@@ -104,14 +104,6 @@ def write_flag(directory: str, on: bool) -> None:
             flag.touch()
         else:
             flag.unlink(missing_ok=True)
-        _sync_directory(flag.parent)
+        sync_directory(flag.parent)
     except OSError as error:
         raise StateDirError(f"can't change {flag}: {error.strerror}") from None
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ha_agent.command.errors import CommandError
+from ha_broker.world.durable import sync_directory
 from metadata.settings import HostSettings, host_settings_to_data
 
 _HEADER = "# Written by hosted-engine --deploy. Restart ha-broker and ha-agent after a change.\n"
@@ -37,12 +38,4 @@ def replace_file(path: Path, data: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_directory(path.parent)
