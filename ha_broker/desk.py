@@ -51,11 +51,6 @@ class Ticket:
         self._refusal = refusal
         self._done.set()
 
-    @property
-    def resolved(self) -> bool:
-        """Has `resolve` been called?"""
-        return self._done.is_set()
-
     def wait(self, timeout_s: float) -> None:
         """Return when it is done; raises Refusal (504 when it takes longer)."""
         if not self._done.wait(timeout_s):

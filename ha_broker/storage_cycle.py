@@ -69,10 +69,6 @@ class StorageCycle:
         self._global_written_at_s = at_s
         self.maintenance, self.global_error = on, ""
 
-    def hurry_read(self, at_s: float) -> None:
-        """Read the slots in use again at `at_s`."""
-        self._read.hurry(at_s)
-
     def hurry_scan(self, now_s: float) -> None:
         """Read the whole area soon."""
         self._scan.hurry(now_s)

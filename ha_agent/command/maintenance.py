@@ -13,7 +13,6 @@ from ha_agent.command.host import broker
 from ha_broker.client import BrokerClient
 
 CONFIRM_WITHIN_S = 60.0
-MODES = ("global", "local", "none")
 
 
 def run(mode: str) -> int:
