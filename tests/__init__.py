@@ -1,1 +1,1 @@
-"""Tests; a package, so that they share the fakes."""
+"""Tests; a package, so that they share their helpers."""

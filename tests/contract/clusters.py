@@ -14,10 +14,10 @@ from typing import Any, Callable, Optional, Protocol
 
 import pytest
 
+from ha_agent.simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import Liveness, LockspaceError
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
-from tests.fakes import FakeClock, FakeLockspace, FakeSan, InlineRunner
 
 IO_TIMEOUT_S = 1
 
@@ -92,8 +92,8 @@ def liveness(host: Host, host_id: int) -> Optional[Liveness]:
 
 class FakeCluster:
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.san = FakeSan(self.clock, formatted=False)
+        self.clock = VirtualClock()
+        self.san = SimSan(self.clock, formatted=False)
         self._hosts: dict[str, FakeHost] = {}
 
     def host(self, name: str) -> FakeHost:
@@ -109,8 +109,8 @@ class FakeCluster:
 
 
 class FakeHost:
-    def __init__(self, san: FakeSan, name: str) -> None:
-        self._lockspace = FakeLockspace(san, name)
+    def __init__(self, san: SimSan, name: str) -> None:
+        self._lockspace = SimLockspace(san, name)
         self._clock = san.clock
         self._pids = iter(range(5000, 6000))
         self._killed: set[int] = set()
@@ -135,7 +135,7 @@ class FakeHost:
 
 
 class FakeJoin:
-    def __init__(self, clock: FakeClock, join: Callable[[], None]) -> None:
+    def __init__(self, clock: VirtualClock, join: Callable[[], None]) -> None:
         self._clock = clock
         self._runner = InlineRunner(clock)
         self._runner.submit("join", join)

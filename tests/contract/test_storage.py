@@ -10,11 +10,11 @@ from typing import Callable, Union
 
 import pytest
 
+from ha_agent.simulation.world import SimStore
 from ha_broker.world.direct_store import DirectStore
 from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
 from tests.contract.places import direct_io_directory
-from tests.fakes import FakeStore
 
 SIZE = 1024 * 1024
 
@@ -23,7 +23,7 @@ SIZE = 1024 * 1024
 class Bench:
     """A store, and a volume of 1 MiB full of zeros on it."""
 
-    store: Union[DirectStore, FakeStore]
+    store: Union[DirectStore, SimStore]
     path: str
     shorten: Callable[[int], None]
 
@@ -41,7 +41,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
 
 
 def _fake_bench() -> Bench:
-    store = FakeStore()
+    store = SimStore()
     store.add("/volume", SIZE)
 
     def shorten(size: int) -> None:

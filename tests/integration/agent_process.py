@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from ha_agent.main import main
+from ha_agent.simulation.world import SimServiceManager
 from ha_agent.world import RealWorld
 from ha_broker.world.ports import (
     Domain,
@@ -26,7 +27,6 @@ from ha_broker.world.ports import (
     ServiceManager,
 )
 from metadata.settings import HostSettings
-from tests.fakes import FakeServiceManager
 
 
 @dataclass
@@ -127,7 +127,7 @@ class FileWorld(RealWorld):
         self._path = path
 
     def services(self) -> ServiceManager:
-        return super().services() if "NOTIFY_SOCKET" in os.environ else FakeServiceManager()
+        return super().services() if "NOTIFY_SOCKET" in os.environ else SimServiceManager()
 
     def hypervisor(self, host: HostSettings, domain_name: str) -> Hypervisor:
         return FileHypervisor(self._path)

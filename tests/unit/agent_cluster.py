@@ -8,12 +8,12 @@ from typing import Callable, Optional
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
+from ha_agent.simulation.world import InlineRunner, SimServiceManager
 from ha_broker.client import BrokerGoneError, BrokerRefusedError
 from ha_broker.snapshot import Publication
 from ha_broker.world.ports import DomainState
 from metadata.domain_xml import lease_element
 from metadata.shared_config import SharedConfig
-from tests.fakes import FakeServiceManager, InlineRunner
 from tests.unit.broker_host import PARTS, SETTINGS, Cluster, Host
 
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
@@ -76,7 +76,7 @@ class FullHost:
         """A new agent process."""
         self.runner = InlineRunner(self.clock)
         ports = AgentPorts(
-            self.clock, self.runner, self.vm, self.base.lockspace, self, FakeServiceManager()
+            self.clock, self.runner, self.vm, self.base.lockspace, self, SimServiceManager()
         )
         self.agent = Agent(ports, self.base.settings)
 

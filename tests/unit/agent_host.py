@@ -8,6 +8,14 @@ from typing import Any, Callable, Optional
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
+from ha_agent.simulation.world import (
+    InlineRunner,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimServiceManager,
+    VirtualClock,
+)
 from ha_broker.client import BrokerGoneError
 from ha_broker.snapshot import (
     ConfigView,
@@ -27,14 +35,6 @@ from metadata.layout import storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 from metadata.shared_config import SharedConfig
-from tests.fakes import (
-    FakeClock,
-    FakeHypervisor,
-    FakeLockspace,
-    FakeSan,
-    FakeServiceManager,
-    InlineRunner,
-)
 
 PARTS = storage_parts("/shared/leases")
 SETTINGS = ClusterSettings()
@@ -83,7 +83,7 @@ def snapshot(now_s: float, **fields: Any) -> Snapshot:
 class StubBroker:
     """A `BrokerPort` that looks at the fakes by itself; `override` changes its snapshots."""
 
-    def __init__(self, clock: FakeClock, lockspace: FakeLockspace, vm: FakeHypervisor) -> None:
+    def __init__(self, clock: VirtualClock, lockspace: SimLockspace, vm: SimHypervisor) -> None:
         self.clock = clock
         self.lockspace = lockspace
         self.vm = vm
@@ -147,14 +147,14 @@ class AgentHost:
     """Host 1 of a cluster: everything around one agent, which `restart_agent` replaces."""
 
     def __init__(self, has_lock_manager: bool = True) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.runner = InlineRunner(self.clock)
-        self.san = FakeSan(self.clock)
-        self.lockspace = FakeLockspace(self.san, "h1")
+        self.san = SimSan(self.clock)
+        self.lockspace = SimLockspace(self.san, "h1")
         self.lockspace.join(1, 10)
-        self.vm = FakeHypervisor(self.lockspace, has_lock_manager)
+        self.vm = SimHypervisor(self.lockspace, has_lock_manager)
         self.broker = StubBroker(self.clock, self.lockspace, self.vm)
-        self.services = FakeServiceManager()
+        self.services = SimServiceManager()
         self.states: list[State] = []
         self.agent = self._new_agent()
         self.vm.on_change(self._domain_changed)
@@ -207,8 +207,8 @@ class AgentHost:
     def last_published(self) -> Publication:
         return self.broker.published[-1]
 
-    def another_host_takes_the_lease(self) -> FakeLockspace:
-        other = FakeLockspace(self.san, "h2")
+    def another_host_takes_the_lease(self) -> SimLockspace:
+        other = SimLockspace(self.san, "h2")
         other.join(2, 10)
         other.acquire(9001)
         self.broker.peers = (host_view(2, record={"engine_status": UP, "state": "EngineUp"}),)

@@ -6,6 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
+from ha_agent.simulation.world import (
+    InlineRunner,
+    SimGateway,
+    SimHealthPage,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimServiceManager,
+    SimStore,
+    VirtualClock,
+)
 from ha_broker.broker import Broker
 from ha_broker.desk import Ticket
 from ha_broker.parts import World
@@ -15,17 +26,6 @@ from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeA
 from metadata.settings import ClusterSettings, EngineSettings, HostSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import decode_slot, encode_host
-from tests.fakes import (
-    FakeClock,
-    FakeGateway,
-    FakeHealthPage,
-    FakeHypervisor,
-    FakeLockspace,
-    FakeSan,
-    FakeServiceManager,
-    FakeStore,
-    InlineRunner,
-)
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)
@@ -53,8 +53,8 @@ class Cluster:
     """The storage, the lockspace, the clock, and any number of hosts with a broker."""
 
     def __init__(self, config: Optional[SharedConfig] = CONFIG) -> None:
-        self.clock = FakeClock()
-        self.san = FakeSan(self.clock)
+        self.clock = VirtualClock()
+        self.san = SimSan(self.clock)
         self.volumes: dict[str, bytearray] = {VOLUME: bytearray(required_size(PARTS))}
         self.hosts: list[Host] = []
         if config is not None:
@@ -66,9 +66,9 @@ class Cluster:
         self.hosts.append(host)
         return host
 
-    def peer(self, host_id: int) -> FakeLockspace:
+    def peer(self, host_id: int) -> SimLockspace:
         """A host that only holds its place in the lockspace."""
-        lockspace = FakeLockspace(self.san, f"h{host_id}")
+        lockspace = SimLockspace(self.san, f"h{host_id}")
         lockspace.join(host_id, int(IO_TIMEOUT_S))
         return lockspace
 
@@ -127,12 +127,12 @@ class Host:
         self.cluster = cluster
         self.host_id = host_id
         self.name = name or f"h{host_id}"
-        self.store = FakeStore(cluster.volumes)
-        self.lockspace = FakeLockspace(cluster.san, self.name)
-        self.hypervisor = FakeHypervisor(self.lockspace)
-        self.page = FakeHealthPage()
-        self.gateway = FakeGateway()
-        self.services = FakeServiceManager()
+        self.store = SimStore(cluster.volumes)
+        self.lockspace = SimLockspace(cluster.san, self.name)
+        self.hypervisor = SimHypervisor(self.lockspace)
+        self.page = SimHealthPage()
+        self.gateway = SimGateway()
+        self.services = SimServiceManager()
         self.settings = HostSettings(host_id, self.name, PARTS, gateway=gateway)
         self.state_dir = state_dir
         self.start()

@@ -9,11 +9,11 @@ from typing import Callable, Union
 import pytest
 
 from ha_agent.broker_watch import BrokerWatch
+from ha_agent.simulation.world import VirtualClock
 from ha_broker.client import BrokerError, BrokerGoneError, BrokerTimeoutError
 from ha_broker.snapshot import Publication, Snapshot, StorageView
 from metadata.records import EngineStatus
 from metadata.shared_config import SharedConfig
-from tests.fakes import FakeClock
 from tests.unit.agent_host import snapshot
 
 Answer = Union[Snapshot, Exception]
@@ -24,7 +24,7 @@ GONE = BrokerGoneError("wait for a change", "there is no broker", 2)
 class Client:
     """Answers what it is told; `poll_takes_s` of virtual time pass at each poll."""
 
-    def __init__(self, clock: FakeClock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
         self.answer: Answer = GONE
         self.poll_takes_s = WAIT_S
@@ -57,7 +57,7 @@ class Client:
 
 class Bench:
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.client = Client(self.clock)
         self.wakes = 0
         self.watch = BrokerWatch(self.client, self.clock, self._woken, WAIT_S)

@@ -8,10 +8,10 @@ from typing import Any, Optional
 import pytest
 
 from ha_agent.config_keeper import KEY, ConfigKeeper
+from ha_agent.simulation.world import InlineRunner, VirtualClock
 from ha_broker.snapshot import ConfigView
 from metadata.settings import ClusterSettings, EngineSettings
 from metadata.shared_config import SharedConfig
-from tests.fakes import FakeClock, InlineRunner
 from tests.unit.agent_host import PARTS, SETTINGS, domain_xml
 
 GOOD = SharedConfig(4, SETTINGS, domain_xml())
@@ -19,7 +19,7 @@ GOOD = SharedConfig(4, SETTINGS, domain_xml())
 
 class Bench:
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.runner = InlineRunner(self.clock)
         self.answer: Any = GOOD
         self.heard: list[ClusterSettings] = []

@@ -7,8 +7,8 @@ from typing import Optional
 import pytest
 
 from ha_agent.domain_watch import KEY, DomainWatch, Reading
+from ha_agent.simulation.world import InlineRunner, VirtualClock
 from ha_broker.world.ports import Domain, DomainState, HypervisorGoneError
-from tests.fakes import FakeClock, InlineRunner
 
 DEADLINE_S = 5.0
 ABSENT = Domain(DomainState.ABSENT)
@@ -20,7 +20,7 @@ def running(pid: int) -> Domain:
 
 class Bench:
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.runner = InlineRunner(self.clock)
         self.answer: Optional[Domain] = ABSENT
         self.watch = DomainWatch(self.runner, self)  # type: ignore[arg-type]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from ha_agent.engine_domain import EngineDomain
+from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import DomainState, HypervisorError, HypervisorGoneError
-from tests.fakes import FakeClock, FakeHypervisor, FakeLockspace, FakeSan
 
 
 class Bench:
     def __init__(self) -> None:
-        self.made: dict[str, FakeHypervisor] = {}
+        self.made: dict[str, SimHypervisor] = {}
         self.changes = 0
         self.domain = EngineDomain(self._make)
         self.domain.on_change(self._changed)
 
-    def _make(self, name: str) -> FakeHypervisor:
-        lockspace = FakeLockspace(FakeSan(FakeClock()), "h1")
+    def _make(self, name: str) -> SimHypervisor:
+        lockspace = SimLockspace(SimSan(VirtualClock()), "h1")
         lockspace.join(1, 10)
-        self.made[name] = FakeHypervisor(lockspace)
+        self.made[name] = SimHypervisor(lockspace)
         return self.made[name]
 
     def _changed(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ha_agent.engine_vm import EngineNotStartedError, start_engine
+from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import (
     Domain,
     DomainState,
@@ -13,33 +14,32 @@ from ha_broker.world.ports import (
     LockspaceError,
 )
 from metadata.layout import storage_parts
-from tests.fakes import FakeClock, FakeHypervisor, FakeLockspace, FakeSan
 from tests.unit.agent_host import PARTS, domain_xml
 
 
 class Host:
-    def __init__(self, san: FakeSan, host_id: int = 1, has_lock_manager: bool = True) -> None:
-        self.lockspace = FakeLockspace(san, f"h{host_id}")
+    def __init__(self, san: SimSan, host_id: int = 1, has_lock_manager: bool = True) -> None:
+        self.lockspace = SimLockspace(san, f"h{host_id}")
         self.lockspace.join(host_id, 10)
-        self.vm = FakeHypervisor(self.lockspace, has_lock_manager)
+        self.vm = SimHypervisor(self.lockspace, has_lock_manager)
 
     def start(self, xml: str = "") -> Domain:
         return start_engine(self.vm, self.lockspace, xml or domain_xml(), PARTS)
 
 
 @pytest.fixture
-def san() -> FakeSan:
-    return FakeSan(FakeClock())
+def san() -> SimSan:
+    return SimSan(VirtualClock())
 
 
-def unlocked(san: FakeSan, monkeypatch: pytest.MonkeyPatch) -> Host:
+def unlocked(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> Host:
     """A host whose sanlock knows qemu and lists no lease for it."""
     host = Host(san)
     monkeypatch.setattr(host.lockspace, "process_holds_lease", lambda _pid: False)
     return host
 
 
-def test_started_with_its_lease(san: FakeSan) -> None:
+def test_started_with_its_lease(san: SimSan) -> None:
     host = Host(san)
     domain = host.start()
     assert domain.state is DomainState.RUNNING
@@ -48,7 +48,7 @@ def test_started_with_its_lease(san: FakeSan) -> None:
     assert host.vm.started_xml == [domain_xml()]
 
 
-def test_without_the_lock_manager_its_guest_never_runs(san: FakeSan) -> None:
+def test_without_the_lock_manager_its_guest_never_runs(san: SimSan) -> None:
     host = Host(san, has_lock_manager=False)
     with pytest.raises(EngineNotStartedError, match=r"does not know qemu.*qemu\.conf"):
         host.start()
@@ -57,7 +57,7 @@ def test_without_the_lock_manager_its_guest_never_runs(san: FakeSan) -> None:
 
 
 def test_known_to_sanlock_but_without_its_lease_it_is_destroyed_at_once(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = unlocked(san, monkeypatch)
     with pytest.raises(EngineNotStartedError, match=r"lists no engine lease") as caught:
@@ -68,7 +68,7 @@ def test_known_to_sanlock_but_without_its_lease_it_is_destroyed_at_once(
 
 
 def test_what_sanlock_cannot_confirm_is_destroyed(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
 
@@ -81,7 +81,7 @@ def test_what_sanlock_cannot_confirm_is_destroyed(
     assert host.vm.calls == ["start", "destroy"]
 
 
-def test_a_failing_destroy_is_told_too(san: FakeSan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_destroy_is_told_too(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:
     host = unlocked(san, monkeypatch)
 
     def broken() -> None:
@@ -93,7 +93,7 @@ def test_a_failing_destroy_is_told_too(san: FakeSan, monkeypatch: pytest.MonkeyP
 
 
 def test_what_sanlock_cannot_be_asked_about_never_runs(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
 
@@ -107,7 +107,7 @@ def test_what_sanlock_cannot_be_asked_about_never_runs(
 
 
 def test_a_lease_that_is_missing_is_not_called_held(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
 
@@ -120,7 +120,7 @@ def test_a_lease_that_is_missing_is_not_called_held(
         host.start()
 
 
-def test_a_lease_held_elsewhere_stays_its_own_error(san: FakeSan) -> None:
+def test_a_lease_held_elsewhere_stays_its_own_error(san: SimSan) -> None:
     Host(san, 1).start()
     other = Host(san, 2)
     with pytest.raises(LeaseHeldError):
@@ -137,21 +137,21 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_a_domain_xml_without_its_lease_is_never_started(san: FakeSan, name: str) -> None:
+def test_a_domain_xml_without_its_lease_is_never_started(san: SimSan, name: str) -> None:
     host = Host(san)
     with pytest.raises(EngineNotStartedError, match="the domain XML is refused"):
         host.start(REFUSED[name])
     assert host.vm.calls == []
 
 
-def test_the_lease_of_other_storage_is_refused(san: FakeSan) -> None:
+def test_the_lease_of_other_storage_is_refused(san: SimSan) -> None:
     host = Host(san)
     with pytest.raises(EngineNotStartedError, match="/elsewhere"):
         start_engine(host.vm, host.lockspace, domain_xml(), storage_parts("/elsewhere"))
 
 
 def test_a_vm_that_ended_at_once_was_not_started(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
     monkeypatch.setattr(host.vm, "start", lambda *_: Domain(DomainState.ABSENT))
@@ -160,7 +160,7 @@ def test_a_vm_that_ended_at_once_was_not_started(
 
 
 def test_a_process_that_libvirt_does_not_tell_is_destroyed(
-    san: FakeSan, monkeypatch: pytest.MonkeyPatch
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = Host(san)
     monkeypatch.setattr(host.vm, "start", lambda *_: Domain(DomainState.RUNNING))
@@ -169,7 +169,7 @@ def test_a_process_that_libvirt_does_not_tell_is_destroyed(
     assert host.vm.calls == ["destroy"]
 
 
-def test_libvirts_own_refusal_comes_through(san: FakeSan) -> None:
+def test_libvirts_own_refusal_comes_through(san: SimSan) -> None:
     host = Host(san)
     host.vm.start_error = HypervisorError("start the domain", "no memory")
     with pytest.raises(HypervisorError, match="no memory"):

@@ -7,8 +7,14 @@ import pytest
 from fsm.memory import Action
 from fsm.observation import StartOutcome
 from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, OrderResult
+from ha_agent.simulation.world import (
+    InlineRunner,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    VirtualClock,
+)
 from ha_broker.world.ports import DomainState, HypervisorError
-from tests.fakes import FakeClock, FakeHypervisor, FakeLockspace, FakeSan, InlineRunner
 from tests.unit.agent_host import PARTS, domain_xml
 
 LIMIT_S = 60.0
@@ -16,11 +22,11 @@ LIMIT_S = 60.0
 
 class Bench:
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.san = FakeSan(self.clock)
-        self.lockspace = FakeLockspace(self.san, "h1")
+        self.clock = VirtualClock()
+        self.san = SimSan(self.clock)
+        self.lockspace = SimLockspace(self.san, "h1")
         self.lockspace.join(1, 10)
-        self.vm = FakeHypervisor(self.lockspace)
+        self.vm = SimHypervisor(self.lockspace)
         self.runner = InlineRunner(self.clock)
         self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS)
 
@@ -61,7 +67,7 @@ def test_a_start_that_fails(bench: Bench) -> None:
 
 
 def test_a_lease_lost_to_another_host_is_no_failure(bench: Bench) -> None:
-    other = FakeLockspace(bench.san, "h2")
+    other = SimLockspace(bench.san, "h2")
     other.join(2, 10)
     other.acquire(9)
     bench.order(Action.START_VM)

@@ -13,10 +13,10 @@ from fsm import Decision, Memory, Penalty, Score, State
 from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.table import rows_of
 from ha_agent.publish import KEY, Publisher, engine_status, publication
+from ha_agent.simulation.world import InlineRunner, VirtualClock
 from ha_broker.snapshot import Publication
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
-from tests.fakes import FakeClock, InlineRunner
 
 
 def seen(**fields: Any) -> Observation:
@@ -252,7 +252,7 @@ BASE = Publication(3400, EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "x")
 
 
 def publisher() -> tuple[Publisher, Broker, InlineRunner]:
-    runner, broker = InlineRunner(FakeClock()), Broker()
+    runner, broker = InlineRunner(VirtualClock()), Broker()
     return Publisher(runner, broker), broker, runner  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from fsm.states import State
 from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
+from ha_agent.simulation.world.clock import CallHangs
 from ha_broker.snapshot import (
     LeaseState,
     LeaseView,
@@ -20,7 +21,6 @@ from ha_broker.snapshot import (
 from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError, Membership
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
-from tests.fakes.clock import CallHangs
 from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
 
 TIMING = SETTINGS.timing

@@ -35,13 +35,13 @@ from ha_agent.command.deploy_survey import Kind, Survey, survey
 from ha_agent.command.deploy_world import default_gateway
 from ha_agent.command.errors import CommandError
 from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
+from ha_agent.simulation.world import SimStore
 from ha_broker.world.host_file import read_host_settings
 from metadata import layout
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
 from metadata.settings import HostSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import encode_host
-from tests.fakes import FakeStore
 from tests.unit.test_command_volume import leader
 
 PATH = "/shared/leases"
@@ -148,20 +148,20 @@ def test_answers_file_that_is_missing_or_no_yaml_is_named(tmp_path: Path) -> Non
 # --- survey -----------------------------------------------------------------------------------
 
 
-def store(**areas: bytes) -> FakeStore:
+def store(**areas: bytes) -> SimStore:
     """A volume with the given bytes at the beginning of the named parts."""
-    volume = FakeStore()
+    volume = SimStore()
     volume.add(PATH, layout.required_size(PARTS))
     for name, data in areas.items():
         put(volume, getattr(PARTS, name).offset, data)
     return volume
 
 
-def put(volume: FakeStore, offset: int, data: bytes) -> None:
+def put(volume: SimStore, offset: int, data: bytes) -> None:
     volume.volumes[PATH][offset : offset + len(data)] = data
 
 
-def cluster_store(config: Optional[SharedConfig] = None) -> FakeStore:
+def cluster_store(config: Optional[SharedConfig] = None) -> SimStore:
     volume = store(lockspace=leader(timestamp=5), lease=leader(LEASE_MAGIC))
     wanted = config or CONFIG
     place = PARTS.shared_config.offset + copy_offset(wanted.sequence)
@@ -235,7 +235,7 @@ def test_damaged_slot_does_not_hide_the_cluster() -> None:
         (store(shared_config=bytes(layout.CONFIG_SIZE // 2) + encode_copy(CONFIG)), "shared conf"),
     ],
 )
-def test_what_is_not_ours_is_named(volume: FakeStore, expected: str) -> None:
+def test_what_is_not_ours_is_named(volume: SimStore, expected: str) -> None:
     found = survey(volume, PARTS)
     assert found.kind is Kind.FOREIGN
     assert expected in found.found

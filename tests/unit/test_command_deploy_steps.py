@@ -16,6 +16,7 @@ from ha_agent.command.deploy_steps import HOSTID_BUSY, Site, create, join, start
 from ha_agent.command.deploy_survey import survey
 from ha_agent.command.deploy_world import UNITS, DeployWorld
 from ha_agent.command.errors import CommandError
+from ha_agent.simulation.world import SimStore, VirtualClock
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import (
     Domain,
@@ -28,7 +29,6 @@ from ha_broker.world.ports import (
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, SlotAbsent
 from metadata.wire import decode_slot, encode_host
-from tests.fakes import FakeClock, FakeStore
 from tests.unit.test_command_deploy import (
     JOINING,
     PARTS,
@@ -49,7 +49,7 @@ NO_WATCH = Watch((), 0)
 class Lockspace:
     """A `LockspaceAdmin`: `refuses` maps host ids to the errno of their join."""
 
-    def __init__(self, volume: FakeStore, name: str = "h9") -> None:
+    def __init__(self, volume: SimStore, name: str = "h9") -> None:
         self.name = name
         self.joined: Optional[int] = None
         self.refuses: dict[int, int] = {}
@@ -104,9 +104,9 @@ class Services:
 class Scene:
     """A host about to be deployed."""
 
-    def __init__(self, folder: Path, volume: FakeStore, **host: Any) -> None:
+    def __init__(self, folder: Path, volume: SimStore, **host: Any) -> None:
         self.volume = volume
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.lockspace = Lockspace(volume)
         self.services = Services()
         self.said: list[str] = []
@@ -162,7 +162,7 @@ def joining(*candidates: int) -> Join:
 CREATING = Create(1, "h9", SETTINGS, XML, NO_WATCH)
 
 
-def put_record(volume: FakeStore, host_id: int, name: str) -> None:
+def put_record(volume: SimStore, host_id: int, name: str) -> None:
     put(volume, slot_address(PARTS, host_id).offset, encode_host(record(host_id, name)))
 
 

@@ -16,6 +16,13 @@ import pytest
 from ha_agent.command import checks, engine
 from ha_agent.command.errors import CommandError
 from ha_agent.command.main import main
+from ha_agent.simulation.world import (
+    SimHealthPage,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    VirtualClock,
+)
 from ha_broker.desk import Refusal
 from ha_broker.http_server import ApiServer
 from ha_broker.snapshot import HostView, Snapshot, StorageView
@@ -31,7 +38,6 @@ from metadata.layout import storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings import EngineSettings
 from metadata.wire import decode_slot, encode_host
-from tests.fakes import FakeClock, FakeHealthPage, FakeHypervisor, FakeLockspace, FakeSan
 
 PARTS = storage_parts("/shared/leases")
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
@@ -369,10 +375,10 @@ class Hosts:
     """Two hosts in virtual time, joined; the engine of the first."""
 
     def __init__(self) -> None:
-        clock = FakeClock()
-        san = FakeSan(clock)
-        self.lockspaces = [FakeLockspace(san, name) for name in ("h1", "h2")]
-        self.hypervisors = [FakeHypervisor(lockspace) for lockspace in self.lockspaces]
+        clock = VirtualClock()
+        san = SimSan(clock)
+        self.lockspaces = [SimLockspace(san, name) for name in ("h1", "h2")]
+        self.hypervisors = [SimHypervisor(lockspace) for lockspace in self.lockspaces]
         for host_id, lockspace in enumerate(self.lockspaces, start=1):
             lockspace.join(host_id, 10)
             clock.advance(60)
@@ -477,22 +483,22 @@ SETTINGS = EngineSettings(health_url="http://engine/health")
 
 @pytest.mark.parametrize(("good", "code", "text"), [(True, 0, "is up!"), (False, 1, "is not up!")])
 def test_liveliness(good: bool, code: int, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    page = FakeHealthPage(good=good)
+    page = SimHealthPage(good=good)
     assert checks.look_at_health(page, SETTINGS) == code
     assert capsys.readouterr().out == f"Hosted Engine {text}\n"
     assert page.calls == ["http://engine/health"]
 
 
 def test_liveliness_says_beside_its_answer_why(capsys: pytest.CaptureFixture[str]) -> None:
-    page = FakeHealthPage(False, "Connection refused")
+    page = SimHealthPage(False, "Connection refused")
     assert checks.look_at_health(page, SETTINGS) == 1
     output = capsys.readouterr()
     assert output.out == "Hosted Engine is not up!\n"
     assert output.err == "hosted-engine: the engine's health page: Connection refused\n"
-    assert checks.look_at_health(FakeHealthPage(True), SETTINGS) == 0
+    assert checks.look_at_health(SimHealthPage(True), SETTINGS) == 0
     assert capsys.readouterr().err == ""
 
 
 def test_liveliness_without_a_page_says_what_is_missing() -> None:
     with pytest.raises(CommandError, match=r"engine\.health_url"):
-        checks.look_at_health(FakeHealthPage(), EngineSettings())
+        checks.look_at_health(SimHealthPage(), EngineSettings())

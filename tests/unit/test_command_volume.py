@@ -19,10 +19,10 @@ from ha_agent.command.sanlock_disk import (
 )
 from ha_agent.command.status import ClusterStatus
 from ha_agent.command.volume_status import parse_address, read_from_volume
+from ha_agent.simulation.world import VirtualClock
 from metadata.layout import SLOT_SIZE, storage_parts
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.wire import encode_global, encode_host
-from tests.fakes import FakeClock
 
 MIB = 1024 * 1024
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
@@ -42,7 +42,7 @@ class Volume:
     def __init__(self, folder: Path, offset: int = 0, slots: int = 2001) -> None:
         self.path = folder / "volume"
         self.offset = offset
-        self.clock = FakeClock()
+        self.clock = VirtualClock()
         self.sleeps: list[float] = []
         self.while_asleep: Callable[[], None] = lambda: None
         with self.path.open("wb") as file:
@@ -184,12 +184,12 @@ def test_volume_without_room_for_any_slot_is_an_error(tmp_path: Path) -> None:
 
 def test_volume_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="nowhere: can't be read: No such file"):
-        read_from_volume(str(tmp_path / "nowhere"), 0, FakeClock(), lambda _: None)
+        read_from_volume(str(tmp_path / "nowhere"), 0, VirtualClock(), lambda _: None)
 
 
 def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="can't be read"):
-        read_from_volume(str(tmp_path), 0, FakeClock(), lambda _: None)
+        read_from_volume(str(tmp_path), 0, VirtualClock(), lambda _: None)
 
 
 # --- live or left behind ------------------------------------------------------------------------

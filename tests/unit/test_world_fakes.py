@@ -6,6 +6,14 @@ import errno
 
 import pytest
 
+from ha_agent.simulation.world import (
+    InlineRunner,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimStore,
+    VirtualClock,
+)
 from ha_broker.world.ports import (
     DomainState,
     Ending,
@@ -15,14 +23,6 @@ from ha_broker.world.ports import (
     StorageError,
 )
 from metadata.records import VolumeAddress
-from tests.fakes import (
-    FakeClock,
-    FakeHypervisor,
-    FakeLockspace,
-    FakeSan,
-    FakeStore,
-    InlineRunner,
-)
 
 IO_TIMEOUT_S = 2
 
@@ -31,19 +31,19 @@ class Pair:
     """Two hosts that have joined and seen each other alive."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.san = FakeSan(self.clock)
+        self.clock = VirtualClock()
+        self.san = SimSan(self.clock)
         self.runner = InlineRunner(self.clock)
-        self.lockspaces = [FakeLockspace(self.san, name) for name in ("h1", "h2")]
-        self.vms = [FakeHypervisor(lockspace) for lockspace in self.lockspaces]
+        self.lockspaces = [SimLockspace(self.san, name) for name in ("h1", "h2")]
+        self.vms = [SimHypervisor(lockspace) for lockspace in self.lockspaces]
         for host_id, lockspace in enumerate(self.lockspaces, start=1):
             lockspace.join(host_id, IO_TIMEOUT_S)
         self.clock.advance(10)
 
 
 def test_a_job_that_spends_time_ends_later() -> None:
-    clock = FakeClock()
-    runner, lockspace = InlineRunner(clock), FakeLockspace(FakeSan(clock), "h1")
+    clock = VirtualClock()
+    runner, lockspace = InlineRunner(clock), SimLockspace(SimSan(clock), "h1")
     assert runner.submit("join", lambda: lockspace.join(1, 2))
     assert runner.submit("join", lambda: None) is False
     assert lockspace.membership(1) == Membership.JOINING
@@ -57,7 +57,7 @@ def test_a_job_that_spends_time_ends_later() -> None:
 
 
 def test_a_key_told_to_hang() -> None:
-    runner, done = InlineRunner(FakeClock()), []
+    runner, done = InlineRunner(VirtualClock()), []
     runner.hang("a")
     assert runner.submit("a", lambda: done.append(1))
     assert runner.submit("b", lambda: done.append(2))
@@ -68,7 +68,7 @@ def test_a_key_told_to_hang() -> None:
 
 
 def test_a_job_on_a_hanging_store_goes_on_when_it_is_healed() -> None:
-    runner, store = InlineRunner(FakeClock()), FakeStore()
+    runner, store = InlineRunner(VirtualClock()), SimStore()
     store.add("/v", 8192)
     store.hang()
     runner.submit("read", lambda: store.read(VolumeAddress("/v"), 4096))
@@ -79,7 +79,7 @@ def test_a_job_on_a_hanging_store_goes_on_when_it_is_healed() -> None:
 
 
 def test_a_failing_store() -> None:
-    store = FakeStore()
+    store = SimStore()
     store.add("/v", 8192)
     store.fail(errno.EIO)
     with pytest.raises(StorageError) as caught:
@@ -141,7 +141,7 @@ def test_pausing_releases_and_resuming_wants_the_lease_back() -> None:
 
 def test_without_a_lock_manager_there_is_no_lease() -> None:
     pair = Pair()
-    careless = FakeHypervisor(pair.lockspaces[0], has_lock_manager=False)
+    careless = SimHypervisor(pair.lockspaces[0], has_lock_manager=False)
     pid = careless.start("<domain/>").pid
     assert pid is not None
     assert not pair.lockspaces[0].process_holds_lease(pid)

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import pytest
 
+from ha_agent.simulation.world import SimStore
 from ha_broker.world.ports import (
     LeaseHeldError,
     LeaseOwner,
@@ -24,7 +25,6 @@ from ha_broker.world.sanlock_lockspace import (
     parse_holders,
 )
 from metadata.layout import storage_parts
-from tests.fakes import FakeStore
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)
@@ -82,14 +82,14 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
 
 
 @pytest.fixture
-def store() -> FakeStore:
-    store = FakeStore()
+def store() -> SimStore:
+    store = SimStore()
     store.add(VOLUME, 2 * 1024 * 1024)
     return store
 
 
 @pytest.fixture
-def lockspace(stub: Stub, store: FakeStore) -> SanlockLockspace:
+def lockspace(stub: Stub, store: SimStore) -> SanlockLockspace:
     return SanlockLockspace(PARTS, store)
 
 
@@ -103,7 +103,7 @@ def owners(*host_ids: int) -> list[dict[str, int]]:
 
 
 def test_the_daemon_reads_the_lease_only_when_it_changed(
-    stub: Stub, store: FakeStore, lockspace: SanlockLockspace
+    stub: Stub, store: SimStore, lockspace: SanlockLockspace
 ) -> None:
     answer(stub, read_resource_owners=owners(2))
     assert [lockspace.lease_owner() for _ in range(5)] == [LeaseOwner(2, 3)] * 5
@@ -124,7 +124,7 @@ def test_a_failed_question_is_asked_again(stub: Stub, lockspace: SanlockLockspac
 
 
 def test_unreadable_storage_is_an_error_of_the_lockspace(
-    store: FakeStore, lockspace: SanlockLockspace
+    store: SimStore, lockspace: SanlockLockspace
 ) -> None:
     store.fail(errno.EIO)
     with pytest.raises(LockspaceError) as caught:
@@ -243,4 +243,4 @@ def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(LockspaceError, match="python3-sanlock"):
-        SanlockLockspace(PARTS, FakeStore()).membership(1)
+        SanlockLockspace(PARTS, SimStore()).membership(1)

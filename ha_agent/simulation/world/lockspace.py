@@ -1,4 +1,4 @@
-"""sanlock in virtual time: one `FakeSan` for all hosts, one `FakeLockspace` per host.
+"""sanlock in virtual time: one `SimSan` for all hosts, one `SimLockspace` per host.
 
 The times are sanlock's (io is the lockspace's io_timeout): a host id is renewed every 2 x io,
 given up after 8 x io without a renewal (then the holders of leases are killed), and others
@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from ha_agent.simulation.world.clock import CallHangs, VirtualClock
 from ha_broker.world.ports import (
     LeaseHeldError,
     LeaseOnStorage,
@@ -25,7 +26,6 @@ from ha_broker.world.ports import (
     LockspaceOnStorage,
     Membership,
 )
-from tests.fakes.clock import CallHangs, FakeClock
 
 WATCHDOG_S = 60.0
 LEAVE_S = 2.0
@@ -72,7 +72,7 @@ class _Space:
         return self.renewed_at_s + 8 * self.io_timeout_s
 
 
-class FakeSan:
+class SimSan:
     """The lockspace and the lease on the shared storage, and the clock of everybody.
 
     `slots` maps host ids to what stands on the storage, `lease` is the lease's owner record
@@ -81,7 +81,7 @@ class FakeSan:
     (second, "acquire" | "release" | "kill", host name).
     """
 
-    def __init__(self, clock: FakeClock, formatted: bool = True) -> None:
+    def __init__(self, clock: VirtualClock, formatted: bool = True) -> None:
         self.clock = clock
         self.lockspace_formatted = formatted
         self.lease_formatted = formatted
@@ -89,7 +89,7 @@ class FakeSan:
         self.slots: dict[int, Slot] = {}
         self.lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
-        self.daemons: list[FakeLockspace] = []
+        self.daemons: list[SimLockspace] = []
         clock.on_advance(self.settle)
 
     def settle(self) -> None:
@@ -126,14 +126,14 @@ class Holders(set[int]):
         return sorted(self)
 
 
-class FakeLockspace:
+class SimLockspace:
     """A `Lockspace`: one host's sanlock daemon, with faults to set.
 
     `holders` are the local pids that hold the lease (at most one can). `host_name` is the
     name the daemon gives itself; a second daemon with the same name takes a host id over.
     """
 
-    def __init__(self, san: FakeSan, host_name: str) -> None:
+    def __init__(self, san: SimSan, host_name: str) -> None:
         self.san = san
         self.host_name = host_name
         self.holders = Holders(self._need_daemon)

@@ -12,7 +12,7 @@ class CallHangs(BaseException):
     """
 
 
-class FakeClock:
+class VirtualClock:
     """A `Clock` that moves only by `advance` (and by `spend`, for calls that take time)."""
 
     def __init__(self, start_s: float = 1000.0, wall_start_s: float = 1_700_000_000.0) -> None:
@@ -32,7 +32,7 @@ class FakeClock:
         self._wall_offset_s += seconds
 
     def advance(self, seconds: float) -> None:
-        """Move on, then let the other fakes do what was due meanwhile."""
+        """Move on, then let the rest of the simulated world do what was due meanwhile."""
         if seconds < 0:
             raise ValueError(f"a clock does not run backwards: {seconds}")
         self._now_s += seconds

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from typing import Callable, Optional
 
+from ha_agent.simulation.world.clock import VirtualClock
+from ha_agent.simulation.world.lockspace import SimLockspace
 from ha_broker.world.ports import (
     Domain,
     DomainState,
@@ -13,13 +15,11 @@ from ha_broker.world.ports import (
     HypervisorGoneError,
     WorldError,
 )
-from tests.fakes.clock import FakeClock
-from tests.fakes.lockspace import FakeLockspace
 
 _pids = itertools.count(4001)
 
 
-class FakeHypervisor:
+class SimHypervisor:
     """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
 
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
@@ -27,7 +27,7 @@ class FakeHypervisor:
     guest takes to power off when asked (None: it never does). `start_error` makes starts fail.
     """
 
-    def __init__(self, lockspace: FakeLockspace, has_lock_manager: bool = True) -> None:
+    def __init__(self, lockspace: SimLockspace, has_lock_manager: bool = True) -> None:
         self.lockspace = lockspace
         self.has_lock_manager = has_lock_manager
         self.calls: list[str] = []
@@ -35,7 +35,7 @@ class FakeHypervisor:
         self.start_error: Optional[HypervisorError] = None
         self.start_takes_s = 0.0
         self.guest_obeys_after_s: Optional[float] = 0.0
-        self._clock: FakeClock = lockspace.san.clock
+        self._clock: VirtualClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
         self._before_start: Optional[Domain] = None
         self._gone = False

@@ -6,14 +6,14 @@ import errno as errno_module
 import os
 from typing import Optional
 
+from ha_agent.simulation.world.clock import CallHangs
 from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
-from tests.fakes.clock import CallHangs
 
 _ALIGNMENT = 4096
 
 
-class FakeStore:
+class SimStore:
     """A `BlockStore` over byte arrays; give several hosts' stores the same `volumes`.
 
     `reads` and `writes` list what was done as (address, size), failed attempts excluded.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from ha_agent.simulation.world.clock import CallHangs, VirtualClock
 from ha_broker.world.ports import Outcome
-from tests.fakes.clock import CallHangs, FakeClock
 
 
 @dataclass
@@ -25,7 +25,7 @@ class InlineRunner:
     tried again at each poll.
     """
 
-    def __init__(self, clock: FakeClock, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, clock: VirtualClock, wake: Callable[[], None] = lambda: None) -> None:
         self.submitted: list[str] = []
         self._clock = clock
         self._wake = wake

@@ -7,7 +7,7 @@ from typing import Callable
 from ha_broker.world.ports import HealthReading
 
 
-class FakeHealthPage:
+class SimHealthPage:
     """A `HealthPage` that says `reading`."""
 
     def __init__(self, good: bool = False, detail: str = "Connection refused") -> None:
@@ -22,7 +22,7 @@ class FakeHealthPage:
         return self.reading
 
 
-class FakeGateway:
+class SimGateway:
     """A `Gateway`; `answers` is what it does, or `script` gives the next answers first."""
 
     def __init__(self, answers: bool = True) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class FakeServiceManager:
+class SimServiceManager:
     """A `ServiceManager` that remembers what it was told."""
 
     def __init__(self) -> None:

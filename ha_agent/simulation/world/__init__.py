@@ -1,0 +1,35 @@
+"""Stand-ins for the world, driven by virtual time; the contract suite keeps them honest.
+
+Everything hangs on one `VirtualClock`::
+
+    clock = VirtualClock()
+    runner = InlineRunner(clock)
+    san = SimSan(clock)                        # one for all hosts
+    lockspace = SimLockspace(san, "h1")        # one per host
+    hypervisor = SimHypervisor(lockspace)      # one per host
+    store = SimStore()                         # or SimStore(volumes) to share bytes
+
+`clock.advance(seconds)` renews host ids, finds hosts dead and kills lease holders, as sanlock
+does. A call that takes time (a join) spends it on the clock; inside a job of the
+`InlineRunner` the job's outcome appears that much later instead.
+"""
+
+from ha_agent.simulation.world.clock import VirtualClock
+from ha_agent.simulation.world.hypervisor import SimHypervisor
+from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
+from ha_agent.simulation.world.network import SimGateway, SimHealthPage
+from ha_agent.simulation.world.runner import InlineRunner
+from ha_agent.simulation.world.services import SimServiceManager
+from ha_agent.simulation.world.store import SimStore
+
+__all__ = [
+    "InlineRunner",
+    "SimGateway",
+    "SimHealthPage",
+    "SimHypervisor",
+    "SimLockspace",
+    "SimSan",
+    "SimServiceManager",
+    "SimStore",
+    "VirtualClock",
+]
