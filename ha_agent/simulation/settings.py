@@ -1,0 +1,230 @@
+"""What a simulated world is made of: ``world.yaml``.
+
+Every key may be left out::
+
+    hosts: 3                  # a count (h1, h2, h3), or a mapping of names to what they are:
+    # hosts: {h1: {}, h2: {watchdog: false, latency_s: 0.02, version: newer, boot_s: 40}}
+    cluster:                  # as on the shared storage; or the word `deployed`
+      timing: {tick_s: 5, io_timeout_s: 2}
+    engine: {boot_s: 20, shutdown_s: 5}
+    start: running            # second 0: the engine is healthy on h1 and all is at rest; or
+                              # `cold`: the hosts are switched on at second 0
+    seed: 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Callable, Optional
+
+import yaml
+
+from ha_agent.simulation.document import (
+    Document,
+    InputError,
+    parse_document,
+    read_document,
+)
+from metadata.layout import MAX_HOSTS
+from metadata.schema import Reader, Rule, integer, number, shown
+from metadata.settings import (
+    ClusterSettings,
+    SettingsError,
+    cluster_settings_to_data,
+    parse_cluster_settings,
+)
+
+MOST_HOSTS = 9
+HOST_NAMES = tuple(f"h{number}" for number in range(1, MOST_HOSTS + 1))
+VERSIONS = ("same", "older", "newer", "too-new")
+STARTS = ("running", "cold")
+DEPLOYED = "deployed"
+
+ClusterSource = Callable[[], ClusterSettings]
+
+
+@dataclass(frozen=True)
+class HostTraits:
+    """One host.
+
+    watchdog         a hardware watchdog resets the host when sanlock dies or can't renew
+    latency_s        what each storage operation takes
+    version          how it writes its records: as this program, older, newer or too new
+    boot_s           from power-on until its services run
+    gateway          has one that it watches
+    clock_drift_ppm  how much faster its monotonic clock runs
+    """
+
+    name: str
+    host_id: int
+    watchdog: bool = True
+    latency_s: float = 0.005
+    version: str = "same"
+    boot_s: float = 30.0
+    gateway: bool = True
+    clock_drift_ppm: float = 0.0
+
+
+@dataclass(frozen=True)
+class EngineTraits:
+    """How long the engine's guest takes to become healthy, and to shut down when asked."""
+
+    boot_s: float = 20.0
+    shutdown_s: float = 5.0
+
+
+def counted_hosts(count: int) -> tuple[HostTraits, ...]:
+    """h1, h2 ... with nothing special about them."""
+    return tuple(HostTraits(HOST_NAMES[index], index + 1) for index in range(count))
+
+
+@dataclass(frozen=True)
+class WorldSettings:
+    """A whole world; `start` is "running" or "cold"."""
+
+    hosts: tuple[HostTraits, ...] = counted_hosts(3)
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
+    engine: EngineTraits = field(default_factory=EngineTraits)
+    start: str = "running"
+    seed: int = 1
+
+
+def _word(*words: str) -> Rule:
+    return Rule(" or ".join(words), lambda value: isinstance(value, str) and value in words)
+
+
+_SWITCH = Rule("true or false", lambda value: type(value) is bool)
+_SECONDS = number(0, 3600)
+_HOST: dict[str, Rule] = {
+    "host_id": integer(1, MAX_HOSTS),
+    "watchdog": _SWITCH,
+    "latency_s": number(0, 60),
+    "version": _word(*VERSIONS),
+    "boot_s": _SECONDS,
+    "gateway": _SWITCH,
+    "clock_drift_ppm": number(-10_000, 10_000),
+}
+_ENGINE: dict[str, Rule] = {"boot_s": _SECONDS, "shutdown_s": _SECONDS}
+_TOP: dict[str, Rule] = {"start": _word(*STARTS), "seed": integer(0, 2**63 - 1)}
+_KEYS = ["hosts", "cluster", "engine", *_TOP]
+_COUNT_OR_HOSTS = (
+    f"a number of hosts from 1 to {MOST_HOSTS}, or a mapping of the names "
+    f"{HOST_NAMES[0]} to {HOST_NAMES[-1]} to what they are"
+)
+
+
+def load_world(path: str, deployed: Optional[ClusterSource] = None) -> WorldSettings:
+    """Read ``world.yaml``; `deployed` gives the settings that ``cluster: deployed`` stands for.
+
+    Raises InputError.
+    """
+    return _world(read_document(path), deployed)
+
+
+def parse_world(
+    text: str, source: str = "world.yaml", deployed: Optional[ClusterSource] = None
+) -> WorldSettings:
+    """The same from a text; `source` names it in messages. Raises InputError."""
+    return _world(parse_document(text, source), deployed)
+
+
+def dump_world(settings: WorldSettings) -> str:
+    """YAML that `parse_world` reads back to the same settings; defaults are left out."""
+    whole = WorldSettings()
+    data: dict[str, Any] = {"hosts": _hosts_to_data(settings.hosts)}
+    cluster = cluster_settings_to_data(settings.cluster)
+    data["cluster"] = _differing(cluster, cluster_settings_to_data(whole.cluster))
+    data["engine"] = _differing(asdict(settings.engine), asdict(whole.engine))
+    data["start"] = settings.start
+    data["seed"] = settings.seed
+    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None)
+
+
+# --- reading ------------------------------------------------------------------------------
+
+
+def _world(document: Document, deployed: Optional[ClusterSource]) -> WorldSettings:
+    reader = Reader("")
+    top = reader.mapping(document.data, "")
+    problems: list[str] = []
+    if top is None:
+        raise InputError([document.located(problem) for problem in reader.problems])
+    reader.unknown_keys(top, _KEYS)
+    fields = reader.fields(top, _TOP)
+    engine = reader.section(top.get("engine", {}), _ENGINE, "engine")
+    hosts = _hosts(reader, top.get("hosts", 3))
+    problems = [document.located(problem) for problem in reader.problems]
+    cluster = _cluster(document, top, deployed, problems)
+    if problems:
+        raise InputError(problems)
+    return WorldSettings(hosts, cluster, EngineTraits(**engine), **fields)
+
+
+def _cluster(
+    document: Document,
+    top: Mapping[Any, Any],
+    deployed: Optional[ClusterSource],
+    problems: list[str],
+) -> ClusterSettings:
+    data = top.get("cluster", {})
+    try:
+        if data == DEPLOYED and deployed is not None:
+            return deployed()
+        return parse_cluster_settings(data, "")
+    except SettingsError as error:
+        problems += [document.located(problem, "cluster") for problem in error.problems]
+    except InputError as error:
+        place = document.place("cluster")
+        problems += [f"{place}: cluster: {DEPLOYED}: {problem}" for problem in error.problems]
+    return ClusterSettings()
+
+
+def _hosts(reader: Reader, data: object) -> tuple[HostTraits, ...]:
+    if type(data) is int and 1 <= data <= MOST_HOSTS:
+        return counted_hosts(data)
+    if not isinstance(data, Mapping) or not data:
+        reader.problem("hosts", f"{shown(data)} is refused; allowed: {_COUNT_OR_HOSTS}")
+        return ()
+    reader.unknown_keys(data, list(HOST_NAMES), "hosts")
+    hosts = tuple(_host(reader, name, data[name]) for name in HOST_NAMES if name in data)
+    _check_ids(reader, hosts)
+    return hosts
+
+
+def _host(reader: Reader, name: str, data: object) -> HostTraits:
+    fields = reader.section({} if data is None else data, _HOST, f"hosts.{name}")
+    return HostTraits(name, **{"host_id": HOST_NAMES.index(name) + 1, **fields})
+
+
+def _check_ids(reader: Reader, hosts: tuple[HostTraits, ...]) -> None:
+    taken: dict[int, str] = {}
+    for host in hosts:
+        if host.host_id in taken:
+            why = f"{host.host_id} is refused: {taken[host.host_id]} has it; allowed: another one"
+            reader.problem(f"hosts.{host.name}.host_id", why)
+        taken.setdefault(host.host_id, host.name)
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def _hosts_to_data(hosts: tuple[HostTraits, ...]) -> Any:
+    if hosts == counted_hosts(len(hosts)):
+        return len(hosts)
+    return {host.name: _host_to_data(host) for host in hosts}
+
+
+def _host_to_data(host: HostTraits) -> dict[str, Any]:
+    usual = HostTraits(host.name, HOST_NAMES.index(host.name) + 1)
+    return _differing(asdict(host), asdict(usual))
+
+
+def _differing(data: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """What in `data` is not as in `usual`, mappings likewise."""
+    found = {}
+    for key, value in data.items():
+        if value == usual[key]:
+            continue
+        found[key] = _differing(value, usual[key]) if isinstance(value, Mapping) else value
+    return found
