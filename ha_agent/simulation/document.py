@@ -12,6 +12,7 @@ from typing import Any, Union
 
 import yaml
 
+from ha_agent.simulation.errors import InputError
 from ha_broker.world.plain_yaml import PlainYamlError, parse_yaml
 
 Key = Union[str, int]
@@ -20,14 +21,6 @@ Place = tuple[Key, ...]
 MOST_BYTES = 1 << 20
 # Deeper than any key that is known; aliases could make a tree as wide as one likes below it.
 _DEEPEST = 3
-
-
-class InputError(ValueError):
-    """World or script can't be used; `problems` has one line for each, all at once."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = list(problems)
 
 
 @dataclass(frozen=True)
@@ -46,11 +39,14 @@ class Document:
                 return f"{self.source}:{line}"
         return self.source
 
-    def located(self, problem: str, *below: Key) -> str:
-        """`problem` (which begins with a dotted key, looked for under `below`) with its place."""
-        places = [place for place in self.lines if place[: len(below)] == below]
-        named = [place for place in places if _names(problem, place[len(below) :])]
-        return f"{self.place(*max(named, key=len, default=below))}: {problem}"
+    def located(self, problems: list[str]) -> list[str]:
+        """Each of `problems` (they begin with a dotted key) with its place, in their order."""
+        named = [(self._innermost(problem), problem) for problem in problems]
+        named.sort(key=lambda item: self.lines.get(item[0], 0))
+        return [f"{self.place(*place)}: {problem}" for place, problem in named]
+
+    def _innermost(self, problem: str) -> Place:
+        return max((place for place in self.lines if _names(problem, place)), key=len, default=())
 
 
 def read_document(path: str) -> Document:
@@ -76,13 +72,18 @@ def parse_document(text: str, source: str) -> Document:
     try:
         data = parse_yaml(text)
     except PlainYamlError as error:
-        mark = getattr(error.__cause__, "problem_mark", None)
-        place = source if mark is None else f"{source}:{mark.line + 1}"
-        raise InputError([f"{place}: no valid YAML: {error}"]) from error
+        raise InputError([_yaml_problem(error, source)]) from error
     if data is None:
         raise InputError([f"{source}: empty"])
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     return Document(source, data, dict(_lines(node, ())) if node else {})
+
+
+def _yaml_problem(error: PlainYamlError, source: str) -> str:
+    cause = error.__cause__
+    if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
+        return f"{source}:{cause.problem_mark.line + 1}: no valid YAML: {cause.problem}"
+    return f"{source}: no valid YAML: {error}"
 
 
 def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:

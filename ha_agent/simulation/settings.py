@@ -20,12 +20,8 @@ from typing import Any, Callable, Optional
 
 import yaml
 
-from ha_agent.simulation.document import (
-    Document,
-    InputError,
-    parse_document,
-    read_document,
-)
+from ha_agent.simulation.document import Document, parse_document, read_document
+from ha_agent.simulation.errors import InputError
 from metadata.layout import MAX_HOSTS
 from metadata.schema import Reader, Rule, integer, number, shown
 from metadata.settings import (
@@ -53,7 +49,7 @@ class HostTraits:
     version          how it writes its records: as this program, older, newer or too new
     boot_s           from power-on until its services run
     gateway          has one that it watches
-    clock_drift_ppm  how much faster its monotonic clock runs
+    clock_drift_ppm  how many microseconds a second its wall clock gains
     """
 
     name: str
@@ -147,36 +143,38 @@ def dump_world(settings: WorldSettings) -> str:
 def _world(document: Document, deployed: Optional[ClusterSource]) -> WorldSettings:
     reader = Reader("")
     top = reader.mapping(document.data, "")
-    problems: list[str] = []
     if top is None:
-        raise InputError([document.located(problem) for problem in reader.problems])
+        raise InputError(document.located(reader.problems))
     reader.unknown_keys(top, _KEYS)
     fields = reader.fields(top, _TOP)
     engine = reader.section(top.get("engine", {}), _ENGINE, "engine")
     hosts = _hosts(reader, top.get("hosts", 3))
-    problems = [document.located(problem) for problem in reader.problems]
-    cluster = _cluster(document, top, deployed, problems)
-    if problems:
-        raise InputError(problems)
+    cluster = _cluster(reader, top.get("cluster", {}), deployed)
+    if reader.problems:
+        raise InputError(document.located(reader.problems))
     return WorldSettings(hosts, cluster, EngineTraits(**engine), **fields)
 
 
-def _cluster(
-    document: Document,
-    top: Mapping[Any, Any],
-    deployed: Optional[ClusterSource],
-    problems: list[str],
-) -> ClusterSettings:
-    data = top.get("cluster", {})
+def _cluster(reader: Reader, data: object, deployed: Optional[ClusterSource]) -> ClusterSettings:
+    if not isinstance(data, Mapping):
+        return _deployed(reader, data, deployed)
     try:
-        if data == DEPLOYED and deployed is not None:
-            return deployed()
         return parse_cluster_settings(data, "")
     except SettingsError as error:
-        problems += [document.located(problem, "cluster") for problem in error.problems]
+        reader.problems += [f"cluster.{problem}" for problem in error.problems]
+    return ClusterSettings()
+
+
+def _deployed(reader: Reader, data: object, deployed: Optional[ClusterSource]) -> ClusterSettings:
+    if data != DEPLOYED or deployed is None:
+        allowed = f"a mapping, or {DEPLOYED} for the settings that this host runs with"
+        reader.problem("cluster", f"{shown(data)} is refused; allowed: {allowed}")
+        return ClusterSettings()
+    try:
+        return deployed()
     except InputError as error:
-        place = document.place("cluster")
-        problems += [f"{place}: cluster: {DEPLOYED}: {problem}" for problem in error.problems]
+        for why in error.problems:
+            reader.problem("cluster", f"{DEPLOYED}: {why}")
     return ClusterSettings()
 
 
