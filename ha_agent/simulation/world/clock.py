@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Protocol
 
 
 class CallHangs(BaseException):
@@ -10,6 +10,26 @@ class CallHangs(BaseException):
 
     Not an `Exception`, so that no handler of the code under test takes it for an error.
     """
+
+
+class ProcessEnded(BaseException):  # no error of the code that it ends
+    """The process whose code runs now is killed at this very call.
+
+    Not an `Exception`: a killed process handles nothing any more.
+    """
+
+
+class JobClock(Protocol):
+    """What an `InlineRunner` needs of a clock."""
+
+    def monotonic_s(self) -> float:
+        """Seconds since the host was switched on, or since any other moment."""
+
+    def begin_job(self) -> None:
+        """What is spent from now on is spent by a job."""
+
+    def end_job(self) -> float:
+        """What the job begun last has spent."""
 
 
 class VirtualClock:
@@ -50,7 +70,10 @@ class VirtualClock:
             self.advance(seconds)
 
     def block(self, what: str) -> None:
-        """A call can't go on yet: a job is tried again later, outside one some time passes."""
+        """A call can't go on yet: a job is tried again later, outside one some time passes.
+
+        The job's runner tries it again each second.
+        """
         if self._job_cost_s:
             raise CallHangs(what)
         self.advance(0.5)
@@ -61,3 +84,47 @@ class VirtualClock:
     def end_job(self) -> float:
         """What the job begun last has spent."""
         return self._job_cost_s.pop()
+
+
+class HostClock:
+    """One host's clock: near zero at power-on, and with a wall clock that may be wrong."""
+
+    def __init__(self, base: VirtualClock, wall_offset_s: float = 0.0) -> None:
+        self._base = base
+        self._zero_s = base.monotonic_s()
+        self._wall_offset_s = wall_offset_s
+        self._drift_ppm = 0.0
+        self._drifts_since_s = self._zero_s
+
+    def monotonic_s(self) -> float:
+        return self._base.monotonic_s() - self._zero_s
+
+    def wall_s(self) -> float:
+        return self._base.wall_s() + self._wall_offset_s + self._drifted_s()
+
+    def at_s(self, moment_s: float) -> float:
+        """A moment of this host's clock on the world's clock."""
+        return moment_s + self._zero_s
+
+    def power_on(self) -> None:
+        """Monotonic time begins anew; the wall clock, which has a battery, goes on."""
+        self._zero_s = self._base.monotonic_s()
+
+    def step_wall(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self._wall_offset_s += seconds
+
+    def drift(self, ppm: float) -> None:
+        """From now on the wall clock gains so many microseconds a second."""
+        self._wall_offset_s += self._drifted_s()
+        self._drifts_since_s = self._base.monotonic_s()
+        self._drift_ppm = ppm
+
+    def begin_job(self) -> None:
+        self._base.begin_job()
+
+    def end_job(self) -> float:
+        return self._base.end_job()
+
+    def _drifted_s(self) -> float:
+        return (self._base.monotonic_s() - self._drifts_since_s) * self._drift_ppm / 1e6

@@ -1,11 +1,12 @@
-"""libvirt with one possible domain."""
+"""libvirt with one possible domain, and the guest in it."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ha_agent.simulation.world.clock import VirtualClock
+from ha_agent.simulation.world.clock import CallHangs, VirtualClock
 from ha_agent.simulation.world.lockspace import SimLockspace
 from ha_broker.world.ports import (
     Domain,
@@ -19,12 +20,28 @@ from ha_broker.world.ports import (
 _pids = itertools.count(4001)
 
 
+@dataclass
+class Guest:
+    """The engine inside its VM, since its first instruction at `begun_at_s`."""
+
+    begun_at_s: float
+    boot_s: float
+    service_runs: bool = True
+    hangs: bool = False
+
+    def is_healthy(self, now_s: float) -> bool:
+        """Would its health page say so?"""
+        return self.service_runs and not self.hangs and now_s >= self.begun_at_s + self.boot_s
+
+
 class SimHypervisor:
     """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
 
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
     the changing calls ("start", "shutdown", "destroy"). `guest_obeys_after_s` is how long the
     guest takes to power off when asked (None: it never does). `start_error` makes starts fail.
+    `loses_events` keeps changes from being reported. `before_call` is called first in each
+    call, and once more before a created VM runs; what it raises is passed on.
     """
 
     def __init__(self, lockspace: SimLockspace, has_lock_manager: bool = True) -> None:
@@ -35,10 +52,17 @@ class SimHypervisor:
         self.start_error: Optional[HypervisorError] = None
         self.start_takes_s = 0.0
         self.guest_obeys_after_s: Optional[float] = 0.0
+        self.guest: Optional[Guest] = None
+        self.boot_s = 0.0
+        self.loses_events = False
+        self.ended_at_s: Optional[float] = None
+        self.before_call: Callable[[str], None] = lambda _what: None
         self._clock: VirtualClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
         self._before_start: Optional[Domain] = None
+        self._created_pid: Optional[int] = None
         self._gone = False
+        self._hanging = False
         self._power_off_at_s: Optional[float] = None
         self._callbacks: list[Callable[[], None]] = []
         lockspace.on_kill(self._killed)
@@ -58,11 +82,11 @@ class SimHypervisor:
         self._need("start the domain")
         if self._before_start is None:
             self._begin_start()
-        pid = next(_pids)
-        if self.has_lock_manager:
-            self.lockspace.registered.add(pid)
+        pid = self._created_pid
+        assert pid is not None
         try:
             before_run(pid)
+            self.before_call("let the domain run")
             if self.has_lock_manager:
                 self.lockspace.acquire(pid)
         except WorldError:
@@ -70,6 +94,7 @@ class SimHypervisor:
             raise
         self._end_start()
         self.started_xml.append(domain_xml)
+        self.guest = Guest(self._clock.monotonic_s(), self.boot_s)
         self.set_domain(Domain(DomainState.RUNNING, pid=pid))
         self._clock.spend(self.start_takes_s)
         return self._domain
@@ -79,7 +104,8 @@ class SimHypervisor:
         self.calls.append("shutdown")
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("shut the domain down", "it is not running")
-        if self.guest_obeys_after_s is not None:
+        guest_hangs = self.guest is not None and self.guest.hangs
+        if self.guest_obeys_after_s is not None and not guest_hangs:
             self._power_off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
             self._settle()
 
@@ -94,19 +120,29 @@ class SimHypervisor:
 
     # --- what may happen ----------------------------------------------------------------------
 
+    @property
+    def now(self) -> Domain:
+        """The domain as it truly is, whatever libvirt answers."""
+        return self._domain
+
     def set_domain(self, domain: Domain) -> None:
         """The domain is this from now on; the lease is left as it is."""
+        if domain.state == DomainState.ABSENT and self._domain.state != DomainState.ABSENT:
+            self.ended_at_s = self._clock.monotonic_s()
+            self.guest = None
+            self._power_off_at_s = None
         self._domain = domain
-        for callback in self._callbacks:
-            callback()
+        if not self.loses_events:
+            self._report()
 
-    def end(self, ending: Ending) -> None:
+    def end(self, ending: Ending, detail: str = "") -> None:
         """The domain ends that way and its lease is released."""
         pid = self._domain.pid
         self._power_off_at_s = None
         if pid is not None:
             self.lockspace.release(pid)
-        self.set_domain(Domain(DomainState.ABSENT, ending))
+        told = Ending.MISSING if self.loses_events else ending
+        self.set_domain(Domain(DomainState.ABSENT, told, detail=detail))
 
     def crash(self) -> None:
         """qemu is killed."""
@@ -130,20 +166,52 @@ class SimHypervisor:
             self.lockspace.acquire(pid)
         self.set_domain(Domain(DomainState.RUNNING, pid=pid))
 
+    def receive(self) -> None:
+        """A live migration to this host begins; the VM's memory is on its way."""
+        pid = next(_pids)
+        self.lockspace.registered.add(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="migration"))
+
+    def take_over(self, guest: Optional[Guest]) -> None:
+        """The migration ends here: the VM runs on, with its lease; raises LockspaceError."""
+        self.resume()
+        self.guest = guest
+
     def disappear(self) -> None:
         """libvirt can't be reached."""
         self._gone = True
-        self.set_domain(self._domain)
+        self._report()
 
     def reappear(self) -> None:
         self._gone = False
-        self.set_domain(self._domain)
+        self._report()
+
+    def hang(self) -> None:
+        """Calls to libvirt do not return until `heal`."""
+        self._hanging = True
+
+    def heal(self) -> None:
+        self._hanging = self.loses_events = False
+        self._report()
+
+    def starter_died(self) -> None:
+        """The process that was starting the VM is gone: what it created stays, paused."""
+        if self._before_start is None:
+            return
+        pid, self._before_start = self._created_pid, None
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
 
     def reboot_host(self) -> None:
         """The host was powered on again: no domain has run in this life."""
         self._before_start = None
-        self._gone = False
+        self._gone = self._hanging = self.loses_events = False
+        self.guest = None
+        self.ended_at_s = None
         self.set_domain(Domain(DomainState.ABSENT))
+
+    def next_event_s(self) -> Optional[float]:
+        """When something happens next by itself, for simulators."""
+        return self._power_off_at_s
 
     def _begin_start(self) -> None:
         self.calls.append("start")
@@ -151,6 +219,9 @@ class SimHypervisor:
             raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
         if self.start_error is not None:
             raise self.start_error
+        self._created_pid = next(_pids)
+        if self.has_lock_manager:
+            self.lockspace.registered.add(self._created_pid)
         self._before_start = self._domain
         self._domain = Domain(DomainState.UNKNOWN, detail="starting_up")
 
@@ -167,6 +238,13 @@ class SimHypervisor:
         if at_s is not None and at_s <= self._clock.monotonic_s():
             self.end(Ending.STOPPED)
 
+    def _report(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
     def _need(self, what: str) -> None:
+        self.before_call(what)
+        if self._hanging:
+            raise CallHangs(what)
         if self._gone:
             raise HypervisorGoneError(what, "libvirt does not answer")

@@ -5,11 +5,17 @@ given up after 8 x io without a renewal (then the holders of leases are killed),
 find the host dead after 8 x io + 60 s without a change, measured from the last change that
 they saw themselves. A join takes 2.5 x io; the daemon looks at the others half an io later, and
 until then `hosts` is empty. Leaving takes 2 s.
+
+A qemu whose own disk hangs (`disk_hangs_too`) ignores SIGTERM; SIGKILL follows 40 s later. A
+hardware watchdog
+(`watchdog`) resets the host when its daemon died as a member: 55 s after the place in the
+lockspace ran out, so before anybody else may take its leases.
 """
 
 from __future__ import annotations
 
 import errno as errno_module
+import math
 import os
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
@@ -29,10 +35,13 @@ from ha_broker.world.ports import (
 
 WATCHDOG_S = 60.0
 LEAVE_S = 2.0
+SIGKILL_AFTER_S = 40.0
+RESET_AFTER_S = 55.0
 
 LEADER_MAGIC = -223
 ACQUIRE_IDLIVE = -243
 HOSTID_BUSY = -262
+LOCKSPACE_ENDS = -263
 
 
 @dataclass(frozen=True)
@@ -90,25 +99,31 @@ class SimSan:
         self.lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
         self.daemons: list[SimLockspace] = []
+        self._next_event_s: Optional[float] = None
         clock.on_advance(self.settle)
 
     def settle(self) -> None:
         """Do everything that was due until now, in the order of time."""
         now_s = self.clock.monotonic_s()
-        while True:
-            due = [(daemon.next_event_s(), daemon) for daemon in self.daemons]
-            events = [(at_s, daemon) for at_s, daemon in due if at_s is not None]
-            if not events:
-                return
-            at_s, daemon = min(events, key=lambda event: event[0])
-            if at_s > now_s:
-                return
-            daemon.run_event(at_s)
+        while (at_s := self._next_s()) <= now_s:
+            first = min(self.daemons, key=SimLockspace.next_event_at_s)
+            first.run_event(at_s)
+            self.changed()
+
+    def changed(self) -> None:
+        """A daemon's next event may be another one now."""
+        self._next_event_s = None
 
     def next_event_s(self) -> Optional[float]:
         """When something happens next by itself, for simulators."""
-        events = [daemon.next_event_s() for daemon in self.daemons]
-        return min((at_s for at_s in events if at_s is not None), default=None)
+        at_s = self._next_s()
+        return None if at_s == math.inf else at_s
+
+    def _next_s(self) -> float:
+        if self._next_event_s is None:
+            events = [daemon.next_event_at_s() for daemon in self.daemons]
+            self._next_event_s = min(events, default=math.inf)
+        return self._next_event_s
 
     def note(self, at_s: float, what: str, host_name: str) -> None:
         self.history.append((at_s, what, host_name))
@@ -138,13 +153,20 @@ class SimLockspace:
         self.host_name = host_name
         self.holders = Holders(self._need_daemon)
         self.registered: set[int] = set()
+        self.watchdog = False
+        self.disk_hangs_too = False
+        self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = san.clock
         self._space: Optional[_Space] = None
         self._alive = True
         self._hanging = False
         self._errno = 0
+        self._kill_at_s = math.inf
+        self._reset_at_s = math.inf
         self._kill_callbacks: list[Callable[[int], None]] = []
+        self._reset_callbacks: list[Callable[[], None]] = []
         san.daemons.append(self)
+        san.changed()
 
     # --- the Lockspace protocol ---------------------------------------------------------
 
@@ -158,6 +180,8 @@ class SimLockspace:
         self._need_storage(what)
         if not self.san.lockspace_formatted:
             raise LockspaceError(what, "there is no lockspace on the storage", LEADER_MAGIC)
+        if self._kill_at_s != math.inf:
+            raise LockspaceError(what, "the lockspace is being given up", LOCKSPACE_ENDS)
         self._wait_for_other_owner(what, host_id)
         self._enter(host_id, io_timeout_s)
         self._clock.spend(2.5 * io_timeout_s)
@@ -174,6 +198,7 @@ class SimLockspace:
         if not self._storage_broken():
             self._free_own_slot(space)
         self._space = None
+        self.san.changed()
         self._clock.spend(LEAVE_S)
         return True
 
@@ -275,6 +300,10 @@ class SimLockspace:
         """`callback(pid)` when sanlock kills a holder, or the host loses its power."""
         self._kill_callbacks.append(callback)
 
+    def on_reset(self, callback: Callable[[], None]) -> None:
+        """`callback()` when the watchdog resets this host."""
+        self._reset_callbacks.append(callback)
+
     # --- faults -------------------------------------------------------------------------------
 
     def hang_storage(self) -> None:
@@ -289,21 +318,33 @@ class SimLockspace:
         self._errno = 0
 
     def kill_daemon(self) -> None:
-        """sanlock dies; nobody kills its lease holders (there is no watchdog here)."""
+        """sanlock dies; nobody kills its lease holders, and only a watchdog resets the host.
+
+        One that is started again does not hold the watchdog off: the host's place in the
+        lockspace is still the dead one's.
+        """
+        if self.watchdog and self._space is not None:
+            self._reset_at_s = min(self._reset_at_s, self._space.lost_at_s + RESET_AFTER_S)
         self._alive = False
         self._space = None
+        self._kill_at_s = math.inf
+        self.san.changed()
 
     def start_daemon(self) -> None:
         """sanlock starts; it has joined nothing and knows no holder."""
         self._alive = True
         self._space = None
+        self._kill_at_s = math.inf
         self.holders.clear()
+        self.san.changed()
 
     def power_off(self) -> None:
         """Everything on this host is gone at once; the storage keeps what stood there."""
         self.san.settle()
         self.kill_daemon()
+        self._reset_at_s = math.inf
         self._kill_holders(self._clock.monotonic_s(), "power")
+        self.san.changed()
 
     def power_on(self) -> None:
         self.heal_storage()
@@ -311,18 +352,29 @@ class SimLockspace:
 
     # --- time -----------------------------------------------------------------------------------
 
-    def next_event_s(self) -> Optional[float]:
-        if self._space is None:
-            return None
-        return min(self._space.next_renewal_s, self._space.lost_at_s)
+    def next_event_at_s(self) -> float:
+        """When this daemon does something next; infinity: never."""
+        space = self._space
+        space_s = math.inf if space is None else min(space.next_renewal_s, space.lost_at_s)
+        return min(space_s, self._kill_at_s, self._reset_at_s)
 
     def run_event(self, at_s: float) -> None:
+        """Do what is due at `at_s`, which is `next_event_at_s`."""
         space = self._space
-        assert space is not None
-        if space.next_renewal_s <= at_s:
+        if self._reset_at_s <= at_s:
+            self._reset()
+        elif self._kill_at_s <= at_s:
+            self._kill_at_s = math.inf
+            self._kill_holders(at_s, "kill")
+        elif space is not None and space.next_renewal_s <= at_s:
             self._renew(space, at_s)
         else:
             self._lose(at_s)
+
+    def _reset(self) -> None:
+        self._reset_at_s = math.inf
+        for callback in self._reset_callbacks:
+            callback()
 
     def _renew(self, space: _Space, at_s: float) -> None:
         if self._storage_broken():
@@ -341,8 +393,12 @@ class SimLockspace:
         self._look_around(space, at_s)
 
     def _lose(self, at_s: float) -> None:
+        """The place in the lockspace is gone; a holder whose disk hangs dies of SIGKILL only."""
         self._space = None
-        self._kill_holders(at_s, "kill")
+        if self.holders and self._hanging and self.disk_hangs_too:
+            self._kill_at_s = at_s + SIGKILL_AFTER_S
+        else:
+            self._kill_holders(at_s, "kill")
 
     def _kill_holders(self, at_s: float, what: str) -> None:
         pids = list(self.holders)
@@ -378,6 +434,7 @@ class SimLockspace:
         self.san.slots[host_id] = Slot(self.host_name, generation, int(now_s), io_timeout_s)
         joined_at_s = now_s + 2.5 * io_timeout_s
         self._space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, joined_at_s)
+        self.san.changed()
 
     def _wait_for_other_owner(self, what: str, host_id: int) -> None:
         """An id that another name owns is watched for as long as a host needs to be dead."""
@@ -445,6 +502,7 @@ class SimLockspace:
         return space
 
     def _need_daemon(self, what: str) -> None:
+        self.before_call(what)
         if not self._alive:
             why = "the sanlock daemon does not answer"
             raise LockspaceGoneError(what, why, errno_module.ECONNREFUSED)

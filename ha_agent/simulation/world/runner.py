@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ha_agent.simulation.world.clock import CallHangs, VirtualClock
+from ha_agent.simulation.world.clock import CallHangs, JobClock
 from ha_broker.world.ports import Outcome
+
+# How often a job that can't go on looks whether it can.
+RETRY_S = 1.0
 
 
 @dataclass
@@ -15,18 +18,30 @@ class _Pending:
 
     job: Callable[[], object]
     started_at_s: float
+    tried_at_s: float
 
 
 class InlineRunner:
     """A `Runner` that executes each job inside `submit`.
 
     A job whose calls spend virtual time ends that much later. `hang(key)` keeps every job of
-    that key from being executed until `release(key)`; a job that meets a hanging fake is
-    tried again at each poll.
+    that key from being executed until `release(key)`; a job that meets something that hangs is
+    tried again at each poll. While it is `frozen` nothing is executed at all. `before_submit`
+    is called first, with the job's key; what it raises is passed on. `keep_log` is for tests:
+    `submitted` lists the keys.
     """
 
-    def __init__(self, clock: VirtualClock, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        clock: JobClock,
+        wake: Callable[[], None] = lambda: None,
+        before_submit: Callable[[str], None] = lambda _key: None,
+        keep_log: bool = True,
+    ) -> None:
         self.submitted: list[str] = []
+        self.frozen = False
+        self._before_submit = before_submit
+        self._keep_log = keep_log
         self._clock = clock
         self._wake = wake
         self._hanging: set[str] = set()
@@ -36,8 +51,11 @@ class InlineRunner:
     def submit(self, key: str, job: Callable[[], object]) -> bool:
         if self.busy_since_s(key) is not None:
             return False
-        self.submitted.append(key)
-        self._attempt(key, _Pending(job, self._clock.monotonic_s()))
+        self._before_submit(key)
+        if self._keep_log:
+            self.submitted.append(key)
+        now_s = self._clock.monotonic_s()
+        self._attempt(key, _Pending(job, now_s, now_s))
         return True
 
     def busy_since_s(self, key: str) -> Optional[float]:
@@ -69,14 +87,24 @@ class InlineRunner:
         """When the next outcome appears by itself, for simulators; None: not foreseeable."""
         return min((outcome.finished_at_s for outcome in self._ended), default=None)
 
+    def next_try_s(self) -> Optional[float]:
+        """When a job that could not go on should be tried again; None: there is none."""
+        if self.frozen:
+            return None
+        return min((job.tried_at_s + RETRY_S for job in self._pending.values()), default=None)
+
     def _attempt(self, key: str, pending: _Pending) -> None:
-        if key in self._hanging:
+        begun_s = self._clock.monotonic_s()
+        pending.tried_at_s = begun_s
+        if key in self._hanging or self.frozen:
             self._pending[key] = pending
             return
-        begun_s = self._clock.monotonic_s()
         self._clock.begin_job()
-        value, error, hangs = _run(pending.job)
-        finished_at_s = begun_s + self._clock.end_job()
+        try:
+            value, error, hangs = _run(pending.job)
+        finally:
+            spent_s = self._clock.end_job()
+        finished_at_s = begun_s + spent_s
         if hangs:
             self._pending[key] = pending
             return

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno as errno_module
 import os
-from typing import Optional
+from typing import Callable, Optional
 
-from ha_agent.simulation.world.clock import CallHangs
+from ha_agent.simulation.world.clock import CallHangs, VirtualClock
 from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
 
@@ -16,13 +16,27 @@ _ALIGNMENT = 4096
 class SimStore:
     """A `BlockStore` over byte arrays; give several hosts' stores the same `volumes`.
 
-    `reads` and `writes` list what was done as (address, size), failed attempts excluded.
+    `reads` and `writes` list what was done as (address, size), failed attempts excluded, unless
+    `keep_log` is off. Each operation takes `latency_s` of the `clock`, when there is one.
+    `on_write` turns the bytes of a write into those that reach the storage (another version of
+    the program); the host itself reads back what it wrote. `before_call` is called first.
     """
 
-    def __init__(self, volumes: Optional[dict[str, bytearray]] = None) -> None:
+    def __init__(
+        self,
+        volumes: Optional[dict[str, bytearray]] = None,
+        clock: Optional[VirtualClock] = None,
+        keep_log: bool = True,
+    ) -> None:
         self.volumes: dict[str, bytearray] = {} if volumes is None else volumes
         self.reads: list[tuple[VolumeAddress, int]] = []
         self.writes: list[tuple[VolumeAddress, int]] = []
+        self.latency_s = 0.0
+        self.on_write: Optional[Callable[[VolumeAddress, bytes], bytes]] = None
+        self.before_call: Callable[[str], None] = lambda _what: None
+        self._clock = clock
+        self._keep_log = keep_log
+        self._translated: dict[bytes, bytes] = {}
         self._errno = 0
         self._hanging = False
 
@@ -44,12 +58,17 @@ class SimStore:
 
     def read(self, address: VolumeAddress, size: int) -> bytes:
         volume = self._volume("read", address, size)
-        self.reads.append((address, size))
-        return bytes(volume[address.offset : address.offset + size])
+        if self._keep_log:
+            self.reads.append((address, size))
+        data = bytes(volume[address.offset : address.offset + size])
+        return self._translated.get(data, data) if self._translated else data
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         volume = self._volume("write", address, len(data))
-        self.writes.append((address, len(data)))
+        if self._keep_log:
+            self.writes.append((address, len(data)))
+        if self.on_write is not None:
+            data = self._translate(address, data)
         volume[address.offset : address.offset + len(data)] = data
 
     def zero(self, address: VolumeAddress, size: int) -> None:
@@ -61,8 +80,17 @@ class SimStore:
     def probe_direct_io(self, path: str) -> None:
         self._reach(f"direct I/O on {path}", path)
 
+    def _translate(self, address: VolumeAddress, data: bytes) -> bytes:
+        assert self.on_write is not None
+        stored = self.on_write(address, data)
+        self._translated = {stored: data} if stored != data else {}
+        return stored
+
     def _volume(self, verb: str, address: VolumeAddress, size: int) -> bytearray:
+        self.before_call(verb)
         what = f"{verb} {size} bytes at {address.path}:{address.offset}"
+        if self._clock is not None and self.latency_s:
+            self._clock.spend(self.latency_s)
         if address.offset < 0 or address.offset % _ALIGNMENT or size % _ALIGNMENT or size <= 0:
             raise StorageError(what, "not 4096-aligned", errno_module.EINVAL)
         volume = self._reach(what, address.path)
