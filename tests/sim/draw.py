@@ -1,0 +1,155 @@
+"""A plan from a seed: everything is drawn here, before anything runs.
+
+Each seed enables a random subset of the fault families with weights of its own (swarm
+testing): some faults hide others, so no single mixture finds everything.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import Any, Optional
+
+from ha_agent.simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
+from metadata.settings import ClusterSettings, ScoreWeights, Timing, check_timing
+from metadata.timing import lease_floor_s, renewal_fail_s
+from tests.sim.dice import Dice, spread
+from tests.sim.families import FAMILIES
+from tests.sim.plan import Plan
+
+HOST_COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+HOST_WEIGHTS = (3, 8, 12, 6, 4, 2, 2, 1, 2)
+
+
+def draw_plan(seed: int, hosts: Optional[int] = None, hours: Optional[float] = None) -> Plan:
+    """The plan of `seed`; `hosts` and `hours` (of faults) fix what is drawn otherwise."""
+    rng = random.Random(seed)
+    count = _draw_count(rng) if hosts is None else hosts
+    drawn_hours = spread(rng, 0.25, 4)
+    safety_s = round(3600 * (drawn_hours if hours is None else hours))
+    world = draw_world(rng, count)
+    names = [host.name for host in world.hosts]
+    dice = Dice(rng, names, world.cluster.timing, safety_s)
+    families = _draw_families(rng)
+    for name in _draw_faults(rng, families, safety_s):
+        dice.begin()
+        FAMILIES[name][0](dice)
+    plan = Plan(seed, world, (), safety_s, tuple(sorted(families)))
+    return plan.with_happenings(dice.happenings)
+
+
+def _draw_count(rng: random.Random) -> int:
+    return rng.choices(HOST_COUNTS, HOST_WEIGHTS)[0]
+
+
+def _draw_families(rng: random.Random) -> dict[str, float]:
+    """Which families this seed has, and how often each is drawn."""
+    names = list(FAMILIES)
+    likely = [weight for _, weight in FAMILIES.values()]
+    count = rng.choice((1, 2, 3, 4, 6, 8, len(names)))
+    chosen = {rng.choices(names, likely)[0] for _ in range(count)}
+    return {name: rng.uniform(0.2, 1) for name in names if name in chosen}
+
+
+def _draw_faults(rng: random.Random, families: dict[str, float], safety_s: float) -> list[str]:
+    """So many faults that some seeds leave time to recover from each and others don't."""
+    pause_s = spread(rng, 30, 1500)
+    count = max(1, min(200, round(safety_s / pause_s)))
+    return rng.choices(list(families), list(families.values()), k=count)
+
+
+# --- the world --------------------------------------------------------------------------
+
+
+def draw_world(rng: random.Random, count: int) -> WorldSettings:
+    score = draw_score(rng) if rng.random() < 0.2 else ScoreWeights()
+    timing = draw_timing(rng, score.failed_starts_to_zero)
+    watchdogs = 1 - rng.choice((0.0, 0.0, 0.3, 1.0))
+    mixed = rng.random() < 0.15
+    hosts = [_draw_host(rng, number, watchdogs, mixed) for number in range(1, count + 1)]
+    start = "running" if rng.random() < 0.85 else "cold"
+    if count > 1 and rng.random() < 0.08:
+        start = "cold"
+        hosts = _with_twins(rng, hosts)
+    return WorldSettings(
+        hosts=tuple(hosts),
+        cluster=ClusterSettings(timing=timing, score=score),
+        engine=_draw_engine(rng, timing),
+        start=start,
+        seed=rng.randrange(1_000_000),
+    )
+
+
+def _draw_host(rng: random.Random, number: int, watchdogs: float, mixed: bool) -> HostTraits:
+    traits: dict[str, Any] = {"watchdog": rng.random() < watchdogs}
+    if rng.random() < 0.3:
+        traits["latency_s"] = round(spread(rng, 0.001, 0.5), 3)
+    if rng.random() < 0.3:
+        traits["boot_s"] = round(spread(rng, 5, 300))
+    if rng.random() < 0.1:
+        traits["gateway"] = False
+    if rng.random() < 0.1:
+        traits["clock_drift_ppm"] = rng.randint(-300, 300)
+    if mixed:
+        traits["version"] = rng.choice(VERSIONS)
+    return HostTraits(f"h{number}", number, **traits)
+
+
+def _with_twins(rng: random.Random, hosts: list[HostTraits]) -> list[HostTraits]:
+    """Two hosts that were given the same id."""
+    first, second = rng.sample(range(len(hosts)), 2)
+    hosts[second] = replace(hosts[second], host_id=hosts[first].host_id)
+    return hosts
+
+
+def _draw_engine(rng: random.Random, timing: Timing) -> EngineTraits:
+    boot_s = min(spread(rng, 3, 300), 0.7 * timing.starting_s)
+    shutdown_s = min(spread(rng, 1, 120), 2 * timing.stop_s)
+    return EngineTraits(boot_s=round(boot_s, 1), shutdown_s=round(shutdown_s, 1))
+
+
+def draw_score(rng: random.Random) -> ScoreWeights:
+    return ScoreWeights(
+        base=rng.choice((1, 100, 3400, 3400, 10000)),
+        network=rng.choice((0, 1600, 3400)),
+        failed_start=rng.choice((0, 50, 1000)),
+        failed_starts_to_zero=rng.randint(1, 5),
+    )
+
+
+# --- the cluster's times ------------------------------------------------------------------
+
+
+def draw_timing(rng: random.Random, failed_starts: int) -> Timing:
+    """Times that `check_timing` accepts: the least it allows, up to a few times as much."""
+    tick_s = round(rng.uniform(5, 25) if rng.random() < 0.85 else spread(rng, 1, 5), 1)
+    io_s = rng.choice([io_s for io_s in range(1, 21) if _has_room(tick_s, io_s)])
+    timing: dict[str, Any] = {"tick_s": tick_s, "io_timeout_s": io_s}
+    least_s = max(3 * tick_s, 2 * tick_s + 2 * io_s, 1)
+    timing["alive_s"] = round(rng.uniform(least_s + 0.1, lease_floor_s(io_s) - tick_s - 0.1), 1)
+    timing["turn_s"] = _stretch(rng, max(3 * tick_s, 2 * io_s + tick_s))
+    timing["start_s"] = _stretch(rng, tick_s + 4 * io_s)
+    timing["starting_s"] = _stretch(rng, max(2 * tick_s, spread(rng, 20, 600)))
+    timing["bad_health_s"] = _stretch(rng, renewal_fail_s(io_s) + 2 * tick_s)
+    timing["stop_s"] = _stretch(rng, max(2 * tick_s, spread(rng, 20, 300)))
+    timing["away_s"] = _stretch(rng, 3 * tick_s + 2 * io_s)
+    one_turn_s = timing["turn_s"] + timing["start_s"] + tick_s
+    timing["unexpected_down_s"] = _stretch(rng, one_turn_s)
+    pauses = failed_starts * (failed_starts - 1) // 2
+    tries_s = failed_starts * (timing["start_s"] + tick_s) + pauses * timing["turn_s"]
+    timing["retry_window_s"] = _stretch(rng, tries_s)
+    drawn = Timing(**timing)
+    problems = check_timing(drawn, failed_starts)
+    assert not problems, problems
+    return drawn
+
+
+def _has_room(tick_s: float, io_s: int) -> bool:
+    """Can alive_s lie between what a slow I/O and what the lease's floor ask for?"""
+    least_s = max(3 * tick_s, 2 * tick_s + 2 * io_s)
+    return least_s + tick_s + 1 <= lease_floor_s(io_s) and 3 * tick_s + 15 <= 6 * io_s + 60
+
+
+def _stretch(rng: random.Random, least_s: float) -> float:
+    return math.ceil(10 * least_s * rng.uniform(1, 2.5)) / 10

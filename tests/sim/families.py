@@ -1,0 +1,227 @@
+"""The families of faults: each function draws one fault, in the words of a script.
+
+`FAMILIES` maps a name to its function and how often it is drawn for a plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tests.sim.dice import Dice, spread
+
+AGENT, BROKER = "ha-agent", "ha-broker"
+SET_MODE = "hosted-engine --set-maintenance --mode="
+
+
+def power(dice: Dice) -> None:
+    """One, several or all hosts lose their power and get it back, or are shut down."""
+    at_s = dice.moment_s()
+    verb = "shutdown" if dice.chance(0.2) else "power-off"
+    for name in dice.some_hosts():
+        # Together to the split second, or one after the other.
+        when_s = at_s + (0 if dice.chance(0.5) else dice.rng.expovariate(1 / 5.0))
+        dice.pair(when_s, f"{verb} {name}", f"power-on {name}", always=0.9)
+
+
+def storage(dice: Dice) -> None:
+    """The way to the shared storage hangs, fails, is slow or flaps."""
+    at_s = dice.moment_s()
+    kind = dice.one_of("hang", "hang", "fail", "slow", "flap")
+    for name in dice.some_hosts():
+        words = f"storage {name} {kind}"
+        if kind == "slow":
+            words += f" {spread(dice.rng, 0.1, 2.0 * dice.timing.io_timeout_s):.2f}"
+        if kind == "flap":
+            words += f" {spread(dice.rng, 0.5, 60):.1f}"
+        dice.pair(at_s, words, f"storage {name} heal")
+
+
+def slots(dice: Dice) -> None:
+    """A metadata slot is damaged: by a torn write, an old copy, other data."""
+    number = dice.rng.randint(0, len(dice.hosts) + 1)
+    kind = dice.one_of("garbage", "torn", "stale", "zero", "too-new")
+    if number == 0 and kind in ("stale", "too-new"):
+        kind = "garbage"
+    dice.add(dice.moment_s(), f"slot {number} {kind}")
+
+
+def network(dice: Dice) -> None:
+    at_s = dice.moment_s()
+    if dice.chance(0.3):
+        dice.pair(at_s, "gateway down", "gateway up")
+        return
+    for name in dice.some_hosts():
+        dice.pair(at_s, f"network {name} cut", f"network {name} heal")
+
+
+def libvirt(dice: Dice) -> None:
+    """libvirtd hangs, restarts, is stopped, or forgets to report."""
+    at_s = dice.moment_s()
+    name = dice.host()
+    kind = dice.rng.random()
+    if kind < 0.35:
+        dice.pair(at_s, f"libvirt {name} hang", f"libvirt {name} heal")
+    elif kind < 0.6:
+        dice.pair(at_s, f"libvirt {name} lose-events", f"libvirt {name} heal")
+    elif kind < 0.8:
+        dice.add(at_s, f"on {name} systemctl restart libvirtd")
+    else:
+        dice.pair(at_s, _systemctl(name, "stop", "libvirtd"), _systemctl(name, "start", "libvirtd"))
+
+
+def engine_dies(dice: Dice) -> None:
+    """qemu is killed, the guest panics or is powered off by its user."""
+    dice.add(dice.moment_s(), f"engine {dice.one_of('kill', 'kill', 'crash', 'shutdown')}")
+
+
+def engine_ails(dice: Dice) -> None:
+    """The guest hangs, its service stops, or an I/O error pauses it."""
+    kind = dice.rng.random()
+    at_s = dice.moment_s()
+    if kind < 0.3:
+        dice.add(at_s, "engine hang")
+    elif kind < 0.6:
+        dice.pair(at_s, "engine stop-service", "engine start-service", always=0.6)
+    elif kind < 0.8:
+        dice.add(at_s, "engine pause")
+    else:
+        dice.add(at_s, f"engine boots-in {spread(dice.rng, 1, 2 * dice.timing.starting_s):.0f}")
+
+
+def engine_stays(dice: Dice) -> None:
+    """The guest does not shut down when it is asked to."""
+    dice.pair(dice.moment_s(), "engine never-shuts-down on", "engine never-shuts-down off")
+
+
+def virsh(dice: Dice) -> None:
+    """A person works on the domain through libvirt, past the program."""
+    at_s = dice.moment_s()
+    name = dice.host()
+    if dice.chance(0.5):
+        back = f"on {name} virsh resume HostedEngine"
+        dice.pair(at_s, f"on {name} virsh suspend HostedEngine", back, always=0.7)
+    else:
+        dice.add(at_s, f"on {name} virsh {dice.one_of('shutdown', 'destroy')} HostedEngine")
+
+
+def migration(dice: Dice) -> None:
+    """A live migration made by a person from outside."""
+    source, target = dice.host(), dice.host()
+    if source != target:
+        end = dice.one_of("finishes", "finishes", "fails")
+        dice.add(dice.moment_s(), f"migrate {source} {target} {end}")
+
+
+def daemons(dice: Dice) -> None:
+    """Agent or broker is killed, frozen, stopped or restarted; sometimes both, or everywhere."""
+    at_s = dice.moment_s()
+    units = dice.one_of([AGENT], [AGENT], [BROKER], [BROKER], [AGENT, BROKER])
+    kind = dice.rng.random()
+    for name in dice.some_hosts():
+        for unit in units:
+            _daemon(dice, at_s, name, unit, kind)
+
+
+def _daemon(dice: Dice, at_s: float, name: str, unit: str, kind: float) -> None:
+    if kind < 0.4:
+        dice.add(at_s, _signal(name, unit, "SIGKILL"))
+    elif kind < 0.7:
+        dice.pair(at_s, _signal(name, unit, "SIGSTOP"), _signal(name, unit, "SIGCONT"))
+    elif kind < 0.85:
+        dice.pair(at_s, _systemctl(name, "stop", unit), _systemctl(name, "start", unit))
+    else:
+        dice.add(at_s, _systemctl(name, "restart", unit))
+
+
+def between_actions(dice: Dice) -> None:
+    """Agent or broker ends or stands still between any two of its calls to the world."""
+    at_s = dice.moment_s()
+    name, unit = dice.host(), dice.one_of(AGENT, BROKER)
+    calls = round(spread(dice.rng, 1, 60))
+    if dice.chance(0.6):
+        dice.add(at_s, f"daemon {name} {unit} kill after {calls} calls")
+        return
+    words = f"daemon {name} {unit} freeze after {calls} calls"
+    dice.pair(at_s, words, _signal(name, unit, "SIGCONT"))
+
+
+def sanlock(dice: Dice) -> None:
+    """sanlock dies; a hardware watchdog, where there is one, then resets the host."""
+    at_s = dice.moment_s()
+    name = dice.host()
+    dice.pair(at_s, _signal(name, "sanlock", "SIGKILL"), _systemctl(name, "start", "sanlock"))
+
+
+def clocks(dice: Dice) -> None:
+    """Somebody sets the wall clock, or it drifts."""
+    name = dice.host()
+    if dice.chance(0.7):
+        seconds = round(spread(dice.rng, 1, 1e6))
+        dice.add(dice.moment_s(), f"clock {name} {dice.one_of('+', '-')}{seconds}")
+    else:
+        dice.add(dice.moment_s(), f"drift {name} {dice.rng.randint(-300, 300)}")
+
+
+def administrator(dice: Dice) -> None:
+    """Any command at any moment, on any host."""
+    at_s = dice.moment_s()
+    on = f"on {dice.host()} "
+    kind = dice.rng.random()
+    if kind < 0.35:
+        dice.pair(at_s, f"{on}{SET_MODE}global", f"{on}{SET_MODE}none")
+    elif kind < 0.65:
+        dice.pair(at_s, f"{on}{SET_MODE}local", f"{on}{SET_MODE}none")
+    elif kind < 0.72:
+        dice.add(at_s, f"{on}{SET_MODE}none")
+    else:
+        command = dice.one_of("--vm-start", "--vm-start", "--vm-shutdown", "--vm-poweroff")
+        dice.add(at_s, f"{on}hosted-engine {command}")
+
+
+def condition(dice: Dice) -> None:
+    """What the score is made of: load, memory, the bridge."""
+    at_s = dice.moment_s()
+    name = dice.host()
+    kind = dice.rng.random()
+    if kind < 0.4:
+        dice.pair(at_s, f"load {name} {dice.rng.uniform(0.3, 1):.2f}", f"load {name} 0")
+    elif kind < 0.7:
+        dice.pair(at_s, f"memory {name} low", f"memory {name} ok")
+    else:
+        dice.pair(at_s, f"bridge {name} down", f"bridge {name} up")
+
+
+def starts_fail(dice: Dice) -> None:
+    """libvirt refuses to create the domain."""
+    at_s = dice.moment_s()
+    for name in dice.some_hosts():
+        dice.pair(at_s, f"start {name} fails", f"start {name} works")
+
+
+def _systemctl(name: str, verb: str, unit: str) -> str:
+    return f"on {name} systemctl {verb} {unit}"
+
+
+def _signal(name: str, unit: str, signal: str) -> str:
+    return f"on {name} systemctl kill --signal={signal} {unit}"
+
+
+FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
+    "power": (power, 1.0),
+    "storage": (storage, 1.0),
+    "slots": (slots, 0.6),
+    "network": (network, 0.5),
+    "libvirt": (libvirt, 0.8),
+    "engine dies": (engine_dies, 1.0),
+    "engine ails": (engine_ails, 0.8),
+    "engine stays": (engine_stays, 0.3),
+    "virsh": (virsh, 0.6),
+    "migration": (migration, 0.7),
+    "daemons": (daemons, 1.0),
+    "between actions": (between_actions, 0.9),
+    "sanlock": (sanlock, 0.8),
+    "clocks": (clocks, 0.3),
+    "administrator": (administrator, 0.8),
+    "condition": (condition, 0.3),
+    "starts fail": (starts_fail, 0.5),
+}
