@@ -51,7 +51,8 @@ class Agent:
 
     `tick()` is one turn; `next_due_s` says when the next one is due at the latest; `finished`
     becomes true once a requested stop is done. `on_settings` is told every configuration
-    that arrives (for adapters that are made before it is known).
+    that arrives (for adapters that are made before it is known); `on_transition` of every
+    change of state, with the state before it.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Agent:
         ports: AgentPorts,
         host: HostSettings,
         on_settings: Callable[[ClusterSettings], None] = lambda _settings: None,
+        on_transition: Callable[[State, Decision], None] = lambda _before, _decision: None,
     ) -> None:
         self._ports = ports
         self._host = host
@@ -70,6 +72,7 @@ class Agent:
         self._executor = Executor(ports.runner, ports.hypervisor, ports.lockspace, host.storage)
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
+        self._on_transition = on_transition
         self._memory = Memory()
         self._status = ""
         self._next_tick_s = self._started_at_s
@@ -251,6 +254,7 @@ class Agent:
         if decision.changed:
             log.info("%s => %s: %s", before.value, state.value, decision.why)
             self._reasons.forget("stay")
+            self._on_transition(before, decision)
         elif self._reasons.is_news("stay", decision.why, now_s):
             log.info("%s: %s", state.value, decision.why)
         status = f"{state.value}: {decision.why}"

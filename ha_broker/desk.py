@@ -55,8 +55,13 @@ class Ticket:
         """Return when it is done; raises Refusal (504 when it takes longer)."""
         if not self._done.wait(timeout_s):
             raise Refusal(504, self._give_up(timeout_s))
+        self.is_done()
+
+    def is_done(self) -> bool:
+        """Without waiting; raises Refusal when it was refused."""
         if self._refusal is not None:
             raise self._refusal
+        return self._done.is_set()
 
     def _give_up(self, timeout_s: float) -> str:
         with self._lock:

@@ -14,8 +14,8 @@ does. A call that takes time (a join) spends it on the clock; inside a job of th
 `InlineRunner` the job's outcome appears that much later instead.
 """
 
-from ha_agent.simulation.world.clock import VirtualClock
-from ha_agent.simulation.world.hypervisor import SimHypervisor
+from ha_agent.simulation.world.clock import CallHangs, HostClock, ProcessEnded, VirtualClock
+from ha_agent.simulation.world.hypervisor import Guest, SimHypervisor
 from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
 from ha_agent.simulation.world.network import SimGateway, SimHealthPage
 from ha_agent.simulation.world.runner import InlineRunner
@@ -23,7 +23,11 @@ from ha_agent.simulation.world.services import SimServiceManager
 from ha_agent.simulation.world.store import SimStore
 
 __all__ = [
+    "CallHangs",
+    "Guest",
+    "HostClock",
     "InlineRunner",
+    "ProcessEnded",
     "SimGateway",
     "SimHealthPage",
     "SimHypervisor",

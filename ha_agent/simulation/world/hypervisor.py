@@ -64,15 +64,16 @@ class SimHypervisor:
         self._gone = False
         self._hanging = False
         self._power_off_at_s: Optional[float] = None
+        self._power_off_ending = Ending.STOPPED
         self._callbacks: list[Callable[[], None]] = []
         lockspace.on_kill(self._killed)
-        self._clock.on_advance(self._settle)
+        self._clock.on_advance(self.settle)
 
     # --- the Hypervisor protocol ----------------------------------------------------------
 
     def domain(self) -> Domain:
         self._need("ask for the domain")
-        self._settle()
+        self.settle()
         return self._domain
 
     def start(
@@ -104,10 +105,7 @@ class SimHypervisor:
         self.calls.append("shutdown")
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("shut the domain down", "it is not running")
-        guest_hangs = self.guest is not None and self.guest.hangs
-        if self.guest_obeys_after_s is not None and not guest_hangs:
-            self._power_off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
-            self._settle()
+        self._ask_guest(Ending.STOPPED)
 
     def destroy(self) -> None:
         self._need("destroy the domain")
@@ -147,6 +145,10 @@ class SimHypervisor:
     def crash(self) -> None:
         """qemu is killed."""
         self.end(Ending.CRASHED)
+
+    def shutdown_by_user(self) -> None:
+        """Somebody else asks the guest to power off; libvirt can't tell that from the guest's."""
+        self._ask_guest(Ending.GUEST_SHUTDOWN)
 
     def guest_shutdown(self) -> None:
         """Somebody powers the guest off from inside."""
@@ -209,6 +211,12 @@ class SimHypervisor:
         self.ended_at_s = None
         self.set_domain(Domain(DomainState.ABSENT))
 
+    def settle(self) -> None:
+        """Do what was due until now."""
+        at_s = self._power_off_at_s
+        if at_s is not None and at_s <= self._clock.monotonic_s():
+            self.end(self._power_off_ending)
+
     def next_event_s(self) -> Optional[float]:
         """When something happens next by itself, for simulators."""
         return self._power_off_at_s
@@ -233,10 +241,13 @@ class SimHypervisor:
         if self._domain.pid == pid:
             self.set_domain(Domain(DomainState.ABSENT, Ending.CRASHED))
 
-    def _settle(self) -> None:
-        at_s = self._power_off_at_s
-        if at_s is not None and at_s <= self._clock.monotonic_s():
-            self.end(Ending.STOPPED)
+    def _ask_guest(self, ending: Ending) -> None:
+        guest_hangs = self.guest is not None and self.guest.hangs
+        if self.guest_obeys_after_s is None or guest_hangs:
+            return
+        self._power_off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
+        self._power_off_ending = ending
+        self.settle()
 
     def _report(self) -> None:
         for callback in self._callbacks:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 
 class SimServiceManager:
-    """A `ServiceManager` that remembers what it was told."""
+    """A `ServiceManager` that remembers what it was told, or its last status only."""
 
-    def __init__(self) -> None:
+    def __init__(self, keep_log: bool = True) -> None:
         self.calls: list[str] = []
+        self._keep_log = keep_log
         self.status_text = ""
 
     def ready(self) -> None:
-        self.calls.append("READY=1")
+        self._note("READY=1")
 
     def status(self, text: str) -> None:
-        self.calls.append(f"STATUS={text}")
+        self._note(f"STATUS={text}")
         self.status_text = text
 
     def alive(self) -> None:
-        self.calls.append("WATCHDOG=1")
+        self._note("WATCHDOG=1")
 
     def stopping(self) -> None:
-        self.calls.append("STOPPING=1")
+        self._note("STOPPING=1")
+
+    def _note(self, call: str) -> None:
+        if self._keep_log:
+            self.calls.append(call)

@@ -52,6 +52,11 @@ class SimStore:
         """Every operation blocks until `heal` (under an InlineRunner: stays busy)."""
         self._hanging = True
 
+    @property
+    def is_healthy(self) -> bool:
+        """Neither failing nor hanging."""
+        return not self._errno and not self._hanging
+
     def heal(self) -> None:
         self._errno = 0
         self._hanging = False

@@ -1,0 +1,61 @@
+"""What all simulated hosts share: time, the storage and its lockspace, the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ha_agent.simulation.settings import WorldSettings
+from ha_agent.simulation.world import SimSan, VirtualClock
+from metadata.domain_xml import lease_element
+from metadata.layout import required_size, storage_parts
+from metadata.records import VolumeAddress
+from metadata.settings import ClusterSettings
+from metadata.shared_config import SharedConfig, copy_offset, encode_copy
+
+VOLUME = "/shared/leases"
+HEALTH_URL = "http://engine/health"
+
+
+class SharedWorld:
+    """The volume is formatted, deployed and unused."""
+
+    def __init__(self, settings: WorldSettings) -> None:
+        self.settings = settings
+        self.engine = settings.engine
+        self.clock = VirtualClock()
+        self.gateway_up = True
+        self.parts = storage_parts(VOLUME)
+        self.volumes = {VOLUME: bytearray(required_size(self.parts))}
+        self.san = SimSan(self.clock)
+        self.san.lockspace_io_timeout_s = settings.cluster.timing.io_timeout_s
+        self.cluster = _with_health_page(settings)
+        self.domain_xml = (
+            f"<domain><name>{self.cluster.engine.domain_name}</name>"
+            f"<devices>{lease_element(self.parts)}</devices></domain>"
+        )
+        self._put_config(SharedConfig(1, self.cluster, self.domain_xml))
+
+    @property
+    def now_s(self) -> float:
+        """Seconds of the world."""
+        return self.clock.monotonic_s()
+
+    def _put_config(self, config: SharedConfig) -> None:
+        place = self.parts.shared_config
+        self.put(
+            VolumeAddress(place.path, place.offset + copy_offset(config.sequence)),
+            encode_copy(config),
+        )
+
+    def put(self, address: VolumeAddress, data: bytes) -> None:
+        """Write bytes past everybody."""
+        self.volumes[address.path][address.offset : address.offset + len(data)] = data
+
+    def get(self, address: VolumeAddress, size: int) -> bytes:
+        """The bytes that stand there."""
+        return bytes(self.volumes[address.path][address.offset : address.offset + size])
+
+
+def _with_health_page(settings: WorldSettings) -> ClusterSettings:
+    cluster = settings.cluster
+    return replace(cluster, engine=replace(cluster.engine, health_url=HEALTH_URL))
