@@ -185,23 +185,13 @@ def _hosts(reader: Reader, data: object) -> tuple[HostTraits, ...]:
         reader.problem("hosts", f"{shown(data)} is refused; allowed: {_COUNT_OR_HOSTS}")
         return ()
     reader.unknown_keys(data, list(HOST_NAMES), "hosts")
-    hosts = tuple(_host(reader, name, data[name]) for name in HOST_NAMES if name in data)
-    _check_ids(reader, hosts)
-    return hosts
+    # Two hosts with one id are a mistake that people make: what happens then can be asked.
+    return tuple(_host(reader, name, data[name]) for name in HOST_NAMES if name in data)
 
 
 def _host(reader: Reader, name: str, data: object) -> HostTraits:
     fields = reader.section({} if data is None else data, _HOST, f"hosts.{name}")
     return HostTraits(name, **{"host_id": HOST_NAMES.index(name) + 1, **fields})
-
-
-def _check_ids(reader: Reader, hosts: tuple[HostTraits, ...]) -> None:
-    taken: dict[int, str] = {}
-    for host in hosts:
-        if host.host_id in taken:
-            why = f"{host.host_id} is refused: {taken[host.host_id]} has it; allowed: another one"
-            reader.problem(f"hosts.{host.name}.host_id", why)
-        taken.setdefault(host.host_id, host.name)
 
 
 # --- writing ------------------------------------------------------------------------------

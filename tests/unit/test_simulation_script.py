@@ -138,7 +138,6 @@ def test_verb_is_read_as_itself(verb: Verb, data: st.DataObject) -> None:
         ("storage h1 slow 0.25", ("h1", 0.25)),
         ("slot 0 garbage", (0, "garbage")),
         ("daemon h1 ha-agent kill after 3 calls", ("h1", "ha-agent", "kill", 3)),
-        ("load h3 0.8", ("h3", 0.8)),
         ("migrate h1 h2 fails", ("h1", "h2")),
         (
             "on h1 virsh migrate --live --p2p HostedEngine qemu+tcp://h2/system",
@@ -175,7 +174,6 @@ def test_arguments_are_handed_on(text: str, arguments: tuple[object, ...]) -> No
         ("storage h1 slow 1e3", "'1e3' is refused"),
         ("clock h1 90", "SHIFT: seconds with a sign, such as +90 or -90"),
         ("slot 2001 torn", "SLOT: a whole number from 0 to 2000"),
-        ("load h1 1.5", "FRACTION: a number from 0 to 1"),
         ("migrate h1 h4 fails", "unknown host 'h4'; allowed: h1, h2, h3"),
         (
             "on h1 virsh migrate --live --p2p HostedEngine qemu+tcp://h7/system",

@@ -107,10 +107,6 @@ def test_every_problem_at_once_in_the_order_of_the_lines() -> None:
         ("hosts: {}", "world.yaml:1: hosts: {} is refused"),
         ("hosts: {h1: 5}", "world.yaml:1: hosts.h1: 5 is refused; allowed: a mapping"),
         (
-            "hosts: {h2: {}, h1: {host_id: 2}}",
-            "world.yaml:1: hosts.h2.host_id: 2 is refused: h1 has it; allowed: another one",
-        ),
-        (
             "hosts: {h1: {watchdog: 'False'}}",
             "world.yaml:1: hosts.h1.watchdog: 'False' is refused; allowed: true or false",
         ),
