@@ -75,7 +75,7 @@ def test_every_problem_at_once_in_the_order_of_the_lines() -> None:
     problems = refusal(
         "hosts:\n"
         "  h1: {boot_s: soon}\n"
-        "  h2: {host_id: 1}\n"
+        "  h2: {host_id: 0}\n"
         "  hx: {}\n"
         "seed: -1\n"
         "cluster:\n"

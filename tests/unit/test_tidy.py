@@ -29,7 +29,12 @@ ARROWS = {
         "ha_broker.paths",
         "ha_broker.world",
     ),
+    # Runs whole hosts, so it needs both daemons; neither of them knows of it.
+    "ha_agent.simulation": ("ha_agent", "fsm", "metadata", "ha_broker"),
 }
+
+SIMULATION = "ha_agent.simulation"
+SIMULATION_USERS = (SIMULATION, "ha_agent.command.simulate")
 
 # One file each knows these libraries; everything else goes through it.
 ONLY_IN = {
@@ -109,6 +114,8 @@ def import_problems(path: str, name: str) -> list[str]:
     found = []
     if top in PACKAGES and not any(under(name, allowed) for allowed in allowed_for(path)):
         found.append(f"{path} imports {name}; allowed: {', '.join(allowed_for(path))}")
+    if under(name, SIMULATION) and not any(under(module(path), user) for user in SIMULATION_USERS):
+        found.append(f"{path} imports {name}; the daemons run without the simulation")
     if top in ONLY_IN and path != ONLY_IN[top]:
         found.append(f"{path} imports {top}; only {ONLY_IN[top]} does")
     if is_pure(path) and top in IMPURE_MODULES - EXCEPTIONS.get(path, frozenset()):
@@ -128,8 +135,11 @@ def call_problems(path: str, tree: ast.AST) -> list[str]:
 
 
 def allowed_for(path: str) -> tuple[str, ...]:
-    module = path[: -len(".py")].replace("/", ".")
-    return ARROWS[max((name for name in ARROWS if under(module, name)), key=len)]
+    return ARROWS[max((name for name in ARROWS if under(module(path), name)), key=len)]
+
+
+def module(path: str) -> str:
+    return path[: -len(".py")].replace("/", ".").removesuffix(".__init__")
 
 
 def under(name: str, package: str) -> bool:
@@ -186,6 +196,8 @@ def test_every_exception_is_still_needed(path):
         ("ha_agent/agent.py", "from ha_broker.broker import Broker"),
         ("ha_agent/agent.py", "from ha_broker import broker"),
         ("ha_agent/command/main.py", "import ha_broker"),
+        ("ha_agent/agent.py", "from ha_agent.simulation.host import SimHost"),
+        ("ha_agent/command/main.py", "from ha_agent import simulation"),
         ("ha_agent/agent.py", "import sanlock"),
         ("ha_broker/world/sanlock_lockspace.py", "import libvirt"),
         ("ha_broker/broker.py", "from sdnotify import SystemdNotifier"),
@@ -215,6 +227,8 @@ def test_what_is_not_allowed_is_found(path, source):
         ("ha_broker/broker.py", "import time, os\nfrom ha_broker.world import ports"),
         ("ha_agent/agent.py", "from ha_broker import client, snapshot\nfrom fsm import step"),
         ("ha_agent/command/main.py", "from ha_broker.world.clock import Clock\nprint(1)"),
+        ("ha_agent/simulation/host.py", "from ha_broker.broker import Broker"),
+        ("ha_agent/command/simulate.py", "from ha_agent.simulation import story"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
