@@ -8,6 +8,7 @@ is not good. The record's separator `|` never occurs in it.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from metadata.plain_text import ascii_text, printable_text
@@ -23,6 +24,10 @@ class StatusError(ValueError):
     """A text that is no engine status; the message says what is wrong and what is allowed."""
 
 
+# What a host says of the engine stays the same for hours, record after record: hence the caches.
+
+
+@lru_cache(maxsize=64)
 def plain_status(status: EngineStatus, limit: int) -> EngineStatus:
     """`status` with its texts ready for writing: ASCII, at most `limit` characters each."""
     reason = "" if status.health is Health.GOOD else status.reason
@@ -34,6 +39,7 @@ def plain_status(status: EngineStatus, limit: int) -> EngineStatus:
     )
 
 
+@lru_cache(maxsize=64)
 def status_to_json(status: EngineStatus) -> str:
     """The JSON text of a status."""
     document = {
@@ -46,6 +52,7 @@ def status_to_json(status: EngineStatus) -> str:
     return json.dumps(document)
 
 
+@lru_cache(maxsize=64)
 def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
     """Read a status; raises StatusError. Unknown keys are left aside.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import HostRecord
@@ -55,7 +54,7 @@ def encode_text(record: HostRecord, size: int) -> bytes:
     Notes that don't fit are dropped from the end.
     """
     lines = _record_lines(record) + _state_lines(record)
-    room = size - sum(len(line) for line in lines)
+    room = size - sum(map(len, lines))
     for key, value in record.notes:
         line = _line(_note_key(key), value, _NOTE_LIMIT)
         room -= len(line)
@@ -90,33 +89,31 @@ def read_bytes(data: bytes) -> str:
 
 
 def _record_lines(record: HostRecord) -> list[str]:
+    refreshed = _moment(record.vm_conf_refresh_s, record.vm_conf_refresh_wall_time)
     return [
-        _line("metadata_parse_version", PARSE_VERSION),
-        _line("metadata_feature_version", record.feature_version),
+        f"metadata_parse_version={PARSE_VERSION}\n",
+        f"metadata_feature_version={record.feature_version}\n",
         _line("timestamp", _moment(record.timestamp_s, record.wall_time)),
-        _line("host-id", record.host_id),
-        _line("score", record.score),
-        _line(
-            "vm_conf_refresh_time",
-            _moment(record.vm_conf_refresh_s, record.vm_conf_refresh_wall_time),
-        ),
-        _line("conf_on_shared_storage", record.conf_on_shared_storage),
+        f"host-id={record.host_id}\n",
+        f"score={record.score}\n",
+        _line("vm_conf_refresh_time", refreshed),
+        f"conf_on_shared_storage={record.conf_on_shared_storage}\n",
     ]
 
 
 def _state_lines(record: HostRecord) -> list[str]:
     lines = [
-        _line("maintenance", record.maintenance),
+        f"maintenance={record.maintenance}\n",
         _line("state", record.state),
-        _line("stopped", record.stopped),
+        f"stopped={record.stopped}\n",
     ]
     if record.timeout_wall_time:
         lines.append(_line("timeout", record.timeout_wall_time))
     return lines
 
 
-def _line(key: str, value: Any, limit: int = 2 * _WORD_LIMIT) -> str:
-    return f"{key}={ascii_text(str(value), limit, '=', ':')}\n"
+def _line(key: str, value: str, limit: int = 2 * _WORD_LIMIT) -> str:
+    return f"{key}={ascii_text(value, limit, '=', ':')}\n"
 
 
 def _moment(seconds: int, wall_time: str) -> str:

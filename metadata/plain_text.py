@@ -16,7 +16,7 @@ def ascii_text(value: str, limit: int, replace: str = "", by: str = "") -> str:
     else that is not printable ASCII a question mark.
     """
     value = value[:limit]
-    if replace:
+    if any(map(value.__contains__, replace)):
         value = value.translate(str.maketrans(replace, by))
     if value.isascii() and value.isprintable():
         return value
@@ -34,7 +34,10 @@ def printable_text(value: str, keep: str = "") -> str:
 
     What another host wrote goes to terminals and logs: no escape codes, no lone surrogates.
     """
-    if value.isprintable():
+    others = value
+    for character in keep:
+        others = others.replace(character, "")
+    if others.isprintable():
         return value
     return "".join(
         character if character.isprintable() or character in keep else "?" for character in value

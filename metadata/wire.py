@@ -18,7 +18,8 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import replace
-from typing import Callable
+from functools import lru_cache
+from typing import Any, Callable
 
 from metadata import extra_text
 from metadata.engine_status import (
@@ -81,6 +82,8 @@ def encode_host(record: HostRecord) -> bytes:
     return head.ljust(RECORD_SIZE, b"\0") + body.ljust(TEXT_SIZE, b"\0")
 
 
+# A slot is looked at again and again, before each write of it, too; mostly it is unchanged.
+@lru_cache(maxsize=32)
 def decode_slot(host_id: int, data: bytes) -> DecodedSlot:
     """What the slot of `host_id` says (`data`: its 4096 bytes); never raises."""
     if len(data) < SLOT_SIZE:
@@ -92,8 +95,9 @@ def decode_slot(host_id: int, data: bytes) -> DecodedSlot:
         parse_version = _parse_version(fields[0])
         if parse_version > PARSE_VERSION:
             return SlotTooNew(host_id, parse_version)
-        record = _decode_record(host_id, fields)
-        return _with_text(record, data[RECORD_SIZE:SLOT_SIZE])
+        return HostRecord(
+            **_record_values(host_id, fields), **_text_values(data[RECORD_SIZE:SLOT_SIZE])
+        )
     except _FieldError as error:
         return SlotDamaged(host_id, str(error))
 
@@ -140,6 +144,7 @@ def _bounded(value: int) -> int:
     return max(-_LARGEST, min(int(value), _LARGEST))
 
 
+@lru_cache(maxsize=64)
 def _plain_field(text: str) -> str:
     return ascii_text(text, RECORD_SIZE, "|", "/")
 
@@ -163,9 +168,10 @@ def _record_fields(record: HostRecord) -> list[str]:
 
 
 def _record_bytes(record: HostRecord) -> bytes:
-    fields = [field.encode("ascii") for field in _record_fields(record)]
-    fields[_CRC_FIELD] = _checksum(fields)
-    return b"|".join(fields)
+    fields = _record_fields(record)
+    covered = "|".join(fields).encode("ascii")
+    fields[_CRC_FIELD] = f"{zlib.crc32(covered):08x}"
+    return "|".join(fields).encode("ascii")
 
 
 def _checksum(fields: list[bytes]) -> bytes:
@@ -176,6 +182,8 @@ def _checksum(fields: list[bytes]) -> bytes:
 
 def _fitting(record: HostRecord) -> HostRecord:
     """`record` shortened until it fits: the least important text first."""
+    if _surplus(record) <= 0:
+        return record
     for shorten in _SHORTEN:
         record = _shortened(record, shorten)
     while _surplus(record) > 0:
@@ -245,30 +253,33 @@ def _parse_version(field: bytes) -> int:
     return version
 
 
-def _decode_record(host_id: int, fields: list[bytes]) -> HostRecord:
-    values = _named_values(fields)
-    feature_version = _integer("feature_version", values["feature_version"])
-    record = HostRecord(
-        feature_version=feature_version,
-        timestamp_s=_integer("timestamp", values["timestamp"]),
-        host_id=_own_id(values["host_id"], host_id),
-        score=_integer("score", values["score"]),
-        engine_status=_status(values["engine_status"], feature_version),
-        hostname=printable_text(values["hostname"]),
-        maintenance=_boolean("maintenance", values["maintenance"]),
-        stopped=_boolean("stopped", values["stopped"]),
-        crc32=values["crc32"],
-        conf_on_shared_storage=_boolean("conf_on_shared_storage", values["conf_on_shared_storage"]),
-        vm_conf_refresh_s=_integer("vm_conf_refresh_time", values["vm_conf_refresh_time"]),
-        trailing_fields=_trailing(fields),
-    )
+def _record_values(host_id: int, fields: list[bytes]) -> dict[str, Any]:
+    """What the record itself says, by the names of `HostRecord`."""
+    texts = _named_texts(fields)
+    feature_version = _integer("feature_version", texts["feature_version"])
+    values = {
+        "feature_version": feature_version,
+        "timestamp_s": _integer("timestamp", texts["timestamp"]),
+        "host_id": _own_id(texts["host_id"], host_id),
+        "score": _integer("score", texts["score"]),
+        "engine_status": _status(texts["engine_status"], feature_version),
+        "hostname": printable_text(texts["hostname"]),
+        "maintenance": _boolean("maintenance", texts["maintenance"]),
+        "stopped": _boolean("stopped", texts["stopped"]),
+        "crc32": texts["crc32"],
+        "conf_on_shared_storage": _boolean(
+            "conf_on_shared_storage", texts["conf_on_shared_storage"]
+        ),
+        "vm_conf_refresh_s": _integer("vm_conf_refresh_time", texts["vm_conf_refresh_time"]),
+        "trailing_fields": _trailing(fields),
+    }
     computed = _checksum(fields).decode("ascii")
-    if record.crc32 != computed:
-        raise _refused("crc32", record.crc32, f"{computed}, as the record gives")
-    return record
+    if texts["crc32"] != computed:
+        raise _refused("crc32", texts["crc32"], f"{computed}, as the record gives")
+    return values
 
 
-def _named_values(fields: list[bytes]) -> dict[str, str]:
+def _named_texts(fields: list[bytes]) -> dict[str, str]:
     if len(fields) < len(_FIELDS):
         raise _refused(
             "record", b"|".join(fields), f"{len(_FIELDS)} fields or more ({len(fields)} are there)"
@@ -285,7 +296,7 @@ def _trailing(fields: list[bytes]) -> tuple[str, ...]:
 
 def _text(name: str, field: bytes) -> str:
     try:
-        return field.decode("utf-8")
+        return field.decode()
     except UnicodeDecodeError as error:
         raise _refused(name, field, "UTF-8 bytes") from error
 
@@ -316,19 +327,19 @@ def _status(text: str, feature_version: int) -> EngineStatus:
         raise _FieldError(f"engine_status: {error}") from error
 
 
-def _with_text(record: HostRecord, data: bytes) -> HostRecord:
+def _text_values(data: bytes) -> dict[str, Any]:
+    """What the text part says beyond the record, by the names of `HostRecord`."""
     try:
         text = extra_text.read_bytes(data)
     except UnicodeDecodeError as error:
         bad = data[error.start : error.start + 1]
         raise _refused(f"text at byte {RECORD_SIZE + error.start}", bad, "UTF-8 bytes") from error
     extra = extra_text.decode_text(text)
-    return replace(
-        record,
-        text=text,
-        state=extra.state,
-        timeout_wall_time=extra.timeout_wall_time,
-        wall_time=extra.wall_time,
-        vm_conf_refresh_wall_time=extra.vm_conf_refresh_wall_time,
-        notes=extra.notes,
-    )
+    return {
+        "text": text,
+        "state": extra.state,
+        "timeout_wall_time": extra.timeout_wall_time,
+        "wall_time": extra.wall_time,
+        "vm_conf_refresh_wall_time": extra.vm_conf_refresh_wall_time,
+        "notes": extra.notes,
+    }
