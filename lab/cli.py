@@ -21,6 +21,7 @@ from lab import (
     settings,
     state,
     status,
+    timeline,
 )
 from lab.errors import LabError
 from lab.processes import wait_until
@@ -157,6 +158,8 @@ def _add_life_verbs(verb: AddVerb) -> None:
     where.add_argument("--on", metavar="HOST")
     where.add_argument("--not-on", metavar="HOST")
     added.add_argument("--timeout", type=_seconds, default=DEFAULT_WAIT_S, metavar="S")
+    added = verb("takeover", _takeover, "cut the power of the engine's host and time the rest")
+    added.add_argument("--json", action="store_true")
     verb("report", _report, "show each boot of the engine; fails when two lived at once")
 
 
@@ -236,6 +239,16 @@ def _wait(places: Places, options: argparse.Namespace) -> int:
     place = f" on {options.on}" if options.on else ""
     place = f" elsewhere than on {options.not_on}" if options.not_on else place
     wait_until(f"engine healthy{place}", there, options.timeout, 0.2)
+    return 0
+
+
+def _takeover(places: Places, options: argparse.Namespace) -> int:
+    lab = _lab(places)
+    state.log_event(places, "takeover")
+    boot_s = state.noted_value(places, "guest-boot-s") or 0.0
+    tell = (lambda _text: None) if options.json else say
+    taken = timeline.watch_power_cut(places, lab, boot_s, tell)
+    print(json.dumps(taken.figures()) if options.json else "\n".join(taken.as_text()))
     return 0
 
 

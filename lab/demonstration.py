@@ -8,7 +8,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from lab import cli, deploy, engine, features, host, lifecycle, report, settings, state, timeline
+from lab import (
+    cli,
+    deploy,
+    engine,
+    features,
+    host,
+    lifecycle,
+    lockspace,
+    report,
+    settings,
+    state,
+    timeline,
+)
 from lab.errors import LabError
 from lab.processes import wait_until
 from lab.settings import Places
@@ -72,6 +84,13 @@ def _show(places: Places, lab: Lab, say: lifecycle.Say) -> bool:
     where = engine.the_only_one(places, lab).host
     say(f"the engine is healthy on {where}, {boot_s:.1f} s after its VM was started")
     _show_same_picture(places, lab, say)
+    # A host that has only just joined would count the dead one's time from then on.
+    wait_until(
+        "sanlock on all hosts knows all hosts",
+        lambda: lockspace.all_know_all(places, lab.hosts),
+        SAME_PICTURE_TIMEOUT_S,
+        0.5,
+    )
     taken = timeline.watch_power_cut(places, lab, boot_s, say)
     say(f"the engine is healthy on {taken.target}")
     found = report.boots(places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from lab import deploy, engine, heartbeat, host, lan, san, state
+from lab import deploy, engine, heartbeat, host, lan, lockspace, san, state
 from lab.processes import machine_clock_s
 from lab.settings import HEALTH_URL, Places
 from lab.state import Lab
@@ -43,6 +43,8 @@ def as_text(status: dict[str, Any]) -> str:
         score = "-" if one["score"] is None else one["score"]
         faults = [f"storage: {one['storage']}"] if one["storage"] != "ok" else []
         faults += [f"network: {one['network']}"] if one["network"] != "ok" else []
+        if one["power"] == "on" and one["sees_alive"] != list(status["hosts"]):
+            faults.append(f"sanlock sees alive: {', '.join(one['sees_alive']) or 'nobody'}")
         lines.append(
             f"{name}: power {one['power']}, state {one['state'] or '-'}, score {score}"
             + "".join(f", {fault}" for fault in faults)
@@ -63,6 +65,7 @@ def _engine(places: Places, lab: Lab, healthy: bool) -> dict[str, Any]:
         "healthy": healthy,
         "health_url": HEALTH_URL,
         "pid": only.process.pid if only else None,
+        "started_s": only.process.started_s if only else None,
         "boot_id": _living_boot(places),
     }
 
@@ -83,6 +86,7 @@ def _host(places: Places, name: str) -> dict[str, Any]:
         "power": "on" if on else "off",
         "state": deploy.state_in(record),
         "score": record.get("score"),
+        "sees_alive": lockspace.live_hosts(places, name) if on else [],
         "storage": san.fault_of(places, name) or "ok",
         "network": "cut" if host.network_is_cut(places, name) else "ok",
     }

@@ -1,25 +1,30 @@
 """What the engine must survive, on real hosts with real sanlock, libvirt and qemu."""
 
+import json
 import time
 
 import pytest
 
-from tests.lab.verbs import FULL_SCORE, LabVerbs, scaled
+from tests.lab.verbs import FULL_SCORE, LabVerbs, allowed_share_s, machine_clock_s, scaled
 
 RESTART_ALLOWANCE_S = 5.0
+TAKEOVER_ALLOWANCE_S = 8.0
 AGENT = "ha-agent.service"
 BROKER = "ha-broker.service"
 
 
 def test_killed_qemu_is_started_again_on_the_same_host(lab: LabVerbs) -> None:
     where, old_pid, _ = lab.engine_identity()
-    allowed_s = lab.status()["guest_boot_s"] + scaled(RESTART_ALLOWANCE_S)
-    start_s = time.monotonic()
+    killed_s = machine_clock_s()
     lab("engine", "kill")
     lab.wait_healthy(60, "--on", where)
-    taken_s = time.monotonic() - start_s
-    assert lab.engine_identity()[1] != old_pid
-    assert taken_s <= allowed_s, f"{taken_s:.1f} s, allowed {allowed_s:.1f} s"
+    healthy_s = machine_clock_s()
+    engine = lab.status()["engine"]
+    assert engine["pid"] != old_pid
+    share_s, boot_s = engine["started_s"] - killed_s, healthy_s - engine["started_s"]
+    figures = f"started after {share_s:.1f} s, booted in {boot_s:.1f} s"
+    print(figures)
+    assert share_s <= allowed_share_s(RESTART_ALLOWANCE_S, boot_s), figures
     # The host was not to blame.
     assert lab.status()["hosts"][where]["score"] == FULL_SCORE
 
@@ -59,10 +64,9 @@ def test_daemons_neither_stop_nor_move_the_engine(
 
 def test_hung_storage_moves_the_engine_and_the_host_recovers(lab: LabVerbs) -> None:
     host = lab.engine_host()
-    bound_s = lab.takeover_bound_s()
     lab("storage", host, "hang")
     try:
-        lab.wait_healthy(bound_s + 30, "--not-on", host)
+        lab.wait_healthy(lab.floor_s() + 60, "--not-on", host)
         engine = lab.status()["engine"]
         assert host not in engine["hosts"] + engine["paused_on"]
     finally:
@@ -70,23 +74,16 @@ def test_hung_storage_moves_the_engine_and_the_host_recovers(lab: LabVerbs) -> N
     lab.wait_settled()
 
 
-def test_power_cut_is_taken_over_within_the_bound(lab: LabVerbs) -> None:
+def test_power_cut_is_taken_over_as_soon_as_sanlock_lets_it(lab: LabVerbs) -> None:
     host = lab.engine_host()
-    bound_s = lab.takeover_bound_s()
-    start_s = time.monotonic()
-    lab("power-off", host)
-    try:
-        lab.wait_for("a VM elsewhere", lambda status: bool(status["engine"]["hosts"]), bound_s + 30)
-        started_s = time.monotonic() - start_s
-        lab.wait_healthy(60, "--not-on", host)
-        taken_s = time.monotonic() - start_s
-    finally:
-        lab("power-on", host)
-    # The guest's own boot is this one's: two boots of one guest differ by a second and more.
-    boot_s = taken_s - started_s
-    allowed_s = bound_s - lab.status()["guest_boot_s"]
-    what = f"{taken_s:.1f} s, of them {boot_s:.1f} s the guest's boot; "
-    assert started_s <= allowed_s, f"{what}the VM may start after {allowed_s:.1f} s"
+    survivors = [name for name in lab.status()["hosts"] if name != host]
+    taken = json.loads(lab("takeover", "--json"))
+    print(json.dumps(taken, indent=1))
+    lab("power-on", host)
+    assert (taken["source"], taken["target"]) == (host, min(survivors))
+    # sanlock counts whole seconds, on either host; before that moment nobody may start.
+    assert taken["started_s"] >= taken["renewed_s"] + lab.floor_s() - 1
+    assert taken["share_s"] <= allowed_share_s(TAKEOVER_ALLOWANCE_S, taken["boot_s"]), taken
     lab.wait_settled()
 
 
