@@ -18,7 +18,7 @@ from typing import Callable
 
 from ha_broker.changes import matters
 from ha_broker.config_watch import ConfigWatch
-from ha_broker.desk import Desk, Refusal, Requests, Ticket
+from ha_broker.desk import NO_REQUESTS, Desk, Refusal, Requests, Ticket
 from ha_broker.global_slot import GlobalSlot
 from ha_broker.lease_watch import LeaseWatch
 from ha_broker.local_state import LocalState
@@ -30,7 +30,7 @@ from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
 from ha_broker.snapshot import HostView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import DomainState, Liveness
+from ha_broker.world.ports import DomainState, Liveness, Outcome
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
 
@@ -57,9 +57,12 @@ class Broker:
         self._stopping = False
         self._told_alive_at_s = float("-inf")
         self._status = ""
+        self._due_s = float("-inf")
         self._make_parts(state_dir, wake)
-        self._views = self._hosts(self._started_at_s)
-        self._snapshot = self._look(self._started_at_s)
+        self._pass_on(self._started_at_s)
+        # Begins high enough that a restarted broker never repeats a number.
+        self._snapshot = self._look(self._started_at_s, int(self._started_at_s * 1000))
+        self._matters = matters(self._snapshot)
         self.desk = Desk(self._snapshot, wake)
 
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
@@ -91,17 +94,29 @@ class Broker:
 
     def tick(self) -> float:
         """One cycle; returns the monotonic second at which the next one is due."""
-        self._harvest()
+        outcomes = self._world.runner.poll()
         now_s = self._world.clock.monotonic_s()
-        self._take(self.desk.take(), now_s)
+        requests = self.desk.take()
+        if outcomes or requests is not NO_REQUESTS or self._has_work(now_s):
+            self._harvest(outcomes)
+            self._cycle(requests, now_s)
+        return self._due_s
+
+    def _has_work(self, now_s: float) -> bool:
+        """Jobs that end a moment after those whose end woke the loop wake it for nothing."""
+        return now_s >= self._due_s or self._engine.has_event or self._stopping
+
+    def _cycle(self, requests: Requests, now_s: float) -> None:
         self._pass_on(now_s)
+        self._take(requests, now_s)
         if self._stopping:
             self._leave_if_absent()
         for part in self._parts:
             part.work(now_s)
         self._show(now_s)
         self._tell_service_manager(now_s)
-        return min(now_s + LONGEST_PAUSE_S, *(part.next_due_s(now_s) for part in self._parts))
+        dues_s = [part.next_due_s(now_s) for part in self._parts]
+        self._due_s = min(now_s + LONGEST_PAUSE_S, *dues_s)
 
     def begin_stop(self) -> None:
         """Leave the lockspace in the next cycles, unless the engine may be on this host."""
@@ -119,8 +134,8 @@ class Broker:
         if self._engine.domain == DomainState.ABSENT:
             self._lockspace.leave()
 
-    def _harvest(self) -> None:
-        for outcome in self._world.runner.poll():
+    def _harvest(self, outcomes: list[Outcome[object]]) -> None:
+        for outcome in outcomes:
             part = self._by_key.get(outcome.key)
             if part is not None:
                 part.harvest(outcome)
@@ -129,53 +144,52 @@ class Broker:
         if requests.publication is not None:
             self._own.publish(requests.publication, now_s)
         for ticket in requests.tickets:
-            self._ask(ticket)
+            self._ask(ticket, now_s)
         if requests.reread:
             self._config.hurry(now_s)
             self._storage.hurry_scan(now_s)
 
-    def _ask(self, ticket: Ticket) -> None:
+    def _ask(self, ticket: Ticket, now_s: float) -> None:
         if self._stopping:
             ticket.resolve(Refusal(503, "the broker is stopping"))
         elif ticket.scope == "global":
             self._global.ask(ticket)
         else:
-            self._local.ask(ticket, self._look(self._world.clock.monotonic_s()))
+            self._local.ask(ticket, self._look(now_s, self._snapshot.sequence))
 
     def _pass_on(self, now_s: float) -> None:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
-        self._lease.healthy_engine_known = self._knows_healthy_engine()
-        self._lockspace.in_a_hurry = self._lease.restless(now_s)
+        self._lease.judge(now_s, self._knows_healthy_engine())
+        self._lockspace.in_a_hurry = self._lease.restless
 
     def _knows_healthy_engine(self) -> bool:
-        if self._engine.view().health == Health.GOOD:
+        if self._engine.health == Health.GOOD:
             return True
         return any(_runs_healthy_engine(view) for view in self._views)
 
     # --- what is shown --------------------------------------------------------------------------
 
     def _show(self, now_s: float) -> None:
-        snapshot = self._look(now_s)
-        if matters(snapshot) == matters(self._snapshot):
-            snapshot = replace(snapshot, sequence=self._snapshot.sequence)
-        else:
-            snapshot = replace(snapshot, sequence=self._snapshot.sequence + 1)
+        snapshot = self._look(now_s, self._snapshot.sequence)
+        what_matters = matters(snapshot)
+        if what_matters != self._matters:
+            self._matters = what_matters
+            snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
         self._snapshot = snapshot
         self.desk.show(snapshot, self._settings.config)
 
-    def _look(self, now_s: float) -> Snapshot:
+    def _look(self, now_s: float, sequence: int) -> Snapshot:
         host = self._settings.host
         return Snapshot(
-            # Begins high enough that a restarted broker never repeats a number.
-            sequence=int(self._started_at_s * 1000),
+            sequence=sequence,
             taken_at_s=now_s,
             host_id=host.host_id,
             host_name=host.host_name,
             started_at_s=self._started_at_s,
             storage=self._storage_view(now_s),
             lockspace=self._lockspace.view(now_s),
-            lease=self._lease.view(now_s),
+            lease=self._lease.view,
             engine=self._engine.view(),
             network=self._gateway.view(),
             config=self._config.view(now_s),

@@ -75,9 +75,10 @@ class ConfigWatch:
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
-        address = self._settings.host.storage.shared_config
-        job = partial(read_config, self._world.store, address, self._heads)
-        self._task.start(now_s, job, INTERVAL_S)
+        if self._task.is_due(now_s):
+            address = self._settings.host.storage.shared_config
+            job = partial(read_config, self._world.store, address, self._heads)
+            self._task.start(now_s, job, INTERVAL_S)
         self._teller.tell("shared configuration", self._error_now(now_s))
 
     def next_due_s(self, now_s: float) -> float:
@@ -97,7 +98,7 @@ class ConfigWatch:
     def _use(self, config: SharedConfig) -> None:
         if config != self._settings.config:
             log.info("shared configuration: sequence %d is in use", config.sequence)
-            self._settings.config = config
+            self._settings.use(config)
 
 
 def read_config(

@@ -82,6 +82,9 @@ class Requests:
     reread: bool = False
 
 
+NO_REQUESTS = Requests()
+
+
 class Desk:
     """Thread-safe; `wake` is called whenever the cycle has something to do."""
 
@@ -138,6 +141,8 @@ class Desk:
     def take(self) -> Requests:
         """All that came in; it is the cycle's from now on."""
         with self._changed:
+            if not (self._publication or self._tickets or self._reread):
+                return NO_REQUESTS
             requests = Requests(self._publication, tuple(self._tickets), self._reread)
             self._publication, self._reread = None, False
             self._tickets.clear()

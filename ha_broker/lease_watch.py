@@ -17,14 +17,19 @@ UNLISTED_IO_TIMEOUTS = 6
 
 
 class LeaseWatch:
-    """The lease's owner, as it stands on the storage (read by the sanlock daemon)."""
+    """The lease's owner, as it stands on the storage (read by the sanlock daemon).
+
+    view       free, held or not known
+    restless   the lease may change hands soon: no healthy engine, or an owner who is not LIVE
+    """
 
     keys = (LEASE,)
 
     def __init__(
         self, world: World, settings: Settings, lockspace: LockspaceWatch, teller: Teller
     ) -> None:
-        self.healthy_engine_known = False
+        self.view = LeaseView()
+        self.restless = True
         self._world = world
         self._settings = settings
         self._lockspace = lockspace
@@ -33,22 +38,14 @@ class LeaseWatch:
         self._reading: Optional[LeaseReading] = None
         self._unlisted: Optional[tuple[LeaseOwner, float]] = None
         self._error = ""
+        self._unusable_why = ""
 
-    def view(self, now_s: float) -> LeaseView:
-        """Free, held or not known."""
-        oldest_s = now_s - self._longest_use_s()
-        unusable = self._lockspace.unusable_why(now_s) or (
-            f"the lease can't be read: {self._error}" if self._error else ""
-        )
-        own_id = self._settings.host.host_id
-        return lease_view(
-            self._reading,
-            self._lockspace.hosts,
-            own_id,
-            unusable,
-            oldest_s,
-            unlisted_long=self._is_unlisted_long(now_s),
-        )
+    def judge(self, now_s: float, healthy_engine_known: bool) -> None:
+        """Take in what was harvested; `view` and `restless` hold until the next cycle."""
+        self._unusable_why = self._lockspace.unusable_why(now_s)
+        self._note_unlisted(now_s)
+        self.view = self._view(now_s)
+        self.restless = not healthy_engine_known or not self._owner_lives()
 
     def hurry(self, now_s: float) -> None:
         """Something happened to the domain here: read again at once."""
@@ -65,28 +62,37 @@ class LeaseWatch:
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
-        usable = not self._lockspace.unusable_why(now_s)
-        self._note_unlisted(now_s)
+        usable = not self._unusable_why
         if usable:
-            interval_s = self._interval_s(now_s)
+            interval_s = self._interval_s()
             self._task.quicken(interval_s)
             self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
         self._teller.tell("lease", self._error if usable else "")
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
-        if self._lockspace.unusable_why(now_s):
+        if self._unusable_why:
             return float("inf")
         return self._task.next_due_s(now_s, self._longest_use_s())
 
-    def restless(self, now_s: float) -> bool:
-        """May the lease change hands soon? No healthy engine, or an owner who is not LIVE."""
-        if not self.healthy_engine_known:
-            return True
-        view = self.view(now_s)
-        owner = self._lockspace.hosts.get(view.owner_id or 0)
-        held = view.state == LeaseState.HELD
-        return not held or owner is None or owner.liveness != Liveness.LIVE
+    def _view(self, now_s: float) -> LeaseView:
+        unusable = self._unusable_why or (
+            f"the lease can't be read: {self._error}" if self._error else ""
+        )
+        return lease_view(
+            self._reading,
+            self._lockspace.hosts,
+            self._settings.host.host_id,
+            unusable,
+            now_s - self._longest_use_s(),
+            unlisted_long=self._is_unlisted_long(now_s),
+        )
+
+    def _owner_lives(self) -> bool:
+        if self.view.state != LeaseState.HELD:
+            return False
+        owner = self._lockspace.hosts.get(self.view.owner_id or 0)
+        return owner is not None and owner.liveness == Liveness.LIVE
 
     def _note_unlisted(self, now_s: float) -> None:
         """Since when sanlock, which has looked around, does not list the owner's host."""
@@ -100,9 +106,9 @@ class LeaseWatch:
         limit_s = UNLISTED_IO_TIMEOUTS * self._settings.timing.io_timeout_s
         return self._unlisted is not None and now_s - self._unlisted[1] >= limit_s
 
-    def _interval_s(self, now_s: float) -> float:
+    def _interval_s(self) -> float:
         tick_s = self._settings.timing.tick_s
-        return min(RESTLESS_INTERVAL_S, tick_s) if self.restless(now_s) else tick_s
+        return min(RESTLESS_INTERVAL_S, tick_s) if self.restless else tick_s
 
     def _longest_use_s(self) -> float:
         """Two cycles may be missed, and each read may take sanlock's own patience."""

@@ -18,6 +18,8 @@ ANSWER_DEADLINE_S = 10.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 16.0
 
+_RESTLESS = (Liveness.UNKNOWN, Liveness.FAIL)
+
 log = logging.getLogger(__name__)
 
 Look = tuple[Membership, list[LockspaceHost]]
@@ -46,6 +48,7 @@ class LockspaceWatch:
         self._pause_s = FIRST_PAUSE_S
         self._leaving = False
         self._left: Optional[bool] = None
+        self._hosts_may_change = False
         self.in_a_hurry = False
 
     # --- what others ask --------------------------------------------------------------------
@@ -106,7 +109,8 @@ class LockspaceWatch:
         """Submit what is due."""
         interval_s = self._interval_s()
         self._look.quicken(interval_s)
-        self._look.start(now_s, self._look_job(), interval_s)
+        if self._look.is_due(now_s):
+            self._look.start(now_s, self._look_job(), interval_s)
         if self._leaving:
             self._start_leave(now_s)
         elif self._wants_to_join():
@@ -125,10 +129,7 @@ class LockspaceWatch:
 
     def _interval_s(self) -> float:
         calm = self._membership == Membership.JOINED and not self.in_a_hurry
-        restless = (Liveness.UNKNOWN, Liveness.FAIL)
-        if calm and not any(host.liveness in restless for host in self.hosts.values()):
-            return CALM_INTERVAL_S
-        return BUSY_INTERVAL_S
+        return CALM_INTERVAL_S if calm and not self._hosts_may_change else BUSY_INTERVAL_S
 
     def _wants_to_join(self) -> bool:
         known_out = self.looked_at_s is not None and not self._look_error
@@ -138,13 +139,20 @@ class LockspaceWatch:
     def _harvest_look(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:
             self._look_error = error_text(outcome.error)
-            self.hosts = {}
+            self._use_hosts([])
             return
         membership, hosts = cast(Look, outcome.value)
         self._look_error = ""
         self.looked_at_s = outcome.started_at_s
-        self.hosts = {host.host_id: host for host in hosts}
+        self._use_hosts(hosts)
         self._note_membership(membership, outcome.finished_at_s)
+
+    def _use_hosts(self, hosts: list[LockspaceHost]) -> None:
+        """A new mapping only for new hosts: others see by its identity that nothing changed."""
+        by_id = {host.host_id: host for host in hosts}
+        if by_id != self.hosts:
+            self.hosts = by_id
+            self._hosts_may_change = any(host.liveness in _RESTLESS for host in hosts)
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:

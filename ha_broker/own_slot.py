@@ -177,11 +177,11 @@ class OwnSlot:
 
     def _remember_newer_fields(self) -> None:
         """What a newer version of this program wrote for this host survives a downgrade."""
-        state = self._storage.book.state(self._settings.host.host_id)
-        if self._kept is not None or state is None or state.record is None:
+        if self._kept is not None:
             return
-        if state.record.hostname == self._settings.host.host_name:
-            self._kept = state.record
+        record = self._seen_record()
+        if record is not None and record.hostname == self._settings.host.host_name:
+            self._kept = record
 
     def _may_live(self, state: SlotState, now_s: float) -> bool:
         """Another name stands in our slot: does its host write there, or is it a leftover?

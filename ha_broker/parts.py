@@ -59,17 +59,14 @@ class Settings:
     def __init__(self, host: HostSettings) -> None:
         self.host = host
         self.config: Optional[SharedConfig] = None
-        self._defaults = ClusterSettings()
+        self.cluster = ClusterSettings()
+        self.timing: Timing = self.cluster.timing
 
-    @property
-    def cluster(self) -> ClusterSettings:
-        """The cluster-wide settings, or their defaults."""
-        return self.config.settings if self.config is not None else self._defaults
-
-    @property
-    def timing(self) -> Timing:
-        """The cluster's times, or their defaults."""
-        return self.cluster.timing
+    def use(self, config: SharedConfig) -> None:
+        """Go by this configuration from now on."""
+        self.config = config
+        self.cluster = config.settings
+        self.timing = config.settings.timing
 
 
 class Part(Protocol):
@@ -132,11 +129,15 @@ class Task:
 
     def start(self, now_s: float, job: Callable[[], object], interval_s: float) -> bool:
         """Submit `job` if it is due and the previous one has ended."""
-        if now_s < self._due_at_s or not self._runner.submit(self.key, job):
+        if not self.is_due(now_s) or not self._runner.submit(self.key, job):
             return False
         self._due_at_s = now_s + interval_s
         self._started_at_s = now_s
         return True
+
+    def is_due(self, now_s: float) -> bool:
+        """Would `start` submit it now? Asked first where making the job is work."""
+        return now_s >= self._due_at_s and self._runner.busy_since_s(self.key) is None
 
     def hurry(self, at_s: float) -> None:
         """Do it again at `at_s`, if that is earlier; after the running one, if one runs."""
@@ -157,12 +158,12 @@ class Task:
 
     def stuck_since_s(self, now_s: float, deadline_s: float) -> Optional[float]:
         """Since when a job runs that should have ended by now."""
-        since_s = self.busy_since_s
+        since_s = self._runner.busy_since_s(self.key)
         return since_s if since_s is not None and now_s - since_s > deadline_s else None
 
     def next_due_s(self, now_s: float, deadline_s: float = NEVER_S) -> float:
         """When it is due, or its running job is late; the end of a job wakes by itself."""
-        since_s = self.busy_since_s
+        since_s = self._runner.busy_since_s(self.key)
         if since_s is None:
             return self._due_at_s
         late_at_s = since_s + deadline_s + 0.001

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Optional
 
 from ha_broker.liveness import is_fresh
@@ -49,6 +50,11 @@ class SlotState:
             self.error = describe_slot_error(seen) if isinstance(seen, SlotTooNew) else ""
             self.bad_looks = 0
 
+    def stale_at_s(self, alive_s: float) -> float:
+        """When its record gets stale if it does not change (see `liveness.is_fresh`)."""
+        latest_s = self.first_seen_at_s if self.changed_at_s is None else self.changed_at_s
+        return inf if latest_s is None else latest_s + alive_s
+
     def _note_record(self, record: HostRecord, at_s: float) -> None:
         if self.record is None:
             self.first_seen_at_s = at_s
@@ -57,20 +63,52 @@ class SlotState:
         self.record, self.error, self.bad_looks = record, "", 0
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What is to be read while sanlock knows these hosts."""
+
+    hosts: Mapping[int, LockspaceHost]
+    ids: tuple[int, ...]
+    torn_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """The views while sanlock knows these hosts, until the next record gets stale."""
+
+    hosts: Mapping[int, LockspaceHost]
+    alive_s: float
+    until_s: float
+    views: tuple[HostView, ...]
+
+    def holds(self, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float) -> bool:
+        return hosts is self.hosts and now_s < self.until_s and alive_s == self.alive_s
+
+
 class SlotBook:
-    """All slots in use, by host id; `unreadable` says why a slot can't be read now."""
+    """All slots in use, by host id.
+
+    What follows from the slots and from sanlock's hosts is worked out once for each change
+    of either, for the cycle asks for it many times; `hosts` is replaced, never changed.
+    """
 
     def __init__(self, own_id: int) -> None:
-        self.unreadable: dict[int, str] = {}
         self._own_id = own_id
         self._slots: dict[int, SlotState] = {}
+        self._unreadable: dict[int, str] = {}
         self._seen_absent: set[int] = set()
+        self._forget_conclusions()
+
+    def _forget_conclusions(self) -> None:
+        self._reading: Optional[_Reading] = None
+        self._shown: Optional[_Shown] = None
 
     def note(self, host_id: int, seen: DecodedSlot, at_s: float) -> None:
         """A look at one slot; an absent one is forgotten.
 
         A record where there was none a moment ago is a change that was seen.
         """
+        self._forget_conclusions()
         if isinstance(seen, SlotAbsent):
             self._slots.pop(host_id, None)
             self._seen_absent.add(host_id)
@@ -88,37 +126,69 @@ class SlotBook:
 
     def forget_all_but(self, ids: set[int]) -> None:
         """All other slots are absent."""
+        self._forget_conclusions()
         for host_id in set(self._slots) - ids:
             del self._slots[host_id]
-        for host_id in set(self.unreadable) - ids:
-            del self.unreadable[host_id]
+        for host_id in set(self._unreadable) - ids:
+            del self._unreadable[host_id]
 
-    def ids_to_read(self, hosts: Mapping[int, LockspaceHost]) -> list[int]:
+    def note_unreadable(self, host_id: int, why: str) -> None:
+        """The slot can't be read now."""
+        self._forget_conclusions()
+        self._unreadable[host_id] = why
+
+    def note_readable(self, host_id: int) -> bool:
+        """The slot can be read; True: it could not be before."""
+        if host_id not in self._unreadable:
+            return False
+        self._forget_conclusions()
+        del self._unreadable[host_id]
+        return True
+
+    def ids_to_read(self, hosts: Mapping[int, LockspaceHost]) -> tuple[int, ...]:
         """Hosts whose slots are read in each cycle.
 
         Our own, those who may live by sanlock's word, and those who have ever had a good record
         here. A slot that never held one and belongs to nobody is left to the scan: a volume
         full of garbage must not make every cycle read all of it.
         """
+        return self._worked_out(hosts).ids
+
+    def torn_ids(self, hosts: Mapping[int, LockspaceHost]) -> tuple[int, ...]:
+        """Damaged slots of hosts that may be writing: worth another look at once."""
+        return self._worked_out(hosts).torn_ids
+
+    def _worked_out(self, hosts: Mapping[int, LockspaceHost]) -> _Reading:
+        reading = self._reading
+        if reading is None or reading.hosts is not hosts:
+            reading = self._reading = self._work_out(hosts)
+        return reading
+
+    def _work_out(self, hosts: Mapping[int, LockspaceHost]) -> _Reading:
         ids = {self._own_id} | _ids(hosts, _LOOKED_AT)
         ids |= {host_id for host_id, state in self._slots.items() if _is_hosts(state)}
-        return sorted(ids)
-
-    def torn_ids(self, hosts: Mapping[int, LockspaceHost]) -> list[int]:
-        """Damaged slots of hosts that may be writing: worth another look at once."""
-        looks = ((host_id, self._slots.get(host_id)) for host_id in self.ids_to_read(hosts))
-        return [
-            host_id
-            for host_id, state in looks
-            if state is not None and 0 < state.bad_looks <= QUICK_REREADS
-        ]
+        torn = {host_id for host_id, state in self._slots.items() if _is_torn(state)}
+        return _Reading(hosts, tuple(sorted(ids)), tuple(sorted(ids & torn)))
 
     def views(
         self, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float
     ) -> tuple[HostView, ...]:
-        """Our own host, all with something in their slot, and all whom sanlock sees living."""
-        ids = {self._own_id} | set(self._slots) | set(self.unreadable) | _ids(hosts, _SHOWN)
-        return tuple(self._view(host_id, hosts, now_s, alive_s) for host_id in sorted(ids))
+        """Our own host, all with something in their slot, and all whom sanlock sees living.
+
+        Until something changes, or a record gets stale, the same tuple is given again.
+        """
+        shown = self._shown
+        if shown is None or not shown.holds(hosts, now_s, alive_s):
+            ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
+            views = tuple(self._view(host_id, hosts, now_s, alive_s) for host_id in sorted(ids))
+            until_s = self._fresh_until_s(views, alive_s)
+            shown = self._shown = _Shown(hosts, alive_s, until_s, views)
+        return shown.views
+
+    def _fresh_until_s(self, views: tuple[HostView, ...], alive_s: float) -> float:
+        """When the first of the fresh records gets stale."""
+        states = (self._slots[view.host_id] for view in views if view.fresh)
+        return min((state.stale_at_s(alive_s) for state in states), default=inf)
 
     def _view(
         self, host_id: int, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float
@@ -127,7 +197,7 @@ class SlotBook:
         liveness = host.liveness if host else Liveness.UNKNOWN
         generation = host.generation if host else 0
         state = self._slots.get(host_id)
-        unreadable = self.unreadable.get(host_id, "")
+        unreadable = self._unreadable.get(host_id, "")
         if state is None:
             return HostView(host_id, liveness, generation, error=unreadable)
         fresh = is_fresh(state.first_seen_at_s, state.changed_at_s, liveness, now_s, alive_s)
@@ -143,3 +213,7 @@ def _ids(hosts: Mapping[int, LockspaceHost], lives: tuple[Liveness, ...]) -> set
 
 def _is_hosts(state: SlotState) -> bool:
     return state.record is not None or isinstance(state.seen, SlotTooNew)
+
+
+def _is_torn(state: SlotState) -> bool:
+    return 0 < state.bad_looks <= QUICK_REREADS

@@ -53,6 +53,8 @@ class StorageCycle:
 
     def note_hosts(self, hosts: Mapping[int, LockspaceHost]) -> None:
         """sanlock's hosts; one whose slot is not being read yet is looked at once."""
+        if hosts is self._hosts:
+            return
         news = set(self.book.ids_to_read(hosts)) - set(self.book.ids_to_read(self._hosts))
         self._hosts = hosts
         if news:
@@ -84,19 +86,24 @@ class StorageCycle:
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
-        tick_s = self._settings.timing.tick_s
-        ids = (0, *self._ids_to_read(now_s))
-        if not self._start(self._read, now_s, ids, tick_s):
+        if self._read.is_due(now_s):
+            ids = (0, *self._ids_to_read(now_s))
+            self._start(self._read, now_s, ids, self._settings.timing.tick_s)
+        else:
             self._look_again(now_s)
-        parts = self._settings.host.storage
-        self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
+        if self._scan.is_due(now_s):
+            parts = self._settings.host.storage
+            self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
         self._teller.tell("storage", self.error(now_s))
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
         deadline_s = self._deadline_s()
-        tasks = (self._read, self._reread, self._scan)
-        return min(task.next_due_s(now_s, deadline_s) for task in tasks)
+        return min(
+            self._read.next_due_s(now_s, deadline_s),
+            self._reread.next_due_s(now_s, deadline_s),
+            self._scan.next_due_s(now_s, deadline_s),
+        )
 
     def error(self, now_s: float) -> str:
         """What is wrong with reading, in one line; empty: nothing."""
@@ -112,25 +119,24 @@ class StorageCycle:
 
     def _ids_to_read(self, now_s: float) -> list[int]:
         """Our own slot only when its writer, which looks first, has not done so just now."""
-        ids = self.book.ids_to_read(self._hosts)
+        ids = list(self.book.ids_to_read(self._hosts))
         if now_s - self._own_looked_at_s < 1.5 * self._settings.timing.tick_s:
             ids.remove(self._settings.host.host_id)
         return ids
 
     def _look_again(self, now_s: float) -> None:
-        torn = tuple(self.book.torn_ids(self._hosts)[:MAX_REREADS_AT_ONCE])
+        torn = self.book.torn_ids(self._hosts)
         if torn:
-            self._start(self._reread, now_s, torn, float("inf"))
+            self._start(self._reread, now_s, torn[:MAX_REREADS_AT_ONCE], float("inf"))
         else:  # whole by now, or nobody's: a look that stayed due would never let us sleep
             self._reread.postpone(float("inf"))
 
     def _deadline_s(self) -> float:
         return float(self._settings.timing.io_timeout_s)
 
-    def _start(self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float) -> bool:
+    def _start(self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float) -> None:
         parts = self._settings.host.storage
-        job = partial(read_slots, self._world.store, parts, ids)
-        return bool(ids) and task.start(now_s, job, interval_s)
+        task.start(now_s, partial(read_slots, self._world.store, parts, ids), interval_s)
 
     def _harvest_read(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:
@@ -155,7 +161,7 @@ class StorageCycle:
         if 0 in result.slots:
             self._read_error = result.failed.get(own_id, "")
         for slot in result.failed.keys() - {own_id}:
-            self.book.unreadable[slot] = result.failed[slot]
+            self.book.note_unreadable(slot, result.failed[slot])
             self._teller.tell(f"slot {slot}", result.failed[slot])
 
     def _harvest_scan(self, outcome: Outcome[object]) -> None:
@@ -180,7 +186,7 @@ class StorageCycle:
         self.own_slot_seen |= own
         if not own or read_at_s >= self._own_looked_at_s:
             self.book.note(slot, decode_slot(slot, data), read_at_s)
-        if self.book.unreadable.pop(slot, ""):
+        if self.book.note_readable(slot):
             self._teller.tell(f"slot {slot}", "")
 
     def _note_global(self, seen: DecodedGlobal) -> None:

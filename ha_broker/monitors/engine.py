@@ -59,6 +59,16 @@ class EngineMonitor:
         """The domain's state as last heard from libvirt."""
         return self._domain.state
 
+    @property
+    def health(self) -> Health:
+        """How the engine is, by its page."""
+        return self._health
+
+    @property
+    def has_event(self) -> bool:
+        """Has libvirt reported something that was not looked at yet?"""
+        return self._event
+
     def view(self) -> EngineView:
         """Domain and health."""
         detail = self._health_detail or self._domain.detail
@@ -144,7 +154,7 @@ class EngineMonitor:
         return running and bool(self._settings.cluster.engine.health_url)
 
     def _look_at_page(self, now_s: float) -> None:
-        if not self._page_is_looked_at():
+        if not self._page_is_looked_at() or not self._health_task.is_due(now_s):
             return
         engine = self._settings.cluster.engine
         job = partial(

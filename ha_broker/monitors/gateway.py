@@ -48,7 +48,7 @@ class GatewayMonitor:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         address = self._address()
-        if address:
+        if address and self._task.is_due(now_s):
             job = partial(self._world.gateway.probe, address, PROBE_TIMEOUT_S)
             self._task.start(now_s, job, self._settings.timing.tick_s)
 
