@@ -14,7 +14,7 @@ from typing import Callable, Protocol
 from fsm.states import State
 from ha_agent.simulation import versions
 from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.host import SimHost
+from ha_agent.simulation.host import SimHost, SpinError
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import Guest
@@ -26,6 +26,7 @@ MIGRATION_S = 3.0
 REMEMBER_SLOTS_S = 120.0
 AT_REST_S = 60.0
 BRING_UP_LIMIT_S = 3600.0
+MOST_TURNS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class SimCluster:
         end_s = until_s + self._start_s
         clock, san = self.shared.clock, self.shared.san
         hosts = list(self.hosts.values())
+        turns = 0
         while True:
             host = min(hosts, key=_next_s)
             agenda_s = self._agenda[0][0] if self._agenda else math.inf
@@ -107,7 +109,11 @@ class SimCluster:
             if at_s > end_s:
                 break
             if at_s > clock.monotonic_s():
-                clock.move_to(at_s)
+                clock.move_to(_on_the_grid(at_s))
+                turns = 0
+            turns += 1
+            if turns > MOST_TURNS_AT_ONCE:
+                raise SpinError(f"{host.name} finds something to do again and again")
             if agenda_s <= at_s:
                 heapq.heappop(self._agenda)[2]()
             elif san_s is not None and san_s <= at_s:
@@ -116,7 +122,7 @@ class SimCluster:
                 host.run()
             for check in self.on_event:
                 check()
-        clock.move_to(max(end_s, clock.monotonic_s()))
+        clock.move_to(max(_on_the_grid(end_s), clock.monotonic_s()))
 
     def bring_up(self) -> None:
         """Let the engine become healthy on some host and everything come to rest.
@@ -292,6 +298,11 @@ class SimCluster:
     def _tell(self, host: SimHost, text: str) -> None:
         for listener in self.listeners:
             listener.fact(self.now_s, host.name, text)
+
+
+def _on_the_grid(at_s: float) -> float:
+    """The next moment that every host's clock can show exactly, so that what is due is due."""
+    return math.ceil((at_s + 1e-6) * 1024) / 1024
 
 
 def _next_s(host: SimHost) -> float:

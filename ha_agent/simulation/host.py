@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from pathlib import Path
 from typing import Callable, Optional
@@ -37,6 +38,8 @@ from metadata.shared_config import SharedConfig
 AGENT, BROKER = "ha-agent", "ha-broker"
 GATEWAY = "192.0.2.1"
 MAX_ROUNDS = 60
+# What a host's path to the storage does.
+WORKS, HANGS, FAILS = "works", "hangs", "fails"
 LIBVIRT_RESTART_S = 3.0
 # How long an orderly shutdown of the machine takes between two of its steps.
 SHUTDOWN_STEP_S = 5.0
@@ -69,7 +72,7 @@ class SimHost:
         self._current: Optional[Process] = None
         self._boots_at_s = math.inf
         self._steps: list[tuple[float, Callable[[], None]]] = []
-        self._flap_s: Optional[float] = None
+        self._flap_s = math.inf
         self._flaps_at_s = math.inf
         self._look = BrokerLook()
         self._broker_sequence = -1
@@ -97,6 +100,7 @@ class SimHost:
             self.host_id, self.name, shared.parts, gateway=GATEWAY if traits.gateway else ""
         )
         self._network_cut = False
+        self._path = WORKS
         self.lockspace.on_reset(self._watchdog_resets)
         self.vm.on_change(self._domain_changed)
         for port in (self.store, self.lockspace, self.vm):
@@ -115,6 +119,11 @@ class SimHost:
         """The broker's core while its process exists."""
         core = self.broker_process.core
         return core.broker if isinstance(core, BrokerCore) else None
+
+    @property
+    def agent_acts(self) -> bool:
+        """Is what happens at this very moment done by the agent?"""
+        return self._current is self.agent_process
 
     @property
     def state(self) -> Optional[State]:
@@ -147,8 +156,6 @@ class SimHost:
             raise SimulationError(f"{self.name} is on already")
         self.power = True
         self.clock.power_on()
-        self.store.heal()
-        self.store.latency_s = self.traits.latency_s
         self.vm.reboot_host()
         self._boots_at_s = self._shared.now_s + self.traits.boot_s
         self._plan()
@@ -157,7 +164,7 @@ class SimHost:
         """Cut the power: everything in it is gone at once."""
         self._need_power()
         self.power = False
-        self._boots_at_s = self._flaps_at_s = math.inf
+        self._boots_at_s = math.inf
         self._steps.clear()
         self.broker_process.vanish()
         self.agent_process.vanish()
@@ -187,7 +194,7 @@ class SimHost:
 
     def _boot(self) -> None:
         self._boots_at_s = math.inf
-        self.lockspace.power_on()
+        self.lockspace.start_daemon()
         self.broker_process.start()
         self.agent_process.start()
 
@@ -197,63 +204,54 @@ class SimHost:
         self.power_on()
 
     # --- storage, network, clock ------------------------------------------------------------
+    # Paths and cables lie outside the host: they stay as they are over a power cut.
 
     def storage_hang(self) -> None:
         """The path to the storage hangs."""
-        self._need_power()
-        self.store.heal()
-        self.store.hang()
-        self.lockspace.heal_storage()
-        self.lockspace.hang_storage()
+        self._set_path(HANGS)
 
     def storage_fail(self) -> None:
         """The path to the storage answers with I/O errors."""
-        self._need_power()
-        self.store.heal()
-        self.store.fail(5)
-        self.lockspace.heal_storage()
-        self.lockspace.fail_storage()
+        self._set_path(FAILS)
 
     def storage_slow(self, seconds: float) -> None:
         """Each storage operation of the daemons takes so long."""
-        self._need_power()
         self.store.latency_s = seconds
 
     def storage_flap(self, period_s: float) -> None:
         """The path hangs for one period, works for one, and so on."""
-        self._need_power()
         self._flap_s, self._flaps_at_s = period_s, self._shared.now_s
         self._plan()
 
     def storage_heal(self) -> None:
         """The path works as usual."""
-        self._need_power()
-        self._flaps_at_s, self._flap_s = math.inf, None
-        self._heal_path()
+        self._flaps_at_s = math.inf
         self.store.latency_s = self.traits.latency_s
-
-    def _heal_path(self) -> None:
-        self.store.heal()
-        self.lockspace.heal_storage()
-        self._wake_both()
+        self._set_path(WORKS)
 
     def _flap(self) -> None:
-        assert self._flap_s is not None
         self._flaps_at_s = self._shared.now_s + self._flap_s
-        if self.store.is_healthy:
-            self.storage_hang()
-        else:
-            self._heal_path()
+        self._set_path(HANGS if self._path == WORKS else WORKS)
+
+    def _set_path(self, path: str) -> None:
+        self._path = path
+        self.store.heal()
+        self.lockspace.heal_storage()
+        if path == HANGS:
+            self.store.hang()
+            self.lockspace.hang_storage()
+        elif path == FAILS:
+            self.store.fail(errno.EIO)
+            self.lockspace.fail_storage(errno.EIO)
+        self._wake_both()
 
     def network_cut(self) -> None:
         """Pull the network cable."""
-        self._need_power()
         self._network_cut = True
         self.set_gateway()
 
     def network_heal(self) -> None:
         """Plug the network cable."""
-        self._need_power()
         self._network_cut = False
         self.set_gateway()
 
@@ -466,8 +464,10 @@ class SimHost:
 
     def run(self) -> None:
         """Let everything in this host do what is due now."""
+        if self._flaps_at_s <= self._shared.now_s:
+            self._flap()
         if not self.power:
-            return
+            return self._plan()
         self._run_due_steps()
         for _ in range(MAX_ROUNDS):
             if not self._round():
@@ -475,7 +475,7 @@ class SimHost:
         else:
             raise SpinError(f"{self.name}: a daemon finds something to do again and again")
         self._run_admin()
-        self._plan()
+        return self._plan()
 
     def _round(self) -> bool:
         ran = self._run_process(self.broker_process)
@@ -496,8 +496,6 @@ class SimHost:
         now_s = self._shared.now_s
         if self._boots_at_s <= now_s:
             self._boot()
-        if self._flaps_at_s <= now_s:
-            self._flap()
         due = [step for at_s, step in self._steps if at_s <= now_s]
         self._steps = [item for item in self._steps if item[0] > now_s]
         for step in due:
@@ -508,7 +506,7 @@ class SimHost:
 
     def _plan(self) -> None:
         if not self.power:
-            self.next_s = math.inf
+            self.next_s = self._flaps_at_s
             return
         mine_s = min(self._boots_at_s, self._flaps_at_s)
         for at_s, _step in self._steps:
