@@ -107,8 +107,11 @@ class HostClock:
         return self._base.wall_s() + self._wall_offset_s + self._drifted_s()
 
     def at_s(self, moment_s: float) -> float:
-        """A moment of this host's clock on the world's clock."""
-        return moment_s + self._zero_s
+        """A moment of this host's clock on the world's clock.
+
+        A nanosecond late: rounding must not put it before the moment, or time stands still.
+        """
+        return moment_s + self._zero_s + 1e-9
 
     def power_on(self) -> None:
         """Monotonic time begins anew; the wall clock, which has a battery, goes on."""
