@@ -4,20 +4,26 @@ The oracle looks at facts only: which qemu executes where and whether it holds i
 stands on the storage, which host has power, who gave libvirt an order. What agents and brokers
 believe does not count, so that a mistake in their view is not shared.
 
-Rules, each one sentence in `SENTENCES`; `Oracle.violations` has what broke one::
+The rules are in `SENTENCES`; `Oracle.violations` has what broke one.
 
-    one-engine      lease           unexplained-end
-    global-start    local-start     healthy-stopped     forced-stop     at-rest
-
-Some mixtures of faults are beyond what any program on these hosts can survive: sanlock dead on
-a host without a watchdog while the agent or libvirt there does not work either. Then nobody is
-left to switch the engine off. Such moments are counted in `Oracle.beyond`, never judged.
+Two things are counted (`Oracle.beyond`) and not judged, for no program on these hosts could do
+better: sanlock dead on a host without a watchdog while the agent or libvirt there does not work
+either (nobody is left to switch the engine off), and an order of an agent that was frozen after
+it had decided.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Callable, Optional
+
+from fsm.states import State
+from ha_agent.simulation.cluster import SimCluster
+from ha_agent.simulation.host import SimHost
+from ha_broker.world.ports import DomainState
+from metadata.layout import slot_address
+from metadata.timing import KILL_S, lease_floor_s
 
 ONE_ENGINE = "one-engine"
 LEASE = "lease"
@@ -25,63 +31,29 @@ GLOBAL_START = "global-start"
 LOCAL_START = "local-start"
 HEALTHY_STOPPED = "healthy-stopped"
 FORCED_STOP = "forced-stop"
-UNEXPLAINED_END = "unexplained-end"
+LOST_LOCKSPACE = "lost-lockspace"
 AT_REST = "at-rest"
 
 SENTENCES = {
     ONE_ENGINE: "At most one engine executes at any moment.",
-    LEASE: "An engine executes only while it holds its lease, or nobody else can take it.",
+    LEASE: "An engine executes only while nobody else can take its lease.",
     GLOBAL_START: "No agent starts the engine in global maintenance.",
     LOCAL_START: "No agent starts the engine on a host in local maintenance.",
     HEALTHY_STOPPED: "No agent stops an engine that is healthy and holds its lease.",
     FORCED_STOP: "An agent switches off only what did not shut down, is paused or has no lease.",
-    UNEXPLAINED_END: "An engine ends only by an order, a fault of its own, or a lost lockspace.",
+    LOST_LOCKSPACE: "sanlock ends an engine only when its host can't reach the storage.",
     AT_REST: "A healthy engine stays where it is while nothing happens.",
 }
 
-AGENT, ADMINISTRATOR, USER = "agent", "administrator", "user"
 START, SHUTDOWN, DESTROY = "start", "shutdown", "destroy"
-TAIL_LINES = 10
-# Until an agent that has answers of libvirt and sanlock has switched off what has no lease.
-KILL_S = 15.0
-
-
-class Engine(Protocol):
-    """A qemu of the engine, as it truly is."""
-
-    @property
-    def host(self) -> str:
-        """Where it is."""
-
-    @property
-    def pid(self) -> int:
-        """Its process; no two of a simulation are the same."""
-
-    @property
-    def executing(self) -> bool:
-        """Does the guest's CPU run?"""
-
-    @property
-    def holds_lease(self) -> bool:
-        """Would sanlock refuse the lease to everybody else because of it?"""
-
-    @property
-    def healthy(self) -> bool:
-        """Would its health page say so?"""
-
-
-@dataclass(frozen=True)
-class Order:
-    """libvirt on `host` was told to start, shut down or destroy the VM.
-
-    `given_at_s` is when the job was begun; it may have hung since. `by` is the agent, the
-    administrator's command, or a person who works past the program.
-    """
-
-    given_at_s: float
-    host: str
-    by: str
-    what: str
+_CALLS = {
+    "start the domain": START,
+    "shut the domain down": SHUTDOWN,
+    "destroy the domain": DESTROY,
+}
+_IN_GLOBAL_MAINTENANCE = b"maintenance=1"
+TAIL_LINES = 12
+JUST_THAWED_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -97,3 +69,297 @@ class Violation:
         """For people."""
         lines = [f"{self.at_s:.2f} {self.rule}: {self.text}", f"  {SENTENCES[self.rule]}"]
         return "\n".join([*lines, *(f"  | {line}" for line in self.tail)])
+
+
+@dataclass
+class _Engine:
+    """One qemu as far as it was watched."""
+
+    host: SimHost
+    pid: int
+    healthy_since_s: Optional[float] = None
+    sanlock_died: bool = False
+    loose_since_s: Optional[float] = None  # it executes while others can take its lease
+    helpless_s: float = 0.0  # for so long nobody could switch it off
+    shutdown_at_s: Optional[float] = None
+    destroyed: bool = False
+
+    @property
+    def executing(self) -> bool:
+        return self.host.vm.now.state == DomainState.RUNNING
+
+
+@dataclass(frozen=True)
+class _Order:
+    """`decided_at_s`: when the agent gave it; it may have hung or been frozen since."""
+
+    host: SimHost
+    what: str
+    at_s: float
+    decided_at_s: float
+
+
+class Oracle:
+    """Attach it to a cluster; `violations` and the counters are what it has seen.
+
+    orders    how often an agent gave which order
+    engines   how many qemus began to execute, `moves` how many on another host than before
+    """
+
+    def __init__(self, cluster: SimCluster) -> None:
+        self.violations: list[Violation] = []
+        self.beyond: Counter[str] = Counter()
+        self.orders: Counter[str] = Counter()
+        self.engines = 0
+        self.moves = 0
+        self._cluster = cluster
+        self._timing = cluster.settings.cluster.timing
+        self._health_timeout_s = cluster.settings.cluster.engine.health_timeout_s
+        self._hosts = list(cluster.hosts.values())
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._watched: dict[int, _Engine] = {}
+        self._last_host = ""
+        self._looked_at_s = cluster.now_s
+        self._open: dict[tuple[str, str], float] = {}
+        self._frozen: dict[str, tuple[float, float]] = {}
+        self._global_since_s: Optional[float] = None
+        self._local_since_s: dict[str, float] = {}
+        self._kills_seen = len(cluster.shared.san.history)
+        self._resting = False
+        self._slot_0 = slot_address(cluster.shared.parts, 0)
+        cluster.on_event.append(self.look)
+        cluster.listeners.append(self)
+        for host in self._hosts:
+            host.vm.before_call = self._note_call(host, host.vm.before_call)
+
+    # --- what happens -----------------------------------------------------------------------
+
+    def transition(self, at_s: float, host: str, before: State, after: State, why: str) -> None:
+        """As a listener of the cluster."""
+        self._tail.append(f"{at_s:.2f} {host}: {before.value} => {after.value}: {why}")
+
+    def fact(self, at_s: float, host: str, text: str) -> None:
+        """As a listener of the cluster; tells also what an administrator's command did."""
+        self._tail.append(f"{at_s:.2f} {host}: {text}")
+        if text == "local maintenance on: done":
+            self._local_since_s[host] = at_s
+        elif text == "local maintenance off: done":
+            self._local_since_s.pop(host, None)
+
+    def rest(self, resting: bool) -> None:
+        """From now on nothing happens from outside, and all is well; or that is over."""
+        self._resting = resting
+
+    # --- after every event --------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Compare the facts with the rules; called after every event."""
+        now_s = self._cluster.now_s
+        passed_s, self._looked_at_s = now_s - self._looked_at_s, now_s
+        self._note_maintenance(now_s)
+        found = self._find_engines(now_s)
+        for engine in found:
+            self._watch(engine, now_s, passed_s)
+        if len(found) > 1:
+            self._check_one(found, now_s)
+        if len(self._cluster.shared.san.history) != self._kills_seen:
+            self._check_kills(now_s)
+        for host in self._hosts:
+            if host.agent_process.frozen:
+                began_s = self._frozen.get(host.name, (now_s, now_s))[0]
+                self._frozen[host.name] = (began_s, now_s)
+
+    def _find_engines(self, now_s: float) -> list[_Engine]:
+        """What is there now; what is new or gone is noted."""
+        found = []
+        for host in self._hosts:
+            pid = host.vm.now.pid
+            if pid is not None:
+                found.append(self._watched.get(pid) or self._begin(host, pid, now_s))
+        if len(found) != len(self._watched):
+            self._forget({engine.pid for engine in found}, now_s)
+        return found
+
+    def _begin(self, host: SimHost, pid: int, now_s: float) -> _Engine:
+        engine = self._watched[pid] = _Engine(host, pid)
+        self.engines += 1
+        self.moves += bool(self._last_host) and self._last_host != host.name
+        self._last_host = host.name
+        self._tail.append(f"{now_s:.2f} {host.name}: qemu {pid} is there")
+        if self._resting:
+            self._break(AT_REST, f"qemu {pid} began on {host.name}")
+        return engine
+
+    def _forget(self, left: set[int], now_s: float) -> None:
+        for pid in set(self._watched) - left:
+            host = self._watched.pop(pid).host.name
+            self._tail.append(f"{now_s:.2f} {host}: qemu {pid} is gone")
+            if self._resting:
+                self._break(AT_REST, f"qemu {pid} ended on {host}")
+
+    def _watch(self, engine: _Engine, now_s: float, passed_s: float) -> None:
+        host = engine.host
+        if not host.engine_is_healthy:
+            engine.healthy_since_s = None
+        elif engine.healthy_since_s is None:
+            engine.healthy_since_s = now_s
+        engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
+        if engine.sanlock_died and not _can_switch_off(host):
+            engine.helpless_s += passed_s
+        if not engine.executing or not self._is_loose(host, now_s):
+            engine.loose_since_s = None
+        elif engine.loose_since_s is None:
+            engine.loose_since_s = now_s
+        elif now_s - engine.loose_since_s > 3 * self._timing.tick_s + KILL_S:
+            self._break_lease(engine)
+
+    def _is_loose(self, host: SimHost, now_s: float) -> bool:
+        """Could another host take the lease of the qemu that runs here?"""
+        san = self._cluster.shared.san
+        lease = san.lease
+        if lease is None or lease.host_id != host.host_id:
+            return True
+        slot = san.slots.get(lease.host_id)
+        if slot is None or slot.timestamp == 0 or slot.generation > lease.generation:
+            return True
+        silent_s = self._cluster.shared.now_s - slot.timestamp
+        return silent_s > lease_floor_s(self._timing.io_timeout_s) + 1
+
+    # --- the rules ------------------------------------------------------------------------------
+
+    def _check_one(self, found: list[_Engine], now_s: float) -> None:
+        executing = [engine for engine in found if engine.executing]
+        if len(executing) < 2:
+            return
+        if any(self._is_beyond(engine) for engine in executing):
+            self.beyond["two engines: sanlock is dead and nobody can switch its engine off"] += 1
+            return
+        names = " and ".join(f"{engine.host.name} (qemu {engine.pid})" for engine in executing)
+        self._break(ONE_ENGINE, f"the engine executes on {names}")
+
+    def _break_lease(self, engine: _Engine) -> None:
+        if self._is_beyond(engine):
+            self.beyond["no lease: sanlock is dead and nobody can switch its engine off"] += 1
+            return
+        why = f"qemu {engine.pid} on {engine.host.name} executes since {engine.loose_since_s:.2f}"
+        self._break(LEASE, f"{why} while its lease can be taken")
+
+    def _is_beyond(self, engine: _Engine) -> bool:
+        unguarded = engine.sanlock_died and not engine.host.traits.watchdog
+        return unguarded and engine.helpless_s > self._timing.tick_s
+
+    def _check_kills(self, now_s: float) -> None:
+        history = self._cluster.shared.san.history
+        for _, what, name in history[self._kills_seen :]:
+            host = self._cluster.hosts[name]
+            if what == "kill" and host.store.is_healthy and not self._shares_id(host):
+                self._break(LOST_LOCKSPACE, f"sanlock killed the engine on {name}")
+        self._kills_seen = len(history)
+
+    def _shares_id(self, host: SimHost) -> bool:
+        return sum(other.host_id == host.host_id for other in self._hosts) > 1
+
+    def _judge(self, order: _Order) -> None:
+        self.orders[order.what] += 1
+        pid = order.host.vm.now.pid
+        engine = None if pid is None else self._watched.get(pid)
+        if self._resting:
+            self._break(AT_REST, f"the agent of {order.host.name} gave the order {order.what}")
+        if order.what == START:
+            self._judge_start(order)
+        elif engine is not None:
+            self._judge_stop(order, engine)
+
+    def _judge_start(self, order: _Order) -> None:
+        timing, host = self._timing, order.host
+        # A record may be read up to alive_s late before a start is blocked.
+        late_s = timing.alive_s + 3 * timing.tick_s
+        for rule, since_s, grace_s in (
+            (GLOBAL_START, self._global_since_s, late_s),
+            (LOCAL_START, self._local_since_s.get(host.name), timing.tick_s),
+        ):
+            if since_s is not None and order.at_s - since_s > grace_s:
+                if order.decided_at_s - since_s > grace_s:
+                    text = f"the agent of {host.name} starts the engine; maintenance since"
+                    self._break(rule, f"{text} {since_s:.2f}")
+                else:
+                    self.beyond["start: decided before the maintenance, carried out later"] += 1
+
+    def _judge_stop(self, order: _Order, engine: _Engine) -> None:
+        if order.what == SHUTDOWN:
+            engine.shutdown_at_s = order.at_s
+        if engine.executing and self._has_lease(engine):
+            self._judge_health(order, engine)
+            if order.what == DESTROY and not self._was_asked(order, engine):
+                text = f"the agent of {order.host.name} switches qemu {engine.pid} off"
+                self._break(FORCED_STOP, text)
+        engine.destroyed = engine.destroyed or order.what == DESTROY
+
+    def _judge_health(self, order: _Order, engine: _Engine) -> None:
+        since_s = engine.healthy_since_s
+        # What the agent knows of the engine's health may be as old as this.
+        grace_s = 3 * self._timing.tick_s + self._health_timeout_s + 1
+        if since_s is None or order.at_s - since_s <= grace_s or engine.destroyed:
+            return
+        if order.decided_at_s - since_s <= grace_s:
+            self.beyond["stop: decided before the engine got well, carried out later"] += 1
+            return
+        text = f"the agent of {order.host.name} gives the order {order.what} to qemu {engine.pid}"
+        self._break(HEALTHY_STOPPED, f"{text}, healthy since {since_s:.2f}")
+
+    def _was_asked(self, order: _Order, engine: _Engine) -> bool:
+        """Was it asked to shut down, long enough ago (or a first destroy was right already)?"""
+        if engine.destroyed:
+            return True
+        asked_s = engine.shutdown_at_s
+        patience_s = self._timing.stop_s - self._timing.tick_s
+        return asked_s is not None and order.at_s - asked_s >= patience_s
+
+    def _has_lease(self, engine: _Engine) -> bool:
+        lockspace = engine.host.lockspace
+        return lockspace.daemon_runs and engine.pid in lockspace.holders
+
+    def _break(self, rule: str, text: str) -> None:
+        self.violations.append(Violation(self._cluster.now_s, rule, text, tuple(self._tail)))
+
+    # --- orders and maintenance -----------------------------------------------------------------
+
+    def _note_call(
+        self, host: SimHost, before_call: Callable[[str], None]
+    ) -> Callable[[str], None]:
+        def note(call: str) -> None:
+            before_call(call)
+            what = _CALLS.get(call)
+            if what is not None and host.agent_acts:
+                self._note_order(host, what)
+
+        return note
+
+    def _note_order(self, host: SimHost, what: str) -> None:
+        """A job that hangs calls again and again: its first call and its last one count."""
+        now_s = self._cluster.now_s
+        if host.vm.hangs:
+            self._open.setdefault((host.name, what), now_s)
+            return
+        if what == START and host.vm.is_starting:
+            return
+        decided_at_s = self._open.pop((host.name, what), now_s)
+        began_s, ended_s = self._frozen.get(host.name, (now_s, now_s - 2 * JUST_THAWED_S))
+        if now_s - ended_s <= JUST_THAWED_S:
+            decided_at_s = min(decided_at_s, began_s)
+        else:
+            self._frozen.pop(host.name, None)
+        self._tail.append(f"{now_s:.2f} {host.name}: the agent's order: {what}")
+        self._judge(_Order(host, what, now_s, decided_at_s))
+
+    def _note_maintenance(self, now_s: float) -> None:
+        volume = self._cluster.shared.volumes[self._slot_0.path]
+        begin = self._slot_0.offset
+        if volume[begin : begin + len(_IN_GLOBAL_MAINTENANCE)] != _IN_GLOBAL_MAINTENANCE:
+            self._global_since_s = None
+        elif self._global_since_s is None:
+            self._global_since_s = now_s
+
+
+def _can_switch_off(host: SimHost) -> bool:
+    return host.agent_process.running and host.vm.answers

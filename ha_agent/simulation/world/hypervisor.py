@@ -123,6 +123,21 @@ class SimHypervisor:
         """The domain as it truly is, whatever libvirt answers."""
         return self._domain
 
+    @property
+    def hangs(self) -> bool:
+        """Do calls not return?"""
+        return self._hanging
+
+    @property
+    def answers(self) -> bool:
+        """Does libvirt answer calls?"""
+        return not self._hanging and not self._gone
+
+    @property
+    def is_starting(self) -> bool:
+        """Has a VM been created whose guest does not run yet?"""
+        return self._before_start is not None
+
     def set_domain(self, domain: Domain) -> None:
         """The domain is this from now on; the lease is left as it is."""
         if domain.state == DomainState.ABSENT and self._domain.state != DomainState.ABSENT:

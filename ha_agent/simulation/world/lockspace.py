@@ -317,6 +317,11 @@ class SimLockspace:
         self._hanging = False
         self._errno = 0
 
+    @property
+    def daemon_runs(self) -> bool:
+        """Does sanlock's daemon exist?"""
+        return self._alive
+
     def kill_daemon(self) -> None:
         """sanlock dies; nobody kills its lease holders, and only a watchdog resets the host.
 
