@@ -178,6 +178,12 @@ def _deploy(options: argparse.Namespace) -> int:
     return deploy.run(options.config_append, options.force)
 
 
+def _simulate(options: argparse.Namespace) -> int:
+    from ha_agent.command import simulate
+
+    return simulate.run(*options.simulate)
+
+
 def _version(_: argparse.Namespace) -> int:
     from importlib import metadata as packages
 
@@ -197,6 +203,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check_deployed": _check_deployed,
     "check_liveliness": _check_liveliness,
     "deploy": _deploy,
+    "simulate": _simulate,
     "version": _version,
 }
 
@@ -269,6 +276,15 @@ def _add_commands(parser: _Parser) -> None:
         ("--version", "show the version"),
     ):
         commands.add_argument(option, action="store_true", help=text)
+    commands.add_argument(
+        "--simulate",
+        nargs=2,
+        action=_Once,
+        type=_path,
+        metavar=("WORLD", "SCRIPT"),
+        help="tell what would happen: simulated hosts (WORLD, YAML), and what is done to them "
+        "(SCRIPT, YAML)",
+    )
 
 
 def _add_details(parser: _Parser) -> None:

@@ -60,6 +60,19 @@ class Look:
 Sleep = Callable[[float], None]
 
 
+class Reader(Protocol):
+    """The reading half of a `BlockStore`."""
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        """As `BlockStore.read`."""
+
+    def size(self, path: str) -> int:
+        """As `BlockStore.size`."""
+
+
+OpenReader = Callable[[str], Reader]
+
+
 def parse_address(text: str) -> tuple[str, Optional[int]]:
     """Split ``PATH[:OFFSET]``; raises UsageError naming an offset that is none.
 
@@ -85,18 +98,26 @@ def parse_address(text: str) -> tuple[str, Optional[int]]:
 
 def read_from_volume(text: str, watch_s: float, clock: Clock, sleep: Sleep) -> ClusterStatus:
     """Read and watch the area named by ``PATH[:OFFSET]``; raises CommandError."""
-    path, offset = parse_address(text)
+    path, _ = parse_address(text)
     return within_deadline(
-        lambda: _watch(_Area.find(path, offset), watch_s, clock, sleep),
+        lambda: watch_volume(_open_reader, text, watch_s, clock, sleep),
         f"{path}: the storage",
         watch_s + READ_DEADLINE_S,
     )
 
 
+def watch_volume(
+    open_reader: OpenReader, text: str, watch_s: float, clock: Clock, sleep: Sleep
+) -> ClusterStatus:
+    """The same without a deadline, through any reader of the path; raises CommandError."""
+    path, offset = parse_address(text)
+    return _watch(_Area.find(open_reader, path, offset), watch_s, clock, sleep)
+
+
 class _Area:
     """A metadata area on a volume."""
 
-    def __init__(self, store: _Reader, path: str, offset: int, size: int) -> None:
+    def __init__(self, store: Reader, path: str, offset: int, size: int) -> None:
         self._store = store
         self._path = path
         self._offset = offset
@@ -104,10 +125,10 @@ class _Area:
         self._cut_slot = self._whole_slots < _ALL_SLOTS and (size - offset) % SLOT_SIZE != 0
 
     @classmethod
-    def find(cls, path: str, offset: Optional[int]) -> _Area:
+    def find(cls, open_reader: OpenReader, path: str, offset: Optional[int]) -> _Area:
         """The area at `offset` of `path`, or where the usual layout has it."""
         try:
-            store = _open_reader(path)
+            store = open_reader(path)
             size = store.size(path)
             place = _usual_offset(store, path, size) if offset is None else offset
         except StorageError as error:
@@ -213,14 +234,6 @@ def _readable(slot: DecodedSlot) -> Union[HostRecord, str]:
     return describe_slot_error(slot)
 
 
-class _Reader(Protocol):
-    """The reading half of a `BlockStore`."""
-
-    def read(self, address: VolumeAddress, size: int) -> bytes: ...
-
-    def size(self, path: str) -> int: ...
-
-
 class _CachedReader:
     """Reading through the file system's cache, where direct I/O is refused."""
 
@@ -242,7 +255,7 @@ def _storage_errors(what: str) -> Iterator[None]:
         raise StorageError(what, error.strerror or str(error), error.errno or 0) from error
 
 
-def _open_reader(path: str) -> _Reader:
+def _open_reader(path: str) -> Reader:
     """Direct I/O, so that peers' records are no leftovers of a cache; without it where refused."""
     direct = DirectStore(read_only=True)
     try:
@@ -254,7 +267,7 @@ def _open_reader(path: str) -> _Reader:
     return direct
 
 
-def _usual_offset(store: _Reader, path: str, size: int) -> int:
+def _usual_offset(store: Reader, path: str, size: int) -> int:
     if size < SLOT_SIZE:
         return 0
     record = parse_record(store.read(VolumeAddress(path, 0), SLOT_SIZE))

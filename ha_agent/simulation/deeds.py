@@ -1,0 +1,155 @@
+"""Carrying out a script's commands on a simulated cluster."""
+
+from __future__ import annotations
+
+from typing import Callable, cast
+
+from ha_agent.command.broker_status import cluster_status, unanswered
+from ha_agent.command.errors import CommandError
+from ha_agent.command.status import ClusterStatus, status_json
+from ha_agent.command.status_text import status_text
+from ha_agent.command.volume_status import DEFAULT_WATCH_S, watch_volume
+from ha_agent.simulation.cluster import SimCluster
+from ha_agent.simulation.errors import SimulationError
+from ha_agent.simulation.grammar import Command
+from ha_agent.simulation.host import AGENT, BROKER, SimHost
+from ha_agent.simulation.world import CallHangs
+from ha_broker.client import BrokerGoneError
+from metadata.records import VolumeAddress
+
+SANLOCK, LIBVIRT = "sanlock", "libvirtd"
+KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
+
+
+def carry_out(command: Command, cluster: SimCluster) -> list[str]:
+    """Do it; returns what it prints. Raises SimulationError when it can't be done now."""
+    owner, name = command.verb.deed.split(".")
+    arguments = [*command.arguments, *command.verb.extra]
+    if owner == "deeds":
+        return _DEEDS[name](cluster, *arguments)
+    target = cluster if owner == "cluster" else cluster.host(str(arguments.pop(0)))
+    refusal = getattr(target, name)(*arguments)
+    if refusal:
+        raise SimulationError(str(refusal))
+    return []
+
+
+# --- hosted-engine ------------------------------------------------------------------------
+
+
+def _set_maintenance(cluster: SimCluster, name: str, option: str) -> list[str]:
+    mode = option.partition("=")[2]
+    host = cluster.host(name)
+    # `none` ends both, the host's own first, as the command does.
+    wanted = [("local", False), ("global", False)] if mode == "none" else [(mode, True)]
+    for scope, on in wanted:
+        refusal = host.set_maintenance(scope, on)
+        if refusal:
+            raise SimulationError(refusal)
+    return []
+
+
+def _vm_status(cluster: SimCluster, name: str) -> list[str]:
+    return status_text(_known_to_broker(cluster.host(name))).splitlines()
+
+
+def _vm_status_json(cluster: SimCluster, name: str) -> list[str]:
+    return [status_json(_known_to_broker(cluster.host(name)))]
+
+
+def _known_to_broker(host: SimHost) -> ClusterStatus:
+    snapshot = host.snapshot
+    if not host.power:
+        raise SimulationError(f"{host.name} is off")
+    if snapshot is None or not host.broker_process.running:
+        raise SimulationError(unanswered(BrokerGoneError("ask the broker", "no answer", 0)))
+    return cluster_status(snapshot, host.clock.monotonic_s())
+
+
+def _volume_status(cluster: SimCluster, name: str, address: str) -> list[str]:
+    """Takes its time, as the command does: it watches which records change."""
+    host = cluster.host(name)
+    if not host.power:
+        raise SimulationError(f"{name} is off")
+    reader = _Volume(cluster, host)
+    try:
+        found = watch_volume(
+            lambda _path: reader, address, DEFAULT_WATCH_S, host.clock, cluster.run_for
+        )
+    except CommandError as error:
+        raise SimulationError(error.message) from error
+    except CallHangs:
+        raise SimulationError(f"{address}: the storage has not answered") from None
+    return status_text(found).splitlines()
+
+
+class _Volume:
+    """The shared storage as a command on `host` reads it."""
+
+    def __init__(self, cluster: SimCluster, host: SimHost) -> None:
+        self._shared = cluster.shared
+        self._host = host
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        self.size(address.path)
+        return self._shared.get(address, size)
+
+    def size(self, path: str) -> int:
+        return self._host.store.size(path)
+
+
+# --- systemctl ----------------------------------------------------------------------------
+
+
+def _systemctl(cluster: SimCluster, name: str, what: str, *units: str) -> list[str]:
+    host = cluster.host(name)
+    for unit in units:
+        if unit in (AGENT, BROKER):
+            host.service(unit, _SERVICE_VERBS[what])
+        else:
+            _others(host, unit, what)
+    return []
+
+
+def _systemctl_kill(cluster: SimCluster, name: str, *units: str) -> list[str]:
+    """SIGTERM: each of them stops in order, and the service manager starts it again."""
+    return _systemctl(cluster, name, "restart", *units)
+
+
+def _others(host: SimHost, unit: str, what: str) -> None:
+    deed = _OTHERS.get((unit, what))
+    if deed is None:
+        known = " or ".join(known for name, known in _OTHERS if name == unit)
+        raise SimulationError(f"{unit}: {what} is not simulated; allowed: {known}")
+    deed(host)
+
+
+_SERVICE_VERBS = {
+    "start": "start",
+    "stop": "stop",
+    "restart": "restart",
+    KILL: "kill",
+    FREEZE: "freeze",
+    THAW: "thaw",
+}
+_OTHERS: dict[tuple[str, str], Callable[[SimHost], None]] = {
+    (SANLOCK, "start"): SimHost.sanlock_start,
+    (SANLOCK, KILL): SimHost.sanlock_kill,
+    (LIBVIRT, "start"): SimHost.libvirt_start,
+    (LIBVIRT, "stop"): SimHost.libvirt_stop,
+    (LIBVIRT, "restart"): SimHost.libvirt_restart,
+    (LIBVIRT, KILL): SimHost.libvirt_restart,
+    (LIBVIRT, FREEZE): SimHost.libvirt_hang,
+    (LIBVIRT, THAW): SimHost.libvirt_heal,
+}
+_DEEDS = cast(
+    dict[str, Callable[..., list[str]]],
+    {
+        "set_maintenance": _set_maintenance,
+        "vm_status": _vm_status,
+        "vm_status_json": _vm_status_json,
+        "volume_status": _volume_status,
+        "systemctl": _systemctl,
+        "systemctl_kill": _systemctl_kill,
+    },
+)
