@@ -66,7 +66,8 @@ def _happen(cluster: SimCluster, tale: Tale, event: Event) -> None:
         tale.quote(carry_out(event.command, cluster))
     except SimulationError as error:
         tale.tell(NOBODY, f"{text}: refused: {error}")
-    tale.look()
+    for check in cluster.on_event:
+        check()
 
 
 def _tell_hosts(cluster: SimCluster, tale: Tale) -> None:
