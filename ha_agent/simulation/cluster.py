@@ -258,8 +258,8 @@ class SimCluster:
             raise SimulationError(f"no such content {kind!r}: {', '.join(_SPOILERS)}")
         address = slot_address(self.shared.parts, number)
         data = self.shared.get(address, SLOT_SIZE)
-        if kind in ("torn", "too-new", "stale") and not data[0]:
-            raise SimulationError(f"slot {number} is empty")
+        if kind in ("torn", "too-new", "stale") and not versions.is_record(data):
+            raise SimulationError(f"there is no record in slot {number}")
         spoilt = self._old_slots.get(number, data) if kind == "stale" else _SPOILERS[kind](data)
         self.shared.put(address, spoilt)
 

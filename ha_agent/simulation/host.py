@@ -121,6 +121,11 @@ class SimHost:
         return core.broker if isinstance(core, BrokerCore) else None
 
     @property
+    def is_changing(self) -> bool:
+        """Is a boot, a shutdown or a restart of libvirt under way?"""
+        return self._boots_at_s != math.inf or bool(self._steps)
+
+    @property
     def agent_acts(self) -> bool:
         """Is what happens at this very moment done by the agent?"""
         return self._current is self.agent_process
@@ -274,12 +279,18 @@ class SimHost:
     def sanlock_kill(self) -> None:
         """sanlock's daemon dies."""
         self._need_running()
+        if not self.lockspace.is_alive:
+            raise SimulationError(f"sanlock does not run on {self.name}")
         self.lockspace.kill_daemon()
         self._wake_both()
 
     def sanlock_start(self) -> None:
-        """sanlock's daemon is started anew; it has joined nothing."""
+        """sanlock's daemon is started anew; it has joined nothing. Nothing, when it runs."""
         self._need_running()
+        if self.lockspace.daemon_runs:
+            return
+        if self.lockspace.is_alive:
+            raise SimulationError(f"sanlock runs on {self.name} already")
         self.lockspace.start_daemon()
         self._wake_both()
 

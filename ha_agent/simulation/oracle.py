@@ -202,7 +202,7 @@ class Oracle:
         if not host.engine_is_healthy:
             engine.healthy_since_s = None
         elif engine.healthy_since_s is None:
-            engine.healthy_since_s = now_s
+            engine.healthy_since_s, engine.shutdown_at_s = now_s, None
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
@@ -286,7 +286,7 @@ class Oracle:
                     self.beyond["start: decided before the maintenance, carried out later"] += 1
 
     def _judge_stop(self, order: _Order, engine: _Engine) -> None:
-        if order.what == SHUTDOWN:
+        if order.what == SHUTDOWN and engine.shutdown_at_s is None:
             engine.shutdown_at_s = order.at_s
         if engine.executing and self._has_lease(engine):
             self._judge_health(order, engine)

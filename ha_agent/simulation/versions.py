@@ -30,6 +30,11 @@ def translator(version: str, host_id: int, parts: StorageParts) -> Optional[Tran
     return translate
 
 
+def is_record(slot: bytes) -> bool:
+    """Are there as many fields as a host's record has?"""
+    return len(_fields(slot)) > CRC_FIELD
+
+
 def older(slot: bytes) -> bytes:
     """A version that writes no text for people beyond the record."""
     return slot[:RECORD_SIZE].ljust(SLOT_SIZE, b"\0")

@@ -107,6 +107,7 @@ class SimSan:
         now_s = self.clock.monotonic_s()
         while (at_s := self._next_s()) <= now_s:
             first = min(self.daemons, key=SimLockspace.next_event_at_s)
+            self.changed()  # what it calls may settle again
             first.run_event(at_s)
             self.changed()
 
@@ -321,6 +322,16 @@ class SimLockspace:
     def daemon_runs(self) -> bool:
         """Does sanlock's daemon exist?"""
         return self._alive
+
+    @property
+    def is_alive(self) -> bool:
+        """Does the daemon run?"""
+        return self._alive
+
+    @property
+    def reset_is_due(self) -> bool:
+        """Will the watchdog reset this host?"""
+        return self._reset_at_s != math.inf
 
     def kill_daemon(self) -> None:
         """sanlock dies; nobody kills its lease holders, and only a watchdog resets the host.
