@@ -14,6 +14,7 @@ Nothing here waits: storage, sanlock and libvirt are touched by jobs only.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Callable
 
 from ha_broker.changes import matters
@@ -36,6 +37,9 @@ from metadata.settings import HostSettings
 
 ALIVE_INTERVAL_S = 5.0
 LONGEST_PAUSE_S = 5.0
+# Records are written each tick and read each tick. An engine's host that is silent for longer
+# may be gone, and may be back in a new life, its lease free, before sanlock has missed it.
+SILENT_TICKS = 3
 
 
 class Broker:
@@ -55,9 +59,9 @@ class Broker:
         self._settings = Settings(host)
         self._started_at_s = world.clock.monotonic_s()
         self._stopping = False
-        self._told_alive_at_s = float("-inf")
+        self._told_alive_at_s = -inf
         self._status = ""
-        self._due_s = float("-inf")
+        self._due_s = -inf
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
         # Begins high enough that a restarted broker never repeats a number.
@@ -160,13 +164,16 @@ class Broker:
     def _pass_on(self, now_s: float) -> None:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
-        self._lease.judge(now_s, self._knows_healthy_engine())
-        self._lockspace.in_a_hurry = self._lease.restless
+        self._lease.judge(now_s, self._healthy_engine_seen_since(-inf))
+        silent_from_s = now_s - SILENT_TICKS * self._settings.timing.tick_s
+        silent = not self._healthy_engine_seen_since(silent_from_s)
+        self._lockspace.in_a_hurry = self._lease.restless or silent
 
-    def _knows_healthy_engine(self) -> bool:
+    def _healthy_engine_seen_since(self, since_s: float) -> bool:
+        """Does a healthy engine run here, or by a record that has changed since then?"""
         if self._engine.health == Health.GOOD:
             return True
-        return any(_runs_healthy_engine(view) for view in self._views)
+        return any(_runs_healthy_engine(view, since_s) for view in self._views)
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -232,9 +239,11 @@ class Broker:
             self._world.services.status(text)
 
 
-def _runs_healthy_engine(view: HostView) -> bool:
-    """A living host whose record says so and is fresh."""
+def _runs_healthy_engine(view: HostView, since_s: float) -> bool:
+    """A living host whose record says so, is fresh, and is not known to be older."""
     if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
+        return False
+    if view.changed_at_s is not None and view.changed_at_s < since_s:
         return False
     status = view.record.engine_status
     return status.vm == EngineVm.UP and status.health == Health.GOOD

@@ -12,7 +12,8 @@ from ha_broker.world.ports import Liveness, Lockspace, LockspaceHost, Membership
 
 SANLOCK = "sanlock"
 JOIN = "join"
-CALM_INTERVAL_S = 2.0
+SHORTEST_CALM_S = 2.0
+LONGEST_CALM_S = 10.0  # a host is FAIL for 60 s before it is DEAD: never missed
 BUSY_INTERVAL_S = 0.5  # each costs 0.03 ms of CPU and no I/O
 ANSWER_DEADLINE_S = 10.0
 FIRST_PAUSE_S = 1.0
@@ -129,7 +130,9 @@ class LockspaceWatch:
 
     def _interval_s(self) -> float:
         calm = self._membership == Membership.JOINED and not self.in_a_hurry
-        return CALM_INTERVAL_S if calm and not self._hosts_may_change else BUSY_INTERVAL_S
+        if not calm or self._hosts_may_change:
+            return BUSY_INTERVAL_S
+        return min(max(SHORTEST_CALM_S, self._settings.timing.tick_s), LONGEST_CALM_S)
 
     def _wants_to_join(self) -> bool:
         known_out = self.looked_at_s is not None and not self._look_error

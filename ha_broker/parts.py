@@ -27,6 +27,7 @@ from metadata.settings import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig
 
 NEVER_S = math.inf
+RARE_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,11 @@ class HarvestedRunner:
 
 
 class Task:
-    """One kind of job, done again and again under its own key."""
+    """One kind of job, done again and again under its own key.
+
+    It is due at the multiples of its interval, so that jobs of one interval, whatever
+    happened in between, are begun and harvested together; never later than that interval.
+    """
 
     def __init__(self, runner: Runner, key: str) -> None:
         self.key = key
@@ -131,7 +136,7 @@ class Task:
         """Submit `job` if it is due and the previous one has ended."""
         if not self.is_due(now_s) or not self._runner.submit(self.key, job):
             return False
-        self._due_at_s = now_s + interval_s
+        self._due_at_s = in_step_s(now_s, interval_s)
         self._started_at_s = now_s
         return True
 
@@ -168,6 +173,14 @@ class Task:
             return self._due_at_s
         late_at_s = since_s + deadline_s + 0.001
         return late_at_s if late_at_s > now_s else NEVER_S
+
+
+def in_step_s(now_s: float, interval_s: float) -> float:
+    """When something done now is due again: at the interval's next multiple, if it is short."""
+    if not 0 < interval_s < RARE_S:
+        return now_s + interval_s
+    due_s = (now_s + interval_s) // interval_s * interval_s
+    return due_s if due_s > now_s else now_s + interval_s
 
 
 class Teller:

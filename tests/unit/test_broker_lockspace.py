@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ import pytest
 from ha_broker.lockspace_watch import LONGEST_PAUSE_S
 from ha_broker.snapshot import LeaseState
 from ha_broker.world.ports import Domain, DomainState, Liveness, LockspaceError, Membership
+from metadata.records import Health
+from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import (
     IO_TIMEOUT_S,
     JOIN_S,
+    SETTINGS,
     TICK_S,
     UP,
     Cluster,
@@ -298,8 +302,38 @@ def test_a_lease_read_that_hangs_makes_it_unknown(cluster: Cluster, host: Host) 
     assert host.snapshot.lease.state == LeaseState.UNKNOWN
 
 
-def test_calm_hosts_are_asked_about_every_two_seconds(cluster: Cluster, host: Host) -> None:
-    run_engine_on(cluster, host)
+def looks(cluster: Cluster, host: Host, seconds: float) -> int:
+    """How often sanlock is asked for its hosts in that time."""
     before = host.runner.submitted.count("sanlock")
-    cluster.run(20)
-    assert host.runner.submitted.count("sanlock") - before == 10
+    cluster.run(seconds)
+    return host.runner.submitted.count("sanlock") - before
+
+
+def test_calm_hosts_are_asked_about_each_tick(cluster: Cluster, host: Host) -> None:
+    run_engine_on(cluster, host)
+    assert looks(cluster, host, 2 * TICK_S) == 2
+
+
+def test_hosts_are_asked_about_twice_a_second_once_the_engines_is_silent(
+    cluster: Cluster, host: Host
+) -> None:
+    run_engine_on(cluster, host)
+    cluster.run(4 * TICK_S)
+    assert host.view(2).liveness == Liveness.LIVE
+    assert host.view(2).fresh
+    assert looks(cluster, host, TICK_S) == 10
+
+
+@pytest.mark.parametrize(("tick_s", "interval_s"), [(1.0, 2.0), (4.0, 4.0), (12.0, 10.0)])
+def test_a_calm_look_follows_the_tick_between_two_and_ten_seconds(
+    host: Host, cluster: Cluster, tick_s: float, interval_s: float
+) -> None:
+    timing = replace(SETTINGS.timing, tick_s=tick_s, turn_s=60.0, away_s=60.0)
+    cluster.put_config(SharedConfig(5, replace(SETTINGS, timing=timing), "<domain/>"))
+    joined(cluster)
+    host.lockspace.acquire(7)
+    host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    host.page.set(True)
+    cluster.run(3 * tick_s)
+    assert host.snapshot.engine.health == Health.GOOD
+    assert looks(cluster, host, 60) == 60 / interval_s
