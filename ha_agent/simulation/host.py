@@ -29,6 +29,7 @@ from ha_agent.simulation.world import (
 from ha_broker.broker import Broker
 from ha_broker.client import BrokerGoneError, BrokerRefusedError
 from ha_broker.desk import Refusal, Ticket
+from ha_broker.local_state import read_flag
 from ha_broker.parts import World
 from ha_broker.snapshot import Publication, Snapshot
 from ha_broker.world.ports import DomainState, Ending, HypervisorError, WorldError
@@ -119,6 +120,11 @@ class SimHost:
         """The broker's core while its process exists."""
         core = self.broker_process.core
         return core.broker if isinstance(core, BrokerCore) else None
+
+    @property
+    def in_local_maintenance(self) -> bool:
+        """Does its state directory say so?"""
+        return read_flag(str(self._directory))
 
     @property
     def is_changing(self) -> bool:

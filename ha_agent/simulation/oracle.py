@@ -14,6 +14,7 @@ it had decided.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Callable, Optional
@@ -54,6 +55,7 @@ _CALLS = {
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
+RENEWAL_RETRY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ class _Engine:
     host: SimHost
     pid: int
     healthy_since_s: Optional[float] = None
+    no_storage_at_s: float = -math.inf  # when its host was last seen without storage
     sanlock_died: bool = False
     loose_since_s: Optional[float] = None  # it executes while others can take its lease
     helpless_s: float = 0.0  # for so long nobody could switch it off
@@ -143,8 +146,6 @@ class Oracle:
         self._tail.append(f"{at_s:.2f} {host}: {text}")
         if text == "local maintenance on: done":
             self._local_since_s[host] = at_s
-        elif text == "local maintenance off: done":
-            self._local_since_s.pop(host, None)
 
     def rest(self, resting: bool) -> None:
         """From now on nothing happens from outside, and all is well; or that is over."""
@@ -157,13 +158,13 @@ class Oracle:
         now_s = self._cluster.now_s
         passed_s, self._looked_at_s = now_s - self._looked_at_s, now_s
         self._note_maintenance(now_s)
+        if len(self._cluster.shared.san.history) != self._kills_seen:
+            self._check_kills(now_s)
         found = self._find_engines(now_s)
         for engine in found:
             self._watch(engine, now_s, passed_s)
         if len(found) > 1:
-            self._check_one(found, now_s)
-        if len(self._cluster.shared.san.history) != self._kills_seen:
-            self._check_kills(now_s)
+            self._check_one(found)
         for host in self._hosts:
             if host.agent_process.frozen:
                 began_s = self._frozen.get(host.name, (now_s, now_s))[0]
@@ -203,6 +204,8 @@ class Oracle:
             engine.healthy_since_s = None
         elif engine.healthy_since_s is None:
             engine.healthy_since_s, engine.shutdown_at_s = now_s, None
+        if not host.store.is_healthy:
+            engine.no_storage_at_s = now_s
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
@@ -227,7 +230,7 @@ class Oracle:
 
     # --- the rules ------------------------------------------------------------------------------
 
-    def _check_one(self, found: list[_Engine], now_s: float) -> None:
+    def _check_one(self, found: list[_Engine]) -> None:
         executing = [engine for engine in found if engine.executing]
         if len(executing) < 2:
             return
@@ -250,11 +253,14 @@ class Oracle:
 
     def _check_kills(self, now_s: float) -> None:
         history = self._cluster.shared.san.history
-        for _, what, name in history[self._kills_seen :]:
-            host = self._cluster.hosts[name]
-            if what == "kill" and host.store.is_healthy and not self._shares_id(host):
-                self._break(LOST_LOCKSPACE, f"sanlock killed the engine on {name}")
+        killed = {name for _, what, name in history[self._kills_seen :] if what == "kill"}
         self._kills_seen = len(history)
+        for engine in [each for each in self._watched.values() if each.host.name in killed]:
+            host = engine.host
+            # sanlock tries a renewal again each second.
+            silent = now_s - engine.no_storage_at_s <= RENEWAL_RETRY_S
+            if host.store.is_healthy and not silent and not self._shares_id(host):
+                self._break(LOST_LOCKSPACE, f"sanlock killed the engine on {host.name}")
 
     def _shares_id(self, host: SimHost) -> bool:
         return sum(other.host_id == host.host_id for other in self._hosts) > 1
@@ -276,7 +282,7 @@ class Oracle:
         late_s = timing.alive_s + 3 * timing.tick_s
         for rule, since_s, grace_s in (
             (GLOBAL_START, self._global_since_s, late_s),
-            (LOCAL_START, self._local_since_s.get(host.name), timing.tick_s),
+            (LOCAL_START, self._in_local_since_s(host), timing.tick_s),
         ):
             if since_s is not None and order.at_s - since_s > grace_s:
                 if order.decided_at_s - since_s > grace_s:
@@ -284,6 +290,9 @@ class Oracle:
                     self._break(rule, f"{text} {since_s:.2f}")
                 else:
                     self.beyond["start: decided before the maintenance, carried out later"] += 1
+
+    def _in_local_since_s(self, host: SimHost) -> Optional[float]:
+        return self._local_since_s.get(host.name) if host.in_local_maintenance else None
 
     def _judge_stop(self, order: _Order, engine: _Engine) -> None:
         if order.what == SHUTDOWN and engine.shutdown_at_s is None:

@@ -178,19 +178,6 @@ def administrator(dice: Dice) -> None:
         dice.add(at_s, f"{on}hosted-engine {command}")
 
 
-def condition(dice: Dice) -> None:
-    """What the score is made of: load, memory, the bridge."""
-    at_s = dice.moment_s()
-    name = dice.host()
-    kind = dice.rng.random()
-    if kind < 0.4:
-        dice.pair(at_s, f"load {name} {dice.rng.uniform(0.3, 1):.2f}", f"load {name} 0")
-    elif kind < 0.7:
-        dice.pair(at_s, f"memory {name} low", f"memory {name} ok")
-    else:
-        dice.pair(at_s, f"bridge {name} down", f"bridge {name} up")
-
-
 def starts_fail(dice: Dice) -> None:
     """libvirt refuses to create the domain."""
     at_s = dice.moment_s()
@@ -222,6 +209,5 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "sanlock": (sanlock, 0.8),
     "clocks": (clocks, 0.3),
     "administrator": (administrator, 0.8),
-    "condition": (condition, 0.3),
     "starts fail": (starts_fail, 0.5),
 }
