@@ -268,17 +268,21 @@ def turn_in_s(memory: Memory, observation: Observation, config: ClusterSettings)
 # --- time in the state ----------------------------------------------------------------
 
 
+_TIME_OUTS_S: dict[State, Callable[[Timing], float]] = {
+    # The executor gives a start up after start_s; this is the net below it.
+    State.ENGINE_START: lambda timing: 2 * timing.start_s,
+    State.ENGINE_STARTING: lambda timing: timing.starting_s,
+    State.ENGINE_UP_BAD_HEALTH: lambda timing: timing.bad_health_s,
+    State.ENGINE_STOP: lambda timing: timing.stop_s,
+    State.ENGINE_MAYBE_AWAY: lambda timing: timing.away_s,
+    State.ENGINE_UNEXPECTEDLY_DOWN: lambda timing: timing.unexpected_down_s,
+}
+
+
 def time_out_s(state: State, timing: Timing) -> float | None:
     """How long `state` lasts at the most; None: no limit."""
-    return {
-        # The executor gives a start up after start_s; this is the net below it.
-        State.ENGINE_START: 2 * timing.start_s,
-        State.ENGINE_STARTING: timing.starting_s,
-        State.ENGINE_UP_BAD_HEALTH: timing.bad_health_s,
-        State.ENGINE_STOP: timing.stop_s,
-        State.ENGINE_MAYBE_AWAY: timing.away_s,
-        State.ENGINE_UNEXPECTEDLY_DOWN: timing.unexpected_down_s,
-    }.get(state)
+    limit_s = _TIME_OUTS_S.get(state)
+    return None if limit_s is None else limit_s(timing)
 
 
 def elapsed_s(memory: Memory, observation: Observation) -> float:

@@ -5,7 +5,7 @@ Weights: `metadata.settings.ScoreWeights`. A monitor without a value (None) cost
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Optional
 
 from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, Vm
@@ -26,68 +26,74 @@ def score(memory: Memory, observation: Observation, config: ClusterSettings) -> 
     Returns `Score(points, penalties)`, points between 0 and the base; the penalties' points
     add up to at least base - points.
     """
-    penalties = tuple(_penalties(memory, observation, config.score))
-    lost = sum(penalty.points for penalty in penalties)
-    return Score(max(0, config.score.base - lost), penalties)
+    weights = config.score
+    found = [penalty(memory, observation, weights) for penalty in _PENALTIES]
+    penalties = tuple([penalty for penalty in found if penalty is not None])
+    lost = sum([penalty.points for penalty in penalties])
+    return Score(max(0, weights.base - lost), penalties)
 
 
-def _penalties(
-    memory: Memory, observation: Observation, weights: ScoreWeights
-) -> Iterator[Penalty]:
-    yield from _state_penalty(memory, weights)
-    yield from _network_penalty(observation, weights)
-    yield from _cpu_penalty(observation, weights)
-    yield from _config_penalty(observation, weights)
-    yield from _bridge_penalty(observation, weights)
-    yield from _memory_penalty(observation, weights)
-    yield from _start_penalty(memory, weights)
+def _state_penalty(m: Memory, _o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    reason = ZERO_STATES.get(m.state)
+    return None if reason is None else Penalty("state", weights.base, reason)
 
 
-def _state_penalty(memory: Memory, weights: ScoreWeights) -> Iterator[Penalty]:
-    reason = ZERO_STATES.get(memory.state)
-    if reason is not None:
-        yield Penalty("state", weights.base, reason)
-
-
-def _network_penalty(observation: Observation, weights: ScoreWeights) -> Iterator[Penalty]:
-    failed = observation.condition.network_failed_fraction
+def _network_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    failed = o.condition.network_failed_fraction
     points = round(weights.network * failed) if failed else 0
-    if failed and points:
-        yield Penalty("network", points, f"{failed:.0%} of the gateway probes failed")
+    if not failed or not points:
+        return None
+    return Penalty("network", points, f"{failed:.0%} of the gateway probes failed")
 
 
-def _cpu_penalty(observation: Observation, weights: ScoreWeights) -> Iterator[Penalty]:
-    load = observation.condition.cpu_load_without_engine
+def _cpu_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    load = o.condition.cpu_load_without_engine
     if load is None:
-        return
+        return None
     span = weights.cpu_load_full - weights.cpu_load_from
     share = min(1.0, max(0.0, (load - weights.cpu_load_from) / span))
     points = round(weights.cpu_load * share)
-    if points:
-        yield Penalty("cpu-load", points, f"CPU load without the engine is {load:.0%}")
+    if not points:
+        return None
+    return Penalty("cpu-load", points, f"CPU load without the engine is {load:.0%}")
 
 
-def _config_penalty(observation: Observation, weights: ScoreWeights) -> Iterator[Penalty]:
-    if observation.condition.config_current is False:
-        yield Penalty("config", weights.vm_config_outdated, "the VM configuration is outdated")
+def _config_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    if o.condition.config_current is not False:
+        return None
+    return Penalty("config", weights.vm_config_outdated, "the VM configuration is outdated")
 
 
-def _bridge_penalty(observation: Observation, weights: ScoreWeights) -> Iterator[Penalty]:
-    if observation.condition.bridge_up is False:
-        yield Penalty("bridge", weights.bridge_down, "the management bridge is down")
+def _bridge_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    if o.condition.bridge_up is not False:
+        return None
+    return Penalty("bridge", weights.bridge_down, "the management bridge is down")
 
 
-def _memory_penalty(observation: Observation, weights: ScoreWeights) -> Iterator[Penalty]:
+def _memory_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
     # The engine's own memory is what is missing where it runs, and in global maintenance
     # nobody is to be judged by it.
-    exempt = observation.vm in (Vm.RUNNING, Vm.PAUSED) or observation.global_maintenance
-    if observation.condition.memory_sufficient is False and not exempt:
-        yield Penalty("memory", weights.memory_low, "too little free memory for the engine")
+    exempt = o.vm in (Vm.RUNNING, Vm.PAUSED) or o.global_maintenance
+    if o.condition.memory_sufficient is not False or exempt:
+        return None
+    return Penalty("memory", weights.memory_low, "too little free memory for the engine")
 
 
-def _start_penalty(memory: Memory, weights: ScoreWeights) -> Iterator[Penalty]:
-    failed = len(memory.failed_starts_s)
+def _start_penalty(m: Memory, _o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+    failed = len(m.failed_starts_s)
+    if not failed:
+        return None
     if failed >= weights.failed_starts_to_zero:
-        yield Penalty("failed-starts", weights.base, f"{failed} starts failed lately")
-    elif failed:
-        yield Penalty("failed-starts", failed * weights.failed_start, f"{failed} failed start(s)")
+        return Penalty("failed-starts", weights.base, f"{failed} starts failed lately")
+    return Penalty("failed-starts", failed * weights.failed_start, f"{failed} failed start(s)")
+
+
+_PENALTIES = (
+    _state_penalty,
+    _network_penalty,
+    _cpu_penalty,
+    _config_penalty,
+    _bridge_penalty,
+    _memory_penalty,
+    _start_penalty,
+)

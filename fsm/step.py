@@ -14,7 +14,7 @@ A host's whole loop is::
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Callable, Optional
 
 from fsm.decision import Decision
 from fsm.guards import (
@@ -35,18 +35,26 @@ from fsm.states import State
 from fsm.table import Note, Row
 from metadata.settings import ClusterSettings
 
+RowFinder = Callable[[Memory, Observation, ClusterSettings], Row]
 
-def step(memory: Memory, observation: Observation, config: ClusterSettings) -> Decision:
+
+def step(
+    memory: Memory,
+    observation: Observation,
+    config: ClusterSettings,
+    find_row: RowFinder = fire,
+) -> Decision:
     """Take one decision.
 
     memory       what the previous decision left (a new agent: ``Memory()``)
     observation  what is known now; `now_s` never goes back
     config       the cluster's settings, with timings that `check_timing` accepts
+    find_row     finds the row that fires: `fsm.machine.fire`, or `walk` for model checking
 
     Returns a Decision; its score is that of the new state. Raises nothing.
     """
     known = _remember(memory, observation, config)
-    row = fire(known, observation, config)
+    row = find_row(known, observation, config)
     why = reason(row, known, observation, config)
     after = _apply(row, known, observation, config, why)
     return Decision(
@@ -64,21 +72,24 @@ def step(memory: Memory, observation: Observation, config: ClusterSettings) -> D
 def _remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
     """What the observation itself adds to the memory, whichever row fires."""
     now_s = observation.now_s
-    return replace(
-        memory,
-        since_s=now_s if memory.since_s is None else memory.since_s,
-        started_at_s=now_s if memory.started_at_s is None else memory.started_at_s,
-        failed_starts_s=_recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
-        lease_free_since_s=_since_s(
+    noted: dict[str, Any] = {
+        "since_s": now_s if memory.since_s is None else memory.since_s,
+        "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
+        "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
+        "lease_free_since_s": _since_s(
             observation.lease is Lease.FREE, memory.lease_free_since_s, now_s
         ),
-        lease_left_since_s=_since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
-        last_owner_id=_last_owner(memory, observation),
-    )
+        "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
+        "last_owner_id": _last_owner(memory, observation),
+    }
+    # Mostly nothing is new, and a new memory costs more than a look at the old one.
+    if all(getattr(memory, name) == value for name, value in noted.items()):
+        return memory
+    return replace(memory, **noted)
 
 
 def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:
-    return tuple(at_s for at_s in times_s if now_s - at_s < window_s)
+    return tuple([at_s for at_s in times_s if now_s - at_s < window_s])
 
 
 def _since_s(holds: bool, before_s: Optional[float], now_s: float) -> Optional[float]:
@@ -136,13 +147,14 @@ def _wake_at_s(
     timing = config.timing
     now_s = observation.now_s
     moments_s = [_timeout_at_s(memory, config), memory.held_off_until_s]
-    if memory.state is State.ENGINE_DOWN:
+    free_s = (memory.lease_free_since_s, memory.lease_left_since_s)
+    if memory.state is State.ENGINE_DOWN and free_s != (None, None):
         moments_s.append(now_s + turn_in_s(memory, observation, config))
+    if memory.state is State.ENGINE_DOWN:
         moments_s.append(settled_at_s(memory, observation, config))
     if memory.attempt_s is not None:
         moments_s.append(memory.attempt_s + REPEAT_TICKS * timing.tick_s)
     if memory.state is State.ENGINE_UNEXPECTEDLY_DOWN and memory.since_s is not None:
         moments_s.append(memory.since_s + LONELY_TURNS * timing.turn_s)
     moments_s += [at_s + timing.retry_window_s for at_s in memory.failed_starts_s]
-    later_s = [at_s for at_s in moments_s if at_s is not None and at_s > now_s]
-    return min(later_s, default=None)
+    return min([at_s for at_s in moments_s if at_s is not None and at_s > now_s], default=None)
