@@ -1,0 +1,214 @@
+"""From the abstract to the real: memories and observations with real moments, and back.
+
+Each moment of the memory is known by its class only: which thresholds of the guards are behind
+it. A class is made real twice, just begun and just before its end; that both take the same row
+is checked for every step, so no threshold is overlooked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Optional
+
+from fsm.guards import LONELY_TURNS, REPEAT_TICKS, SETTLE_TICKS, time_out_s
+from fsm.memory import Memory
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    Observation,
+    Peer,
+    PeerLiveness,
+    StartOutcome,
+    Vm,
+)
+from fsm.peers import undecided
+from fsm.states import State
+from metadata.records import Health
+from metadata.settings import ClusterSettings, ScoreWeights, check_timing
+from tests.fsm.model import shape
+from tests.fsm.model.shape import Agent, Dom, Hold, Host, Life, Mem, View
+
+# Two failed starts put a host out, not three: one place less to count to.
+CONFIG = ClusterSettings(score=ScoreWeights(failed_starts_to_zero=2))
+TIMING = CONFIG.timing
+assert not check_timing(TIMING, CONFIG.score.failed_starts_to_zero)
+
+NOW_S = 100_000.0
+LONG_S = 50_000.0
+JUST_S = 0.5
+
+_REPEAT_S = REPEAT_TICKS * TIMING.tick_s
+
+
+def _thresholds(state: State) -> tuple[float, ...]:
+    limit_s = time_out_s(state, TIMING)
+    if state is State.ENGINE_STOP and limit_s is not None:
+        return (_REPEAT_S, limit_s)
+    if state is State.ENGINE_UNEXPECTEDLY_DOWN and limit_s is not None:
+        return (LONELY_TURNS * TIMING.turn_s, limit_s)
+    return () if limit_s is None else (limit_s,)
+
+
+THRESHOLDS = {state: _thresholds(state) for state in State}
+
+_VMS = {
+    Dom.ABSENT: Vm.ABSENT,
+    Dom.CREATED: Vm.PAUSED,
+    Dom.PAUSED: Vm.PAUSED,
+    Dom.LEAVING: Vm.IN_TRANSIT,
+    Dom.ARRIVING: Vm.IN_TRANSIT,
+    Dom.BOOTS: Vm.RUNNING,
+    Dom.GOOD: Vm.RUNNING,
+    Dom.SICK: Vm.RUNNING,
+}
+_HEALTHS = {Dom.BOOTS: Health.BAD, Dom.GOOD: Health.GOOD, Dom.SICK: Health.BAD}
+_PEERS = {
+    shape.UNDECIDED: {"fresh": False, "score": 3400},
+    shape.GONE: {"liveness": PeerLiveness.DEAD, "fresh": False, "score": 3400},
+    shape.IN_MAINTENANCE: {"maintenance": True, "score": 3400},
+    shape.STOPPED: {"stopped": True, "score": 3400},
+    shape.SILENT: {"state": State.UNKNOWN_LOCAL_VM_STATE.value, "score": 3400},
+}
+
+
+# --- memory ---------------------------------------------------------------------------
+
+
+def early(mem: Mem) -> Memory:
+    """The memory whose moments have all just come to their class."""
+    ages = (0.0, *THRESHOLDS[mem.state])
+    return Memory(
+        state=mem.state,
+        since_s=NOW_S - ages[mem.age],
+        started_at_s=NOW_S - (LONG_S if mem.settled else 0),
+        failed_starts_s=(NOW_S,) * mem.failed,
+        crashed_at_s=NOW_S if mem.crashed else None,
+        lease_free_since_s=NOW_S - mem.free * TIMING.turn_s if mem.free else None,
+        lease_left_since_s=NOW_S - mem.left * TIMING.turn_s if mem.left else None,
+        held_off_until_s=NOW_S + TIMING.turn_s if mem.held else None,
+        last_owner_id=mem.owner or None,
+        attempt_s=NOW_S - (_REPEAT_S if mem.due else 0),
+    )
+
+
+def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
+    """The one whose moments are all about to leave their class (those that are counted)."""
+    ends = (*THRESHOLDS[mem.state], LONG_S)
+    window_s = TIMING.retry_window_s - JUST_S
+    free_end = LONG_S if mem.free >= hosts - 1 else (mem.free + 1) * TIMING.turn_s
+    left_end = LONG_S if mem.left else TIMING.turn_s
+    settle_s = SETTLE_TICKS * TIMING.tick_s
+    return replace(
+        early(mem),
+        since_s=NOW_S - ends[mem.age] + JUST_S,
+        started_at_s=NOW_S - (LONG_S if mem.settled else settle_s - JUST_S),
+        failed_starts_s=(NOW_S - window_s,) * mem.failed,
+        crashed_at_s=NOW_S - window_s if mem.crashed else NOW_S - LONG_S,
+        lease_free_since_s=NOW_S - free_end + JUST_S if lease is Lease.FREE else None,
+        lease_left_since_s=NOW_S - left_end + JUST_S,
+        held_off_until_s=NOW_S + JUST_S if mem.held else NOW_S,
+        attempt_s=NOW_S - (LONG_S if mem.due else _REPEAT_S - JUST_S),
+    )
+
+
+_COUNTS_FREE = frozenset({State.ENGINE_DOWN})
+_REPEATS = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
+
+
+def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool) -> Mem:
+    """`after` in classes; what its state never asks for before it is left is forgotten."""
+    state = after.state
+    down = state is State.ENGINE_DOWN
+    restarted = after.since_s == NOW_S
+    repeats = state in _REPEATS
+    return Mem(
+        state=state,
+        age=0 if restarted or not THRESHOLDS[state] else before.age,
+        due=repeats and after.attempt_s is not None and NOW_S - after.attempt_s >= _REPEAT_S,
+        failed=len(after.failed_starts_s),
+        crashed=after.crashed_at_s is not None,
+        free=before.free if down and stayed and observation.lease is Lease.FREE else 0,
+        left=before.left if down and stayed and observation.lease is Lease.OURS else 0,
+        held=(down or repeats)
+        and after.held_off_until_s is not None
+        and after.held_off_until_s > NOW_S,
+        settled=down and before.settled and bool(undecided(observation)),
+        owner=after.last_owner_id or 0,
+    )
+
+
+# --- observation ----------------------------------------------------------------------
+
+
+def observation(host: Host, host_id: int, view: View) -> Observation:
+    """What `ha_agent.collect` would make of this host and its broker's word."""
+    knows = host.broker and can_ask(host)
+    lease, owner = _lease(view.lease if knows else shape.LEASE_UNKNOWN, host_id)
+    return Observation(
+        now_s=NOW_S,
+        host_id=host_id,
+        complete=host.looked and host.broker,
+        blocked_why=blocked_why(host),
+        vm=_VMS[host.dom] if host.libvirt else Vm.UNKNOWN,
+        vm_ending=host.ending,
+        health=_health(host),
+        lease=lease,
+        lease_owner=f"h{owner}" if owner else "",
+        lease_owner_id=owner,
+        vm_holds_lease=_holds(host),
+        global_maintenance=view.maintenance if host.looked and host.slot0 else None,
+        local_maintenance=host.local and host.looked,
+        start=host.start,
+        stop_requested=host.agent is Agent.STOPPING,
+        condition=HostCondition(network_failed_fraction=1.0 if host.poor else None),
+        peers=_peers(host_id, view) if host.looked else (),
+    )
+
+
+def can_ask(host: Host) -> bool:
+    """Does its broker know who owns the lease?"""
+    return host.looked and host.storage and host.reads and host.life is Life.LIVE
+
+
+def blocked_why(host: Host) -> str:
+    if not host.broker:
+        return "the broker does not answer"
+    if not host.storage:
+        return "the shared storage fails"
+    if host.life is not Life.LIVE:
+        return "this host has not joined the sanlock lockspace"
+    if host.kill or (host.job and host.start is not StartOutcome.RUNNING):
+        return "an order has not ended"
+    return ""
+
+
+def _lease(seen: int, host_id: int) -> tuple[Lease, Optional[int]]:
+    if seen == shape.LEASE_UNKNOWN:
+        return Lease.UNKNOWN, None
+    if seen == shape.LEASE_FREE:
+        return Lease.FREE, None
+    return (Lease.OURS if seen == host_id else Lease.THEIRS), seen
+
+
+def _health(host: Host) -> Health:
+    return _HEALTHS.get(host.dom, Health.UNKNOWN) if host.broker else Health.UNKNOWN
+
+
+def _holds(host: Host) -> Optional[bool]:
+    """What `ha_agent.lease_watch` makes of sanlock's answers."""
+    if not host.runs or not host.libvirt or host.life is Life.GONE:
+        return None
+    if host.life is Life.LAPSED:
+        return False
+    return host.hold is Hold.YES
+
+
+def _peers(host_id: int, view: View) -> tuple[Peer, ...]:
+    return tuple(
+        _peer(other, code) for other, code in enumerate(view.peers, start=1) if other != host_id
+    )
+
+
+def _peer(host_id: int, code: int) -> Peer:
+    fields = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, "score": code}
+    return Peer(host_id=host_id, **{**fields, **_PEERS.get(code, {})})  # type: ignore[arg-type]

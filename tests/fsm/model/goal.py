@@ -1,0 +1,66 @@
+"""Is the engine up, or is there nobody who could see to it?"""
+
+from __future__ import annotations
+
+from fsm.states import State
+from tests.fsm.model.shape import Agent, Dom, Hold, Host, Left, Life, World
+from tests.fsm.model.world import Key, Worlds
+
+
+def is_goal(worlds: Worlds, key: Key) -> bool:
+    return is_at_rest(worlds.world(key))
+
+
+def is_at_rest(world: World) -> bool:
+    """Nothing needs to happen: no VM is to be switched off, and the engine is up or excused."""
+    if any(_must_go(host) for host in world.hosts):
+        return False
+    return world.maintenance or _is_up(world) or _is_excused(world)
+
+
+def _acts(host: Host) -> bool:
+    """Can its agent do something about a VM here?"""
+    return host.on and host.agent is Agent.RUNS and host.libvirt
+
+
+def _must_go(host: Host) -> bool:
+    """A VM that runs without its lease, whose host can switch it off."""
+    unsafe = host.hold is not Hold.YES or host.life in (Life.GONE, Life.LAPSED)
+    return host.runs and unsafe and _acts(host)
+
+
+def _is_up(world: World) -> bool:
+    return any(_runs_well(host) for host in world.hosts)
+
+
+def _runs_well(host: Host) -> bool:
+    if host.dom is not Dom.GOOD or host.hold is not Hold.YES:
+        return False
+    can_see = _acts(host) and host.broker and host.slot0 and not host.local
+    return not can_see or (host.mem is not None and host.mem.state is State.ENGINE_UP)
+
+
+def _is_excused(world: World) -> bool:
+    return not any(_able(host) for host in world.hosts) or _is_kept(world)
+
+
+def _able(host: Host) -> bool:
+    """Could this host run the engine, if not at once then without anybody's help?"""
+    joined = host.life in (Life.LIVE, Life.JOINS)
+    sees = host.broker and host.storage and host.reads and host.slot0
+    return _acts(host) and sees and joined and not host.local
+
+
+def _is_kept(world: World) -> bool:
+    """The lease is a living host's that nobody there can or may do anything about."""
+    if not world.lease.owner:
+        return False
+    owner = world.hosts[world.lease.owner - 1]
+    if not owner.on or owner.life in (Life.EXPIRED, Life.DEAD) or not owner.storage:
+        return False
+    if world.lease.left is Left.STUCK:
+        return not _able(owner)
+    if world.lease.left is Left.LEFT:
+        return False
+    watched = _acts(owner) and not owner.local and owner.broker and owner.slot0
+    return not watched

@@ -1,0 +1,249 @@
+"""What must hold for each decision: written a second time, without the table's guards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fsm.decision import Decision
+from fsm.memory import Action
+from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.score import ZERO_STATES
+from fsm.states import State
+from metadata.records import Health
+from tests.fsm.model.shape import Mem
+
+_STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
+_FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
+
+
+def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
+    """The rules that `decision` breaks, in words."""
+    return tuple(
+        why for rule in (_starts, _stops, _forced, _silence, _scores, _notes)
+        for why in rule(mem, seen, decision)
+    )  # fmt: skip
+
+
+def _starts(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    enters = decision.memory.state is State.ENGINE_START and decision.changed
+    if enters and Action.START_VM not in decision.actions:
+        yield "EngineStart is entered without an order to start"
+    if Action.START_VM not in decision.actions:
+        return
+    if decision.memory.state is not State.ENGINE_START or mem.state is State.ENGINE_START:
+        yield "the start's order and EngineStart go together"
+    left = seen.lease is Lease.OURS and mem.left > 0
+    if seen.lease is not Lease.FREE and not left:
+        yield "a start only with the lease"
+    if seen.vm is not Vm.ABSENT:
+        yield "a start only where the VM is absent"
+    if seen.global_maintenance is not False:
+        yield "nothing starts in global maintenance, or while nobody knows of it"
+    if seen.local_maintenance:
+        yield "local maintenance never starts"
+    if seen.blocked_why or seen.stop_requested:
+        yield "a start while something stands against it"
+    yield from _start_order(mem, seen)
+
+
+def _start_order(mem: Mem, seen: Observation) -> Iterator[str]:
+    if mem.held:
+        yield "a start while others go first after one that came to nothing"
+    if mem.failed >= 2:
+        yield "a start with score 0"
+    if not mem.settled and any(_undecided(peer) for peer in seen.peers):
+        yield "a start before the peers could show that they live"
+    if seen.lease is Lease.FREE and mem.free < _ahead(mem, seen):
+        yield "a start before this host's turn"
+
+
+def _undecided(peer: Peer) -> bool:
+    may_live = peer.liveness in (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
+    return may_live and not peer.fresh and not peer.stopped
+
+
+def _ahead(mem: Mem, seen: Observation) -> int:
+    """How many hosts go first: better ones, at the same score the last owner, then low ids."""
+    points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
+    own = (points, seen.host_id == mem.owner, -seen.host_id)
+    rivals = [(peer.score, peer.host_id == mem.owner, -peer.host_id) for peer in seen.peers
+              if _candidate(peer)]  # fmt: skip
+    return sum(rival > own for rival in rivals)
+
+
+def _candidate(peer: Peer) -> bool:
+    out = peer.maintenance or peer.stopped or peer.state == "UnknownLocalVmState"
+    return peer.fresh and peer.liveness is PeerLiveness.LIVE and peer.score > 0 and not out
+
+
+def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    entered = decision.changed and decision.memory.state in _FORCED
+    if not entered and not _STOPS & set(decision.actions):
+        return
+    healthy = seen.vm is Vm.RUNNING and seen.health is Health.GOOD
+    if healthy and seen.vm_holds_lease is True and mem.state is not State.ENGINE_FORCE_STOP:
+        yield "a healthy engine is never stopped"
+    known_bad = seen.vm is Vm.RUNNING and seen.health is Health.BAD
+    already = mem.state in _FORCED
+    if not already and not known_bad and not _may_be_forced(seen):
+        yield "an engine is stopped whose health is not known to be bad"
+    leave_alone = seen.global_maintenance is True or seen.local_maintenance
+    if leave_alone and not already and seen.vm_holds_lease is not False:
+        yield "in maintenance the engine is left alone"
+    if not already and not _may_be_forced(seen) and Action.SHUTDOWN_VM not in decision.actions:
+        yield "a stop begins with the request to shut down"
+
+
+def _may_be_forced(seen: Observation) -> bool:
+    return seen.vm is Vm.PAUSED or (seen.vm is Vm.RUNNING and seen.vm_holds_lease is False)
+
+
+def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    enters = decision.changed and decision.memory.state is State.ENGINE_FORCE_STOP
+    if enters and Action.DESTROY_VM not in decision.actions:
+        yield "EngineForceStop is entered without an order"
+    if Action.DESTROY_VM not in decision.actions:
+        return
+    if mem.state not in _FORCED:
+        yield "a forced stop always follows a stop"
+    ended = mem.age >= 2
+    if mem.state is State.ENGINE_STOP and not ended and not _may_be_forced(seen):
+        yield "a forced stop always follows a stop that did not end"
+    if decision.memory.state is not State.ENGINE_FORCE_STOP:
+        yield "a forced stop belongs to EngineForceStop"
+
+
+def _silence(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    if decision.actions and (seen.vm is Vm.UNKNOWN or seen.stop_requested):
+        yield "nothing is done while libvirt is silent or the agent stops"
+    if seen.stop_requested and decision.memory.state is not State.AGENT_STOPPED:
+        yield "an agent that is told to stop stops at once"
+    if not seen.stop_requested and decision.memory.state is State.AGENT_STOPPED:
+        yield "an agent stops only when it is told to"
+
+
+def _scores(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    out = decision.memory.state in ZERO_STATES or _failed(decision) >= 2
+    if out != (decision.score.points == 0):
+        yield "a host offers itself though it is out, or the other way round"
+
+
+def _failed(decision: Decision) -> int:
+    return len(decision.memory.failed_starts_s)
+
+
+def _notes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """What must be remembered of a failure, or the same host would try for ever."""
+    after = decision.memory
+    failed = _failed(decision) > mem.failed or mem.failed >= 2
+    left_start = mem.state is State.ENGINE_START and after.state is State.ENGINE_DOWN
+    if left_start and seen.start is not StartOutcome.LEASE_HELD and not failed:
+        yield "a start that failed counts"
+    if left_start and seen.start is StartOutcome.LEASE_HELD and failed and mem.failed < 2:
+        yield "losing the lease is no failure"
+    if left_start and (after.held_off_until_s or 0) <= seen.now_s:
+        yield "after a start that came to nothing others go first"
+    yield from _endings(mem, seen, decision, failed)
+
+
+def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> Iterator[str]:
+    after = decision.memory
+    ran = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+    crashed = seen.vm is Vm.ABSENT and seen.vm_ending is VmEnding.CRASHED
+    undisturbed = after.state in (State.ENGINE_DOWN, State.ENGINE_UNEXPECTEDLY_DOWN)
+    if ran and crashed and undisturbed and seen.lease is not Lease.THEIRS:
+        if after.crashed_at_s != seen.now_s:
+            yield "a crash is remembered"
+        if (after.state is State.ENGINE_UNEXPECTEDLY_DOWN) != mem.crashed:
+            yield "the first crash restarts in place, the second lets others go first"
+    stopped = after.state is State.ENGINE_STOP and decision.changed
+    if (
+        stopped
+        and seen.vm_holds_lease is not False
+        and not failed
+        and seen.lease is not Lease.THEIRS
+    ):
+        yield "an engine that had to be stopped for its health is a failed start"
+
+
+# --- where an agent comes to rest -----------------------------------------------------
+
+_HERE = {
+    Vm.ABSENT: {State.ENGINE_DOWN, State.ENGINE_MAYBE_AWAY, State.ENGINE_UNEXPECTEDLY_DOWN},
+    Vm.PAUSED: {State.ENGINE_UP_BAD_HEALTH, State.ENGINE_FORCE_STOP},
+    Vm.IN_TRANSIT: {State.ENGINE_DOWN, State.ENGINE_STARTING, State.ENGINE_UP,
+                    State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP, State.ENGINE_FORCE_STOP,
+                    State.ENGINE_MAYBE_AWAY, State.ENGINE_UNEXPECTEDLY_DOWN},
+}  # fmt: skip
+_RUNNING = {
+    Health.GOOD: {State.ENGINE_UP, State.ENGINE_FORCE_STOP},
+    Health.BAD: {State.ENGINE_STARTING, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP,
+                 State.ENGINE_FORCE_STOP},
+    Health.UNKNOWN: {State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH,
+                     State.ENGINE_STOP, State.ENGINE_FORCE_STOP},
+}  # fmt: skip
+
+
+def rest(mem: Mem, seen: Observation) -> tuple[str, ...]:
+    """An agent that has acted on all it sees must be in a state that says what it sees."""
+    if mem.state in _rests(mem, seen):
+        return ()
+    return (f"an agent rests in {mem.state.value} though it sees something else",)
+
+
+def _rests(mem: Mem, seen: Observation) -> set[State]:
+    if seen.stop_requested:
+        return {State.AGENT_STOPPED}
+    if mem.state is State.ENGINE_START:
+        waits = seen.start is StartOutcome.RUNNING and not mem.age
+        return {State.ENGINE_START} if waits else set()
+    if mem.state is State.START_STATE:
+        blind = seen.vm is Vm.UNKNOWN or (not seen.complete and seen.vm is not Vm.RUNNING)
+        return {State.START_STATE} if blind else set()
+    if seen.vm is Vm.UNKNOWN:
+        return {State.UNKNOWN_LOCAL_VM_STATE}
+    if seen.vm is Vm.RUNNING and seen.vm_holds_lease is False:
+        return {State.ENGINE_FORCE_STOP}
+    return _rests_with_libvirt(mem, seen)
+
+
+def _rests_with_libvirt(mem: Mem, seen: Observation) -> set[State]:
+    going_off = {State.ENGINE_FORCE_STOP} if seen.vm is not Vm.ABSENT else set()
+    if seen.global_maintenance is True:
+        return {State.GLOBAL_MAINTENANCE, *going_off}
+    stays = {State.GLOBAL_MAINTENANCE} if seen.global_maintenance is None else set()
+    if seen.local_maintenance:
+        return {State.LOCAL_MAINTENANCE, *going_off, *stays}
+    return {*stays, *_rests_out_of_maintenance(mem, seen)}
+
+
+def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
+    if seen.vm is not Vm.RUNNING:
+        states = set(_HERE[seen.vm])
+    else:
+        states = set(_RUNNING[seen.health])
+        if seen.vm_holds_lease is None:
+            states.add(State.ENGINE_STOP)
+    if mem.age and mem.state is not State.ENGINE_UNEXPECTEDLY_DOWN:
+        states -= _left_when_due(mem, seen)
+    if seen.lease is Lease.THEIRS or (seen.lease is Lease.FREE and _ended_here(seen)):
+        states.discard(State.ENGINE_MAYBE_AWAY)
+    if seen.vm is Vm.PAUSED and seen.lease is Lease.THEIRS:
+        states.discard(State.ENGINE_UP_BAD_HEALTH)
+    return states
+
+
+def _ended_here(seen: Observation) -> bool:
+    return seen.vm is Vm.ABSENT and seen.vm_ending is not VmEnding.MIGRATED
+
+
+def _left_when_due(mem: Mem, seen: Observation) -> set[State]:
+    """The states whose time-out, once over, must have been answered."""
+    due = {State.ENGINE_MAYBE_AWAY}
+    if seen.vm is Vm.RUNNING and seen.health is Health.BAD:
+        due |= {State.ENGINE_STARTING, State.ENGINE_UP_BAD_HEALTH}
+    if seen.vm is Vm.PAUSED:
+        due.add(State.ENGINE_UP_BAD_HEALTH)
+    if mem.age >= 2:
+        due.add(State.ENGINE_STOP)
+    return due

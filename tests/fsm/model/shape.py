@@ -1,0 +1,136 @@
+"""The abstract world: small immutable tuples, so that a million of them can be compared."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple, Optional
+
+from fsm.observation import StartOutcome, VmEnding
+from fsm.states import State
+
+
+class Agent(IntEnum):
+    KILLED = 0
+    RUNS = 1
+    STOPPING = 2
+    STOPPED = 3  # in order: its record says so
+
+
+class Dom(IntEnum):
+    ABSENT = 0
+    CREATED = 1  # paused by the start, before the guest's first instruction
+    PAUSED = 2
+    LEAVING = 3  # paused by libvirt, migrates out
+    ARRIVING = 4
+    BOOTS = 5
+    GOOD = 6
+    SICK = 7
+
+
+class Hold(IntEnum):
+    """What a running VM's process has of the lease."""
+
+    NO = 0
+    YES = 1
+    LOST = 2  # it had it, and its sanlock was restarted
+
+
+class Life(IntEnum):
+    """The host's place in the lockspace, as the others are to see it."""
+
+    LIVE = 0
+    GONE = 1  # its sanlock daemon died, a moment ago
+    LAPSED = 2  # ... for 8 x io_timeout
+    EXPIRED = 3  # no renewal for 8 x io_timeout: its lease holders are killed
+    DEAD = 4  # its leases are free
+    JOINS = 5
+
+
+class Job(IntEnum):
+    NONE = 0
+    CREATE = 1
+    ACQUIRE = 2
+
+
+class Left(IntEnum):
+    """How the lease's owner has it."""
+
+    HELD = 0
+    LEFT = 1  # the VM has ended, sanlock is about to write the release
+    STUCK = 2  # sanlock could not write it
+
+
+RUNNING = frozenset({Dom.BOOTS, Dom.GOOD, Dom.SICK})
+
+# Codes of a peer's record, beside its score (0 and up).
+UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT = -1, -2, -3, -4, -5
+LEASE_UNKNOWN, LEASE_FREE = -1, 0
+
+
+class Mem(NamedTuple):
+    """`fsm.memory.Memory` with classes of age for its moments; see `concrete`."""
+
+    state: State = State.START_STATE
+    age: int = 0  # how many thresholds of the state are behind
+    due: bool = False  # the latest action may be repeated
+    failed: int = 0
+    crashed: bool = False
+    free: int = 0  # turns for which the lease has been free
+    left: int = 0  # 1: the lease has been left over here for a turn
+    held: bool = False
+    settled: bool = False
+    owner: int = 0
+
+
+class View(NamedTuple):
+    """What a broker says of the cluster. `peers` has this host's own place, unused."""
+
+    lease: int
+    maintenance: Optional[bool]
+    peers: tuple[int, ...]
+
+
+class Host(NamedTuple):
+    on: bool = True
+    agent: Agent = Agent.RUNS
+    mem: Optional[Mem] = Mem()
+    dom: Dom = Dom.ABSENT
+    hold: Hold = Hold.NO
+    ending: VmEnding = VmEnding.NONE
+    libvirt: bool = True
+    broker: bool = True
+    looked: bool = False  # this agent has had a first look of the broker
+    storage: bool = True
+    reads: bool = True  # sanlock can read the lease
+    slot0: bool = True  # the broker can read whether there is global maintenance
+    life: Life = Life.LIVE
+    local: bool = False
+    poor: bool = False
+    job: Job = Job.NONE
+    start: StartOutcome = StartOutcome.NONE
+    kill: bool = False
+    asked: bool = False
+    slow: bool = False
+    view: Optional[View] = None  # an old one that it still believes; None: the present one
+
+    @property
+    def runs(self) -> bool:
+        return self.dom in RUNNING
+
+    @property
+    def agent_lives(self) -> bool:
+        return self.agent in (Agent.RUNS, Agent.STOPPING)
+
+
+class Lease(NamedTuple):
+    owner: int = 0
+    left: Left = Left.HELD
+
+
+FREE = Lease()
+
+
+class World(NamedTuple):
+    lease: Lease
+    maintenance: bool
+    hosts: tuple[Host, ...]
