@@ -65,7 +65,9 @@ def start(engine: Engine) -> int:
     except LeaseHeldError as error:
         raise CommandError(_held_text(engine)) from error
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
+        # Another holder may be the cause without being named: this host's agent, for one,
+        # removes a VM that it finds paused here while the engine runs elsewhere.
+        raise CommandError(f"{error.what}: {error.why}{_elsewhere(engine)}") from error
     print(f"The engine's VM was started on this host (qemu's pid is {domain.pid}).")
     return EXIT_OK
 

@@ -110,6 +110,9 @@ class LibvirtHypervisor:
             created.resume()
         except _libvirt().libvirtError as error:
             self._never_mind(created)
+            if _is_absent(error):
+                why = "it was removed while it was still paused"
+                raise HypervisorError(what, why, error.get_error_code()) from error
             raise self._start_error(what, error) from error
         except BaseException:
             self._never_mind(created)

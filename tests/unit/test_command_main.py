@@ -419,6 +419,13 @@ def test_second_start_elsewhere_names_the_owner_and_harms_nothing(hosts: Hosts) 
     assert hosts.hypervisors[1].domain().state is DomainState.ABSENT
 
 
+def test_start_that_fails_while_another_host_runs_it_names_the_owner(hosts: Hosts) -> None:
+    engine.start(hosts.engine(0))
+    hosts.hypervisors[1].start_error = HypervisorError("start", "removed while paused")
+    with pytest.raises(CommandError, match=r"while paused; its lease belongs to host h1 \(id 1\)"):
+        engine.start(hosts.engine(1))
+
+
 def test_start_that_libvirt_refuses_says_why(hosts: Hosts) -> None:
     hosts.hypervisors[0].start_error = HypervisorError("create the domain", "no such machine")
     with pytest.raises(CommandError, match="create the domain: no such machine"):

@@ -76,6 +76,12 @@ def test_what_is_refused_before_it_runs_never_runs(hypervisor: LibvirtHypervisor
     assert hypervisor.start(xml()).state == DomainState.RUNNING
 
 
+def test_one_that_is_removed_before_it_runs_is_said_to_be(hypervisor: LibvirtHypervisor) -> None:
+    with pytest.raises(HypervisorError, match="removed while it was still paused"):
+        hypervisor.start(xml(), lambda _pid: hypervisor.destroy())
+    assert hypervisor.start(xml()).state == DomainState.RUNNING
+
+
 def test_a_life_from_start_to_destroy(hypervisor: LibvirtHypervisor) -> None:
     assert hypervisor.domain() == ABSENT
     assert hypervisor.start(xml()).state == DomainState.RUNNING
