@@ -74,6 +74,16 @@ def test_hung_storage_moves_the_engine_and_the_host_recovers(lab: LabVerbs) -> N
     lab.wait_settled()
 
 
+def test_live_migration_moves_the_engine_and_restarts_nothing(lab: LabVerbs) -> None:
+    source, _, boot = lab.engine_identity()
+    target = next(name for name in lab.status()["hosts"] if name != source)
+    uri = f"qemu+tcp://{target}/system"
+    lab.on(source, "virsh", "migrate", "--live", "--p2p", "HostedEngine", uri)
+    lab.wait_settled()
+    moved_to, _, boot_after = lab.engine_identity()
+    assert (moved_to, boot_after) == (target, boot)
+
+
 def test_power_cut_is_taken_over_as_soon_as_sanlock_lets_it(lab: LabVerbs) -> None:
     host = lab.engine_host()
     survivors = [name for name in lab.status()["hosts"] if name != host]
