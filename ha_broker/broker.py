@@ -164,6 +164,7 @@ class Broker:
     def _pass_on(self, now_s: float) -> None:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
+        self._lockspace.engine = self._engine.first_word
         self._lease.judge(now_s, self._healthy_engine_seen_since(-inf))
         silent_from_s = now_s - SILENT_TICKS * self._settings.timing.tick_s
         silent = not self._healthy_engine_seen_since(silent_from_s)

@@ -8,7 +8,14 @@ from typing import Callable, Optional, cast
 
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
 from ha_broker.snapshot import LockspaceView
-from ha_broker.world.ports import Liveness, Lockspace, LockspaceHost, Membership, Outcome
+from ha_broker.world.ports import (
+    DomainState,
+    Liveness,
+    Lockspace,
+    LockspaceHost,
+    Membership,
+    Outcome,
+)
 
 SANLOCK = "sanlock"
 JOIN = "join"
@@ -51,6 +58,7 @@ class LockspaceWatch:
         self._left: Optional[bool] = None
         self._hosts_may_change = False
         self.in_a_hurry = False
+        self.engine: Optional[DomainState] = None
 
     # --- what others ask --------------------------------------------------------------------
 
@@ -71,9 +79,17 @@ class LockspaceWatch:
             return self._look_error
         if self._membership == Membership.JOINED or self.looked_at_s is None:
             return ""
+        return self._waits_for() or self._join_error
+
+    def _waits_for(self) -> str:
+        """Why this host does not even try to join now."""
         if self._settings.config is None:
             return "not joined: waits for the shared configuration"
-        return self._join_error
+        if self.engine == DomainState.RUNNING:
+            return "not joined: a VM runs here that would lose its lease at once"
+        if self.engine == DomainState.UNKNOWN:
+            return "not joined: waits for libvirt's word on the VM"
+        return ""
 
     def unusable_why(self, now_s: float) -> str:
         """Why sanlock's word on the hosts can't be used; empty: it can."""
@@ -137,7 +153,16 @@ class LockspaceWatch:
     def _wants_to_join(self) -> bool:
         known_out = self.looked_at_s is not None and not self._look_error
         out = known_out and self._membership == Membership.OUT
-        return out and self._settings.config is not None and not self._leaving
+        wanted = out and self._settings.config is not None and not self._leaving
+        return wanted and not self._engine_would_lose_its_lease()
+
+    def _engine_would_lose_its_lease(self) -> bool:
+        """May the engine run here on a lease of this host's earlier life?
+
+        So it is when sanlock died and came back. Joining anew voids that lease at once, for
+        everybody: first the agent must have switched the VM off.
+        """
+        return self.engine not in (DomainState.ABSENT, DomainState.PAUSED)
 
     def _harvest_look(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:

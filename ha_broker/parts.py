@@ -23,11 +23,11 @@ from ha_broker.world.ports import (
     Runner,
     ServiceManager,
 )
+from metadata.pace import in_step_s
 from metadata.settings import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig
 
 NEVER_S = math.inf
-RARE_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -173,14 +173,6 @@ class Task:
             return self._due_at_s
         late_at_s = since_s + deadline_s + 0.001
         return late_at_s if late_at_s > now_s else NEVER_S
-
-
-def in_step_s(now_s: float, interval_s: float) -> float:
-    """When something done now is due again: at the interval's next multiple, if it is short."""
-    if not 0 < interval_s < RARE_S:
-        return now_s + interval_s
-    due_s = (now_s + interval_s) // interval_s * interval_s
-    return due_s if due_s > now_s else now_s + interval_s
 
 
 class Teller:

@@ -60,6 +60,11 @@ class EngineMonitor:
         return self._domain.state
 
     @property
+    def first_word(self) -> Optional[DomainState]:
+        """The same; None while libvirt has not been heard at all."""
+        return None if self._domain_at_s is None else self._domain.state
+
+    @property
     def health(self) -> Health:
         """How the engine is, by its page."""
         return self._health

@@ -10,7 +10,7 @@ import pytest
 
 from ha_broker.lockspace_watch import LONGEST_PAUSE_S
 from ha_broker.snapshot import LeaseState
-from ha_broker.world.ports import Domain, DomainState, Liveness, LockspaceError, Membership
+from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, LockspaceError, Membership
 from metadata.records import Health
 from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import (
@@ -45,6 +45,32 @@ def stop(cluster: Cluster, host: Host, allowed_s: float = 15.0) -> bool:
     host._wake()
     cluster.run(allowed_s)
     return host.broker.stopped
+
+
+def test_does_not_join_anew_under_a_vm_that_would_lose_its_lease(
+    cluster: Cluster, host: Host
+) -> None:
+    joined(cluster)
+    host.hypervisor.start("<domain/>")
+    host.lockspace.kill_daemon()
+    cluster.run(2 * TICK_S)
+    host.lockspace.start_daemon()
+    cluster.run(JOIN_S + 2 * TICK_S)
+    assert host.snapshot.lockspace.membership == Membership.OUT
+    assert "lose its lease" in host.snapshot.lockspace.error
+    host.hypervisor.end(Ending.STOPPED)
+    cluster.run(JOIN_S + 2 * TICK_S)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+
+
+def test_does_not_join_before_libvirt_tells_of_the_vm(cluster: Cluster, host: Host) -> None:
+    host.hypervisor.disappear()
+    cluster.run(JOIN_S + 2 * TICK_S)
+    assert host.snapshot.lockspace.membership == Membership.OUT
+    assert "waits for libvirt" in host.snapshot.lockspace.error
+    host.hypervisor.reappear()
+    joined(cluster)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
 
 
 # --- joining -----------------------------------------------------------------------------------
