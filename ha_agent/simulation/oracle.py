@@ -55,7 +55,8 @@ _CALLS = {
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
-RENEWAL_RETRY_S = 2.0
+# sanlock's SIGKILL comes 40 s after its SIGTERM, and it looks each second.
+KILLED_WITHIN_S = 42.0
 
 
 @dataclass(frozen=True)
@@ -257,8 +258,7 @@ class Oracle:
         self._kills_seen = len(history)
         for engine in [each for each in self._watched.values() if each.host.name in killed]:
             host = engine.host
-            # sanlock tries a renewal again each second.
-            silent = now_s - engine.no_storage_at_s <= RENEWAL_RETRY_S
+            silent = now_s - engine.no_storage_at_s <= KILLED_WITHIN_S
             if host.store.is_healthy and not silent and not self._shares_id(host):
                 self._break(LOST_LOCKSPACE, f"sanlock killed the engine on {host.name}")
 

@@ -19,7 +19,6 @@ class Recorder:
     def __init__(self) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.transitions: Counter[tuple[str, str, str]] = Counter()
-        self.refused = 0
         self._hash = hashlib.sha256()
 
     def transition(self, at_s: float, host: str, before: State, after: State, why: str) -> None:

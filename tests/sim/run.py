@@ -34,7 +34,7 @@ LOG_TAIL = 25
 MakeCluster = Callable[[WorldSettings], SimCluster]
 
 
-class Halt(Exception):
+class HaltError(Exception):
     """A rule was broken: the run ends here."""
 
 
@@ -57,6 +57,7 @@ class Result:
     orders: Counter[str] = field(default_factory=Counter)
     engines: int = 0
     moves: int = 0
+    refused: int = 0
     beyond: Counter[str] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     done: list[Happening] = field(default_factory=list)
@@ -124,7 +125,7 @@ class _Run:
             if self._begin():
                 self._let_happen()
                 self._heal_and_judge()
-        except Halt:
+        except HaltError:
             self._note_violation(self._oracle.violations[0])
 
     def close(self) -> None:
@@ -223,13 +224,14 @@ class _Run:
             carry_out(command, self._cluster)
         except SimulationError as error:
             self._recorder.line(self._cluster.now_s, f"  refused: {error}")
+            self._result.refused += 1
         else:
             self._result.done.append(Happening(at_s, words))
         self._halt_if_broken()
 
     def _halt_if_broken(self) -> None:
         if self._oracle.violations:
-            raise Halt
+            raise HaltError
 
     def _note_violation(self, violation: Violation) -> None:
         self._result.verdict = SAFETY

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -16,9 +15,6 @@ from ha_broker.world.ports import (
     HypervisorGoneError,
     WorldError,
 )
-
-_pids = itertools.count(4001)
-
 
 @dataclass
 class Guest:
@@ -185,7 +181,7 @@ class SimHypervisor:
 
     def receive(self) -> None:
         """A live migration to this host begins; the VM's memory is on its way."""
-        pid = next(_pids)
+        pid = next(self.lockspace.san.pids)
         self.lockspace.registered.add(pid)
         self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="migration"))
 
@@ -242,7 +238,7 @@ class SimHypervisor:
             raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
         if self.start_error is not None:
             raise self.start_error
-        self._created_pid = next(_pids)
+        self._created_pid = next(self.lockspace.san.pids)
         if self.has_lock_manager:
             self.lockspace.registered.add(self._created_pid)
         self._before_start = self._domain

@@ -15,6 +15,7 @@ lockspace ran out, so before anybody else may take its leases.
 from __future__ import annotations
 
 import errno as errno_module
+import itertools
 import math
 import os
 from dataclasses import dataclass, field, replace
@@ -99,6 +100,7 @@ class SimSan:
         self.lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
         self.daemons: list[SimLockspace] = []
+        self.pids = itertools.count(4001)  # of qemus; no two hosts have the same
         self._next_event_s: Optional[float] = None
         clock.on_advance(self.settle)
 

@@ -1,0 +1,127 @@
+"""What a search comes to: figures for people, and a page of results."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.sim.recorder import all_rows
+from tests.sim.run import EXIT_CODES, FINE, Result
+
+SLOWEST = 5
+
+
+@dataclass
+class Summary:
+    """Adds results up; the plans themselves are not kept."""
+
+    seeds: int = 0
+    host_hours: float = 0.0
+    cpu_s: float = 0.0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    failed: list[tuple[int, str]] = field(default_factory=list)
+    families: Counter[str] = field(default_factory=Counter)
+    happenings: int = 0
+    refused: int = 0
+    engines: int = 0
+    moves: int = 0
+    orders: Counter[str] = field(default_factory=Counter)
+    beyond: Counter[str] = field(default_factory=Counter)
+    not_judged: int = 0
+    rows: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    recoveries: list[tuple[float, int, float, float]] = field(default_factory=list)
+
+    def add(self, result: Result) -> None:
+        plan = result.plan
+        self.seeds += 1
+        self.host_hours += result.host_hours
+        self.cpu_s += result.cpu_s
+        self.verdicts[result.verdict] += 1
+        if result.verdict != FINE:
+            self.failed.append((plan.seed, result.failure))
+        self.families.update(plan.families)
+        self.happenings += len(result.done)
+        self.refused += result.refused
+        self.engines += result.engines
+        self.moves += result.moves
+        self.orders += result.orders
+        self.beyond += result.beyond
+        self.not_judged += bool(result.not_judged)
+        self.rows += result.transitions
+        self._note_recovery(result)
+
+    def _note_recovery(self, result: Result) -> None:
+        if result.used_s is None:
+            return
+        share = result.used_s / result.bound_s
+        self.recoveries.append((share, result.plan.seed, result.used_s, result.bound_s))
+        self.recoveries = sorted(self.recoveries, reverse=True)[:SLOWEST]
+
+    @property
+    def pace(self) -> float:
+        """Simulated host-hours in a minute of one core."""
+        return 60 * self.host_hours / self.cpu_s if self.cpu_s else 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """The worst: a crash before safety, safety before liveness."""
+        for verdict in ("crash", "safety", "liveness"):
+            if self.verdicts[verdict]:
+                return EXIT_CODES[verdict]
+        return EXIT_CODES[FINE]
+
+    def lines(self) -> list[str]:
+        rows = all_rows()
+        seen = rows & set(self.rows)
+        lines = [
+            f"{self.seeds} seeds, {self.host_hours:.0f} host-hours, {self.cpu_s:.0f} s of CPU: "
+            f"{self.pace:.0f} host-hours in a minute of one core",
+            "verdicts: " + _counts(self.verdicts),
+            f"{self.happenings} faults and commands carried out, {self.refused} refused",
+            f"{self.engines} qemus, {self.moves} of them on another host than the one before",
+            "orders of agents: " + _counts(self.orders),
+            f"rows of the table that change the state: {len(seen)} of {len(rows)} fired",
+        ]
+        lines += [f"never fired: {a} => {b}: {why}" for a, b, why in sorted(rows - seen)]
+        if self.not_judged:
+            lines.append(f"{self.not_judged} seeds had no host from which an engine is expected")
+        lines += [
+            f"beyond any program, not judged: {n} x {what}" for what, n in _sorted(self.beyond)
+        ]
+        lines += [
+            f"slow recovery: seed {seed}: {used_s:.0f} s of {bound_s:.0f} s"
+            for _, seed, used_s, bound_s in self.recoveries
+        ]
+        return lines + [f"FAILED: seed {seed}: {failure}" for seed, failure in self.failed]
+
+
+def page(summary: Summary, command: str, seeds: Sequence[int]) -> str:
+    """Markdown for docs/results."""
+    text = [
+        "# Random search",
+        "",
+        f"`{command}`",
+        "",
+        f"Seeds {seeds[0]} to {seeds[-1]}.",
+        "",
+        *(f"- {line}" for line in summary.lines()),
+        "",
+        "| family of faults | seeds that had it |",
+        "|---|---|",
+        *(f"| {name} | {count} |" for name, count in _sorted(summary.families)),
+        "",
+        "| row of the table | fired |",
+        "|---|---|",
+        *(f"| {a} → {b}: {why or '(another reason)'} | {count} |"
+          for (a, b, why), count in _sorted(summary.rows)),
+    ]  # fmt: skip
+    return "\n".join(text) + "\n"
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in _sorted(counter)) or "none"
+
+
+def _sorted(counter: Counter) -> list:  # type: ignore[type-arg]
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))
