@@ -16,6 +16,7 @@ from ha_broker.world.ports import (
     WorldError,
 )
 
+
 @dataclass
 class Guest:
     """The engine inside its VM, since its first instruction at `begun_at_s`."""
