@@ -1,0 +1,20 @@
+"""When periodic work is due, so that work of one interval falls into step again and again.
+
+Each disturbance (an event, a retry) begins some of it early. Counted on from there it would stay
+apart for good and wake its daemon apart; the multiples of the interval are common to all.
+"""
+
+from __future__ import annotations
+
+RARE_S = 60.0  # what is done as seldom may as well be counted on from its latest time
+
+
+def in_step_s(now_s: float, interval_s: float) -> float:
+    """When something done now is due again: later than now, and at most an interval later.
+
+    `now_s` are seconds of any clock, as long as it is the same one.
+    """
+    if not 0 < interval_s < RARE_S:
+        return now_s + interval_s
+    due_s = (now_s + interval_s) // interval_s * interval_s
+    return due_s if due_s > now_s else now_s + interval_s

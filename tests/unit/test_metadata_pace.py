@@ -1,0 +1,39 @@
+"""When periodic work is due again."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metadata.pace import in_step_s
+
+
+@pytest.mark.parametrize(
+    ("now_s", "interval_s", "due_s"),
+    [
+        (1000.0, 5.0, 1005.0),
+        (1000.001, 5.0, 1005.0),
+        (1004.999, 5.0, 1005.0),
+        (7.3, 0.5, 7.5),
+        (1003.0, 60.0, 1063.0),  # rare work keeps its own time
+        (1003.0, 0.0, 1003.0),
+        (1003.0, math.inf, math.inf),
+    ],
+)
+def test_short_intervals_end_at_their_multiples(
+    now_s: float, interval_s: float, due_s: float
+) -> None:
+    assert in_step_s(now_s, interval_s) == due_s
+
+
+@given(st.floats(0, 1e8), st.floats(0.01, 1000))
+def test_it_is_due_later_and_within_the_interval(now_s: float, interval_s: float) -> None:
+    assert now_s < in_step_s(now_s, interval_s) <= now_s + interval_s
+
+
+def test_work_that_was_disturbed_falls_into_step_again() -> None:
+    due_s = {in_step_s(in_step_s(begun_s, 5.0), 5.0) for begun_s in (1000.0, 1001.7, 1004.2)}
+    assert due_s == {1010.0}
