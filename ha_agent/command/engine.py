@@ -63,7 +63,7 @@ def start(engine: Engine) -> int:
         _refuse_second(look_at_domain(engine.hypervisor))
         domain = start_engine(engine.hypervisor, engine.lockspace, engine.domain_xml, engine.parts)
     except LeaseHeldError as error:
-        raise CommandError(_held_text(engine)) from error
+        raise CommandError(held_text(engine)) from error
     except WorldError as error:
         # Another holder may be the cause without being named: this host's agent, for one,
         # removes a VM that it finds paused here while the engine runs elsewhere.
@@ -96,7 +96,8 @@ def _refuse_second(domain: Domain) -> None:
         )
 
 
-def _held_text(engine: Engine) -> str:
+def held_text(engine: Engine) -> str:
+    """Why the VM can't be started: who holds its lease, as far as that is known."""
     return f"the engine's lease is held by {_owner(engine) or 'another host'}; nothing was done"
 
 

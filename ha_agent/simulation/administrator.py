@@ -5,19 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable, Optional
 
+from ha_agent.command.engine import Engine, held_text
 from ha_agent.engine_vm import start_engine
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import SimHypervisor, SimLockspace
 from ha_broker.desk import Refusal, Ticket
-from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError
+from ha_broker.snapshot import Snapshot
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    HypervisorError,
+    LeaseHeldError,
+)
 
 
-def start_vm(vm: SimHypervisor, lockspace: SimLockspace, shared: SharedWorld) -> str:
+def start_vm(
+    vm: SimHypervisor, lockspace: SimLockspace, shared: SharedWorld, snapshot: Optional[Snapshot]
+) -> str:
     """``--vm-start``: by the same way as the agent's. Raises WorldError."""
     state = vm.domain().state
     if state in (DomainState.RUNNING, DomainState.PAUSED):
         raise HypervisorError("start the engine's VM", f"it is {state.value} on this host already")
-    start_engine(vm, lockspace, shared.domain_xml, shared.parts)
+    try:
+        start_engine(vm, lockspace, shared.domain_xml, shared.parts)
+    except LeaseHeldError as error:
+        engine = Engine(vm, lockspace, shared.parts, shared.domain_xml, snapshot)
+        raise HypervisorError("start the engine's VM", held_text(engine)) from error
     return "the VM was started"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Callable, cast
+from contextlib import suppress
+from functools import partial
+from typing import Callable, Optional, cast
 
+from ha_agent.agent import Agent
 from ha_agent.command.broker_status import cluster_status, unanswered
 from ha_agent.command.errors import CommandError
 from ha_agent.command.status import ClusterStatus, status_json
@@ -18,6 +21,7 @@ from ha_broker.client import BrokerGoneError
 from metadata.records import VolumeAddress
 
 SANLOCK, LIBVIRT = "sanlock", "libvirtd"
+STOP_POLL_S = 0.1
 KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
 
 
@@ -103,17 +107,34 @@ class _Volume:
 
 def _systemctl(cluster: SimCluster, name: str, what: str, *units: str) -> list[str]:
     host = cluster.host(name)
+    stops_both = what in ("stop", "restart") and {AGENT, BROKER} <= set(units)
     for unit in units:
-        if unit in (AGENT, BROKER):
-            host.service(unit, _SERVICE_VERBS[what])
-        else:
+        if unit not in (AGENT, BROKER):
             _others(host, unit, what)
+        elif not (stops_both and unit == BROKER):
+            host.service(unit, _SERVICE_VERBS[what])
+    if stops_both:
+        _when_agent_has_stopped(cluster, host, host.agent, _SERVICE_VERBS[what])
     return []
+
+
+def _when_agent_has_stopped(
+    cluster: SimCluster, host: SimHost, agent: Optional[Agent], verb: str
+) -> None:
+    """The broker's turn: its unit stands before the agent's, so it is stopped after it."""
+    if agent is not None and host.agent is agent:
+        again = partial(_when_agent_has_stopped, cluster, host, agent, verb)
+        cluster.at(cluster.now_s + STOP_POLL_S, again)
+        return
+    with suppress(SimulationError):  # its host may have lost its power meanwhile
+        host.service(BROKER, verb)
 
 
 def _systemctl_kill(cluster: SimCluster, name: str, *units: str) -> list[str]:
     """SIGTERM: each of them stops in order, and the service manager starts it again."""
-    return _systemctl(cluster, name, "restart", *units)
+    for unit in units:
+        _systemctl(cluster, name, "restart", unit)
+    return []
 
 
 def _others(host: SimHost, unit: str, what: str) -> None:

@@ -363,8 +363,11 @@ class SimHost:
 
     def vm_start(self) -> str:
         """``hosted-engine --vm-start``; its result is told when it is there."""
-        self._admin_job("vm-start", lambda: administrator.start_vm(self.vm, self.lockspace,
-                                                                   self._shared))  # fmt: skip
+        snapshot = self.snapshot
+        self._admin_job(
+            "vm-start",
+            lambda: administrator.start_vm(self.vm, self.lockspace, self._shared, snapshot),
+        )
         return ""
 
     def vm_shutdown(self) -> str:
@@ -389,6 +392,7 @@ class SimHost:
             return refusal.why
         self._tickets.append((f"{scope} maintenance {'on' if on else 'off'}", ticket))
         self.broker_process.wake()
+        self._plan()
         return ""
 
     # --- the daemons --------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Callable, Optional
 from fsm.states import State
 from ha_agent.simulation.cluster import EngineProcess, SimCluster
 from ha_agent.simulation.host import SimHost
+from ha_agent.simulation.process import Process
 from ha_broker.snapshot import Snapshot
 from ha_broker.world.ports import DomainState
 from metadata.records import HostRecord
@@ -38,7 +39,9 @@ class Tale:
         self.starts = dict.fromkeys(cluster.hosts, 0)
         self.healthy_s = 0.0
         self._looked_at_s = cluster.now_s
+        self._daemons: dict[tuple[str, str], str] = {}
         self._note_scores(tell=False)
+        self._note_daemons(tell=False)
         cluster.listeners.append(self)
         cluster.on_event.append(self.look)
 
@@ -73,6 +76,7 @@ class Tale:
         """See what has changed; called after every event."""
         self._count_time()
         self._note_engines()
+        self._note_daemons(tell=True)
         self._note_scores(tell=True)
 
     def _count_time(self) -> None:
@@ -105,6 +109,16 @@ class Tale:
         if now.healthy is not was_healthy:
             self.tell(now.host, f"engine: {'healthy' if now.healthy else 'not healthy'}")
 
+    def _note_daemons(self, tell: bool) -> None:
+        for name, host in self._cluster.hosts.items():
+            for process in (host.broker_process, host.agent_process):
+                now = _daemon_state(process)
+                if now == self._daemons.get((name, process.unit)):
+                    continue
+                self._daemons[name, process.unit] = now
+                if tell and host.power:  # without power none of them runs
+                    self.tell(name, f"{process.unit} {now.partition(':')[0]}")
+
     def _note_scores(self, tell: bool) -> None:
         for name, host in self._cluster.hosts.items():
             snapshot = host.snapshot
@@ -126,6 +140,13 @@ def _ending(host: SimHost) -> str:
     if found.state != DomainState.ABSENT:
         return "replaced"
     return found.ending.value
+
+
+def _daemon_state(process: Process) -> str:
+    """What people hear of it, and the moment of its start to tell two lives apart."""
+    if process.core is None:
+        return "has ended"
+    return f"{'stands still' if process.frozen else 'runs'}:{process.started_at_s}"
 
 
 def _own_record(snapshot: Optional[Snapshot]) -> Optional[HostRecord]:

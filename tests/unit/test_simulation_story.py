@@ -206,3 +206,40 @@ def test_units_are_told_apart() -> None:
     cluster.run_for(60)
     assert host.agent is not None
     assert host.broker is not None
+
+
+def test_broker_is_stopped_after_the_agent_has_written_its_last_record() -> None:
+    lines = story(
+        '- {at: 10, do: "on h1 systemctl stop ha-broker ha-agent"}\n'
+        '- {at: 30, do: "on h2 hosted-engine --vm-status"}\n- {until: 31}\n'
+    ).lines
+    ended = [line.split()[2] for line in lines if line.endswith("has ended")]
+    assert ended == ["ha-agent", "ha-broker"]
+    assert " " * 12 + "stopped                            : True" in lines
+
+
+def test_daemons_that_stop_and_start_are_told() -> None:
+    lines = story(
+        '- {at: 10, do: "on h2 systemctl kill --signal=SIGSTOP ha-agent"}\n'
+        '- {at: 20, do: "on h2 systemctl kill --signal=SIGKILL ha-broker"}\n- {until: 50}\n'
+    ).lines
+    told = [line for line in lines if " ha-" in line and "--" not in line]
+    assert told == [
+        "   10.0 h2  ha-agent stands still",
+        "   20.0 h2  ha-broker has ended",
+        "   25.0 h2  ha-broker runs",
+        "   40.0 h2  ha-agent has ended",
+        "   42.0 h2  ha-agent runs",
+    ]
+
+
+def test_start_where_the_engine_runs_elsewhere_names_the_host() -> None:
+    lines = story('- {at: 5, do: "on h2 hosted-engine --vm-start"}\n- {until: 10}\n').lines
+    assert any("the engine's lease is held by host h1 (id 1)" in line for line in lines)
+
+
+def test_maintenance_is_set_at_once() -> None:
+    lines = story(
+        '- {at: 6.5, do: "on h2 hosted-engine --set-maintenance --mode=local"}\n- {until: 10}\n'
+    ).lines
+    assert "    6.5 h2  local maintenance on: done" in lines
