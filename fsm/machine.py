@@ -74,7 +74,7 @@ def _machine() -> Machine:
         machine.add_transition(
             _TICK,
             row.source.value,
-            row.target.value,
+            None if row.keeps_state else row.target.value,
             before=partial(_note, row),
             row=row,
         )

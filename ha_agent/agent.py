@@ -12,13 +12,14 @@ import logging
 import math
 from typing import Callable, Optional
 
-from fsm import step
 from fsm.decision import Decision
+from fsm.machine import fire
 from fsm.memory import Action, Memory
 from fsm.observation import Observation, StartOutcome, Vm
 from fsm.states import State
+from fsm.step import RowFinder, step
 from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
-from ha_agent.collect import Inputs, collect, vm_of
+from ha_agent.collect import Inputs, PeerList, collect, vm_of
 from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
 from ha_agent.execute import Executor
@@ -27,6 +28,7 @@ from ha_agent.ports import AgentPorts
 from ha_agent.publish import Publisher, publication
 from ha_agent.reasons import ReasonFilter
 from ha_broker.world.ports import Domain, DomainState, Outcome
+from metadata.pace import in_step_s
 from metadata.settings import ClusterSettings, HostSettings, Timing
 
 log = logging.getLogger("ha_agent")
@@ -46,13 +48,35 @@ _ORDER_NAMES = {
 }
 
 
+class _Settled:
+    """A decision that changed nothing: taken again on the same, it is the same until `until_s`.
+
+    Most wakes bring nothing new (the answer was as before). What the decision says to people
+    may grow old by that, but for no longer than a tick.
+    """
+
+    def __init__(self, observation: Observation, settings: ClusterSettings, until_s: float) -> None:
+        self._seen = _timeless(observation)
+        self._settings = settings
+        self._until_s = until_s
+
+    def holds(self, observation: Observation, settings: ClusterSettings) -> bool:
+        in_time = observation.now_s < self._until_s
+        return in_time and settings is self._settings and _timeless(observation) == self._seen
+
+
+def _timeless(observation: Observation) -> dict[str, object]:
+    """All that was seen, but for when."""
+    return {**vars(observation), "now_s": None}
+
+
 class Agent:
     """One host's agent.
 
     `tick()` is one turn; `next_due_s` says when the next one is due at the latest; `finished`
     becomes true once a requested stop is done. `on_settings` is told every configuration
     that arrives (for adapters that are made before it is known); `on_transition` of every
-    change of state, with the state before it.
+    change of state, with the state before it. `find_row` finds the row of the table that fires.
     """
 
     def __init__(
@@ -61,6 +85,7 @@ class Agent:
         host: HostSettings,
         on_settings: Callable[[ClusterSettings], None] = lambda _settings: None,
         on_transition: Callable[[State, Decision], None] = lambda _before, _decision: None,
+        find_row: RowFinder = fire,
     ) -> None:
         self._ports = ports
         self._host = host
@@ -73,7 +98,10 @@ class Agent:
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
         self._on_transition = on_transition
+        self._find_row = find_row
+        self._peers = PeerList(host.host_id)
         self._memory = Memory()
+        self._settled: Optional[_Settled] = None
         self._status = ""
         self._next_tick_s = self._started_at_s
         self._wake_at_s = math.inf
@@ -131,22 +159,33 @@ class Agent:
         self._ports.services.alive()
 
     def _begin_tick(self) -> None:
-        self._next_tick_s = self._clock.monotonic_s() + self._timing.tick_s
+        self._next_tick_s = in_step_s(self._clock.monotonic_s(), self._timing.tick_s)
         self._domain.want()
         self._domain.request()
 
     def _turn(self, due: bool) -> bool:
-        """Take one decision; True when it changed the state."""
+        """Take one decision, if there is a new one to take; True when it changed the state."""
         now_s = self._clock.monotonic_s()
         observation = self._observe(now_s, due)
-        before = self._memory.state
-        decision = step(self._memory, observation, self._config.settings)
+        settings = self._config.settings
+        if due or self._settled is None or not self._settled.holds(observation, settings):
+            return self._decide(observation, settings, due)
+        self._domain.request()
+        return False
+
+    def _decide(self, observation: Observation, settings: ClusterSettings, due: bool) -> bool:
+        """Take a decision, publish it and act on it; True when it changed the state."""
+        before = self._memory
+        decision = step(before, observation, settings, self._find_row)
         self._memory = decision.memory
         self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
-        self._tell(before, decision, now_s)
+        self._settled = None
+        if decision.memory is before and not decision.actions:
+            self._settled = _Settled(observation, settings, self._wake_at_s)
+        self._tell(before.state, decision, observation.now_s)
         self._publish(decision, observation, due)
         for action in decision.actions:
-            self._act(action, observation, now_s)
+            self._act(action, observation, observation.now_s)
         self._domain.request()
         return decision.changed
 
@@ -217,6 +256,7 @@ class Agent:
                 config_why=self._config.blocked_why(),
                 config_current=self._config.current(),
                 stop_requested=self._stop_requested_at_s is not None,
+                peers=self._peers.look(look.snapshot),
             )
         )
 

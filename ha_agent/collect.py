@@ -7,6 +7,7 @@ the lease or the engine's health, and blocks a start.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Callable, Optional
 
 from fsm.observation import (
@@ -21,7 +22,7 @@ from fsm.observation import (
 from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, Snapshot
-from ha_broker.world.ports import Domain, DomainState, Membership
+from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 
@@ -40,6 +41,10 @@ _VMS = {
 }
 
 
+_ENDINGS = {ending: VmEnding(ending.value) for ending in Ending}
+_LIVENESS = {liveness: PeerLiveness(liveness.value) for liveness in Liveness}
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What `collect` looks at.
@@ -53,6 +58,7 @@ class Inputs:
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
     config_current    what is held is the newest configuration
+    peers             the other hosts in `look`, where they are known already (`PeerList`)
     """
 
     now_s: float
@@ -69,14 +75,15 @@ class Inputs:
     config_why: str = ""
     config_current: Optional[bool] = None
     stop_requested: bool = False
+    peers: Optional[tuple[Peer, ...]] = None
 
-    @property
+    @cached_property
     def stale(self) -> bool:
         """Is the latest snapshot too old to say anything (or was there never one)?"""
         age_s = self.look.age_s(self.now_s)
         return age_s is None or age_s > STALE_TICKS * self.settings.timing.tick_s
 
-    @property
+    @cached_property
     def snapshot(self) -> Optional[Snapshot]:
         """The snapshot while it counts."""
         return None if self.stale else self.look.snapshot
@@ -99,7 +106,7 @@ def collect(inputs: Inputs) -> Observation:
         complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
         blocked_why=blocked_why(inputs),
         vm=vm_of(inputs.domain),
-        vm_ending=VmEnding(inputs.domain.ending.value),
+        vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=inputs.domain.detail,
         health=health,
         health_detail=health_detail,
@@ -115,7 +122,7 @@ def collect(inputs: Inputs) -> Observation:
         start_why=inputs.start.why,
         stop_requested=inputs.stop_requested,
         condition=_condition(inputs),
-        peers=_peers(inputs),
+        peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
     )
 
 
@@ -295,17 +302,33 @@ def _name(view: HostView) -> str:
     return f"host {view.host_id}"
 
 
-def _peers(inputs: Inputs) -> tuple[Peer, ...]:
+def peers_of(snapshot: Optional[Snapshot], own_id: int) -> tuple[Peer, ...]:
     """The others as last seen: a silent broker must not look like an empty cluster.
 
     Nothing is started on what they said then, for a silent broker blocks a start.
     """
-    views = inputs.look.snapshot.hosts if inputs.look.snapshot else ()
-    return tuple(_peer(view) for view in views if view.host_id != inputs.host.host_id)
+    views = snapshot.hosts if snapshot else ()
+    return tuple([_peer(view) for view in views if view.host_id != own_id])
+
+
+class PeerList:
+    """`peers_of` the latest snapshot, made anew only when its hosts are."""
+
+    def __init__(self, own_id: int) -> None:
+        self._own_id = own_id
+        self._views: tuple[HostView, ...] = ()
+        self._peers: tuple[Peer, ...] = ()
+
+    def look(self, snapshot: Optional[Snapshot]) -> tuple[Peer, ...]:
+        """The other hosts in `snapshot`."""
+        views = snapshot.hosts if snapshot else ()
+        if views is not self._views:
+            self._views, self._peers = views, peers_of(snapshot, self._own_id)
+        return self._peers
 
 
 def _peer(view: HostView) -> Peer:
-    liveness = PeerLiveness(view.liveness.value)
+    liveness = _LIVENESS[view.liveness]
     record = view.record
     if record is None:
         return Peer(view.host_id, _name(view), liveness)
