@@ -47,8 +47,10 @@ class Dice:
         return self.rng.choice(choices)
 
     def moment_s(self) -> float:
-        """Anywhere; or about when something drawn before has its effect."""
-        if self.happenings and self.chance(0.45):
+        """Anywhere, at the very end, or about when something drawn before has its effect."""
+        if self.chance(0.06):
+            at_s = self.end_s - self.rng.expovariate(1 / 30.0)
+        elif self.happenings and self.chance(0.45):
             at_s = self.rng.choice(self.happenings).at_s + self._delay_s()
         else:
             at_s = self.rng.uniform(0, self.end_s)

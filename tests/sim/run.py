@@ -125,7 +125,10 @@ class _Run:
             if self._begin():
                 self._let_happen()
                 self._heal_and_judge()
-        except HaltError:
+        except Exception:
+            # What broke a rule may also have raised a moment later.
+            if not self._oracle.violations:
+                raise
             self._note_violation(self._oracle.violations[0])
 
     def close(self) -> None:
@@ -154,7 +157,7 @@ class _Run:
         self._run_until(self._plan.safety_s)
 
     def _heal_and_judge(self) -> None:
-        bound = recovery_bound(self._plan.world)
+        bound, began_s = recovery_bound(self._plan.world), self._now_s
         if not self._heal(bound):
             self._fail(NOT_HEALED, f"still to be done: {heal.missing_words(self._cluster)}")
             return
@@ -162,7 +165,7 @@ class _Run:
         if len(problems) == len(self._plan.world.hosts):
             self._result.not_judged = "; ".join(f"{k} {why}" for k, why in problems.items())
             return
-        if self._wait_until_up(bound):
+        if self._wait_until_up(bound, began_s):
             self._stay_quiet()
 
     def _heal(self, bound: Bound) -> bool:
@@ -179,8 +182,7 @@ class _Run:
         heal.forget_traps(self._cluster)
         return True
 
-    def _wait_until_up(self, bound: Bound) -> bool:
-        began_s = self._now_s
+    def _wait_until_up(self, bound: Bound, began_s: float) -> bool:
         self._result.bound_s, self._result.bound_text = bound.total_s, bound.text()
         while not self._is_up():
             if self._now_s - began_s > bound.total_s:

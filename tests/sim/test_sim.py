@@ -1,0 +1,292 @@
+"""The random search: it runs clean, repeats exactly, and finds what it must find."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from fsm import guards as g
+from fsm.machine import walk
+from fsm.memory import Action
+from fsm.states import State
+from fsm.step import step
+from fsm.table import TABLE
+from ha_agent.simulation.grammar import parse_command
+from ha_agent.simulation.oracle import GLOBAL_START, HEALTHY_STOPPED, LEASE, ONE_ENGINE
+from ha_agent.simulation.script import load_script
+from ha_agent.simulation.settings import (
+    EngineTraits,
+    HostTraits,
+    WorldSettings,
+    load_world,
+    parse_world,
+)
+from ha_agent.simulation.world import SimLockspace
+from metadata.settings import ClusterSettings, Timing, check_timing
+from tests.sim.__main__ import main, smallest_failing
+from tests.sim.bound import recovery_bound, unable
+from tests.sim.draw import draw_plan
+from tests.sim.families import FAMILIES
+from tests.sim.plan import Happening, Plan
+from tests.sim.recorder import all_rows, row_label
+from tests.sim.run import CRASH, FINE, LIVENESS, NOT_UP, SAFETY, run_plan
+from tests.sim.save import save
+from tests.sim.shrink import minimise
+
+SEEDS = range(1, 9)
+QUICK = Timing(
+    tick_s=5,
+    alive_s=20,
+    start_s=20,
+    starting_s=60,
+    bad_health_s=30,
+    stop_s=30,
+    away_s=20,
+    unexpected_down_s=60,
+    retry_window_s=130,
+    turn_s=15,
+    io_timeout_s=2,
+)
+NOISE = (
+    (20, "network h1 cut"),
+    (40, "gateway down"),
+    (60, "network h1 heal"),
+    (90, "gateway up"),
+    (110, "clock h2 +500"),
+)
+
+
+def world(hosts: int = 2, watchdog: bool = True) -> WorldSettings:
+    traits = [HostTraits(f"h{n}", n, watchdog=watchdog) for n in range(1, hosts + 1)]
+    return WorldSettings(tuple(traits), ClusterSettings(timing=QUICK), EngineTraits(10, 3))
+
+
+def plan(*happenings: tuple[float, str], hosts: int = 2, watchdog: bool = True) -> Plan:
+    events = sorted([*NOISE, *happenings])
+    return Plan(0, world(hosts, watchdog), tuple(
+        Happening(at_s, words, group) for group, (at_s, words) in enumerate(events)
+    ), safety_s=200)  # fmt: skip
+
+
+def use_table(monkeypatch: pytest.MonkeyPatch, table) -> None:
+    def with_table(memory, observation, config, _find_row):
+        return step(memory, observation, config, partial(walk, table=table))
+
+    monkeypatch.setattr("ha_agent.agent.step", with_table)
+
+
+# --- the search finds nothing, and the same each time -----------------------------------------
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_breaks_no_rule(seed: int) -> None:
+    result = run_plan(draw_plan(seed, hosts=3, hours=0.4))
+    assert result.verdict == FINE, result.report
+    assert result.done or result.refused
+
+
+def test_the_same_seed_goes_the_same_way() -> None:
+    first, second = (run_plan(draw_plan(11, hosts=3, hours=0.3)) for _ in range(2))
+    assert first.digest == second.digest
+    assert first.digest != run_plan(draw_plan(12, hosts=3, hours=0.3)).digest
+
+
+def test_what_is_drawn_is_accepted() -> None:
+    families: set[str] = set()
+    for seed in range(100):
+        drawn = draw_plan(seed)
+        cluster = drawn.world.cluster
+        assert check_timing(cluster.timing, cluster.score.failed_starts_to_zero) == []
+        for happening in drawn.happenings:
+            parse_command(happening.words, drawn.host_names)
+            assert 0 <= happening.at_s <= drawn.safety_s
+        families.update(drawn.families)
+    assert families == set(FAMILIES)
+
+
+def test_hosts_and_hours_can_be_fixed() -> None:
+    drawn = draw_plan(5, hosts=7, hours=0.25)
+    assert (len(drawn.world.hosts), drawn.safety_s) == (7, 900)
+
+
+def test_twins_are_not_expected_to_run_the_engine() -> None:
+    twins = (HostTraits("h1", 1), HostTraits("h2", 2), HostTraits("h3", 2))
+    assert unable(WorldSettings(hosts=twins)) == {
+        "h2": "shares its host id with h3",
+        "h3": "shares its host id with h2",
+    }
+
+
+def test_each_reason_is_found_in_the_table() -> None:
+    why = "the engine now runs on h2"
+    label = row_label(State.ENGINE_UP, State.ENGINE_DOWN, why)
+    assert label == "the engine now runs on {owner}"
+    assert (State.ENGINE_UP.value, State.ENGINE_DOWN.value, label) in all_rows()
+    assert row_label(State.ENGINE_UP, State.ENGINE_DOWN, "of no row") == ""
+
+
+# --- it finds what is broken --------------------------------------------------------------------
+
+
+def test_finds_two_engines_where_the_lease_is_given_twice(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(SimLockspace, "_held_by_other", lambda _self, _space: False)
+    result = run_plan(plan((100, "on h2 hosted-engine --vm-start")))
+    assert (result.verdict, result.rule) == (SAFETY, ONE_ENGINE)
+    assert "h1" in result.report and "h2" in result.report
+    smallest, last = smallest_failing(result)
+    assert [each.words for each in smallest.happenings] == ["on h2 hosted-engine --vm-start"]
+    assert last.rule == ONE_ENGINE
+
+    folder = save(smallest, last, "two-engines", tmp_path)
+    kept = load_world(str(folder / "world.yaml"))
+    assert kept == smallest.world
+    script = load_script(str(folder / "script.yaml"), smallest.host_names)
+    assert [event.command.text for event in script.events] == ["on h2 hosted-engine --vm-start"]
+    assert ONE_ENGINE in (folder / "README.md").read_text()
+    with pytest.raises(FileExistsError):
+        save(smallest, last, "two-engines", tmp_path)
+
+
+def test_finds_a_start_in_global_maintenance(monkeypatch) -> None:
+    rows = [row for row in TABLE if g.in_global_maintenance not in row.guards]
+    heedless = [
+        row if Action.START_VM not in row.actions else _without(row, g.out_of_global_maintenance)
+        for row in rows
+    ]
+    use_table(monkeypatch, heedless)
+    mode = "on h2 hosted-engine --set-maintenance --mode=global"
+    result = run_plan(plan((15, mode), (160, "engine kill")))
+    assert (result.verdict, result.rule) == (SAFETY, GLOBAL_START)
+    assert [each.words for each in smallest_failing(result)[0].happenings] == [mode, "engine kill"]
+
+
+def test_finds_an_agent_that_leaves_an_engine_without_its_lease(monkeypatch) -> None:
+    use_table(monkeypatch, [row for row in TABLE if g.vm_without_lease not in row.guards])
+    killed = "on h1 systemctl kill --signal=SIGKILL sanlock"
+    result = run_plan(plan((15, killed), watchdog=False))
+    assert (result.verdict, result.rule) in ((SAFETY, ONE_ENGINE), (SAFETY, LEASE))
+
+
+def test_finds_an_agent_that_stops_a_healthy_engine(monkeypatch) -> None:
+    index = next(n for n, row in enumerate(TABLE) if row.source is State.ENGINE_UP)
+    stop = next(row for row in TABLE if Action.SHUTDOWN_VM in row.actions)
+    hasty = type(stop)(State.ENGINE_UP, (g.in_global_maintenance,), State.ENGINE_STOP, "no reason",
+                       (Action.SHUTDOWN_VM,))  # fmt: skip
+    use_table(monkeypatch, [*TABLE[:index], hasty, *TABLE[index:]])
+    result = run_plan(plan((100, "on h2 hosted-engine --set-maintenance --mode=global")))
+    assert (result.verdict, result.rule) == (SAFETY, HEALTHY_STOPPED)
+
+
+def test_finds_an_engine_that_nobody_starts_again(monkeypatch) -> None:
+    def tires(memory, observation, config):
+        return memory.last_owner_id is None and g.our_turn(memory, observation, config)
+
+    tired = g.Guard("tired", tires)
+    rows = [
+        row if Action.START_VM not in row.actions else _without(row, g.our_turn, tired)
+        for row in TABLE
+    ]
+    use_table(monkeypatch, rows)
+    result = run_plan(plan((150, "engine kill")))
+    assert (result.verdict, result.rule) == (LIVENESS, NOT_UP)
+    assert [each.words for each in smallest_failing(result)[0].happenings] == ["engine kill"]
+
+
+def test_tells_a_crash_of_the_code_from_the_rest(monkeypatch) -> None:
+    def breaks(_self, _publication):
+        raise ZeroDivisionError("in the code under test")
+
+    monkeypatch.setattr("ha_agent.agent.Agent._publish", breaks)
+    result = run_plan(plan())
+    assert (result.verdict, result.rule) == (CRASH, "TypeError")
+    assert "Traceback" in result.report
+
+
+def _without(row, guard, instead=None):
+    kept = tuple(each for each in row.guards if each is not guard)
+    assert len(kept) < len(row.guards)
+    guards = kept if instead is None else (*kept, instead)
+    return type(row)(row.source, guards, row.target, row.why, row.actions, row.notes)
+
+
+# --- the parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("culprits", [{3}, {0, 99}, {17, 18, 64}, set()])
+def test_shrinking_leaves_what_is_needed(culprits: set[int]) -> None:
+    asked = 0
+
+    def fails(items: list[int]) -> bool:
+        nonlocal asked
+        asked += 1
+        return culprits <= set(items)
+
+    assert minimise(range(100), fails) == sorted(culprits)
+    assert asked < 120
+
+
+def test_the_bound_is_the_sum_of_what_may_have_to_pass() -> None:
+    bound = recovery_bound(world(3))
+    assert bound.parts["floor"] == 8 * 2 + 60
+    assert bound.total_s == sum(bound.parts.values())
+    slower = parse_world("hosts: 3\ncluster: {timing: {unexpected_down_s: 2000}}\n")
+    quicker = parse_world("hosts: 3\n")
+    rest = recovery_bound(slower).total_s - recovery_bound(quicker).total_s
+    assert rest == 2000 - 600
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def test_the_command_ends_well_and_writes_its_page(tmp_path, capsys) -> None:
+    page = tmp_path / "page.md"
+    code = main(["--seeds", "3..4", "--hosts", "2", "--hours", "0.05", "--report", str(page)])
+    shown = capsys.readouterr().out
+    assert code == 0, shown
+    assert "2 seeds" in shown and "host-hours in a minute of one core" in shown
+    assert "Seeds 3 to 4." in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [("ha_agent.simulation.oracle.Oracle._is_loose", 5), ("tests.sim.run._Run._is_up", 4)],
+)
+def test_the_command_ends_with_what_it_found(monkeypatch, capsys, broken, code) -> None:
+    def never(*_arguments):
+        if code == 5:
+            raise ZeroDivisionError("in the code under test")
+        return False
+
+    monkeypatch.setattr(broken, never)
+    assert main(["--seed", "3", "--hosts", "1", "--hours", "0.02", "--no-shrink"]) == code
+    assert "again: python -m tests.sim --seed 3 --hosts 1 --hours 0.02" in capsys.readouterr().out
+
+
+def test_the_command_ends_with_3_for_safety(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(SimLockspace, "_held_by_other", lambda _self, _space: False)
+    monkeypatch.setattr(
+        "tests.sim.__main__.draw_plan",
+        lambda *_asked: plan((100, "on h2 hosted-engine --vm-start")),
+    )
+    assert main(["--seed", "1"]) == 3
+    assert "6 faults became 1:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        (["--seeds", "9..3"], "3 is below 9"),
+        (["--seeds", "7"], "A..B"),
+        (["--seed", "x"], "a whole number from 0"),
+        (["--seed", "1", "--hosts", "10"], "a whole number from 1 to 9"),
+        (["--seed", "1", "--hours", "0"], "hours from 0.01"),
+        (["--seed", "1", "--jobs", "0"], "a whole number from 1"),
+        ([], "one of the arguments"),
+    ],
+)
+def test_wrong_usage_is_refused(words, allowed, capsys) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    assert allowed in capsys.readouterr().err
