@@ -43,7 +43,8 @@ class Memory:
     failed_starts_s          when starts failed (pruned to the retry window, at most three)
     started_at_s             when the agent made its first step
     crashed_at_s             when the engine last crashed here
-    lease_free_since_s       since when the lease has been free, for the ranks' turns
+    lease_free_since_s       since when the lease has been free outside of global maintenance,
+                             for the ranks' turns
     lease_left_since_s       since when it has been this host's own without a VM here
     held_off_until_s         no start before this moment, since the latest came to nothing
     last_owner_id            who held the lease last: it wins a tie, for a restart in place

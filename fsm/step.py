@@ -76,9 +76,7 @@ def _remember(memory: Memory, observation: Observation, config: ClusterSettings)
         "since_s": now_s if memory.since_s is None else memory.since_s,
         "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
         "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
-        "lease_free_since_s": _since_s(
-            observation.lease is Lease.FREE, memory.lease_free_since_s, now_s
-        ),
+        "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "last_owner_id": _last_owner(memory, observation),
     }
@@ -86,6 +84,11 @@ def _remember(memory: Memory, observation: Observation, config: ClusterSettings)
     if all(getattr(memory, name) == value for name, value in noted.items()):
         return memory
     return replace(memory, **noted)
+
+
+def _turns_pass(observation: Observation) -> bool:
+    """Could somebody take the free lease? In global maintenance nobody may, and no turn ends."""
+    return observation.lease is Lease.FREE and observation.global_maintenance is False
 
 
 def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:

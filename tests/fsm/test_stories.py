@@ -343,6 +343,22 @@ def test_nothing_starts_while_maintenance_is_on_or_unknown() -> None:
     assert host.settle(1, global_maintenance=False) is State.ENGINE_START
 
 
+def test_turns_begin_when_global_maintenance_ends() -> None:
+    host = Host(host_id=2, peers=(peer(1), peer(3)), global_maintenance=True)
+    assert host.settle() is State.GLOBAL_MAINTENANCE
+    assert host.settle(3600, global_maintenance=False) is State.ENGINE_DOWN
+    assert "h1 (score 3400) goes first" in host.last.why
+    assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN
+    assert host.settle(1) is State.ENGINE_START
+
+
+def test_turns_begin_anew_when_maintenance_was_not_known_meanwhile() -> None:
+    host = Host(host_id=2, peers=(peer(1),), global_maintenance=None)
+    assert host.settle() is State.ENGINE_DOWN
+    assert host.settle(3600, global_maintenance=False) is State.ENGINE_DOWN
+    assert host.settle(TIMING.turn_s) is State.ENGINE_START
+
+
 def test_a_host_in_local_maintenance_scores_zero_and_stays_idle() -> None:
     host = Host(local_maintenance=True)
     assert host.settle() is State.LOCAL_MAINTENANCE
