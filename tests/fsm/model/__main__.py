@@ -13,7 +13,8 @@ from tests.fsm.model.world import VM_FAULTS, Size
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _arguments(argv)
-    size = Size(options.hosts, options.faults, VM_FAULTS if options.vm_faults else None)
+    only = VM_FAULTS if options.vm_faults else None
+    size = Size(options.hosts, options.faults, only, options.alike)
     report = explored(size)
     print(report.summary)
     print(gaps([report]))
@@ -33,6 +34,9 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--faults", type=int, choices=range(5), default=2, help="faults on each way (default 2)"
     )
     parser.add_argument("--vm-faults", action="store_true", help="only faults of the VM itself")
+    parser.add_argument(
+        "--alike", action="store_true", help="worlds count as one that an exchange of hosts joins"
+    )
     return parser.parse_args(argv)
 
 

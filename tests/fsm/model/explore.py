@@ -55,7 +55,7 @@ class Explorer:
     def run(self) -> Graph:
         began_s = time.monotonic()
         graph = self.graph
-        self._add(graph.worlds.first(), -1)
+        self._add(graph.worlds.same(graph.worlds.first()), -1)
         self._check(0, "the beginning", 0, graph.keys[0])
         at = 0
         for left in range(graph.worlds.size.faults, -1, -1):
@@ -80,15 +80,16 @@ class Explorer:
         calm, must = array("i"), False
         for edge in graph.worlds.edges(graph.keys[at], faults=left > 0):
             graph.transitions += 1
-            after = self._numbers.get(edge.key)
+            key = graph.worlds.same(edge.key)
+            after = self._numbers.get(key)
             if edge.kind is Kind.FAULT:
-                if after is None and edge.key not in self._beyond:
-                    self._beyond[edge.key] = at
-                    self._check(at, edge.name, edge.host_id, edge.key)
+                if after is None and key not in self._beyond:
+                    self._beyond[key] = at
+                    self._check(at, edge.name, edge.host_id, key)
                 continue
             if after is None:
-                after = self._add(edge.key, at)
-                self._check(at, edge.name, edge.host_id, edge.key)
+                after = self._add(key, at)
+                self._check(at, edge.name, edge.host_id, key)
             if after != at and edge.kind in _CALM:
                 calm.append(after)
                 must = must or edge.kind is Kind.FAIR

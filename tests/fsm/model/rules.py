@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from fsm.decision import Decision
 from fsm.memory import Action
-from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
+from tests.fsm.model.reasons import ahead, some_undecided, untrue
 from tests.fsm.model.shape import Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
@@ -18,10 +19,9 @@ _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
-    return tuple(
-        why for rule in (_starts, _stops, _forced, _silence, _scores, _notes)
-        for why in rule(mem, seen, decision)
-    )  # fmt: skip
+    rules = (_starts, _stops, _forced, _silence, _scores, _notes)
+    broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
+    return (*broken, *untrue(decision.row, mem, seen))
 
 
 def _starts(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
@@ -51,29 +51,10 @@ def _start_order(mem: Mem, seen: Observation) -> Iterator[str]:
         yield "a start while others go first after one that came to nothing"
     if mem.failed >= 2:
         yield "a start with score 0"
-    if not mem.settled and any(_undecided(peer) for peer in seen.peers):
+    if not mem.settled and some_undecided(seen):
         yield "a start before the peers could show that they live"
-    if seen.lease is Lease.FREE and mem.free < _ahead(mem, seen):
+    if seen.lease is Lease.FREE and mem.free < ahead(mem, seen):
         yield "a start before this host's turn"
-
-
-def _undecided(peer: Peer) -> bool:
-    may_live = peer.liveness in (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
-    return may_live and not peer.fresh and not peer.stopped
-
-
-def _ahead(mem: Mem, seen: Observation) -> int:
-    """How many hosts go first: better ones, at the same score the last owner, then low ids."""
-    points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
-    own = (points, seen.host_id == mem.owner, -seen.host_id)
-    rivals = [(peer.score, peer.host_id == mem.owner, -peer.host_id) for peer in seen.peers
-              if _candidate(peer)]  # fmt: skip
-    return sum(rival > own for rival in rivals)
-
-
-def _candidate(peer: Peer) -> bool:
-    out = peer.maintenance or peer.stopped or peer.state == "UnknownLocalVmState"
-    return peer.fresh and peer.liveness is PeerLiveness.LIVE and peer.score > 0 and not out
 
 
 def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Optional
 
 from tests.fsm.model.explore import Graph
 from tests.fsm.model.react import Turn
 from tests.fsm.model.shape import Host, Lease, World
-from tests.fsm.model.world import Key
+from tests.fsm.model.world import Edge, Key
 
 
 def way_to(graph: Graph, at: int) -> list[int]:
@@ -20,11 +21,22 @@ def way_to(graph: Graph, at: int) -> list[int]:
 
 
 def told(graph: Graph, way: Sequence[int]) -> Iterator[str]:
-    """One line per move and per row that fired."""
-    number = 1
-    for before, after in zip(way, way[1:]):
-        yield from _move(graph, number, graph.keys[before], graph.keys[after])
-        number += 1
+    """One line per move and per row that fired; hosts keep their ids on the way if they can."""
+    now = graph.keys[way[0]]
+    for number, at in enumerate(way[1:], start=1):
+        edge = _edge(graph, now, at)
+        if edge is None:
+            now = graph.keys[way[number - 1]]
+            edge = _edge(graph, now, at)
+            yield "      (from here on the hosts have each other's ids)"
+        assert edge is not None
+        yield from _move(graph, number, now, edge)
+        now = edge.key
+
+
+def _edge(graph: Graph, key: Key, at: int) -> Optional[Edge]:
+    edges = graph.worlds.edges(key)
+    return next((edge for edge in edges if graph.worlds.same(edge.key) == graph.keys[at]), None)
 
 
 def told_violation(graph: Graph) -> Iterator[str]:
@@ -49,11 +61,10 @@ def _breaking(graph: Graph, key: Key) -> Iterator[str]:
             return
 
 
-def _move(graph: Graph, number: int, before: Key, after: Key) -> Iterator[str]:
-    edge = next(edge for edge in graph.worlds.edges(before) if edge.key == after)
+def _move(graph: Graph, number: int, before: Key, edge: Edge) -> Iterator[str]:
     yield f"{number:3} {_who(edge.host_id)} {edge.name}"
     yield from _fired(graph.worlds.turns(before, edge.host_id, edge.name))
-    yield from _changes(graph.worlds.world(before), graph.worlds.world(after))
+    yield from _changes(graph.worlds.world(before), graph.worlds.world(edge.key))
 
 
 def _fired(turns: Sequence[tuple[int, Turn]]) -> Iterator[str]:

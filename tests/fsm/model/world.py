@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import NamedTuple, Optional
 
 from fsm.observation import VmEnding
@@ -41,16 +42,19 @@ ACTS_LATE = "acts late"
 class Size:
     """How many hosts, and how many faults may happen one after another on any way.
 
-    `only`: no other faults than these.
+    `only`: no other faults than these. `alike`: worlds that differ by an exchange of hosts
+    count as one (exact but for the ties that the host id decides).
     """
 
     hosts: int
     faults: int
     only: Optional[frozenset[str]] = None
+    alike: bool = False
 
     def __str__(self) -> str:
         some = ", VM faults only" if self.only else ""
-        return f"{self.hosts} hosts, {self.faults} faults{some}"
+        alike = ", hosts alike" if self.alike else ""
+        return f"{self.hosts} hosts, {self.faults} faults{some}{alike}"
 
 
 # What happens to the VM itself, and an agent that comes late to it.
@@ -79,6 +83,7 @@ class Worlds:
         self._ids = range(size.hosts)
         self._numbers: dict[Host, int] = {}
         self._moves: dict[tuple[int, int, int, Waits], list[tuple[str, Kind, int, int]]] = {}
+        self._exchange = Exchange(self)
         self._turns: dict[tuple[int, Key], int] = {}
         self._breaches: dict[tuple[int, Key], tuple[str, ...]] = {}
         self._waits: dict[tuple[int, Key], Waits] = {}
@@ -126,6 +131,10 @@ class Worlds:
             for host_id, name, kind, moved in self._moved(key, faults)
             if kind is not Kind.FAULT or only is None or name in only
         ]
+
+    def same(self, key: Key) -> Key:
+        """The one world that stands for all that an exchange of hosts makes of `key`."""
+        return self._exchange.same(key) if self.size.alike else key
 
     def turns(self, key: Key, host_id: int, name: str) -> list[tuple[int, Turn]]:
         """The turns that the agents take after this move, in their order."""
@@ -334,6 +343,72 @@ class Worlds:
         if host.mem.state is State.UNKNOWN_LOCAL_VM_STATE:
             return shape.SILENT
         return self.reactor.points(host)
+
+
+class Exchange:
+    """Gives hosts each other's ids."""
+
+    def __init__(self, worlds: Worlds) -> None:
+        self._worlds = worlds
+        self._ids = range(worlds.size.hosts)
+        self._renamed: dict[tuple[int, ...], dict[int, int]] = {}
+        self._ranks: dict[int, int] = {}
+        self._rank_numbers: dict[Host, int] = {}
+
+    def same(self, key: Key) -> Key:
+        owner = _OWNERS[key[0]] - 1
+        ranks = [(index != owner, self._rank(key[HOSTS + index])) for index in self._ids]
+        order = sorted(self._ids, key=ranks.__getitem__)
+        alike = [ranks[index] for index in order]
+        if len(set(alike)) == len(alike):
+            return self._ordered(key, tuple(order))
+        return min(self._ordered(key, other) for other in _equal_orders(order, ranks))
+
+    def _ordered(self, key: Key, order: tuple[int, ...]) -> Key:
+        """The hosts in this order, each with the id of its new place."""
+        if order == tuple(self._ids):
+            return key
+        new_ids = (0, *(order.index(index) + 1 for index in self._ids))
+        renamed = self._renamed.setdefault(order, {})
+        lease = _LEASES[key[0]]
+        hosts = []
+        for index in order:
+            number = key[HOSTS + index]
+            if number not in renamed:
+                host = _with_ids(self._worlds.hosts[number], order, new_ids)
+                renamed[number] = self._worlds.number(host)
+            hosts.append(renamed[number])
+        return (_lease_number(lease._replace(owner=new_ids[lease.owner])), key[1], *hosts)
+
+    def _rank(self, number: int) -> int:
+        """Equal for hosts that differ only in what they know of others' ids."""
+        found = self._ranks.get(number)
+        if found is None:
+            host = self._worlds.hosts[number]
+            mem = host.mem and host.mem._replace(owner=0)
+            plain = host._replace(mem=mem, view=None)
+            found = self._rank_numbers.setdefault(plain, len(self._rank_numbers))
+            self._ranks[number] = found
+        return found
+
+
+def _equal_orders(
+    order: Sequence[int], ranks: Sequence[tuple[bool, int]]
+) -> Iterator[tuple[int, ...]]:
+    wanted = [ranks[index] for index in order]
+    for other in permutations(order):
+        if [ranks[index] for index in other] == wanted:
+            yield other
+
+
+def _with_ids(host: Host, order: tuple[int, ...], new_ids: tuple[int, ...]) -> Host:
+    mem, view = host.mem, host.view
+    if mem is not None:
+        mem = mem._replace(owner=new_ids[mem.owner])
+    if view is not None:
+        lease = new_ids[view.lease] if view.lease > 0 else view.lease
+        view = View(lease, view.maintenance, tuple(view.peers[index] for index in order))
+    return host._replace(mem=mem, view=view)
 
 
 def broken_in(world: World) -> Iterator[str]:

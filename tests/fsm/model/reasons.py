@@ -1,0 +1,180 @@
+"""What a row tells people must be true: each reason, by a phrase of it, asked a second time."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.table import Row
+from metadata.records import Health
+from tests.fsm.model.shape import Mem
+
+Truth = Callable[[Mem, Observation], bool]
+
+
+def untrue(row: Row, mem: Mem, seen: Observation) -> tuple[str, ...]:
+    """Is what the row tells not so, or has nobody said when it is?"""
+    truths = [truth for phrase, truth in _TRUTHS.items() if phrase in row.why]
+    if not truths:
+        return (f"nobody has said when this is true: {row.why}",)
+    if all(truth(mem, seen) for truth in truths):
+        return ()
+    return (f"the reason told is not true: {row.why}",)
+
+
+def is_candidate(peer: Peer) -> bool:
+    """Could this host start the engine?"""
+    out = peer.maintenance or peer.stopped or peer.state == "UnknownLocalVmState"
+    return peer.fresh and peer.liveness is PeerLiveness.LIVE and peer.score > 0 and not out
+
+
+def some_undecided(seen: Observation) -> bool:
+    """May a host be alive that has not shown it yet?"""
+    live = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
+    return any(peer.liveness in live and not peer.fresh and not peer.stopped for peer in seen.peers)
+
+
+def ahead(mem: Mem, seen: Observation) -> int:
+    """How many hosts go first: better ones, at the same score the last owner, then low ids."""
+    points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
+    own = (points, seen.host_id == mem.owner, -seen.host_id)
+    rivals = [
+        (peer.score, peer.host_id == mem.owner, -peer.host_id)
+        for peer in seen.peers
+        if is_candidate(peer)
+    ]
+    return sum(rival > own for rival in rivals)
+
+
+def _ended(ending: VmEnding) -> Truth:
+    return lambda _mem, seen: seen.vm is Vm.ABSENT and seen.vm_ending is ending
+
+
+def _vm(*states: Vm) -> Truth:
+    return lambda _mem, seen: seen.vm in states
+
+
+def _health(health: Health) -> Truth:
+    return lambda _mem, seen: seen.vm is Vm.RUNNING and seen.health is health
+
+
+def _lease(lease: Lease) -> Truth:
+    return lambda _mem, seen: seen.lease is lease
+
+
+def _start(outcome: StartOutcome) -> Truth:
+    return lambda _mem, seen: seen.start is outcome
+
+
+def _age(age: int) -> Truth:
+    return lambda mem, _seen: mem.age >= age
+
+
+def _maintenance(*words: object) -> Truth:
+    return lambda _mem, seen: seen.global_maintenance in words
+
+
+def _due(mem: Mem, _seen: Observation) -> bool:
+    return mem.due
+
+
+_TRUTHS: dict[str, Truth] = {
+    # the agent
+    "told to stop": lambda _mem, seen: seen.stop_requested,
+    "the agent is stopped": lambda _mem, _seen: True,
+    "waiting for libvirt's first word": _vm(Vm.UNKNOWN),
+    "libvirt does not say": _vm(Vm.UNKNOWN),
+    "libvirt answers again": lambda _mem, seen: seen.vm is not Vm.UNKNOWN,
+    "the broker has had its first look": lambda _mem, seen: seen.complete,
+    "waiting for the broker's first look": lambda _mem, seen: not seen.complete,
+    "whatever the broker will say": _vm(Vm.RUNNING),
+    # maintenance
+    "global maintenance is on": _maintenance(True, None),
+    "global maintenance is over": _maintenance(False),
+    "not known whether the cluster is": _maintenance(None),
+    "local maintenance is on": lambda _mem, seen: seen.local_maintenance,
+    "local maintenance is over": lambda _mem, seen: not seen.local_maintenance,
+    # the VM and its lease
+    "without the engine's lease": lambda _mem, seen: (
+        seen.vm is Vm.RUNNING and seen.vm_holds_lease is False
+    ),
+    "the engine runs here and is healthy": _health(Health.GOOD),
+    "the engine's VM runs here": _vm(Vm.RUNNING),
+    "paused here": _vm(Vm.PAUSED),
+    "VM is paused": _vm(Vm.PAUSED),
+    "was paused while it booted": _vm(Vm.PAUSED),
+    "has been paused": lambda mem, seen: seen.vm is Vm.PAUSED and mem.age >= 1,
+    "a paused VM": _vm(Vm.PAUSED),
+    "while the engine runs on": _lease(Lease.THEIRS),
+    "does not run on this host": _vm(Vm.ABSENT, Vm.IN_TRANSIT),
+    "VM is arriving": _vm(Vm.IN_TRANSIT),
+    "moving the VM": _vm(Vm.IN_TRANSIT),
+    "its health is not known": _health(Health.UNKNOWN),
+    "the engine's health is not known": _health(Health.UNKNOWN),
+    "the engine's health is bad": lambda _mem, seen: seen.health is Health.BAD,
+    "healthy again": _health(Health.GOOD),
+    "became healthy": _health(Health.GOOD),
+    "the engine boots": lambda _mem, seen: (
+        (seen.vm is Vm.RUNNING and seen.health is not Health.GOOD) or seen.vm is Vm.IN_TRANSIT
+    ),
+    # how it ended
+    "now runs on": lambda _mem, seen: seen.vm is Vm.ABSENT and seen.lease is Lease.THEIRS,
+    "has moved to": _lease(Lease.THEIRS),
+    "powered off from inside": _ended(VmEnding.GUEST_SHUTDOWN),
+    "was stopped through libvirt": _ended(VmEnding.STOPPED),
+    "crashed again": lambda mem, seen: mem.crashed and seen.vm_ending is VmEnding.CRASHED,
+    "the VM crashed:": lambda mem, seen: not mem.crashed and seen.vm_ending is VmEnding.CRASHED,
+    "left by live migration": _ended(VmEnding.MIGRATED),
+    "nothing said why": lambda _mem, seen: (
+        seen.vm is Vm.ABSENT and seen.vm_ending in (VmEnding.MISSING, VmEnding.NONE)
+    ),
+    "after its start": lambda _mem, seen: (
+        seen.vm is Vm.ABSENT
+        and seen.vm_ending in (VmEnding.CRASHED, VmEnding.MISSING, VmEnding.NONE)
+    ),
+    "has died: it is gone": lambda _mem, seen: (
+        seen.vm is Vm.ABSENT
+        and seen.lease is Lease.FREE
+        and seen.vm_ending is not VmEnding.MIGRATED
+    ),
+    "the VM has ended": _vm(Vm.ABSENT),
+    "is switched off": _vm(Vm.ABSENT),
+    # the start
+    "the lease can be taken": _vm(Vm.ABSENT),  # more of it: `rules`
+    "lease is held by": _lease(Lease.THEIRS),
+    "can't start the engine": lambda _mem, seen: bool(seen.blocked_why),
+    "still holds the lease": _lease(Lease.OURS),
+    "not known whether the lease": _lease(Lease.UNKNOWN),
+    "the score is 0": lambda mem, _seen: mem.failed >= 2,
+    "finding out whether": lambda mem, seen: some_undecided(seen) and not mem.settled,
+    "the latest start came to nothing": lambda mem, _seen: mem.held,
+    "goes first; this host's turn": lambda mem, seen: ahead(mem, seen) > mem.free,
+    "the VM runs and holds the lease": _start(StartOutcome.OK),
+    "took the lease first": _start(StartOutcome.LEASE_HELD),
+    "the start failed": _start(StartOutcome.FAILED),
+    "nothing came of the start": _age(1),
+    "libvirt is starting the VM": _start(StartOutcome.RUNNING),
+    # the stop
+    "did not become healthy within": lambda mem, seen: (
+        mem.age >= 1 and seen.vm is Vm.RUNNING and seen.health is Health.BAD
+    ),
+    "has been bad for": lambda mem, seen: (
+        mem.age >= 1 and seen.vm is Vm.RUNNING and seen.health is Health.BAD
+    ),
+    "asking the VM to shut down again": _due,
+    "switching the VM off again": _due,
+    "did not shut down within": _age(2),
+    "waiting for the VM to shut down": lambda _mem, seen: seen.vm is not Vm.ABSENT,
+    "switching the VM off": lambda _mem, seen: seen.vm is not Vm.ABSENT,
+    # away, or down
+    "no host has shown": _age(1),
+    "waiting for the host that has taken": lambda mem, seen: (
+        mem.age == 0 and seen.lease is not Lease.THEIRS
+    ),
+    "offers itself again": _age(1),
+    "the engine went down": _age(2),
+    "no other host can run": lambda _mem, seen: (
+        seen.lease is Lease.OURS or not any(is_candidate(peer) for peer in seen.peers)
+    ),
+    "other hosts go first for": lambda mem, _seen: mem.age < 2,
+}
