@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from fsm.decision import Decision
+from fsm.machine import walk
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
@@ -438,7 +439,9 @@ class SimHost:
         view = administrator.HypervisorOf(self.vm, self._shared.now_s)
         services = SimServiceManager(keep_log=False)
         ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services)
-        return AgentCore(Agent(ports, self.settings, on_transition=self._tell_decision))
+        return AgentCore(
+            Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)
+        )
 
     def _tell_decision(self, before: State, decision: Decision) -> None:
         self.tell_transition(self, before, decision.memory.state, decision.why)
