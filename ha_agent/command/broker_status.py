@@ -47,10 +47,18 @@ def _host(view: HostView) -> HostStatus:
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
-    notes = [_storage_note(snapshot, now_s)]
-    if snapshot.global_error:
-        notes.append(f"Global maintenance is not known: {snapshot.global_error}")
+    notes = [_storage_note(snapshot, now_s), _global_note(snapshot)]
     return tuple(note for note in notes if note)
+
+
+def _global_note(snapshot: Snapshot) -> Optional[str]:
+    """What is wrong with slot 0, and what the hosts take for true meanwhile."""
+    if not snapshot.global_error:
+        return None
+    if snapshot.global_maintenance is None:
+        return f"Global maintenance is not known: {snapshot.global_error}"
+    last = "on" if snapshot.global_maintenance else "off"
+    return f"Global maintenance was {last} when it could last be read: {snapshot.global_error}"
 
 
 def _storage_note(snapshot: Snapshot, now_s: float) -> Optional[str]:

@@ -14,7 +14,8 @@ and ``live-data`` is false.
 values that claim nothing, and one key more, ``error``. A host whose last good record is still
 known keeps it, with the ``error`` of its slot beside it.
 
-**global_maintenance** is null while slot 0 can't be read: neither true nor false is known.
+**global_maintenance** is null when neither true nor false is known. While slot 0 can't be read
+the broker's last word holds, as it does for the agents, and a note says so.
 """
 
 from __future__ import annotations

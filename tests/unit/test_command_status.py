@@ -288,3 +288,14 @@ def test_storage_that_is_silent_is_pointed_out_with_the_age(
 def test_unreadable_slot_0_is_pointed_out() -> None:
     torn = snapshot(global_maintenance=None, global_error="slot 0: torn")
     assert cluster_status(torn, NOW_S).notes == ("Global maintenance is not known: slot 0: torn",)
+
+
+@pytest.mark.parametrize(("last", "word"), [(True, "on"), (False, "off")])
+def test_maintenance_that_was_read_once_is_not_called_unknown(last: bool, word: str) -> None:
+    """The hosts go on with it, and so does the JSON document."""
+    torn = snapshot(global_maintenance=last, global_error="slot 0: torn")
+    status = cluster_status(torn, NOW_S)
+    assert status.global_maintenance is last
+    assert status.notes == (
+        f"Global maintenance was {word} when it could last be read: slot 0: torn",
+    )
