@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Callable, Optional, cast
+from typing import Callable, cast
 
-from ha_agent.agent import Agent
 from ha_agent.command.broker_status import cluster_status, unanswered
 from ha_agent.command.errors import CommandError
 from ha_agent.command.status import ClusterStatus, status_json
@@ -21,7 +20,7 @@ from ha_broker.client import BrokerGoneError
 from metadata.records import VolumeAddress
 
 SANLOCK, LIBVIRT = "sanlock", "libvirtd"
-STOP_POLL_S = 0.1
+POLL_S = 0.1
 KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
 
 
@@ -111,23 +110,41 @@ def _systemctl(cluster: SimCluster, name: str, what: str, *units: str) -> list[s
     for unit in units:
         if unit not in (AGENT, BROKER):
             _others(host, unit, what)
-        elif not (stops_both and unit == BROKER):
+        elif not stops_both:
             host.service(unit, _SERVICE_VERBS[what])
+        elif unit == AGENT:
+            host.service(AGENT, "stop")
     if stops_both:
-        _when_agent_has_stopped(cluster, host, host.agent, _SERVICE_VERBS[what])
+        _stop_both(cluster, host, what == "restart")
     return []
 
 
-def _when_agent_has_stopped(
-    cluster: SimCluster, host: SimHost, agent: Optional[Agent], verb: str
+def _stop_both(cluster: SimCluster, host: SimHost, start_again: bool) -> None:
+    """The units' order: the broker is stopped after the agent, and started before it."""
+    _when(cluster, lambda: host.agent is None, lambda: _stop_broker(cluster, host, start_again))
+
+
+def _stop_broker(cluster: SimCluster, host: SimHost, start_again: bool) -> None:
+    host.service(BROKER, "stop")
+    if start_again:
+        _when(cluster, lambda: host.broker is None, lambda: _start_both(host))
+
+
+def _start_both(host: SimHost) -> None:
+    host.service(BROKER, "start")
+    host.service(AGENT, "start")
+
+
+def _when(
+    cluster: SimCluster, holds: Callable[[], bool], do: Callable[[], None], within_s: float = 60.0
 ) -> None:
-    """The broker's turn: its unit stands before the agent's, so it is stopped after it."""
-    if agent is not None and host.agent is agent:
-        again = partial(_when_agent_has_stopped, cluster, host, agent, verb)
-        cluster.at(cluster.now_s + STOP_POLL_S, again)
-        return
-    with suppress(SimulationError):  # its host may have lost its power meanwhile
-        host.service(BROKER, verb)
+    """Look again and again until it holds; unless something else was ordered meanwhile."""
+    if holds():
+        with suppress(SimulationError):  # the host may have lost its power
+            do()
+    elif within_s > 0:
+        again = partial(_when, cluster, holds, do, within_s - POLL_S)
+        cluster.at(cluster.now_s + POLL_S, again)
 
 
 def _systemctl_kill(cluster: SimCluster, name: str, *units: str) -> list[str]:

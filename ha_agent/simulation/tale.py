@@ -10,12 +10,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Callable, Optional
 
 from fsm.states import State
 from ha_agent.simulation.cluster import EngineProcess, SimCluster
 from ha_agent.simulation.host import SimHost
-from ha_agent.simulation.process import Process
 from ha_broker.snapshot import Snapshot
 from ha_broker.world.ports import DomainState
 from metadata.records import HostRecord
@@ -24,6 +24,23 @@ Say = Callable[[str], None]
 
 NOBODY = "--"
 _INDENT = " " * 12
+
+
+@dataclass(frozen=True)
+class _Life:
+    """A daemon's process."""
+
+    exists: bool
+    frozen: bool
+    started_at_s: float
+
+    def news(self, before: Optional[_Life]) -> str:
+        if not self.exists:
+            return "has ended"
+        if self.frozen:
+            return "stands still"
+        same = before is not None and before.exists and before.started_at_s == self.started_at_s
+        return "goes on" if same else "has started"
 
 
 class Tale:
@@ -39,7 +56,7 @@ class Tale:
         self.starts = dict.fromkeys(cluster.hosts, 0)
         self.healthy_s = 0.0
         self._looked_at_s = cluster.now_s
-        self._daemons: dict[tuple[str, str], str] = {}
+        self._daemons: dict[tuple[str, str], _Life] = {}
         self._note_scores(tell=False)
         self._note_daemons(tell=False)
         cluster.listeners.append(self)
@@ -63,7 +80,9 @@ class Tale:
 
     def transition(self, at_s: float, host: str, before: State, after: State, why: str) -> None:
         """An agent changed its state."""
-        self._note_engines()  # what it acted on, or did, comes first
+        # What it acted on, or did, comes first.
+        self._note_daemons(tell=True)
+        self._note_engines()
         self.tell(host, f"{before.value} => {after.value}: {why}")
 
     def fact(self, at_s: float, host: str, text: str) -> None:
@@ -112,12 +131,13 @@ class Tale:
     def _note_daemons(self, tell: bool) -> None:
         for name, host in self._cluster.hosts.items():
             for process in (host.broker_process, host.agent_process):
-                now = _daemon_state(process)
-                if now == self._daemons.get((name, process.unit)):
+                before = self._daemons.get((name, process.unit))
+                now = _Life(process.core is not None, process.frozen, process.started_at_s)
+                if now == before:
                     continue
                 self._daemons[name, process.unit] = now
                 if tell and host.power:  # without power none of them runs
-                    self.tell(name, f"{process.unit} {now.partition(':')[0]}")
+                    self.tell(name, f"{process.unit} {now.news(before)}")
 
     def _note_scores(self, tell: bool) -> None:
         for name, host in self._cluster.hosts.items():
@@ -140,13 +160,6 @@ def _ending(host: SimHost) -> str:
     if found.state != DomainState.ABSENT:
         return "replaced"
     return found.ending.value
-
-
-def _daemon_state(process: Process) -> str:
-    """What people hear of it, and the moment of its start to tell two lives apart."""
-    if process.core is None:
-        return "has ended"
-    return f"{'stands still' if process.frozen else 'runs'}:{process.started_at_s}"
 
 
 def _own_record(snapshot: Optional[Snapshot]) -> Optional[HostRecord]:

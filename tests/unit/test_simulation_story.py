@@ -227,10 +227,31 @@ def test_daemons_that_stop_and_start_are_told() -> None:
     assert told == [
         "   10.0 h2  ha-agent stands still",
         "   20.0 h2  ha-broker has ended",
-        "   25.0 h2  ha-broker runs",
+        "   25.0 h2  ha-broker has started",
         "   40.0 h2  ha-agent has ended",
-        "   42.0 h2  ha-agent runs",
+        "   42.0 h2  ha-agent has started",
     ]
+
+
+def test_both_daemons_are_restarted_in_the_order_of_their_units() -> None:
+    lines = story(
+        '- {at: 10, do: "on h2 systemctl restart ha-agent ha-broker"}\n- {until: 40}\n'
+    ).lines
+    told = [line.split(" ", 3)[-1].split("h2  ")[-1] for line in lines if " ha-" in line]
+    assert told[1:] == [
+        "ha-agent has ended",
+        "ha-broker has ended",
+        "ha-broker has started",
+        "ha-agent has started",
+    ]
+
+
+def test_daemon_that_goes_on_is_told_from_one_that_was_restarted() -> None:
+    lines = story(
+        '- {at: 10, do: "on h2 systemctl kill --signal=SIGSTOP ha-broker"}\n'
+        '- {at: 20, do: "on h2 systemctl kill --signal=SIGCONT ha-broker"}\n- {until: 30}\n'
+    ).lines
+    assert "   20.0 h2  ha-broker goes on" in lines
 
 
 def test_start_where_the_engine_runs_elsewhere_names_the_host() -> None:
