@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--refresh-scenarios",
+        action="store_true",
+        help="write each scenario's expect.log anew; read the difference before you commit it",
+    )

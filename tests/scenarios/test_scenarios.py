@@ -1,0 +1,88 @@
+"""Every scenario gives its log, breaks no rule and is complete; every verb is in one of them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import pytest
+
+from ha_agent.simulation.grammar import VERBS, Verb
+from metadata.settings import ClusterSettings
+from tests.scenarios import FOLDER, differs, load, load_all, names, text_of
+
+FILES = {"README.md", "world.yaml", "script.yaml", "expect.log"}
+MARKER = "lab"
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
+
+LAB_HOSTS = 3
+LAB_LIMIT_S = 150
+
+
+@pytest.mark.parametrize("name", names())
+def test_scenario_gives_its_log(name: str, request: pytest.FixtureRequest) -> None:
+    scenario = load(name)
+    story = scenario.tell()
+    if request.config.getoption("--refresh-scenarios", default=False):
+        scenario.log.write_text(text_of(story), encoding="utf-8")
+    assert story.violations == ()
+    changed = difflib.unified_diff(
+        scenario.expected.splitlines(), list(story.lines), "expect.log", "now", lineterm=""
+    )
+    difference = "\n".join(changed)
+    if difference:
+        pytest.fail(f"{name} went another way:\n{difference}", pytrace=False)
+
+
+@pytest.mark.parametrize("name", names())
+def test_scenario_is_complete(name: str) -> None:
+    found = {path.name for path in (FOLDER / name).iterdir()}
+    assert FILES <= found <= FILES | {MARKER}
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+
+
+@pytest.mark.parametrize("name", names())
+def test_readme_tells_the_incident_in_two_sentences(name: str) -> None:
+    text = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    title, _, incident = text.partition("\n\n")
+    assert title.startswith("# ")
+    assert "\n" not in title
+    assert "\n\n" not in incident.strip()
+    assert len(SENTENCE_END.findall(incident)) == 2
+
+
+def test_no_folder_is_left_out() -> None:
+    folders = {path.name for path in FOLDER.iterdir() if path.is_dir()}
+    assert folders - {"__pycache__"} == set(names())
+    assert len(names()) >= 40
+
+
+@pytest.fixture(scope="module")
+def used_patterns() -> set[str]:
+    scenarios = load_all()
+    return {event.command.verb.pattern for one in scenarios for event in one.script.events}
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.pattern)
+def test_verb_is_in_a_scenario(verb: Verb, used_patterns: set[str]) -> None:
+    assert verb.pattern in used_patterns
+
+
+def test_what_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "killed-qemu-restarts-in-place"
+    assert not differs(name)
+    monkeypatch.setattr("fsm.guards.LEASE_RETRY_S", 2.0)
+    assert not differs(name)
+    monkeypatch.setattr("fsm.reasons.elapsed_s", lambda *_: 1e6)
+    assert differs(name)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if (FOLDER / name / MARKER).exists()])
+def test_scenario_for_the_lab_asks_only_what_the_lab_can_do(name: str) -> None:
+    scenario = load(name)
+    assert all(event.command.verb.in_lab for event in scenario.script.events)
+    assert scenario.script.until_s <= LAB_LIMIT_S
+    assert scenario.world.start == "running"
+    assert [host.name for host in scenario.world.hosts] == ["h1", "h2", "h3"]
+    timing = scenario.world.cluster.timing
+    assert (timing.tick_s, timing.io_timeout_s) == (ClusterSettings().timing.tick_s, 2)
