@@ -94,6 +94,7 @@ class SimHost:
         self.lockspace.kill_daemon()
         self.vm = SimHypervisor(self.lockspace)
         self.vm.boot_s = shared.engine.boot_s
+        self.vm.kill_takes_s = shared.engine.kill_s
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._health
@@ -439,6 +440,7 @@ class SimHost:
         view = administrator.HypervisorOf(self.vm, self._shared.now_s)
         services = SimServiceManager(keep_log=False)
         ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services)
+        self._look = BrokerLook()  # a new process has heard nothing yet
         return AgentCore(
             Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)
         )

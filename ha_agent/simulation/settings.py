@@ -30,6 +30,7 @@ from metadata.settings import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
+from metadata.timing import KILL_S
 
 MOST_HOSTS = 9
 HOST_NAMES = tuple(f"h{number}" for number in range(1, MOST_HOSTS + 1))
@@ -64,10 +65,14 @@ class HostTraits:
 
 @dataclass(frozen=True)
 class EngineTraits:
-    """How long the engine's guest takes to become healthy, and to shut down when asked."""
+    """How long the engine's guest takes to become healthy, and to shut down when asked.
+
+    kill_s   how long libvirt takes to switch its qemu off (it waits 15 s at the most)
+    """
 
     boot_s: float = 20.0
     shutdown_s: float = 5.0
+    kill_s: float = 0.0
 
 
 def counted_hosts(count: int) -> tuple[HostTraits, ...]:
@@ -101,7 +106,11 @@ _HOST: dict[str, Rule] = {
     "gateway": _SWITCH,
     "clock_drift_ppm": number(-10_000, 10_000),
 }
-_ENGINE: dict[str, Rule] = {"boot_s": _SECONDS, "shutdown_s": _SECONDS}
+_ENGINE: dict[str, Rule] = {
+    "boot_s": _SECONDS,
+    "shutdown_s": _SECONDS,
+    "kill_s": number(0, KILL_S),
+}
 _TOP: dict[str, Rule] = {"start": _word(*STARTS), "seed": integer(0, 2**63 - 1)}
 _KEYS = ["hosts", "cluster", "engine", *_TOP]
 _COUNT_OR_HOSTS = (

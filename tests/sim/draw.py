@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from ha_agent.simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
 from metadata.settings import ClusterSettings, ScoreWeights, Timing, check_timing
-from metadata.timing import lease_floor_s, renewal_fail_s
+from metadata.timing import KILL_S, lease_floor_s, renewal_fail_s
 from tests.sim.dice import Dice, spread
 from tests.sim.families import FAMILIES
 from tests.sim.plan import Plan
@@ -27,8 +27,10 @@ def draw_plan(seed: int, hosts: Optional[int] = None, hours: Optional[float] = N
     rng = random.Random(seed)
     count = _draw_count(rng) if hosts is None else hosts
     drawn_hours = spread(rng, 0.25, 4)
-    safety_s = round(3600 * (drawn_hours if hours is None else hours))
     world = draw_world(rng, count)
+    # An hour of short ticks costs more.
+    drawn_hours *= min(1.0, world.cluster.timing.tick_s / 10)
+    safety_s = round(3600 * (drawn_hours if hours is None else hours))
     names = [host.name for host in world.hosts]
     dice = Dice(rng, names, world.cluster.timing, safety_s)
     families = _draw_families(rng)
@@ -106,7 +108,8 @@ def _with_twins(rng: random.Random, hosts: list[HostTraits]) -> list[HostTraits]
 def _draw_engine(rng: random.Random, timing: Timing) -> EngineTraits:
     boot_s = min(spread(rng, 3, 300), 0.7 * timing.starting_s)
     shutdown_s = min(spread(rng, 1, 120), 2 * timing.stop_s)
-    return EngineTraits(boot_s=round(boot_s, 1), shutdown_s=round(shutdown_s, 1))
+    kill_s = rng.uniform(0, KILL_S) if rng.random() < 0.4 else 0.0
+    return EngineTraits(round(boot_s, 1), round(shutdown_s, 1), round(kill_s, 1))
 
 
 def draw_score(rng: random.Random) -> ScoreWeights:

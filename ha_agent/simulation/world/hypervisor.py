@@ -36,7 +36,8 @@ class SimHypervisor:
 
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
     the changing calls ("start", "shutdown", "destroy"). `guest_obeys_after_s` is how long the
-    guest takes to power off when asked (None: it never does). `start_error` makes starts fail.
+    guest takes to power off when asked (None: it never does), `kill_takes_s` how long qemu takes
+    to end when it is killed. `start_error` makes starts fail.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -48,6 +49,7 @@ class SimHypervisor:
         self.started_xml: list[str] = []
         self.start_error: Optional[HypervisorError] = None
         self.start_takes_s = 0.0
+        self.kill_takes_s = 0.0
         self.guest_obeys_after_s: Optional[float] = 0.0
         self.guest: Optional[Guest] = None
         self.boot_s = 0.0
@@ -107,8 +109,13 @@ class SimHypervisor:
     def destroy(self) -> None:
         self._need("destroy the domain")
         self.calls.append("destroy")
-        if self._domain.state != DomainState.ABSENT:
-            self.end(Ending.STOPPED)
+        if self._domain.state == DomainState.ABSENT:
+            return
+        ends_at_s = self._clock.monotonic_s() + self.kill_takes_s
+        if self._power_off_at_s is None or self._power_off_at_s > ends_at_s:
+            self._power_off_at_s, self._power_off_ending = ends_at_s, Ending.STOPPED
+        self.settle()
+        self._clock.spend(self.kill_takes_s)
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

@@ -161,6 +161,8 @@ class SimLockspace:
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = san.clock
         self._space: Optional[_Space] = None
+        # Another name's place in the lockspace that a join watches, and since when.
+        self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
         self._alive = True
         self._hanging = False
         self._errno = 0
@@ -345,6 +347,7 @@ class SimLockspace:
             self._reset_at_s = min(self._reset_at_s, self._space.lost_at_s + RESET_AFTER_S)
         self._alive = False
         self._space = None
+        self._waits_for = (None, 0.0)
         self._kill_at_s = math.inf
         self.san.changed()
 
@@ -456,16 +459,21 @@ class SimLockspace:
 
     def _wait_for_other_owner(self, what: str, host_id: int) -> None:
         """An id that another name owns is watched for as long as a host needs to be dead."""
-        slot = self.san.slots.get(host_id)
-        if slot is None or slot.timestamp == 0 or slot.owner_name == self.host_name:
-            return
-        self._clock.spend(8 * slot.io_timeout_s + WATCHDOG_S)
-        if self._someone_renews(host_id):
+        while self._is_foreign(host_id):
+            seen, since_s = self._waits_for
+            waited_s = self._clock.monotonic_s() - since_s
+            if seen is None:
+                self._waits_for = self.san.slots[host_id], self._clock.monotonic_s()
+            elif waited_s >= 8 * seen.io_timeout_s + WATCHDOG_S:
+                break
+            self._clock.block(what)
+        seen, self._waits_for = self._waits_for[0], (None, 0.0)
+        if seen is not None and self.san.slots.get(host_id) != seen:
             raise LockspaceError(what, "another host uses this host id", HOSTID_BUSY)
 
-    def _someone_renews(self, host_id: int) -> bool:
-        spaces = [daemon._space for daemon in self.san.daemons if not daemon._storage_broken()]
-        return any(space is not None and space.host_id == host_id for space in spaces)
+    def _is_foreign(self, host_id: int) -> bool:
+        slot = self.san.slots.get(host_id)
+        return slot is not None and slot.timestamp != 0 and slot.owner_name != self.host_name
 
     def _check_joined_id(self, what: str, host_id: int) -> None:
         assert self._space is not None
