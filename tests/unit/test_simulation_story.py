@@ -254,6 +254,15 @@ def test_daemon_that_goes_on_is_told_from_one_that_was_restarted() -> None:
     assert "   20.0 h2  ha-broker goes on" in lines
 
 
+def test_restarted_agent_knows_nothing_of_a_broker_that_is_gone() -> None:
+    lines = story(
+        '- {at: 10, do: "on h2 systemctl stop ha-broker"}\n'
+        '- {at: 15, do: "on h2 systemctl kill --signal=SIGKILL ha-agent"}\n- {until: 40}\n'
+    ).lines
+    started = lines.index("   17.0 h2  ha-agent has started")
+    assert "=>" not in "".join(line for line in lines[started:] if " h2 " in line)
+
+
 def test_start_where_the_engine_runs_elsewhere_names_the_host() -> None:
     lines = story('- {at: 5, do: "on h2 hosted-engine --vm-start"}\n- {until: 10}\n').lines
     assert any("the engine's lease is held by host h1 (id 1)" in line for line in lines)
