@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,9 @@ from ha_agent.command.errors import CommandError
 from ha_agent.command.main import main
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.story import Story
+from ha_agent.simulation.script import parse_script
+from ha_agent.simulation.settings import parse_world
+from ha_agent.simulation.story import Story, tell
 from metadata.settings import ClusterSettings, Timing
 from metadata.shared_config import SharedConfig
 
@@ -185,3 +188,12 @@ def test_command_stays_light(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_example_of_the_manual_is_no_mere_text() -> None:
+    manual = Path(__file__).resolve().parents[2] / "docs" / "simulate.md"
+    blocks = re.findall(r"```yaml\n(.*?)```", manual.read_text(encoding="utf-8"), re.DOTALL)
+    world = parse_world(blocks[0], deployed=ClusterSettings)
+    script = parse_script(blocks[1], [host.name for host in world.hosts])
+    lines = tell(world, script).lines
+    assert any("EngineUp: the engine became healthy" in line for line in lines)
