@@ -28,7 +28,7 @@ from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.gateway import GatewayMonitor
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
-from ha_broker.snapshot import HostView, Snapshot, StorageView
+from ha_broker.snapshot import HostView, LeaseState, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import DomainState, Liveness, Outcome
@@ -36,7 +36,6 @@ from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
 
 ALIVE_INTERVAL_S = 5.0
-LONGEST_PAUSE_S = 5.0
 # Records are written each tick and read each tick. An engine's host that is silent for longer
 # may be gone, and may be back in a new life, its lease free, before sanlock has missed it.
 SILENT_TICKS = 3
@@ -104,7 +103,8 @@ class Broker:
         if outcomes or requests is not NO_REQUESTS or self._has_work(now_s):
             self._harvest(outcomes)
             self._cycle(requests, now_s)
-        return self._due_s
+        self._tell_alive(now_s)
+        return min(self._due_s, self._told_alive_at_s + ALIVE_INTERVAL_S)
 
     def _has_work(self, now_s: float) -> bool:
         """Jobs that end a moment after those whose end woke the loop wake it for nothing."""
@@ -118,9 +118,10 @@ class Broker:
         for part in self._parts:
             part.work(now_s)
         self._show(now_s)
-        self._tell_service_manager(now_s)
+        self._tell_service_manager()
         dues_s = [part.next_due_s(now_s) for part in self._parts]
-        self._due_s = min(now_s + LONGEST_PAUSE_S, *dues_s)
+        # What is shown gets old too: a cycle each tick, whatever the parts say.
+        self._due_s = min(now_s + self._settings.timing.tick_s, *dues_s)
 
     def begin_stop(self) -> None:
         """Leave the lockspace in the next cycles, unless the engine may be on this host."""
@@ -165,16 +166,27 @@ class Broker:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
-        self._lease.judge(now_s, self._healthy_engine_seen_since(-inf))
-        silent_from_s = now_s - SILENT_TICKS * self._settings.timing.tick_s
-        silent = not self._healthy_engine_seen_since(silent_from_s)
-        self._lockspace.in_a_hurry = self._lease.restless or silent
+        self._lease.judge(now_s, self._knows_healthy_engine())
+        self._lockspace.in_a_hurry = self._owner_may_be_gone(now_s)
 
-    def _healthy_engine_seen_since(self, since_s: float) -> bool:
-        """Does a healthy engine run here, or by a record that has changed since then?"""
-        if self._engine.health == Health.GOOD:
-            return True
-        return any(_runs_healthy_engine(view, since_s) for view in self._views)
+    def _knows_healthy_engine(self) -> bool:
+        """Does a healthy engine run here, or on a living host by its record?"""
+        return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
+
+    def _owner_may_be_gone(self, now_s: float) -> bool:
+        """May the lease be free as soon as sanlock says something new of its owner's host?
+
+        While another host that lives holds it, only reading the lease can bring news.
+        """
+        lease = self._lease.view
+        if lease.state != LeaseState.HELD:
+            return lease.state != LeaseState.FREE
+        silent_from_s = now_s - SILENT_TICKS * self._settings.timing.tick_s
+        return not self._lease.owner_lives or any(
+            view.host_id == lease.owner_id != self._settings.host.host_id
+            and (view.changed_at_s is None or view.changed_at_s < silent_from_s)
+            for view in self._views
+        )
 
     # --- what is shown --------------------------------------------------------------------------
 
@@ -230,21 +242,21 @@ class Broker:
             replace(view, error=conflict) if view.host_id == own_id else view for view in views
         )
 
-    def _tell_service_manager(self, now_s: float) -> None:
+    def _tell_alive(self, now_s: float) -> None:
         if now_s - self._told_alive_at_s >= ALIVE_INTERVAL_S:
             self._told_alive_at_s = now_s
             self._world.services.alive()
+
+    def _tell_service_manager(self) -> None:
         text = status_line(self._snapshot)
         if text != self._status:
             self._status = text
             self._world.services.status(text)
 
 
-def _runs_healthy_engine(view: HostView, since_s: float) -> bool:
-    """A living host whose record says so, is fresh, and is not known to be older."""
+def _runs_healthy_engine(view: HostView) -> bool:
+    """A living host whose record says so and is fresh."""
     if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
-        return False
-    if view.changed_at_s is not None and view.changed_at_s < since_s:
         return False
     status = view.record.engine_status
     return status.vm == EngineVm.UP and status.health == Health.GOOD

@@ -45,7 +45,7 @@ class LeaseWatch:
         self._unusable_why = self._lockspace.unusable_why(now_s)
         self._note_unlisted(now_s)
         self.view = self._view(now_s)
-        self.restless = not healthy_engine_known or not self._owner_lives()
+        self.restless = not healthy_engine_known or not self.owner_lives
 
     def hurry(self, now_s: float) -> None:
         """Something happened to the domain here: read again at once."""
@@ -88,7 +88,9 @@ class LeaseWatch:
             unlisted_long=self._is_unlisted_long(now_s),
         )
 
-    def _owner_lives(self) -> bool:
+    @property
+    def owner_lives(self) -> bool:
+        """Is it held, by a host that sanlock calls alive?"""
         if self.view.state != LeaseState.HELD:
             return False
         owner = self._lockspace.hosts.get(self.view.owner_id or 0)

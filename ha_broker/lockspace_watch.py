@@ -20,7 +20,7 @@ from ha_broker.world.ports import (
 SANLOCK = "sanlock"
 JOIN = "join"
 SHORTEST_CALM_S = 2.0
-LONGEST_CALM_S = 10.0  # a host is FAIL for 60 s before it is DEAD: never missed
+LONGEST_CALM_S = 30.0  # a host is FAIL for 60 s before it is DEAD: never missed
 BUSY_INTERVAL_S = 0.5  # each costs 0.03 ms of CPU and no I/O
 ANSWER_DEADLINE_S = 10.0
 FIRST_PAUSE_S = 1.0

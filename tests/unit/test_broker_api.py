@@ -43,7 +43,7 @@ class Served:
     def __init__(self, directory: Path) -> None:
         self.cluster = Cluster()
         self.host: Host = self.cluster.host(1, directory)
-        self.cluster.run(JOIN_S + 3)
+        self.cluster.run(JOIN_S + 8)  # sanlock has seen the own host, too
         self.path = str(directory / "broker.sock")
         self.server = self.serve()
         self._pump: Optional[threading.Thread] = None
