@@ -17,6 +17,8 @@ from ha_broker.broker import Broker
 WATCHDOG_S = 30.0
 STOP_TIMEOUT_S = 30.0
 RESTART_S = {"ha-agent": 2.0, "ha-broker": 5.0}
+# The broker's loop lets jobs that were begun together end together (`ha_broker.main`).
+GATHER_S = {"ha-broker": 0.02}
 
 
 class Core(Protocol):
@@ -88,7 +90,8 @@ class Process:
         self._make = make
         self._died = died
         self._runner = InlineRunner(clock)
-        self._woken = False
+        self._gather_s = GATHER_S.get(unit, 0.0)
+        self._wake_at_s = math.inf
         self._due_s = math.inf
         self._restart_at_s = math.inf
         self._kill_at_s = math.inf
@@ -175,7 +178,7 @@ class Process:
 
     def wake(self) -> None:
         """Something happened that it waits for."""
-        self._woken = True
+        self._wake_at_s = min(self._wake_at_s, self._clock.monotonic_s() + self._gather_s)
 
     @property
     def running(self) -> bool:
@@ -192,16 +195,14 @@ class Process:
             self._begin()
             return True
         core = self.core
-        if core is None or self.frozen or (not self._woken and self._next_turn_s() > now_s):
+        if core is None or self.frozen or self._next_turn_s() > now_s:
             return False
         self._turn(core)
         return True
 
     def next_s(self) -> float:
         """When `run_if_due` has something to do, if nothing else happens; may be now."""
-        turn_s = math.inf
-        if self.running:
-            turn_s = self._clock.monotonic_s() if self._woken else self._next_turn_s()
+        turn_s = self._next_turn_s() if self.running else math.inf
         return min(turn_s, self._restart_at_s, self._kill_at_s)
 
     def _begin(self) -> None:
@@ -210,14 +211,13 @@ class Process:
         self.started_at_s = self._clock.monotonic_s()
         self._runner = InlineRunner(self._clock, self.wake, self._before_submit, keep_log=False)
         self.core = self._make(self._runner)
-        self._due_s = self.started_at_s
-        self._woken = True
+        self._due_s = self._wake_at_s = self.started_at_s
 
     def _before_submit(self, _key: str) -> None:
         self.note_call()
 
     def _turn(self, core: Core) -> None:
-        self._woken = False
+        self._wake_at_s = math.inf
         try:
             self._due_s = core.tick()
         except ProcessEnded:
@@ -231,9 +231,9 @@ class Process:
 
     def _next_turn_s(self) -> float:
         end_s, try_s = self._runner.next_end_s(), self._runner.next_try_s()
-        due_s = self._due_s
-        if end_s is not None and end_s < due_s:
-            due_s = end_s
+        due_s = min(self._due_s, self._wake_at_s)
+        if end_s is not None and end_s + self._gather_s < due_s:
+            due_s = end_s + self._gather_s
         if try_s is not None and try_s < due_s:
             due_s = try_s
         return due_s

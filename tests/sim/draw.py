@@ -84,7 +84,7 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
 
 
 def _draw_host(rng: random.Random, number: int, watchdogs: float, mixed: bool) -> HostTraits:
-    traits: dict[str, Any] = {"watchdog": rng.random() < watchdogs}
+    traits: dict[str, Any] = {"watchdog": rng.random() < watchdogs, "latency_s": 0.0}
     if rng.random() < 0.3:
         traits["latency_s"] = round(spread(rng, 0.001, 0.5), 3)
     if rng.random() < 0.3:
