@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-for"
 
-PURE = ("unit", "fsm")
+PURE = ("unit", "fsm", "scenarios", "sim")
 REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
