@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tests.fsm.model.report import explored, gaps
-from tests.fsm.model.world import VM_FAULTS, Size
+from tests.fsm.model.world import HOST_FAULTS, VM_FAULTS, Size
+
+KINDS = {"all": None, "vm": VM_FAULTS, "host": HOST_FAULTS}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     options = _arguments(argv)
-    only = VM_FAULTS if options.vm_faults else None
-    size = Size(options.hosts, options.faults, only, options.alike)
-    report = explored(size)
+    report = explored(Size(options.hosts, options.faults, KINDS[options.kinds]))
     print(report.summary)
     print(gaps([report]))
     for failure in report.failures:
@@ -33,9 +33,8 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument(
         "--faults", type=int, choices=range(5), default=2, help="faults on each way (default 2)"
     )
-    parser.add_argument("--vm-faults", action="store_true", help="only faults of the VM itself")
     parser.add_argument(
-        "--alike", action="store_true", help="worlds count as one that an exchange of hosts joins"
+        "--kinds", choices=KINDS, default="all", help="which kinds of faults (default all)"
     )
     return parser.parse_args(argv)
 

@@ -82,7 +82,7 @@ def early(mem: Mem) -> Memory:
         since_s=NOW_S - ages[mem.age],
         started_at_s=NOW_S - (LONG_S if mem.settled else 0),
         failed_starts_s=(NOW_S,) * mem.failed,
-        crashed_at_s=NOW_S if mem.crashed else None,
+        crashed_at_s=NOW_S - JUST_S if mem.crashed else None,
         lease_free_since_s=NOW_S - mem.free * TIMING.turn_s if mem.free else None,
         lease_left_since_s=NOW_S - mem.left * TIMING.turn_s if mem.left else None,
         held_off_until_s=NOW_S + TIMING.turn_s if mem.held else None,

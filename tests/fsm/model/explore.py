@@ -55,7 +55,7 @@ class Explorer:
     def run(self) -> Graph:
         began_s = time.monotonic()
         graph = self.graph
-        self._add(graph.worlds.same(graph.worlds.first()), -1)
+        self._add(graph.worlds.first(), -1)
         self._check(0, "the beginning", 0, graph.keys[0])
         at = 0
         for left in range(graph.worlds.size.faults, -1, -1):
@@ -80,7 +80,7 @@ class Explorer:
         calm, must = array("i"), False
         for edge in graph.worlds.edges(graph.keys[at], faults=left > 0):
             graph.transitions += 1
-            key = graph.worlds.same(edge.key)
+            key = edge.key
             after = self._numbers.get(key)
             if edge.kind is Kind.FAULT:
                 if after is None and key not in self._beyond:

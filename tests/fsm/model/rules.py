@@ -19,7 +19,7 @@ _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
-    rules = (_starts, _stops, _forced, _silence, _scores, _notes)
+    rules = (_starts, _stops, _forced, _silence, _scores, _notes, _ends, _claims, _first)
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
 
@@ -132,11 +132,9 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     ran = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
     crashed = seen.vm is Vm.ABSENT and seen.vm_ending is VmEnding.CRASHED
     undisturbed = after.state in (State.ENGINE_DOWN, State.ENGINE_UNEXPECTEDLY_DOWN)
-    if ran and crashed and undisturbed and seen.lease is not Lease.THEIRS:
-        if after.crashed_at_s != seen.now_s:
-            yield "a crash is remembered"
-        if (after.state is State.ENGINE_UNEXPECTEDLY_DOWN) != mem.crashed:
-            yield "the first crash restarts in place, the second lets others go first"
+    counts = ran and crashed and undisturbed and seen.lease is not Lease.THEIRS
+    if counts and after.crashed_at_s != seen.now_s:
+        yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
     if (
         stopped
@@ -145,6 +143,107 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
         and seen.lease is not Lease.THEIRS
     ):
         yield "an engine that had to be stopped for its health is a failed start"
+
+
+_HAD_IT = (State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+
+
+def _ends(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """Where an end of the VM leads, as far as nothing goes before it."""
+    if mem.state not in _HAD_IT or _goes_first(seen):
+        return
+    if seen.vm is Vm.IN_TRANSIT and decision.changed:
+        yield "nothing is concluded while libvirt itself holds the VM"
+    if seen.vm is not Vm.ABSENT:
+        return
+    if decision.memory.state is not _after_end(mem, seen):
+        yield f"after this end of the VM {_after_end(mem, seen).value} is right"
+    if seen.lease is Lease.THEIRS and _failed(decision) > mem.failed:
+        yield "an engine that runs elsewhere has not failed here"
+
+
+def _after_end(mem: Mem, seen: Observation) -> State:
+    if seen.lease is Lease.THEIRS or seen.vm_ending is VmEnding.STOPPED:
+        return State.ENGINE_DOWN
+    if seen.vm_ending is VmEnding.GUEST_SHUTDOWN:
+        return State.ENGINE_UNEXPECTEDLY_DOWN
+    if seen.vm_ending is VmEnding.MIGRATED:
+        return State.ENGINE_MAYBE_AWAY
+    if mem.state is State.ENGINE_STARTING:
+        return State.ENGINE_DOWN
+    if seen.vm_ending is VmEnding.CRASHED:
+        return State.ENGINE_UNEXPECTEDLY_DOWN if mem.crashed else State.ENGINE_DOWN
+    return State.ENGINE_MAYBE_AWAY
+
+
+def _goes_first(seen: Observation) -> bool:
+    return bool(seen.stop_requested or seen.global_maintenance or seen.local_maintenance)
+
+
+# --- what a state says by its name ----------------------------------------------------
+
+_RUNNING_OR_PAUSED = (Vm.RUNNING, Vm.PAUSED)
+_GONE = (Vm.ABSENT, Vm.IN_TRANSIT)
+_ASKS_ANEW = (State.START_STATE, State.LOCAL_MAINTENANCE, State.GLOBAL_MAINTENANCE,
+              State.UNKNOWN_LOCAL_VM_STATE)  # fmt: skip
+
+
+def _claims(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """A state that is entered must fit what is seen, however short it lasts."""
+    state = decision.memory.state
+    if mem.state is State.START_STATE and seen.vm is Vm.UNKNOWN and not seen.stop_requested:
+        if decision.changed:
+            yield "a new agent waits for libvirt's first word"
+        return
+    if decision.changed and not _fits(state, mem, seen):
+        yield f"{state.value} is entered though it is not so"
+
+
+def _fits(state: State, mem: Mem, seen: Observation) -> bool:
+    running = seen.vm is Vm.RUNNING
+    tried = mem.state is State.ENGINE_START and seen.start is not StartOutcome.RUNNING
+    tried = tried or (mem.state is State.ENGINE_START and mem.age > 0)
+    return {
+        State.START_STATE: False,
+        State.REINITIALIZE_FSM: mem.state in _ASKS_ANEW,
+        State.ENGINE_DOWN: seen.vm in _GONE or tried,
+        State.ENGINE_START: mem.state is State.ENGINE_DOWN,
+        State.ENGINE_STARTING: (running and seen.health is not Health.GOOD)
+        or seen.start is StartOutcome.OK,
+        State.ENGINE_UP: running and seen.health is Health.GOOD,
+        State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED or (running and seen.health is Health.BAD),
+        State.ENGINE_STOP: seen.vm in _RUNNING_OR_PAUSED,
+        State.ENGINE_FORCE_STOP: seen.vm is not Vm.ABSENT,
+        State.ENGINE_MAYBE_AWAY: seen.vm is Vm.ABSENT,
+        State.ENGINE_UNEXPECTEDLY_DOWN: seen.vm is Vm.ABSENT,
+        State.LOCAL_MAINTENANCE: seen.local_maintenance,
+        State.GLOBAL_MAINTENANCE: seen.global_maintenance is True,
+        State.UNKNOWN_LOCAL_VM_STATE: seen.vm is Vm.UNKNOWN,
+        State.AGENT_STOPPED: seen.stop_requested,
+    }[state]
+
+
+_LEASE_FIRST = {State.ENGINE_STOP, State.ENGINE_FORCE_STOP, State.AGENT_STOPPED}
+_MAINTENANCE_FIRST = {*_LEASE_FIRST, State.UNKNOWN_LOCAL_VM_STATE, State.GLOBAL_MAINTENANCE,
+                      State.LOCAL_MAINTENANCE, State.REINITIALIZE_FSM}  # fmt: skip
+_ENDS_FIRST = {State.START_STATE, State.ENGINE_START, State.UNKNOWN_LOCAL_VM_STATE}
+
+
+def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """What goes before anything else, in every step."""
+    after = decision.memory.state
+    if mem.state in _ENDS_FIRST or seen.vm is Vm.UNKNOWN or mem.state is State.AGENT_STOPPED:
+        return
+    in_maintenance = seen.global_maintenance or seen.local_maintenance
+    if seen.vm is Vm.RUNNING and seen.vm_holds_lease is False:
+        if after not in _LEASE_FIRST:
+            yield "a VM without its lease goes before anything else"
+        return
+    leaves = decision.changed and mem.state not in _FORCED and after not in _MAINTENANCE_FIRST
+    if in_maintenance and leaves:
+        yield "maintenance goes before what the engine does"
+    if seen.global_maintenance and after is State.LOCAL_MAINTENANCE and decision.changed:
+        yield "global maintenance goes before local maintenance"
 
 
 # --- where an agent comes to rest -----------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Optional
 
 from tests.fsm.model.explore import Graph
 from tests.fsm.model.react import Turn
@@ -21,22 +20,11 @@ def way_to(graph: Graph, at: int) -> list[int]:
 
 
 def told(graph: Graph, way: Sequence[int]) -> Iterator[str]:
-    """One line per move and per row that fired; hosts keep their ids on the way if they can."""
-    now = graph.keys[way[0]]
-    for number, at in enumerate(way[1:], start=1):
-        edge = _edge(graph, now, at)
-        if edge is None:
-            now = graph.keys[way[number - 1]]
-            edge = _edge(graph, now, at)
-            yield "      (from here on the hosts have each other's ids)"
-        assert edge is not None
-        yield from _move(graph, number, now, edge)
-        now = edge.key
-
-
-def _edge(graph: Graph, key: Key, at: int) -> Optional[Edge]:
-    edges = graph.worlds.edges(key)
-    return next((edge for edge in edges if graph.worlds.same(edge.key) == graph.keys[at]), None)
+    """One line per move, per row that fired and per host that changed."""
+    for number, (before, after) in enumerate(zip(way, way[1:]), start=1):
+        edges = graph.worlds.edges(graph.keys[before])
+        edge = next(edge for edge in edges if edge.key == graph.keys[after])
+        yield from _move(graph, number, graph.keys[before], edge)
 
 
 def told_violation(graph: Graph) -> Iterator[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import permutations
 from typing import NamedTuple, Optional
 
 from fsm.observation import VmEnding
@@ -42,25 +41,28 @@ ACTS_LATE = "acts late"
 class Size:
     """How many hosts, and how many faults may happen one after another on any way.
 
-    `only`: no other faults than these. `alike`: worlds that differ by an exchange of hosts
-    count as one (exact but for the ties that the host id decides).
+    `only`: no other faults than these.
     """
 
     hosts: int
     faults: int
     only: Optional[frozenset[str]] = None
-    alike: bool = False
 
     def __str__(self) -> str:
-        some = ", VM faults only" if self.only else ""
-        alike = ", hosts alike" if self.alike else ""
-        return f"{self.hosts} hosts, {self.faults} faults{some}{alike}"
+        kinds = "" if self.only is None else f" of {len(self.only)} kinds"
+        return f"{self.hosts} hosts, {self.faults} faults{kinds}"
 
 
 # What happens to the VM itself, and an agent that comes late to it.
 VM_FAULTS = frozenset(
     {"qemu crashes", "qemu vanishes", "guest powers off", "engine falls ill", "VM paused",
      "VM started by hand", "VM created paused by hand", "a person migrates the VM", "falls behind"}
+)  # fmt: skip
+# In which hosts differ, and what of each other they see too late.
+HOST_FAULTS = frozenset(
+    {"power cut", "storage breaks", "sanlock dies", "agent killed", "qemu crashes",
+     "falls behind", "start fails", "a person migrates the VM", "libvirt falls silent",
+     "gateway lost", "local maintenance on", "release can't be written"}
 )  # fmt: skip
 
 
@@ -83,12 +85,13 @@ class Worlds:
         self._ids = range(size.hosts)
         self._numbers: dict[Host, int] = {}
         self._moves: dict[tuple[int, int, int, Waits], list[tuple[str, Kind, int, int]]] = {}
-        self._exchange = Exchange(self)
         self._turns: dict[tuple[int, Key], int] = {}
         self._breaches: dict[tuple[int, Key], tuple[str, ...]] = {}
+        self._looks: dict[tuple[int, Key], list[tuple[str, Kind, int]]] = {}
         self._waits: dict[tuple[int, Key], Waits] = {}
         # By a host's number, what is asked of it all the time:
         self._codes: list[int] = []
+        self._agents: list[bool] = []
         self._reacts: list[bool] = []
         self._views: list[Optional[Key]] = []
         self._down: list[bool] = []
@@ -116,6 +119,7 @@ class Worlds:
         mem, view = host.mem, host.view
         self.hosts.append(host)
         self._codes.append(self._code(host))
+        self._agents.append(host.on and host.agent_lives)
         self._reacts.append(host.on and host.agent_lives and not host.slow)
         self._views.append(view and (view.lease, int(bool(view.maintenance)), *view.peers))
         self._down.append(mem is not None and mem.state is State.ENGINE_DOWN)
@@ -132,17 +136,12 @@ class Worlds:
             if kind is not Kind.FAULT or only is None or name in only
         ]
 
-    def same(self, key: Key) -> Key:
-        """The one world that stands for all that an exchange of hosts makes of `key`."""
-        return self._exchange.same(key) if self.size.alike else key
-
     def turns(self, key: Key, host_id: int, name: str) -> list[tuple[int, Turn]]:
         """The turns that the agents take after this move, in their order."""
         self._recorded = []
         if name == ACTS_LATE:
             host = self.hosts[key[HOSTS + host_id - 1]]
-            view = _view_of(self._seen(key, host_id - 1))
-            self._recorded.append((host_id, self.reactor.one_step(host, host_id, view)))
+            self._recorded.append((host_id, self.late_step(host, host_id)))
         edge = next(edge for edge in self._moved(key) if edge[:2] == (host_id, name))
         self._settled(edge.key)
         recorded, self._recorded = self._recorded, None
@@ -156,12 +155,10 @@ class Worlds:
                 if faults or kind is not Kind.FAULT:
                     moved = _with((lease, *key[1:]), index, after)
                     found.append(Edge(index + 1, name, kind, moved))
-            host = self.hosts[key[HOSTS + index]]
-            if host.on and host.agent_lives:
-                if host.slow:
-                    self._catching_up(key, index, host, found)
-                if faults:
-                    self._with_broker(key, index, host, found)
+            if self._agents[key[HOSTS + index]]:
+                for name, kind, after in self._views_of(key, index):
+                    if faults or kind is not Kind.FAULT:
+                        found.append(Edge(index + 1, name, kind, _with(key, index, after)))
         self._common_edges(key, found, faults)
         return found
 
@@ -187,44 +184,54 @@ class Worlds:
 
     # --- agents that lag behind, brokers that die -------------------------------------
 
-    def _with_broker(self, key: Key, index: int, host: Host, found: list[Edge]) -> None:
+    def _views_of(self, key: Key, index: int) -> list[tuple[str, Kind, int]]:
+        """The moves about what this host's agent knows of the world."""
+        number = key[HOSTS + index]
+        cached = (number * 16 + 8 + index, self._present(key, index))
+        found = self._looks.get(cached)
+        if found is None:
+            host = self.hosts[number]
+            moves = self._looking(host, index + 1, _view_of(cached[1]))
+            found = [(name, kind, self.number(after)) for name, kind, after in moves]
+            self._looks[cached] = found
+            if host.slow:
+                self._note(cached, self.late_step(host, index + 1))
+        if cached in self._breaches:
+            self.broken += self._breaches[cached]
+        return found
+
+    def _looking(self, host: Host, host_id: int, present: View) -> Iterator[tuple[str, Kind, Host]]:
         if host.broker:
-            view = host.view or (self._view(key, index) if host.looked else None)
-            gone = self.number(host._replace(broker=False, view=view))
-            self._add(found, index, "broker dies", Kind.FAULT, _with(key, index, gone))
+            last = host.view or (present if host.looked else None)
+            yield "broker dies", Kind.FAULT, host._replace(broker=False, view=last)
         if not host.slow:
-            view = host.view or self._view(key, index)
-            slow = self.number(host._replace(slow=True, view=view))
-            self._add(found, index, "falls behind", Kind.FAULT, _with(key, index, slow))
+            slow = host._replace(slow=True, view=host.view or present)
+            yield "falls behind", Kind.FAULT, slow
+            return
+        awake = host._replace(slow=False, view=None if host.broker else host.view)
+        yield "catches up", Kind.FAIR, awake
+        acted = self.late_step(host, host_id).host
+        if acted != host:
+            yield ACTS_LATE, Kind.EITHER, acted
+        if host.broker and host.view != present:
+            yield "looks, acts later", Kind.LAG, host._replace(view=present)
 
-    def _catching_up(self, key: Key, index: int, host: Host, found: list[Edge]) -> None:
-        view = None if host.broker else host.view
-        awake = self.number(host._replace(slow=False, view=view))
-        self._add(found, index, "catches up", Kind.FAIR, _with(key, index, awake))
-        turn = self.reactor.one_step(host, index + 1, _view_of(self._seen(key, index)))
-        for fired in turn.fired:
-            self.broken += fired.broken
-        if turn.host != host:
-            acted = _with(key, index, self.number(turn.host))
-            self._add(found, index, ACTS_LATE, Kind.EITHER, acted)
-        if host.broker:
-            newer = self.number(host._replace(view=self._view(key, index)))
-            self._add(found, index, "looks, acts later", Kind.LAG, _with(key, index, newer))
-
-    def _add(self, found: list[Edge], index: int, name: str, kind: Kind, key: Key) -> None:
-        found.append(Edge(index + 1, name, kind, key))
+    def late_step(self, host: Host, host_id: int) -> Turn:
+        """A single step on the view that it still has: between two anything may happen."""
+        assert host.view is not None
+        return self.reactor.one_step(host, host_id, host.view)
 
     # --- what concerns several --------------------------------------------------------
 
     def _common_edges(self, key: Key, found: list[Edge], faults: bool) -> None:
         other = (key[0], 1 - key[1], *key[HOSTS:])
         if key[1]:
-            self._add(found, -1, "global maintenance off", Kind.HEAL, other)
+            found.append(Edge(0, "global maintenance off", Kind.HEAL, other))
         elif faults:
-            self._add(found, -1, "global maintenance on", Kind.FAULT, other)
+            found.append(Edge(0, "global maintenance on", Kind.FAULT, other))
         doms = [self.hosts[number].dom for number in key[HOSTS:]]
         if Dom.LEAVING in doms or Dom.ARRIVING in doms:
-            self._add(found, -1, "migration ends", Kind.FAIR, self._migrated(key, doms))
+            found.append(Edge(0, "migration ends", Kind.FAIR, self._migrated(key, doms)))
         elif faults and _OWNERS[key[0]]:
             self._migrations(key, _OWNERS[key[0]] - 1, found)
 
@@ -232,7 +239,7 @@ class Worlds:
         for target in self._ids:
             if self._can_migrate(key, source, target):
                 moved = self._migrating(key, source, target)
-                self._add(found, -1, "a person migrates the VM", Kind.FAULT, moved)
+                found.append(Edge(0, "a person migrates the VM", Kind.FAULT, moved))
 
     def _can_migrate(self, key: Key, source: int, target: int) -> bool:
         leaving, arriving = self.hosts[key[HOSTS + source]], self.hosts[key[HOSTS + target]]
@@ -306,10 +313,13 @@ class Worlds:
 
     def _turn(self, key: Key, index: int, cached: tuple[int, Key]) -> int:
         turn = self.turn(key, index)
+        self._note(cached, turn)
+        return self.number(turn.host)
+
+    def _note(self, cached: tuple[int, Key], turn: Turn) -> None:
         broken = tuple(why for fired in turn.fired for why in fired.broken)
         if broken:
             self._breaches[cached] = broken
-        return self.number(turn.host)
 
     def turn(self, key: Key, index: int) -> Turn:
         """What this host's agent does in this world."""
@@ -343,72 +353,6 @@ class Worlds:
         if host.mem.state is State.UNKNOWN_LOCAL_VM_STATE:
             return shape.SILENT
         return self.reactor.points(host)
-
-
-class Exchange:
-    """Gives hosts each other's ids."""
-
-    def __init__(self, worlds: Worlds) -> None:
-        self._worlds = worlds
-        self._ids = range(worlds.size.hosts)
-        self._renamed: dict[tuple[int, ...], dict[int, int]] = {}
-        self._ranks: dict[int, int] = {}
-        self._rank_numbers: dict[Host, int] = {}
-
-    def same(self, key: Key) -> Key:
-        owner = _OWNERS[key[0]] - 1
-        ranks = [(index != owner, self._rank(key[HOSTS + index])) for index in self._ids]
-        order = sorted(self._ids, key=ranks.__getitem__)
-        alike = [ranks[index] for index in order]
-        if len(set(alike)) == len(alike):
-            return self._ordered(key, tuple(order))
-        return min(self._ordered(key, other) for other in _equal_orders(order, ranks))
-
-    def _ordered(self, key: Key, order: tuple[int, ...]) -> Key:
-        """The hosts in this order, each with the id of its new place."""
-        if order == tuple(self._ids):
-            return key
-        new_ids = (0, *(order.index(index) + 1 for index in self._ids))
-        renamed = self._renamed.setdefault(order, {})
-        lease = _LEASES[key[0]]
-        hosts = []
-        for index in order:
-            number = key[HOSTS + index]
-            if number not in renamed:
-                host = _with_ids(self._worlds.hosts[number], order, new_ids)
-                renamed[number] = self._worlds.number(host)
-            hosts.append(renamed[number])
-        return (_lease_number(lease._replace(owner=new_ids[lease.owner])), key[1], *hosts)
-
-    def _rank(self, number: int) -> int:
-        """Equal for hosts that differ only in what they know of others' ids."""
-        found = self._ranks.get(number)
-        if found is None:
-            host = self._worlds.hosts[number]
-            mem = host.mem and host.mem._replace(owner=0)
-            plain = host._replace(mem=mem, view=None)
-            found = self._rank_numbers.setdefault(plain, len(self._rank_numbers))
-            self._ranks[number] = found
-        return found
-
-
-def _equal_orders(
-    order: Sequence[int], ranks: Sequence[tuple[bool, int]]
-) -> Iterator[tuple[int, ...]]:
-    wanted = [ranks[index] for index in order]
-    for other in permutations(order):
-        if [ranks[index] for index in other] == wanted:
-            yield other
-
-
-def _with_ids(host: Host, order: tuple[int, ...], new_ids: tuple[int, ...]) -> Host:
-    mem, view = host.mem, host.view
-    if mem is not None:
-        mem = mem._replace(owner=new_ids[mem.owner])
-    if view is not None:
-        lease = new_ids[view.lease] if view.lease > 0 else view.lease
-        view = View(lease, view.maintenance, tuple(view.peers[index] for index in order))
-    return host._replace(mem=mem, view=view)
 
 
 def broken_in(world: World) -> Iterator[str]:
