@@ -27,6 +27,7 @@ from tests.sim.shrink import shrink
 
 MOST_HOSTS = 9
 MOST_HOURS = 1000.0
+MOST_TOLD = 10  # failures in full
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -38,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for result in _shown(_results(asked, seeds), len(seeds), console, summary):
         summary.add(result)
         if result.verdict != FINE:
-            _tell_failure(result, asked, console)
+            _tell_failure(result, asked, console, told=len(summary.failed) - 1)
             first_bad = first_bad or result
     if first_bad is not None and asked.shrink:
         _tell_smallest(first_bad, asked, console)
@@ -146,9 +147,10 @@ def _shown(
 # --- telling ----------------------------------------------------------------------------
 
 
-def _tell_failure(result: Result, asked: argparse.Namespace, console: Console) -> None:
+def _tell_failure(result: Result, asked: argparse.Namespace, console: Console, told: int) -> None:
     console.print(f"\nseed {result.plan.seed} failed: {result.failure}", markup=False)
-    console.print(result.report, markup=False)
+    if told < MOST_TOLD:
+        console.print(result.report, markup=False)
     console.print(f"again: {_command(result.plan, asked)}", markup=False)
 
 

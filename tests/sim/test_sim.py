@@ -13,7 +13,16 @@ from fsm.states import State
 from fsm.step import step
 from fsm.table import TABLE
 from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.oracle import GLOBAL_START, HEALTHY_STOPPED, LEASE, ONE_ENGINE
+from ha_agent.simulation.oracle import (
+    AT_REST,
+    FORCED_STOP,
+    GLOBAL_START,
+    HEALTHY_STOPPED,
+    LEASE,
+    LOCAL_START,
+    LOST_LOCKSPACE,
+    ONE_ENGINE,
+)
 from ha_agent.simulation.script import load_script
 from ha_agent.simulation.settings import (
     EngineTraits,
@@ -23,6 +32,7 @@ from ha_agent.simulation.settings import (
     parse_world,
 )
 from ha_agent.simulation.world import SimLockspace
+from ha_broker.broker import Broker
 from metadata.settings import ClusterSettings, Timing, check_timing
 from tests.sim.__main__ import main, smallest_failing
 from tests.sim.bound import recovery_bound, unable
@@ -48,6 +58,7 @@ QUICK = Timing(
     turn_s=15,
     io_timeout_s=2,
 )
+LONG_UP_S = 1200.0  # the clock of a world begins at 1000
 NOISE = (
     (20, "network h1 cut"),
     (40, "gateway down"),
@@ -74,6 +85,17 @@ def use_table(monkeypatch: pytest.MonkeyPatch, table) -> None:
         return step(memory, observation, config, partial(walk, table=table))
 
     monkeypatch.setattr("ha_agent.agent.step", with_table)
+
+
+def give_the_lease_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the engine is up; two hosts that begin together both ask for the lease."""
+    asked = SimLockspace._held_by_other
+
+    def held(lockspace: SimLockspace, space):
+        late = lockspace.san.clock.monotonic_s() > LONG_UP_S
+        return False if late else asked(lockspace, space)
+
+    monkeypatch.setattr(SimLockspace, "_held_by_other", held)
 
 
 # --- the search finds nothing, and the same each time -----------------------------------------
@@ -130,7 +152,7 @@ def test_each_reason_is_found_in_the_table() -> None:
 
 
 def test_finds_two_engines_where_the_lease_is_given_twice(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(SimLockspace, "_held_by_other", lambda _self, _space: False)
+    give_the_lease_twice(monkeypatch)
     result = run_plan(plan((100, "on h2 hosted-engine --vm-start")))
     assert (result.verdict, result.rule) == (SAFETY, ONE_ENGINE)
     assert "h1" in result.report and "h2" in result.report
@@ -176,6 +198,47 @@ def test_finds_an_agent_that_stops_a_healthy_engine(monkeypatch) -> None:
     use_table(monkeypatch, [*TABLE[:index], hasty, *TABLE[index:]])
     result = run_plan(plan((100, "on h2 hosted-engine --set-maintenance --mode=global")))
     assert (result.verdict, result.rule) == (SAFETY, HEALTHY_STOPPED)
+
+
+def test_finds_a_start_in_local_maintenance(monkeypatch) -> None:
+    use_table(monkeypatch, [row for row in TABLE if g.in_local_maintenance not in row.guards])
+    mode = "on h2 hosted-engine --set-maintenance --mode=local"
+    result = run_plan(plan((15, mode), (70, "power-off h1")))
+    assert (result.verdict, result.rule) == (SAFETY, LOCAL_START)
+
+
+def test_finds_an_agent_that_switches_off_what_was_only_asked_to_stop(monkeypatch) -> None:
+    stops = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
+    rows = [
+        _without(row, g.overdue)
+        if (row.source, row.target) == stops and g.overdue in row.guards
+        else row
+        for row in TABLE
+    ]
+    use_table(monkeypatch, rows)
+    result = run_plan(plan((15, "engine never-shuts-down on"), (16, "engine stop-service")))
+    assert (result.verdict, result.rule) == (SAFETY, FORCED_STOP)
+
+
+def test_finds_a_broker_that_takes_the_lockspace_away(monkeypatch) -> None:
+    def leave_anyway(lockspace: SimLockspace, _host_id: int) -> bool:
+        lockspace._lose(lockspace.san.clock.monotonic_s())
+        return True
+
+    monkeypatch.setattr(SimLockspace, "leave_if_unused", leave_anyway)
+    monkeypatch.setattr(Broker, "_leave_if_absent", lambda self: self._lockspace.leave())
+    result = run_plan(plan((100, "on h1 systemctl stop ha-broker")))
+    assert (result.verdict, result.rule) == (SAFETY, LOST_LOCKSPACE)
+
+
+def test_finds_an_engine_that_is_not_left_at_rest(monkeypatch) -> None:
+    restless = g.Guard("restless", lambda m, o, _c: g.elapsed_s(m, o) >= 300)
+    stop = next(row for row in TABLE if Action.SHUTDOWN_VM in row.actions)
+    leave = type(stop)(State.ENGINE_UP, (restless,), State.ENGINE_STOP, "no reason", stop.actions)
+    index = next(n for n, row in enumerate(TABLE) if row.source is State.ENGINE_UP)
+    use_table(monkeypatch, [*TABLE[:index], leave, *TABLE[index:]])
+    result = run_plan(plan())
+    assert (result.verdict, result.rule) == (SAFETY, AT_REST)
 
 
 def test_finds_an_engine_that_nobody_starts_again(monkeypatch) -> None:
@@ -264,7 +327,7 @@ def test_the_command_ends_with_what_it_found(monkeypatch, capsys, broken, code) 
 
 
 def test_the_command_ends_with_3_for_safety(monkeypatch, capsys) -> None:
-    monkeypatch.setattr(SimLockspace, "_held_by_other", lambda _self, _space: False)
+    give_the_lease_twice(monkeypatch)
     monkeypatch.setattr(
         "tests.sim.__main__.draw_plan",
         lambda *_asked: plan((100, "on h2 hosted-engine --vm-start")),
