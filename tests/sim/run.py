@@ -18,6 +18,7 @@ from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.grammar import parse_command
 from ha_agent.simulation.oracle import Oracle, Violation
 from ha_agent.simulation.settings import WorldSettings
+from ha_agent.simulation.world import CallHangs, ProcessEnded
 from tests.sim import heal
 from tests.sim.bound import Bound, recovery_bound, unable
 from tests.sim.plan import Happening, Plan
@@ -78,7 +79,7 @@ def run_plan(plan: Plan, make_cluster: MakeCluster = SimCluster) -> Result:
         try:
             run = _Run(plan, result, recorder, make_cluster(plan.world))
             run.go()
-        except Exception as error:
+        except (Exception, CallHangs, ProcessEnded) as error:
             _note_crash(result, recorder, error)
         finally:
             if run is not None:
@@ -89,7 +90,7 @@ def run_plan(plan: Plan, make_cluster: MakeCluster = SimCluster) -> Result:
     return result
 
 
-def _note_crash(result: Result, recorder: Recorder, error: Exception) -> None:
+def _note_crash(result: Result, recorder: Recorder, error: BaseException) -> None:
     result.verdict = CRASH
     result.rule = type(error).__name__
     tail = "\n".join(f"  | {line}" for line in list(recorder.lines)[-LOG_TAIL:])

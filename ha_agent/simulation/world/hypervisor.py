@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -13,6 +14,7 @@ from ha_broker.world.ports import (
     Ending,
     HypervisorError,
     HypervisorGoneError,
+    LockspaceError,
     WorldError,
 )
 
@@ -181,10 +183,10 @@ class SimHypervisor:
         self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail=detail))
 
     def resume(self) -> None:
-        """The domain runs again, if its lease can be had; raises LeaseHeldError."""
+        """The domain runs again, if its lease can be had at once; raises LockspaceError."""
         pid = self._domain.pid
         if pid is not None and self.has_lock_manager:
-            self.lockspace.acquire(pid)
+            self._acquire_at_once(pid)
         self.set_domain(Domain(DomainState.RUNNING, pid=pid))
 
     def receive(self) -> None:
@@ -239,6 +241,15 @@ class SimHypervisor:
     def next_event_s(self) -> Optional[float]:
         """When something happens next by itself, for simulators."""
         return self._power_off_at_s
+
+    def _acquire_at_once(self, pid: int) -> None:
+        self._clock.begin_job()
+        try:
+            self.lockspace.acquire(pid)
+        except CallHangs as hang:
+            raise LockspaceError(str(hang), "it is not given at once", errno.EAGAIN) from None
+        finally:
+            self._clock.end_job()
 
     def _begin_start(self) -> None:
         self.calls.append("start")
