@@ -248,7 +248,18 @@ def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
     lease = inputs.snapshot.lease
     if _too_old(lease.seen_at_s, inputs):
         return Lease.UNKNOWN, None
-    return _lease_state(lease, inputs.host.host_id)
+    state, owner_id = _lease_state(lease, inputs.host.host_id)
+    if state is Lease.THEIRS and _seen_before_vm(lease, inputs):
+        return Lease.UNKNOWN, None
+    return state, owner_id
+
+
+def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
+    """Was that owner seen before the VM came here? It may have given the lease to this VM."""
+    since_s = inputs.vm_since_s
+    if inputs.domain.pid is None or since_s is None or lease.seen_at_s is None:
+        return False
+    return lease.seen_at_s < since_s
 
 
 def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:

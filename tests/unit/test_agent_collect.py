@@ -248,6 +248,21 @@ def test_the_lease(view: LeaseView, lease: Lease, owner_id: int | None, owner: s
     )
 
 
+@pytest.mark.parametrize("state", [DomainState.PAUSED, DomainState.RUNNING])
+def test_an_owner_seen_before_the_vm_came_here_says_nothing(state: DomainState) -> None:
+    """It may have been the VM's own lease on its way here: no reason to switch the VM off."""
+    held = {"lease": LeaseView(LeaseState.HELD, 2, NOW_S - 4)}
+    domain = Domain(state, pid=7)
+    assert observe(held, domain=domain, vm_since_s=NOW_S - 3).lease is Lease.UNKNOWN
+    assert observe(held, domain=domain, vm_since_s=NOW_S - 5).lease is Lease.THEIRS
+    assert observe(held, domain=domain).lease is Lease.THEIRS
+
+
+def test_an_owner_seen_before_the_vm_left_counts() -> None:
+    held = {"lease": LeaseView(LeaseState.HELD, 2, NOW_S - 4)}
+    assert observe(held, vm_since_s=NOW_S - 3).lease is Lease.THEIRS
+
+
 # --- peers ----------------------------------------------------------------------------
 
 
