@@ -358,6 +358,7 @@ class Oracle:
             decided_at_s = min(decided_at_s, began_s)
         else:
             self._frozen.pop(host.name, None)
+        self._note_maintenance(now_s)  # it may have ended at this very moment
         self._tail.append(f"{now_s:.2f} {host.name}: the agent's order: {what}")
         self._judge(_Order(host, what, now_s, decided_at_s))
 

@@ -337,6 +337,11 @@ class SimLockspace:
         """Will the watchdog reset this host?"""
         return self._reset_at_s != math.inf
 
+    @property
+    def kill_is_due(self) -> bool:
+        """Will a holder that ignores SIGTERM be killed?"""
+        return self._kill_at_s != math.inf
+
     def kill_daemon(self) -> None:
         """sanlock dies; nobody kills its lease holders, and only a watchdog resets the host.
 
