@@ -35,7 +35,11 @@ def missing_words(cluster: SimCluster) -> list[str]:
 def is_settling(cluster: SimCluster) -> bool:
     """Is something on its way that nobody can stop any more?"""
     return any(
-        not host.power or host.is_changing or host.lockspace.reset_is_due or host.broker is None
+        not host.power
+        or host.is_changing
+        or host.lockspace.reset_is_due
+        or host.lockspace.kill_is_due
+        or host.broker is None
         for host in cluster.hosts.values()
     )
 
