@@ -13,7 +13,6 @@ FULL_SCORE = 3400
 # How long hosts may take to be at rest again after a fault has gone.
 SETTLE_TIMEOUT_S = 150.0
 WATCHDOG_S = 60.0
-SHARE_IN_BOOTS = 2.0
 
 
 def scaled(seconds: float) -> float:
@@ -109,4 +108,4 @@ def allowed_share_s(allowance_s: float, boot_s: float) -> float:
 
     The boot is work of the same machine in the same minute: where it takes long, all does.
     """
-    return max(scaled(allowance_s), SHARE_IN_BOOTS * boot_s)
+    return max(scaled(allowance_s), boot_s)
