@@ -67,6 +67,8 @@ class InlineRunner:
         return None
 
     def poll(self) -> list[Outcome[object]]:
+        if not self._pending and not self._ended:
+            return []
         for key in list(self._pending):
             self._attempt(key, self._pending.pop(key))
         now_s = self._clock.monotonic_s()
@@ -85,13 +87,15 @@ class InlineRunner:
 
     def next_end_s(self) -> Optional[float]:
         """When the next outcome appears by itself, for simulators; None: not foreseeable."""
-        return min((outcome.finished_at_s for outcome in self._ended), default=None)
+        if not self._ended:
+            return None
+        return min(outcome.finished_at_s for outcome in self._ended)
 
     def next_try_s(self) -> Optional[float]:
         """When a job that could not go on should be tried again; None: there is none."""
-        if self.frozen:
+        if self.frozen or not self._pending:
             return None
-        return min((job.tried_at_s + RETRY_S for job in self._pending.values()), default=None)
+        return min(job.tried_at_s + RETRY_S for job in self._pending.values())
 
     def _attempt(self, key: str, pending: _Pending) -> None:
         begun_s = self._clock.monotonic_s()

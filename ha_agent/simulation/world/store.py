@@ -65,7 +65,8 @@ class SimStore:
         volume = self._volume("read", address, size)
         if self._keep_log:
             self.reads.append((address, size))
-        data = bytes(volume[address.offset : address.offset + size])
+        with memoryview(volume) as view:
+            data = bytes(view[address.offset : address.offset + size])
         return self._translated.get(data, data) if self._translated else data
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
