@@ -171,9 +171,9 @@ class Asked:
 KILLERS: list[Asked] = [
     Asked("model, small", by_model(SMALL)),
     Asked("stories", by_tests(STORIES)),
-    Asked("properties", by_tests(PROPERTIES)),
     Asked("model, large", by_model(LARGE)),
     Asked("model's coverage", by_coverage),
+    Asked("properties", by_tests(PROPERTIES)),
 ]
 
 

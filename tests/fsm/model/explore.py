@@ -35,6 +35,7 @@ class Graph:
     depths: array[int] = field(default_factory=lambda: array("H"))
     transitions: int = 0
     seconds: float = 0.0
+    cpu_s: float = 0.0
     calm: dict[int, array[int]] = field(default_factory=dict)
     must: dict[int, bool] = field(default_factory=dict)
     violation: Optional[tuple[int, str, int, str]] = None  # world, move, host, what it breaks
@@ -53,7 +54,7 @@ class Explorer:
         self._beyond: dict[Key, int] = {}  # behind one more fault, with the world before it
 
     def run(self) -> Graph:
-        began_s = time.monotonic()
+        began_s, began_cpu_s = time.monotonic(), time.process_time()
         graph = self.graph
         self._add(graph.worlds.first(), -1)
         self._check(0, "the beginning", 0, graph.keys[0])
@@ -65,6 +66,7 @@ class Explorer:
                     self._add(key, parent)
             self._beyond.clear()
         graph.seconds = time.monotonic() - began_s
+        graph.cpu_s = time.process_time() - began_cpu_s
         return graph
 
     def _expand_from(self, at: int, left: int) -> int:

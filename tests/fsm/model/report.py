@@ -35,10 +35,9 @@ class Report:
     @property
     def summary(self) -> str:
         graph = self.graph
-        rate = graph.transitions / graph.seconds if graph.seconds else 0.0
         return (
             f"{self.size}: {len(graph.keys)} worlds, {graph.transitions} transitions, "
-            f"depth {graph.depth}, {graph.seconds:.1f} s ({rate:.0f}/s); "
+            f"depth {graph.depth}, {graph.seconds:.0f} s ({graph.cpu_s:.0f} s of CPU); "
             f"{len(graph.worlds.reactor.steps)} distinct decisions; "
             f"the engine is up after at most {self.live.bound} moves"
         )

@@ -19,7 +19,7 @@ _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
-    rules = (_starts, _stops, _forced, _silence, _scores, _notes, _ends, _claims, _first)
+    rules = (_starts, _stops, _forced, _repeats, _silence, _scores, _notes, _ends, _claims, _first)
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
 
@@ -92,6 +92,11 @@ def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a forced stop always follows a stop that did not end"
     if decision.memory.state is not State.ENGINE_FORCE_STOP:
         yield "a forced stop belongs to EngineForceStop"
+
+
+def _repeats(mem: Mem, _seen: Observation, decision: Decision) -> Iterator[str]:
+    if mem.due and mem.state in _FORCED and not decision.changed and not decision.actions:
+        yield "an order that shows no effect is repeated"
 
 
 def _silence(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
