@@ -71,7 +71,7 @@ class Broker:
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
         world, settings, teller = self._world, self._settings, Teller()
         self._storage = StorageCycle(world, settings, teller)
-        self._local = LocalState(world, state_dir)
+        self._local = LocalState(world, state_dir, self._look_now)
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
         self._global = GlobalSlot(world, settings, self._storage)
         self._config = ConfigWatch(world, settings, teller)
@@ -149,18 +149,18 @@ class Broker:
         if requests.publication is not None:
             self._own.publish(requests.publication, now_s)
         for ticket in requests.tickets:
-            self._ask(ticket, now_s)
+            self._ask(ticket)
         if requests.reread:
             self._config.hurry(now_s)
             self._storage.hurry_scan(now_s)
 
-    def _ask(self, ticket: Ticket, now_s: float) -> None:
+    def _ask(self, ticket: Ticket) -> None:
         if self._stopping:
             ticket.resolve(Refusal(503, "the broker is stopping"))
         elif ticket.scope == "global":
             self._global.ask(ticket)
         else:
-            self._local.ask(ticket, self._look(now_s, self._snapshot.sequence))
+            self._local.ask(ticket)
 
     def _pass_on(self, now_s: float) -> None:
         self._views = self._hosts(now_s)
@@ -219,6 +219,9 @@ class Broker:
             local_maintenance=self._local.maintenance,
             agent_published_at_s=self._own.published_at_s,
         )
+
+    def _look_now(self) -> Snapshot:
+        return self._look(self._world.clock.monotonic_s(), self._snapshot.sequence)
 
     def _storage_view(self, now_s: float) -> StorageView:
         busy = [self._storage.busy_since_s, self._own.busy_since_s]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from ha_broker.desk import Refusal, Ticket
 from ha_broker.parts import Task, World, error_text
@@ -26,21 +26,18 @@ class LocalState:
 
     keys = (LOCAL,)
 
-    def __init__(self, world: World, directory: str) -> None:
+    def __init__(self, world: World, directory: str, look: Callable[[], Snapshot]) -> None:
         self.maintenance = read_flag(directory)
+        self._look = look
         self._directory = directory
         self._world = world
         self._task = Task(world.runner, LOCAL)
         self._waiting: list[Ticket] = []
         self._writing: Optional[Ticket] = None
 
-    def ask(self, ticket: Ticket, snapshot: Snapshot) -> None:
-        """Set it, or refuse it because of what `snapshot` says."""
-        why = refusal(snapshot) if ticket.on else ""
-        if why:
-            ticket.resolve(Refusal(409, why))
-        else:
-            self._waiting.append(ticket)
+    def ask(self, ticket: Ticket) -> None:
+        """Set it, or refuse it because of what is so when its turn comes."""
+        self._waiting.append(ticket)
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
@@ -56,10 +53,16 @@ class LocalState:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         while self._waiting and self._task.busy_since_s is None:
-            ticket = self._waiting.pop(0)
-            job = partial(write_flag, self._directory, ticket.on)
-            if ticket.begin() and self._task.start(now_s, job, 0.0):
-                self._writing = ticket
+            self._begin(self._waiting.pop(0), now_s)
+
+    def _begin(self, ticket: Ticket, now_s: float) -> None:
+        why = refusal(self._look()) if ticket.on else ""
+        if why:
+            ticket.resolve(Refusal(409, why))
+            return
+        job = partial(write_flag, self._directory, ticket.on)
+        if ticket.begin() and self._task.start(now_s, job, 0.0):
+            self._writing = ticket
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""

@@ -369,6 +369,25 @@ def test_local_maintenance_survives_a_restart(cluster: Cluster, host: Host) -> N
     assert not read_flag(str(host.state_dir))
 
 
+def test_local_maintenance_that_waits_its_turn_is_judged_then(
+    cluster: Cluster, host: Host
+) -> None:
+    cluster.run(JOIN_S + 3)
+    host.ask("local", True).wait(0)
+    off = host.broker.desk.ask_maintenance("local", False)
+    again = host.broker.desk.ask_maintenance("local", True)
+    host.runner.hang("local")
+    host.settle()
+    host.hypervisor.start("<domain/>")
+    cluster.run(TICK_S)
+    host.runner.release("local")
+    cluster.run(TICK_S)
+    off.wait(0)
+    with pytest.raises(Refusal, match="running on this host"):
+        again.wait(0)
+    assert host.snapshot.local_maintenance is False
+
+
 def test_local_maintenance_changes_nothing_on_the_storage(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S + 3)
     before = bytes(cluster.volumes[VOLUME])
