@@ -130,8 +130,10 @@ class SimHost:
 
     @property
     def is_changing(self) -> bool:
-        """Is a boot, a shutdown or a restart of libvirt under way?"""
-        return self._boots_at_s != math.inf or bool(self._steps)
+        """Is a boot, a shutdown, a stop of a daemon, or somebody's command under way?"""
+        if self._boots_at_s != math.inf or self._steps or self._tickets:
+            return True
+        return self.agent_process.is_stopping or self.broker_process.is_stopping
 
     @property
     def agent_acts(self) -> bool:

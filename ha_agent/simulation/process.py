@@ -185,6 +185,11 @@ class Process:
         """Does the process exist and run?"""
         return self.core is not None and not self.frozen
 
+    @property
+    def is_stopping(self) -> bool:
+        """Was it asked to stop, and has it not ended yet?"""
+        return self._stopping
+
     def run_if_due(self) -> bool:
         """Do what is due now, once; False: nothing was."""
         now_s = self._clock.monotonic_s()
