@@ -158,6 +158,9 @@ def _death(host: Host, host_id: int, lease: Lease) -> Moves:
     if host.life in (Life.EXPIRED, Life.LAPSED) and _had_its_time(host):
         freed = _own_freed(host_id, lease)
         yield Move("dead for sanlock", Kind.FAIR, host._replace(life=Life.DEAD), freed)
+    if host.life is Life.JOINS and _had_its_time(host):
+        freed = _own_freed(host_id, lease)
+        yield Move("its earlier life is dead for sanlock", Kind.FAIR, host, freed)
 
 
 def _sanlock(host: Host, host_id: int, lease: Lease) -> Moves:
@@ -171,7 +174,9 @@ def _sanlock(host: Host, host_id: int, lease: Lease) -> Moves:
         hold = Hold.LOST if host.hold is Hold.YES else host.hold
         back = host._replace(life=Life.JOINS, hold=hold)
         yield Move("sanlock is restarted", Kind.HEAL, back, lease)
-    if host.life is Life.JOINS and host.storage and _had_its_time(host):
+    # The broker does not join under a VM that would lose its lease by it.
+    safe = host.libvirt and host.dom in (Dom.ABSENT, Dom.CREATED, Dom.PAUSED)
+    if host.life is Life.JOINS and host.storage and safe:
         freed = _own_freed(host_id, lease)
         yield Move("joins the lockspace", Kind.FAIR, host._replace(life=Life.LIVE), freed)
 
