@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -22,7 +23,7 @@ from tests.sim.draw import draw_plan
 from tests.sim.plan import Plan
 from tests.sim.report import Summary, page
 from tests.sim.run import FINE, Result, run_plan
-from tests.sim.save import save
+from tests.sim.save import NAME, SCENARIOS, save
 from tests.sim.shrink import shrink
 
 MOST_HOSTS = 9
@@ -64,7 +65,9 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--jobs", type=_jobs, default=1, help="so many processes")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false",
                         help="leave the first failing seed as large as it is")  # fmt: skip
-    parser.add_argument("--save", metavar="NAME", help="keep the small plan as this scenario")
+    parser.add_argument(
+        "--save", type=_name, metavar="NAME", help="keep the small plan as this scenario"
+    )
     parser.add_argument("--report", metavar="FILE", help="write the figures to this file")
     asked = parser.parse_args(argv)
     asked.first, asked.last = asked.seeds or (asked.seed, asked.seed)
@@ -91,6 +94,15 @@ def _hosts(text: str) -> int:
 
 def _jobs(text: str) -> int:
     return _whole(text, 1, 256, "processes")
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text, re.ASCII):
+        why = f"{text!r} is refused; allowed: words of a-z and 0-9, joined by '-'"
+        raise argparse.ArgumentTypeError(why)
+    if (SCENARIOS / text).exists():
+        raise argparse.ArgumentTypeError(f"{text!r} is refused: there is such a scenario")
+    return text
 
 
 def _hours(text: str) -> float:

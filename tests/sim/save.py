@@ -1,36 +1,49 @@
-"""Keeps a failing plan as a scenario, for people and for ever."""
+"""Keeps a failing plan as a scenario: its folder is what `tests/scenarios` expects."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.script import Event, dump_script
+from ha_agent.simulation.oracle import SENTENCES
+from ha_agent.simulation.script import Event, Script, dump_script
 from ha_agent.simulation.settings import dump_world
+from ha_agent.simulation.story import tell
+from tests.scenarios import text_of
 from tests.sim.plan import Plan
 from tests.sim.run import Result
 
 SCENARIOS = Path(__file__).resolve().parent.parent / "scenarios"
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+AFTERWARDS_S = 60
 
 
 def save(plan: Plan, result: Result, name: str, directory: Path = SCENARIOS) -> Path:
-    """Writes world, script and a README; returns the folder. FileExistsError: it is there."""
+    """Returns the folder. The log is that of now, broken rule and all: to be refreshed once it
+    is mended. FileExistsError: the folder is there."""
     folder = directory / name
     folder.mkdir(parents=True)
-    events = [
-        Event(happening.at_s, parse_command(happening.words, plan.host_names))
-        for happening in result.done
-    ]
-    until_s = float(int(max([result.failed_at_s, *(event.at_s for event in events)])) + 60)
-    (folder / "world.yaml").write_text(dump_world(plan.world), encoding="utf-8")
-    (folder / "script.yaml").write_text(dump_script(events, until_s), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(plan, result, name), encoding="utf-8")
+    script = _script(plan, result)
+    for file_name, text in (
+        ("world.yaml", dump_world(plan.world)),
+        ("script.yaml", dump_script(script.events, script.until_s)),
+        ("README.md", _readme(plan, result, name)),
+        ("expect.log", text_of(tell(plan.world, script))),
+    ):
+        (folder / file_name).write_text(text, encoding="utf-8")
     return folder
 
 
+def _script(plan: Plan, result: Result) -> Script:
+    """What was carried out, the healing included."""
+    names = plan.host_names
+    events = [Event(each.at_s, parse_command(each.words, names)) for each in result.done]
+    last_s = max([result.failed_at_s, *(event.at_s for event in events)])
+    return Script(tuple(events), float(int(last_s) + AFTERWARDS_S))
+
+
 def _readme(plan: Plan, result: Result, name: str) -> str:
-    return (
-        f"# {name}\n\nFound by the random search with seed {plan.seed} and made small.\n"
-        f"It failed by `{result.failure}`:\n\n```\n{result.report}\n```\n\n"
-        "Say here what must happen instead, and write `expect.log` anew once it does.\n"
-    )
+    title = name.replace("-", " ").capitalize()
+    found = f"Found by the random search as seed {plan.seed}, broken by {result.failure}."
+    wanted = SENTENCES.get(result.rule, "All healed, the engine must be up and stay where it is.")
+    return f"# {title}\n\n{found}\n{wanted}\n"

@@ -22,6 +22,7 @@ from ha_agent.simulation.oracle import (
     LOCAL_START,
     LOST_LOCKSPACE,
     ONE_ENGINE,
+    SENTENCES,
 )
 from ha_agent.simulation.script import load_script
 from ha_agent.simulation.settings import (
@@ -166,6 +167,7 @@ def test_finds_two_engines_where_the_lease_is_given_twice(monkeypatch, tmp_path)
     script = load_script(str(folder / "script.yaml"), smallest.host_names)
     assert [event.command.text for event in script.events] == ["on h2 hosted-engine --vm-start"]
     assert ONE_ENGINE in (folder / "README.md").read_text()
+    assert SENTENCES[ONE_ENGINE] in (folder / "expect.log").read_text()
     with pytest.raises(FileExistsError):
         save(smallest, last, "two-engines", tmp_path)
 
@@ -345,6 +347,8 @@ def test_the_command_ends_with_3_for_safety(monkeypatch, capsys) -> None:
         (["--seed", "1", "--hosts", "10"], "a whole number from 1 to 9"),
         (["--seed", "1", "--hours", "0"], "hours from 0.01"),
         (["--seed", "1", "--jobs", "0"], "a whole number from 1"),
+        (["--seed", "1", "--save", "Bad Name"], "a-z and 0-9"),
+        (["--seed", "1", "--save", "all-hosts-lose-power"], "there is such a scenario"),
         ([], "one of the arguments"),
     ],
 )
