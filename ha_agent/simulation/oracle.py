@@ -55,6 +55,8 @@ _CALLS = {
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
+# What a host may still go through when all is well: time-outs that end, and what follows them.
+CALM_CHANGES = 4
 # sanlock's SIGKILL comes 40 s after its SIGTERM, and it looks each second.
 KILLED_WITHIN_S = 42.0
 
@@ -130,6 +132,7 @@ class Oracle:
         self._local_since_s: dict[str, float] = {}
         self._kills_seen = len(cluster.shared.san.history)
         self._resting = False
+        self._changes: Counter[str] = Counter()
         self._slot_0 = slot_address(cluster.shared.parts, 0)
         cluster.on_event.append(self.look)
         cluster.listeners.append(self)
@@ -141,6 +144,10 @@ class Oracle:
     def transition(self, at_s: float, host: str, before: State, after: State, why: str) -> None:
         """As a listener of the cluster."""
         self._tail.append(f"{at_s:.2f} {host}: {before.value} => {after.value}: {why}")
+        if self._resting:
+            self._changes[host] += 1
+            if before is State.ENGINE_UP or self._changes[host] > CALM_CHANGES:
+                self._break(AT_REST, f"the agent of {host} left {before.value}: {why}")
 
     def fact(self, at_s: float, host: str, text: str) -> None:
         """As a listener of the cluster; tells also what an administrator's command did."""
@@ -151,6 +158,7 @@ class Oracle:
     def rest(self, resting: bool) -> None:
         """From now on nothing happens from outside, and all is well; or that is over."""
         self._resting = resting
+        self._changes.clear()
 
     # --- after every event --------------------------------------------------------------------
 
