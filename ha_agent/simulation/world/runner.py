@@ -10,6 +10,15 @@ from ha_broker.world.ports import Outcome
 
 # How often a job that can't go on looks whether it can.
 RETRY_S = 1.0
+# What no job means to raise: a mistake in the code, which is not to pass for an outcome here.
+MISTAKES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    TypeError,
+)
 
 
 @dataclass
@@ -121,5 +130,7 @@ def _run(job: Callable[[], object]) -> tuple[object, Optional[Exception], bool]:
         return job(), None, False
     except CallHangs:
         return None, None, True
+    except MISTAKES:
+        raise
     except Exception as error:  # the job's own failure is an outcome
         return None, error, False
