@@ -29,6 +29,7 @@ from tests.sim.shrink import shrink
 MOST_HOSTS = 9
 MOST_HOURS = 1000.0
 MOST_TOLD = 10  # failures in full
+PLANS_PER_PROCESS = 100
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -131,7 +132,7 @@ def _results(asked: argparse.Namespace, seeds: Sequence[int]) -> Iterator[Result
     if asked.jobs == 1:
         yield from map(one, seeds)
         return
-    with multiprocessing.Pool(asked.jobs) as pool:
+    with multiprocessing.Pool(asked.jobs, maxtasksperchild=PLANS_PER_PROCESS) as pool:
         yield from pool.imap_unordered(one, seeds)
 
 
