@@ -262,7 +262,7 @@ class Agent:
 
     def _holds_lease(self, domain: Domain, now_s: float) -> Optional[bool]:
         pid = domain.pid if vm_of(domain) is Vm.RUNNING else None
-        return self._lease.holds(pid, now_s, self._timing.io_timeout_s)
+        return self._lease.holds(pid, now_s, self._timing)
 
     def _start_is_running(self) -> bool:
         return self._ports.runner.busy_since_s(execute.START) is not None

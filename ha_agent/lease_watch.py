@@ -9,9 +9,10 @@ sanlock says "no" again.
 
 When sanlock itself is gone (and no watchdog resets the host), other hosts may take the
 lease 8 x io_timeout + 60 s after its last renewal; the answer turns to "no" at
-8 x io_timeout, which leaves the 60 s for switching the VM off. An agent that has never had
-an answer about this process does not know how long sanlock has been gone: it may itself have
-just been restarted, so it waits only one renewal, 2 x io_timeout.
+8 x io_timeout, or sooner where long ticks need more of the rest for switching the VM off
+(`metadata.timing.sanlock_silence_s`). An agent that has never had an answer about this
+process does not know how long sanlock has been gone: it may itself have just been restarted,
+so it waits only one renewal, 2 x io_timeout.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.world.ports import Lockspace, Outcome, Runner
+from metadata.settings import Timing
+from metadata.timing import sanlock_silence_s
 
 KEY = "lease-check"
-GONE_AFTER_IO_TIMEOUTS = 8
 NEVER_THERE_AFTER_IO_TIMEOUTS = 2
 
 
@@ -70,7 +72,7 @@ class LeaseVerdict:
         return self._first_no_at_s is not None and self._holds is not False
 
     def verdict(
-        self, pid: Optional[int], now_s: float, asked_at_s: Optional[float], io_timeout_s: float
+        self, pid: Optional[int], now_s: float, asked_at_s: Optional[float], timing: Timing
     ) -> Optional[bool]:
         """True: `pid` holds it; False: it does not, or nobody can tell for too long; else None.
 
@@ -79,8 +81,10 @@ class LeaseVerdict:
         if pid is None:
             return None
         known = pid == self._pid
-        patience = GONE_AFTER_IO_TIMEOUTS if known else NEVER_THERE_AFTER_IO_TIMEOUTS
-        if self._silent_s(now_s, asked_at_s) > patience * io_timeout_s:
+        patience_s = sanlock_silence_s(timing)
+        if not known:
+            patience_s = min(patience_s, NEVER_THERE_AFTER_IO_TIMEOUTS * timing.io_timeout_s)
+        if self._silent_s(now_s, asked_at_s) > patience_s:
             return False
         return self._holds if known and self._silent_since_s is None else None
 
@@ -127,7 +131,7 @@ class LeaseWatch:
         """Should libvirt and sanlock be asked again at once?"""
         return self._rules.doubtful
 
-    def holds(self, pid: Optional[int], now_s: float, io_timeout_s: float) -> Optional[bool]:
+    def holds(self, pid: Optional[int], now_s: float, timing: Timing) -> Optional[bool]:
         """`LeaseVerdict.verdict`."""
         asked_at_s = self._runner.busy_since_s(KEY)
-        return self._rules.verdict(pid, now_s, asked_at_s, io_timeout_s)
+        return self._rules.verdict(pid, now_s, asked_at_s, timing)

@@ -71,6 +71,18 @@ def join_s(io_timeout_s: float) -> float:
     return 2.5 * io_timeout_s
 
 
+def sanlock_silence_s(timing: Timing) -> float:
+    """How long the engine may go on here after sanlock fell silent.
+
+    sanlock's last renewal may be renewal_s old by then, its silence is seen up to a tick late
+    and judged up to a tick late, one tick is to spare, and libvirt's kill takes KILL_S: all of
+    that before another host may take the lease. `check_timing` lets it be 0 at the least.
+    """
+    io_s = timing.io_timeout_s
+    left_s = lease_floor_s(io_s) - renewal_s(io_s) - 3 * timing.tick_s - KILL_S
+    return max(0.0, min(renewal_fail_s(io_s), left_s))
+
+
 @dataclass(frozen=True)
 class _AtLeast:
     """`key` must be at least `bound`, which is `formula` (with the numbers put in)."""

@@ -7,14 +7,21 @@ from typing import Optional
 import pytest
 
 from ha_agent.lease_watch import LeaseAnswer, LeaseVerdict
+from metadata.settings import Timing
+from metadata.timing import KILL_S, lease_floor_s, renewal_s
 
-IO_S = 10.0
+TIMING = Timing()
+IO_S = TIMING.io_timeout_s
 
 
 def verdict(
-    rules: LeaseVerdict, now_s: float, pid: Optional[int] = 7, asked_at_s: Optional[float] = None
+    rules: LeaseVerdict,
+    now_s: float,
+    pid: Optional[int] = 7,
+    asked_at_s: Optional[float] = None,
+    timing: Timing = TIMING,
 ) -> Optional[bool]:
-    return rules.verdict(pid, now_s, asked_at_s, IO_S)
+    return rules.verdict(pid, now_s, asked_at_s, timing)
 
 
 @pytest.fixture
@@ -101,3 +108,16 @@ def test_an_agent_that_never_had_an_answer_waits_one_renewal_only(rules: LeaseVe
     rules.failed(100)
     assert verdict(rules, 100 + 2 * IO_S) is None
     assert verdict(rules, 101 + 2 * IO_S) is False
+
+
+@pytest.mark.parametrize(("tick_s", "io_s"), [(25.0, 10), (10.0, 20), (25.0, 20), (5.0, 10)])
+def test_silence_leaves_the_time_to_switch_the_engine_off(
+    rules: LeaseVerdict, tick_s: float, io_s: int
+) -> None:
+    """Seen a tick late, judged a tick late, killed: before another host may take the lease."""
+    timing = Timing(tick_s=tick_s, io_timeout_s=io_s)
+    rules.answered(LeaseAnswer(7, 100, True), 100)
+    died_at_s = 100.5
+    rules.failed(died_at_s + tick_s)
+    judged_at_s = lease_floor_s(io_s) - renewal_s(io_s) - KILL_S + died_at_s - tick_s + 0.1
+    assert verdict(rules, judged_at_s, timing=timing) is False
