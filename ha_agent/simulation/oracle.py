@@ -133,6 +133,7 @@ class Oracle:
         self._kills_seen = len(cluster.shared.san.history)
         self._resting = False
         self._changes: Counter[str] = Counter()
+        self._excused: set[tuple[str, tuple[int, ...]]] = set()
         self._slot_0 = slot_address(cluster.shared.parts, 0)
         cluster.on_event.append(self.look)
         cluster.listeners.append(self)
@@ -244,17 +245,24 @@ class Oracle:
         if len(executing) < 2:
             return
         if any(self._is_beyond(engine) for engine in executing):
-            self.beyond["two engines: sanlock is dead and nobody can switch its engine off"] += 1
+            self._excuse(executing, "two engines: sanlock is dead and nobody can switch it off")
             return
         names = " and ".join(f"{engine.host.name} (qemu {engine.pid})" for engine in executing)
         self._break(ONE_ENGINE, f"the engine executes on {names}")
 
     def _break_lease(self, engine: _Engine) -> None:
         if self._is_beyond(engine):
-            self.beyond["no lease: sanlock is dead and nobody can switch its engine off"] += 1
+            self._excuse([engine], "no lease: sanlock is dead and nobody can switch it off")
             return
         why = f"qemu {engine.pid} on {engine.host.name} executes since {engine.loose_since_s:.2f}"
         self._break(LEASE, f"{why} while its lease can be taken")
+
+    def _excuse(self, engines: list[_Engine], why: str) -> None:
+        """Once for the same qemus."""
+        key = why, tuple(engine.pid for engine in engines)
+        if key not in self._excused:
+            self._excused.add(key)
+            self.beyond[why] += 1
 
     def _is_beyond(self, engine: _Engine) -> bool:
         unguarded = engine.sanlock_died and not engine.host.traits.watchdog
