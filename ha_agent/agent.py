@@ -24,7 +24,7 @@ from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
 from ha_agent.execute import Executor
 from ha_agent.lease_watch import LeaseWatch
-from ha_agent.ports import AgentPorts
+from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publish import Publisher, publication
 from ha_agent.reasons import ReasonFilter
 from ha_broker.world.ports import Domain, DomainState, Outcome
@@ -250,7 +250,7 @@ class Agent:
                 domain=domain,
                 domain_asked=self._domain.was_answered(now_s, self._timing.tick_s),
                 vm_since_s=self._domain.vm_since_s,
-                vm_holds_lease=self._holds_lease(domain, now_s),
+                vm_holds_lease=self._holds_lease(domain, now_s, look),
                 start=self._executor.start,
                 unfinished_why=self._executor.unfinished_why(now_s),
                 config_why=self._config.blocked_why(),
@@ -260,9 +260,13 @@ class Agent:
             )
         )
 
-    def _holds_lease(self, domain: Domain, now_s: float) -> Optional[bool]:
+    def _holds_lease(self, domain: Domain, now_s: float, look: BrokerLook) -> Optional[bool]:
         pid = domain.pid if vm_of(domain) is Vm.RUNNING else None
-        return self._lease.holds(pid, now_s, self._timing)
+        # What a broker that is gone said last tells nothing of the storage now.
+        age_s = look.age_s(now_s)
+        fresh = age_s is not None and age_s <= self._timing.tick_s
+        good_at_s = look.snapshot.storage.last_read_at_s if look.snapshot and fresh else None
+        return self._lease.holds(pid, now_s, self._timing, good_at_s)
 
     def _start_is_running(self) -> bool:
         return self._ports.runner.busy_since_s(execute.START) is not None

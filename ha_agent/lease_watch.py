@@ -72,11 +72,18 @@ class LeaseVerdict:
         return self._first_no_at_s is not None and self._holds is not False
 
     def verdict(
-        self, pid: Optional[int], now_s: float, asked_at_s: Optional[float], timing: Timing
+        self,
+        pid: Optional[int],
+        now_s: float,
+        asked_at_s: Optional[float],
+        timing: Timing,
+        storage_good_at_s: Optional[float] = None,
     ) -> Optional[bool]:
         """True: `pid` holds it; False: it does not, or nobody can tell for too long; else None.
 
-        `asked_at_s` is when the question that is still open was asked.
+        `asked_at_s` is when the question that is still open was asked; `storage_good_at_s` when
+        the storage last answered this host. A sanlock that has died can't have renewed its
+        place since then, so the time that others wait for began there.
         """
         if pid is None:
             return None
@@ -84,7 +91,7 @@ class LeaseVerdict:
         patience_s = sanlock_silence_s(timing)
         if not known:
             patience_s = min(patience_s, NEVER_THERE_AFTER_IO_TIMEOUTS * timing.io_timeout_s)
-        if self._silent_s(now_s, asked_at_s) > patience_s:
+        if self._silent_s(now_s, asked_at_s, storage_good_at_s) > patience_s:
             return False
         return self._holds if known and self._silent_since_s is None else None
 
@@ -94,8 +101,12 @@ class LeaseVerdict:
         elif answer.vm_seen_at_s >= self._first_no_at_s:
             self._holds = False
 
-    def _silent_s(self, now_s: float, asked_at_s: Optional[float]) -> float:
+    def _silent_s(
+        self, now_s: float, asked_at_s: Optional[float], storage_good_at_s: Optional[float]
+    ) -> float:
         moments = [at_s for at_s in (self._silent_since_s, asked_at_s) if at_s is not None]
+        if self._silent_since_s is not None and storage_good_at_s is not None:
+            moments.append(storage_good_at_s)
         return now_s - min(moments) if moments else 0.0
 
 
@@ -131,7 +142,13 @@ class LeaseWatch:
         """Should libvirt and sanlock be asked again at once?"""
         return self._rules.doubtful
 
-    def holds(self, pid: Optional[int], now_s: float, timing: Timing) -> Optional[bool]:
+    def holds(
+        self,
+        pid: Optional[int],
+        now_s: float,
+        timing: Timing,
+        storage_good_at_s: Optional[float] = None,
+    ) -> Optional[bool]:
         """`LeaseVerdict.verdict`."""
         asked_at_s = self._runner.busy_since_s(KEY)
-        return self._rules.verdict(pid, now_s, asked_at_s, timing)
+        return self._rules.verdict(pid, now_s, asked_at_s, timing, storage_good_at_s)

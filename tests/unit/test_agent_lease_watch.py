@@ -121,3 +121,23 @@ def test_silence_leaves_the_time_to_switch_the_engine_off(
     rules.failed(died_at_s + tick_s)
     judged_at_s = lease_floor_s(io_s) - renewal_s(io_s) - KILL_S + died_at_s - tick_s + 0.1
     assert verdict(rules, judged_at_s, timing=timing) is False
+
+
+def test_sanlock_that_dies_after_the_storage_had_renewed_nothing_since(
+    rules: LeaseVerdict,
+) -> None:
+    rules.answered(LeaseAnswer(7, 100, True), 200)
+    storage_good_at_s = 110.0
+
+    def judged(now_s: float) -> Optional[bool]:
+        return rules.verdict(7, now_s, None, TIMING, storage_good_at_s)
+
+    assert judged(200) is True  # sanlock lives: it ends the engine itself
+    rules.failed(180)
+    assert judged(110 + 8 * IO_S) is None
+    assert judged(110 + 8 * IO_S + 1) is False
+
+
+def test_a_question_that_was_just_asked_is_no_silence(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, True), 200)
+    assert rules.verdict(7, 200, 199.9, TIMING, storage_good_at_s=50.0) is True
