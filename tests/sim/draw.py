@@ -67,7 +67,7 @@ def _draw_faults(rng: random.Random, families: dict[str, float], safety_s: float
 def draw_world(rng: random.Random, count: int) -> WorldSettings:
     score = draw_score(rng) if rng.random() < 0.2 else ScoreWeights()
     timing = draw_timing(rng, score.failed_starts_to_zero)
-    watchdogs = 1 - rng.choice((0.0, 0.0, 0.3, 1.0))
+    watchdogs = 1 - rng.choice((0.0, 0.3, 1.0))
     mixed = rng.random() < 0.15
     hosts = [_draw_host(rng, number, watchdogs, mixed) for number in range(1, count + 1)]
     start = "running" if rng.random() < 0.85 else "cold"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -35,6 +36,7 @@ from ha_agent.simulation.settings import (
 from ha_agent.simulation.world import SimLockspace
 from ha_broker.broker import Broker
 from metadata.settings import ClusterSettings, Timing, check_timing
+from metadata.timing import KILL_S
 from tests.sim.__main__ import main, smallest_failing
 from tests.sim.bound import recovery_bound, unable
 from tests.sim.draw import draw_plan
@@ -147,6 +149,42 @@ def test_each_reason_is_found_in_the_table() -> None:
     assert label == "the engine now runs on {owner}"
     assert (State.ENGINE_UP.value, State.ENGINE_DOWN.value, label) in all_rows()
     assert row_label(State.ENGINE_UP, State.ENGINE_DOWN, "of no row") == ""
+
+
+# --- what the search has found ------------------------------------------------------------------
+
+
+def unguarded(timing: Timing, *happenings: tuple[float, str]) -> Plan:
+    """Two hosts without a watchdog, where switching qemu off takes as long as libvirt waits."""
+    settings = ClusterSettings(timing=timing)
+    engine = EngineTraits(kill_s=KILL_S)
+    bare = replace(world(watchdog=False), cluster=settings, engine=engine)
+    return Plan(0, bare, tuple(Happening(at_s, words) for at_s, words in happenings), 400)
+
+
+@pytest.mark.parametrize("killed_at_s", range(100, 145, 5))
+def test_a_dead_sanlock_leaves_time_to_switch_off_with_long_ticks(killed_at_s: int) -> None:
+    timing = Timing(
+        tick_s=25,
+        alive_s=76,
+        start_s=65,
+        bad_health_s=130,
+        away_s=95,
+        turn_s=75,
+        retry_window_s=500,
+        io_timeout_s=10,
+    )
+    assert check_timing(timing) == []
+    dies = "on h1 systemctl kill --signal=SIGKILL sanlock"
+    result = run_plan(unguarded(timing, (killed_at_s, dies)))
+    assert result.verdict == FINE, result.report
+
+
+def test_a_sanlock_that_dies_after_the_storage_leaves_time_to_switch_off() -> None:
+    dies = "on h1 systemctl kill --signal=SIGKILL sanlock"
+    result = run_plan(unguarded(Timing(), (100, "storage h1 hang"), (165, dies)))
+    assert result.verdict == FINE, result.report
+    assert result.orders["destroy"] == 1
 
 
 # --- it finds what is broken --------------------------------------------------------------------
