@@ -26,7 +26,6 @@ ANSWER_DEADLINE_S = 10.0
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 16.0
 
-_RESTLESS = (Liveness.UNKNOWN, Liveness.FAIL)
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ class LockspaceWatch:
         self._pause_s = FIRST_PAUSE_S
         self._leaving = False
         self._left: Optional[bool] = None
-        self._hosts_may_change = False
+        self._somebody_joins = False
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
 
@@ -145,9 +144,10 @@ class LockspaceWatch:
         return partial(look, self._world.lockspace, self._settings.host.host_id)
 
     def _interval_s(self) -> float:
-        calm = self._membership == Membership.JOINED and not self.in_a_hurry
-        if not calm or self._hosts_may_change:
+        if self._membership != Membership.JOINED or self.in_a_hurry:
             return BUSY_INTERVAL_S
+        if self._somebody_joins:
+            return SHORTEST_CALM_S
         return min(max(SHORTEST_CALM_S, self._settings.timing.tick_s), LONGEST_CALM_S)
 
     def _wants_to_join(self) -> bool:
@@ -180,7 +180,7 @@ class LockspaceWatch:
         by_id = {host.host_id: host for host in hosts}
         if by_id != self.hosts:
             self.hosts = by_id
-            self._hosts_may_change = any(host.liveness in _RESTLESS for host in hosts)
+            self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:
