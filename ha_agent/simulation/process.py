@@ -92,7 +92,7 @@ class Process:
         self._runner = InlineRunner(clock)
         self._gather_s = GATHER_S.get(unit, 0.0)
         self._wake_at_s = math.inf
-        self._due_s = math.inf
+        self._turn_at_s = math.inf
         self._restart_at_s = math.inf
         self._kill_at_s = math.inf
         self._stopping = False
@@ -155,7 +155,8 @@ class Process:
             self.core = None
             self._died()
         self.frozen = self._stopping = self._then_start = False
-        self._due_s = self._restart_at_s = self._kill_at_s = math.inf
+        self._turn_at_s = self._wake_at_s = math.inf
+        self._restart_at_s = self._kill_at_s = math.inf
         self._fault = ""
 
     def after_calls(self, fault: str, calls: int) -> None:
@@ -179,6 +180,7 @@ class Process:
     def wake(self) -> None:
         """Something happened that it waits for."""
         self._wake_at_s = min(self._wake_at_s, self._clock.monotonic_s() + self._gather_s)
+        self._turn_at_s = min(self._turn_at_s, self._wake_at_s)
 
     @property
     def running(self) -> bool:
@@ -200,14 +202,14 @@ class Process:
             self._begin()
             return True
         core = self.core
-        if core is None or self.frozen or self._next_turn_s() > now_s:
+        if core is None or self.frozen or self._turn_at_s > now_s:
             return False
         self._turn(core)
         return True
 
     def next_s(self) -> float:
         """When `run_if_due` has something to do, if nothing else happens; may be now."""
-        turn_s = self._next_turn_s() if self.running else math.inf
+        turn_s = self._turn_at_s if self.running else math.inf
         return min(turn_s, self._restart_at_s, self._kill_at_s)
 
     def _begin(self) -> None:
@@ -216,7 +218,7 @@ class Process:
         self.started_at_s = self._clock.monotonic_s()
         self._runner = InlineRunner(self._clock, self.wake, self._before_submit, keep_log=False)
         self.core = self._make(self._runner)
-        self._due_s = self._wake_at_s = self.started_at_s
+        self._turn_at_s = self.started_at_s
 
     def _before_submit(self, _key: str) -> None:
         self.note_call()
@@ -224,19 +226,21 @@ class Process:
     def _turn(self, core: Core) -> None:
         self._wake_at_s = math.inf
         try:
-            self._due_s = core.tick()
+            due_s = core.tick()
         except ProcessEnded:
             self.kill()
             return
+        self._turn_at_s = self._next_turn_s(due_s)
         if self._stopping and core.stopped:
             again = self._then_start
             self.vanish()
             if again:
                 self._begin()
 
-    def _next_turn_s(self) -> float:
+    def _next_turn_s(self, due_s: float) -> float:
+        """Nothing but a wake makes it earlier until then."""
         end_s, try_s = self._runner.next_end_s(), self._runner.next_try_s()
-        due_s = min(self._due_s, self._wake_at_s)
+        due_s = min(due_s, self._wake_at_s)
         if end_s is not None and end_s + self._gather_s < due_s:
             due_s = end_s + self._gather_s
         if try_s is not None and try_s < due_s:
