@@ -38,7 +38,6 @@ from metadata.settings import HostSettings
 ALIVE_INTERVAL_S = 5.0
 # Records are written each tick and read each tick. An engine's host that is silent for longer
 # may be gone, and may be back in a new life, its lease free, before sanlock has missed it.
-SILENT_TICKS = 3
 
 
 class Broker:
@@ -167,26 +166,21 @@ class Broker:
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
         self._lease.judge(now_s, self._knows_healthy_engine())
-        self._lockspace.in_a_hurry = self._owner_may_be_gone(now_s)
+        self._lockspace.in_a_hurry = self._owner_may_be_gone()
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
         return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
 
-    def _owner_may_be_gone(self, now_s: float) -> bool:
+    def _owner_may_be_gone(self) -> bool:
         """May the lease be free as soon as sanlock says something new of its owner's host?
 
         While another host that lives holds it, only reading the lease can bring news.
         """
         lease = self._lease.view
-        if lease.state != LeaseState.HELD:
-            return lease.state != LeaseState.FREE
-        silent_from_s = now_s - SILENT_TICKS * self._settings.timing.tick_s
-        return not self._lease.owner_lives or any(
-            view.host_id == lease.owner_id != self._settings.host.host_id
-            and (view.changed_at_s is None or view.changed_at_s < silent_from_s)
-            for view in self._views
-        )
+        if lease.state != LeaseState.HELD or lease.owner_id == self._settings.host.host_id:
+            return False
+        return not self._lease.owner_lives or lease.owner_id in self._lockspace.overdue
 
     # --- what is shown --------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ SHORTEST_CALM_S = 2.0
 LONGEST_CALM_S = 30.0  # a host is FAIL for 60 s before it is DEAD: never missed
 BUSY_INTERVAL_S = 0.5  # each costs 0.03 ms of CPU and no I/O
 ANSWER_DEADLINE_S = 10.0
+OVERDUE_IO_TIMEOUTS = 4  # a living host renews its place every 2
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 16.0
 
@@ -56,6 +57,8 @@ class LockspaceWatch:
         self._leaving = False
         self._left: Optional[bool] = None
         self._somebody_joins = False
+        self._renewed_at_s: dict[int, float] = {}
+        self.overdue: set[int] = set()
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
 
@@ -144,9 +147,9 @@ class LockspaceWatch:
         return partial(look, self._world.lockspace, self._settings.host.host_id)
 
     def _interval_s(self) -> float:
-        if self._membership != Membership.JOINED or self.in_a_hurry:
+        if self._membership == Membership.JOINING or self.in_a_hurry:
             return BUSY_INTERVAL_S
-        if self._somebody_joins:
+        if self._membership == Membership.OUT or self._somebody_joins:
             return SHORTEST_CALM_S
         return min(max(SHORTEST_CALM_S, self._settings.timing.tick_s), LONGEST_CALM_S)
 
@@ -167,20 +170,30 @@ class LockspaceWatch:
     def _harvest_look(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:
             self._look_error = error_text(outcome.error)
-            self._use_hosts([])
+            self._use_hosts([], outcome.started_at_s)
             return
         membership, hosts = cast(Look, outcome.value)
         self._look_error = ""
         self.looked_at_s = outcome.started_at_s
-        self._use_hosts(hosts)
+        self._use_hosts(hosts, outcome.started_at_s)
         self._note_membership(membership, outcome.finished_at_s)
 
-    def _use_hosts(self, hosts: list[LockspaceHost]) -> None:
+    def _use_hosts(self, hosts: list[LockspaceHost], at_s: float) -> None:
         """A new mapping only for new hosts: others see by its identity that nothing changed."""
         by_id = {host.host_id: host for host in hosts}
+        self._note_renewals(by_id, at_s)
         if by_id != self.hosts:
             self.hosts = by_id
             self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
+
+    def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
+        limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
+        for host_id, host in hosts.items():
+            if host_id not in self.hosts or self.hosts[host_id].timestamp != host.timestamp:
+                self._renewed_at_s[host_id] = at_s
+        self.overdue = {
+            host_id for host_id in hosts if at_s - self._renewed_at_s[host_id] >= limit_s
+        }
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:
