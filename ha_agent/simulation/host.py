@@ -79,7 +79,7 @@ class SimHost:
         self._look = BrokerLook()
         self._broker_sequence = -1
         self.agent_process = Process(AGENT, self.clock, self._make_agent, self._agent_died)
-        self.broker_process = Process(BROKER, self.clock, self._make_broker)
+        self.broker_process = Process(BROKER, self.clock, self._make_broker, self._broker_died)
 
     def _make_world(self) -> None:
         shared, traits = self._shared, self.traits
@@ -449,6 +449,9 @@ class SimHost:
 
     def _tell_decision(self, before: State, decision: Decision) -> None:
         self.tell_transition(self, before, decision.memory.state, decision.why)
+
+    def _broker_died(self) -> None:
+        self._drop_tickets("the broker has ended")
 
     def _agent_died(self) -> None:
         self.vm.starter_died()
