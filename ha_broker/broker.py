@@ -178,8 +178,8 @@ class Broker:
         While another host that lives holds it, only reading the lease can bring news.
         """
         lease = self._lease.view
-        if lease.state != LeaseState.HELD or lease.owner_id == self._settings.host.host_id:
-            return False
+        if lease.state != LeaseState.HELD:
+            return lease.state == LeaseState.UNKNOWN and self._lockspace.joined
         return not self._lease.owner_lives or lease.owner_id in self._lockspace.overdue
 
     # --- what is shown --------------------------------------------------------------------------

@@ -9,9 +9,9 @@ from ha_broker.lockspace_watch import LockspaceWatch
 from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import LeaseState, LeaseView
 from ha_broker.world.ports import LeaseOwner, Liveness, Outcome
+from metadata.pace import quick_s
 
 LEASE = "lease"
-RESTLESS_INTERVAL_S = 1.0
 # A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.
 UNLISTED_IO_TIMEOUTS = 6
 
@@ -110,7 +110,7 @@ class LeaseWatch:
 
     def _interval_s(self) -> float:
         tick_s = self._settings.timing.tick_s
-        return min(RESTLESS_INTERVAL_S, tick_s) if self.restless else tick_s
+        return quick_s(tick_s) if self.restless else tick_s
 
     def _longest_use_s(self) -> float:
         """Two cycles may be missed, and each read may take sanlock's own patience."""

@@ -6,6 +6,10 @@ apart for good and wake its daemon apart; the multiples of the interval are comm
 
 from __future__ import annotations
 
+# Looks that are quicker than a tick are so by a share of it: a cluster that ticks slowly, on a slow
+# storage perhaps, is not asked every second either.
+QUICK_SHARE = 0.2
+QUICKEST_SHARE = 0.1
 RARE_S = 60.0  # what is done as seldom may as well be counted on from its latest time
 
 
@@ -18,3 +22,13 @@ def in_step_s(now_s: float, interval_s: float) -> float:
         return now_s + interval_s
     due_s = (now_s + interval_s) // interval_s * interval_s
     return due_s if due_s > now_s else now_s + interval_s
+
+
+def quick_s(tick_s: float) -> float:
+    """The interval of what is looked at quickly: a fifth of a tick, 1 s at least if a tick is."""
+    return min(tick_s, max(1.0, QUICK_SHARE * tick_s))
+
+
+def quickest_s(tick_s: float) -> float:
+    """The interval of what costs next to nothing: a tenth of a tick, half a second at least."""
+    return min(tick_s, max(0.5, QUICKEST_SHARE * tick_s))

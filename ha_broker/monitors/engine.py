@@ -8,11 +8,11 @@ from typing import Callable, Optional, cast
 from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import EngineView
 from ha_broker.world.ports import Domain, DomainState, HealthReading, Hypervisor, Outcome
+from metadata.pace import quick_s
 from metadata.records import Health
 
 DOMAIN = "domain"
 HEALTH = "health"
-QUICK_INTERVAL_S = 1.0
 FAILURES_TO_BAD = 2
 LIBVIRT_DEADLINE_S = 15.0
 
@@ -170,7 +170,7 @@ class EngineMonitor:
         )
         tick_s = self._settings.timing.tick_s
         calm = self._health == Health.GOOD and not (self._failures or self._unmade)
-        if self._health_task.start(now_s, job, tick_s if calm else min(QUICK_INTERVAL_S, tick_s)):
+        if self._health_task.start(now_s, job, tick_s if calm else quick_s(tick_s)):
             self._looking_at_life = self._life
 
     def _harvest_health(self, outcome: Outcome[object]) -> None:
@@ -182,7 +182,7 @@ class EngineMonitor:
             reading = cast(HealthReading, outcome.value)
         self._health_at_s = outcome.finished_at_s
         if not self._note_reading(reading):
-            self._health_task.hurry(outcome.finished_at_s + QUICK_INTERVAL_S)
+            self._health_task.hurry(outcome.finished_at_s + quick_s(self._settings.timing.tick_s))
 
     def _note_reading(self, reading: HealthReading) -> bool:
         """False: not yet believed. Looks that failed and looks not made are counted apart."""

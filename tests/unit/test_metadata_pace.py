@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.pace import in_step_s
+from metadata.pace import in_step_s, quick_s, quickest_s
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,12 @@ def test_it_is_due_later_and_within_the_interval(now_s: float, interval_s: float
 def test_work_that_was_disturbed_falls_into_step_again() -> None:
     due_s = {in_step_s(in_step_s(begun_s, 5.0), 5.0) for begun_s in (1000.0, 1001.7, 1004.2)}
     assert due_s == {1010.0}
+
+
+@pytest.mark.parametrize(
+    ("tick_s", "quick", "quickest"),
+    [(0.1, 0.1, 0.1), (0.7, 0.7, 0.5), (2.0, 1.0, 0.5), (5.0, 1.0, 0.5), (25.0, 5.0, 2.5)],
+)
+def test_quick_looks_are_a_share_of_the_tick(tick_s: float, quick: float, quickest: float) -> None:
+    assert quick_s(tick_s) == quick
+    assert quickest_s(tick_s) == quickest
