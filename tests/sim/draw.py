@@ -26,15 +26,14 @@ def draw_plan(seed: int, hosts: Optional[int] = None, hours: Optional[float] = N
     """The plan of `seed`; `hosts` and `hours` (of faults) fix what is drawn otherwise."""
     rng = random.Random(seed)
     count = _draw_count(rng) if hosts is None else hosts
-    drawn_hours = spread(rng, 0.25, 4)
     world = draw_world(rng, count)
-    # An hour of short ticks costs more.
-    drawn_hours *= min(1.0, world.cluster.timing.tick_s / 10)
+    pause_s = spread(rng, 60, 20_000)
+    drawn_hours = _draw_hours(rng, pause_s, world.cluster.timing.tick_s)
     safety_s = round(3600 * (drawn_hours if hours is None else hours))
     names = [host.name for host in world.hosts]
     dice = Dice(rng, names, world.cluster.timing, safety_s)
     families = _draw_families(rng)
-    for name in _draw_faults(rng, families, safety_s):
+    for name in _draw_faults(rng, families, safety_s / pause_s):
         dice.begin()
         FAMILIES[name][0](dice)
     plan = Plan(seed, world, (), safety_s, tuple(sorted(families)))
@@ -54,10 +53,15 @@ def _draw_families(rng: random.Random) -> dict[str, float]:
     return {name: rng.uniform(0.2, 1) for name in names if name in chosen}
 
 
-def _draw_faults(rng: random.Random, families: dict[str, float], safety_s: float) -> list[str]:
+def _draw_hours(rng: random.Random, pause_s: float, tick_s: float) -> float:
+    """Longer the calmer it is; an hour of many faults, or of short ticks, costs more."""
+    calm = min(6.0, pause_s / 600)
+    return spread(rng, 0.5, 8) * calm * min(1.0, tick_s / 50)
+
+
+def _draw_faults(rng: random.Random, families: dict[str, float], about: float) -> list[str]:
     """So many faults that some seeds leave time to recover from each and others don't."""
-    pause_s = spread(rng, 30, 1500)
-    count = max(1, min(200, round(safety_s / pause_s)))
+    count = max(1, min(200, round(about)))
     return rng.choices(list(families), list(families.values()), k=count)
 
 
@@ -85,7 +89,7 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
 
 def _draw_host(rng: random.Random, number: int, watchdogs: float, mixed: bool) -> HostTraits:
     traits: dict[str, Any] = {"watchdog": rng.random() < watchdogs, "latency_s": 0.0}
-    if rng.random() < 0.3:
+    if rng.random() < 0.15:
         traits["latency_s"] = round(spread(rng, 0.001, 0.5), 3)
     if rng.random() < 0.3:
         traits["boot_s"] = round(spread(rng, 5, 300))
@@ -126,8 +130,8 @@ def draw_score(rng: random.Random) -> ScoreWeights:
 
 def draw_timing(rng: random.Random, failed_starts: int) -> Timing:
     """Times that `check_timing` accepts: the least it allows, up to a few times as much."""
-    tick_s = round(rng.uniform(5, 25) if rng.random() < 0.85 else spread(rng, 1, 5), 1)
-    io_s = rng.choice([io_s for io_s in range(1, 21) if _has_room(tick_s, io_s)])
+    tick_s = round(_draw_tick_s(rng), 1)
+    io_s = rng.choice([io_s for io_s in range(1, 41) if _has_room(tick_s, io_s)])
     timing: dict[str, Any] = {"tick_s": tick_s, "io_timeout_s": io_s}
     least_s = max(3 * tick_s, 2 * tick_s + 2 * io_s, 1)
     timing["alive_s"] = round(rng.uniform(least_s + 0.1, lease_floor_s(io_s) - tick_s - 0.1), 1)
@@ -146,6 +150,14 @@ def draw_timing(rng: random.Random, failed_starts: int) -> Timing:
     problems = check_timing(drawn, failed_starts)
     assert not problems, problems
     return drawn
+
+
+def _draw_tick_s(rng: random.Random) -> float:
+    """What a simulated hour costs goes with 1 / tick_s, so most hosts tick slowly."""
+    chance = rng.random()
+    if chance < 0.6:
+        return rng.uniform(40, 60)
+    return rng.uniform(10, 40) if chance < 0.85 else spread(rng, 1, 10)
 
 
 def _has_room(tick_s: float, io_s: int) -> bool:
