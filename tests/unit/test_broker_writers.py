@@ -369,9 +369,7 @@ def test_local_maintenance_survives_a_restart(cluster: Cluster, host: Host) -> N
     assert not read_flag(str(host.state_dir))
 
 
-def test_local_maintenance_that_waits_its_turn_is_judged_then(
-    cluster: Cluster, host: Host
-) -> None:
+def test_local_maintenance_that_waits_its_turn_is_judged_then(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S + 3)
     host.ask("local", True).wait(0)
     off = host.broker.desk.ask_maintenance("local", False)
