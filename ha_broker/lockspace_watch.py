@@ -79,12 +79,17 @@ class LockspaceWatch:
             return f"sanlock has not answered since {clock_time(self._world.clock, since_s)}"
         if self._look_error:
             return self._look_error
-        if self._membership == Membership.JOINED or self.looked_at_s is None:
+        if self.joined or self.looked_at_s is None:
             return ""
         return self._waits_for() or self._join_error
 
     def _waits_for(self) -> str:
-        """Why this host does not even try to join now."""
+        """Why this host does not even try to join now; empty: it may.
+
+        A VM may run here on a lease of this host's earlier life: so it is when sanlock died and
+        came back. Joining anew voids that lease at once, for everybody: first the agent must
+        have switched the VM off.
+        """
         if self._settings.config is None:
             return "not joined: waits for the shared configuration"
         if self.engine == DomainState.RUNNING:
@@ -103,7 +108,7 @@ class LockspaceWatch:
         error = self.error(now_s)
         if error:
             return error
-        if self._membership != Membership.JOINED:
+        if not self.joined:
             return "this host has not joined the lockspace"
         return ""
 
@@ -161,16 +166,8 @@ class LockspaceWatch:
     def _wants_to_join(self) -> bool:
         known_out = self.looked_at_s is not None and not self._look_error
         out = known_out and self._membership == Membership.OUT
-        wanted = out and self._settings.config is not None and not self._leaving
-        return wanted and not self._engine_would_lose_its_lease()
-
-    def _engine_would_lose_its_lease(self) -> bool:
-        """May the engine run here on a lease of this host's earlier life?
-
-        So it is when sanlock died and came back. Joining anew voids that lease at once, for
-        everybody: first the agent must have switched the VM off.
-        """
-        return self.engine not in (DomainState.ABSENT, DomainState.PAUSED)
+        # Before libvirt's first word it is not known whether a VM runs here.
+        return out and not self._leaving and self.engine is not None and not self._waits_for()
 
     def _harvest_look(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:
