@@ -111,7 +111,6 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
     )
 
 
-_COUNTS_FREE = frozenset({State.ENGINE_DOWN})
 _REPEATS = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
 
 
