@@ -291,8 +291,14 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
 
 
 def _condition(inputs: Inputs) -> HostCondition:
-    failed = inputs.snapshot.network.failed_fraction if inputs.snapshot else None
-    return HostCondition(network_failed_fraction=failed, config_current=inputs.config_current)
+    views = inputs.snapshot.monitors if inputs.snapshot else ()
+    monitors = {view.name: view for view in views}
+    network = monitors.get("network")
+    answered = network.value if network else None
+    return HostCondition(
+        network_failed_fraction=None if answered is None else 1.0 - answered,
+        config_current=inputs.config_current,
+    )
 
 
 def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:

@@ -24,8 +24,9 @@ from ha_broker.global_slot import GlobalSlot
 from ha_broker.lease_watch import LeaseWatch
 from ha_broker.local_state import LocalState
 from ha_broker.lockspace_watch import LockspaceWatch
+from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.engine import EngineMonitor
-from ha_broker.monitors.gateway import GatewayMonitor
+from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
 from ha_broker.snapshot import HostView, LeaseState, Snapshot, StorageView
@@ -77,7 +78,9 @@ class Broker:
         self._lockspace = LockspaceWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
-        self._gateway = GatewayMonitor(world, settings, teller)
+        self._monitors = tuple(
+            MonitorPart(monitor, world, teller) for monitor in self._all_monitors()
+        )
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[Part, ...] = (
             self._local,
@@ -88,9 +91,13 @@ class Broker:
             self._global,
             self._engine,
             self._lease,
-            self._gateway,
+            *self._monitors,
         )
         self._by_key = {key: part for part in self._parts for key in part.keys}
+
+    def _all_monitors(self) -> list[Monitor]:
+        """In the order in which they are shown."""
+        return [NetworkMonitor(self._world, self._settings)]
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -205,13 +212,14 @@ class Broker:
             lockspace=self._lockspace.view(now_s),
             lease=self._lease.view,
             engine=self._engine.view(),
-            network=self._gateway.view(),
+            monitors=tuple([monitor.view(now_s) for monitor in self._monitors]),
             config=self._config.view(now_s),
             hosts=self._views,
             global_maintenance=self._storage.maintenance,
             global_error=self._storage.global_error,
             local_maintenance=self._local.maintenance,
             agent_published_at_s=self._own.published_at_s,
+            agent=self._own.published,
         )
 
     def _look_now(self) -> Snapshot:

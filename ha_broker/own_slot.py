@@ -45,6 +45,7 @@ class OwnSlot:
     ) -> None:
         self.written_at_s: Optional[float] = None
         self.published_at_s: Optional[float] = None
+        self.published: Optional[Publication] = None
         self._world = world
         self._settings = settings
         self._storage = storage
@@ -61,6 +62,7 @@ class OwnSlot:
         """Have it written; it replaces an older one that was not begun."""
         self._waiting = publication
         self.published_at_s = now_s
+        self.published = publication
         self._task.hurry(now_s)
 
     def error(self, now_s: float) -> str:

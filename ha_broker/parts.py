@@ -17,8 +17,9 @@ from ha_broker.world.ports import (
     Clock,
     Gateway,
     HealthPage,
-    Hypervisor,
+    HostVitals,
     Lockspace,
+    MeasuredHypervisor,
     Outcome,
     Runner,
     ServiceManager,
@@ -44,9 +45,10 @@ class World:
     runner: Runner
     store: BlockStore
     lockspace: Lockspace
-    hypervisor: Callable[[str], Hypervisor]
+    hypervisor: Callable[[str], MeasuredHypervisor]
     health_page: HealthPage
     gateway: Gateway
+    vitals: HostVitals
     services: ServiceManager
 
 

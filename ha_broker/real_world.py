@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Protocol
 
 from ha_broker.parts import World
-from ha_broker.world.ports import Hypervisor, ServiceManager
+from ha_broker.world.ports import MeasuredHypervisor, ServiceManager
 from metadata.settings import HostSettings
 
 
@@ -34,6 +34,7 @@ class RealWorld:
         from ha_broker.world.clock import SystemClock  # noqa: PLC0415
         from ha_broker.world.direct_store import DirectStore  # noqa: PLC0415
         from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
+        from ha_broker.world.kernel_vitals import KernelVitals  # noqa: PLC0415
         from ha_broker.world.ping import IcmpGateway  # noqa: PLC0415
         from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
         from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
@@ -47,11 +48,12 @@ class RealWorld:
             hypervisor=lambda name: _libvirt(host.libvirt_uri, name),
             health_page=HttpHealthPage(),
             gateway=IcmpGateway(),
+            vitals=KernelVitals(),
             services=self.services(),
         )
 
 
-def _libvirt(uri: str, domain_name: str) -> Hypervisor:
+def _libvirt(uri: str, domain_name: str) -> MeasuredHypervisor:
     from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
 
     return LibvirtHypervisor(uri, domain_name)

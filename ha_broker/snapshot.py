@@ -8,8 +8,10 @@ reader computes ages itself, and an old snapshot can't look young. `None` means 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Optional
 
+from ha_broker.events.event import Event
 from ha_broker.world.ports import DomainState, Liveness, Membership
 from metadata.records import EngineStatus, Health, HostRecord
 
@@ -61,12 +63,35 @@ class EngineView:
     seen_at_s: Optional[float] = None
 
 
-@dataclass(frozen=True)
-class NetworkView:
-    """Fraction (0..1) of the latest probes that failed; None before the first result."""
+class Unit(str, Enum):
+    """What a monitor's number means."""
 
-    failed_fraction: Optional[float] = None
+    FRACTION = "fraction"  # 0 to 1
+    BYTES = "bytes"
+    SECONDS = "seconds"
+    BOOLEAN = "boolean"  # 0 or 1
+
+
+@dataclass(frozen=True)
+class MonitorView:
+    """One monitor's latest word.
+
+    value      None: not known (no first real value yet, or the last one is too old)
+    limit      what the value is held against, in the same unit (memory: what the engine needs)
+    detail     the value in words, or why there is none
+    seen_at_s  when it was measured
+    trouble    why measuring fails now, though an older value still counts
+    points     what a plug-in's value may cost in the score
+    """
+
+    name: str
+    unit: Unit = Unit.FRACTION
+    value: Optional[float] = None
+    limit: Optional[float] = None
+    detail: str = ""
     seen_at_s: Optional[float] = None
+    trouble: str = ""
+    points: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +121,60 @@ class ConfigView:
 
 
 @dataclass(frozen=True)
+class PenaltyView:
+    """Points off this host's score, as the agent reckoned them.
+
+    `value` and `threshold` are numbers in `unit` (empty where it is about none);
+    `began_at_s` is since when it has cost anything at all.
+    """
+
+    name: str
+    points: int
+    reason: str
+    value: Optional[float] = None
+    threshold: Optional[float] = None
+    unit: str = ""
+    began_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class TransitionView:
+    """One change of the agent's state; `number` rises by one within one agent's life."""
+
+    number: int
+    at_s: float
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the agent hands to the broker: this host's record, and what else others may know.
+
+    The broker adds host id, host name, timestamp, wall time and local maintenance to the
+    record, and writes it at once; `notes` are further lines of its text part. What follows
+    `vm_conf_refresh_s` is not written: it goes to status, mails and metrics of this host.
+    `life_at_s` is when the agent started (monotonic): a new one counts transitions anew.
+    """
+
+    score: int
+    engine_status: EngineStatus
+    state: str
+    stopped: bool = False
+    timeout_wall_time: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    conf_on_shared_storage: bool = True
+    vm_conf_refresh_s: int = 0
+    why: str = ""
+    in_state_since_s: Optional[float] = None
+    timeout_at_s: Optional[float] = None
+    penalties: tuple[PenaltyView, ...] = ()
+    transitions: tuple[TransitionView, ...] = ()
+    life_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that the broker knows. `sequence` rises with every change an agent may act on."""
 
@@ -108,28 +187,12 @@ class Snapshot:
     lockspace: LockspaceView = field(default_factory=LockspaceView)
     lease: LeaseView = field(default_factory=LeaseView)
     engine: EngineView = field(default_factory=EngineView)
-    network: NetworkView = field(default_factory=NetworkView)
+    monitors: tuple[MonitorView, ...] = ()
     config: ConfigView = field(default_factory=ConfigView)
     hosts: tuple[HostView, ...] = ()
     global_maintenance: Optional[bool] = None
     global_error: str = ""
     local_maintenance: bool = False
     agent_published_at_s: Optional[float] = None
-
-
-@dataclass(frozen=True)
-class Publication:
-    """What the agent hands to the broker for this host's own slot.
-
-    The broker adds host id, host name, timestamp, wall time and local maintenance, and writes
-    it at once. `notes` are further lines of the record's text part.
-    """
-
-    score: int
-    engine_status: EngineStatus
-    state: str
-    stopped: bool = False
-    timeout_wall_time: str = ""
-    notes: tuple[tuple[str, str], ...] = ()
-    conf_on_shared_storage: bool = True
-    vm_conf_refresh_s: int = 0
+    agent: Optional[Publication] = None
+    events: tuple[Event, ...] = ()

@@ -27,6 +27,9 @@ from typing import Any, Optional
 
 from metadata import layout
 from metadata.errors import SettingsError
+from metadata.metrics_settings import metrics_to_data, read_metrics
+from metadata.monitor_settings import monitors_to_data, read_monitors
+from metadata.notification_settings import notifications_to_data, read_notifications
 from metadata.records import VolumeAddress
 from metadata.schema import Reader, Rule, integer, number, one_of, text
 from metadata.timing import check_timing
@@ -34,7 +37,7 @@ from metadata.values import (
     ClusterSettings,
     EngineSettings,
     HostSettings,
-    NetworkDefaults,
+    NetworkSettings,
     ScoreWeights,
     StorageParts,
     Timing,
@@ -88,9 +91,14 @@ _ENGINE: dict[str, Rule] = {
     "domain_name": text(
         r"(?![.]{1,2}$)[^/\x00-\x1f\x7f]{1,255}", "a domain name: 1 to 255 characters without '/'"
     ),
+    "fqdn": text(
+        rf"|{_LABEL}(?:\.{_LABEL})*\.?", "a host name of at most 253 characters, or nothing", 253
+    ),
     "health_url": _HEALTH_URL,
     "health_text": text(r"[^\x00-\x1f\x7f]{0,200}", "at most 200 printable characters"),
     "health_timeout_s": number(0.1, 60),
+    "health_ca_file": text(r"|/[^\x00-\x1f\x7f]+", "an absolute path, or nothing", max_bytes=1023),
+    "guest_agent": Rule("true or false", lambda value: type(value) is bool),
 }
 _TIMING: dict[str, Rule] = {
     "tick_s": number(0.1, 60),
@@ -119,13 +127,24 @@ _SCORE: dict[str, Rule] = {
     "failed_start": _POINTS,
     "failed_starts_to_zero": integer(1, 100),
 }
-_NETWORK: dict[str, Rule] = {"bridge": _BRIDGE, "gateway": _GATEWAY}
+_NETWORK: dict[str, Rule] = {
+    "bridge": _BRIDGE,
+    "gateway": _GATEWAY,
+    "test": text(r"ping|dns|tcp|none", "ping, dns, tcp or none"),
+    "target": text(
+        r"|[A-Za-z0-9:\[][A-Za-z0-9:._%\[\]-]{0,258}",
+        "an address (ping), a name server (dns), host:port (tcp), or nothing",
+    ),
+    "probes": integer(1, 100),
+    "probe_timeout_s": number(0.1, 60),
+}
 _CLUSTER: dict[str, dict[str, Rule]] = {
     "engine": _ENGINE,
     "timing": _TIMING,
     "score": _SCORE,
     "network": _NETWORK,
 }
+_MORE = ("monitors", "notifications")
 
 
 def parse_host_settings(data: object, source: str) -> HostSettings:
@@ -137,13 +156,14 @@ def parse_host_settings(data: object, source: str) -> HostSettings:
     top = reader.mapping(data, "")
     if top is None:
         raise SettingsError(reader.problems)
-    reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL])
+    reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL, "metrics"])
     reader.required(top, _HOST_REQUIRED)
     fields = reader.fields(top, {**_HOST_REQUIRED, **_HOST_OPTIONAL})
     parts = _read_storage(reader, top)
+    metrics = read_metrics(reader, top.get("metrics", {}), "metrics")
     if reader.problems or parts is None:
         raise SettingsError(reader.problems)
-    return HostSettings(storage=parts, **fields)
+    return HostSettings(storage=parts, metrics=metrics, **fields)
 
 
 def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
@@ -155,7 +175,7 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
     top = reader.mapping(data, "")
     if top is None:
         raise SettingsError(reader.problems)
-    reader.unknown_keys(top, list(_CLUSTER))
+    reader.unknown_keys(top, [*_CLUSTER, *_MORE])
     sections = {
         name: reader.section(top[name], rules, name) if name in top else {}
         for name, rules in _CLUSTER.items()
@@ -164,7 +184,9 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
         engine=EngineSettings(**sections["engine"]),
         timing=Timing(**sections["timing"]),
         score=ScoreWeights(**sections["score"]),
-        network=NetworkDefaults(**sections["network"]),
+        network=NetworkSettings(**sections["network"]),
+        monitors=read_monitors(reader, top.get("monitors", {}), "monitors"),
+        notifications=read_notifications(reader, top.get("notifications", {}), "notifications"),
     )
     if not reader.problems:  # combinations of refused values would only confuse
         _check_combinations(reader, settings)
@@ -182,12 +204,16 @@ def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
         "bridge": settings.bridge,
         "gateway": settings.gateway,
         "libvirt_uri": settings.libvirt_uri,
+        "metrics": metrics_to_data(settings.metrics),
     }
 
 
 def cluster_settings_to_data(settings: ClusterSettings) -> dict[str, Any]:
     """Plain data that `parse_cluster_settings` reads back to the same settings."""
-    return asdict(settings)
+    data = asdict(settings)
+    data["monitors"] = monitors_to_data(settings.monitors)
+    data["notifications"] = notifications_to_data(settings.notifications)
+    return data
 
 
 def _check_combinations(reader: Reader, settings: ClusterSettings) -> None:
@@ -247,7 +273,7 @@ __all__ = [
     "ClusterSettings",
     "EngineSettings",
     "HostSettings",
-    "NetworkDefaults",
+    "NetworkSettings",
     "ScoreWeights",
     "SettingsError",
     "StorageParts",

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from metadata.metrics_settings import MetricsSettings
+from metadata.monitor_settings import MonitorSettings
+from metadata.notification_settings import NotificationSettings
 from metadata.records import VolumeAddress
 
 
@@ -32,16 +35,32 @@ class HostSettings:
     bridge: str = ""
     gateway: str = ""
     libvirt_uri: str = "qemu:///system"
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What the engine is and how its health is seen."""
+    """What the engine is and how its health is seen.
+
+    Without a `health_url` the page is the usual one of the engine named `fqdn`. With
+    `health_ca_file` an HTTPS page's certificate is verified. `guest_agent`: the domain has one
+    that can be asked whether the guest lives.
+    """
 
     domain_name: str = "HostedEngine"
+    fqdn: str = ""
     health_url: str = ""
     health_text: str = "DB Up"
     health_timeout_s: float = 5.0
+    health_ca_file: str = ""
+    guest_agent: bool = False
+
+    @property
+    def page_url(self) -> str:
+        """Where the engine's health is asked for; empty: nowhere."""
+        if self.health_url or not self.fqdn:
+            return self.health_url
+        return f"http://{self.fqdn}/ovirt-engine/services/health"
 
 
 @dataclass(frozen=True)
@@ -81,11 +100,22 @@ class ScoreWeights:
 
 
 @dataclass(frozen=True)
-class NetworkDefaults:
-    """What a host that joins takes as its own when it is given nothing else."""
+class NetworkSettings:
+    """How hosts look whether their network works.
+
+    bridge, gateway   what a host that joins takes as its own when it is given nothing else
+    test              what is tried: "ping", "dns", "tcp" or "none"
+    target            what is asked: an address (ping), a name server (dns), host:port (tcp);
+                      empty: the host's gateway, or the name server of its resolv.conf
+    probes            how many of the latest count
+    """
 
     bridge: str = ""
     gateway: str = ""
+    test: str = "ping"
+    target: str = ""
+    probes: int = 5
+    probe_timeout_s: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -95,4 +125,6 @@ class ClusterSettings:
     engine: EngineSettings = field(default_factory=EngineSettings)
     timing: Timing = field(default_factory=Timing)
     score: ScoreWeights = field(default_factory=ScoreWeights)
-    network: NetworkDefaults = field(default_factory=NetworkDefaults)
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+    monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    notifications: NotificationSettings = field(default_factory=NotificationSettings)

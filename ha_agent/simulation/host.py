@@ -26,6 +26,7 @@ from ha_agent.simulation.world import (
     SimLockspace,
     SimServiceManager,
     SimStore,
+    SimVitals,
 )
 from ha_broker.broker import Broker
 from ha_broker.client import BrokerGoneError, BrokerRefusedError
@@ -99,6 +100,7 @@ class SimHost:
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._health
         self.gateway = SimGateway(keep_log=False)
+        self.vitals = SimVitals(self.clock)
         self.settings = HostSettings(
             self.host_id, self.name, shared.parts, gateway=GATEWAY if traits.gateway else ""
         )
@@ -433,6 +435,7 @@ class SimHost:
             hypervisor=lambda _name: self.vm,
             health_page=self.page,
             gateway=self.gateway,
+            vitals=self.vitals,
             services=SimServiceManager(keep_log=False),
         )
         process = self.broker_process

@@ -221,7 +221,8 @@ def _differing(data: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, A
     """What in `data` is not as in `usual`, mappings likewise."""
     found = {}
     for key, value in data.items():
-        if value == usual[key]:
+        known = usual.get(key, {})
+        if value == known:
             continue
-        found[key] = _differing(value, usual[key]) if isinstance(value, Mapping) else value
+        found[key] = _differing(value, known) if isinstance(value, Mapping) else value
     return found

@@ -27,6 +27,7 @@ from ha_broker.world.ports import (
     Domain,
     DomainState,
     Ending,
+    EngineCpu,
     HypervisorError,
     HypervisorGoneError,
     LeaseHeldError,
@@ -146,6 +147,24 @@ class LibvirtHypervisor:
         except _libvirt().libvirtError as error:
             if not _is_absent(error) and not _is_inactive(error):
                 raise self._error(what, error) from error
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        """CPU time the engine's domain has used here, from libvirt's domain information."""
+        what = f"read the CPU time of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            used_ns = domain.info()[4]
+        except _libvirt().libvirtError as error:
+            if _is_absent(error) or _is_inactive(error):
+                return None
+            raise self._error(what, error) from error
+        pid = self._pid(domain)
+        return None if pid is None or not used_ns else EngineCpu(pid, used_ns / 1e9)
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        """Does the guest agent answer?"""
+        raise HypervisorError(f"ask the guest agent of {self._name}", "not possible yet")
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` from libvirt's event thread; it must be quick and not call libvirt."""

@@ -150,6 +150,22 @@ class LockspaceHost:
 
 
 @dataclass(frozen=True)
+class Renewal:
+    """One renewal as sanlock's daemon remembers it.
+
+    `timestamp` is its monotonic second. `read_s` and `write_s` are what reading and writing
+    took; None: it was not done, or timed out. `timeouts` and `errors` are how many attempts
+    since the one before it ended so.
+    """
+
+    timestamp: int
+    read_s: Optional[float]
+    write_s: Optional[float]
+    timeouts: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True)
 class LeaseOwner:
     """The owner of the engine's lease as it stands on the storage (alive or not)."""
 
@@ -272,6 +288,14 @@ class Domain:
     detail: str = ""
 
 
+@dataclass(frozen=True)
+class EngineCpu:
+    """CPU seconds that the domain of process `pid` has used since it was created."""
+
+    pid: int
+    used_s: float
+
+
 class Hypervisor(Protocol):
     """libvirt, reduced to the engine's domain. Every call may block or raise HypervisorError."""
 
@@ -297,6 +321,17 @@ class Hypervisor(Protocol):
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` from any thread when the domain's state may have changed."""
+
+
+class MeasuredHypervisor(Hypervisor, Protocol):
+    """libvirt with what only the broker asks of it."""
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        """CPU time the engine's domain has used here; None: it does not run, or libvirt has no
+        number. Raises HypervisorError."""
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        """Does the guest agent answer? Raises HypervisorError when it can't be asked at all."""
 
 
 # --- engine health and network --------------------------------------------------------
@@ -331,6 +366,58 @@ class Gateway(Protocol):
         Raises WorldError when no probe could be made (no right to, no such address): that says
         nothing about the network.
         """
+
+
+# --- this host ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CpuTimes:
+    """The host's CPUs since its boot: seconds of all of them together, busy and altogether."""
+
+    busy_s: float
+    total_s: float
+    cpus: int
+
+
+@dataclass(frozen=True)
+class MemoryFree:
+    """What a new process could get: ordinary memory, and free huge pages by their size."""
+
+    available_bytes: int
+    huge_free_bytes: tuple[tuple[int, int], ...] = ()  # (page size, free bytes of that size)
+
+
+@dataclass(frozen=True)
+class BridgeLook:
+    """A network bridge: can it carry traffic, and in words what was seen."""
+
+    up: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class SpaceLook:
+    """Room on the file system (or device) that holds a path."""
+
+    free_bytes: int
+    total_bytes: int
+
+
+class HostVitals(Protocol):
+    """This host's own condition, from its kernel. Each raises WorldError when it can't be had."""
+
+    def cpu_times(self) -> CpuTimes:
+        """The CPUs' times until now."""
+
+    def memory(self) -> MemoryFree:
+        """Free memory now."""
+
+    def bridge(self, name: str) -> BridgeLook:
+        """The bridge `name`; one that is not there is not up."""
+
+    def space(self, path: str) -> SpaceLook:
+        """Room where `path` lies."""
 
 
 # --- service manager ------------------------------------------------------------------

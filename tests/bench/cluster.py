@@ -21,6 +21,7 @@ from ha_agent.simulation.world import (
     SimLockspace,
     SimServiceManager,
     SimStore,
+    SimVitals,
     VirtualClock,
 )
 from ha_broker.broker import Broker
@@ -138,6 +139,7 @@ class BenchHost:
             hypervisor=lambda _name: self.vm,
             health_page=self.page,
             gateway=SimGateway(),
+            vitals=SimVitals(self.clock),
             services=SimServiceManager(),
         )
 

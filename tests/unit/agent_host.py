@@ -24,7 +24,7 @@ from ha_broker.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    NetworkView,
+    MonitorView,
     Publication,
     Snapshot,
     StorageView,
@@ -60,6 +60,11 @@ def host_view(host_id: int, score: int = 3400, **fields: Any) -> HostView:
     return replace(view, **fields)
 
 
+def network(answered: float, at_s: float) -> MonitorView:
+    """The network monitor's word: this fraction of its probes was answered."""
+    return MonitorView("network", value=answered, seen_at_s=at_s)
+
+
 def snapshot(now_s: float, **fields: Any) -> Snapshot:
     """A broker that is content in every way, at `now_s`, with a free lease."""
     content: dict[str, Any] = {
@@ -72,7 +77,7 @@ def snapshot(now_s: float, **fields: Any) -> Snapshot:
         "lockspace": LockspaceView(Membership.JOINED),
         "lease": LeaseView(LeaseState.FREE, seen_at_s=now_s),
         "engine": EngineView(DomainState.ABSENT, seen_at_s=now_s),
-        "network": NetworkView(0.0, now_s),
+        "monitors": (network(1.0, now_s),),
         "config": ConfigView(sequence=1),
         "hosts": (host_view(1),),
         "global_maintenance": False,

@@ -15,12 +15,13 @@ from ha_agent.simulation.world import (
     SimSan,
     SimServiceManager,
     SimStore,
+    SimVitals,
     VirtualClock,
 )
 from ha_broker.broker import Broker
 from ha_broker.desk import Ticket
 from ha_broker.parts import World
-from ha_broker.snapshot import HostView, Publication, Snapshot
+from ha_broker.snapshot import HostView, MonitorView, Publication, Snapshot
 from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings import ClusterSettings, EngineSettings, HostSettings
@@ -132,6 +133,7 @@ class Host:
         self.hypervisor = SimHypervisor(self.lockspace)
         self.page = SimHealthPage()
         self.gateway = SimGateway()
+        self.vitals = SimVitals(cluster.clock)
         self.services = SimServiceManager()
         self.settings = HostSettings(host_id, self.name, PARTS, gateway=gateway)
         self.state_dir = state_dir
@@ -148,6 +150,7 @@ class Host:
             hypervisor=lambda _name: self.hypervisor,
             health_page=self.page,
             gateway=self.gateway,
+            vitals=self.vitals,
             services=self.services,
         )
         self.due_s = 0.0
@@ -173,6 +176,11 @@ class Host:
     @property
     def snapshot(self) -> Snapshot:
         return self.broker.desk.snapshot()
+
+    def monitor(self, name: str) -> MonitorView:
+        """The latest word of a monitor."""
+        (found,) = [view for view in self.snapshot.monitors if view.name == name]
+        return found
 
     def view(self, host_id: int) -> HostView:
         """How this broker sees a host."""

@@ -17,7 +17,7 @@ from ha_broker.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    NetworkView,
+    MonitorView,
     StorageView,
 )
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
@@ -324,7 +324,7 @@ def test_nothing_is_known_before_the_broker_answers() -> None:
 
 def test_the_rest_is_handed_through() -> None:
     observation = observe(
-        {"network": NetworkView(0.25, NOW_S)},
+        {"monitors": (MonitorView("network", value=0.75, seen_at_s=NOW_S),)},
         start=StartState(StartOutcome.FAILED, "no memory"),
         vm_holds_lease=False,
         config_current=False,

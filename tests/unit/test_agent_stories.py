@@ -15,13 +15,12 @@ from ha_broker.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    NetworkView,
     StorageView,
 )
 from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError, Membership
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
-from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
+from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view, network
 
 TIMING = SETTINGS.timing
 
@@ -594,8 +593,7 @@ def test_an_idle_agent_publishes_once_per_tick(running: AgentHost) -> None:
 
 def test_a_peer_takes_its_turn_first(host: AgentHost) -> None:
     host.broker.peers = (host_view(2, score=3400),)
-    network = NetworkView(0.5, host.clock.monotonic_s())
-    host.broker.override = {"network": network}
+    host.broker.override = {"monitors": (network(0.5, host.clock.monotonic_s()),)}
     host.settle()
     assert host.last_published().score == 2600
     host.run_for(TIMING.turn_s - 2)

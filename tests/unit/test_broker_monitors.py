@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from ha_broker.monitors.engine import LIBVIRT_DEADLINE_S
-from ha_broker.monitors.gateway import WINDOW
 from ha_broker.world.ports import Domain, DomainState, HealthReading, WorldError
 from metadata.records import Health
 from metadata.settings import ClusterSettings
-from tests.unit.broker_host import CONFIG, JOIN_S, TICK_S, Cluster, Host
+from tests.unit.broker_host import CONFIG, JOIN_S, SETTINGS, TICK_S, Cluster, Host
 
 
 @pytest.fixture
@@ -177,35 +176,40 @@ def test_without_an_address_health_stays_unknown(tmp_path: Path) -> None:
     assert host.snapshot.engine.health == Health.UNKNOWN
 
 
-# --- gateway -------------------------------------------------------------------------------------
+# --- the network ---------------------------------------------------------------------------------
+
+WINDOW = SETTINGS.network.probes
 
 
 def test_unknown_before_the_first_probe(cluster: Cluster, host: Host) -> None:
-    host.runner.hang("gateway")
+    host.runner.hang("monitor:network")
     cluster.run(20)
-    assert host.snapshot.network.failed_fraction is None
+    network = host.monitor("network")
+    assert (network.value, network.detail) == (None, "not measured yet")
+    assert "no result since" in network.trouble
 
 
 def test_unknown_without_a_gateway(cluster: Cluster, tmp_path: Path) -> None:
     host = cluster.host(1, tmp_path, gateway="")
     cluster.run(20)
     assert host.gateway.calls == []
-    assert host.snapshot.network.failed_fraction is None
+    network = host.monitor("network")
+    assert (network.value, network.detail) == (None, "not configured")
 
 
 def test_one_lost_probe_weighs_little_and_passes(cluster: Cluster, host: Host) -> None:
     cluster.run(WINDOW * TICK_S)
     host.gateway.script = [False]
     cluster.run(TICK_S)
-    assert host.snapshot.network.failed_fraction == 1 / WINDOW
+    assert host.monitor("network").value == 1 - 1 / WINDOW
     cluster.run(WINDOW * TICK_S)
-    assert host.snapshot.network.failed_fraction == 0
+    assert host.monitor("network").value == 1
 
 
 def test_a_dead_gateway_weighs_fully(cluster: Cluster, host: Host) -> None:
     host.gateway.answers = False
     cluster.run(WINDOW * TICK_S)
-    assert host.snapshot.network.failed_fraction == 1
+    assert host.monitor("network").value == 0
 
 
 def test_a_probe_that_can_not_be_made_is_no_failed_probe(
@@ -217,9 +221,10 @@ def test_a_probe_that_can_not_be_made_is_no_failed_probe(
     cluster.run(TICK_S)
     monkeypatch.setattr(host.gateway, "probe", refuse)
     cluster.run(TICK_S)
-    assert host.snapshot.network.failed_fraction == 0
-    cluster.run(WINDOW * TICK_S)
-    assert host.snapshot.network.failed_fraction is None
+    network = host.monitor("network")
+    assert (network.value, network.trouble) == (1, "ping gw: not permitted")
+    cluster.run(10 * TICK_S)
+    assert host.monitor("network").value is None
 
 
 # --- the service manager -------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from metadata.settings import (
     ClusterSettings,
     EngineSettings,
     HostSettings,
-    NetworkDefaults,
+    NetworkSettings,
     ScoreWeights,
     SettingsError,
     Timing,
@@ -142,7 +142,7 @@ def test_other_texts(key, value):
 def test_unknown_keys_are_named_with_those_that_exist():
     assert host_problems(hostid=3) == [
         "host.yaml: hostid: unknown key (value 3); allowed: "
-        "host_id, host_name, storage, bridge, gateway, libvirt_uri"
+        "host_id, host_name, storage, bridge, gateway, libvirt_uri, metrics"
     ]
 
 
@@ -190,11 +190,11 @@ def test_what_is_given_counts_and_has_its_type():
         },
         "answers.yaml",
     )
-    assert found.engine == EngineSettings("Engine", "http://10.0.0.5/x")
+    assert found.engine == EngineSettings("Engine", health_url="http://10.0.0.5/x")
     assert found.timing == Timing(tick_s=2.0, io_timeout_s=2)
     assert type(found.timing.tick_s) is float
     assert found.score == ScoreWeights(network=0)
-    assert found.network == NetworkDefaults("br0", "10.0.0.1")
+    assert found.network == NetworkSettings("br0", "10.0.0.1")
 
 
 def test_the_defaults_survive_json_and_yaml():
@@ -204,14 +204,14 @@ def test_the_defaults_survive_json_and_yaml():
 
 
 @pytest.mark.parametrize(
-    "kind", [EngineSettings, Timing, ScoreWeights, NetworkDefaults], ids=lambda kind: kind.__name__
+    "kind", [EngineSettings, Timing, ScoreWeights, NetworkSettings], ids=lambda kind: kind.__name__
 )
 def test_every_setting_is_checked(kind):
     section = {
         EngineSettings: "engine",
         Timing: "timing",
         ScoreWeights: "score",
-        NetworkDefaults: "network",
+        NetworkSettings: "network",
     }[kind]
     names = [item.name for item in fields(kind)]
     problems = cluster_problems({section: {name: ["wrong"] for name in names}})

@@ -21,6 +21,7 @@ from ha_agent.simulation.world.network import SimGateway, SimHealthPage
 from ha_agent.simulation.world.runner import InlineRunner
 from ha_agent.simulation.world.services import SimServiceManager
 from ha_agent.simulation.world.store import SimStore
+from ha_agent.simulation.world.vitals import SimVitals
 
 __all__ = [
     "CallHangs",
@@ -35,5 +36,6 @@ __all__ = [
     "SimSan",
     "SimServiceManager",
     "SimStore",
+    "SimVitals",
     "VirtualClock",
 ]

@@ -12,6 +12,7 @@ from ha_broker.world.ports import (
     Domain,
     DomainState,
     Ending,
+    EngineCpu,
     HypervisorError,
     HypervisorGoneError,
     LockspaceError,
@@ -118,6 +119,15 @@ class SimHypervisor:
             self._power_off_at_s, self._power_off_ending = ends_at_s, Ending.STOPPED
         self.settle()
         self._clock.spend(self.kill_takes_s)
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        self._need("read the CPU time of the VM")
+        pid = self._domain.pid
+        return None if pid is None else EngineCpu(pid, 0.0)
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        self._need("ping the guest")
+        return self._domain.state == DomainState.RUNNING
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

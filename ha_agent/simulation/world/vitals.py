@@ -1,0 +1,62 @@
+"""A host's own condition in the simulation."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+from ha_agent.simulation.world.clock import JobClock
+from ha_broker.world.ports import BridgeLook, CpuTimes, MemoryFree, SpaceLook
+
+GIB = 1 << 30
+
+
+class SimVitals:
+    """A `HostVitals` that says what it is told to.
+
+    `cpu_load` is what all but the engine use of the CPUs (0..1), from now on; the CPUs' times
+    follow the host's clock. `before_call` is called first, with the operation's name.
+    """
+
+    def __init__(self, clock: JobClock, cpus: int = 4) -> None:
+        self.available_bytes = 64 * GIB
+        self.huge_free_bytes: tuple[tuple[int, int], ...] = ()
+        self.bridge_up = True
+        self.free_bytes = 100 * GIB
+        self.before_call: Callable[[str], None] = lambda _what: None
+        self._clock = clock
+        self._cpus = cpus
+        self._cpu_load = 0.0
+        self._busy_s = 0.0
+        self._counted_at_s = clock.monotonic_s()
+
+    @property
+    def cpu_load(self) -> float:
+        """The load from now on."""
+        return self._cpu_load
+
+    @cpu_load.setter
+    def cpu_load(self, load: float) -> None:
+        self._count()
+        self._cpu_load = load
+
+    def _count(self) -> None:
+        now_s = self._clock.monotonic_s()
+        self._busy_s += self._cpu_load * self._cpus * max(0.0, now_s - self._counted_at_s)
+        self._counted_at_s = now_s
+
+    def cpu_times(self) -> CpuTimes:
+        self.before_call("cpu_times")
+        self._count()
+        return CpuTimes(self._busy_s, self._cpus * self._counted_at_s, self._cpus)
+
+    def memory(self) -> MemoryFree:
+        self.before_call("memory")
+        return MemoryFree(self.available_bytes, self.huge_free_bytes)
+
+    def bridge(self, name: str) -> BridgeLook:
+        self.before_call("bridge")
+        return BridgeLook(self.bridge_up, f"{name} is {'up' if self.bridge_up else 'down'}")
+
+    def space(self, path: str) -> SpaceLook:
+        self.before_call("space")
+        return SpaceLook(self.free_bytes, 2 * self.free_bytes)

@@ -1,0 +1,42 @@
+"""One thing that happened to the engine, to a host, or to the cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Optional
+
+
+class EventKind(str, Enum):
+    """What can happen; these names are the ones that rules use."""
+
+    STARTED = "started"
+    STOPPED = "stopped"
+    TAKEN_OVER = "taken-over"
+    UNHEALTHY = "unhealthy"
+    HEALTHY = "healthy"
+    MAINTENANCE_ON = "maintenance-on"
+    MAINTENANCE_OFF = "maintenance-off"
+    HOST_LOST = "host-lost"
+    HOST_BACK = "host-back"
+    STORAGE_LOST = "storage-lost"
+    STORAGE_BACK = "storage-back"
+
+
+@dataclass(frozen=True)
+class Event:
+    """`number` rises by one with each event that this broker has seen.
+
+    host_id, host_name  whom it is about (the host that runs the engine; None: the cluster)
+    detail              a sentence part for people
+    outage_s            how long the engine had not been healthy before it started or was
+                        taken over; None: not known
+    """
+
+    number: int
+    kind: EventKind
+    at_s: float
+    host_id: Optional[int] = None
+    host_name: str = ""
+    detail: str = ""
+    outage_s: Optional[float] = None

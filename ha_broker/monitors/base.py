@@ -1,0 +1,146 @@
+"""What all monitors have in common: when they measure, and what their word is worth.
+
+A monitor is a small class with a name, a unit, and two methods: `job` makes the blocking
+measurement that is due, `read` turns its raw result into a `Reading`. `MonitorPart` does the
+rest: it runs the job apart from the cycle, under a key of its own, so that one that hangs
+delays nobody; it keeps the last value until it is too old, and says so when measuring fails.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ha_broker.parts import NEVER_S, Task, Teller, World, error_text
+from ha_broker.snapshot import MonitorView, Unit
+from ha_broker.world.ports import Outcome
+
+# A value counts for so many intervals beyond the one in which it should have been followed by
+# the next: one lost measurement changes nothing.
+VALID_INTERVALS = 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One measurement. `value` None: nothing real was measured, for the reason in `detail`."""
+
+    value: Optional[float]
+    detail: str = ""
+    limit: Optional[float] = None
+
+
+class Monitor(ABC):
+    """One thing that is measured on this host."""
+
+    name: str
+    unit: Unit
+
+    @abstractmethod
+    def interval_s(self) -> float:
+        """How often it is measured."""
+
+    @abstractmethod
+    def timeout_s(self) -> float:
+        """After that long a measurement is late, and its being late is told."""
+
+    @abstractmethod
+    def job(self) -> Optional[Callable[[], object]]:
+        """The next measurement, which may block; None: there is nothing to measure."""
+
+    @abstractmethod
+    def read(self, result: object, at_s: float) -> Reading:
+        """What the measurement that ended at `at_s` says. Quick: it runs in the cycle."""
+
+    def failed(self, error: Exception) -> Optional[Reading]:
+        """What a measurement that could not be made says; None: nothing."""
+        return None
+
+    @property
+    def points(self) -> int:
+        """What its value may cost in the score, where the weights do not say it."""
+        return 0
+
+
+class MonitorPart:
+    """A monitor as part of the cycle."""
+
+    def __init__(self, monitor: Monitor, world: World, teller: Teller) -> None:
+        self._monitor = monitor
+        self._teller = teller
+        self._clock = world.clock
+        self._task = Task(world.runner, f"monitor:{monitor.name}")
+        self._reading = Reading(None, "not measured yet")
+        self._seen_at_s: Optional[float] = None
+        self._trouble = ""
+        self._configured = True
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The runner's key of the measurement."""
+        return (self._task.key,)
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A measurement ended."""
+        if outcome.error is None:
+            self._trouble = ""
+            self._note(self._monitor.read(outcome.value, outcome.finished_at_s), outcome)
+        else:
+            self._trouble = error_text(outcome.error)
+            self._note(self._monitor.failed(outcome.error), outcome)
+        self._teller.tell(self._monitor.name, self._trouble, logging.WARNING)
+
+    def _note(self, reading: Optional[Reading], outcome: Outcome[object]) -> None:
+        if reading is not None:
+            self._reading = reading
+            self._seen_at_s = outcome.finished_at_s
+
+    def work(self, now_s: float) -> None:
+        """Submit the measurement if it is due."""
+        if not self._task.is_due(now_s):
+            self._tell_if_late(now_s)
+            return
+        job = self._monitor.job()
+        self._configured = job is not None
+        if job is not None:
+            self._task.start(now_s, job, self._monitor.interval_s())
+        else:
+            self._task.postpone(now_s + self._monitor.interval_s())
+
+    def _tell_if_late(self, now_s: float) -> None:
+        since_s = self._task.stuck_since_s(now_s, self._monitor.timeout_s())
+        if since_s is not None:
+            self._trouble = f"no result since {now_s - since_s:.0f} s"
+            # The log gets one line, not one for each second more.
+            late = f"no result within {self._monitor.timeout_s():g} s"
+            self._teller.tell(self._monitor.name, late, logging.WARNING)
+
+    def next_due_s(self, now_s: float) -> float:
+        """When it is due, or its measurement is late."""
+        if not self._configured and self._task.busy_since_s is None:
+            return NEVER_S  # looked at again in whatever cycle comes
+        return self._task.next_due_s(now_s, self._monitor.timeout_s())
+
+    def view(self, now_s: float) -> MonitorView:
+        """Its latest word, as far as it still counts."""
+        monitor, reading = self._monitor, self._reading
+        value, detail = reading.value, reading.detail
+        if not self._configured:
+            value, detail = None, "not configured"
+        elif value is not None and self._is_too_old(now_s):
+            value, detail = None, self._trouble or "the latest value is too old"
+        return MonitorView(
+            name=monitor.name,
+            unit=monitor.unit,
+            value=value,
+            limit=reading.limit,
+            detail=detail or self._trouble,
+            seen_at_s=self._seen_at_s,
+            trouble=self._trouble,
+            points=monitor.points,
+        )
+
+    def _is_too_old(self, now_s: float) -> bool:
+        valid_s = VALID_INTERVALS * self._monitor.interval_s() + self._monitor.timeout_s()
+        return self._seen_at_s is None or now_s - self._seen_at_s > valid_s
