@@ -79,14 +79,31 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class PluginCost:
+    """What a plug-in says of this host: `share` (0..1) of its `points` is lost."""
+
+    name: str
+    points: int
+    share: float
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class HostCondition:
-    """What the score is made of; None: the monitor has no value, hence no penalty."""
+    """What the score is made of; None: the monitor has no value, hence no penalty.
+
+    The bytes and texts say why, for people; they cost nothing by themselves.
+    """
 
     network_failed_fraction: Optional[float] = None
     cpu_load_without_engine: Optional[float] = None
     memory_sufficient: Optional[bool] = None
     bridge_up: Optional[bool] = None
     config_current: Optional[bool] = None
+    memory_free_bytes: Optional[float] = None
+    memory_needed_bytes: Optional[float] = None
+    bridge_detail: str = ""
+    plugins: tuple[PluginCost, ...] = ()
 
 
 @dataclass(frozen=True)
