@@ -15,11 +15,11 @@ from typing import Callable, Optional, Protocol
 from ha_broker.world.ports import (
     BlockStore,
     Clock,
-    Gateway,
     HealthPage,
     HostVitals,
     Lockspace,
     MeasuredHypervisor,
+    NetworkProbe,
     Outcome,
     Runner,
     ServiceManager,
@@ -47,7 +47,7 @@ class World:
     lockspace: Lockspace
     hypervisor: Callable[[str], MeasuredHypervisor]
     health_page: HealthPage
-    gateway: Gateway
+    network: NetworkProbe
     vitals: HostVitals
     services: ServiceManager
 

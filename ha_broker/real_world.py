@@ -35,7 +35,7 @@ class RealWorld:
         from ha_broker.world.direct_store import DirectStore  # noqa: PLC0415
         from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
         from ha_broker.world.kernel_vitals import KernelVitals  # noqa: PLC0415
-        from ha_broker.world.ping import IcmpGateway  # noqa: PLC0415
+        from ha_broker.world.network_probe import SocketNetworkProbe  # noqa: PLC0415
         from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
         from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
 
@@ -47,7 +47,7 @@ class RealWorld:
             lockspace=SanlockLockspace(host.storage),
             hypervisor=lambda name: _libvirt(host.libvirt_uri, name),
             health_page=HttpHealthPage(),
-            gateway=IcmpGateway(),
+            network=SocketNetworkProbe(),
             vitals=KernelVitals(),
             services=self.services(),
         )

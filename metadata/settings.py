@@ -29,9 +29,10 @@ from metadata import layout
 from metadata.errors import SettingsError
 from metadata.metrics_settings import metrics_to_data, read_metrics
 from metadata.monitor_settings import monitors_to_data, read_monitors
+from metadata.network_target import target_problem
 from metadata.notification_settings import notifications_to_data, read_notifications
 from metadata.records import VolumeAddress
-from metadata.schema import Reader, Rule, integer, number, one_of, text
+from metadata.schema import Reader, Rule, integer, number, one_of, shown, text
 from metadata.timing import check_timing
 from metadata.values import (
     ClusterSettings,
@@ -219,6 +220,11 @@ def cluster_settings_to_data(settings: ClusterSettings) -> dict[str, Any]:
 def _check_combinations(reader: Reader, settings: ClusterSettings) -> None:
     for why in check_timing(settings.timing, settings.score.failed_starts_to_zero):
         reader.problem("timing", why)
+    network = settings.network
+    allowed = target_problem(network.test, network.target)
+    if allowed:
+        why = f"{shown(network.target)} is refused; allowed for the test {network.test}: {allowed}"
+        reader.problem("network.target", why)
     low, high = settings.score.cpu_load_from, settings.score.cpu_load_full
     if low >= high:
         reader.problem("score", f"cpu_load_from ({low:g}) must be below cpu_load_full ({high:g})")

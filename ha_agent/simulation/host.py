@@ -20,10 +20,10 @@ from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import (
     HostClock,
     InlineRunner,
-    SimGateway,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
+    SimNetworkProbe,
     SimServiceManager,
     SimStore,
     SimVitals,
@@ -99,7 +99,7 @@ class SimHost:
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._health
-        self.gateway = SimGateway(keep_log=False)
+        self.network = SimNetworkProbe(keep_log=False)
         self.vitals = SimVitals(self.clock)
         self.settings = HostSettings(
             self.host_id, self.name, shared.parts, gateway=GATEWAY if traits.gateway else ""
@@ -274,7 +274,7 @@ class SimHost:
 
     def set_gateway(self) -> None:
         """Look whether the gateway can be reached from here now."""
-        self.gateway.answers = not self._network_cut and self._shared.gateway_up
+        self.network.answers = not self._network_cut and self._shared.gateway_up
 
     def clock_step(self, seconds: float) -> None:
         """Set the wall clock forwards or back."""
@@ -434,7 +434,7 @@ class SimHost:
             lockspace=self.lockspace,
             hypervisor=lambda _name: self.vm,
             health_page=self.page,
-            gateway=self.gateway,
+            network=self.network,
             vitals=self.vitals,
             services=SimServiceManager(keep_log=False),
         )

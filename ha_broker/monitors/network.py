@@ -3,25 +3,55 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional
 
 from ha_broker.monitors.base import Monitor, Reading
 from ha_broker.parts import Settings, World
 from ha_broker.snapshot import Unit
+from ha_broker.world.ports import NetworkProbe
+from metadata.network_target import host_and_port
 
 NETWORK = "network"
 
 
+@dataclass(frozen=True)
+class Question:
+    """What is tried, and on whom."""
+
+    test: str
+    target: str
+
+    def ask(self, network: NetworkProbe, timeout_s: float) -> bool:
+        """Try once; raises WorldError when it can't even be tried."""
+        if self.test == "dns":
+            return network.dns(self.target, timeout_s)
+        if self.test == "tcp":
+            host, port = host_and_port(self.target)
+            return network.tcp(host, port, timeout_s)
+        return network.ping(self.target, timeout_s)
+
+    def __str__(self) -> str:
+        if self.test == "dns":
+            return f"DNS over TCP to {self.target or 'the first name server of resolv.conf'}"
+        return f"{self.test} to {self.target}"
+
+
 class NetworkMonitor(Monitor):
-    """One probe per tick; the value is over the window, so one lost probe weighs little."""
+    """One probe per tick; the value is over the window, so one lost probe weighs little.
+
+    A probe that could not be made at all is no failed one. Another test, or another target,
+    begins a new window.
+    """
 
     name = NETWORK
     unit = Unit.FRACTION
 
     def __init__(self, world: World, settings: Settings) -> None:
-        self._world = world
+        self._network = world.network
         self._settings = settings
+        self._question: Optional[Question] = None
         self._answered: deque[bool] = deque()
 
     def interval_s(self) -> float:
@@ -33,17 +63,30 @@ class NetworkMonitor(Monitor):
         return 2 * self._settings.cluster.network.probe_timeout_s
 
     def job(self) -> Optional[Callable[[], object]]:
-        """One probe; None without an address to ask."""
-        network = self._settings.cluster.network
-        address = self._settings.host.gateway or network.gateway
-        if not address or network.test == "none":
+        """One probe; None where nothing is to be tried."""
+        question = self._wanted()
+        if question != self._question:
+            self._question = question
+            self._answered.clear()
+        if question is None:
             return None
-        return partial(self._world.gateway.probe, address, network.probe_timeout_s)
+        timeout_s = self._settings.cluster.network.probe_timeout_s
+        return partial(question.ask, self._network, timeout_s)
+
+    def _wanted(self) -> Optional[Question]:
+        network = self._settings.cluster.network
+        if network.test == "none":
+            return None
+        target = network.target
+        if network.test == "ping":
+            target = target or self._settings.host.gateway or network.gateway
+        return Question(network.test, target) if target or network.test == "dns" else None
 
     def read(self, result: object, at_s: float) -> Reading:
-        """Over the window."""
+        """Over the window. Of a window that is not full yet, the rest counts as answered."""
+        size = self._settings.cluster.network.probes
         self._answered.append(bool(result))
-        while len(self._answered) > self._settings.cluster.network.probes:
+        while len(self._answered) > size:
             self._answered.popleft()
-        share = sum(self._answered) / len(self._answered)
-        return Reading(share, f"{share:.0%} of the latest {len(self._answered)} probes answered")
+        lost = self._answered.count(False)
+        return Reading(1 - lost / size, f"{lost} of {size} probes unanswered: {self._question}")

@@ -1,4 +1,4 @@
-"""The network probe: one ICMP echo, without a process of its own.
+"""One ICMP echo, without a process of its own.
 
 A datagram ICMP socket needs no privilege where net.ipv4.ping_group_range allows it; else a
 raw socket needs CAP_NET_RAW. The datagram socket gets only its own answers and no IP header;
@@ -37,31 +37,29 @@ _FAMILIES = {
 }
 
 
-class IcmpGateway:
-    """The `Gateway` of the real world; opens a socket for each probe."""
+def ping(address: str, timeout_s: float) -> bool:
+    """Did `address` answer one echo in time?
 
-    def probe(self, address: str, timeout_s: float) -> bool:
-        """Did `address` answer one echo in time?
-
-        Raises WorldError when no probe could be made: no right to, or no such address.
-        """
-        what = f"ping {address}"
-        deadline_s = time.monotonic() + timeout_s
-        family, target = _resolve(what, address)
-        token = os.urandom(_TOKEN_SIZE)
-        with _open(what, family) as sock:
-            try:
-                sock.sendto(_echo(family, token), target)
-                return _await_reply(sock, family, token, deadline_s)
-            except OSError:  # unreachable, or too late: that is an answer too
-                return False
+    Raises WorldError when no probe could be made: no right to, or no such address.
+    """
+    what = f"ping {address}"
+    deadline_s = time.monotonic() + timeout_s
+    family, target = _resolve(what, address)
+    token = os.urandom(_TOKEN_SIZE)
+    with _open(what, family) as sock:
+        try:
+            sock.sendto(_echo(family, token), target)
+            return _await_reply(sock, family, token, deadline_s)
+        except OSError:  # unreachable, or too late: that is an answer too
+            return False
 
 
 def _resolve(what: str, address: str) -> tuple[socket.AddressFamily, Any]:
     try:
         found = socket.getaddrinfo(address, None, type=socket.SOCK_DGRAM)
-    except OSError as error:
-        raise WorldError(what, error.strerror or str(error), error.errno or 0) from error
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise WorldError(what, why, getattr(error, "errno", None) or 0) from error
     family, _, _, _, target = found[0]
     return family, target
 

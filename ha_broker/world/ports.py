@@ -357,14 +357,23 @@ class HealthPage(Protocol):
         """Fetch the page; never raises: what went wrong is in `detail`."""
 
 
-class Gateway(Protocol):
-    """The network probe."""
+class NetworkProbe(Protocol):
+    """Tries whether the network works, once for each call.
 
-    def probe(self, address: str, timeout_s: float) -> bool:
-        """Did `address` answer one probe in time?
+    Each says whether there was an answer in time, and raises WorldError when nothing could be
+    tried (no right to, no such name): that says nothing about the network.
+    """
 
-        Raises WorldError when no probe could be made (no right to, no such address): that says
-        nothing about the network.
+    def ping(self, address: str, timeout_s: float) -> bool:
+        """Does `address` answer an ICMP echo?"""
+
+    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+        """Does `host` accept a connection to `port`?"""
+
+    def dns(self, server: str, timeout_s: float) -> bool:
+        """Does the name server answer a question over TCP, whatever it answers?
+
+        Empty: the first one of this host's resolv.conf.
         """
 
 

@@ -15,10 +15,10 @@ from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.simulation.world import (
-    SimGateway,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
+    SimNetworkProbe,
     SimServiceManager,
     SimStore,
     SimVitals,
@@ -138,7 +138,7 @@ class BenchHost:
             lockspace=self._lockspace,
             hypervisor=lambda _name: self.vm,
             health_page=self.page,
-            gateway=SimGateway(),
+            network=SimNetworkProbe(),
             vitals=SimVitals(self.clock),
             services=SimServiceManager(),
         )

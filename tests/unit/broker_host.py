@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 from ha_agent.simulation.world import (
     InlineRunner,
-    SimGateway,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
+    SimNetworkProbe,
     SimSan,
     SimServiceManager,
     SimStore,
@@ -132,7 +132,7 @@ class Host:
         self.lockspace = SimLockspace(cluster.san, self.name)
         self.hypervisor = SimHypervisor(self.lockspace)
         self.page = SimHealthPage()
-        self.gateway = SimGateway()
+        self.network = SimNetworkProbe()
         self.vitals = SimVitals(cluster.clock)
         self.services = SimServiceManager()
         self.settings = HostSettings(host_id, self.name, PARTS, gateway=gateway)
@@ -149,7 +149,7 @@ class Host:
             lockspace=self.lockspace,
             hypervisor=lambda _name: self.hypervisor,
             health_page=self.page,
-            gateway=self.gateway,
+            network=self.network,
             vitals=self.vitals,
             services=self.services,
         )

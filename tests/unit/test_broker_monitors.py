@@ -192,14 +192,14 @@ def test_unknown_before_the_first_probe(cluster: Cluster, host: Host) -> None:
 def test_unknown_without_a_gateway(cluster: Cluster, tmp_path: Path) -> None:
     host = cluster.host(1, tmp_path, gateway="")
     cluster.run(20)
-    assert host.gateway.calls == []
+    assert host.network.calls == []
     network = host.monitor("network")
     assert (network.value, network.detail) == (None, "not configured")
 
 
 def test_one_lost_probe_weighs_little_and_passes(cluster: Cluster, host: Host) -> None:
     cluster.run(WINDOW * TICK_S)
-    host.gateway.script = [False]
+    host.network.script = [False]
     cluster.run(TICK_S)
     assert host.monitor("network").value == 1 - 1 / WINDOW
     cluster.run(WINDOW * TICK_S)
@@ -207,7 +207,7 @@ def test_one_lost_probe_weighs_little_and_passes(cluster: Cluster, host: Host) -
 
 
 def test_a_dead_gateway_weighs_fully(cluster: Cluster, host: Host) -> None:
-    host.gateway.answers = False
+    host.network.answers = False
     cluster.run(WINDOW * TICK_S)
     assert host.monitor("network").value == 0
 
@@ -219,7 +219,7 @@ def test_a_probe_that_can_not_be_made_is_no_failed_probe(
         raise WorldError(f"ping {address}", "not permitted")
 
     cluster.run(TICK_S)
-    monkeypatch.setattr(host.gateway, "probe", refuse)
+    monkeypatch.setattr(host.network, "ping", refuse)
     cluster.run(TICK_S)
     network = host.monitor("network")
     assert (network.value, network.trouble) == (1, "ping gw: not permitted")

@@ -275,11 +275,11 @@ def test_everything_else_goes_on_while_storage_hangs(cluster: Cluster, host: Hos
     joined(cluster)
     host.store.hang()
     cluster.run(100)
-    taken_at_s, calls = host.snapshot.taken_at_s, len(host.gateway.calls)
+    taken_at_s, calls = host.snapshot.taken_at_s, len(host.network.calls)
     host.hypervisor.crash()
     cluster.run(20)
     assert host.snapshot.taken_at_s > taken_at_s
-    assert len(host.gateway.calls) >= calls + 3
+    assert len(host.network.calls) >= calls + 3
     assert host.services.calls.count("WATCHDOG=1") >= 20
 
 

@@ -10,7 +10,6 @@ import time
 import pytest
 
 from ha_broker.world import ping
-from ha_broker.world.ping import IcmpGateway
 from ha_broker.world.ports import WorldError
 
 LIMIT_S = 5 * float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -18,7 +17,7 @@ LIMIT_S = 5 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 
 def probe(address: str, timeout_s: float = LIMIT_S) -> bool:
     try:
-        return IcmpGateway().probe(address, timeout_s)
+        return ping.ping(address, timeout_s)
     except WorldError as error:
         if "not permitted" in error.why:
             pytest.skip(error.why)
@@ -46,7 +45,7 @@ def test_an_unreachable_address_does_not_answer() -> None:
 
 def test_something_that_is_no_address_is_no_silence() -> None:
     with pytest.raises(WorldError) as caught:
-        IcmpGateway().probe("256.1.1.1.", LIMIT_S)
+        ping.ping("256.1.1.1.", LIMIT_S)
     assert "256.1.1.1." in caught.value.what
 
 
@@ -56,7 +55,7 @@ def test_no_right_to_ping_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(WorldError) as caught:
-        IcmpGateway().probe("127.0.0.1", LIMIT_S)
+        ping.ping("127.0.0.1", LIMIT_S)
     assert "CAP_NET_RAW" in caught.value.why
 
 

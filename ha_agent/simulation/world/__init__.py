@@ -17,7 +17,7 @@ does. A call that takes time (a join) spends it on the clock; inside a job of th
 from ha_agent.simulation.world.clock import CallHangs, HostClock, ProcessEnded, VirtualClock
 from ha_agent.simulation.world.hypervisor import Guest, SimHypervisor
 from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
-from ha_agent.simulation.world.network import SimGateway, SimHealthPage
+from ha_agent.simulation.world.network import SimHealthPage, SimNetworkProbe
 from ha_agent.simulation.world.runner import InlineRunner
 from ha_agent.simulation.world.services import SimServiceManager
 from ha_agent.simulation.world.store import SimStore
@@ -29,10 +29,10 @@ __all__ = [
     "HostClock",
     "InlineRunner",
     "ProcessEnded",
-    "SimGateway",
     "SimHealthPage",
     "SimHypervisor",
     "SimLockspace",
+    "SimNetworkProbe",
     "SimSan",
     "SimServiceManager",
     "SimStore",

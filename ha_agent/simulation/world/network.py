@@ -1,4 +1,4 @@
-"""The engine's health page and the gateway."""
+"""The engine's health page, and whoever the network is tried on."""
 
 from __future__ import annotations
 
@@ -27,18 +27,32 @@ class SimHealthPage:
         return self.reading if self.answer is None else HealthReading(*self.answer())
 
 
-class SimGateway:
-    """A `Gateway`; `answers` is what it does, or `script` gives the next answers first."""
+class SimNetworkProbe:
+    """A `NetworkProbe`; `answers` is what each does, or `script` gives the next answers first.
+
+    `dns_takes_s` is how long the name server takes to answer; `before_answer` is called first
+    in each probe, and what it raises is passed on.
+    """
 
     def __init__(self, answers: bool = True, keep_log: bool = True) -> None:
         self.answers = answers
-        self._keep_log = keep_log
+        self.dns_takes_s = 0.0
         self.script: list[bool] = []
         self.calls: list[str] = []
         self.before_answer: Callable[[], None] = lambda: None
+        self._keep_log = keep_log
 
-    def probe(self, address: str, timeout_s: float) -> bool:
+    def ping(self, address: str, timeout_s: float) -> bool:
+        return self._probe(f"ping {address}")
+
+    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+        return self._probe(f"tcp {host} {port}")
+
+    def dns(self, server: str, timeout_s: float) -> bool:
+        return self._probe(f"dns {server}") and self.dns_takes_s <= timeout_s
+
+    def _probe(self, what: str) -> bool:
         if self._keep_log:
-            self.calls.append(address)
+            self.calls.append(what)
         self.before_answer()
         return self.script.pop(0) if self.script else self.answers
