@@ -15,6 +15,7 @@ import socket
 import socketserver
 import stat
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -34,6 +35,14 @@ SOCKET_MODE = 0o660
 MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
 
 
+@dataclass(frozen=True)
+class TextAnswer:
+    """An answer that is no JSON: `body` goes out as it is."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
 class SocketError(Exception):
     """The socket can't be listened on; the text says which and why."""
 
@@ -41,7 +50,7 @@ class SocketError(Exception):
 class ApiServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """Serves `answer(method, target, body)` on the unix socket `path`.
 
-    `answer` returns JSON-ready data or raises `Refusal`.
+    `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
     """
 
     daemon_threads = True
@@ -192,16 +201,16 @@ class _Handler(BaseHTTPRequestHandler):
         return Refusal(status, why)
 
     def _send(self, status: int, data: Any) -> None:
-        body = (json.dumps(data) + "\n").encode()
+        text = data if isinstance(data, TextAnswer) else _as_json(data)
         self.connection.allow(WRITE_ALLOWED_S)
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", text.content_type)
+        self.send_header("Content-Length", str(len(text.body)))
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(body)
+            self.wfile.write(text.body)
 
     def send_error(
         self, code: int, message: Optional[str] = None, explain: Optional[str] = None
@@ -216,6 +225,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
+
+
+def _as_json(data: Any) -> TextAnswer:
+    return TextAnswer((json.dumps(data) + "\n").encode(), "application/json")
 
 
 def _check_path(path: str) -> None:

@@ -175,6 +175,21 @@ class Publication:
 
 
 @dataclass(frozen=True)
+class NotificationCounts:
+    """What became of this broker's notifications since it started; `queued` wait now.
+
+    sent      delivered to one target each
+    failed    attempts that failed, whether they were tried again or not
+    dropped   given up: the queue was full, the daily limit was reached, or they were too old
+    """
+
+    queued: int = 0
+    sent: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """All that the broker knows. `sequence` rises with every change an agent may act on."""
 
@@ -196,3 +211,5 @@ class Snapshot:
     agent_published_at_s: Optional[float] = None
     agent: Optional[Publication] = None
     events: tuple[Event, ...] = ()
+    notifications: NotificationCounts = field(default_factory=NotificationCounts)
+    metrics_error: str = ""  # why the metrics are not served over TCP as the settings say
