@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lab import cgroups, guest
@@ -42,9 +42,10 @@ def prepare(places: Places, with_product: bool) -> None:
         build_product(places)
 
 
-def install_packages(places: Places) -> None:
-    """Install the packages that are not there yet."""
-    lacking = _missing_packages()
+def install_packages(places: Places, more: Sequence[str] = ()) -> None:
+    """Install the packages that are not there yet: the lab's, and `more`."""
+    wanted = (*PACKAGES, *more)
+    lacking = _missing_packages(wanted)
     if not lacking:
         return
     print(f"installing {len(lacking)} packages: {' '.join(lacking)}", flush=True)
@@ -57,8 +58,8 @@ def install_packages(places: Places) -> None:
             # A fresh machine may not know the packages yet.
             run_to_the_end(["apt-get", "update"], _apt_environment(), log)
             run_to_the_end(install, _apt_environment(), log)
-    if _missing_packages():
-        raise LabError(f"not installed: {' '.join(_missing_packages())} (see {log})")
+    if _missing_packages(wanted):
+        raise LabError(f"not installed: {' '.join(_missing_packages(wanted))} (see {log})")
 
 
 def restore_policy() -> None:
@@ -132,13 +133,13 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _missing_packages() -> list[str]:
-    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n", *PACKAGES]
+def _missing_packages(wanted: Sequence[str]) -> list[str]:
+    query = ["dpkg-query", "--show", "--showformat=${db:Status-Status} ${Package}\n", *wanted]
     # It fails when a package is unknown, and lists the others all the same.
     done = subprocess.run(query, capture_output=True, text=True, check=False)
     lines = [line.split() for line in done.stdout.splitlines()]
     present = {words[1] for words in lines if words[0] == "installed"}
-    return [name for name in PACKAGES if name not in present]
+    return [name for name in wanted if name not in present]
 
 
 def _apt_environment() -> dict[str, str]:

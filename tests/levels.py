@@ -26,6 +26,9 @@ PURE = ("unit", "fsm", "scenarios", "sim")
 REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
+# What the tests of a level need beside the lab's packages.
+PACKAGES = {"integration": ("prometheus",), "lab": ("prometheus",)}
+
 
 class LevelError(Exception):
     """A level could not be run, or failed; the message is for people."""
@@ -84,7 +87,8 @@ def _install_packages(levels: Sequence[str]) -> None:
     places = settings.places()
     places.cache.mkdir(parents=True, exist_ok=True)
     install.restore_policy()
-    install.install_packages(places)
+    more = sorted({name for level in levels for name in PACKAGES.get(level, ())})
+    install.install_packages(places, more)
 
 
 def _fingerprint() -> str:
