@@ -1,0 +1,257 @@
+"""The network probes, of real sockets on the loopback address; the simulated twin beside them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Callable
+
+import pytest
+
+from ha_agent.simulation.world import SimNetworkProbe
+from ha_broker.world.network_probe import SocketNetworkProbe
+from ha_broker.world.ports import WorldError
+
+FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
+LONG_S = 10 * FACTOR
+SHORT_S = 0.3
+
+Answer = Callable[[socket.socket, threading.Event], None]
+
+
+class Listener:
+    """Serves one connection after another with `answer`."""
+
+    def __init__(self, answer: Answer, backlog: int = 5) -> None:
+        self._answer = answer
+        self._over = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._over.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                with client, suppress(OSError):
+                    self._answer(client, self._over)
+
+
+def read_query(client: socket.socket) -> bytes:
+    """One DNS message over TCP: two bytes of length, and so many more."""
+    stream = client.makefile("rb")
+    (size,) = struct.unpack("!H", stream.read(2))
+    return stream.read(size)
+
+
+def name_server(change: Callable[[bytes], bytes]) -> Answer:
+    """Sends back what `change` makes of the query."""
+
+    def answer(client: socket.socket, _over: threading.Event) -> None:
+        message = change(read_query(client))
+        client.sendall(struct.pack("!H", len(message)) + message)
+
+    return answer
+
+
+def with_code(code: int) -> Callable[[bytes], bytes]:
+    """The query as an answer with this response code."""
+    return lambda query: query[:2] + struct.pack("!H", 0x8000 | code) + query[4:]
+
+
+def drips(client: socket.socket, over: threading.Event) -> None:
+    message = with_code(0)(read_query(client))
+    for byte in struct.pack("!H", len(message)) + message:
+        client.sendall(bytes([byte]))
+        if over.wait(0.05):
+            return
+
+
+def says_nothing(_client: socket.socket, over: threading.Event) -> None:
+    over.wait()
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[..., int]]:
+    listeners: list[Listener] = []
+
+    def start(answer: Answer) -> int:
+        listeners.append(Listener(answer))
+        return listeners[-1].port
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+@pytest.fixture
+def refusing() -> Iterator[int]:
+    """A port on which surely nobody listens: bound, and never listened on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A port whose connections wait for ever: nobody accepts, and the queue is full."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(0)
+        address = sock.getsockname()
+        waiting = [socket.socket() for _ in range(8)]
+        for each in waiting:
+            each.setblocking(False)
+            each.connect_ex(address)
+        time.sleep(0)
+        yield address[1]
+        for each in waiting:
+            each.close()
+
+
+# --- a connection ---------------------------------------------------------------------------
+
+
+def test_one_that_listens(listen: Callable[..., int]) -> None:
+    assert SocketNetworkProbe().tcp("127.0.0.1", listen(says_nothing), LONG_S) is True
+
+
+def test_one_that_refuses(refusing: int) -> None:
+    assert SocketNetworkProbe().tcp("127.0.0.1", refusing, LONG_S) is False
+
+
+def test_one_that_is_silent_gets_its_time_and_no_more(silent: int) -> None:
+    begun_s = time.monotonic()
+    assert SocketNetworkProbe().tcp("127.0.0.1", silent, SHORT_S) is False
+    assert SHORT_S * 0.9 < time.monotonic() - begun_s < SHORT_S + 2 * FACTOR
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1.", "a..b", "x" * 64 + ".example.org"])
+def test_a_name_that_can_not_be_resolved_is_no_silence(host: str) -> None:
+    with pytest.raises(WorldError) as caught:
+        SocketNetworkProbe().tcp(host, 80, LONG_S)
+    assert caught.value.what == f"connect to {host} port 80"
+
+
+# --- a name server --------------------------------------------------------------------------
+
+
+def ask(port: int, timeout_s: float = LONG_S, server: str = "127.0.0.1") -> bool:
+    return SocketNetworkProbe(dns_port=port).dns(server, timeout_s)
+
+
+def test_the_question_is_for_the_root_over_tcp(listen: Callable[..., int]) -> None:
+    asked = []
+
+    def keep(query: bytes) -> bytes:
+        asked.append(query)
+        return with_code(0)(query)
+
+    assert ask(listen(name_server(keep))) is True
+    (query,) = asked
+    # RFC 1035 4.1: one question, recursion desired; the root's name, type NS, class IN
+    assert query[2:] == bytes.fromhex("0100 0001 0000 0000 0000  00 0002 0001")
+
+
+def test_each_question_has_a_number_of_its_own(listen: Callable[..., int]) -> None:
+    numbers = set()
+
+    def keep(query: bytes) -> bytes:
+        numbers.add(query[:2])
+        return with_code(0)(query)
+
+    port = listen(name_server(keep))
+    assert all(ask(port) for _ in range(8))
+    assert len(numbers) > 4
+
+
+@pytest.mark.parametrize("code", [0, 2, 3, 5], ids=["fine", "failure", "no such name", "refused"])
+def test_whatever_it_answers_it_lives(listen: Callable[..., int], code: int) -> None:
+    assert ask(listen(name_server(with_code(code)))) is True
+
+
+def test_an_answer_that_drips_within_the_time(listen: Callable[..., int]) -> None:
+    assert ask(listen(drips)) is True
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda query: query,  # an echo: no answer
+        lambda query: bytes([query[0] ^ 1, query[1]]) + with_code(0)(query)[2:],
+        lambda query: with_code(0)(query)[:11],
+        lambda _query: b"",
+    ],
+    ids=["echo", "another question's", "too short", "empty"],
+)
+def test_what_is_no_answer(listen: Callable[..., int], change: Callable[[bytes], bytes]) -> None:
+    assert ask(listen(name_server(change))) is False
+
+
+def test_one_that_closes_in_the_midst(listen: Callable[..., int]) -> None:
+    def cut(client: socket.socket, _over: threading.Event) -> None:
+        message = with_code(0)(read_query(client))
+        client.sendall(struct.pack("!H", len(message)) + message[:5])
+
+    assert ask(listen(cut)) is False
+
+
+@pytest.mark.parametrize("answer", [says_nothing, drips])
+def test_the_deadline_holds_for_the_whole_question(
+    listen: Callable[..., int], answer: Answer
+) -> None:
+    begun_s = time.monotonic()
+    assert ask(listen(answer), SHORT_S) is False
+    assert SHORT_S * 0.9 < time.monotonic() - begun_s < SHORT_S + 2 * FACTOR
+
+
+def test_a_name_server_that_is_not_there(refusing: int) -> None:
+    assert ask(refusing) is False
+
+
+def test_without_a_target_the_first_of_resolv_conf(
+    listen: Callable[..., int], tmp_path: Path
+) -> None:
+    resolv_conf = tmp_path / "resolv.conf"
+    resolv_conf.write_text(
+        "# nameserver 192.0.2.1\nsearch example.org\nnameserver\t127.0.0.1\nnameserver 192.0.2.2\n"
+    )
+    port = listen(name_server(with_code(0)))
+    assert SocketNetworkProbe(resolv_conf, port).dns("", LONG_S) is True
+
+
+@pytest.mark.parametrize("text", [None, "", "search example.org\n", "nameserver\n"])
+def test_no_name_server_at_all_is_no_silence(tmp_path: Path, text: str | None) -> None:
+    resolv_conf = tmp_path / "resolv.conf"
+    if text is not None:
+        resolv_conf.write_text(text)
+    with pytest.raises(WorldError) as caught:
+        SocketNetworkProbe(resolv_conf).dns("", LONG_S)
+    assert str(resolv_conf) in caught.value.what
+
+
+# --- the simulated twin ---------------------------------------------------------------------
+
+
+def test_the_simulated_one_answers_as_it_is_told() -> None:
+    network = SimNetworkProbe()
+    assert network.tcp("192.0.2.1", 22, 5) and network.dns("", 5) and network.ping("192.0.2.1", 5)
+    network.dns_takes_s = 5.1
+    assert (network.dns("", 5), network.tcp("192.0.2.1", 22, 5)) == (False, True)
+    network.answers = False
+    assert not network.tcp("192.0.2.1", 22, 5)
+    assert network.calls[:2] == ["tcp 192.0.2.1 22", "dns "]
