@@ -13,9 +13,10 @@ Nothing here waits: storage, sanlock and libvirt are touched by jobs only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
-from typing import Callable
+from typing import Callable, Optional
 
 from ha_broker.changes import matters
 from ha_broker.config_watch import ConfigWatch
@@ -27,6 +28,7 @@ from ha_broker.lockspace_watch import LockspaceWatch
 from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.network import NetworkMonitor
+from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
 from ha_broker.snapshot import HostView, LeaseState, Snapshot, StorageView
@@ -53,7 +55,10 @@ class Broker:
         host: HostSettings,
         state_dir: str,
         wake: Callable[[], None] = lambda: None,
+        observer: Optional[Observer] = None,
     ) -> None:
+        self.metrics_error = ""  # the metrics' server says how it is doing
+        self._observer = observer or NoObserver()
         self._world = replace(world, runner=HarvestedRunner(world.runner, world.clock))
         self._settings = Settings(host)
         self._started_at_s = world.clock.monotonic_s()
@@ -98,6 +103,11 @@ class Broker:
     def _all_monitors(self) -> list[Monitor]:
         """In the order in which they are shown."""
         return [NetworkMonitor(self._world, self._settings)]
+
+    @property
+    def renewed_at_s(self) -> Mapping[int, float]:
+        """When each host of the lockspace was last seen to have renewed its place there."""
+        return self._lockspace.renewed_at_s
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -147,6 +157,7 @@ class Broker:
 
     def _harvest(self, outcomes: list[Outcome[object]]) -> None:
         for outcome in outcomes:
+            self._observer.job_ended(outcome)
             part = self._by_key.get(outcome.key)
             if part is not None:
                 part.harvest(outcome)
@@ -199,6 +210,7 @@ class Broker:
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
         self._snapshot = snapshot
         self.desk.show(snapshot, self._settings.config)
+        self._observer.shown(snapshot)
 
     def _look(self, now_s: float, sequence: int) -> Snapshot:
         host = self._settings.host
@@ -220,6 +232,7 @@ class Broker:
             local_maintenance=self._local.maintenance,
             agent_published_at_s=self._own.published_at_s,
             agent=self._own.published,
+            metrics_error=self.metrics_error,
         )
 
     def _look_now(self) -> Snapshot:

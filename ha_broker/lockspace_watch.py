@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Callable, Optional, cast
 
@@ -57,7 +58,8 @@ class LockspaceWatch:
         self._leaving = False
         self._left: Optional[bool] = None
         self._somebody_joins = False
-        self._renewed_at_s: dict[int, float] = {}
+        # Replaced, never changed: the metrics read it from another thread.
+        self.renewed_at_s: Mapping[int, float] = {}
         self.overdue: set[int] = set()
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
@@ -190,12 +192,16 @@ class LockspaceWatch:
 
     def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
         limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
-        for host_id, host in hosts.items():
-            if host_id not in self.hosts or self.hosts[host_id].timestamp != host.timestamp:
-                self._renewed_at_s[host_id] = at_s
-        self.overdue = {
-            host_id for host_id in hosts if at_s - self._renewed_at_s[host_id] >= limit_s
+        renewed_at_s = {
+            host_id: at_s if self._is_renewed(host) else self.renewed_at_s[host_id]
+            for host_id, host in hosts.items()
         }
+        self.renewed_at_s = renewed_at_s
+        self.overdue = {host_id for host_id in hosts if at_s - renewed_at_s[host_id] >= limit_s}
+
+    def _is_renewed(self, host: LockspaceHost) -> bool:
+        before = self.hosts.get(host.host_id)
+        return before is None or before.timestamp != host.timestamp
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:

@@ -19,6 +19,8 @@ def status_line(snapshot: Snapshot) -> str:
         parts.append("global maintenance")
     if snapshot.local_maintenance:
         parts.append("local maintenance")
+    if snapshot.metrics_error:
+        parts.append(f"metrics: {snapshot.metrics_error}")
     parts += [view.error for view in snapshot.hosts if view.error][:3]
     return "; ".join(parts)
 
