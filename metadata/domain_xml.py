@@ -1,4 +1,5 @@
-"""The rule on the engine's domain XML: it carries the engine's lease, exactly once.
+"""The rule on the engine's domain XML, that it carries the engine's lease exactly once; and
+what memory it asks for.
 
 The lease makes libvirt's lock manager take the engine's sanlock resource for the qemu
 process before the guest runs; without it two engines could run. Only the standard parser
@@ -7,6 +8,8 @@ is used; a document type (and with it every entity) is refused.
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import Optional, Union
 from xml.etree import ElementTree
 
@@ -14,6 +17,23 @@ from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
 from metadata.schema import shown
 from metadata.values import StorageParts
+
+_BINARY = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
+_DECIMAL = {"k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18}
+_UNITS = "b, bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB, EiB"
+
+
+@dataclass(frozen=True)
+class MemoryNeed:
+    """What qemu takes for the guest's memory.
+
+    With `huge_pages` it comes from the pools of huge pages whose sizes in bytes are
+    `page_sizes`; none named: from those of the host's usual size.
+    """
+
+    size_bytes: int
+    huge_pages: bool = False
+    page_sizes: tuple[int, ...] = ()
 
 
 def lease_element(parts: StorageParts) -> str:
@@ -56,6 +76,26 @@ def lease_problems(xml: str, parts: StorageParts) -> list[str]:
         f"the domain XML has no lease {LEASE_NAME!r} of lockspace {LOCKSPACE_NAME!r}; "
         f"add to its <devices>: {lease_element(parts)}"
     ]
+
+
+def memory_need(xml: str) -> MemoryNeed:
+    """The memory that the domain needs to start; raises DomainXmlError.
+
+    That is its ``<memory>``, not the ``<currentMemory>`` that a balloon leaves it later. Pages
+    of several sizes (one for each NUMA node of the guest) are not told apart: together they
+    must do.
+    """
+    root = _parse(xml)
+    sizes = root.findall("memory")
+    if len(sizes) != 1:
+        raise DomainXmlError(f"the domain XML has {len(sizes)} <memory>, must have exactly one")
+    huge = root.find("memoryBacking/hugepages")
+    pages = [] if huge is None else huge.findall("page")
+    return MemoryNeed(
+        size_bytes=_scaled(sizes[0], (sizes[0].text or "").strip()),
+        huge_pages=huge is not None,
+        page_sizes=tuple(sorted({_scaled(page, page.get("size", "")) for page in pages})),
+    )
 
 
 class _DomainBuilder(ElementTree.TreeBuilder):
@@ -104,3 +144,30 @@ def _offset(target: ElementTree.Element) -> Union[int, str]:
     """libvirt takes a missing offset for 0."""
     text = target.get("offset", "0").strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
+
+
+def _scaled(element: ElementTree.Element, number: str) -> int:
+    """Bytes; libvirt takes a missing unit for KiB."""
+    unit = element.get("unit", "KiB")
+    factor = _unit_bytes(unit)
+    if factor is None:
+        raise DomainXmlError(
+            f"the domain XML's <{element.tag}> has the unit {shown(unit)}; allowed: {_UNITS}"
+        )
+    if not re.fullmatch(r"[0-9]{1,18}", number) or int(number) == 0:
+        raise DomainXmlError(
+            f"the domain XML's <{element.tag}> says {shown(number)}; "
+            "allowed: a whole number above 0"
+        )
+    return int(number) * factor
+
+
+def _unit_bytes(unit: str) -> Optional[int]:
+    """As in libvirt: a prefix alone, or one with "iB", counts in 1024s; with "B" in 1000s."""
+    word = unit.lower()
+    if word in ("b", "byte", "bytes"):
+        return 1
+    prefix, rest = word[:1], word[1:]
+    if prefix not in _BINARY or rest not in ("", "ib", "b"):
+        return None
+    return int(10 ** _DECIMAL[prefix]) if rest == "b" else 1 << _BINARY[prefix]

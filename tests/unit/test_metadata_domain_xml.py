@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metadata.domain_xml import domain_name, lease_element, lease_problems
+from metadata.domain_xml import (
+    MemoryNeed,
+    domain_name,
+    lease_element,
+    lease_problems,
+    memory_need,
+)
 from metadata.errors import DomainXmlError
 from metadata.layout import storage_parts
 
@@ -149,3 +155,85 @@ def test_a_domain_without_one_name(names):
 def test_any_text_gives_problems_in_words(xml):
     assert all(isinstance(problem, str) for problem in lease_problems(xml, PARTS))
     assert lease_problems(xml, PARTS)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def domain_with(memory: str) -> str:
+    return f"<domain><name>engine</name>{memory}</domain>"
+
+
+@pytest.mark.parametrize(
+    ("unit", "size_bytes"),
+    [
+        ("", 3 * 1024),
+        (" unit='b'", 3),
+        (" unit='bytes'", 3),
+        (" unit='KB'", 3000),
+        (" unit='k'", 3 * 1024),
+        (" unit='KiB'", 3 * 1024),
+        (" unit='MB'", 3 * 10**6),
+        (" unit='M'", 3 << 20),
+        (" unit='MiB'", 3 << 20),
+        (" unit='GB'", 3 * 10**9),
+        (" unit='GiB'", 3 << 30),
+        (" unit='g'", 3 << 30),
+        (" unit='TB'", 3 * 10**12),
+        (" unit='TiB'", 3 << 40),
+        (" unit='PiB'", 3 << 50),
+        (" unit='EB'", 3 * 10**18),
+    ],
+)
+def test_memory_in_every_unit_of_libvirt(unit, size_bytes):
+    xml = domain_with(f"<memory{unit}> 3 </memory><currentMemory>1</currentMemory>")
+    assert memory_need(xml) == MemoryNeed(size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("hugepages", "page_sizes"),
+    [
+        ("<hugepages/>", ()),
+        ("<hugepages><page size='2048'/></hugepages>", (2 << 20,)),
+        ("<hugepages><page size='1' unit='G' nodeset='0'/></hugepages>", (1 << 30,)),
+        (
+            "<hugepages><page size='1' unit='GiB'/><page size='2' unit='MiB'/>"
+            "<page size='2048' unit='KiB'/></hugepages>",
+            (2 << 20, 1 << 30),
+        ),
+    ],
+)
+def test_memory_from_huge_pages(hugepages, page_sizes):
+    xml = domain_with(f"<memory unit='GiB'>4</memory><memoryBacking>{hugepages}</memoryBacking>")
+    assert memory_need(xml) == MemoryNeed(4 << 30, True, page_sizes)
+
+
+def test_other_memory_backing_is_ordinary_memory():
+    xml = domain_with("<memory>8</memory><memoryBacking><source type='memfd'/></memoryBacking>")
+    assert memory_need(xml) == MemoryNeed(8192)
+
+
+@pytest.mark.parametrize(
+    ("memory", "why"),
+    [
+        ("", "the domain XML has 0 <memory>, must have exactly one"),
+        ("<memory>1</memory><memory>2</memory>", "has 2 <memory>, must have exactly one"),
+        ("<memory>much</memory>", "<memory> says 'much'; allowed: a whole number above 0"),
+        ("<memory>0</memory>", "<memory> says '0'; allowed: a whole number above 0"),
+        ("<memory>-1</memory>", "<memory> says '-1'; allowed: a whole number above 0"),
+        ("<memory>1.5</memory>", "<memory> says '1.5'; allowed"),
+        ("<memory>\u0663</memory>", "allowed: a whole number above 0"),
+        ("<memory/>", "<memory> says ''; allowed"),
+        ("<memory unit='MiBs'>1</memory>", "has the unit 'MiBs'; allowed: b, bytes, KB, KiB"),
+        ("<memory unit='X'>1</memory>", "has the unit 'X'; allowed"),
+        ("<memory unit=''>1</memory>", "has the unit ''; allowed"),
+        (
+            "<memory>1</memory><memoryBacking><hugepages><page/></hugepages></memoryBacking>",
+            "<page> says ''; allowed",
+        ),
+    ],
+)
+def test_memory_that_can_not_be_understood(memory, why):
+    with pytest.raises(DomainXmlError) as caught:
+        memory_need(domain_with(memory))
+    assert why in caught.value.why
