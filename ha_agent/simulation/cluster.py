@@ -177,6 +177,11 @@ class SimCluster:
         """The gateway answers again."""
         self._set_gateway(True)
 
+    def name_server_answers_in(self, seconds: float) -> None:
+        """How long the name server takes to answer from now on."""
+        for host in self.hosts.values():
+            host.network.dns_takes_s = seconds
+
     def engine_kill(self) -> None:
         """qemu is killed."""
         self._engine_host().vm.end(Ending.CRASHED, "killed")

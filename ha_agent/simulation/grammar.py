@@ -121,6 +121,7 @@ VERBS: tuple[Verb, ...] = (
     _lab("network HOST heal", "host.network_heal"),
     _lab("gateway down", "cluster.gateway_down"),
     _lab("gateway up", "cluster.gateway_up"),
+    _sim("name-server answers-in SECONDS", "cluster.name_server_answers_in"),
     _lab("engine kill", "cluster.engine_kill"),
     _lab("engine crash", "cluster.engine_crash"),
     _lab("engine hang", "cluster.engine_hang"),
