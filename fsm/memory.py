@@ -19,11 +19,20 @@ class Action(str, Enum):
 
 @dataclass(frozen=True)
 class Penalty:
-    """Points off the base score. `reason` is a sentence part for people."""
+    """Points off the base score. `reason` is a sentence part for people.
+
+    value, threshold   the number behind it and what it is held against, in `unit`
+                       ("fraction", "bytes", "count"; empty: it is about no number)
+    ends_at_s          when it is over, or less, by time alone (monotonic seconds; None: never)
+    """
 
     name: str
     points: int
     reason: str
+    value: Optional[float] = None
+    threshold: Optional[float] = None
+    unit: str = ""
+    ends_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The host's score: base minus penalties, each with its reason.
+"""The host's score: base minus penalties, each with its reason and the numbers behind it.
 
-Weights: `metadata.settings.ScoreWeights`. A monitor without a value (None) costs nothing.
+Weights: `metadata.settings.ScoreWeights`. A monitor without a value (None) costs nothing, and
+neither does a penalty whose points come to 0.
 """
 
 from __future__ import annotations
@@ -8,84 +9,138 @@ from __future__ import annotations
 from typing import Optional
 
 from fsm.memory import Memory, Penalty, Score
-from fsm.observation import Observation, Vm
+from fsm.observation import Observation, PluginCost, Vm
 from fsm.states import State
-from metadata.settings import ClusterSettings, ScoreWeights
+from metadata.settings import ClusterSettings
+
+FRACTION, BYTES, COUNT = "fraction", "bytes", "count"
+_MIB, _GIB = 2**20, 2**30
 
 # In these states the host does not offer itself, whatever its condition.
-ZERO_STATES: dict[State, str] = {
-    State.LOCAL_MAINTENANCE: "the host is in local maintenance",
-    State.ENGINE_UNEXPECTEDLY_DOWN: "the engine went down here unexpectedly",
-    State.AGENT_STOPPED: "the agent is stopped",
+ZERO_STATES: dict[State, tuple[str, str]] = {
+    State.LOCAL_MAINTENANCE: ("local-maintenance", "the host is in local maintenance"),
+    State.ENGINE_UNEXPECTEDLY_DOWN: (
+        "unexpectedly-down",
+        "the engine went down here unexpectedly, other hosts go first",
+    ),
+    State.AGENT_STOPPED: ("agent-stopped", "the agent is stopped"),
 }
 
 
 def score(memory: Memory, observation: Observation, config: ClusterSettings) -> Score:
     """The score in the state that `memory` is in.
 
-    Returns `Score(points, penalties)`, points between 0 and the base; the penalties' points
-    add up to at least base - points.
+    Returns `Score(points, penalties)`, points between 0 and the base; each penalty has at least
+    one point, and together they have at least base - points.
     """
-    weights = config.score
-    found = [penalty(memory, observation, weights) for penalty in _PENALTIES]
-    penalties = tuple([penalty for penalty in found if penalty is not None])
+    found = [penalty(memory, observation, config) for penalty in _PENALTIES]
+    if observation.condition.plugins:
+        found += [_plugin_penalty(cost) for cost in observation.condition.plugins]
+    penalties = tuple([one for one in found if one is not None and one.points > 0])
     lost = sum([penalty.points for penalty in penalties])
-    return Score(max(0, weights.base - lost), penalties)
+    return Score(max(0, config.score.base - lost), penalties)
 
 
-def _state_penalty(m: Memory, _o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
-    reason = ZERO_STATES.get(m.state)
-    return None if reason is None else Penalty("state", weights.base, reason)
+# --- the state ----------------------------------------------------------------------------
 
 
-def _network_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
-    failed = o.condition.network_failed_fraction
-    points = round(weights.network * failed) if failed else 0
-    if not failed or not points:
+def _state_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+    found = ZERO_STATES.get(m.state)
+    if found is None:
         return None
-    return Penalty("network", points, f"{failed:.0%} of the gateway probes failed")
+    name, reason = found
+    ends_at_s = None
+    if m.state is State.ENGINE_UNEXPECTEDLY_DOWN and m.since_s is not None:
+        ends_at_s = m.since_s + config.timing.unexpected_down_s
+    return Penalty(name, config.score.base, reason, ends_at_s=ends_at_s)
 
 
-def _cpu_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
-    load = o.condition.cpu_load_without_engine
-    if load is None:
+# --- the host's condition -----------------------------------------------------------------
+
+
+def _network_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+    failed = o.condition.network_failed_fraction
+    if not failed:
+        return None
+    points = round(config.score.network * _share(failed))
+    reason = f"{_share(failed):.0%} of the latest probes failed"
+    return Penalty("network", points, reason, failed, 0.0, FRACTION)
+
+
+def _cpu_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+    load, weights = o.condition.cpu_load_without_engine, config.score
+    if load is None or load <= weights.cpu_load_from:
         return None
     span = weights.cpu_load_full - weights.cpu_load_from
-    share = min(1.0, max(0.0, (load - weights.cpu_load_from) / span))
-    points = round(weights.cpu_load * share)
-    if not points:
-        return None
-    return Penalty("cpu-load", points, f"CPU load without the engine is {load:.0%}")
+    points = round(weights.cpu_load * _share((load - weights.cpu_load_from) / span))
+    reason = f"CPU load without the engine is {load:.0%}, above {weights.cpu_load_from:.0%}"
+    return Penalty("cpu-load", points, reason, load, weights.cpu_load_from, FRACTION)
 
 
-def _config_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+def _config_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     if o.condition.config_current is not False:
         return None
-    return Penalty("config", weights.vm_config_outdated, "the VM configuration is outdated")
+    reason = "the VM configuration is not up to date"
+    return Penalty("config", config.score.vm_config_outdated, reason)
 
 
-def _bridge_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+def _bridge_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     if o.condition.bridge_up is not False:
         return None
-    return Penalty("bridge", weights.bridge_down, "the management bridge is down")
+    detail = f": {o.condition.bridge_detail}" if o.condition.bridge_detail else ""
+    return Penalty("bridge", config.score.bridge_down, f"the management bridge is down{detail}")
 
 
-def _memory_penalty(_m: Memory, o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
+def _memory_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     # The engine's own memory is what is missing where it runs, and in global maintenance
     # nobody is to be judged by it.
     exempt = o.vm in (Vm.RUNNING, Vm.PAUSED) or o.global_maintenance
     if o.condition.memory_sufficient is not False or exempt:
         return None
-    return Penalty("memory", weights.memory_low, "too little free memory for the engine")
+    free, needed = o.condition.memory_free_bytes, o.condition.memory_needed_bytes
+    reason = _memory_reason(free, needed)
+    return Penalty("memory", config.score.memory_low, reason, free, needed, BYTES)
 
 
-def _start_penalty(m: Memory, _o: Observation, weights: ScoreWeights) -> Optional[Penalty]:
-    failed = len(m.failed_starts_s)
+def _memory_reason(free: Optional[float], needed: Optional[float]) -> str:
+    if free is None or needed is None:
+        return "too little free memory for the engine"
+    texts = f"{free / _GIB:.1f}", f"{needed / _GIB:.1f}"
+    unit = "GiB"
+    if texts[0] == texts[1]:  # too close to be told apart so
+        texts, unit = (f"{free / _MIB:.0f}", f"{needed / _MIB:.0f}"), "MiB"
+    return f"{texts[0]} {unit} free, {texts[1]} {unit} needed by the engine"
+
+
+def _plugin_penalty(cost: PluginCost) -> Penalty:
+    share = _share(cost.share)
+    detail = cost.detail or f"{share:.0%} of what it may cost"
+    points = round(cost.points * share)
+    return Penalty(f"plugin-{cost.name}", points, f"{cost.name}: {detail}", share, 0.0, FRACTION)
+
+
+def _share(value: float) -> float:
+    """Between 0 and 1, whatever was measured; what is no number at all counts nothing."""
+    return min(1.0, max(0.0, value))
+
+
+# --- starts that failed -------------------------------------------------------------------
+
+
+def _start_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+    failed, limit = len(m.failed_starts_s), config.score.failed_starts_to_zero
     if not failed:
         return None
-    if failed >= weights.failed_starts_to_zero:
-        return Penalty("failed-starts", weights.base, f"{failed} starts failed lately")
-    return Penalty("failed-starts", failed * weights.failed_start, f"{failed} failed start(s)")
+    window_s = config.timing.retry_window_s
+    starts = "1 start" if failed == 1 else f"{failed} starts"
+    said = f"{starts} failed within the last {window_s:.0f} s"
+    if failed < limit:
+        points, said = failed * config.score.failed_start, f"{said}, {limit} cost all points"
+        ends_at_s = m.failed_starts_s[-1] + window_s
+    else:
+        points, said = config.score.base, f"{said}, so no more are tried for now"
+        ends_at_s = m.failed_starts_s[-limit] + window_s
+    return Penalty("failed-starts", points, said, float(failed), float(limit), COUNT, ends_at_s)
 
 
 _PENALTIES = (

@@ -183,7 +183,9 @@ def test_three_failed_starts_take_the_host_out_for_the_window() -> None:
         host.see(1, start=StartOutcome.FAILED, start_why="no such disk")
         host.see(3 * TIMING.turn_s)
     assert host.memory.state is State.ENGINE_DOWN
-    assert host.last.why == "the score is 0: 3 starts failed lately"
+    assert host.last.why == (
+        "the score is 0: 3 starts failed within the last 600 s, so no more are tried for now"
+    )
     assert host.settle(TIMING.retry_window_s) is State.ENGINE_START
 
 
