@@ -23,6 +23,7 @@ from ha_agent.collect import Inputs, PeerList, collect, vm_of
 from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
 from ha_agent.execute import Executor
+from ha_agent.history import History
 from ha_agent.lease_watch import LeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publish import Publisher, publication
@@ -97,6 +98,7 @@ class Agent:
         self._executor = Executor(ports.runner, ports.hypervisor, ports.lockspace, host.storage)
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
+        self._history = History(self._started_at_s)
         self._on_transition = on_transition
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
@@ -182,6 +184,7 @@ class Agent:
         self._settled = None
         if decision.memory is before and not decision.actions:
             self._settled = _Settled(observation, settings, self._wake_at_s)
+        self._history.note(before.state, decision, observation.now_s)
         self._tell(before.state, decision, observation.now_s)
         self._publish(decision, observation, due)
         for action in decision.actions:
@@ -274,7 +277,8 @@ class Agent:
     # --- publish and act --------------------------------------------------------------
 
     def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
-        record = publication(decision, observation, self._clock.wall_s(), self._config.loaded_at_s)
+        wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
+        record = publication(decision, observation, wall_s, loaded_at_s, self._history)
         self._publisher.offer(record, due)
 
     def _act(self, action: Action, observation: Observation, now_s: float) -> None:

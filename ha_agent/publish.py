@@ -10,12 +10,14 @@ import time
 from typing import Optional
 
 from fsm.decision import Decision
-from fsm.memory import Score
 from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.states import State
+from ha_agent import penalty_note
+from ha_agent.history import History
 from ha_agent.ports import BrokerPort
 from ha_broker.snapshot import Publication
 from ha_broker.world.ports import Outcome, Runner
+from metadata.extra_text import NOTE_LIMIT
 from metadata.records import EngineStatus, EngineVm, Health
 
 KEY = "publish"
@@ -35,18 +37,25 @@ def publication(
     observation: Observation,
     wall_s: float,
     config_loaded_at_s: Optional[float],
+    history: History,
 ) -> Publication:
     """The record of this host after `decision`; `wall_s` serves texts only."""
-    state = decision.memory.state
+    state, now_s = decision.memory.state, observation.now_s
     return Publication(
         score=decision.score.points,
         engine_status=engine_status(state, observation),
         state=state.value,
         stopped=state is State.AGENT_STOPPED,
-        timeout_wall_time=_timeout_text(decision, observation.now_s, wall_s),
-        notes=_notes(decision),
+        timeout_wall_time=_timeout_text(decision, now_s, wall_s),
+        notes=_notes(decision, history, now_s, wall_s),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
+        why=decision.why[:NOTE_LIMIT],
+        in_state_since_s=history.state_since_s,
+        timeout_at_s=decision.timeout_at_s,
+        penalties=history.penalties,
+        transitions=history.transitions,
+        life_at_s=history.life_at_s,
     )
 
 
@@ -107,21 +116,19 @@ def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
     return time.ctime(wall_s + decision.timeout_at_s - now_s)
 
 
-def _notes(decision: Decision) -> tuple[tuple[str, str], ...]:
+def _notes(
+    decision: Decision, history: History, now_s: float, wall_s: float
+) -> tuple[tuple[str, str], ...]:
     notes = [("why", _one_line(decision.why))]
-    if decision.score.penalties:
-        notes.append(("penalties", _one_line(penalties_text(decision.score))))
+    if history.penalties:
+        text = penalty_note.penalties_note(history.penalties, now_s, wall_s)
+        notes.append((penalty_note.KEY, _one_line(text)))
     return tuple(notes)
-
-
-def penalties_text(score: Score) -> str:
-    """Every penalty with its points and its reason."""
-    return "; ".join(f"{item.name} -{item.points} ({item.reason})" for item in score.penalties)
 
 
 def _one_line(text: str) -> str:
     """A line of the text part has exactly one ``=``: the one behind its key."""
-    return " ".join(text.replace("=", ":").split())
+    return " ".join(text.replace("=", ":").split())[:NOTE_LIMIT]
 
 
 # --- getting it told ------------------------------------------------------------------

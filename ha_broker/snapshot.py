@@ -125,7 +125,8 @@ class PenaltyView:
     """Points off this host's score, as the agent reckoned them.
 
     `value` and `threshold` are numbers in `unit` (empty where it is about none);
-    `began_at_s` is since when it has cost anything at all.
+    `began_at_s` is since when it has cost anything at all, `ends_at_s` when time alone will
+    end or lessen it.
     """
 
     name: str
@@ -135,6 +136,7 @@ class PenaltyView:
     threshold: Optional[float] = None
     unit: str = ""
     began_at_s: Optional[float] = None
+    ends_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ PARSE_VERSION = 1
 # Generous for what they are (a ctime has 24 characters), and small enough that the lines of
 # the record and of the state always fit.
 _WORD_LIMIT = 64
-_NOTE_LIMIT = 512
+NOTE_LIMIT = 512
 _RESERVED = frozenset(
     {
         "metadata_parse_version",
@@ -56,7 +56,7 @@ def encode_text(record: HostRecord, size: int) -> bytes:
     lines = _record_lines(record) + _state_lines(record)
     room = size - sum(map(len, lines))
     for key, value in record.notes:
-        line = _line(_note_key(key), value, _NOTE_LIMIT)
+        line = _line(_note_key(key), value, NOTE_LIMIT)
         room -= len(line)
         if room < 0:
             break

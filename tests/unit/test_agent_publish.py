@@ -12,9 +12,12 @@ import pytest
 from fsm import Decision, Memory, Penalty, Score, State
 from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.table import rows_of
+from ha_agent.history import PENALTIES_KEPT, TRANSITIONS_KEPT, History
 from ha_agent.publish import KEY, Publisher, engine_status, publication
 from ha_agent.simulation.world import InlineRunner, VirtualClock
+from ha_broker.http_server import MAX_BODY_SIZE
 from ha_broker.snapshot import Publication
+from ha_broker.snapshot_json import publication_from_data, publication_to_data
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
 
@@ -179,8 +182,13 @@ def decision(state: State = State.ENGINE_DOWN, **fields: Any) -> Decision:
     return Decision(**{**content, **fields})
 
 
+WALL_S = 1_700_000_000.0
+
+
 def record_of(taken: Decision, now_s: float = 100.0) -> Publication:
-    return publication(taken, seen(now_s=now_s, vm=Vm.ABSENT), 1_700_000_000.0, 42.9)
+    history = History(10.0)
+    history.note(taken.memory.state, taken, now_s)
+    return publication(taken, seen(now_s=now_s, vm=Vm.ABSENT), WALL_S, 42.9, history)
 
 
 def test_a_record() -> None:
@@ -192,7 +200,7 @@ def test_a_record() -> None:
 
 
 def test_no_configuration_yet() -> None:
-    record = publication(decision(), seen(), 0.0, None)
+    record = publication(decision(), seen(), 0.0, None, History(10.0))
     assert (record.conf_on_shared_storage, record.vm_conf_refresh_s) == (False, 0)
 
 
@@ -203,14 +211,55 @@ def test_only_the_stopped_agent_says_stopped() -> None:
 
 def test_the_time_out_is_told_in_wall_time() -> None:
     record = record_of(decision(State.ENGINE_STARTING, timeout_at_s=160.0))
-    assert record.timeout_wall_time == time.ctime(1_700_000_060.0)
+    assert record.timeout_wall_time == time.ctime(WALL_S + 60)
+    assert record.timeout_at_s == 160.0
 
 
-def test_every_penalty_is_told_with_its_reason() -> None:
+def test_every_penalty_is_told_with_its_reason_and_since_when() -> None:
     penalties = (Penalty("network", 800, "50% failed"), Penalty("config", 1000, "outdated"))
     record = record_of(decision(score=Score(1600, penalties)))
-    expected = "network -800 (50% failed); config -1000 (outdated)"
+    now = time.strftime("%H:%M:%S", time.localtime(WALL_S))
+    expected = f"config -1000 (outdated, since {now}); network -800 (50% failed, since {now})"
     assert dict(record.notes)["penalties"] == expected
+    assert [(one.name, one.began_at_s) for one in record.penalties] == [
+        ("config", 100.0),
+        ("network", 100.0),
+    ]
+
+
+def test_the_past_goes_with_the_record() -> None:
+    record = record_of(decision(State.ENGINE_UP, changed=True))
+    (change,) = record.transitions
+    assert (change.number, change.at_s, change.after) == (1, 100.0, "EngineUp")
+    assert (record.in_state_since_s, record.life_at_s) == (100.0, 10.0)
+    assert record.why == "the engine runs elsewhere"
+
+
+# The longest that a decision can tell: every text at its limit, in letters that JSON escapes.
+WORST = decision(
+    changed=True,
+    why='"' * 5000,
+    score=Score(0, tuple(Penalty(f"plugin-{n}" + "x" * 60, 1, "\xe4" * 5000) for n in range(99))),
+)
+
+
+def test_the_longest_publication_is_not_too_long_for_a_request() -> None:
+    history = History(10.0)
+    for number in range(50):
+        history.note(State.ENGINE_DOWN, WORST, 100.0 + number)
+    record = publication(WORST, seen(vm=Vm.ABSENT), WALL_S, 42.9, history)
+    assert len(record.penalties) == PENALTIES_KEPT
+    assert len(record.transitions) == TRANSITIONS_KEPT
+    assert record.transitions[-1].number == 50
+    body = json.dumps(publication_to_data(record)).encode()
+    assert len(body) < MAX_BODY_SIZE
+    assert publication_from_data(json.loads(body)) == record
+
+
+def test_a_measured_number_that_json_does_not_know_is_left_out() -> None:
+    strange = (Penalty("network", 1, "?", float("inf"), float("nan"), "fraction"),)
+    (told,) = record_of(decision(score=Score(0, strange))).penalties
+    assert (told.value, told.threshold) == (None, None)
 
 
 def test_notes_keep_one_equals_sign_per_line() -> None:

@@ -93,7 +93,7 @@ def test_score_is_told_with_its_reason_when_it_changes() -> None:
     told = [line for line in lines if " score 3400 => " in line]
     assert told
     assert "h2" in told[0]
-    assert "of the gateway probes failed" in told[0]
+    assert "of the latest probes failed" in told[0]
 
 
 def test_a_broken_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
