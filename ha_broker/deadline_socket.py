@@ -1,4 +1,4 @@
-"""A socket on which a whole conversation has one deadline.
+"""Sockets on which a whole conversation has one deadline.
 
 A plain socket time-out counts anew with each byte that arrives, so a peer that trickles
 holds its caller for ever.
@@ -7,6 +7,7 @@ holds its caller for ever.
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from typing import Any, Optional
 
@@ -42,3 +43,17 @@ class DeadlineSocket(socket.socket):
         if remaining_s <= 0:
             raise socket.timeout("the deadline has passed")
         self.settimeout(remaining_s)
+
+
+class DeadlineTlsSocket(DeadlineSocket, ssl.SSLSocket):
+    """The same over TLS, its handshake included; an `SSLContext` makes it."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As `SSLSocket.do_handshake`."""
+        self._arm()
+        super().do_handshake(block)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """As `SSLSocket.send`, of which its `sendall` makes one for each piece."""
+        self._arm()
+        return super().send(*args, **kwargs)

@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from ha_broker.crowded_server import CrowdedServer
 from ha_broker.deadline_socket import DeadlineSocket
 from ha_broker.desk import Refusal
 
@@ -47,22 +48,19 @@ class SocketError(Exception):
     """The socket can't be listened on; the text says which and why."""
 
 
-class ApiServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+class ApiServer(CrowdedServer, socketserver.UnixStreamServer):
     """Serves `answer(method, target, body)` on the unix socket `path`.
 
     `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
     """
 
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = 64
+    most_connections = MAX_CONNECTIONS
 
     def __init__(self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S) -> None:
         self.path = path
         self.answer = answer
         self.read_allowed_s = read_allowed_s
-        self._count_lock = threading.Lock()
-        self._connections = 0
         self._identity: Optional[tuple[int, int]] = None
         self._thread: Optional[threading.Thread] = None
         _check_path(path)
@@ -98,52 +96,15 @@ class ApiServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         """Take no more connections and remove the socket, if it is still ours."""
         if self._identity is not None and _identity(self.path) == self._identity:
             Path(self.path).unlink()
-        self._stop_serving()
+        self.stop_serving(self._thread)
         self.server_close()
 
-    def _stop_serving(self) -> None:
-        """`shutdown` is noticed at the next connection only (there is no polling): make one."""
-        if self._thread is None:
-            return
-        ender = threading.Thread(target=self.shutdown, daemon=True)
-        ender.start()
-        with contextlib.suppress(OSError):
-            self.socket.shutdown(socket.SHUT_RDWR)
-        ender.join(5)
-
-    def get_request(self) -> tuple[DeadlineSocket, Any]:
-        """A connection whose reads and writes have deadlines."""
-        plain, address = self.socket.accept()
-        return DeadlineSocket(fileno=plain.detach()), address
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """One thread for it, or 503 at once when there are too many."""
-        with self._count_lock:
-            self._connections += 1
-            crowded = self._connections > MAX_CONNECTIONS
-        if crowded:
-            self._turn_away(request)
-        else:
-            super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        """The connection is over, however it ended."""
-        with self._count_lock:
-            self._connections -= 1
-        super().shutdown_request(request)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that broke off is no error of ours; anything else is worth a look."""
-        log.warning("a connection to the API ended badly", exc_info=log.isEnabledFor(logging.DEBUG))
-
-    def _turn_away(self, request: DeadlineSocket) -> None:
+    def turned_away(self) -> bytes:
+        """The answer for one connection too many."""
         body = json.dumps({"error": f"more than {MAX_CONNECTIONS} connections"}).encode()
         head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n"
         head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
-        with contextlib.suppress(OSError):
-            request.setblocking(False)
-            request.send(head.encode() + body)
-        self.shutdown_request(request)
+        return head.encode() + body
 
 
 class _Handler(BaseHTTPRequestHandler):
