@@ -6,6 +6,7 @@ Every answer comes from memory; only a change of maintenance waits, with a bound
 GET    /v1/status                          the snapshot, ages beside the stamps
 GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N
 GET    /v1/config                          the shared configuration as last read
+GET    /metrics                            numbers for Prometheus, in its text format
 PUT    /v1/record                          a `Publication` for this host's own slot
 PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
 PUT    /v1/reread                          {}: read configuration and all slots again
@@ -22,6 +23,7 @@ from urllib.parse import parse_qsl
 
 from ha_broker.codec import DataError, from_data
 from ha_broker.desk import Desk, Refusal
+from ha_broker.http_server import TextAnswer
 from ha_broker.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from metadata.settings import cluster_settings_to_data
 
@@ -44,26 +46,62 @@ class Nothing:
 
 
 Handler = Callable[[dict[str, str], bytes], Any]
+Note = Callable[[str, int, float], None]
+
+OTHER = "other"
+
+
+def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
+    pass
 
 
 class Api:
-    """Routes requests to the desk; holds no state, so that any thread may call it."""
+    """Routes requests to the desk; holds no state, so that any thread may call it.
 
-    def __init__(self, desk: Desk, monotonic_s: Callable[[], float]) -> None:
+    `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
+    answer's HTTP status, and how many seconds it took.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        monotonic_s: Callable[[], float],
+        metrics: Optional[Callable[[], TextAnswer]] = None,
+        note: Note = _note_nothing,
+    ) -> None:
         self._desk = desk
         self._monotonic_s = monotonic_s
+        self._metrics = metrics
+        self._note = note
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
             ("GET", "/v1/config"): self._config,
+            ("GET", "/metrics"): self._metrics_text,
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
             ("PUT", "/v1/reread"): self._reread,
         }
 
     def answer(self, method: str, target: str, body: bytes) -> Any:
-        """JSON-ready data; raises Refusal."""
+        """JSON-ready data or a text; raises Refusal."""
         path, _, query = target.partition("?")
+        begun_at_s, status = self._monotonic_s(), 500
+        try:
+            data = self._route(method, path, query, body)
+            status = 200
+            return data
+        except Refusal as refusal:
+            status = refusal.status
+            raise
+        finally:
+            self._note(self._resource(path), status, self._monotonic_s() - begun_at_s)
+
+    def _resource(self, path: str) -> str:
+        """One of a few names, whatever is asked for."""
+        return path if any(known == path for _, known in self._routes) else OTHER
+
+    def _route(self, method: str, path: str, query: str, body: bytes) -> Any:
         handler = self._routes.get((method, path))
         if handler is None:
             raise self._no_route(method, path)
@@ -88,6 +126,11 @@ class Api:
         wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
         snapshot = self._desk.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
+
+    def _metrics_text(self, query: dict[str, str], body: bytes) -> Any:
+        if self._metrics is None:
+            raise Refusal(404, "/metrics: there are none here")
+        return self._metrics()
 
     def _config(self, query: dict[str, str], body: bytes) -> Any:
         _only(query)
