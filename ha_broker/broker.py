@@ -57,7 +57,7 @@ class Broker:
         wake: Callable[[], None] = lambda: None,
         observer: Optional[Observer] = None,
     ) -> None:
-        self.metrics_error = ""  # the metrics' server says how it is doing
+        self._metrics_error = ""
         self._observer = observer or NoObserver()
         self._world = replace(world, runner=HarvestedRunner(world.runner, world.clock))
         self._settings = Settings(host)
@@ -108,6 +108,11 @@ class Broker:
     def renewed_at_s(self) -> Mapping[int, float]:
         """When each host of the lockspace was last seen to have renewed its place there."""
         return self._lockspace.renewed_at_s
+
+    def note_metrics(self, error: str) -> None:
+        """How the metrics' server is doing (empty: well); from any thread, shown in the next
+        cycle."""
+        self._metrics_error = error
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -232,7 +237,7 @@ class Broker:
             local_maintenance=self._local.maintenance,
             agent_published_at_s=self._own.published_at_s,
             agent=self._own.published,
-            metrics_error=self.metrics_error,
+            metrics_error=self._metrics_error,
         )
 
     def _look_now(self) -> Snapshot:

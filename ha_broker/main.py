@@ -15,6 +15,9 @@ from ha_broker.api import Api
 from ha_broker.broker import Broker
 from ha_broker.http_server import ApiServer, SocketError
 from ha_broker.local_state import StateDirError
+from ha_broker.metrics.exporter import Exporter
+from ha_broker.metrics.service import MetricsService
+from ha_broker.metrics.tallies import Tallies
 from ha_broker.real_world import RealWorld, WorldMaker
 from ha_broker.world.daemon import daemon_parser, wait_for_settings
 from ha_broker.world.journal import log_setup
@@ -80,23 +83,29 @@ class Daemon:
 
     def _serve(self, host: HostSettings) -> None:
         world = self._maker.world(host, self._wake.wake)
-        broker = Broker(world, host, self._state_dir, self._wake.wake)
         monotonic_s = world.clock.monotonic_s
-        server = ApiServer(self._socket_path, Api(broker.desk, monotonic_s).answer)
+        tallies = Tallies()
+        broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
+        exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
+        api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
+        server = ApiServer(self._socket_path, api.answer)
+        metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()
         server.start()
+        metrics.start()
         log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, server.path)
         self._services.ready()
         try:
-            self._loop(broker, monotonic_s)
+            self._loop(broker, monotonic_s, tallies)
         finally:
+            metrics.stop()
             broker.desk.close()
             server.stop()
         self._stop(broker, monotonic_s)
 
-    def _loop(self, broker: Broker, monotonic_s: Monotonic) -> None:
+    def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
         while not self._stop_requested:
-            self._cycle(broker, monotonic_s)
+            self._cycle(broker, monotonic_s, tallies)
 
     def _stop(self, broker: Broker, monotonic_s: Monotonic) -> None:
         """Leave the lockspace when nobody here needs it; the engine is left alone."""
@@ -111,8 +120,10 @@ class Daemon:
                 return
             self._wake.wait(1.0)
 
-    def _cycle(self, broker: Broker, monotonic_s: Monotonic) -> None:
+    def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
+        begun_at_s = monotonic_s()
         due_s = broker.tick()
+        tallies.cycle_ended(monotonic_s() - begun_at_s)
         if self._wake.wait(max(SHORTEST_PAUSE_S, due_s - monotonic_s())):
             time.sleep(GATHER_S)
 

@@ -1,0 +1,86 @@
+"""Keeps the metrics' server alive, apart from the cycle."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, Optional
+
+from ha_broker.http_server import TextAnswer
+from ha_broker.metrics.access import SecretError
+from ha_broker.metrics.certificate import CertificateError
+from ha_broker.metrics.tcp_server import MetricsServer
+from metadata.metrics_settings import MetricsSettings
+
+PAUSE_S = 30.0
+
+log = logging.getLogger(__name__)
+
+
+class MetricsService:
+    """Serves over TCP as the settings say, on a thread of its own.
+
+    The engine does not depend on metrics: what keeps them from being served (an address that
+    is in use or not there yet, a file that can't be read) is told to `on_trouble`, and tried
+    again every `pause_s`. `on_trouble` is called from that thread, with "" when all is well.
+    """
+
+    def __init__(
+        self,
+        settings: MetricsSettings,
+        answer: Callable[[], TextAnswer],
+        on_trouble: Callable[[str], None],
+        pause_s: float = PAUSE_S,
+    ) -> None:
+        self._settings = settings
+        self._answer = answer
+        self._on_trouble = on_trouble
+        self._pause_s = pause_s
+        self._trouble = ""
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._server: Optional[MetricsServer] = None
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        """Begin, unless the settings name no address."""
+        if self._settings.listen:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End it; a connection that is being served is not waited for."""
+        with self._lock:
+            self._stopping.set()
+            server = self._server
+        if server is not None:
+            server.stop_serving(self._thread)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                server = MetricsServer(self._settings, self._answer)
+            except (OSError, UnicodeError, SecretError, CertificateError) as error:
+                self._tell(f"not served at {self._settings.listen}: {_why(error)}")
+                self._stopping.wait(self._pause_s)
+            else:
+                self._tell("")
+                self._serve(server)
+
+    def _serve(self, server: MetricsServer) -> None:
+        with server:
+            with self._lock:
+                self._server = server
+                if self._stopping.is_set():
+                    return
+            log.info("metrics are served at %s", self._settings.listen)
+            server.serve_forever(poll_interval=3600)
+
+    def _tell(self, trouble: str) -> None:
+        if trouble and trouble != self._trouble:
+            log.error("metrics: %s (tried again every %g s)", trouble, self._pause_s)
+        self._trouble = trouble
+        self._on_trouble(trouble)
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

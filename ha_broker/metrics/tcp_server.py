@@ -1,0 +1,147 @@
+"""HTTP over TCP for the metrics alone, for few and possibly rude clients.
+
+One answer for each connection, within `CONVERSATION_S` from its beginning to its end, TLS
+included. More than a few connections at once are cut off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any, Callable, Optional
+
+from ha_broker.crowded_server import CrowdedServer
+from ha_broker.deadline_socket import DeadlineSocket
+from ha_broker.http_server import TextAnswer
+from ha_broker.metrics.access import Guard, SecretError
+from ha_broker.metrics.certificate import Certificate
+from metadata.metrics_settings import MetricsSettings
+
+CONVERSATION_S = 10.0
+MOST_CONNECTIONS = 16
+PATH = "/metrics"
+
+log = logging.getLogger(__name__)
+
+
+class MetricsServer(CrowdedServer):
+    """Listens at `settings.listen` from its making on.
+
+    Raises OSError (address), SecretError and CertificateError, whose texts are for people.
+    """
+
+    allow_reuse_address = True
+    request_queue_size = 16
+    most_connections = MOST_CONNECTIONS
+
+    def __init__(
+        self,
+        settings: MetricsSettings,
+        answer: Callable[[], TextAnswer],
+        conversation_s: float = CONVERSATION_S,
+    ) -> None:
+        self.answer = answer
+        self.guard = Guard(settings)
+        self._certificate = Certificate(settings) if settings.certificate_file else None
+        self._conversation_s = conversation_s
+        family, address = _resolved(settings.listen)
+        self.address_family = family
+        super().__init__(address, _Handler)
+        self._warn()
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Can other machines reach it?"""
+        return not ipaddress.ip_address(str(self.server_address[0]).partition("%")[0]).is_loopback
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """Serve one connection, on its own thread."""
+        request.allow(self._conversation_s)
+        with contextlib.suppress(OSError), self._secured(request) as connection:
+            super().finish_request(connection, client_address)
+
+    @contextlib.contextmanager
+    def _secured(self, request: DeadlineSocket) -> Iterator[socket.socket]:
+        if self._certificate is None:
+            yield request
+            return
+        with self._certificate.wrapped(request) as secure:
+            assert isinstance(secure, DeadlineSocket)
+            secure.allow(self._conversation_s)
+            secure.do_handshake()
+            yield secure
+
+    def _warn(self) -> None:
+        file = self.guard.file
+        if file is None:
+            return
+        if self._certificate is None and self.is_open_to_others:
+            log.warning("metrics: without a certificate the password or token goes out in clear")
+        if file.is_open_to_all():
+            log.warning("metrics: every user of this machine can read the password or token")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection, one request."""
+
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"
+    server: MetricsServer
+
+    def do_GET(self) -> None:  # http.server's naming
+        path = self.path.partition("?")[0]
+        if path == "/":
+            self._send(200, TextAnswer(f"The metrics are at {PATH}.\n".encode()))
+        elif path != PATH:
+            self._send(404, TextAnswer(f"Not here. The metrics are at {PATH}.\n".encode()))
+        else:
+            self._serve()
+
+    def _serve(self) -> None:
+        try:
+            admitted = self.server.guard.admits(self.headers.get("Authorization", ""))
+        except SecretError as error:
+            log.warning("metrics: nobody is let in: %s", error)
+            self._send(503, TextAnswer(b"The server's own password or token can't be read.\n"))
+            return
+        if admitted:
+            self._send(200, self.server.answer())
+        else:
+            self._send(401, TextAnswer(b"Say who you are.\n"))
+
+    def _send(self, status: int, answer: TextAnswer) -> None:
+        self.close_connection = True
+        self.send_response(status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Connection", "close")
+        if status == 401:
+            self.send_header("WWW-Authenticate", self.server.guard.challenge)
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def send_error(
+        self, code: int, message: Optional[str] = None, explain: Optional[str] = None
+    ) -> None:
+        """What http.server itself refuses, as a text."""
+        self._send(code, TextAnswer(f"{message or 'Bad request'}\n".encode("ascii", "replace")))
+
+    def version_string(self) -> str:
+        return "ha-broker"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)
+
+
+def _resolved(listen: str) -> tuple[socket.AddressFamily, Any]:
+    """The first address that the name stands for; a name may take its time."""
+    host, _, port = listen.rpartition(":")
+    found = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, address = found[0]
+    return family, address
