@@ -220,6 +220,10 @@ def cluster_settings_to_data(settings: ClusterSettings) -> dict[str, Any]:
 def _check_combinations(reader: Reader, settings: ClusterSettings) -> None:
     for why in check_timing(settings.timing, settings.score.failed_starts_to_zero):
         reader.problem("timing", why)
+    engine = settings.engine
+    if engine.health_ca_file and not engine.page_url.startswith("https://"):
+        why = f"{shown(engine.health_ca_file)} is refused; allowed: with a health_url of https://"
+        reader.problem("engine.health_ca_file", why)
     network = settings.network
     allowed = target_problem(network.test, network.target)
     if allowed:

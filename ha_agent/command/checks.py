@@ -34,9 +34,13 @@ def liveliness() -> int:
 
 def look_at_health(page: HealthPage, engine: EngineSettings) -> int:
     """0 when the page says that the engine is healthy, else 1 and why; raises CommandError."""
-    if not engine.health_url:
-        raise CommandError("the shared configuration names no health page (engine.health_url)")
-    reading = page.check(engine.health_url, engine.health_text, engine.health_timeout_s)
+    if not engine.page_url:
+        raise CommandError(
+            "the shared configuration names no health page (engine.fqdn or engine.health_url)"
+        )
+    reading = page.check(
+        engine.page_url, engine.health_text, engine.health_timeout_s, engine.health_ca_file
+    )
     if reading.good:
         print(UP)
         return EXIT_OK

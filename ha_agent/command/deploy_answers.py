@@ -4,12 +4,16 @@ YAML, strict: unknown keys, wrong types and impossible values are refused by key
 
     storage: {path: /dev/…}         # required; optional sector_size and the parts' own places
     host: {host_id: 1, host_name: h1, bridge: ovirtmgmt, gateway: 198.51.100.1}
-    engine: {domain_xml_file: /root/engine.xml, health_url: http://…, health_text: DB Up}
+    engine: {domain_xml_file: /root/engine.xml, fqdn: engine.example.org}
     sanlock: {io_timeout_s: 2}      # this and all below hold for the whole cluster
     timing: {tick_s: 5}
     score: {base: 3400}
+    network: {test: dns}
+    monitors: {interval_s: 10}
+    notifications: {}
 
-Only the first host's answers have `engine`: with it a cluster is created.
+Only the first host's answers have `engine`: with it a cluster is created. What `engine` may have
+beside the file is what the cluster's settings have there (`metadata.settings`).
 """
 
 from __future__ import annotations
@@ -31,9 +35,13 @@ from metadata.settings import (
     parse_host_settings,
 )
 
-_SECTIONS = ("storage", "host", "engine", "sanlock", "timing", "score")
+_CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
+_SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
 _HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri")
-_CLUSTER_ENGINE_KEYS = ("health_url", "health_text", "health_timeout_s")
+_CLUSTER_ENGINE_KEYS = (
+    *("fqdn", "health_url", "health_text", "health_timeout_s", "health_ca_file"),
+    "guest_agent",
+)
 _DOMAIN_XML_FILE = text(r"[^\x00-\x1f\x7f]{1,4095}", "the path of a file with the domain XML")
 _IO_TIMEOUT = integer(1, 120)
 _PLACEHOLDER_STORAGE = {"path": "/placeholder"}
@@ -123,9 +131,11 @@ def host_name(answers: Answers, machine_name: str) -> str:
 def created_settings(answers: Answers, domain_name: str, gateway: str) -> ClusterSettings:
     """The settings of the cluster that the answers describe; raises CommandError.
 
-    The first host's bridge and gateway become what later hosts take by default.
+    The first host's bridge and gateway become what later hosts take by default, where the
+    answers do not say it.
     """
-    network = {"bridge": answers.host.get("bridge", ""), "gateway": gateway}
+    usual = {"bridge": answers.host.get("bridge", ""), "gateway": gateway}
+    network = {**usual, **answers.cluster.get("network", {})}
     engine = {**answers.cluster.get("engine", {}), "domain_name": domain_name}
     return _cluster_settings({**answers.cluster, "engine": engine, "network": network}, answers)
 
@@ -199,7 +209,7 @@ def _domain_xml_file(reader: Reader, engine: Optional[Mapping[Any, Any]]) -> Opt
 def _cluster(
     reader: Reader, sections: Mapping[str, Mapping[Any, Any]]
 ) -> dict[str, dict[str, Any]]:
-    cluster = {name: dict(sections[name]) for name in ("timing", "score") if name in sections}
+    cluster = {name: dict(sections[name]) for name in _CLUSTER_SECTIONS if name in sections}
     engine = sections.get("engine", {})
     given = {key: engine[key] for key in _CLUSTER_ENGINE_KEYS if key in engine}
     if given:

@@ -156,7 +156,7 @@ class EngineMonitor:
 
     def _page_is_looked_at(self) -> bool:
         running = self._domain.state == DomainState.RUNNING
-        return running and bool(self._settings.cluster.engine.health_url)
+        return running and bool(self._settings.cluster.engine.page_url)
 
     def _look_at_page(self, now_s: float) -> None:
         if not self._page_is_looked_at() or not self._health_task.is_due(now_s):
@@ -164,9 +164,10 @@ class EngineMonitor:
         engine = self._settings.cluster.engine
         job = partial(
             self._world.health_page.check,
-            engine.health_url,
+            engine.page_url,
             engine.health_text,
             engine.health_timeout_s,
+            engine.health_ca_file,
         )
         tick_s = self._settings.timing.tick_s
         calm = self._health == Health.GOOD and not (self._failures or self._unmade)

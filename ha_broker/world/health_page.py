@@ -3,8 +3,9 @@
 The deadline holds for the whole check, so a server that sends one byte a second gains
 nothing. Only resolving a name can take longer (the resolver has its own time-outs). A name that
 can't be resolved in time says nothing about the engine, which a failing DNS server must not
-stop; give the page's address by number, or by a name in /etc/hosts, to see more. Proxies named
-in the environment are not used: the page is asked of the engine itself.
+stop; give the page's address by number, or by a name in /etc/hosts, to see more. Neither does a
+certificate that does not verify: an engine is not restarted because its certificate has expired.
+Proxies named in the environment are not used: the page is asked of the engine itself.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from __future__ import annotations
 import http.client
 import io
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
+from ha_broker.world.deadline import Deadline
 from ha_broker.world.ports import HealthReading
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _MAX_PAGE_SIZE = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -27,11 +31,13 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 class HttpHealthPage:
     """The `HealthPage` of the real world; keeps nothing between checks."""
 
-    def check(self, url: str, expected_text: str, timeout_s: float) -> HealthReading:
+    def check(
+        self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
+    ) -> HealthReading:
         """Fetch the page; good: status 200 and the text in its first 64 KiB. Never raises."""
-        deadline = _Deadline(timeout_s)
+        deadline = Deadline(timeout_s)
         try:
-            status, body = _fetch(url, deadline)
+            status, body = _fetch(url, deadline, ca_file)
         except _CheckError as error:
             return HealthReading(False, str(error), known=False)
         except (TimeoutError, socket.timeout):
@@ -47,29 +53,10 @@ class _CheckError(Exception):
     """The check can't be made; the text says why."""
 
 
-class _Deadline:
-    """A moment on the monotonic clock."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self._at_s = time.monotonic() + timeout_s
-
-    def is_over(self) -> bool:
-        """Is no time left?"""
-        return time.monotonic() >= self._at_s
-
-    def left_s(self) -> float:
-        """Seconds that are left, more than none; raises TimeoutError."""
-        left_s = self._at_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        return left_s
-
-
 class _DeadlineReader(io.RawIOBase):
     """Reads from a socket; every single read gets only what is left of the time."""
 
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
         self._deadline = deadline
 
@@ -84,7 +71,7 @@ class _DeadlineReader(io.RawIOBase):
 class _DeadlineSocket:
     """The part of a socket that `http.client` needs to read an answer."""
 
-    def __init__(self, sock: socket.socket, deadline: _Deadline) -> None:
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._reader: io.BufferedIOBase = io.BufferedReader(_DeadlineReader(sock, deadline))
 
     def makefile(self, _mode: str) -> io.BufferedIOBase:
@@ -92,9 +79,12 @@ class _DeadlineSocket:
         return self._reader
 
 
-def _fetch(url: str, deadline: _Deadline) -> tuple[int, bytes]:
+def _fetch(url: str, deadline: Deadline, ca_file: str) -> tuple[int, bytes]:
     parts = _split(url)
-    with closing(_connect(parts, deadline)) as plain, _secured(parts, plain, deadline) as sock:
+    with (
+        closing(_connect(parts, deadline)) as plain,
+        _secured(parts, plain, deadline, ca_file) as sock,
+    ):
         sock.settimeout(deadline.left_s())
         sock.sendall(_request(parts))
         # typeshed asks for a whole socket; http.client uses `makefile` alone
@@ -115,7 +105,7 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _resolve(parts: SplitResult, deadline: _Deadline) -> list[Any]:
+def _resolve(parts: SplitResult, deadline: Deadline) -> list[Any]:
     port = parts.port or _DEFAULT_PORTS[parts.scheme]
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
@@ -127,7 +117,7 @@ def _resolve(parts: SplitResult, deadline: _Deadline) -> list[Any]:
     return found
 
 
-def _connect(parts: SplitResult, deadline: _Deadline) -> socket.socket:
+def _connect(parts: SplitResult, deadline: Deadline) -> socket.socket:
     """A connection to the first address of the host that accepts one."""
     found = _resolve(parts, deadline)
     failure: OSError = OSError(f"{parts.hostname} has no address")
@@ -145,24 +135,46 @@ def _connect(parts: SplitResult, deadline: _Deadline) -> socket.socket:
 
 @contextmanager
 def _secured(
-    parts: SplitResult, sock: socket.socket, deadline: _Deadline
+    parts: SplitResult, sock: socket.socket, deadline: Deadline, ca_file: str
 ) -> Iterator[socket.socket]:
-    """The socket itself, or TLS over it.
-
-    The certificate is not verified: the page says nothing but whether the engine lives, and
-    the engine's certificate comes from its own authority, which hosts need not know.
-    """
+    """The socket itself, or TLS over it."""
     if parts.scheme == "http":
         yield sock
         return
+    context = _tls_context(ca_file)
+    sock.settimeout(deadline.left_s())
+    with closing(_handshake(context, sock, str(parts.hostname))) as secured:
+        yield secured
+
+
+def _tls_context(ca_file: str) -> SSLContext:
+    """Trusts `ca_file` alone. Without one nothing is verified.
+
+    The page says nothing but whether the engine lives, and the engine's certificate comes from
+    its own authority, which hosts need not know.
+    """
     import ssl  # noqa: PLC0415 - some megabytes that plain HTTP does not need
 
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    sock.settimeout(deadline.left_s())
-    with closing(context.wrap_socket(sock, server_hostname=parts.hostname)) as secured:
-        yield secured
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if not ca_file:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        raise _CheckError(f"health_ca_file: {ca_file}: {_reason(error)}") from error
+    return context
+
+
+def _handshake(context: SSLContext, sock: socket.socket, name: str) -> socket.socket:
+    import ssl  # noqa: PLC0415
+
+    try:
+        return context.wrap_socket(sock, server_hostname=name)
+    except ssl.SSLCertVerificationError as error:
+        why = f"the certificate of {name} does not verify: {error.verify_message}"
+        raise _CheckError(why) from error
 
 
 def _request(parts: SplitResult) -> bytes:

@@ -342,7 +342,7 @@ class HealthReading:
     """One look at the engine's health page.
 
     Not `known`: no look could be made (the page's name can't be resolved, the address is
-    none), which says nothing about the engine.
+    none, its certificate does not verify), which says nothing about the engine.
     """
 
     good: bool
@@ -353,8 +353,13 @@ class HealthReading:
 class HealthPage(Protocol):
     """The engine's health page."""
 
-    def check(self, url: str, expected_text: str, timeout_s: float) -> HealthReading:
-        """Fetch the page; never raises: what went wrong is in `detail`."""
+    def check(
+        self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
+    ) -> HealthReading:
+        """Fetch the page; never raises: what went wrong is in `detail`.
+
+        With `ca_file` the certificate of an HTTPS page, and the name in it, are verified.
+        """
 
 
 class NetworkProbe(Protocol):

@@ -39,7 +39,7 @@ from ha_agent.simulation.world import SimStore
 from ha_broker.world.host_file import read_host_settings
 from metadata import layout
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
-from metadata.settings import HostSettings
+from metadata.settings import HostSettings, NetworkSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import encode_host
 from tests.unit.test_command_volume import leader
@@ -93,6 +93,9 @@ def refusal(data: object) -> str:
         ({**CREATING, "timing": {"tick": 5}}, "timing.tick: unknown key"),
         ({**CREATING, "score": {"base": -1}}, "score.base: -1 is refused"),
         ({**CREATING, "timing": {"io_timeout_s": 3}}, "differs from sanlock.io_timeout_s"),
+        ({**CREATING, "network": {"test": "tcp"}}, "network.target: '' is refused"),
+        ({**CREATING, "network": {"tset": "dns"}}, "network.tset: unknown key"),
+        ({**CREATING, "monitors": {"interval_s": 0}}, "monitors.interval_s: 0 is refused"),
     ],
 )
 def test_answers_that_can_not_be_are_refused_by_key_and_value(data: object, expected: str) -> None:
@@ -121,6 +124,26 @@ def test_created_settings_take_what_the_answers_say() -> None:
     assert settings.timing.io_timeout_s == 2
     assert settings.network.bridge == "ovirtmgmt"
     assert settings.network.gateway == "198.51.100.1"
+
+
+def test_created_settings_take_the_clusters_sections_too() -> None:
+    data = {
+        **CREATING,
+        "engine": {
+            "domain_xml_file": "/root/engine.xml",
+            "fqdn": "engine.example.org",
+            "guest_agent": True,
+        },
+        "network": {"test": "dns", "target": "198.51.100.53"},
+        "monitors": {"plugins": {"raid": {"points": 100}}},
+    }
+    settings = created_settings(answers(data), "HostedEngine", "198.51.100.1")
+    assert settings.engine.page_url == "http://engine.example.org/ovirt-engine/services/health"
+    assert settings.engine.guest_agent is True
+    assert settings.network == NetworkSettings(
+        "ovirtmgmt", "198.51.100.1", test="dns", target="198.51.100.53"
+    )
+    assert [plugin.name for plugin in settings.monitors.plugins] == ["raid"]
 
 
 def test_sector_size_of_the_answers_goes_before_the_one_found() -> None:

@@ -21,9 +21,11 @@ class SimHealthPage:
     def set(self, good: bool, detail: str = "") -> None:
         self.reading = HealthReading(good, detail)
 
-    def check(self, url: str, expected_text: str, timeout_s: float) -> HealthReading:
+    def check(
+        self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
+    ) -> HealthReading:
         if self._keep_log:
-            self.calls.append(url)
+            self.calls.append(f"{url} ({ca_file})" if ca_file else url)
         return self.reading if self.answer is None else HealthReading(*self.answer())
 
 
