@@ -149,18 +149,23 @@ class LibvirtHypervisor:
                 raise self._error(what, error) from error
 
     def cpu_time(self) -> Optional[EngineCpu]:
-        """CPU time the engine's domain has used here, from libvirt's domain information."""
+        """CPU time the engine's domain has used here, all of qemu's threads together.
+
+        libvirt reads it from qemu's process, in the kernel's clock ticks (measured: the same
+        as in /proc/PID/stat, guest time included). Where it says 0, it does not know.
+        """
         what = f"read the CPU time of domain {self._name}"
         connection = self._line.connection(what)
         try:
             domain = connection.lookupByName(self._name)
+            if not domain.isActive():
+                return None
             used_ns = domain.info()[4]
         except _libvirt().libvirtError as error:
             if _is_absent(error) or _is_inactive(error):
                 return None
             raise self._error(what, error) from error
-        pid = self._pid(domain)
-        return None if pid is None or not used_ns else EngineCpu(pid, used_ns / 1e9)
+        return EngineCpu(self._pid(domain), used_ns / 1e9 if used_ns else None)
 
     def ping_guest(self, timeout_s: float) -> bool:
         """Does the guest agent answer?"""

@@ -151,16 +151,16 @@ class LockspaceHost:
 
 @dataclass(frozen=True)
 class Renewal:
-    """One renewal as sanlock's daemon remembers it.
+    """One successful renewal of this host's id, as sanlock's daemon remembers it.
 
-    `timestamp` is its monotonic second. `read_s` and `write_s` are what reading and writing
-    took; None: it was not done, or timed out. `timeouts` and `errors` are how many attempts
-    since the one before it ended so.
+    `timestamp` is its second of this machine's monotonic clock. `read_s` and `write_s` are what
+    reading and writing took, in steps of a millisecond (both 0 in the one that was the join).
+    `timeouts` and `errors` are how many attempts after it, before the next one, ended so.
     """
 
     timestamp: int
-    read_s: Optional[float]
-    write_s: Optional[float]
+    read_s: float
+    write_s: float
     timeouts: int = 0
     errors: int = 0
 
@@ -207,6 +207,12 @@ class Lockspace(Protocol):
 
     def process_is_registered(self, pid: int) -> bool:
         """Is the local process `pid` a client of sanlock, with or without leases?"""
+
+    def renewals(self) -> list[Renewal]:
+        """This host's latest renewals, the oldest first; without I/O on the storage.
+
+        Raises LockspaceError (ENOENT: not joined).
+        """
 
 
 @dataclass(frozen=True)
@@ -290,10 +296,10 @@ class Domain:
 
 @dataclass(frozen=True)
 class EngineCpu:
-    """CPU seconds that the domain of process `pid` has used since it was created."""
+    """CPU seconds that the domain of process `pid` has used here; None: libvirt can't say."""
 
-    pid: int
-    used_s: float
+    pid: Optional[int]
+    used_s: Optional[float]
 
 
 class Hypervisor(Protocol):
@@ -327,8 +333,8 @@ class MeasuredHypervisor(Hypervisor, Protocol):
     """libvirt with what only the broker asks of it."""
 
     def cpu_time(self) -> Optional[EngineCpu]:
-        """CPU time the engine's domain has used here; None: it does not run, or libvirt has no
-        number. Raises HypervisorError."""
+        """CPU time the engine's domain has used here; None: it is not here. Raises
+        HypervisorError."""
 
     def ping_guest(self, timeout_s: float) -> bool:
         """Does the guest agent answer? Raises HypervisorError when it can't be asked at all."""
@@ -396,10 +402,15 @@ class CpuTimes:
 
 @dataclass(frozen=True)
 class MemoryFree:
-    """What a new process could get: ordinary memory, and free huge pages by their size."""
+    """What a new process could get: ordinary memory, and free huge pages by their size.
+
+    `usual_huge_page` is the size in bytes of those that are meant where none is named; None:
+    this kernel has no huge pages.
+    """
 
     available_bytes: int
     huge_free_bytes: tuple[tuple[int, int], ...] = ()  # (page size, free bytes of that size)
+    usual_huge_page: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -412,7 +423,7 @@ class BridgeLook:
 
 @dataclass(frozen=True)
 class SpaceLook:
-    """Room on the file system (or device) that holds a path."""
+    """Room on the file system that holds a path."""
 
     free_bytes: int
     total_bytes: int
@@ -430,8 +441,8 @@ class HostVitals(Protocol):
     def bridge(self, name: str) -> BridgeLook:
         """The bridge `name`; one that is not there is not up."""
 
-    def space(self, path: str) -> SpaceLook:
-        """Room where `path` lies."""
+    def space(self, path: str) -> Optional[SpaceLook]:
+        """Room where `path` lies; None: on no file system, it is a block device."""
 
 
 # --- service manager ------------------------------------------------------------------

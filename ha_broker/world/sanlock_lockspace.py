@@ -24,6 +24,7 @@ The library reads SANLOCK_RUN_DIR at its first call and never again.
 from __future__ import annotations
 
 import errno as errno_module
+import re
 import subprocess
 from typing import Any, Callable, Optional, TypeVar
 
@@ -39,6 +40,7 @@ from ha_broker.world.ports import (
     LockspaceHost,
     LockspaceOnStorage,
     Membership,
+    Renewal,
     StorageError,
 )
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS, sanlock_align
@@ -60,7 +62,8 @@ _GONE_ERRNOS = (
 )
 _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
-_STATUS_TIMEOUT_S = 10.0
+_CLIENT_TIMEOUT_S = 10.0
+_RENEWAL_NAMES = {"timestamp", "read_ms", "write_ms"}
 
 
 class SanlockLockspace:
@@ -170,6 +173,19 @@ class SanlockLockspace:
                 return None
             raise _typed(f"ask sanlock for the leases of process {pid}", error) from error
         return [(resource["lockspace"], resource["resource"]) for resource in resources]
+
+    def renewals(self) -> list[Renewal]:
+        """This host's latest renewals, the oldest first; neither library nor binding tell them.
+
+        The tool fails alike when this host has not joined and when there is no daemon.
+        """
+        what = "ask sanlock for its renewals"
+        done = _client(what, "renewal", "-s", LOCKSPACE_NAME)
+        if done.returncode == 0:
+            return parse_renewals(done.stdout)
+        if not _daemon_answers():
+            raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
+        raise LockspaceError(what, "this host has not joined the lockspace", errno_module.ENOENT)
 
     # --- for deploying --------------------------------------------------------------------------
 
@@ -299,21 +315,50 @@ def parse_holders(status: str) -> list[int]:
     return [int(pid) for pid in pids if pid.strip().isdigit()]
 
 
+def parse_renewals(history: str) -> list[Renewal]:
+    """The records in ``sanlock client renewal``: lines of ``name=number`` (sanlock(8)).
+
+    Lines and names that are not known are left out: a later sanlock may say more.
+    """
+    found = []
+    for line in history.splitlines():
+        pairs = [word.partition("=") for word in line.split()]
+        numbers = {name: int(text) for name, _, text in pairs if re.fullmatch(r"-?[0-9]+", text)}
+        if numbers.keys() >= _RENEWAL_NAMES:
+            found.append(_renewal(numbers))
+    return found
+
+
+def _renewal(numbers: dict[str, int]) -> Renewal:
+    return Renewal(
+        timestamp=numbers["timestamp"],
+        read_s=numbers["read_ms"] / 1000,
+        write_s=numbers["write_ms"] / 1000,
+        timeouts=numbers.get("next_timeouts", 0),
+        errors=numbers.get("next_errors", 0),
+    )
+
+
 def _client_status() -> str:
     what = "ask sanlock for its status"
+    done = _client(what, "status")
+    if done.returncode != 0:
+        raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
+    return done.stdout
+
+
+def _client(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``sanlock client``; it finds the daemon by SANLOCK_RUN_DIR as the library does."""
     try:
-        done = subprocess.run(
-            ["sanlock", "client", "status"],
-            capture_output=True, text=True, timeout=_STATUS_TIMEOUT_S, check=False,
+        return subprocess.run(
+            ["sanlock", "client", *arguments],
+            capture_output=True, text=True, timeout=_CLIENT_TIMEOUT_S, check=False,
         )  # fmt: skip
     except FileNotFoundError as error:
         why = "there is no command sanlock; install the package sanlock"
         raise LockspaceError(what, why, errno_module.ENOENT) from error
     except subprocess.TimeoutExpired as error:
         raise LockspaceGoneError(what, str(error), errno_module.ETIMEDOUT) from error
-    if done.returncode != 0:
-        raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
-    return done.stdout
 
 
 def _binding() -> Any:

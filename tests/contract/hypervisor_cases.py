@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -34,6 +35,7 @@ from tests.contract.sanlock_hosts import SanlockHost
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 PARTS = storage_parts(str(BOX / "volume"))
 LIMIT_S = 20 * TIME_FACTOR
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 LIBVIRTD_PID = Path("/run/libvirtd.pid")
 
 XML = f"""<domain type='qemu'><name>HostedEngine</name>
@@ -154,6 +156,32 @@ def test_a_start_that_is_refused_leaves_nothing(
         hypervisor.start(XML, refuse)
     assert hypervisor.domain().state == DomainState.ABSENT
     assert lockspace.lease_owner() is None
+
+
+def test_cpu_time_is_that_of_the_whole_process(hypervisor: LibvirtHypervisor) -> None:
+    assert hypervisor.cpu_time() is None
+    for _life in range(2):
+        pid = running(hypervisor)
+        wait_until(partial(uses_cpu, pid))
+        before_s = kernel_cpu_s(pid)
+        seen = hypervisor.cpu_time()
+        after_s = kernel_cpu_s(pid)
+        assert seen is not None
+        assert seen.pid == pid
+        assert seen.used_s is not None
+        assert before_s - TICK_S <= seen.used_s <= after_s + TICK_S
+        hypervisor.destroy()
+        assert hypervisor.cpu_time() is None
+
+
+def uses_cpu(pid: int) -> bool:
+    return kernel_cpu_s(pid) > 0.2
+
+
+def kernel_cpu_s(pid: int) -> float:
+    """User and system time of all threads of a process (proc(5))."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) * TICK_S
 
 
 def test_never_run_is_no_ending(hypervisor: LibvirtHypervisor) -> None:

@@ -141,6 +141,28 @@ def test_timestamps_go_on_while_a_host_lives(formatted: Cluster) -> None:
     wait_for(formatted, lambda: timestamp() > before, 10)
 
 
+def test_renewals_are_remembered_with_what_they_took(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    wait_for(formatted, lambda: len(host.call("renewals")) >= 3, 10)
+    renewals = host.call("renewals")
+    pairs = zip(renewals, renewals[1:])
+    assert all(0 < after.timestamp - before.timestamp <= 3 for before, after in pairs)
+    assert abs(renewals[-1].timestamp - formatted.now_s()) <= 3 * TIME_FACTOR
+    assert (renewals[0].read_s, renewals[0].write_s) == (0, 0)
+    took_s = [renewal.read_s + renewal.write_s for renewal in renewals[1:]]
+    assert all(0 <= seconds < IO_TIMEOUT_S * TIME_FACTOR for seconds in took_s)
+    assert {(renewal.timeouts, renewal.errors) for renewal in renewals} == {(0, 0)}
+
+
+def test_no_renewals_without_having_joined(formatted: Cluster) -> None:
+    host = formatted.host("h1")
+    assert failure(lambda: host.call("renewals")).errno == errno.ENOENT
+    host.call("join", 1, IO_TIMEOUT_S)
+    assert host.call("renewals")
+    host.call("leave_if_unused", 1)
+    assert failure(lambda: host.call("renewals")).errno == errno.ENOENT
+
+
 # --- the lease ------------------------------------------------------------------------------
 
 
@@ -201,6 +223,7 @@ def test_a_gone_daemon_is_never_taken_for_an_answer(formatted: Cluster) -> None:
         ("leave_if_unused", 1),
         ("format_lockspace", 1),
         ("holders",),
+        ("renewals",),
     ):
         with pytest.raises(LockspaceGoneError) as caught:
             host.call(str(method), *arguments)

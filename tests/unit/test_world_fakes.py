@@ -12,11 +12,13 @@ from ha_agent.simulation.world import (
     SimLockspace,
     SimSan,
     SimStore,
+    SimVitals,
     VirtualClock,
 )
 from ha_broker.world.ports import (
     DomainState,
     Ending,
+    EngineCpu,
     HypervisorGoneError,
     LeaseHeldError,
     Membership,
@@ -170,3 +172,77 @@ def test_gone_is_not_absent() -> None:
         vm.domain()
     vm.reappear()
     assert vm.domain().state == DomainState.ABSENT
+
+
+# --- what the VM uses of the CPUs -----------------------------------------------------
+
+
+def test_a_running_vm_uses_cpu_time_and_a_paused_one_does_not() -> None:
+    clock, vm = running_vm()
+    vm.cpus_used = 2.0
+    clock.advance(10)
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, 20.0)
+    vm.pause()
+    clock.advance(10)
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, 20.0)
+    vm.resume()
+    clock.advance(1)
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, 22.0)
+
+
+def test_each_vm_counts_from_zero_and_the_host_goes_on_counting() -> None:
+    clock, vm = running_vm()
+    vm.cpus_used = 1.0
+    vitals = SimVitals(clock, cpus=4, engine_busy_s=lambda: vm.cpu_busy_s)
+    first = vm.now.pid
+    before = vitals.cpu_times()
+    clock.advance(10)
+    vm.crash()
+    clock.advance(10)
+    assert vm.cpu_time() is None
+    vm.start("<domain/>")
+    clock.advance(5)
+    assert vm.now.pid != first
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, 5.0)
+    after = vitals.cpu_times()
+    assert after.busy_s - before.busy_s == 15
+    assert after.total_s - before.total_s == 4 * 25
+
+
+def test_libvirt_may_not_know_the_cpu_time_of_a_new_vm() -> None:
+    clock, vm = running_vm()
+    vm.cpu_unknown_s = 90
+    clock.advance(89)
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, None)
+    clock.advance(1)
+    assert vm.cpu_time() == EngineCpu(vm.now.pid, 45.0)
+
+
+def running_vm() -> tuple[VirtualClock, SimHypervisor]:
+    clock = VirtualClock()
+    lockspace = SimLockspace(SimSan(clock), "h1")
+    lockspace.join(1, 1)
+    clock.advance(5)
+    vm = SimHypervisor(lockspace)
+    vm.start("<domain/>")
+    return clock, vm
+
+
+# --- renewals ---------------------------------------------------------------------------
+
+
+def test_renewals_that_fail_are_counted_at_the_one_before() -> None:
+    clock = VirtualClock()
+    lockspace = SimLockspace(SimSan(clock), "h1")
+    lockspace.join(1, 2)
+    clock.advance(10)
+    lockspace.hang_storage()
+    clock.advance(8)
+    lockspace.heal_storage()
+    lockspace.fail_storage()
+    clock.advance(3)
+    lockspace.heal_storage()
+    clock.advance(6)
+    last_before, first_after = lockspace.renewals()[-3:-1]
+    assert (last_before.timeouts, last_before.errors) == (3, 3)
+    assert (first_after.timeouts, first_after.errors) == (0, 0)

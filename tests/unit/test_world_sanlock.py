@@ -18,11 +18,13 @@ from ha_broker.world.ports import (
     LockspaceError,
     LockspaceGoneError,
     Membership,
+    Renewal,
 )
 from ha_broker.world.sanlock_lockspace import (
     SanlockLockspace,
     parse_daemon_name,
     parse_holders,
+    parse_renewals,
 )
 from metadata.layout import storage_parts
 
@@ -231,6 +233,24 @@ def test_the_daemons_status() -> None:
     assert parse_holders("") == []
     with pytest.raises(LockspaceError):
         parse_daemon_name("p -1 helper\n")
+
+
+def test_the_history_of_renewals() -> None:
+    history = (
+        "timestamp=24472 read_ms=0 write_ms=0 next_timeouts=0 next_errors=0\n"
+        "timestamp=24474 read_ms=482 write_ms=5525 next_timeouts=2 next_errors=1\n"
+    )
+    first, second = parse_renewals(history)
+    assert first == Renewal(24472, 0.0, 0.0)
+    assert second == Renewal(24474, 0.482, 5.525, timeouts=2, errors=1)
+    assert parse_renewals("") == []
+
+
+def test_a_history_that_says_more_or_something_else() -> None:
+    newer = "timestamp=7 read_ms=1 write_ms=2 next_timeouts=3 next_errors=4 why=slow spent_ms=9\n"
+    assert parse_renewals(f"renewals of hosted-engine:\n{newer}timestamp=8\n") == [
+        Renewal(7, 0.001, 0.002, 3, 4)
+    ]
 
 
 def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ class SimHypervisor:
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
     the changing calls ("start", "shutdown", "destroy"). `guest_obeys_after_s` is how long the
     guest takes to power off when asked (None: it never does), `kill_takes_s` how long qemu takes
-    to end when it is killed. `start_error` makes starts fail.
+    to end when it is killed. `start_error` makes starts fail. A running VM keeps `cpus_used`
+    CPUs busy; for `cpu_unknown_s` after its start libvirt says that it used none.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -57,10 +58,16 @@ class SimHypervisor:
         self.guest: Optional[Guest] = None
         self.boot_s = 0.0
         self.loses_events = False
+        self.cpus_used = 0.5
+        self.cpu_unknown_s = 0.0
         self.ended_at_s: Optional[float] = None
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock: VirtualClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
+        self._life_s = 0.0  # CPU time of this VM until it ran or paused last
+        self._lives_s = 0.0  # of all VMs before it
+        self._since_s = self._clock.monotonic_s()
+        self._began_s = self._since_s
         self._before_start: Optional[Domain] = None
         self._created_pid: Optional[int] = None
         self._gone = False
@@ -122,8 +129,12 @@ class SimHypervisor:
 
     def cpu_time(self) -> Optional[EngineCpu]:
         self._need("read the CPU time of the VM")
+        self.settle()
         pid = self._domain.pid
-        return None if pid is None else EngineCpu(pid, 0.0)
+        if pid is None:
+            return None
+        known = self._clock.monotonic_s() - self._began_s >= self.cpu_unknown_s
+        return EngineCpu(pid, (self._life_cpu_s() or None) if known else None)
 
     def ping_guest(self, timeout_s: float) -> bool:
         self._need("ping the guest")
@@ -138,6 +149,11 @@ class SimHypervisor:
     def now(self) -> Domain:
         """The domain as it truly is, whatever libvirt answers."""
         return self._domain
+
+    @property
+    def cpu_busy_s(self) -> float:
+        """CPU time that all VMs of this host have used."""
+        return self._lives_s + self._life_cpu_s()
 
     @property
     def hangs(self) -> bool:
@@ -160,6 +176,7 @@ class SimHypervisor:
             self.ended_at_s = self._clock.monotonic_s()
             self.guest = None
             self._power_off_at_s = None
+        self._count_cpu(domain)
         self._domain = domain
         if not self.loses_events:
             self._report()
@@ -276,6 +293,20 @@ class SimHypervisor:
     def _end_start(self) -> None:
         assert self._before_start is not None
         self._domain, self._before_start = self._before_start, None
+
+    def _life_cpu_s(self) -> float:
+        if self._domain.state != DomainState.RUNNING:
+            return self._life_s
+        return self._life_s + self.cpus_used * (self._clock.monotonic_s() - self._since_s)
+
+    def _count_cpu(self, after: Domain) -> None:
+        """Before the domain is `after`: what it used until now."""
+        now_s = self._clock.monotonic_s()
+        self._life_s = self._life_cpu_s()
+        self._since_s = now_s
+        if after.pid != self._domain.pid:
+            self._lives_s, self._life_s = self._lives_s + self._life_s, 0.0
+            self._began_s = now_s
 
     def _killed(self, pid: int) -> None:
         if self._domain.pid == pid:

@@ -18,6 +18,7 @@ import errno as errno_module
 import itertools
 import math
 import os
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
@@ -32,12 +33,16 @@ from ha_broker.world.ports import (
     LockspaceHost,
     LockspaceOnStorage,
     Membership,
+    Renewal,
 )
 
 WATCHDOG_S = 60.0
 LEAVE_S = 2.0
 SIGKILL_AFTER_S = 40.0
 RESET_AFTER_S = 55.0
+
+RENEWALS_KEPT = 180
+RETRY_S = 1.0
 
 LEADER_MAGIC = -223
 ACQUIRE_IDLIVE = -243
@@ -76,6 +81,8 @@ class _Space:
     renewed_at_s: float
     next_renewal_s: float
     views: dict[int, _View] = field(default_factory=dict)
+    renewals: deque[Renewal] = field(default_factory=lambda: deque(maxlen=RENEWALS_KEPT))
+    hung_s: float = 0.0
 
     @property
     def lost_at_s(self) -> float:
@@ -158,6 +165,7 @@ class SimLockspace:
         self.registered: set[int] = set()
         self.watchdog = False
         self.disk_hangs_too = False
+        self.renewal_takes_s = 0.01
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = san.clock
         self._space: Optional[_Space] = None
@@ -238,6 +246,11 @@ class SimLockspace:
     def process_is_registered(self, pid: int) -> bool:
         self._need_daemon(f"ask whether process {pid} is known")
         return pid in self.registered or pid in self.holders
+
+    def renewals(self) -> list[Renewal]:
+        self._need_daemon("ask for the renewals")
+        self.san.settle()
+        return list(self._joined_space("ask for the renewals").renewals)
 
     # --- for deploy -----------------------------------------------------------------------
 
@@ -404,7 +417,8 @@ class SimLockspace:
 
     def _renew(self, space: _Space, at_s: float) -> None:
         if self._storage_broken():
-            space.next_renewal_s = at_s + 1
+            space.next_renewal_s = at_s + RETRY_S
+            self._note_failed_renewal(space)
             return
         own = self.san.slots.get(space.host_id)
         if own is None or (own.owner_name, own.generation) != (self.host_name, space.generation):
@@ -412,11 +426,27 @@ class SimLockspace:
             return
         self.san.slots[space.host_id] = replace(own, timestamp=int(at_s))
         space.renewed_at_s = at_s
+        space.hung_s = 0.0
+        took_s = 0.0 if at_s == space.joined_at_s else self.renewal_takes_s
+        space.renewals.append(Renewal(int(at_s), took_s / 2, took_s / 2))
         if at_s == space.joined_at_s:
             space.next_renewal_s = at_s + 0.5 * space.io_timeout_s
             return
         space.next_renewal_s = at_s + 2 * space.io_timeout_s
         self._look_around(space, at_s)
+
+    def _note_failed_renewal(self, space: _Space) -> None:
+        """A hung I/O is given up after io; one that fails does so at once."""
+        last = space.renewals[-1] if space.renewals else None
+        if last is None:
+            return
+        if not self._hanging:
+            space.renewals[-1] = replace(last, errors=last.errors + 1)
+            return
+        space.hung_s += RETRY_S
+        if space.hung_s >= space.io_timeout_s:
+            space.hung_s = 0.0
+            space.renewals[-1] = replace(last, timeouts=last.timeouts + 1)
 
     def _lose(self, at_s: float) -> None:
         """The place in the lockspace is gone; a holder whose disk hangs dies of SIGKILL only."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Optional
 
 from ha_agent.simulation.world.clock import JobClock
 from ha_broker.world.ports import BridgeLook, CpuTimes, MemoryFree, SpaceLook
@@ -14,15 +14,24 @@ class SimVitals:
     """A `HostVitals` that says what it is told to.
 
     `cpu_load` is what all but the engine use of the CPUs (0..1), from now on; the CPUs' times
-    follow the host's clock. `before_call` is called first, with the operation's name.
+    follow the host's clock, and what the engine has used (`engine_busy_s`) comes on top.
+    `before_call` is called first, with the operation's name.
     """
 
-    def __init__(self, clock: JobClock, cpus: int = 4) -> None:
+    def __init__(
+        self,
+        clock: JobClock,
+        cpus: int = 4,
+        engine_busy_s: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.available_bytes = 64 * GIB
         self.huge_free_bytes: tuple[tuple[int, int], ...] = ()
+        self.usual_huge_page: Optional[int] = None
         self.bridge_up = True
         self.free_bytes = 100 * GIB
+        self.on_block_device = False
         self.before_call: Callable[[str], None] = lambda _what: None
+        self._engine_busy_s = engine_busy_s
         self._clock = clock
         self._cpus = cpus
         self._cpu_load = 0.0
@@ -47,16 +56,17 @@ class SimVitals:
     def cpu_times(self) -> CpuTimes:
         self.before_call("cpu_times")
         self._count()
-        return CpuTimes(self._busy_s, self._cpus * self._counted_at_s, self._cpus)
+        busy_s = self._busy_s + self._engine_busy_s()
+        return CpuTimes(busy_s, self._cpus * self._counted_at_s, self._cpus)
 
     def memory(self) -> MemoryFree:
         self.before_call("memory")
-        return MemoryFree(self.available_bytes, self.huge_free_bytes)
+        return MemoryFree(self.available_bytes, self.huge_free_bytes, self.usual_huge_page)
 
     def bridge(self, name: str) -> BridgeLook:
         self.before_call("bridge")
         return BridgeLook(self.bridge_up, f"{name} is {'up' if self.bridge_up else 'down'}")
 
-    def space(self, path: str) -> SpaceLook:
+    def space(self, path: str) -> Optional[SpaceLook]:
         self.before_call("space")
-        return SpaceLook(self.free_bytes, 2 * self.free_bytes)
+        return None if self.on_block_device else SpaceLook(self.free_bytes, 2 * self.free_bytes)
