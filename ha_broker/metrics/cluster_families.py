@@ -48,9 +48,9 @@ def _engine(snapshot: Snapshot) -> Iterator[Metric]:
     healthy = here.health == Health.GOOD or any(
         one.vm == EngineVm.UP and one.health == Health.GOOD for one in told
     )
-    yield gauge("engine_up", "Whether this host knows the engine to run, here or elsewhere.", up)
+    yield gauge("up", "Whether this host knows the engine to run, here or elsewhere.", up)
     text = "Whether this host knows the engine to be healthy, here or elsewhere."
-    yield gauge("engine_healthy", text, healthy)
+    yield gauge("healthy", text, healthy)
 
 
 def _living_others(snapshot: Snapshot) -> Iterator[HostView]:

@@ -7,6 +7,7 @@ from typing import Optional
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
 
+from ha_broker.events.event import EventKind
 from ha_broker.global_slot import WRITE_GLOBAL
 from ha_broker.metrics.families import PREFIX
 from ha_broker.own_slot import WRITE_OWN
@@ -17,6 +18,7 @@ from ha_broker.world.ports import Outcome
 
 # The broker's own I/O, by the key of its job.
 OPERATIONS = {READ: "read", SCAN: "scan", WRITE_OWN: "write", WRITE_GLOBAL: "write-global"}
+FAILOVERS = (EventKind.STARTED, EventKind.TAKEN_OVER)
 MOST_TRANSITIONS = 200  # pairs of states; the agent's table has fewer
 OTHER = "other"
 
@@ -33,6 +35,7 @@ class Tallies:
         self.registry = CollectorRegistry(auto_describe=False)
         self._make_times()
         self._make_counts()
+        self._begin_at_zero()
         self._pairs: set[tuple[str, str]] = set()
         self._life_at_s: Optional[float] = None
         self._last_transition = -math.inf
@@ -71,8 +74,6 @@ class Tallies:
         self._io_failures = self._counter(
             "storage_io_failures", "Reads and writes that failed.", ["operation"]
         )
-        for operation in OPERATIONS.values():
-            self._io_failures.labels(operation)
         self._job_failures = self._counter("job_failures", "Jobs that failed.", ["job"])
         self._answers = self._counter(
             "api_requests", "Calls by what was asked for and the answer's status.",
@@ -84,6 +85,15 @@ class Tallies:
         self._transitions = self._counter(
             "transitions", "Changes of the agent's state on this host.", ["before", "after"]
         )
+
+    def _begin_at_zero(self) -> None:
+        """A series that begins with its first event shows no rise, so no alert sees it."""
+        for operation in OPERATIONS.values():
+            self._io_failures.labels(operation)
+        for kind in EventKind:
+            self._events.labels(kind.value)
+        for kind in FAILOVERS:
+            self._outages.labels(kind.value)
 
     def _histogram(
         self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]
@@ -133,7 +143,7 @@ class Tallies:
         for event in snapshot.events:
             if event.number > self._last_event:
                 self._events.labels(event.kind.value).inc()
-                if event.outage_s is not None:
+                if event.kind in FAILOVERS and event.outage_s is not None:
                     self._outages.labels(event.kind.value).observe(event.outage_s)
         self._last_event = latest
 
