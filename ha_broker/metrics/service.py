@@ -13,6 +13,7 @@ from ha_broker.metrics.tcp_server import MetricsServer
 from metadata.metrics_settings import MetricsSettings
 
 PAUSE_S = 30.0
+STOP_ALLOWED_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class MetricsService:
             server = self._server
         if server is not None:
             server.stop_serving(self._thread)
+        if self._thread.is_alive():  # it may be asking for a name's address, which takes a while
+            self._thread.join(STOP_ALLOWED_S)
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -108,10 +108,16 @@ class _Handler(BaseHTTPRequestHandler):
             log.warning("metrics: nobody is let in: %s", error)
             self._send(503, TextAnswer(b"The server's own password or token can't be read.\n"))
             return
-        if admitted:
-            self._send(200, self.server.answer())
-        else:
+        if not admitted:
             self._send(401, TextAnswer(b"Say who you are.\n"))
+            return
+        try:
+            answer = self.server.answer()
+        except Exception:
+            log.exception("metrics: making them failed")
+            self._send(500, TextAnswer(b"Making the metrics failed; see the broker's log.\n"))
+        else:
+            self._send(200, answer)
 
     def _send(self, status: int, answer: TextAnswer) -> None:
         self.close_connection = True

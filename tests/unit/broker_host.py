@@ -20,6 +20,7 @@ from ha_agent.simulation.world import (
 )
 from ha_broker.broker import Broker
 from ha_broker.desk import Ticket
+from ha_broker.observer import Observer
 from ha_broker.parts import World
 from ha_broker.snapshot import HostView, MonitorView, Publication, Snapshot
 from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
@@ -123,7 +124,13 @@ class Host:
     """One broker and its fakes."""
 
     def __init__(
-        self, cluster: Cluster, host_id: int, state_dir: Path, name: str = "", gateway: str = "gw"
+        self,
+        cluster: Cluster,
+        host_id: int,
+        state_dir: Path,
+        name: str = "",
+        gateway: str = "gw",
+        observer: Optional[Observer] = None,
     ) -> None:
         self.cluster = cluster
         self.host_id = host_id
@@ -137,6 +144,7 @@ class Host:
         self.services = SimServiceManager()
         self.settings = HostSettings(host_id, self.name, PARTS, gateway=gateway)
         self.state_dir = state_dir
+        self.observer = observer
         self.start()
 
     def start(self) -> None:
@@ -155,7 +163,7 @@ class Host:
         )
         self.due_s = 0.0
         self._woken = True
-        self.broker = Broker(world, self.settings, str(self.state_dir), self._wake)
+        self.broker = Broker(world, self.settings, str(self.state_dir), self._wake, self.observer)
 
     def settle(self) -> None:
         """Tick until there is nothing to do now."""

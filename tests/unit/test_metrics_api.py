@@ -1,0 +1,133 @@
+"""The metrics on the unix socket, and what counts the calls there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ha_broker.api import Api
+from ha_broker.desk import Desk, Refusal
+from ha_broker.http_server import ApiServer
+from ha_broker.metrics.exporter import SHORTEST_PAUSE_S, Exporter
+from ha_broker.metrics.tallies import Tallies
+from ha_broker.snapshot import Snapshot
+from tests.unit.broker_host import JOIN_S, Cluster
+from tests.unit.metrics_text import Scrape
+
+FIRST = Snapshot(1, 0.0, 1, "h1", 0.0)
+
+
+class Clock:
+    now_s = 100.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+class Place:
+    """An API with metrics, without a broker."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.tallies = Tallies()
+        self.desk = Desk(FIRST)
+        self.exporter = Exporter(self.desk, self.tallies, dict, self.clock.monotonic_s)
+        self.api = Api(
+            self.desk, self.clock.monotonic_s, self.exporter.answer, self.tallies.call_answered
+        )
+
+    def scrape(self) -> Scrape:
+        return Scrape(self.api.answer("GET", "/metrics", b"").body)
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+@pytest.fixture
+def server(place: Place, tmp_path: Path) -> Iterator[ApiServer]:
+    server = ApiServer(str(tmp_path / "s"), place.api.answer)
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_on_the_socket_they_are_a_text(place: Place, server: ApiServer):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(server.path)
+        sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b"".join(iter(lambda: sock.recv(65536), b""))
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"\r\nContent-Type: text/plain; version=" in head
+    assert Scrape(body).value("host_info", host="h1") == 1
+
+
+def test_without_an_exporter_there_are_none():
+    with pytest.raises(Refusal, match="there are none") as caught:
+        Api(Desk(FIRST), Clock().monotonic_s).answer("GET", "/metrics", b"")
+    assert caught.value.status == 404
+
+
+def test_calls_are_counted_by_a_few_names(place: Place):
+    place.api.answer("GET", "/v1/status", b"")
+    for target in ("/v1/config", "/nowhere", "/elsewhere"):
+        with pytest.raises(Refusal):
+            place.api.answer("GET", target, b"")
+    seen = place.scrape()
+    assert seen.value("api_requests_total", resource="/v1/status", status="200") == 1
+    assert seen.value("api_requests_total", resource="/v1/config", status="503") == 1
+    assert seen.value("api_requests_total", resource="other", status="404") == 2
+
+
+def test_a_call_that_fails_counts(place: Place):
+    place.desk.snapshot = None  # type: ignore[method-assign,assignment]
+    with pytest.raises(TypeError):
+        place.api.answer("GET", "/v1/status", b"")
+    del place.desk.snapshot
+    assert place.scrape().value("api_requests_total", resource="/v1/status", status="500") == 1
+
+
+def test_who_asks_in_a_row_gets_the_same_again(place: Place):
+    first = place.scrape()
+    place.clock.now_s += SHORTEST_PAUSE_S - 0.01
+    assert place.scrape().samples == first.samples
+    place.clock.now_s += 0.02
+    assert place.scrape().value("snapshot_age_seconds") != first.value("snapshot_age_seconds")
+
+
+def test_a_broker_that_lives_is_counted(tmp_path: Path):
+    cluster = Cluster()
+    tallies = Tallies()
+    host = cluster.host(1, tmp_path, observer=tallies)
+    peer = cluster.peer(2)
+    cluster.run(JOIN_S + 30)
+    host.publish()
+    cluster.run(10)
+    broker = host.broker
+    exporter = Exporter(
+        broker.desk, tallies, lambda: broker.renewed_at_s, cluster.clock.monotonic_s
+    )
+    seen = Scrape(exporter.answer().body)
+    assert seen.value("storage_io_duration_seconds_count", operation="write") == 1
+    assert (seen.value("storage_io_duration_seconds_count", operation="read") or 0) > 5
+    assert seen.value("agent_state", state="EngineDown") == 1
+    age_s = seen.value("host_renewal_age_seconds", host_id="2")
+    assert age_s is not None and age_s < 30
+    peer.kill_daemon()
+    cluster.run(100)
+    dead = Scrape(exporter.answer().body)
+    assert (dead.value("host_renewal_age_seconds", host_id="2") or 0) > 90
+    assert (dead.value("host_renewal_age_seconds", host_id="1") or 0) < 30
+
+
+def test_trouble_with_the_metrics_is_in_the_status(tmp_path: Path):
+    cluster = Cluster()
+    host = cluster.host(1, tmp_path)
+    host.broker.note_metrics("not served at 192.0.2.1:9177: in use")
+    cluster.run(5)
+    assert host.snapshot.metrics_error == "not served at 192.0.2.1:9177: in use"
+    assert "; metrics: not served at 192.0.2.1:9177: in use" in host.services.status_text
