@@ -16,12 +16,13 @@ from fsm.observation import (
     Observation,
     Peer,
     PeerLiveness,
+    PluginCost,
     Vm,
     VmEnding,
 )
 from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
-from ha_broker.snapshot import HostView, LeaseState, LeaseView, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
@@ -291,14 +292,38 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
 
 
 def _condition(inputs: Inputs) -> HostCondition:
+    """What the monitors say; a monitor without a value says nothing."""
     views = inputs.snapshot.monitors if inputs.snapshot else ()
     monitors = {view.name: view for view in views}
-    network = monitors.get("network")
-    answered = network.value if network else None
+    answered, memory = _value(monitors, "network"), monitors.get("mem-free")
+    bridge, bridge_up = monitors.get("bridge"), _value(monitors, "bridge")
     return HostCondition(
         network_failed_fraction=None if answered is None else 1.0 - answered,
+        cpu_load_without_engine=_value(monitors, "cpu-load"),
+        memory_sufficient=_suffices(memory),
+        bridge_up=None if bridge_up is None else bridge_up > 0,
         config_current=inputs.config_current,
+        memory_free_bytes=memory.value if memory else None,
+        memory_needed_bytes=memory.limit if memory else None,
+        bridge_detail=bridge.detail if bridge else "",
+        plugins=tuple([_plugin_cost(view) for view in views if view.points and view.value]),
     )
+
+
+def _value(monitors: dict[str, MonitorView], name: str) -> Optional[float]:
+    view = monitors.get(name)
+    return view.value if view else None
+
+
+def _suffices(memory: Optional[MonitorView]) -> Optional[bool]:
+    if memory is None or memory.value is None or memory.limit is None:
+        return None
+    return memory.value >= memory.limit
+
+
+def _plugin_cost(view: MonitorView) -> PluginCost:
+    name = view.name.removeprefix("plugin:")
+    return PluginCost(name, view.points, view.value or 0.0, view.detail)
 
 
 def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:

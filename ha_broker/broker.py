@@ -26,12 +26,16 @@ from ha_broker.lease_watch import LeaseWatch
 from ha_broker.local_state import LocalState
 from ha_broker.lockspace_watch import LockspaceWatch
 from ha_broker.monitors.base import Monitor, MonitorPart
+from ha_broker.monitors.bridge import BridgeMonitor
+from ha_broker.monitors.cpu_load import CpuLoadMonitor
 from ha_broker.monitors.engine import EngineMonitor
+from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
+from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
 from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
-from ha_broker.snapshot import HostView, LeaseState, Snapshot, StorageView
+from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import DomainState, Liveness, Outcome
@@ -78,6 +82,7 @@ class Broker:
         self._storage = StorageCycle(world, settings, teller)
         self._local = LocalState(world, state_dir, self._look_now)
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
+        self._storage_times = StorageTimes(settings, self._storage, self._own)
         self._global = GlobalSlot(world, settings, self._storage)
         self._config = ConfigWatch(world, settings, teller)
         self._lockspace = LockspaceWatch(world, settings, teller)
@@ -102,7 +107,15 @@ class Broker:
 
     def _all_monitors(self) -> list[Monitor]:
         """In the order in which they are shown."""
-        return [NetworkMonitor(self._world, self._settings)]
+        world, settings = self._world, self._settings
+        return [
+            NetworkMonitor(world, settings),
+            BridgeMonitor(world, settings),
+            MemoryMonitor(world, settings),
+            CpuLoadMonitor(world, settings, lambda: self._engine.hypervisor),
+            RenewalMonitor(world, settings, lambda: self._lockspace.joined),
+            SpaceMonitor(world, settings),
+        ]
 
     @property
     def renewed_at_s(self) -> Mapping[int, float]:
@@ -229,7 +242,7 @@ class Broker:
             lockspace=self._lockspace.view(now_s),
             lease=self._lease.view,
             engine=self._engine.view(),
-            monitors=tuple([monitor.view(now_s) for monitor in self._monitors]),
+            monitors=self._monitor_views(now_s),
             config=self._config.view(now_s),
             hosts=self._views,
             global_maintenance=self._storage.maintenance,
@@ -242,6 +255,10 @@ class Broker:
 
     def _look_now(self) -> Snapshot:
         return self._look(self._world.clock.monotonic_s(), self._snapshot.sequence)
+
+    def _monitor_views(self, now_s: float) -> tuple[MonitorView, ...]:
+        measured = [monitor.view(now_s) for monitor in self._monitors]
+        return (*measured, *self._storage_times.views(now_s))
 
     def _storage_view(self, now_s: float) -> StorageView:
         busy = [self._storage.busy_since_s, self._own.busy_since_s]

@@ -7,7 +7,14 @@ from typing import Callable, Optional, cast
 
 from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import EngineView
-from ha_broker.world.ports import Domain, DomainState, HealthReading, Hypervisor, Outcome
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    HealthReading,
+    Hypervisor,
+    MeasuredHypervisor,
+    Outcome,
+)
 from metadata.pace import quick_s
 from metadata.records import Health
 
@@ -44,7 +51,7 @@ class EngineMonitor:
         self._on_change = on_change
         self._wake = wake
         self._domain_name = ""
-        self._hypervisor: Optional[Hypervisor] = None
+        self._hypervisor: Optional[MeasuredHypervisor] = None
         self._domain_task = Task(world.runner, DOMAIN)
         self._health_task = Task(world.runner, HEALTH)
         self._domain = _UNKNOWN
@@ -53,6 +60,11 @@ class EngineMonitor:
         self._looking_at_life = 0
         self._event = False
         self._forget_health()
+
+    @property
+    def hypervisor(self) -> Optional[MeasuredHypervisor]:
+        """The port for the engine's domain; None until its name is known."""
+        return self._hypervisor
 
     @property
     def domain(self) -> DomainState:

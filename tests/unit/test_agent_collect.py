@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
-from fsm.observation import Lease, Observation, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    Observation,
+    PeerLiveness,
+    PluginCost,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
 from ha_agent.collect import Inputs, blocked_why, collect
 from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
@@ -335,3 +344,57 @@ def test_the_rest_is_handed_through() -> None:
     assert observation.condition.config_current is False
     assert observation.condition.network_failed_fraction == 0.25
     assert observation.stop_requested
+
+
+# --- this host's condition --------------------------------------------------------------
+
+
+def condition(*views: MonitorView) -> HostCondition:
+    return observe({"monitors": views}).condition
+
+
+def view(name: str, value: Optional[float], **fields: Any) -> MonitorView:
+    return MonitorView(name, value=value, seen_at_s=NOW_S, **fields)
+
+
+def test_monitors_say_how_the_host_is() -> None:
+    found = condition(
+        view("network", 1.0),
+        view("bridge", 0.0, detail="br0 is down"),
+        view("mem-free", 1000.0, limit=1001.0),
+        view("cpu-load", 0.3),
+        view("storage-space", 5.0),
+    )
+    assert found == HostCondition(
+        network_failed_fraction=0.0,
+        cpu_load_without_engine=0.3,
+        memory_sufficient=False,
+        memory_free_bytes=1000.0,
+        memory_needed_bytes=1001.0,
+        bridge_up=False,
+        bridge_detail="br0 is down",
+    )
+
+
+def test_just_enough_memory_and_a_bridge_that_is_up() -> None:
+    found = condition(view("bridge", 1.0), view("mem-free", 1001.0, limit=1001.0))
+    assert (found.bridge_up, found.memory_sufficient) == (True, True)
+
+
+def test_monitors_without_a_value_say_nothing() -> None:
+    names = ("network", "bridge", "mem-free", "cpu-load")
+    unmeasured = [view(name, None, detail="not measured yet") for name in names]
+    plugin = view("plugin:raid", None, points=200)
+    unlimited = view("mem-free", 1.0)
+    assert condition(*unmeasured, plugin) == HostCondition(bridge_detail="not measured yet")
+    assert condition(unlimited).memory_sufficient is None
+    assert condition() == HostCondition()
+
+
+def test_plugins_cost_the_share_that_they_say() -> None:
+    found = condition(
+        view("plugin:raid", 0.25, points=200, detail="one disk is gone"),
+        view("plugin:fans", 0.0, points=100),
+        view("plugin:idle", 0.5),
+    )
+    assert found.plugins == (PluginCost("raid", 200, 0.25, "one disk is gone"),)

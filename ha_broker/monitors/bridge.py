@@ -1,0 +1,28 @@
+"""The management bridge: can it carry traffic?"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Optional, cast
+
+from ha_broker.monitors.base import Reading
+from ha_broker.monitors.host import HostMonitor
+from ha_broker.snapshot import Unit
+from ha_broker.world.ports import BridgeLook
+
+
+class BridgeMonitor(HostMonitor):
+    """1 while the bridge of the host's (else the cluster's) settings is up, else 0."""
+
+    name = "bridge"
+    unit = Unit.BOOLEAN
+
+    def job(self) -> Optional[Callable[[], object]]:
+        """One look; None without a bridge in the settings."""
+        name = self._settings.host.bridge or self._settings.cluster.network.bridge
+        return partial(self._world.vitals.bridge, name) if name else None
+
+    def read(self, result: object, at_s: float) -> Reading:
+        """Its state now."""
+        look = cast(BridgeLook, result)
+        return Reading(1.0 if look.up else 0.0, look.detail)

@@ -1,0 +1,135 @@
+"""How the shared storage is doing for this host: the broker's own I/O, sanlock's, and room.
+
+What the broker's own I/O took is known without measuring anything: `StorageTimes` only shows
+it. sanlock's renewals and the room are monitors like others.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Callable, Optional, cast
+
+from ha_broker.monitors.base import Reading
+from ha_broker.monitors.host import HostMonitor
+from ha_broker.own_slot import OwnSlot
+from ha_broker.parts import Settings, World
+from ha_broker.snapshot import MonitorView, Unit
+from ha_broker.storage_cycle import StorageCycle
+from ha_broker.world.ports import Renewal, SpaceLook
+from metadata.timing import renewal_fail_s, renewal_s
+
+MIB = 1 << 20
+
+
+class StorageTimes:
+    """What the broker's own reading takes, and how old its last good write is."""
+
+    def __init__(self, settings: Settings, storage: StorageCycle, own: OwnSlot) -> None:
+        self._settings = settings
+        self._storage = storage
+        self._own = own
+
+    def views(self, now_s: float) -> tuple[MonitorView, MonitorView]:
+        """As of now."""
+        return self._latency(now_s), self._write_age(now_s)
+
+    def _latency(self, now_s: float) -> MonitorView:
+        """A read that has not ended has taken what it took until now."""
+        latency_s, busy_since_s = self._storage.latency_s, self._storage.busy_since_s
+        if busy_since_s is not None and now_s - busy_since_s > (latency_s or 0.0):
+            latency_s = now_s - busy_since_s
+        return MonitorView(
+            name="storage-latency",
+            unit=Unit.SECONDS,
+            value=latency_s,
+            limit=float(self._settings.timing.io_timeout_s),
+            detail="not read yet" if latency_s is None else f"reading takes {latency_s:.3f} s",
+            seen_at_s=self._storage.last_read_at_s,
+            trouble=self._storage.error(now_s),
+        )
+
+    def _write_age(self, now_s: float) -> MonitorView:
+        """Written each time the agent publishes; read back by the broker."""
+        written_at_s = self._own.written_at_s
+        age_s = None if written_at_s is None else now_s - written_at_s
+        return MonitorView(
+            name="storage-write-age",
+            unit=Unit.SECONDS,
+            value=age_s,
+            limit=self._settings.timing.alive_s,
+            detail="not written yet" if age_s is None else f"last written {age_s:.0f} s ago",
+            seen_at_s=written_at_s,
+            trouble=self._own.error(now_s),
+        )
+
+
+class RenewalMonitor(HostMonitor):
+    """What sanlock's renewal of this host's id takes, in seconds.
+
+    That is what the latest one took, or, once the next is overdue, for how long it has been.
+    At the limit sanlock gives the lockspace up and ends the engine.
+    """
+
+    name = "storage-renewal"
+    unit = Unit.SECONDS
+
+    def __init__(self, world: World, settings: Settings, joined: Callable[[], bool]) -> None:
+        super().__init__(world, settings)
+        self._joined = joined
+
+    def interval_s(self) -> float:
+        """Never more often than sanlock renews: each look runs a program."""
+        return max(super().interval_s(), renewal_s(self._settings.timing.io_timeout_s))
+
+    def job(self) -> Optional[Callable[[], object]]:
+        """sanlock's history of renewals; there is none before this host has joined."""
+        return self._world.lockspace.renewals if self._joined() else _no_renewals
+
+    def read(self, result: object, at_s: float) -> Reading:
+        """From the latest of them."""
+        renewals = cast(list[Renewal], result)
+        if not renewals:
+            return Reading(None, "sanlock has renewed nothing yet")
+        latest = renewals[-1]
+        io_s = self._settings.timing.io_timeout_s
+        overdue_s = at_s - latest.timestamp - renewal_s(io_s)
+        took_s = latest.read_s + latest.write_s
+        limit_s = renewal_fail_s(io_s) - renewal_s(io_s)
+        if overdue_s > max(took_s, 1.0):  # sanlock tells whole seconds
+            detail = f"overdue for {overdue_s:.0f} s, {_attempts(latest)}"
+            return Reading(overdue_s, detail, limit_s)
+        detail = f"read {latest.read_s:.3f} s, written {latest.write_s:.3f} s, {_failed(renewals)}"
+        return Reading(took_s, detail, limit_s)
+
+
+def _no_renewals() -> list[Renewal]:
+    return []
+
+
+def _attempts(latest: Renewal) -> str:
+    return f"{latest.timeouts} attempts timed out and {latest.errors} failed"
+
+
+def _failed(renewals: list[Renewal]) -> str:
+    timeouts = sum(renewal.timeouts for renewal in renewals)
+    errors = sum(renewal.errors for renewal in renewals)
+    return f"in the last {len(renewals)} renewals {timeouts} attempts timed out, {errors} failed"
+
+
+class SpaceMonitor(HostMonitor):
+    """Free room, in bytes, on the file system that holds the shared storage."""
+
+    name = "storage-space"
+    unit = Unit.BYTES
+
+    def job(self) -> Optional[Callable[[], object]]:
+        """One look; it hangs when the storage does."""
+        return partial(self._world.vitals.space, self._settings.host.storage.metadata.path)
+
+    def read(self, result: object, at_s: float) -> Reading:
+        """Free room now."""
+        if result is None:
+            return Reading(None, "a block device: it has no room of its own")
+        look = cast(SpaceLook, result)
+        detail = f"{look.free_bytes // MIB} of {look.total_bytes // MIB} MiB are free"
+        return Reading(float(look.free_bytes), detail)
