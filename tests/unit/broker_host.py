@@ -8,10 +8,12 @@ from typing import Any, Optional
 
 from ha_agent.simulation.world import (
     InlineRunner,
+    SimCourier,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
     SimNetworkProbe,
+    SimPostOffice,
     SimSan,
     SimServiceManager,
     SimStore,
@@ -59,6 +61,7 @@ class Cluster:
         self.san = SimSan(self.clock)
         self.volumes: dict[str, bytearray] = {VOLUME: bytearray(required_size(PARTS))}
         self.hosts: list[Host] = []
+        self.post_office = SimPostOffice()
         if config is not None:
             self.put_config(config)
 
@@ -130,19 +133,21 @@ class Host:
         state_dir: Path,
         name: str = "",
         gateway: str = "gw",
+        bridge: str = "",
         observer: Optional[Observer] = None,
     ) -> None:
         self.cluster = cluster
         self.host_id = host_id
         self.name = name or f"h{host_id}"
-        self.store = SimStore(cluster.volumes)
+        self.store = SimStore(cluster.volumes, cluster.clock)
         self.lockspace = SimLockspace(cluster.san, self.name)
         self.hypervisor = SimHypervisor(self.lockspace)
         self.page = SimHealthPage()
         self.network = SimNetworkProbe()
-        self.vitals = SimVitals(cluster.clock)
+        self.vitals = SimVitals(cluster.clock, engine_busy_s=lambda: self.hypervisor.cpu_busy_s)
         self.services = SimServiceManager()
-        self.settings = HostSettings(host_id, self.name, PARTS, gateway=gateway)
+        self.courier = SimCourier(cluster.clock, cluster.post_office)
+        self.settings = HostSettings(host_id, self.name, PARTS, bridge=bridge, gateway=gateway)
         self.state_dir = state_dir
         self.observer = observer
         self.start()
@@ -159,6 +164,7 @@ class Host:
             health_page=self.page,
             network=self.network,
             vitals=self.vitals,
+            courier=self.courier,
             services=self.services,
         )
         self.due_s = 0.0
