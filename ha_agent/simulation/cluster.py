@@ -18,6 +18,7 @@ from ha_agent.simulation.host import SimHost, SpinError
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import Guest
+from ha_broker.world.endings import GUEST_PANIC
 from ha_broker.world.ports import DomainState, Ending, WorldError
 from metadata.layout import SLOT_SIZE, slot_address
 
@@ -188,7 +189,7 @@ class SimCluster:
 
     def engine_crash(self) -> None:
         """The guest panics."""
-        self._engine_host().vm.end(Ending.CRASHED, "panicked")
+        self._engine_host().vm.end(Ending.CRASHED, GUEST_PANIC)
 
     def engine_hang(self) -> None:
         """The guest answers nothing any more."""

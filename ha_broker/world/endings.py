@@ -22,6 +22,8 @@ from enum import IntEnum
 
 from ha_broker.world.ports import Ending
 
+GUEST_PANIC = "guest panic"
+
 
 class Event(IntEnum):
     """libvirt's virDomainEventType, as far as it matters here."""
@@ -42,6 +44,12 @@ class ShutdownDetail(IntEnum):
     HOST = 2
 
 
+class CrashedDetail(IntEnum):
+    """libvirt's virDomainEventCrashedDetailType."""
+
+    PANICKED = 0
+
+
 class StoppedDetail(IntEnum):
     """libvirt's virDomainEventStoppedDetailType."""
 
@@ -60,6 +68,8 @@ class Life:
 
     ran          it has been seen running since this process first reached libvirt
     ending       how that life ended; NONE while it has not, or nobody knows yet
+    detail       the same in words, where the ending alone does not say it
+    panicked     qemu said that the guest's kernel panicked (pvpanic)
     signalled    qemu said that a signal from the host shuts it down
     asked        this process asked the guest to power off
     events       how many events have been seen, to tell whether a look is older than an event
@@ -67,6 +77,8 @@ class Life:
 
     ran: bool = False
     ending: Ending = Ending.NONE
+    detail: str = ""
+    panicked: bool = False
     signalled: bool = False
     asked: bool = False
     events: int = 0
@@ -79,13 +91,13 @@ class Life:
 
 _FRESH = Life(ran=True)
 
-_STOPPED: dict[int, Ending] = {
-    StoppedDetail.DESTROYED: Ending.STOPPED,
-    StoppedDetail.CRASHED: Ending.CRASHED,
-    StoppedDetail.MIGRATED: Ending.MIGRATED,
-    StoppedDetail.SAVED: Ending.STOPPED,
-    StoppedDetail.FAILED: Ending.CRASHED,
-    StoppedDetail.FROM_SNAPSHOT: Ending.STOPPED,
+_STOPPED: dict[int, tuple[Ending, str]] = {
+    StoppedDetail.DESTROYED: (Ending.STOPPED, ""),
+    StoppedDetail.CRASHED: (Ending.CRASHED, "the guest crashed"),
+    StoppedDetail.MIGRATED: (Ending.MIGRATED, ""),
+    StoppedDetail.SAVED: (Ending.STOPPED, "saved to disk"),
+    StoppedDetail.FAILED: (Ending.CRASHED, "qemu died"),
+    StoppedDetail.FROM_SNAPSHOT: (Ending.STOPPED, ""),
 }
 
 
@@ -119,8 +131,11 @@ def _told(life: Life, event: int, detail: int) -> Life:
         return life if life.ran and life.ending == Ending.NONE else _FRESH
     if event == Event.SHUTDOWN:
         return replace(life, signalled=detail == ShutdownDetail.HOST)
+    if event == Event.CRASHED:
+        return replace(life, panicked=detail == CrashedDetail.PANICKED)
     if event == Event.STOPPED and _is_open(life):
-        return replace(life, ending=_ending(life, detail))
+        ending, words = _ending(life, detail)
+        return replace(life, ending=ending, detail=words)
     return life
 
 
@@ -129,13 +144,17 @@ def _is_open(life: Life) -> bool:
     return life.ran and life.ending in (Ending.NONE, Ending.MISSING)
 
 
-def _ending(life: Life, detail: int) -> Ending:
+def _ending(life: Life, detail: int) -> tuple[Ending, str]:
     if detail == StoppedDetail.SHUTDOWN:
         return _ending_of_shutdown(life)
-    return _STOPPED.get(detail, Ending.MISSING)
+    if detail == StoppedDetail.CRASHED and life.panicked:
+        return Ending.CRASHED, GUEST_PANIC
+    return _STOPPED.get(detail, (Ending.MISSING, ""))
 
 
-def _ending_of_shutdown(life: Life) -> Ending:
+def _ending_of_shutdown(life: Life) -> tuple[Ending, str]:
     if life.signalled:
-        return Ending.CRASHED
-    return Ending.STOPPED if life.asked else Ending.GUEST_SHUTDOWN
+        return Ending.CRASHED, "qemu was ended by a signal"
+    if life.asked:
+        return Ending.STOPPED, ""
+    return Ending.GUEST_SHUTDOWN, "powered off from inside"

@@ -1,4 +1,4 @@
-"""libvirt, reduced to the engine's domain. The only file that imports `libvirt`.
+"""libvirt, reduced to the engine's domain. The only file that imports its Python binding.
 
 Events tell at once when something changed and why a domain ended (`endings`); the state
 itself is always asked for. "Absent" is only what libvirt answers with VIR_ERR_NO_DOMAIN:
@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from ha_broker.world.endings import Life, after_event, after_look, after_request
+from ha_broker.world.endings import GUEST_PANIC, Life, after_event, after_look, after_request
 from ha_broker.world.ports import (
     Domain,
     DomainState,
@@ -35,6 +35,7 @@ from ha_broker.world.ports import (
 
 PID_DIRECTORY = Path("/run/libvirt/qemu")
 QEMU_CONF = Path("/etc/libvirt/qemu.conf")
+GUEST_PING = '{"execute":"guest-ping"}'
 
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_COUNT = 3
@@ -168,8 +169,24 @@ class LibvirtHypervisor:
         return EngineCpu(self._pid(domain), used_ns / 1e9 if used_ns else None)
 
     def ping_guest(self, timeout_s: float) -> bool:
-        """Does the guest agent answer?"""
-        raise HypervisorError(f"ask the guest agent of {self._name}", "not possible yet")
+        """Does the guest agent answer? libvirt takes whole seconds, and one at the least.
+
+        An agent that has not opened its channel (the guest boots, or the agent's service does
+        not run) is one that does not answer, for so it is with a kernel that is gone.
+        """
+        libvirt = _libvirt()
+        import libvirt_qemu  # noqa: PLC0415 - a part of libvirt's binding
+
+        what = f"ask the guest agent of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            libvirt_qemu.qemuAgentCommand(domain, GUEST_PING, max(1, round(timeout_s)), 0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _silent_agent_codes(libvirt):
+                return False
+            raise self._error(what, error) from error
+        return True
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` from libvirt's event thread; it must be quick and not call libvirt."""
@@ -200,10 +217,10 @@ class LibvirtHypervisor:
             if found.ending == Ending.NONE:
                 self._news.wait_for(lambda: not self._life.ended_untold, _EVENT_PATIENCE_S)
             self._life = after_look(self._life, False, events_before)
-            ending = self._life.ending
+            ending, detail = self._life.ending, self._life.detail
         if ending == Ending.MISSING and found.ending != Ending.NONE:
             ending = found.ending
-        return Domain(DomainState.ABSENT, ending, None, found.detail)
+        return Domain(DomainState.ABSENT, ending, None, detail or found.detail)
 
     def _saw_present(self, events_before: int) -> None:
         with self._news:
@@ -466,7 +483,7 @@ def _domain_state(state: int, reason: int) -> Domain:
         libvirt.VIR_DOMAIN_BLOCKED: Domain(DomainState.RUNNING),
         libvirt.VIR_DOMAIN_SHUTDOWN: Domain(DomainState.RUNNING, detail="shutting down"),
         libvirt.VIR_DOMAIN_PMSUSPENDED: Domain(DomainState.PAUSED, detail="pmsuspended"),
-        libvirt.VIR_DOMAIN_CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail="panicked"),
+        libvirt.VIR_DOMAIN_CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC),
     }
     return simple.get(state) or Domain(DomainState.UNKNOWN, detail=f"libvirt's state {state}")
 
@@ -488,6 +505,12 @@ def _shut_off(reason: int) -> Domain:
     }
     detail = _constant_name("VIR_DOMAIN_SHUTOFF_", reason)
     return Domain(DomainState.ABSENT, endings.get(reason, Ending.NONE), detail=detail)
+
+
+def _silent_agent_codes(libvirt: Any) -> tuple[Optional[int], ...]:
+    """What libvirt says of an agent that does not answer; the last one is a newer libvirt's."""
+    newer = getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None)
+    return libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, newer
 
 
 def _constant_name(prefix: str, value: int) -> str:

@@ -188,14 +188,19 @@ def test_never_run_is_no_ending(hypervisor: LibvirtHypervisor) -> None:
     assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_qemu_crashed(hypervisor: LibvirtHypervisor, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "detail"),
+    [(signal.SIGKILL, "qemu died"), (signal.SIGTERM, "qemu was ended by a signal")],
+)
+def test_a_killed_qemu_crashed(
+    hypervisor: LibvirtHypervisor, number: signal.Signals, detail: str
+) -> None:
     changed = threading.Event()
     pid = running(hypervisor)
     hypervisor.on_change(changed.set)
     os.kill(pid, number)
     assert changed.wait(LIMIT_S)
-    assert ended(hypervisor).ending == Ending.CRASHED
+    assert ended(hypervisor) == Domain(DomainState.ABSENT, Ending.CRASHED, detail=detail)
 
 
 def test_a_panicked_guest_crashed(hypervisor: LibvirtHypervisor) -> None:
@@ -203,7 +208,29 @@ def test_a_panicked_guest_crashed(hypervisor: LibvirtHypervisor) -> None:
     deadline_s = time.monotonic() + LIMIT_S
     while hypervisor.domain().state != DomainState.ABSENT and time.monotonic() < deadline_s:
         monitor("o /b 0x505 1")
-    assert ended(hypervisor).ending == Ending.CRASHED
+    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail="guest panic")
+    assert ended(hypervisor) == panicked
+
+
+def test_a_panicked_guest_that_is_kept_for_a_look_crashed(hypervisor: LibvirtHypervisor) -> None:
+    """Its qemu is there, and will never run the guest again: the next start removes it."""
+    hypervisor.start(XML.replace("<on_crash>destroy", "<on_crash>preserve"))
+    while hypervisor.domain().state != DomainState.ABSENT:
+        monitor("o /b 0x505 1")
+    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail="guest panic")
+    assert hypervisor.domain() == panicked
+    running(hypervisor)
+
+
+def test_a_guest_that_powers_itself_off(hypervisor: LibvirtHypervisor) -> None:
+    """ACPI's sleep state for "off" is what the guest's kernel writes there."""
+    running(hypervisor)
+    deadline_s = time.monotonic() + LIMIT_S
+    while hypervisor.domain().state != DomainState.ABSENT and time.monotonic() < deadline_s:
+        monitor("o /w 0x604 0x2000")
+    assert ended(hypervisor) == Domain(
+        DomainState.ABSENT, Ending.GUEST_SHUTDOWN, detail="powered off from inside"
+    )
 
 
 def test_pausing_lets_the_lease_go(

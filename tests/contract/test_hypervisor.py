@@ -30,6 +30,26 @@ def need_libvirt() -> None:
 def test_with_a_libvirtd_of_its_own() -> None:
     need_sanlock()
     need_libvirt()
+    run_in_box("hypervisor_cases.py")
+
+
+def test_guest_agent_of_a_real_guest() -> None:
+    need_sanlock()
+    need_libvirt()
+    if not guest_kernel_is_here():
+        pytest.skip("no kernel with its modules: install linux-image-cloud-amd64")
+    run_in_box("guest_agent_cases.py")
+
+
+def guest_kernel_is_here() -> bool:
+    return any(Path("/lib/modules", kernel).is_dir() for kernel in kernels())
+
+
+def kernels() -> list[str]:
+    return [path.name.partition("-")[2] for path in Path("/boot").glob("vmlinuz-*-cloud-*")]
+
+
+def run_in_box(cases: str) -> None:
     with direct_io_directory() as directory:
         done = subprocess.run(
             [
@@ -37,7 +57,7 @@ def test_with_a_libvirtd_of_its_own() -> None:
                 str(HERE / "libvirt_box.sh"),
                 str(directory),
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-                str(HERE / "hypervisor_cases.py"),
+                str(HERE / cases),
             ],
             cwd=HERE.parent.parent,
             env={key: value for key, value in os.environ.items() if key != "HE_TEST_LEVEL"},

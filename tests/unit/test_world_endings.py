@@ -35,29 +35,51 @@ def looked(life: Life, present: bool) -> Life:
 
 
 @pytest.mark.parametrize(
-    ("events", "ending"),
+    ("events", "ending", "detail"),
     [
-        ([stopped(StoppedDetail.FAILED)], Ending.CRASHED),
-        ([BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN)], Ending.CRASHED),
-        ([BY_GUEST, stopped(StoppedDetail.SHUTDOWN)], Ending.GUEST_SHUTDOWN),
-        ([(Event.SHUTDOWN, 0), stopped(StoppedDetail.SHUTDOWN)], Ending.GUEST_SHUTDOWN),
-        ([BY_SIGNAL, stopped(StoppedDetail.DESTROYED)], Ending.STOPPED),
-        ([stopped(StoppedDetail.DESTROYED)], Ending.STOPPED),
+        ([stopped(StoppedDetail.FAILED)], Ending.CRASHED, "qemu died"),
+        (
+            [BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN)],
+            Ending.CRASHED,
+            "qemu was ended by a signal",
+        ),
+        (
+            [BY_GUEST, stopped(StoppedDetail.SHUTDOWN)],
+            Ending.GUEST_SHUTDOWN,
+            "powered off from inside",
+        ),
+        (
+            [(Event.SHUTDOWN, 0), stopped(StoppedDetail.SHUTDOWN)],
+            Ending.GUEST_SHUTDOWN,
+            "powered off from inside",
+        ),
+        ([BY_SIGNAL, stopped(StoppedDetail.DESTROYED)], Ending.STOPPED, ""),
+        ([stopped(StoppedDetail.DESTROYED)], Ending.STOPPED, ""),
         (
             [(Event.SUSPENDED, 0), (Event.CRASHED, 0), stopped(StoppedDetail.CRASHED)],
             Ending.CRASHED,
+            "guest panic",
         ),
-        ([(Event.SUSPENDED, 1), stopped(StoppedDetail.MIGRATED)], Ending.MIGRATED),
-        ([stopped(StoppedDetail.SAVED)], Ending.STOPPED),
-        ([stopped(StoppedDetail.FROM_SNAPSHOT)], Ending.STOPPED),
-        ([(Event.STOPPED, 99)], Ending.MISSING),
-        ([], Ending.NONE),
+        ([stopped(StoppedDetail.CRASHED)], Ending.CRASHED, "the guest crashed"),
+        # kdump's kernel was loaded after a panic: a crash, and the guest goes on for a while
+        ([(Event.CRASHED, 1), stopped(StoppedDetail.FAILED)], Ending.CRASHED, "qemu died"),
+        ([(Event.SUSPENDED, 1), stopped(StoppedDetail.MIGRATED)], Ending.MIGRATED, ""),
+        ([stopped(StoppedDetail.SAVED)], Ending.STOPPED, "saved to disk"),
+        ([stopped(StoppedDetail.FROM_SNAPSHOT)], Ending.STOPPED, ""),
+        ([(Event.STOPPED, 99)], Ending.MISSING, ""),
+        ([], Ending.NONE, ""),
     ],
 )
-def test_how_a_life_ends(events: list[tuple[int, int]], ending: Ending) -> None:
+def test_how_a_life_ends(events: list[tuple[int, int]], ending: Ending, detail: str) -> None:
     life = told(*STARTED, *events)
     assert life.ran
-    assert life.ending == ending
+    assert (life.ending, life.detail) == (ending, detail)
+
+
+def test_a_panic_is_forgotten_with_its_life() -> None:
+    old = told(*STARTED, (Event.CRASHED, 0), stopped(StoppedDetail.CRASHED))
+    new = told(*STARTED, stopped(StoppedDetail.CRASHED), life=old)
+    assert new.detail == "the guest crashed"
 
 
 def test_a_power_off_that_this_process_asked_for() -> None:

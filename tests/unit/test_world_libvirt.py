@@ -236,3 +236,9 @@ def test_the_lock_manager_in_qemu_conf(tmp_path: Path, text: str, used: bool) ->
 
 def test_no_qemu_conf_is_no_lock_manager(tmp_path: Path) -> None:
     assert uses_sanlock(tmp_path / "missing") is False
+
+
+def test_a_driver_without_guest_agents_can_not_be_asked(hypervisor: LibvirtHypervisor) -> None:
+    hypervisor.start(xml())
+    with pytest.raises(HypervisorError, match="ask the guest agent of domain HostedEngine"):
+        hypervisor.ping_guest(1)
