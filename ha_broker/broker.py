@@ -20,7 +20,7 @@ from typing import Callable, Optional
 
 from ha_broker.changes import matters
 from ha_broker.config_watch import ConfigWatch
-from ha_broker.desk import NO_REQUESTS, Desk, Refusal, Requests, Ticket
+from ha_broker.desk import NO_REQUESTS, Desk, Refusal, Requests, Ticket, TrialTicket
 from ha_broker.global_slot import GlobalSlot
 from ha_broker.lease_watch import LeaseWatch
 from ha_broker.local_state import LocalState
@@ -32,6 +32,7 @@ from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
+from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
@@ -91,6 +92,7 @@ class Broker:
         self._monitors = tuple(
             MonitorPart(monitor, world, teller) for monitor in self._all_monitors()
         )
+        self._notifications = Notifications(world, settings, state_dir, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[Part, ...] = (
             self._local,
@@ -102,6 +104,7 @@ class Broker:
             self._engine,
             self._lease,
             *self._monitors,
+            self._notifications,
         )
         self._by_key = {key: part for part in self._parts for key in part.keys}
 
@@ -192,6 +195,8 @@ class Broker:
     def _ask(self, ticket: Ticket) -> None:
         if self._stopping:
             ticket.resolve(Refusal(503, "the broker is stopping"))
+        elif isinstance(ticket, TrialTicket):
+            self._notifications.ask_trial(ticket)
         elif ticket.scope == "global":
             self._global.ask(ticket)
         else:
@@ -222,6 +227,12 @@ class Broker:
 
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
+        self._notifications.look(snapshot)
+        snapshot = replace(
+            snapshot,
+            events=self._notifications.events,
+            notifications=self._notifications.counts,
+        )
         what_matters = matters(snapshot)
         if what_matters != self._matters:
             self._matters = what_matters

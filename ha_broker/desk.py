@@ -29,7 +29,7 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a failure
 
 
 class Ticket:
-    """A change of maintenance that was asked for, and what became of it."""
+    """What was asked for (a change of maintenance), and what became of it."""
 
     def __init__(self, scope: str, on: bool) -> None:
         self.scope = scope
@@ -63,14 +63,41 @@ class Ticket:
             raise self._refusal
         return self._done.is_set()
 
+    @property
+    def what(self) -> str:
+        """What was asked for."""
+        return f"{self.scope} maintenance {'on' if self.on else 'off'}"
+
     def _give_up(self, timeout_s: float) -> str:
         with self._lock:
             self._given_up = True
             begun = self._begun
-        what = f"{self.scope} maintenance {'on' if self.on else 'off'}"
+        what = self.what
         if begun:
             return f"{what} was not confirmed within {timeout_s:g} s; it may still take effect"
         return f"{what} could not be begun within {timeout_s:g} s and was dropped"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What became of a test notification at one target; `words` are the other side's own."""
+
+    target: str
+    delivered: bool
+    words: str
+
+
+class TrialTicket(Ticket):
+    """A test notification that was asked for; `results` are there when it is done."""
+
+    def __init__(self) -> None:
+        super().__init__("trial", True)
+        self.results: tuple[TrialResult, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """What was asked for."""
+        return "the test notification"
 
 
 @dataclass(frozen=True)
@@ -123,11 +150,20 @@ class Desk:
     def ask_maintenance(self, scope: str, on: bool) -> Ticket:
         """Ask for "global" or "local" maintenance; raises Refusal (503) when too many wait."""
         ticket = Ticket(scope, on)
+        self._leave(ticket)
+        return ticket
+
+    def _leave(self, ticket: Ticket) -> None:
         with self._changed:
             if len(self._tickets) >= MAX_WAITING_REQUESTS:
                 raise Refusal(503, f"{len(self._tickets)} requests are waiting already")
             self._tickets.append(ticket)
         self._wake()
+
+    def ask_trial(self) -> TrialTicket:
+        """Ask for a test notification; raises Refusal (503) when too many requests wait."""
+        ticket = TrialTicket()
+        self._leave(ticket)
         return ticket
 
     def ask_reread(self) -> None:

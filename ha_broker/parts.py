@@ -15,6 +15,7 @@ from typing import Callable, Optional, Protocol
 from ha_broker.world.ports import (
     BlockStore,
     Clock,
+    Courier,
     HealthPage,
     HostVitals,
     Lockspace,
@@ -49,6 +50,7 @@ class World:
     health_page: HealthPage
     network: NetworkProbe
     vitals: HostVitals
+    courier: Courier
     services: ServiceManager
 
 

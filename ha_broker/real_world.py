@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Callable, Protocol
 
 from ha_broker.parts import World
-from ha_broker.world.ports import MeasuredHypervisor, ServiceManager
+from ha_broker.world.ports import Letter, MeasuredHypervisor, Receipt, ServiceManager
+from metadata.notification_settings import SmtpSettings, WebhookSettings
 from metadata.settings import HostSettings
 
 
@@ -49,8 +50,25 @@ class RealWorld:
             health_page=HttpHealthPage(),
             network=SocketNetworkProbe(),
             vitals=KernelVitals(),
+            courier=LateCourier(),
             services=self.services(),
         )
+
+
+class LateCourier:
+    """Imports the libraries for mail, HTTP and TLS, some megabytes, with the first message."""
+
+    def mail(self, server: SmtpSettings, letter: Letter) -> Receipt:
+        """As `Courier.mail`."""
+        from ha_broker.world.courier import NetCourier  # noqa: PLC0415
+
+        return NetCourier().mail(server, letter)
+
+    def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
+        """As `Courier.post`."""
+        from ha_broker.world.courier import NetCourier  # noqa: PLC0415
+
+        return NetCourier().post(webhook, body)
 
 
 def _libvirt(uri: str, domain_name: str) -> MeasuredHypervisor:

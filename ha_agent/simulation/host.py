@@ -20,6 +20,7 @@ from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import (
     HostClock,
     InlineRunner,
+    SimCourier,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
@@ -101,6 +102,9 @@ class SimHost:
         self.page.answer = self._health
         self.network = SimNetworkProbe(keep_log=False)
         self.vitals = SimVitals(self.clock)
+        self.courier = SimCourier(
+            shared.clock, shared.post_office, lambda: self._network_cut, self._tell_delivered
+        )
         self.settings = HostSettings(
             self.host_id, self.name, shared.parts, gateway=GATEWAY if traits.gateway else ""
         )
@@ -436,6 +440,7 @@ class SimHost:
             health_page=self.page,
             network=self.network,
             vitals=self.vitals,
+            courier=self.courier,
             services=SimServiceManager(keep_log=False),
         )
         process = self.broker_process
@@ -449,6 +454,9 @@ class SimHost:
         return AgentCore(
             Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)
         )
+
+    def _tell_delivered(self, text: str) -> None:
+        self.tell(self, text)
 
     def _tell_decision(self, before: State, decision: Decision) -> None:
         self.tell_transition(self, before, decision.memory.state, decision.why)

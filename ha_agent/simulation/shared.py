@@ -1,11 +1,11 @@
-"""What all simulated hosts share: time, the storage and its lockspace, the gateway."""
+"""What all simulated hosts share: time, the storage, the gateway, whoever takes mails."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ha_agent.simulation.settings import WorldSettings
-from ha_agent.simulation.world import SimSan, VirtualClock
+from ha_agent.simulation.world import SimPostOffice, SimSan, VirtualClock
 from metadata.domain_xml import lease_element
 from metadata.layout import required_size, storage_parts
 from metadata.records import VolumeAddress
@@ -24,6 +24,7 @@ class SharedWorld:
         self.engine = settings.engine
         self.clock = VirtualClock()
         self.gateway_up = True
+        self.post_office = SimPostOffice()
         self.parts = storage_parts(VOLUME)
         self.volumes = {VOLUME: bytearray(required_size(self.parts))}
         self.san = SimSan(self.clock)

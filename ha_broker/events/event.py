@@ -27,6 +27,7 @@ class EventKind(str, Enum):
 class Event:
     """`number` rises by one with each event that this broker has seen.
 
+    at_s                when it was first seen to be so; it has held since then
     host_id, host_name  whom it is about (the host that runs the engine; None: the cluster)
     detail              a sentence part for people
     outage_s            how long the engine had not been healthy before it started or was

@@ -13,6 +13,7 @@ Errors::
         LockspaceGoneError     sanlock's daemon does not answer: nothing is known
       HypervisorError          libvirt refused or is gone
         HypervisorGoneError    there is no connection to libvirt: nothing is known
+      DeliveryError            a mail server or a webhook's did not take a message
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Generic, Optional, Protocol, TypeVar
 
+from metadata.notification_settings import SmtpSettings, WebhookSettings
 from metadata.records import VolumeAddress
 
 T = TypeVar("T")
@@ -443,6 +445,54 @@ class HostVitals(Protocol):
 
     def space(self, path: str) -> Optional[SpaceLook]:
         """Room where `path` lies; None: on no file system, it is a block device."""
+
+
+# --- notifications --------------------------------------------------------------------
+
+
+class DeliveryError(WorldError):
+    """A message was not delivered; `final`: the other side refused this very message."""
+
+    def __init__(self, what: str, why: str, final: bool = False) -> None:
+        super().__init__(what, why)
+        self.final = final
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail: its envelope, and its whole text with headers."""
+
+    sender: str
+    to: tuple[str, ...]
+    content: bytes
+
+
+@dataclass(frozen=True)
+class RefusedRecipient:
+    """One who does not get the mail that others got; not `final`: may be tried again."""
+
+    address: str
+    why: str
+    final: bool
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the other side said when it took a message, and who was refused."""
+
+    words: str
+    refused: tuple[RefusedRecipient, ...] = ()
+
+
+class Courier(Protocol):
+    """Takes messages out of the house. Each call may block; none longer than its time-out,
+    but for the time that resolving a name takes."""
+
+    def mail(self, server: SmtpSettings, letter: Letter) -> Receipt:
+        """Hand it to the mail server; raises DeliveryError when nobody gets it."""
+
+    def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
+        """POST the JSON `body`, signed; raises DeliveryError."""
 
 
 # --- service manager ------------------------------------------------------------------

@@ -15,6 +15,7 @@ from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.simulation.world import (
+    SimCourier,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
@@ -140,6 +141,7 @@ class BenchHost:
             health_page=self.page,
             network=SimNetworkProbe(),
             vitals=SimVitals(self.clock),
+            courier=SimCourier(self.clock, cluster.base.post_office),
             services=SimServiceManager(),
         )
 

@@ -15,6 +15,7 @@ does. A call that takes time (a join) spends it on the clock; inside a job of th
 """
 
 from ha_agent.simulation.world.clock import CallHangs, HostClock, ProcessEnded, VirtualClock
+from ha_agent.simulation.world.courier import SimCourier, SimPostOffice
 from ha_agent.simulation.world.hypervisor import Guest, SimHypervisor
 from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
 from ha_agent.simulation.world.network import SimHealthPage, SimNetworkProbe
@@ -29,10 +30,12 @@ __all__ = [
     "HostClock",
     "InlineRunner",
     "ProcessEnded",
+    "SimCourier",
     "SimHealthPage",
     "SimHypervisor",
     "SimLockspace",
     "SimNetworkProbe",
+    "SimPostOffice",
     "SimSan",
     "SimServiceManager",
     "SimStore",

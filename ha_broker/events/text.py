@@ -1,0 +1,49 @@
+"""Events in words. Pure."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ha_broker.events.event import Event, EventKind
+
+_SENTENCES = {
+    EventKind.STARTED: "the engine has been started on {host}",
+    EventKind.STOPPED: "the engine runs nowhere",
+    EventKind.TAKEN_OVER: "the engine has been taken over by {host}",
+    EventKind.UNHEALTHY: "the engine on {host} is not healthy",
+    EventKind.HEALTHY: "the engine on {host} is healthy again",
+    EventKind.HOST_LOST: "{host} is lost",
+    EventKind.HOST_BACK: "{host} is back",
+    EventKind.STORAGE_LOST: "{host} can't use the shared storage",
+    EventKind.STORAGE_BACK: "{host} can use the shared storage again",
+}
+_CLUSTER_MAINTENANCE = {
+    EventKind.MAINTENANCE_ON: "the cluster is in maintenance: the engine is left alone",
+    EventKind.MAINTENANCE_OFF: "the cluster's maintenance is over",
+}
+_HOST_MAINTENANCE = {
+    EventKind.MAINTENANCE_ON: "{host} is in maintenance",
+    EventKind.MAINTENANCE_OFF: "the maintenance of {host} is over",
+}
+
+
+def sentence(event: Event) -> str:
+    """What happened, in a few words without an end."""
+    maintenance = _CLUSTER_MAINTENANCE if event.host_id is None else _HOST_MAINTENANCE
+    pattern = _SENTENCES.get(event.kind) or maintenance[event.kind]
+    return pattern.format(host=event.host_name or f"host {event.host_id}")
+
+
+def outage_text(outage_s: Optional[float]) -> str:
+    """How long the engine was not healthy; empty: not known."""
+    if outage_s is None:
+        return ""
+    minutes, seconds = divmod(round(outage_s), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def detail(event: Event) -> str:
+    """All that is known beside the sentence."""
+    outage = outage_text(event.outage_s)
+    parts = [event.detail, f"it was not healthy for {outage}" if outage else ""]
+    return "; ".join(part for part in parts if part)

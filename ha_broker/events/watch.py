@@ -1,0 +1,356 @@
+"""What happened to the cluster: one pure step from picture to picture.
+
+::
+
+    memory, happenings = watch(memory, picture, now_s, hold)
+
+Nothing happens at a first look: what is there is learnt. What changes counts once it has held for
+`hold.hold_s`, so what flaps faster is never told, and what a restart shows for a moment is not
+either. The engine may start slowly: between its VM's start and its first health it is in between,
+which is no event, until `hold.starting_s` have passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Optional, TypeVar
+
+from ha_broker.events.event import Event, EventKind
+from ha_broker.events.held import Held
+from ha_broker.events.picture import (
+    ClusterPicture,
+    EngineCondition,
+    EnginePicture,
+    HostPicture,
+    Presence,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Hold:
+    """How long something must hold (seconds).
+
+    starting_s   how long an engine may take from its start to health
+    alive_s      how long others take this host for working although it writes nothing
+    """
+
+    hold_s: float
+    starting_s: float
+    alive_s: float
+
+
+@dataclass(frozen=True)
+class EngineValue:
+    """`restarted`: the VM was gone meanwhile."""
+
+    condition: EngineCondition
+    host_id: Optional[int] = None
+    restarted: bool = False
+
+
+@dataclass(frozen=True)
+class HostMemory:
+    """What is known of one host."""
+
+    name: str = ""
+    presence: Held[Presence] = field(default_factory=Held)
+    maintenance: Held[bool] = field(default_factory=Held)
+
+
+@dataclass(frozen=True)
+class WatchMemory:
+    """All that a step needs of the past; made by `watch` alone.
+
+    engine_host   where the engine was last known to be healthy
+    was_absent    the VM was seen to be gone since then
+    healthy_at_s  when it was last seen healthy; None: not in this life of the process
+    gap_s         for how long this host had not worked when this process began; None: not known
+    saw_at_s      when this host last could see the others
+    away          this host could not see for so long that others told what happened meanwhile
+    """
+
+    engine: Held[EngineValue] = field(default_factory=Held)
+    engine_host: Optional[int] = None
+    engine_host_name: str = ""
+    was_absent: bool = False
+    healthy_at_s: Optional[float] = None
+    hosts: dict[int, HostMemory] = field(default_factory=dict)
+    global_maintenance: Held[bool] = field(default_factory=Held)
+    storage_ok: Held[bool] = field(default_factory=Held)
+    gap_s: Optional[float] = None
+    saw_at_s: Optional[float] = None
+    away: bool = False
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event, and whom it is first to be told by (None: the lowest id).
+
+    own        only this host can know of it
+    witnessed  this host saw it happen; else it found it so, and others may have told it
+    """
+
+    event: Event
+    teller_id: Optional[int] = None
+    own: bool = False
+    witnessed: bool = True
+
+
+def watch(
+    memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
+) -> tuple[WatchMemory, tuple[Happening, ...]]:
+    """One step. `now_s` is monotonic; events are numbered on from `memory.count`."""
+    memory = _note_sight(memory, picture, now_s, hold)
+    found: list[Happening] = []
+    memory, engine = _engine(memory, picture, now_s, hold)
+    found += engine
+    memory, hosts = _hosts(memory, picture, now_s, hold)
+    found += hosts
+    memory, others = _flags(memory, picture, now_s, hold)
+    found += others
+    numbered = tuple(
+        replace(item, event=replace(item.event, number=memory.count + place))
+        for place, item in enumerate(found, 1)
+    )
+    return replace(memory, count=memory.count + len(numbered)), numbered
+
+
+# --- sight --------------------------------------------------------------------------------
+
+
+def _note_sight(
+    memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
+) -> WatchMemory:
+    if memory.gap_s is None and picture.own_written_s is not None:
+        # The slot is read before it is written, so this stamp is of the time before. After a
+        # reboot it is another clock's: hardly ever a short while ago.
+        memory = replace(memory, gap_s=now_s - picture.own_written_s)
+    if not picture.sees:
+        return memory
+    gap_s = memory.gap_s if memory.saw_at_s is None else now_s - memory.saw_at_s
+    short = gap_s is not None and 0 <= gap_s <= hold.alive_s
+    if memory.saw_at_s is None or not short:
+        memory = replace(_forget_seen(memory), away=not short)
+    return replace(memory, saw_at_s=now_s)
+
+
+def _forget_seen(memory: WatchMemory) -> WatchMemory:
+    hosts = {
+        host_id: replace(
+            host,
+            presence=host.presence.forget_seen(),
+            maintenance=host.maintenance.forget_seen(),
+        )
+        for host_id, host in memory.hosts.items()
+    }
+    return replace(
+        memory,
+        engine=memory.engine.forget_seen(),
+        hosts=hosts,
+        global_maintenance=memory.global_maintenance.forget_seen(),
+    )
+
+
+# --- the engine ---------------------------------------------------------------------------
+
+
+def _engine(
+    memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
+) -> tuple[WatchMemory, list[Happening]]:
+    memory = _note_absence(memory, picture.engine)
+    value = _engine_value(memory, picture.engine)
+    track = memory.engine.look(value, now_s)
+    if track.resting and value is not None and value.condition is EngineCondition.HEALTHY:
+        memory = replace(memory, healthy_at_s=now_s)
+    if not track.has_held(now_s, _engine_hold_s(memory, value, hold)) or value is None:
+        return replace(memory, engine=track), []
+    found = _engine_happening(memory, picture, track, value)
+    return _settle_engine(memory, picture, track, value), found
+
+
+def _note_absence(memory: WatchMemory, engine: EnginePicture) -> WatchMemory:
+    ill = engine.condition is EngineCondition.UNHEALTHY
+    boots_elsewhere = ill and memory.engine_host not in (None, engine.host_id)
+    if (engine.absent or boots_elsewhere) and not memory.was_absent:
+        return replace(memory, was_absent=True)
+    return memory
+
+
+def _engine_value(memory: WatchMemory, engine: EnginePicture) -> Optional[EngineValue]:
+    if engine.condition is None:
+        return None
+    healthy = engine.condition is EngineCondition.HEALTHY
+    return EngineValue(engine.condition, engine.host_id, healthy and memory.was_absent)
+
+
+def _engine_hold_s(memory: WatchMemory, value: Optional[EngineValue], hold: Hold) -> float:
+    boots = value is not None and value.condition is EngineCondition.UNHEALTHY
+    return max(hold.hold_s, hold.starting_s) if boots and memory.was_absent else hold.hold_s
+
+
+def _settle_engine(
+    memory: WatchMemory, picture: ClusterPicture, track: Held[EngineValue], value: EngineValue
+) -> WatchMemory:
+    if value.condition is not EngineCondition.HEALTHY:
+        return replace(memory, engine=track.settle())
+    return replace(
+        memory,
+        engine=track.settle(replace(value, restarted=False)),
+        engine_host=value.host_id,
+        engine_host_name=picture.name(value.host_id),
+        was_absent=False,
+        healthy_at_s=None,
+    )
+
+
+def _engine_happening(
+    memory: WatchMemory, picture: ClusterPicture, track: Held[EngineValue], value: EngineValue
+) -> list[Happening]:
+    kind = _engine_kind(memory, track.settled, value)
+    if kind is None:
+        return []
+    about = memory.engine_host if kind is EventKind.STOPPED else value.host_id
+    name = memory.engine_host_name if kind is EventKind.STOPPED else picture.name(value.host_id)
+    event = Event(
+        number=0,
+        kind=kind,
+        at_s=track.since_s,
+        host_id=about,
+        host_name=name,
+        detail=_engine_detail(memory, kind),
+        outage_s=_outage_s(memory, track, value),
+    )
+    return [Happening(event, value.host_id, witnessed=_witnessed(memory, track))]
+
+
+def _engine_kind(
+    memory: WatchMemory, settled: Optional[EngineValue], value: EngineValue
+) -> Optional[EventKind]:
+    before = settled.condition if settled else None
+    if value.condition is EngineCondition.DOWN:
+        return EventKind.STOPPED if before not in (None, EngineCondition.DOWN) else None
+    if value.condition is EngineCondition.UNHEALTHY:
+        return EventKind.UNHEALTHY if before not in (None, EngineCondition.UNHEALTHY) else None
+    if memory.engine_host is not None and memory.engine_host != value.host_id:
+        return EventKind.TAKEN_OVER
+    if value.restarted or before is EngineCondition.DOWN:
+        return EventKind.STARTED
+    return EventKind.HEALTHY if before is EngineCondition.UNHEALTHY else None
+
+
+def _engine_detail(memory: WatchMemory, kind: EventKind) -> str:
+    if kind is EventKind.TAKEN_OVER:
+        return f"it ran on {memory.engine_host_name} before"
+    if kind is EventKind.STOPPED and memory.engine_host is not None:
+        return f"it ran on {memory.engine_host_name} before"
+    return ""
+
+
+def _outage_s(memory: WatchMemory, track: Held[EngineValue], value: EngineValue) -> Optional[float]:
+    if value.condition is not EngineCondition.HEALTHY or memory.healthy_at_s is None:
+        return None
+    return max(0.0, track.since_s - memory.healthy_at_s)
+
+
+# --- the hosts ----------------------------------------------------------------------------
+
+
+def _hosts(
+    memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
+) -> tuple[WatchMemory, list[Happening]]:
+    if not picture.hosts:
+        return memory, []
+    known = memory.hosts
+    found: list[Happening] = []
+    hosts: dict[int, HostMemory] = {}
+    for host in picture.hosts:
+        before = known.get(host.host_id) or HostMemory()
+        hosts[host.host_id] = after = _host(before, host, now_s, hold)
+        if after is not before:
+            found += _host_happenings(memory, before, after, host, picture)
+    # One whose slot can't be seen now is not forgotten for that.
+    kept = {} if picture.sees else {key: known[key] for key in known if key not in hosts}
+    return replace(memory, hosts={**kept, **hosts}), found
+
+
+def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> HostMemory:
+    presence = _settled(before.presence.look(host.presence, now_s), now_s, hold)
+    maintenance = _settled(before.maintenance.look(host.maintenance, now_s), now_s, hold)
+    name = host.name or before.name
+    same = presence is before.presence and maintenance is before.maintenance
+    return before if same and name == before.name else HostMemory(name, presence, maintenance)
+
+
+def _host_happenings(
+    memory: WatchMemory,
+    before: HostMemory,
+    after: HostMemory,
+    host: HostPicture,
+    picture: ClusterPicture,
+) -> Iterator[Happening]:
+    kind = _PRESENCE_KINDS.get((before.presence.settled, after.presence.settled))
+    if kind is not None:
+        event = _host_event(kind, host, after, after.presence)
+        yield Happening(event, witnessed=_witnessed(memory, after.presence))
+    was, is_on = before.maintenance.settled, after.maintenance.settled
+    if was is not None and was != is_on:
+        own = host.host_id == picture.own_id
+        witnessed = own or _witnessed(memory, after.maintenance)
+        event = _host_event(_maintenance_kind(is_on), host, after, after.maintenance)
+        yield Happening(event, host.host_id, witnessed=witnessed)
+
+
+def _host_event(kind: EventKind, host: HostPicture, after: HostMemory, track: Held[T]) -> Event:
+    name = after.name or f"host {host.host_id}"
+    return Event(0, kind, track.since_s, host.host_id, name)
+
+
+# A host that left in order is not missed, and nobody waits for its return.
+_PRESENCE_KINDS: dict[tuple[Optional[Presence], Optional[Presence]], EventKind] = {
+    (Presence.ALIVE, Presence.LOST): EventKind.HOST_LOST,
+    (Presence.LOST, Presence.ALIVE): EventKind.HOST_BACK,
+}
+
+
+def _maintenance_kind(on: Optional[bool]) -> EventKind:
+    return EventKind.MAINTENANCE_ON if on else EventKind.MAINTENANCE_OFF
+
+
+# --- the cluster's maintenance, and this host's storage ---------------------------------------
+
+
+def _flags(
+    memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
+) -> tuple[WatchMemory, list[Happening]]:
+    found = []
+    before = memory.global_maintenance
+    after = _settled(before.look(picture.global_maintenance, now_s), now_s, hold)
+    if before.settled is not None and after.settled != before.settled:
+        event = Event(0, _maintenance_kind(after.settled), after.since_s)
+        found.append(Happening(event, witnessed=_witnessed(memory, after)))
+    storage = _settled(memory.storage_ok.look(picture.storage_ok, now_s), now_s, hold)
+    if memory.storage_ok.settled is not None and storage.settled != memory.storage_ok.settled:
+        found.append(_storage_happening(storage, picture))
+    return replace(memory, global_maintenance=after, storage_ok=storage), found
+
+
+def _storage_happening(track: Held[bool], picture: ClusterPicture) -> Happening:
+    kind = EventKind.STORAGE_BACK if track.settled else EventKind.STORAGE_LOST
+    event = Event(0, kind, track.since_s, picture.own_id, picture.name(picture.own_id))
+    return Happening(event, picture.own_id, own=True)
+
+
+# --- both ---------------------------------------------------------------------------------
+
+
+def _settled(track: Held[T], now_s: float, hold: Hold) -> Held[T]:
+    return track.settle() if track.has_held(now_s, hold.hold_s) else track
+
+
+def _witnessed(memory: WatchMemory, track: Held[T]) -> bool:
+    """Was this host there? After a short absence it must take itself for one that was."""
+    return track.witnessed or not memory.away

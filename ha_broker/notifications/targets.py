@@ -1,0 +1,110 @@
+"""Where notifications go: the mail server and the webhooks of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from ha_broker.notifications.notice import Notice, letter, payload
+from ha_broker.world.ports import Courier, Receipt
+from metadata.notification_settings import (
+    MOST_WEBHOOKS,
+    NotificationSettings,
+    SmtpSettings,
+    WebhookSettings,
+)
+
+MAIL = "mail"
+MAIL_SLOT = "notify:mail"
+SLOTS = (MAIL_SLOT, *(f"notify:webhook-{number}" for number in range(MOST_WEBHOOKS)))
+
+
+class Target(Protocol):
+    """One of them.
+
+    name    as it stands in the queue, whatever the order of the settings
+    label   for people
+    """
+
+    @property
+    def name(self) -> str:
+        """See above."""
+
+    @property
+    def label(self) -> str:
+        """See above."""
+
+    @property
+    def timeout_s(self) -> float:
+        """How long one delivery may take."""
+
+    def deliver(
+        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+    ) -> Receipt:
+        """Hand it over (`to`: only to these; empty: to all); may block; raises DeliveryError."""
+
+
+@dataclass(frozen=True)
+class MailTarget:
+    """The mail server."""
+
+    server: SmtpSettings
+    name: str = MAIL
+
+    @property
+    def label(self) -> str:
+        """Recipients and server."""
+        server = self.server
+        return f"mail to {', '.join(server.to)} through {server.server}:{server.usual_port}"
+
+    @property
+    def timeout_s(self) -> float:
+        """As `Target.timeout_s`."""
+        return self.server.timeout_s
+
+    def deliver(
+        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+    ) -> Receipt:
+        """As `Target.deliver`; who is no recipient any more gets nothing."""
+        left = tuple(address for address in to if address in self.server.to) or self.server.to
+        return courier.mail(self.server, letter(notice, self.server, left, wall_s))
+
+
+@dataclass(frozen=True)
+class WebhookTarget:
+    """A webhook."""
+
+    webhook: WebhookSettings
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return self.webhook.url
+
+    @property
+    def label(self) -> str:
+        """Its address."""
+        return f"webhook {self.webhook.url}"
+
+    @property
+    def timeout_s(self) -> float:
+        """As `Target.timeout_s`."""
+        return self.webhook.timeout_s
+
+    def deliver(
+        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+    ) -> Receipt:
+        """As `Target.deliver`."""
+        return courier.post(self.webhook, payload(notice))
+
+
+def targets_of(settings: NotificationSettings) -> dict[str, Target]:
+    """All of them, each with the slot in which it works; slots are independent of each other."""
+    return dict(_targets(settings))
+
+
+def _targets(settings: NotificationSettings) -> Iterator[tuple[str, Target]]:
+    if settings.smtp is not None:
+        yield MAIL_SLOT, MailTarget(settings.smtp)
+    yield from zip(SLOTS[1:], map(WebhookTarget, settings.webhooks))
