@@ -29,6 +29,7 @@ from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.bridge import BridgeMonitor
 from ha_broker.monitors.cpu_load import CpuLoadMonitor
 from ha_broker.monitors.engine import EngineMonitor
+from ha_broker.monitors.guest_agent import GuestAgentMonitor
 from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
@@ -89,8 +90,10 @@ class Broker:
         self._lockspace = LockspaceWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
-        self._monitors = tuple(
-            MonitorPart(monitor, world, teller) for monitor in self._all_monitors()
+        self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
+        self._monitors = (
+            *(MonitorPart(monitor, world, teller) for monitor in self._host_monitors()),
+            self._guest,
         )
         self._notifications = Notifications(world, settings, state_dir, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
@@ -108,7 +111,7 @@ class Broker:
         )
         self._by_key = {key: part for part in self._parts for key in part.keys}
 
-    def _all_monitors(self) -> list[Monitor]:
+    def _host_monitors(self) -> list[Monitor]:
         """In the order in which they are shown."""
         world, settings = self._world, self._settings
         return [
@@ -206,6 +209,7 @@ class Broker:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
+        self._engine.guest = self._guest.view(now_s)
         self._lease.judge(now_s, self._knows_healthy_engine())
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from math import inf
 from typing import Callable, Optional, cast
 
 from ha_broker.parts import Settings, Task, Teller, World, error_text
-from ha_broker.snapshot import EngineView
+from ha_broker.snapshot import EngineView, MonitorView
 from ha_broker.world.ports import (
     Domain,
     DomainState,
@@ -59,6 +60,7 @@ class EngineMonitor:
         self._life = 0  # counts the domain's changes; a look at another life does not count
         self._looking_at_life = 0
         self._event = False
+        self.guest = MonitorView("guest-agent")  # the guest agent's latest word
         self._forget_health()
 
     @property
@@ -88,9 +90,19 @@ class EngineMonitor:
 
     def view(self) -> EngineView:
         """Domain and health."""
-        detail = self._health_detail or self._domain.detail
+        detail = self._page_detail() or self._domain.detail
         seen_at_s = self._health_at_s or self._domain_at_s
         return EngineView(self._domain.state, self._health, detail, seen_at_s)
+
+    def _page_detail(self) -> str:
+        """What the page says; of an ill one also whether the guest itself has answered since."""
+        asked_at_s = self.guest.seen_at_s
+        if self._health != Health.BAD or self.guest.value is None or asked_at_s is None:
+            return self._health_detail
+        if asked_at_s <= self._good_at_s:
+            return self._health_detail
+        guest = "answers itself" if self.guest.value else "does not answer either"
+        return f"{self._health_detail}; the guest {guest}"
 
     def _note_event(self) -> None:
         """libvirt says that the domain may have changed; any thread may call this."""
@@ -164,6 +176,7 @@ class EngineMonitor:
         self._health = Health.UNKNOWN
         self._health_detail = ""
         self._health_at_s: Optional[float] = None
+        self._good_at_s = -inf
         self._failures = self._unmade = 0
 
     def _page_is_looked_at(self) -> bool:
@@ -194,6 +207,8 @@ class EngineMonitor:
         else:
             reading = cast(HealthReading, outcome.value)
         self._health_at_s = outcome.finished_at_s
+        if reading.good:
+            self._good_at_s = outcome.finished_at_s
         if not self._note_reading(reading):
             self._health_task.hurry(outcome.finished_at_s + quick_s(self._settings.timing.tick_s))
 

@@ -31,7 +31,11 @@ class Guest:
 
     def is_healthy(self, now_s: float) -> bool:
         """Would its health page say so?"""
-        return self.service_runs and not self.hangs and now_s >= self.begun_at_s + self.boot_s
+        return self.service_runs and not self.hangs and self.has_booted(now_s)
+
+    def has_booted(self, now_s: float) -> bool:
+        """Do its services run?"""
+        return now_s >= self.begun_at_s + self.boot_s
 
 
 class SimHypervisor:
@@ -138,7 +142,13 @@ class SimHypervisor:
 
     def ping_guest(self, timeout_s: float) -> bool:
         self._need("ping the guest")
-        return self._domain.state == DomainState.RUNNING
+        if self._domain.state != DomainState.RUNNING:
+            raise HypervisorError("ping the guest", "it is not running")
+        guest = self.guest
+        if guest is None or (not guest.hangs and guest.has_booted(self._clock.monotonic_s())):
+            return True
+        self._clock.spend(timeout_s)
+        return False
 
     def on_change(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)
