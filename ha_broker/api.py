@@ -1,6 +1,7 @@
 """The broker's HTTP and JSON interface: what can be asked, and how it is answered.
 
-Every answer comes from memory; only a change of maintenance waits, with a bound.
+Every answer comes from memory; only a change of maintenance and a test notification wait, with
+a bound.
 
 ====== =================================== =================================================
 GET    /v1/status                          the snapshot, ages beside the stamps
@@ -10,6 +11,7 @@ GET    /metrics                            numbers for Prometheus, in its text f
 PUT    /v1/record                          a `Publication` for this host's own slot
 PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
 PUT    /v1/reread                          {}: read configuration and all slots again
+PUT    /v1/test-notification               {}: send one to every target; what each answered
 ====== =================================== =================================================
 
 Errors are ``{"error": "..."}`` with a fitting status.
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
 
-from ha_broker.codec import DataError, from_data
+from ha_broker.codec import DataError, from_data, to_data
 from ha_broker.desk import Desk, Refusal
 from ha_broker.http_server import TextAnswer
 from ha_broker.snapshot_json import parse_json, publication_from_data, snapshot_to_data
@@ -29,6 +31,8 @@ from metadata.settings import cluster_settings_to_data
 
 MAX_WAIT_S = 60.0
 MAX_CONFIRM_S = 300.0
+# The longest time-out of a target, and what the broker adds; it answers earlier by itself.
+MAX_TRIAL_S = 140.0
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Api:
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
             ("PUT", "/v1/reread"): self._reread,
+            ("PUT", "/v1/test-notification"): self._test_notification,
         }
 
     def answer(self, method: str, target: str, body: bytes) -> Any:
@@ -174,6 +179,13 @@ class Api:
         from_data(Nothing, parse_json(body), refuse_unknown=True)
         self._desk.ask_reread()
         return {}
+
+    def _test_notification(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        from_data(Nothing, parse_json(body), refuse_unknown=True)
+        ticket = self._desk.ask_trial()
+        ticket.wait(MAX_TRIAL_S)
+        return {"targets": to_data(ticket.results)}
 
 
 def _only(query: dict[str, str], *allowed: str) -> None:

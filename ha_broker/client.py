@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from ha_broker import paths
+from ha_broker.codec import from_data
 from ha_broker.deadline_socket import DeadlineSocket
 from ha_broker.snapshot_json import (
     DataError,
@@ -29,6 +30,7 @@ from ha_broker.snapshot_json import (
 )
 
 if TYPE_CHECKING:
+    from ha_broker.desk import TrialResult
     from ha_broker.snapshot import Publication, Snapshot
     from metadata.shared_config import SharedConfig
 
@@ -118,6 +120,17 @@ class BrokerClient:
     def reread(self) -> None:
         """Have the broker read the shared configuration and the whole metadata area again."""
         self._put("ask for a new look", "/v1/reread", {}, self._timeout_s)
+
+    def test_notification(self, timeout_s: float = 150.0) -> tuple[TrialResult, ...]:
+        """Send one to every target; raises BrokerRefusedError (409) when there is none."""
+        from ha_broker.desk import TrialAnswer  # noqa: PLC0415  # status needs none of it
+
+        what = "send a test notification"
+        data = self._calls.call(what, "PUT", "/v1/test-notification", b"{}", timeout_s)
+        try:
+            return from_data(TrialAnswer, data).targets
+        except DataError as error:
+            raise BrokerError(what, f"unexpected answer: {error}") from None
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

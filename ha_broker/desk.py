@@ -87,6 +87,13 @@ class TrialResult:
     words: str
 
 
+@dataclass(frozen=True)
+class TrialAnswer:
+    """What all targets answered, as it travels."""
+
+    targets: tuple[TrialResult, ...]
+
+
 class TrialTicket(Ticket):
     """A test notification that was asked for; `results` are there when it is done."""
 

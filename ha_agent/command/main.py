@@ -178,6 +178,12 @@ def _deploy(options: argparse.Namespace) -> int:
     return deploy.run(options.config_append, options.force)
 
 
+def _test_notification(_: argparse.Namespace) -> int:
+    from ha_agent.command import notification
+
+    return notification.run()
+
+
 def _simulate(options: argparse.Namespace) -> int:
     from ha_agent.command import simulate
 
@@ -203,6 +209,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "check_deployed": _check_deployed,
     "check_liveliness": _check_liveliness,
     "deploy": _deploy,
+    "test_notification": _test_notification,
     "simulate": _simulate,
     "version": _version,
 }
@@ -273,6 +280,7 @@ def _add_commands(parser: _Parser) -> None:
         ("--check-deployed", "exit code 0 when this host is deployed, else 1"),
         ("--check-liveliness", "ask the engine's health page; exit code 0 when it is up"),
         ("--deploy", "make this host one of the cluster (with --config-append)"),
+        ("--test-notification", "send a test to every mail server and webhook of the settings"),
         ("--version", "show the version"),
     ):
         commands.add_argument(option, action="store_true", help=text)
