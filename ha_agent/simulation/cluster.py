@@ -18,6 +18,7 @@ from ha_agent.simulation.host import SimHost, SpinError
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import Guest
+from ha_agent.simulation.world import courier as post
 from ha_broker.world.endings import GUEST_PANIC
 from ha_broker.world.ports import DomainState, Ending, WorldError
 from metadata.layout import SLOT_SIZE, slot_address
@@ -182,6 +183,18 @@ class SimCluster:
         """How long the name server takes to answer from now on."""
         for host in self.hosts.values():
             host.network.dns_takes_s = seconds
+
+    def mail_hang(self) -> None:
+        """Mail server and webhooks take connections and never answer."""
+        self.shared.post_office.state = post.HANGS
+
+    def mail_fail(self) -> None:
+        """Mail server and webhooks refuse every connection."""
+        self.shared.post_office.state = post.REFUSES
+
+    def mail_heal(self) -> None:
+        """Mail server and webhooks work as usual."""
+        self.shared.post_office.state = post.WORKS
 
     def engine_kill(self) -> None:
         """qemu is killed."""

@@ -164,6 +164,9 @@ VERBS: tuple[Verb, ...] = (
     _sim("daemon HOST ha-agent|ha-broker kill|freeze after COUNT calls", "host.after_calls"),
     _sim("start HOST fails", "host.start_fails", True),
     _sim("start HOST works", "host.start_fails", False),
+    _sim("mail hang", "cluster.mail_hang"),
+    _sim("mail fail", "cluster.mail_fail"),
+    _sim("mail heal", "cluster.mail_heal"),
 )
 
 
