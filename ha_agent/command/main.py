@@ -26,14 +26,14 @@ from ha_agent.command.errors import (
     say_error,
 )
 
-# Options that belong to one command only: dest, option, the command's dest.
+# Options that belong to some commands only: dest, option, the commands' dests.
 _BELONGS = (
-    ("json", "--json", "vm_status"),
-    ("metadata", "--metadata", "vm_status"),
-    ("timeout", "--timeout", "vm_status"),
-    ("mode", "--mode", "set_maintenance"),
-    ("config_append", "--config-append", "deploy"),
-    ("force", "--force", "deploy"),
+    ("json", "--json", ("vm_status", "explain")),
+    ("metadata", "--metadata", ("vm_status",)),
+    ("timeout", "--timeout", ("vm_status", "explain")),
+    ("mode", "--mode", ("set_maintenance",)),
+    ("config_append", "--config-append", ("deploy",)),
+    ("force", "--force", ("deploy",)),
 )
 
 
@@ -97,11 +97,12 @@ def _bug_text(error: Exception) -> str:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     options = _parser().parse_args(arguments)
-    for dest, option, command in _BELONGS:
+    for dest, option, commands in _BELONGS:
         value = getattr(options, dest)
         given = value is not None and value is not False  # 0 seconds are given
-        if given and not getattr(options, command):
-            raise UsageError(f"{option} goes with --{command.replace('_', '-')} only")
+        if given and not any(getattr(options, command) for command in commands):
+            names = " or ".join(f"--{command.replace('_', '-')}" for command in commands)
+            raise UsageError(f"{option} goes with {names} only")
     return options
 
 
@@ -130,6 +131,12 @@ def _vm_status(options: argparse.Namespace) -> int:
     from ha_agent.command import vm_status
 
     return vm_status.run(options.json, options.metadata, options.timeout)
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from ha_agent.command import explain
+
+    return explain.run(options.json, options.timeout)
 
 
 def _set_maintenance(options: argparse.Namespace) -> int:
@@ -202,6 +209,7 @@ def _version(_: argparse.Namespace) -> int:
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "vm_status": _vm_status,
+    "explain": _explain,
     "set_maintenance": _set_maintenance,
     "vm_start": _vm_start,
     "vm_shutdown": _vm_shutdown,
@@ -273,6 +281,7 @@ def _add_commands(parser: _Parser) -> None:
     commands = parser.add_argument_group("commands (one of them)").add_mutually_exclusive_group()
     for option, text in (
         ("--vm-status", "show the engine and all hosts"),
+        ("--explain", "say in plain words why the engine runs where it runs, or why nowhere"),
         ("--set-maintenance", "switch maintenance (with --mode)"),
         ("--vm-start", "start the engine's VM on this host"),
         ("--vm-shutdown", "ask the engine's VM on this host to power off"),
@@ -296,15 +305,16 @@ def _add_commands(parser: _Parser) -> None:
 
 
 def _add_details(parser: _Parser) -> None:
-    status = parser.add_argument_group("with --vm-status")
+    status = parser.add_argument_group("with --vm-status or --explain")
     status.add_argument("--json", action="store_true", help="one line of JSON, errors too")
     status.add_argument(
         "--metadata",
         action=_Once,
         type=_path,
         metavar="PATH[:OFFSET]",
-        help="read the volume itself, with no daemon; OFFSET is where the metadata area begins, "
-        "in bytes or with K, M, G (default: the usual place behind a sanlock lockspace, else 0)",
+        help="with --vm-status only: read the volume itself, with no daemon; OFFSET is where the "
+        "metadata area begins, in bytes or with K, M, G (default: the usual place behind a sanlock "
+        "lockspace, else 0)",
     )
     status.add_argument(
         "--timeout",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
-from typing import Callable, cast
+from typing import Callable, Optional, cast
 
 from ha_agent.command.broker_status import cluster_status, unanswered
 from ha_agent.command.errors import CommandError
+from ha_agent.command.explain import place_text, without_broker_text
+from ha_agent.command.explain_facts import Cluster
+from ha_agent.command.explain_text import explain, explanation_text
 from ha_agent.command.status import ClusterStatus, status_json
 from ha_agent.command.status_text import status_text
 from ha_agent.command.volume_status import DEFAULT_WATCH_S, watch_volume
@@ -17,10 +20,13 @@ from ha_agent.simulation.grammar import Command
 from ha_agent.simulation.host import AGENT, BROKER, SimHost
 from ha_agent.simulation.world import CallHangs
 from ha_broker.client import BrokerGoneError
+from ha_broker.snapshot import Snapshot
 from metadata.records import VolumeAddress
+from metadata.settings import ClusterSettings
 
 SANLOCK, LIBVIRT = "sanlock", "libvirtd"
 POLL_S = 0.1
+_NO_BROKER = BrokerGoneError("ask the broker", "no answer", 0)
 KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
 
 
@@ -61,12 +67,30 @@ def _vm_status_json(cluster: SimCluster, name: str) -> list[str]:
 
 
 def _known_to_broker(host: SimHost) -> ClusterStatus:
-    snapshot = host.snapshot
+    snapshot = _snapshot_of(host)
+    if snapshot is None:
+        raise SimulationError(unanswered(_NO_BROKER))
+    return cluster_status(snapshot, host.clock.monotonic_s())
+
+
+def _snapshot_of(host: SimHost) -> Optional[Snapshot]:
+    """What its broker answers; None: nothing."""
     if not host.power:
         raise SimulationError(f"{host.name} is off")
-    if snapshot is None or not host.broker_process.running:
-        raise SimulationError(unanswered(BrokerGoneError("ask the broker", "no answer", 0)))
-    return cluster_status(snapshot, host.clock.monotonic_s())
+    return host.snapshot if host.broker_process.running else None
+
+
+def _explain(cluster: SimCluster, name: str) -> list[str]:
+    host = cluster.host(name)
+    snapshot = _snapshot_of(host)
+    if snapshot is None or host.broker is None:
+        gone = BrokerGoneError("ask for the status", "nobody answers at its socket", 0)
+        place = place_text(cluster.shared.parts.metadata)
+        return without_broker_text(gone, place).splitlines()
+    config = host.broker.desk.config()
+    settings = config.settings if config else ClusterSettings()
+    known = Cluster(snapshot, settings, host.clock.monotonic_s(), host.clock.wall_s())
+    return explanation_text(explain(known)).splitlines()
 
 
 def _volume_status(cluster: SimCluster, name: str, address: str) -> list[str]:
@@ -185,6 +209,7 @@ _DEEDS = cast(
     {
         "set_maintenance": _set_maintenance,
         "vm_status": _vm_status,
+        "explain": _explain,
         "vm_status_json": _vm_status_json,
         "volume_status": _volume_status,
         "systemctl": _systemctl,

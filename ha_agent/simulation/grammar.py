@@ -144,6 +144,7 @@ VERBS: tuple[Verb, ...] = (
     _lab("on HOST hosted-engine --vm-status", "deeds.vm_status"),
     _lab("on HOST hosted-engine --vm-status --json", "deeds.vm_status_json"),
     _lab("on HOST hosted-engine --vm-status --metadata PATH", "deeds.volume_status"),
+    _lab("on HOST hosted-engine --explain", "deeds.explain"),
     _lab("on HOST systemctl start|stop|restart UNIT...", "deeds.systemctl"),
     _lab("on HOST systemctl kill UNIT...", "deeds.systemctl_kill"),
     _lab(

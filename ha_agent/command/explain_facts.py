@@ -1,0 +1,274 @@
+"""What ``--explain`` goes by: the broker's snapshot, host by host. Pure.
+
+This host is described by what its own agent handed to the broker, the others by their records.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Optional
+
+from fsm.states import State
+from ha_agent import penalty_note
+from ha_agent.moments import moment_text
+from ha_agent.penalty_note import NotedPenalty
+from ha_broker.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
+from ha_broker.world.ports import DomainState, Liveness
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.settings import ClusterSettings
+
+QUIET_TICKS = 3
+_CTIME = "%a %b %d %H:%M:%S %Y"
+
+
+class Life(Enum):
+    """What this host knows of another one's being there."""
+
+    SPEAKS = "speaks"
+    QUIET = "quiet"  # its record still counts, and is older than it should be
+    SILENT = "silent"  # its record counts no more
+    FAILING = "failing"  # sanlock has not heard of it, and does not count it as dead yet
+    DEAD = "dead"
+    LEFT = "left"  # in good order
+    STOPPED = "stopped"  # its agent, in good order; what it said before is all there is
+    UNREADABLE = "unreadable"  # there is no record that could be read
+
+
+@dataclass(frozen=True)
+class EngineWord:
+    """What a host says of the engine's VM on it; `paused` or `up` or neither."""
+
+    up: bool = False
+    paused: bool = False
+    known: bool = True
+    health: Health = Health.UNKNOWN
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """One host.
+
+    silent_s      since its latest word; None: not known
+    state         by name; `None` where nobody said it; "" is never used
+    since_s       how long it has been in that state, where that is known
+    left_s        how long until the state's time-out, where it has one
+    entered_why   why it went into that state, where that is known
+    """
+
+    host_id: int
+    name: str
+    this: bool
+    life: Life
+    liveness: Liveness
+    error: str = ""
+    silent_s: Optional[float] = None
+    state: Optional[str] = None
+    score: Optional[int] = None
+    why: str = ""
+    engine: EngineWord = EngineWord(known=False)
+    maintenance: bool = False
+    stopped: bool = False
+    penalties: tuple[NotedPenalty, ...] = ()
+    since_s: Optional[float] = None
+    left_s: Optional[float] = None
+    entered_why: str = ""
+
+    @property
+    def speaks(self) -> bool:
+        """Does what it said last still count?"""
+        return self.life in (Life.SPEAKS, Life.QUIET)
+
+    @property
+    def known_state(self) -> Optional[State]:
+        """The state, if this version knows it."""
+        return next((state for state in State if state.value == self.state), None)
+
+    @property
+    def has_vm(self) -> bool:
+        """Does it say that the engine's VM is on it?"""
+        return self.engine.up or self.engine.paused
+
+
+class Cluster:
+    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then."""
+
+    def __init__(
+        self, snapshot: Snapshot, settings: ClusterSettings, now_s: float, wall_s: float
+    ) -> None:
+        self.snapshot = snapshot
+        self.settings = settings
+        self.now_s = now_s
+        self.wall_s = wall_s
+        self.hosts = tuple(self._host(view) for view in snapshot.hosts)
+        if not any(host.this for host in self.hosts):
+            self.hosts = (self._this(HostView(snapshot.host_id)), *self.hosts)
+
+    @property
+    def this(self) -> HostFacts:
+        """The host that is asked."""
+        return next(host for host in self.hosts if host.this)
+
+    @property
+    def owner(self) -> Optional[HostFacts]:
+        """Who holds the engine's lease; None: nobody, or it is not known."""
+        lease = self.snapshot.lease
+        return self.host(lease.owner_id) if lease.state == LeaseState.HELD else None
+
+    @property
+    def runner(self) -> Optional[HostFacts]:
+        """On whom the engine's VM is, as far as somebody says so whose word counts."""
+        found = [host for host in self.hosts if host.has_vm and host.speaks]
+        found.sort(key=lambda host: (host is not self.owner, not host.this, host.host_id))
+        return found[0] if found else None
+
+    @property
+    def blind_s(self) -> Optional[float]:
+        """How old all that is known of others is, when that is too old; else None."""
+        storage = self.snapshot.storage
+        if storage.last_read_at_s is None:
+            return self.now_s - self.snapshot.started_at_s
+        age_s = self.now_s - storage.last_read_at_s
+        return age_s if age_s > QUIET_TICKS * self.settings.timing.tick_s else None
+
+    @property
+    def agent_silent_s(self) -> Optional[float]:
+        """How long this host's agent has said nothing, when that is too long; else None."""
+        published_at_s = self.snapshot.agent_published_at_s
+        since_s = self.snapshot.started_at_s if published_at_s is None else published_at_s
+        silent_s = self.now_s - since_s
+        return silent_s if silent_s > QUIET_TICKS * self.settings.timing.tick_s else None
+
+    def host(self, host_id: Optional[int]) -> Optional[HostFacts]:
+        """The host of that id; one that never wrote anything has only its id."""
+        if host_id is None:
+            return None
+        found = [host for host in self.hosts if host.host_id == host_id]
+        if found:
+            return found[0]
+        return HostFacts(host_id, f"host {host_id}", False, Life.UNREADABLE, Liveness.UNKNOWN)
+
+    def moment(self, at_s: float) -> str:
+        """A monotonic second as a local time."""
+        return moment_text(at_s, self.now_s, self.wall_s)
+
+    # --- one host -----------------------------------------------------------------------------
+
+    def _host(self, view: HostView) -> HostFacts:
+        return self._this(view) if view.host_id == self.snapshot.host_id else self._other(view)
+
+    def _this(self, view: HostView) -> HostFacts:
+        snapshot, agent = self.snapshot, self.snapshot.agent
+        silent_s = self.agent_silent_s
+        stopped = agent is not None and agent.stopped
+        facts = HostFacts(
+            host_id=snapshot.host_id,
+            name=snapshot.host_name,
+            this=True,
+            life=Life.SPEAKS,
+            liveness=view.liveness,
+            error=view.error,
+            silent_s=silent_s,
+            engine=_own_engine(snapshot),
+            maintenance=snapshot.local_maintenance,
+            stopped=stopped,
+        )
+        return facts if agent is None or silent_s is not None else self._told(facts, agent)
+
+    def _told(self, facts: HostFacts, agent: Publication) -> HostFacts:
+        """With what its agent says of itself."""
+        since_at_s, ends_at_s = agent.in_state_since_s, agent.timeout_at_s
+        latest = agent.transitions[-1] if agent.transitions else None
+        own = {
+            "state": agent.state,
+            "score": agent.score,
+            "why": agent.why,
+            "penalties": tuple(self._own_penalty(one) for one in agent.penalties),
+            "since_s": None if since_at_s is None else self.now_s - since_at_s,
+            "left_s": None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
+            "entered_why": latest.why if latest is not None else "",
+        }
+        return HostFacts(**{**vars(facts), **own})
+
+    def _own_penalty(self, penalty: PenaltyView) -> NotedPenalty:
+        since = "" if penalty.began_at_s is None else self.moment(penalty.began_at_s)
+        until = "" if penalty.ends_at_s is None else self.moment(penalty.ends_at_s)
+        return NotedPenalty(penalty.name, penalty.points, penalty.reason, since, until)
+
+    def _other(self, view: HostView) -> HostFacts:
+        record = view.record
+        silent_s = None if view.changed_at_s is None else self.now_s - view.changed_at_s
+        life = self._life(view, silent_s)
+        if record is None:
+            name = f"host {view.host_id}"
+            return HostFacts(view.host_id, name, False, life, view.liveness, view.error)
+        notes = dict(record.notes)
+        return HostFacts(
+            host_id=view.host_id,
+            name=record.hostname or f"host {view.host_id}",
+            this=False,
+            life=life,
+            liveness=view.liveness,
+            error=view.error,
+            silent_s=silent_s,
+            state=record.state,
+            score=record.score,
+            why=notes.get("why", ""),
+            engine=_engine_word(record.engine_status),
+            maintenance=record.maintenance,
+            stopped=record.stopped,
+            penalties=_noted(notes.get(penalty_note.KEY, "")),
+            left_s=_left_s(record, silent_s),
+        )
+
+    def _life(self, view: HostView, silent_s: Optional[float]) -> Life:
+        if view.liveness is Liveness.DEAD:
+            return Life.DEAD
+        if view.record is None:
+            return Life.UNREADABLE
+        if view.liveness is Liveness.FAIL:
+            return Life.FAILING
+        if view.record.stopped:
+            return Life.LEFT if view.liveness is Liveness.FREE else Life.STOPPED
+        if view.fresh:
+            late_s = QUIET_TICKS * self.settings.timing.tick_s
+            return Life.QUIET if silent_s is not None and silent_s > late_s else Life.SPEAKS
+        return Life.LEFT if view.liveness is Liveness.FREE else Life.SILENT
+
+
+def _own_engine(snapshot: Snapshot) -> EngineWord:
+    engine = snapshot.engine
+    return EngineWord(
+        up=engine.domain is DomainState.RUNNING,
+        paused=engine.domain is DomainState.PAUSED,
+        known=engine.domain is not DomainState.UNKNOWN,
+        health=engine.health,
+        detail=engine.detail,
+    )
+
+
+def _engine_word(status: EngineStatus) -> EngineWord:
+    up = status.vm is EngineVm.UP
+    paused = up and status.detail == "Paused"
+    known = status.vm is not EngineVm.UNKNOWN
+    return EngineWord(up and not paused, paused, known, status.health, status.reason)
+
+
+def _noted(text: str) -> tuple[NotedPenalty, ...]:
+    """Another program's line is shown as it is."""
+    found = penalty_note.read_note(text)
+    return found if found or not text else (NotedPenalty("", 0, text),)
+
+
+def _left_s(record: HostRecord, silent_s: Optional[float]) -> Optional[float]:
+    """By the writer's own clock and the age of its word, so that no two clocks are compared."""
+    if not record.timeout_wall_time or not record.wall_time:
+        return None
+    try:
+        ends = time.mktime(time.strptime(record.timeout_wall_time, _CTIME))
+        said = time.mktime(time.strptime(record.wall_time, _CTIME))
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, ends - said - (silent_s or 0.0))
