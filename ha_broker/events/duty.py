@@ -2,54 +2,60 @@
 
 Every host sees the same events and reckons the same order of tellers: the host that the event is
 about, if it lives, then the others by their ids. The first one tells it at once. Each of the others
-keeps it for a while, and tells it only when all before it have stopped working meanwhile: for as
-long as such a death takes to be seen. So an event is told once; twice, when its teller died right
-after telling it; and never by nobody while one host works.
+keeps it until it has seen that one before it still worked a while later, hence has told it; and
+tells it when all before it have stopped working without such a sign. So an event is told once;
+twice, when its teller died right after telling it; and never by nobody while one host works.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from ha_broker.events.event import Event
 from ha_broker.events.picture import ClusterPicture
 from ha_broker.events.watch import Happening
 
-# A host's death shows when its record has not changed for alive_s; what it was about to tell it
-# may have seen a little later than this host.
-KEEP_ALIVE_WINDOWS = 2
-
 
 @dataclass(frozen=True)
 class Duty:
-    """An event that this host tells if all of `before_me` stop working before `until_s`."""
+    """An event that this host tells if all of `before_me` stop working too early.
+
+    A record that one of them wrote after `told_by_s` is the sign that it has told the event.
+    """
 
     event: Event
     before_me: tuple[int, ...]
-    until_s: float
+    told_by_s: float
 
 
-def duty_of(happening: Happening, picture: ClusterPicture, now_s: float, alive_s: float) -> Duty:
-    """What this host has to do about it."""
-    until_s = now_s + KEEP_ALIVE_WINDOWS * alive_s
+def duty_of(happening: Happening, picture: ClusterPicture, now_s: float, apart_s: float) -> Duty:
+    """What this host has to do about it; two hosts may see the same thing `apart_s` apart."""
     before = () if happening.own else _before(happening, picture)
-    return Duty(happening.event, before, until_s)
+    return Duty(happening.event, before, now_s + apart_s)
 
 
 def due_duties(
-    duties: tuple[Duty, ...], picture: ClusterPicture, now_s: float
+    duties: tuple[Duty, ...], picture: ClusterPicture
 ) -> tuple[tuple[Duty, ...], tuple[Event, ...]]:
     """The duties that remain, and what this host tells now."""
+    if not picture.sees:  # whether others work is not known
+        mine = [duty for duty in duties if not duty.before_me]
+        return tuple(duty for duty in duties if duty.before_me), _events(mine)
     tellers = set(picture.tellers)
-    told = [duty for duty in duties if _is_due(duty, tellers, picture.sees)]
-    kept = [
-        duty for duty in duties if duty not in told and (now_s < duty.until_s or not picture.sees)
-    ]
-    return tuple(kept), tuple(duty.event for duty in told)
+    wrote_s = {host.host_id: host.wrote_s for host in picture.hosts if host.wrote_s is not None}
+    open_duties = [duty for duty in duties if not _is_told(duty, wrote_s)]
+    mine = [duty for duty in open_duties if tellers.isdisjoint(duty.before_me)]
+    return tuple(duty for duty in open_duties if duty not in mine), _events(mine)
 
 
 def _before(happening: Happening, picture: ClusterPicture) -> tuple[int, ...]:
-    others = [host_id for host_id in picture.tellers if host_id != picture.own_id]
+    others = [
+        host_id
+        for host_id in picture.tellers
+        if host_id not in (picture.own_id, happening.not_by_id)
+    ]
     if not happening.witnessed or picture.own_id not in picture.tellers:
         return tuple(others)
     first = happening.teller_id
@@ -57,6 +63,9 @@ def _before(happening: Happening, picture: ClusterPicture) -> tuple[int, ...]:
     return tuple(host_id for host_id in others if (host_id != first, host_id) < own_rank)
 
 
-def _is_due(duty: Duty, tellers: set[int], sees: bool) -> bool:
-    """A host that can't see the others can't know that they are gone."""
-    return not duty.before_me or (sees and tellers.isdisjoint(duty.before_me))
+def _is_told(duty: Duty, wrote_s: Mapping[int, float]) -> bool:
+    return any(wrote_s.get(host_id, -inf) >= duty.told_by_s for host_id in duty.before_me)
+
+
+def _events(duties: Sequence[Duty]) -> tuple[Event, ...]:
+    return tuple(duty.event for duty in duties)

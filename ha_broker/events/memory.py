@@ -26,7 +26,7 @@ class _Host:
 class _Duty:
     event: Event
     before_me: tuple[int, ...]
-    left_s: float
+    left_s: float  # until a later record is the sign that it was told
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def memory_to_data(memory: EventMemory, now_s: float) -> dict[str, Any]:
         global_maintenance=watch.global_maintenance.settled,
         storage_ok=watch.storage_ok.settled,
         duties=tuple(
-            _Duty(duty.event, duty.before_me, duty.until_s - now_s) for duty in memory.duties
+            _Duty(duty.event, duty.before_me, duty.told_by_s - now_s) for duty in memory.duties
         ),
         transitions=memory.transitions,
     )

@@ -41,13 +41,18 @@ class EnginePicture:
 
 @dataclass(frozen=True)
 class HostPicture:
-    """One host. `tells`: its record is fresh, so its broker works and tells events."""
+    """One host.
+
+    tells     its record is fresh, so its broker works and tells events
+    wrote_s   when its record was last seen to change, on this host's monotonic clock
+    """
 
     host_id: int
     name: str = ""
     presence: Optional[Presence] = None
     maintenance: Optional[bool] = None
     tells: bool = False
+    wrote_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,7 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
         presence=None if own or not sees else _presence(view),
         maintenance=snapshot.local_maintenance if own else maintenance,
         tells=view.fresh and sees and record is not None and not record.stopped,
+        wrote_s=view.changed_at_s,
     )
 
 

@@ -90,12 +90,14 @@ class WatchMemory:
 class Happening:
     """An event, and whom it is first to be told by (None: the lowest id).
 
-    own        only this host can know of it
+    not_by_id  this host can't know of it
+    own        only the host that sees it can know of it
     witnessed  this host saw it happen; else it found it so, and others may have told it
     """
 
     event: Event
     teller_id: Optional[int] = None
+    not_by_id: Optional[int] = None
     own: bool = False
     witnessed: bool = True
 
@@ -295,7 +297,8 @@ def _host_happenings(
     kind = _PRESENCE_KINDS.get((before.presence.settled, after.presence.settled))
     if kind is not None:
         event = _host_event(kind, host, after, after.presence)
-        yield Happening(event, witnessed=_witnessed(memory, after.presence))
+        witnessed = _witnessed(memory, after.presence)
+        yield Happening(event, not_by_id=host.host_id, witnessed=witnessed)
     was, is_on = before.maintenance.settled, after.maintenance.settled
     if was is not None and was != is_on:
         own = host.host_id == picture.own_id

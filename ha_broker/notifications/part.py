@@ -42,6 +42,7 @@ from ha_broker.notifications.trial import Trials
 from ha_broker.parts import NEVER_S, Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import NotificationCounts, Snapshot
 from ha_broker.world.ports import Outcome
+from metadata.timing import renewal_s
 
 STORE = "notify:store"
 MOST_EVENTS = 20
@@ -126,10 +127,13 @@ class Notifications:
         self, happenings: tuple[Happening, ...], picture: ClusterPicture, now_s: float
     ) -> list[Duty]:
         rules = self._settings.cluster.notifications.rules
+        timing = self._settings.timing
         if not self._delivery.targets:
             return []
+        # sanlock's word on a host comes up to a renewal apart, a record within two ticks.
+        apart_s = renewal_s(timing.io_timeout_s) + 2 * timing.tick_s
         return [
-            duty_of(happening, picture, now_s, self._settings.timing.alive_s)
+            duty_of(happening, picture, now_s, apart_s)
             for happening in happenings
             if wants_event(rules, happening.event.kind)
         ]
@@ -137,7 +141,7 @@ class Notifications:
     def _tell_due(self, picture: ClusterPicture, now_s: float) -> None:
         if not self._memory.duties:
             return
-        duties, told = due_duties(self._memory.duties, picture, now_s)
+        duties, told = due_duties(self._memory.duties, picture)
         self._memory = replace(self._memory, duties=duties)
         for event in told:
             origin = self._origin()

@@ -52,9 +52,9 @@ class SimCourier:
         self._reach(f"mail through {server.server}", server.timeout_s)
         mail = message_from_bytes(letter.content, policy=policy.default)
         body = mail.get_content()
-        self._take(
-            Delivered("mail", letter.to, mail["X-Hosted-Engine-Event"], mail["Subject"], body)
-        )
+        # A folded header begins with a blank.
+        kind, text = mail["X-Hosted-Engine-Event"].strip(), mail["Subject"].strip()
+        self._take(Delivered("mail", letter.to, kind, text, body))
         return Receipt("250 taken")
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
