@@ -1,0 +1,141 @@
+"""What docs/monitoring holds, as the tests look at it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ha_broker.events.event import Event, EventKind
+from ha_broker.metrics.tallies import Tallies
+from ha_broker.snapshot import (
+    ConfigView,
+    EngineView,
+    HostView,
+    LeaseView,
+    MonitorView,
+    PenaltyView,
+    Publication,
+    Snapshot,
+    StorageView,
+    TransitionView,
+    Unit,
+)
+from ha_broker.world.ports import DomainState, Liveness, Outcome
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from tests.unit.metrics_text import Scrape, scrape
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
+UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
+
+# What Prometheus itself adds to every target, the label of README.md here, and its own metric.
+TARGET_LABELS = {"job", "instance", "cluster"}
+OWN_METRICS = {"up": set[str](), "ALERTS": {"alertname", "alertstate"}}
+
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_NAME = re.compile(r"\b(?:hosted_engine_\w+|process_\w+|up)\b")
+_MATCHERS = re.compile(r"\{([^{}]*)\}")
+_GROUPINGS = re.compile(r"\b(?:by|on|ignoring|without|group_left|group_right)\s*\(([^()]*)\)")
+
+
+def rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((DIRECTORY / "alerts.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((DIRECTORY / "dashboard.json").read_text())
+    return found
+
+
+def dashboard_queries() -> list[tuple[str, str]]:
+    """Each query, the variables filled in, with its legend."""
+    found = dashboard()
+    queries = [
+        (target["expr"], target["legendFormat"])
+        for panel in found["panels"]
+        for target in panel.get("targets", [])
+    ]
+    queries += [(one["expr"], "") for one in found["annotations"]["list"]]
+    return [(filled_in(expr), legend) for expr, legend in queries]
+
+
+def filled_in(expr: str) -> str:
+    for variable, value in (
+        ("$__rate_interval", "5m"),
+        ("$cluster", ".*"),
+        ("$instance", ".*"),
+    ):
+        expr = expr.replace(variable, value)
+    assert "$" not in expr, expr
+    return expr
+
+
+@dataclass(frozen=True)
+class Used:
+    """What a query needs of the exporter."""
+
+    names: frozenset[str]
+    labels: frozenset[str]
+
+
+def used(expr: str) -> Used:
+    """The names of the metrics and of the labels in a query."""
+    matchers = [found for text in _MATCHERS.findall(expr) for found in _matched(text)]
+    bare = _MATCHERS.sub("", expr)
+    groupings = [name.strip() for text in _GROUPINGS.findall(bare) for name in text.split(",")]
+    names = _NAME.findall(_GROUPINGS.sub("", bare))
+    return Used(frozenset(names), frozenset([*matchers, *groupings]))
+
+
+def _matched(text: str) -> list[str]:
+    bare = _TEXTS.sub('""', text)
+    return [re.split(r"=~|!~|!=|=", part)[0].strip() for part in bare.split(",") if part.strip()]
+
+
+def full_scrape() -> Scrape:
+    """A scrape in which every metric has a sample."""
+    tallies = Tallies()
+    for key in ("read", "scan", "write-own", "write-global"):
+        tallies.job_ended(Outcome(key, None, None, 1.0, 2.0))
+    tallies.job_ended(Outcome("sanlock", None, OSError("gone"), 1.0, 2.0))
+    tallies.cycle_ended(0.001)
+    tallies.call_answered("/v1/status", 200, 0.001)
+    tallies.shown(replace(_whole(), events=()))
+    tallies.shown(_whole())
+    return scrape(_whole(), tallies=tallies, renewed_at_s={1: 90.0, 2: 91.0})
+
+
+def _whole() -> Snapshot:
+    hosts = tuple(
+        HostView(
+            host_id, Liveness.LIVE, 1, HostRecord(host_id, 7, 3400, UP, f"h{host_id}"),
+            fresh=True, changed_at_s=90.0,
+        )
+        for host_id in (1, 2)
+    )  # fmt: skip
+    monitors = tuple(
+        MonitorView(f"m-{unit.value}", unit, 1.0, 2.0, seen_at_s=90.0) for unit in Unit
+    )
+    agent = Publication(
+        3000, UP, "EngineUp", in_state_since_s=80.0,
+        penalties=(PenaltyView("network", 400, "lost"),),
+        transitions=(TransitionView(1, 85.0, "EngineStarting", "EngineUp", "healthy"),),
+    )  # fmt: skip
+    return Snapshot(
+        7, 100.0, 1, "h1", 50.0,
+        storage=StorageView(90.0, 91.0, 92.0, 0.1),
+        lease=LeaseView("held", 1),
+        engine=EngineView(DomainState.RUNNING, Health.GOOD, "Up", 95.0),
+        monitors=monitors,
+        config=ConfigView(4),
+        hosts=hosts,
+        global_maintenance=False,
+        agent_published_at_s=95.0,
+        agent=agent,
+        events=(Event(1, EventKind.TAKEN_OVER, 90.0, 1, "h1", outage_s=100.0),),
+    )  # fmt: skip
