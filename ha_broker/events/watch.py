@@ -280,11 +280,18 @@ def _hosts(
 
 
 def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> HostMemory:
-    presence = _settled(before.presence.look(host.presence, now_s), now_s, hold)
+    presence = _settled(before.presence.look(_presence(before, host), now_s), now_s, hold)
     maintenance = _settled(before.maintenance.look(host.maintenance, now_s), now_s, hold)
     name = host.name or before.name
     same = presence is before.presence and maintenance is before.maintenance
     return before if same and name == before.name else HostMemory(name, presence, maintenance)
+
+
+def _presence(before: HostMemory, host: HostPicture) -> Optional[Presence]:
+    """How a host went is decided when it goes: only one that is back to stay can go anew."""
+    gone = (Presence.LOST, Presence.LEFT)
+    both = before.presence.settled in gone and host.presence in gone
+    return before.presence.settled if both else host.presence
 
 
 def _host_happenings(

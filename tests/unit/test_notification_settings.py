@@ -1,0 +1,166 @@
+"""The section ``notifications``: what it may say, and what is refused with which words."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from ha_broker.events.event import EventKind
+from ha_broker.events.transitions import Change
+from ha_broker.notifications.rules import wants_change, wants_event
+from metadata.notification_settings import (
+    EVENT_RULES,
+    NotificationSettings,
+    SmtpSettings,
+    WebhookSettings,
+)
+from metadata.settings import SettingsError, cluster_settings_to_data, parse_cluster_settings
+
+SMTP = {"server": "mail.example.com", "from": "ha@example.com", "to": ["admin@example.com"]}
+
+
+def parse(section: Any) -> NotificationSettings:
+    return parse_cluster_settings({"notifications": section}, "shared").notifications
+
+
+def problem(section: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse(section)
+    (found,) = caught.value.problems
+    return found
+
+
+def test_nobody_is_told_by_default() -> None:
+    assert parse({}) == NotificationSettings()
+    assert (parse({}).smtp, parse({}).webhooks) == (None, ())
+
+
+def test_a_whole_section_survives_the_journey() -> None:
+    smtp = {**SMTP, "port": 2525, "security": "tls", "user": "ha", "password_file": "/etc/p"}
+    section = {
+        "smtp": {**smtp, "ca_file": "/etc/ca", "subject": "{kind}", "body": "{text} {{}}"},
+        "webhooks": [{"url": "https://[::1]:8443/x?y=1", "secret_file": "/etc/s"}],
+        "rules": ["taken-over", "state_transition=maintenance|start"],
+        "daily_limit": 5,
+        "hold_s": 0,
+        "queue_size": 10,
+    }
+    settings = parse_cluster_settings({"notifications": section}, "shared")
+    again = parse_cluster_settings(cluster_settings_to_data(settings), "again")
+    assert again == settings
+    assert again.notifications.webhooks == (
+        WebhookSettings("https://[::1]:8443/x?y=1", secret_file="/etc/s"),
+    )
+
+
+@pytest.mark.parametrize(("security", "port"), [("none", 25), ("starttls", 587), ("tls", 465)])
+def test_the_port_goes_with_the_security(security: str, port: int) -> None:
+    smtp = parse({"smtp": {**SMTP, "security": security}}).smtp
+    assert smtp is not None
+    assert smtp.usual_port == port
+    given = parse({"smtp": {**SMTP, "security": security, "port": 2}}).smtp
+    assert given is not None
+    assert given.usual_port == 2
+
+
+def test_encrypted_unless_said_otherwise() -> None:
+    smtp = parse({"smtp": SMTP}).smtp
+    assert smtp is not None
+    assert smtp.security == "starttls"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"mail": 1}, "notifications.mail: unknown key (value 1); allowed: smtp, webhooks, rules"),
+        ({"smtp": {**SMTP, "security": "ssl"}}, "'ssl' is refused; allowed: none, starttls or tls"),
+        ({"smtp": {**SMTP, "to": []}}, "notifications.smtp.to: [] is refused"),
+        ({"smtp": {**SMTP, "to": "a@b"}}, "notifications.smtp.to: 'a@b' is refused"),
+        ({"smtp": {**SMTP, "to": ["a@b", "x y"]}}, "notifications.smtp.to[1]: 'x y' is refused"),
+        ({"smtp": {**SMTP, "from": "a@b\nBcc: c@d"}}, "notifications.smtp.from: "),
+        ({"smtp": {**SMTP, "server": ""}}, "notifications.smtp.server: '' is refused"),
+        ({"smtp": {**SMTP, "timeout_s": 1000}}, "1000 is refused; allowed: a number from 1 to 120"),
+        ({"smtp": {**SMTP, "subject": "{nobody}"}}, "no other fields than {text}, {kind}"),
+        ({"smtp": {**SMTP, "subject": "{text.__class__}"}}, "notifications.smtp.subject: "),
+        ({"smtp": {**SMTP, "subject": "{text!r}"}}, "notifications.smtp.subject: "),
+        ({"smtp": {**SMTP, "subject": "{text:>1000000000}"}}, "notifications.smtp.subject: "),
+        ({"smtp": {**SMTP, "subject": "{"}}, "notifications.smtp.subject: '{' is refused"),
+        ({"smtp": {**SMTP, "subject": "two\nlines"}}, "notifications.smtp.subject: "),
+        ({"smtp": {**SMTP, "body": "{}"}}, "notifications.smtp.body: '{}' is refused"),
+        ({"smtp": {**SMTP, "user": "u"}}, "notifications.smtp.password_file: is missing"),
+        ({"smtp": {**SMTP, "password_file": "/p"}}, "notifications.smtp.user: is missing"),
+        (
+            {"smtp": {**SMTP, "security": "none", "user": "u", "password_file": "/p"}},
+            "notifications.smtp.security: 'none' is refused together with user",
+        ),
+        ({"webhooks": {}}, "notifications.webhooks: {} is refused; allowed: a list of at most 8"),
+        ({"webhooks": [{}]}, "notifications.webhooks[0].url: is missing"),
+        ({"webhooks": [{"url": "ftp://x"}]}, "notifications.webhooks[0].url: 'ftp://x' is refused"),
+        ({"webhooks": [{"url": "http://u:p@h/"}]}, "without a user and a password"),
+        ({"webhooks": [{"url": "http://h:0/"}]}, "notifications.webhooks[0].url: "),
+        ({"webhooks": [{"url": "http://h", "secret": "x"}]}, "notifications.webhooks[0].secret: "),
+        ({"rules": "all"}, "notifications.rules: 'all' is refused; allowed: a list of 0 to 50"),
+        ({"rules": ["start"]}, "notifications.rules[0]: 'start' is refused; allowed: started, "),
+        ({"rules": ["state_transition="]}, "notifications.rules[0]: 'state_transition=' is ref"),
+        ({"rules": ["state_transition=(a+)+b"]}, "a pattern of alternatives such as"),
+        ({"daily_limit": 0}, "notifications.daily_limit: 0 is refused; allowed: an integer from 1"),
+    ],
+)
+def test_what_is_wrong_is_named(section: Any, words: str) -> None:
+    assert words in problem(section)
+
+
+def test_what_lacks_is_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse({"smtp": {}})
+    assert [found.split(" is missing")[0] for found in caught.value.problems] == [
+        f"shared: notifications.smtp.{key}:" for key in ("server", "from", "to")
+    ]
+
+
+@pytest.mark.parametrize("kind", [NotificationSettings, SmtpSettings, WebhookSettings])
+def test_every_key_is_checked(kind: Any) -> None:
+    """A wrong type under any key is refused under that key."""
+    for item in fields(kind):
+        name = {"sender": "from"}.get(item.name, item.name)
+        section: Any = {name: {"wrong": 1} if name in ("to", "webhooks", "rules") else ["wrong"]}
+        if kind is SmtpSettings:
+            section = {"smtp": {**SMTP, **section}}
+        elif kind is WebhookSettings:
+            section = {"webhooks": [{"url": "http://h", **section}]}
+        with pytest.raises(SettingsError) as caught:
+            parse(section)
+        assert any(name in found for found in caught.value.problems)
+
+
+# --- rules ---------------------------------------------------------------------------------------
+
+
+def test_every_event_has_a_rule_and_every_rule_an_event() -> None:
+    for kind in EventKind:
+        assert wants_event(("all",), kind)
+        (rule,) = [rule for rule in EVENT_RULES if wants_event((rule,), kind)]
+        assert kind.value.startswith(rule)
+        assert not wants_event((), kind)
+    assert {rule for rule in EVENT_RULES for kind in EventKind if wants_event((rule,), kind)} == {
+        *EVENT_RULES
+    }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "change", "wanted"),
+    [
+        ("maintenance", Change("EngineDown", "LocalMaintenance", ""), True),
+        ("start", Change("EngineDown", "EngineStart", ""), True),
+        ("up|down", Change("EngineStarting", "EngineUp", ""), True),
+        ("stop", Change("EngineDown", "EngineStart", ""), False),
+        ("EngineDown-EngineStart", Change("EngineDown", "EngineStart", ""), True),
+        ("^GlobalMaintenance-", Change("EngineUp", "GlobalMaintenance", ""), False),
+    ],
+)
+def test_a_pattern_is_searched_in_both_states(pattern: str, change: Change, wanted: bool) -> None:
+    rules = ("started", f"state_transition={pattern}")
+    assert wants_change(rules, change) is wanted
+    assert not wants_change(("all",), change)
