@@ -28,6 +28,7 @@ from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import LockspaceAdmin, Membership, WorldError
 from metadata.domain_xml import lease_problems
 from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
+from metadata.metrics_settings import MetricsSettings
 from metadata.records import VolumeAddress
 from metadata.settings import HostSettings, SettingsError, StorageParts
 
@@ -58,7 +59,8 @@ def _deploy(world: DeployWorld, answers: Answers, force: bool) -> None:
     world.say(f"[ ok ] {answers.path} holds {found.found or 'nothing yet'}")
     chosen = plan(answers, found, host, engine, force)
     uri = str(answers.host.get("libvirt_uri", deploy_checks.DEFAULT_LIBVIRT_URI))
-    _carry_out(deploy_steps.Site(world, lockspace, found, host, uri), chosen)
+    metrics = answers.host.get("metrics", MetricsSettings())
+    _carry_out(deploy_steps.Site(world, lockspace, found, host, uri, metrics), chosen)
 
 
 def _carry_out(site: deploy_steps.Site, chosen: Plan) -> None:

@@ -3,7 +3,8 @@
 YAML, strict: unknown keys, wrong types and impossible values are refused by key and value::
 
     storage: {path: /dev/…}         # required; optional sector_size and the parts' own places
-    host: {host_id: 1, host_name: h1, bridge: ovirtmgmt, gateway: 198.51.100.1}
+    host: {host_id: 1, host_name: h1, bridge: ovirtmgmt, gateway: 198.51.100.1,
+           metrics: {listen: 127.0.0.1:9177}}
     engine: {domain_xml_file: /root/engine.xml, fqdn: engine.example.org}
     sanlock: {io_timeout_s: 2}      # this and all below hold for the whole cluster
     timing: {tick_s: 5}
@@ -37,7 +38,7 @@ from metadata.settings import (
 
 _CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
-_HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri")
+_HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "metrics")
 _CLUSTER_ENGINE_KEYS = (
     *("fqdn", "health_url", "health_text", "health_timeout_s", "health_ca_file"),
     "guest_agent",
@@ -52,7 +53,8 @@ class Answers:
     """The answers, checked as far as they can be alone.
 
     `storage` is plain data for `storage_parts`; `cluster` the given cluster-wide values as
-    plain data in the shape of the shared settings; `host` the given local values.
+    plain data in the shape of the shared settings; `host` the given local values, `metrics`
+    among them as `MetricsSettings`.
     """
 
     source: str
@@ -179,7 +181,11 @@ def _host(reader: Reader, section: Mapping[Any, Any]) -> dict[str, Any]:
     reader.unknown_keys(section, list(_HOST_KEYS), "host")
     given = {key: section[key] for key in _HOST_KEYS if key in section}
     whole = {"host_id": 1, "host_name": "placeholder", **given, "storage": _PLACEHOLDER_STORAGE}
-    _collect(reader, lambda: parse_host_settings(whole, f"{reader.source}: host"))
+    checked: list[HostSettings] = []
+    source = f"{reader.source}: host"
+    _collect(reader, lambda: checked.append(parse_host_settings(whole, source)))
+    if checked and "metrics" in given:
+        given["metrics"] = checked[0].metrics
     return given
 
 

@@ -12,7 +12,7 @@ import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ha_agent.command.deploy_files import write_host_settings
 from ha_agent.command.deploy_plan import (
@@ -30,6 +30,7 @@ from ha_agent.command.sanlock_disk import LeaderRecord
 from ha_broker.world.ports import LockspaceAdmin, LockspaceError, Membership, WorldError
 from metadata import wire
 from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
+from metadata.metrics_settings import MetricsSettings
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
 from metadata.settings import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
@@ -49,6 +50,7 @@ class Site:
     survey: Survey
     host: ThisHost
     libvirt_uri: str
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
     @property
     def parts(self) -> StorageParts:
@@ -281,6 +283,7 @@ def _become_host(site: Site, host_id: int, host_name: str, bridge: str, gateway:
         bridge=bridge,
         gateway=gateway,
         libvirt_uri=site.libvirt_uri,
+        metrics=site.metrics,
     )
     write_host_settings(site.world.settings_file, settings)
     site.world.say(f"[ ok ] {site.world.settings_file} written: host {host_name}, id {host_id}")

@@ -38,6 +38,7 @@ from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderReco
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.host_file import read_host_settings
 from metadata import layout
+from metadata.metrics_settings import MetricsSettings
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
 from metadata.settings import HostSettings, NetworkSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
@@ -508,6 +509,24 @@ DEPLOYED = replace(NEW, deployed=HOME)
 def test_same_deploy_again_changes_nothing(data: Mapping[str, Any]) -> None:
     again = {**data, "host": {"bridge": "br0"}}
     assert planned(again, found_cluster({9: "h9"}), DEPLOYED) == Deployed(HOME)
+
+
+def test_metrics_are_compared_by_what_they_mean() -> None:
+    listening = replace(HOME, metrics=MetricsSettings("127.0.0.1:9177"))
+    host = replace(NEW, deployed=listening)
+    same = {**JOINING, "host": {"metrics": {"listen": "127.0.0.1:9177", "user": ""}}}
+    other = {**JOINING, "host": {"metrics": {"listen": "127.0.0.1:9178"}}}
+    found = found_cluster({9: "h9"})
+    assert planned(same, found, host) == Deployed(listening)
+    assert "host.metrics: MetricsSettings(listen='127.0.0.1:9178'" in why(
+        planned(other, found, host)
+    )
+
+
+def test_impossible_metrics_are_refused() -> None:
+    data = {**JOINING, "host": {"metrics": {"listen": "9177"}}}
+    with pytest.raises(CommandError, match=r"host: metrics\.listen: '9177' is refused; allowed: "):
+        answers(data)
 
 
 @pytest.mark.parametrize(

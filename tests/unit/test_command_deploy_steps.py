@@ -27,6 +27,7 @@ from ha_broker.world.ports import (
     Membership,
 )
 from metadata.layout import SLOT_SIZE, slot_address
+from metadata.metrics_settings import MetricsSettings
 from metadata.records import HostRecord, SlotAbsent
 from metadata.wire import decode_slot, encode_host
 from tests.unit.test_command_deploy import (
@@ -131,7 +132,7 @@ class Scene:
             say=self.said.append,
         )
 
-    def site(self) -> Site:
+    def site(self, metrics: Optional[MetricsSettings] = None) -> Site:
         found = survey(self.volume, PARTS)
         return Site(
             self.world(),
@@ -139,6 +140,7 @@ class Scene:
             found,
             self.this_host,
             "qemu:///system",
+            metrics or MetricsSettings(),
         )
 
     def slot(self, host_id: int) -> Any:
@@ -178,6 +180,14 @@ def test_join_writes_record_settings_and_starts_the_services(tmp_path: Path) -> 
     written = scene.slot(2)
     assert (written.hostname, written.score, written.stopped) == ("h9", 0, True)
     assert scene.services.started == [UNITS]
+
+
+def test_the_metrics_of_the_answers_stand_in_host_yaml(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())
+    metrics = MetricsSettings("127.0.0.1:9177", token_file="/token")
+    join(scene.site(metrics), joining(2))
+    settings = read_host_settings(str(scene.settings_file))
+    assert settings is not None and settings.metrics == metrics
 
 
 def test_loser_of_a_slot_goes_on_without_joining(tmp_path: Path) -> None:
