@@ -32,6 +32,7 @@ from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.guest_agent import GuestAgentMonitor
 from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
+from ha_broker.monitors.plugins import PluginMonitors
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
 from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
@@ -96,6 +97,7 @@ class Broker:
             self._guest,
         )
         self._notifications = Notifications(world, settings, state_dir, teller)
+        self._plugins = PluginMonitors(world, settings, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[Part, ...] = (
             self._local,
@@ -107,6 +109,7 @@ class Broker:
             self._engine,
             self._lease,
             *self._monitors,
+            self._plugins,
             self._notifications,
         )
         self._by_key = {key: part for part in self._parts for key in part.keys}
@@ -166,6 +169,7 @@ class Broker:
     def begin_stop(self) -> None:
         """Leave the lockspace in the next cycles, unless the engine may be on this host."""
         self._stopping = True
+        self._plugins.stop()
         self._world.services.stopping()
         self._leave_if_absent()
 
@@ -182,9 +186,7 @@ class Broker:
     def _harvest(self, outcomes: list[Outcome[object]]) -> None:
         for outcome in outcomes:
             self._observer.job_ended(outcome)
-            part = self._by_key.get(outcome.key)
-            if part is not None:
-                part.harvest(outcome)
+            self._by_key.get(outcome.key, self._plugins).harvest(outcome)
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:
@@ -273,7 +275,7 @@ class Broker:
 
     def _monitor_views(self, now_s: float) -> tuple[MonitorView, ...]:
         measured = [monitor.view(now_s) for monitor in self._monitors]
-        return (*measured, *self._storage_times.views(now_s))
+        return (*measured, *self._storage_times.views(now_s), *self._plugins.views(now_s))
 
     def _storage_view(self, now_s: float) -> StorageView:
         busy = [self._storage.busy_since_s, self._own.busy_since_s]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional, Protocol
 
@@ -22,8 +23,11 @@ from ha_broker.world.ports import (
     MeasuredHypervisor,
     NetworkProbe,
     Outcome,
+    PluginMaker,
+    PluginWord,
     Runner,
     ServiceManager,
+    WorldError,
 )
 from metadata.pace import in_step_s
 from metadata.settings import ClusterSettings, HostSettings, Timing
@@ -32,6 +36,20 @@ from metadata.shared_config import SharedConfig
 NEVER_S = math.inf
 
 log = logging.getLogger(__name__)
+
+
+class NoPlugin:
+    """A `Plugin` in a world where there are none, as in the simulation."""
+
+    def __init__(self, name: str, options: Mapping[str, str]) -> None:
+        self._name = name
+
+    def measure(self, timeout_s: float) -> PluginWord:
+        """Raises WorldError."""
+        raise WorldError(f"plug-in {self._name}", "there are no plug-ins here")
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +70,7 @@ class World:
     vitals: HostVitals
     courier: Courier
     services: ServiceManager
+    plugins: PluginMaker = NoPlugin
 
 
 class Settings:

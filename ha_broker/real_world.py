@@ -37,6 +37,7 @@ class RealWorld:
         from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
         from ha_broker.world.kernel_vitals import KernelVitals  # noqa: PLC0415
         from ha_broker.world.network_probe import SocketNetworkProbe  # noqa: PLC0415
+        from ha_broker.world.plugin_child import PluginChild  # noqa: PLC0415
         from ha_broker.world.runner import ThreadRunner  # noqa: PLC0415
         from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
 
@@ -52,6 +53,7 @@ class RealWorld:
             vitals=KernelVitals(),
             courier=LateCourier(),
             services=self.services(),
+            plugins=PluginChild,
         )
 
 

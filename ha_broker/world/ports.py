@@ -18,6 +18,7 @@ Errors::
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Generic, Optional, Protocol, TypeVar
@@ -493,6 +494,32 @@ class Courier(Protocol):
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """POST the JSON `body`, signed; raises DeliveryError."""
+
+
+# --- plug-ins -------------------------------------------------------------------------
+
+PLUGIN_START_S = 10.0  # what a plug-in may take to start, beside the time of its measurement
+
+
+@dataclass(frozen=True)
+class PluginWord:
+    """One measurement of a plug-in: `share` (0..1) of its points is lost; None: not known."""
+
+    share: Optional[float]
+    detail: str
+
+
+class Plugin(Protocol):
+    """A further monitor, which somebody else wrote."""
+
+    def measure(self, timeout_s: float) -> PluginWord:
+        """Ask it once; raises WorldError when there is no measurement."""
+
+    def close(self) -> None:
+        """End it; quick, and from any thread."""
+
+
+PluginMaker = Callable[[str, Mapping[str, str]], Plugin]
 
 
 # --- service manager ------------------------------------------------------------------
