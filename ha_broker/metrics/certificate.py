@@ -5,12 +5,27 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
+from typing import Any
 
-from ha_broker.deadline_socket import DeadlineTlsSocket
+from ha_broker.deadline_socket import DeadlineSocket
 from ha_broker.metrics.access import Identity, file_identity
 from metadata.metrics_settings import MetricsSettings
 
 log = logging.getLogger(__name__)
+
+
+class DeadlineTlsSocket(DeadlineSocket, ssl.SSLSocket):
+    """A `DeadlineSocket` over TLS, its handshake included; an `SSLContext` makes it."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As `SSLSocket.do_handshake`."""
+        self.arm()
+        super().do_handshake(block)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        """As `SSLSocket.send`, of which its `sendall` makes one for each piece."""
+        self.arm()
+        return super().send(*args, **kwargs)
 
 
 class CertificateError(Exception):
