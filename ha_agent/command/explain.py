@@ -91,7 +91,8 @@ def without_broker(error: BrokerError, metadata: str) -> tuple[list[str], list[s
 def without_broker_text(error: BrokerError, metadata: str) -> str:
     """The same as text."""
     meaning, remedies = without_broker(error, metadata)
-    lines = textwrap.wrap(" ".join(meaning), WIDTH, break_long_words=False)
+    text = " ".join(meaning)
+    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     steps = [f"  {text}" for text in remedies]
     return "\n".join([*lines, "", "What you can do", *steps])
 

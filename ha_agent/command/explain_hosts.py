@@ -184,7 +184,8 @@ def _this_host(cluster: Cluster, host: HostFacts) -> Told:
     troubles = [text for text in (fact(cluster, host) for fact in _TROUBLES) if text]
     if troubles and host.known_state is State.ENGINE_DOWN and host.why.startswith(_BLOCKED):
         return ["It can't start the engine now.", *troubles]
-    return [*_state(cluster, host), *_agent_silent(cluster, host), *troubles]
+    told = [*_state(cluster, host), *_agent_silent(cluster, host), *troubles]
+    return told or ["Its agent has said nothing yet since the broker's start, a moment ago."]
 
 
 def _agent_silent(cluster: Cluster, host: HostFacts) -> Told:

@@ -41,7 +41,7 @@ def explain(cluster: Cluster) -> Explanation:
 
 
 def _plain(sentences: Sequence[str]) -> tuple[str, ...]:
-    """What other hosts wrote goes to a terminal; blanks that hold a command together stay."""
+    """What other hosts wrote goes to a terminal; the blanks that hold a command together stay."""
     return tuple([NO_BREAK.join(map(_ascii, text.split(NO_BREAK))) for text in sentences])
 
 
@@ -56,9 +56,9 @@ def explanation_text(found: Explanation) -> str:
     """Ends with a newline; lines of at most `WIDTH` columns."""
     parts = ["The engine", _paragraph(found.engine, 2), "", "The hosts"]
     for host, sentences in found.hosts:
-        parts += [_wrapped(heading(found.cluster, host), 2), _lines(sentences, 6)]
+        parts += [_wrapped(_ascii(heading(found.cluster, host)), 2), _lines(sentences, 6)]
     parts += ["", "What you can do", _lines(found.advice, 2)]
-    return "\n".join([part for part in parts if part or part == ""]) + "\n"
+    return "\n".join(parts) + "\n"
 
 
 def _paragraph(sentences: Sequence[str], indent: int) -> str:

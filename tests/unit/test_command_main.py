@@ -108,7 +108,7 @@ def answer_status(broker: FakeBroker) -> None:
         ([], "say what to do"),
         (["--nonsense"], "--nonsense"),
         (["--vm-status", "--deploy"], "not allowed with"),
-        (["--vm-start", "--timeout=3"], "--timeout goes with --vm-status only"),
+        (["--vm-start", "--timeout=3"], "--timeout goes with --vm-status or --explain only"),
         (["--vm-status", "--mode=local"], "--mode goes with --set-maintenance only"),
         (["--vm-status", "--force"], "--force goes with --deploy only"),
         (["--set-maintenance"], "needs --mode"),
@@ -121,7 +121,7 @@ def answer_status(broker: FakeBroker) -> None:
         (["--deploy", "--config-append="], "--config-append: '' is refused"),
         (["--deploy", "--config-append=a", "--config-append=b"], "--config-append: given twice"),
         (["--set-maintenance", "--mode=global", "--mode=none"], "--mode: given twice"),
-        (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status only"),
+        (["--vm-start", "--timeout=0"], "--timeout goes with --vm-status or --explain only"),
     ],
 )
 def test_wrong_options_are_one_line_and_exit_code_2(

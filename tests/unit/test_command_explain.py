@@ -1,0 +1,676 @@
+"""--explain: a sentence for everything that can be, and none that is not so."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from fsm.states import State
+from fsm.table import TABLE
+from ha_agent import collect
+from ha_agent.command.explain import place_text
+from ha_agent.command.explain_advice import NOTHING
+from ha_agent.command.explain_engine import HELD, WAITING
+from ha_agent.command.explain_facts import Cluster, Life
+from ha_agent.command.explain_hosts import _BLOCKED, _IN_STATE
+from ha_agent.command.explain_text import WIDTH, Explanation, explain, explanation_json
+from ha_agent.command.explain_text import explanation_text as text_of
+from ha_agent.command.explain_words import listed, span
+from ha_agent.command.main import main
+from ha_broker.desk import Refusal
+from ha_broker.http_server import ApiServer
+from ha_broker.snapshot import (
+    ConfigView,
+    EngineView,
+    HostView,
+    LeaseState,
+    LeaseView,
+    LockspaceView,
+    PenaltyView,
+    Publication,
+    Snapshot,
+    StorageView,
+    TransitionView,
+)
+from ha_broker.snapshot_json import snapshot_to_data
+from ha_broker.world.ports import DomainState, Liveness, Membership
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
+from metadata.settings import ClusterSettings, cluster_settings_to_data
+
+NOW_S = 1000.0
+WALL_S = 1_700_000_000.0
+HERE = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
+NOT_HERE = EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "vm not running on this host")
+SETTINGS = ClusterSettings()
+
+
+def ctime(at_s: float) -> str:
+    return time.ctime(WALL_S + at_s - NOW_S)
+
+
+def other(host_id: int = 2, *, age_s: float = 2.0, **fields: Any) -> HostView:
+    """A living host's view; `fields` go to the view or to its record."""
+    views = {key: fields.pop(key) for key in ("liveness", "fresh", "error") if key in fields}
+    values: dict[str, Any] = {
+        "timestamp_s": 10,
+        "score": 3400,
+        "engine_status": NOT_HERE,
+        "hostname": f"h{host_id}",
+        "state": "EngineDown",
+        "wall_time": ctime(NOW_S - age_s),
+        "notes": (("why", "the engine's lease is held by h1"),),
+        **fields,
+    }
+    record = HostRecord(host_id, **values)
+    view = HostView(host_id, Liveness.LIVE, 1, record, "", True, NOW_S - age_s)
+    return replace(view, **views)
+
+
+def agent(state: State = State.ENGINE_DOWN, **fields: Any) -> Publication:
+    values: dict[str, Any] = {
+        "score": 3400,
+        "engine_status": NOT_HERE,
+        "why": "the engine's lease is held by h2",
+        "in_state_since_s": 900.0,
+        "life_at_s": 500.0,
+        **fields,
+    }
+    return Publication(state=state.value, **values)
+
+
+def snapshot(*others: HostView, **fields: Any) -> Snapshot:
+    values: dict[str, Any] = {
+        "storage": StorageView(last_read_at_s=999.0, last_write_at_s=999.0),
+        "lockspace": LockspaceView(Membership.JOINED),
+        "lease": LeaseView(LeaseState.FREE, None, 999.0, "the lease has no owner"),
+        "engine": EngineView(DomainState.ABSENT),
+        "config": ConfigView(1),
+        "hosts": (HostView(1, Liveness.LIVE), *others),
+        "global_maintenance": False,
+        "agent_published_at_s": 999.0,
+        "agent": agent(),
+        "started_at_s": 500.0,
+        **fields,
+    }
+    return Snapshot(1, NOW_S, 1, "h1", **values)
+
+
+def held(owner_id: int) -> LeaseView:
+    return LeaseView(LeaseState.HELD, owner_id, 999.0, f"host {owner_id} owns it and is live")
+
+
+def cluster(given: Snapshot) -> Cluster:
+    return Cluster(given, SETTINGS, NOW_S, WALL_S)
+
+
+def explained(*others: HostView, **fields: Any) -> Explanation:
+    found = explain(cluster(snapshot(*others, **fields)))
+    check(found)
+    return found
+
+
+# What must never reach people: names of this program's own values, holes, leftovers.
+_INNER = re.compile(r"\bNone\b|State\.|Life\.|Liveness\.|Health\.|Membership\.|[{}]|\.\.|: *\.")
+
+
+# What stands on the storage may be anything.
+_QUOTED = re.compile(r"b?(['\"]).*\1 is refused")
+
+
+def check(found: Explanation) -> None:
+    """Every sentence is one, nothing inner shows, no line is too wide, and the JSON is valid."""
+    hosts = [text for _host, sentences in found.hosts for text in sentences]
+    for text in (*found.engine, *hosts):
+        assert re.fullmatch(r"[A-Za-z(-].*[.)]", text), text
+        assert not _INNER.search(_QUOTED.sub("", text)), text
+    assert all(found.advice)
+    assert all(sentences for _host, sentences in found.hosts)
+    printed = text_of(found)
+    assert printed.isascii()
+    assert all(len(line) <= WIDTH for line in printed.splitlines())
+    document = json.loads(explanation_json(found))
+    assert document["engine"]["sentences"]
+    assert len(document["hosts"]) == len(found.hosts)
+
+
+def engine(found: Explanation) -> str:
+    return " ".join(found.engine)
+
+
+def of_host(found: Explanation, name: str) -> str:
+    (sentences,) = [texts for host, texts in found.hosts if host.name == name]
+    return " ".join(sentences)
+
+
+def advice(found: Explanation) -> str:
+    return " ".join(found.advice).replace("\u00a0", " ")
+
+
+# --- every state ----------------------------------------------------------------------------
+
+
+def test_every_state_has_its_sentence() -> None:
+    assert set(_IN_STATE) == set(State)
+
+
+@pytest.mark.parametrize("state", State)
+def test_this_host_in_every_state(state: State) -> None:
+    told = [
+        of_host(explained(agent=agent(state, timeout_at_s=ends_s)), "h1")
+        for ends_s in (None, 1240.0)
+    ]
+    assert all(told)
+    waits = (
+        State.ENGINE_START,
+        State.ENGINE_STARTING,
+        State.ENGINE_UP_BAD_HEALTH,
+        State.ENGINE_STOP,
+        State.ENGINE_MAYBE_AWAY,
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+    )
+    assert ("4 min" in told[1]) == (state in waits)
+
+
+@pytest.mark.parametrize("state", State)
+def test_another_host_in_every_state(state: State) -> None:
+    for status in (HERE, NOT_HERE, EngineStatus()):
+        for lease in (held(1), held(2), held(9), LeaseView(), snapshot().lease):
+            explained(other(state=state.value, engine_status=status), lease=lease)
+
+
+@pytest.mark.parametrize("state", State)
+def test_the_engine_of_this_host_in_every_state(state: State) -> None:
+    for domain in DomainState:
+        for health in Health:
+            view = EngineView(domain, health, "timed out", 999.0)
+            found = explained(other(), agent=agent(state), engine=view, lease=held(1))
+            assert engine(found)
+
+
+def test_a_state_that_this_version_does_not_know_is_named() -> None:
+    assert "'EngineAsleep'" in of_host(explained(other(state="EngineAsleep")), "h2")
+
+
+# --- all that can be wrong with another host ---------------------------------------------------
+
+
+OTHERS: dict[str, tuple[HostView, Life, str]] = {
+    "speaks": (other(), Life.SPEAKS, "It waits"),
+    "late": (other(age_s=30.0), Life.QUIET, "That was 30 s ago"),
+    "silent, alive": (other(age_s=90.0, fresh=False), Life.SILENT, "agent or its broker"),
+    "silent, unknown": (
+        other(age_s=90.0, fresh=False, liveness=Liveness.UNKNOWN),
+        Life.SILENT,
+        "sanlock does not see it either",
+    ),
+    "failing": (other(liveness=Liveness.FAIL), Life.FAILING, "within 60 s it counts as dead"),
+    "dead": (other(liveness=Liveness.DEAD), Life.DEAD, "no sign of life for 140 s"),
+    "left": (
+        other(liveness=Liveness.FREE, stopped=True, fresh=False),
+        Life.LEFT,
+        "left in good order",
+    ),
+    "stopped": (other(stopped=True, age_s=30.0), Life.STOPPED, "Its agent was stopped 30 s ago"),
+    "never wrote": (HostView(2, Liveness.LIVE), Life.UNREADABLE, "its agent has not run yet"),
+    "garbage": (
+        HostView(2, Liveness.LIVE, error="slot 2: crc32: wrong"),
+        Life.UNREADABLE,
+        "Slot 2: crc32: wrong.",
+    ),
+    "garbage over a good one": (
+        other(error="slot 2: crc32: wrong"),
+        Life.SPEAKS,
+        "Slot 2: crc32: wrong.",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_host_that(name: str) -> None:
+    view, life, expected = OTHERS[name]
+    found = explained(view)
+    assert [host.life for host, _texts in found.hosts if not host.this] == [life]
+    assert expected in " ".join(found.hosts[1][1])
+
+
+def test_every_way_of_being_there_is_tried() -> None:
+    assert {life for _view, life, _text in OTHERS.values()} == set(Life)
+
+
+def test_another_hosts_time_out_is_reckoned_by_its_own_clock_alone() -> None:
+    """Its clock is an hour off; that says nothing of how long it still waits."""
+    view = other(
+        state="EngineStarting",
+        engine_status=EngineStatus(EngineVm.UP, Health.BAD, "Powering up"),
+        age_s=4.0,
+        wall_time=ctime(NOW_S + 3600),
+        timeout_wall_time=ctime(NOW_S + 3600 + 64),
+    )
+    found = explained(view, lease=held(2))
+    assert "has 60 s more to become healthy" in of_host(found, "h2")
+    assert json.loads(explanation_json(found))["hosts"][1]["time_left_s"] == 60.0
+
+
+def test_a_time_out_that_can_not_be_read_is_left_out() -> None:
+    view = other(state="EngineStarting", timeout_wall_time="soon")
+    assert "more to become healthy" not in of_host(explained(view), "h2")
+
+
+# --- why the engine runs where it runs ---------------------------------------------------------
+
+
+UP_HERE = EngineView(DomainState.RUNNING, Health.GOOD, "", 999.0)
+
+
+def test_a_healthy_engine_here() -> None:
+    started = TransitionView(1, 880.0, "EngineDown", "EngineStart", "it is this host's turn")
+    up = agent(State.ENGINE_UP, transitions=(started,), engine_status=HERE)
+    found = explained(other(), engine=UP_HERE, lease=held(1), agent=up)
+    told = engine(found)
+    since = time.strftime("%H:%M:%S", time.localtime(WALL_S - 100))
+    assert told.startswith(f"The engine runs on h1 and is healthy, since {since} (100 s).")
+    assert "h1 started it at" in told
+    assert "h1 holds the engine's lease (the lock" in told
+    assert found.advice == (NOTHING,)
+
+
+def test_a_healthy_engine_is_not_moved_for_a_score() -> None:
+    lost = PenaltyView(
+        "network", 320, "20% of the latest probes failed", 0.2, 0.0, "fraction", 940.0
+    )
+    up = agent(State.ENGINE_UP, score=3080, penalties=(lost,))
+    found = explained(other(), other(3), engine=UP_HERE, lease=held(1), agent=up)
+    assert "It stays there although h2 (3400) and h3 (3400) would have the better score" in engine(
+        found
+    )
+    since = time.strftime("%H:%M:%S", time.localtime(WALL_S - 60))
+    expected = f"-320 points since {since}: 20% of the latest probes failed."
+    assert expected in of_host(found, "h1")
+    assert "h1: look at its network" in advice(found)
+
+
+def test_another_hosts_penalties_are_read_from_its_record() -> None:
+    note = "network -320 (20% of the latest probes failed, since 12:03:05); bridge -600 (down)"
+    view = other(score=2480, notes=(("why", "x"), ("penalties", note)))
+    told = of_host(explained(view), "h2")
+    assert "-320 points since 12:03:05: 20% of the latest probes failed." in told
+    assert "-600 points: down." in told
+
+
+def test_a_line_of_penalties_of_another_program_is_shown_as_it_is() -> None:
+    view = other(notes=(("penalties", "gateway: 1600"),))
+    assert "Points off: gateway: 1600." in of_host(explained(view), "h2")
+
+
+def test_an_engine_elsewhere_that_was_healthy_when_its_host_last_spoke() -> None:
+    view = other(state="EngineUp", engine_status=HERE, age_s=40.0)
+    told = engine(explained(view, other(3), lease=held(2)))
+    assert told.startswith("h2 said 40 s ago that the engine runs there and is healthy")
+    assert "140 s after its last sign of life, which is in 105 s at the latest" in told
+    assert "Then h1 starts it" in told
+
+
+def test_a_dead_hosts_lease_is_waited_for() -> None:
+    view = other(state="EngineUp", engine_status=HERE, age_s=80.0, liveness=Liveness.FAIL)
+    told = engine(explained(view, other(3), lease=held(2)))
+    assert "The engine runs on no host that is heard of. h2 still holds" in told
+    assert "in 65 s at the latest" in told
+
+
+def test_nobody_would_start_it_then_either() -> None:
+    view = other(age_s=80.0, liveness=Liveness.FAIL)
+    found = explained(view, lease=held(2), agent=agent(score=0))
+    assert "No other host could start it then" in engine(found)
+    resting = explained(view, lease=held(2), global_maintenance=True)
+    assert "Nobody will start it then either" in engine(resting)
+
+
+def test_a_stopped_agents_engine_most_likely_runs_on() -> None:
+    view = other(stopped=True, engine_status=HERE, age_s=300.0, fresh=False, score=0)
+    found = explained(view, lease=held(2))
+    assert "So the engine most likely runs there" in engine(found)
+    assert "h2's agent was stopped 5 min ago" in engine(found)
+    assert "systemctl start ha-broker ha-agent" in advice(found)
+
+
+def test_what_a_bad_engine_waits_for() -> None:
+    bad = EngineView(DomainState.RUNNING, Health.BAD, "Connection refused", 999.0)
+    ill = agent(State.ENGINE_UP_BAD_HEALTH, timeout_at_s=1060.0)
+    found = explained(other(), engine=bad, lease=held(1), agent=ill)
+    assert "but the engine is not healthy: Connection refused." in engine(found)
+    assert "Unless that changes within 60 s, h1 stops it" in engine(found)
+    resting = explained(engine=bad, lease=held(1), agent=ill, global_maintenance=True)
+    assert "so no host does anything about that" in engine(resting)
+
+
+def test_a_paused_vm_has_no_lease() -> None:
+    paused = EngineView(DomainState.PAUSED, Health.UNKNOWN, "ioerror", 999.0)
+    found = explained(engine=paused, agent=agent(State.ENGINE_UP_BAD_HEALTH))
+    assert "but it is paused: ioerror." in engine(found)
+    assert "libvirt has given back the engine's lease" in engine(found)
+    assert "virsh resume HostedEngine" in advice(found)
+
+
+# --- why it runs nowhere ------------------------------------------------------------------------
+
+
+def test_in_global_maintenance_nobody_starts_it() -> None:
+    found = explained(other(), global_maintenance=True, agent=agent(State.GLOBAL_MAINTENANCE))
+    assert (
+        engine(found) == "The engine runs nowhere, and no host starts it: global maintenance is on."
+    )
+    assert "hosted-engine --set-maintenance --mode=none" in advice(found)
+    assert "hosted-engine --vm-start" in advice(found)
+
+
+def test_all_hosts_in_local_maintenance() -> None:
+    resting = {"score": 0, "state": "LocalMaintenance", "maintenance": True}
+    found = explained(
+        other(**resting), local_maintenance=True, agent=agent(State.LOCAL_MAINTENANCE, score=0)
+    )
+    assert "every host that is heard of is in local maintenance" in engine(found)
+    assert "To have h1 or h2 run the engine again" in advice(found)
+
+
+def test_failed_starts_say_until_when() -> None:
+    failed = PenaltyView(
+        "failed-starts", 3400, "3 starts failed", 3.0, 3.0, "count", 700.0, ends_at_s=1300.0
+    )
+    ended = TransitionView(9, 990.0, "EngineStart", "EngineDown", "the start failed: no such disk")
+    found = explained(agent=agent(score=0, penalties=(failed,), transitions=(ended,)))
+    until = time.strftime("%H:%M:%S", time.localtime(WALL_S + 300))
+    assert f"Left alone, that ends on h1 at {until}." in engine(found)
+    assert "What became of its latest start: the start failed: no such disk." in of_host(
+        found, "h1"
+    )
+    assert "/var/log/libvirt/qemu/HostedEngine.log" in advice(found)
+
+
+def test_a_free_lease_names_who_is_first() -> None:
+    first = agent(score=3350, why="h2 (score 3400) goes first; this host's turn is in 25 s")
+    found = explained(other(), agent=first)
+    assert "First in line is h2 (score 3400)." in engine(found)
+    assert "this host's turn is in 25 s" in of_host(found, "h1")
+
+
+def test_a_word_from_before_the_lease_was_free_is_not_repeated() -> None:
+    found = explained(other(), agent=agent(score=3000))
+    assert engine(found).endswith("First in line is h2 (score 3400).")
+
+
+def test_maintenance_that_is_not_known() -> None:
+    found = explained(other(), global_maintenance=None, global_error="slot 0: garbage")
+    assert "is not known (slot 0: garbage)" in engine(found)
+    assert "write that anew" in advice(found)
+
+
+def test_the_phrases_that_are_looked_for_are_the_agents() -> None:
+    whys = [row.why for row in TABLE]
+    assert any(why.startswith(HELD) for why in whys)
+    assert any(why.endswith(WAITING) for why in whys)
+    assert any(why.startswith(_BLOCKED) for why in whys)
+
+
+# --- whatever stands against a start here ---------------------------------------------------------
+
+# For each reason of `ha_agent.collect`: what the broker shows then, and what must be told of it.
+BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
+    "_broker_why": ({"agent_published_at_s": 900.0}, "Its agent has said nothing for 100 s"),
+    "_host_id_why": ({}, "the broker works as host id 2"),
+    "_storage_why": (
+        {"storage": StorageView(last_read_at_s=900.0, error="reading: timed out")},
+        "Its access to the shared storage fails: reading: timed out.",
+    ),
+    "_lockspace_why": (
+        {"lockspace": LockspaceView(Membership.OUT, "sanlock does not answer")},
+        "It has not joined sanlock's lockspace",
+    ),
+    "_same_id_why": (
+        {"hosts": (HostView(1, Liveness.LIVE, error="host id 1 is also used by 'h7'"),)},
+        "Its own record: host id 1 is also used by 'h7'.",
+    ),
+    "_write_why": ({}, "this host's own record could not be written for 90 s"),
+    "_config_why": (
+        {"config": ConfigView(None, "shared configuration: no valid copy")},
+        "It has no shared configuration",
+    ),
+    "_order_why": ({}, "the order to switch the VM off has not ended for 20 s"),
+}
+SAID = {
+    "_host_id_why": "the broker works as host id 2, this agent as host id 1",
+    "_write_why": "this host's own record could not be written for 90 s",
+    "_order_why": "the order to switch the VM off has not ended for 20 s",
+}
+
+
+def test_every_reason_against_a_start_is_tried() -> None:
+    assert set(BLOCKED) == {reason.__name__ for reason in collect._REASONS}
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_what_stands_against_a_start_is_told(name: str) -> None:
+    fields, expected = BLOCKED[name]
+    why = f"can't start the engine: {SAID.get(name, 'something')}"
+    found = explained(**{"agent": agent(why=why), **fields})
+    assert expected in of_host(found, "h1")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("_broker_why", "systemctl status ha-agent"),
+        ("_storage_why", "way to the shared storage"),
+        ("_lockspace_why", "systemctl status sanlock"),
+        ("_same_id_why", "give one of them another host_id"),
+        ("_config_why", "hosted-engine --deploy"),
+    ],
+)
+def test_what_can_be_done_about_it(name: str, expected: str) -> None:
+    assert expected in advice(explained(**BLOCKED[name][0]))
+
+
+def test_a_host_that_can_not_read_says_how_old_its_word_is() -> None:
+    blind = StorageView(last_read_at_s=900.0, error="timed out")
+    view = other(state="EngineUp", engine_status=HERE, age_s=100.0, fresh=False)
+    found = explained(view, storage=blind, lease=LeaseView())
+    assert "not been able to read the shared storage for 100 s" in engine(found)
+    assert "When last read, it ran on h2 and was healthy." in engine(found)
+    assert of_host(found, "h2") == "What it does now is not known here."
+
+
+def test_a_broker_that_has_just_started() -> None:
+    first = Snapshot(1, NOW_S, 1, "h1", 998.0)
+    found = explain(cluster(first))
+    check(found)
+    assert "h1 (id 1, this host)" in text_of(found)
+
+
+def test_an_agent_that_has_not_spoken_since_the_brokers_start() -> None:
+    found = explained(agent=None, agent_published_at_s=None, started_at_s=998.0)
+    assert of_host(found, "h1").startswith("Its agent has said nothing yet")
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-1, "0 s"), (0.4, "0 s"), (119, "119 s"), (150, "2 min"), (7300, "2 h"), (200000, "2 days")],
+)
+def test_spans(seconds: float, expected: str) -> None:
+    assert span(seconds) == expected
+
+
+def test_lists() -> None:
+    assert [listed(names) for names in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]
+
+
+def test_what_another_host_wrote_can_not_steer_the_terminal() -> None:
+    view = other(hostname="h\x1b[31m2", notes=(("why", "caf\xe9 \x1b[0m"),))
+    printed = text_of(explained(view))
+    assert "\x1b" not in printed
+
+
+def test_commands_are_not_broken_over_two_lines() -> None:
+    printed = text_of(explained(other(maintenance=True), global_maintenance=True))
+    assert printed.count("hosted-engine --set-maintenance --mode=none") == 2
+
+
+# --- the command ------------------------------------------------------------------------------
+
+
+class Broker:
+    """A real server on the socket, answering what the test wants."""
+
+    def __init__(self, path: str) -> None:
+        self.answers: dict[str, Callable[[], Any]] = {}
+        self._server = ApiServer(path, self._answer)
+        self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _answer(self, _method: str, target: str, _body: bytes) -> Any:
+        return self.answers[target]()
+
+
+@pytest.fixture
+def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HE_SETTINGS", str(tmp_path / "host.yaml"))
+    monkeypatch.setenv("HE_BROKER_SOCKET", str(tmp_path / "broker.sock"))
+    settings = "host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n"
+    (tmp_path / "host.yaml").write_text(settings)
+    return tmp_path
+
+
+def no_configuration() -> Any:
+    raise Refusal(503, "not read yet")
+
+
+@pytest.fixture
+def broker(deployed: Path) -> Iterator[Broker]:
+    server = Broker(str(deployed / "broker.sock"))
+    now_s = time.monotonic()
+    aged = replace(
+        snapshot(other(), engine=UP_HERE, lease=held(1), agent=agent(State.ENGINE_UP)),
+        storage=StorageView(last_read_at_s=now_s),
+        agent_published_at_s=now_s,
+    )
+    server.answers["/v1/status"] = lambda: snapshot_to_data(aged, now_s)
+    server.answers["/v1/config"] = no_configuration
+    yield server
+    server.stop()
+
+
+def test_the_command_prints_the_explanation(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--explain"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("The engine\n  The engine runs on h1 and is healthy")
+    assert "\nThe hosts\n  h1 (id 1, this host): score 3400 of 3400\n" in printed
+    assert "\nWhat you can do\n" in printed
+
+
+def test_the_command_goes_by_the_clusters_settings(
+    broker: Broker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = replace(SETTINGS, score=replace(SETTINGS.score, base=5000))
+    broker.answers["/v1/config"] = lambda: {
+        "sequence": 1,
+        "settings": cluster_settings_to_data(mine),
+        "domain_xml": "<domain/>",
+    }
+    assert main(["--explain"]) == 0
+    assert "score 3400 of 5000" in capsys.readouterr().out
+
+
+def test_the_json_form_is_one_document(broker: Broker, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--explain", "--json"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("\n") == 1
+    document = json.loads(printed)
+    assert document["engine"]["host"] == "h1"
+    assert document["engine"]["healthy"] is True
+    assert document["global_maintenance"] is False
+    assert [host["name"] for host in document["hosts"]] == ["h1", "h2"]
+    assert document["hosts"][0]["this_host"] is True
+    assert "\u00a0" not in printed
+
+
+def test_without_a_broker_it_says_what_that_means(
+    deployed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--explain"]) == 1
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"there is no broker at {deployed}/broker.sock" in printed
+    assert "An engine that runs on this host runs on" in printed
+    assert "systemctl status ha-broker" in printed
+    assert "hosted-engine --vm-status --metadata /shared/leases:2M" in printed
+
+
+def test_without_a_broker_the_json_form_is_one_document(
+    deployed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--explain", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert sorted(document) == ["advice", "error", "sentences"]
+    assert "there is no broker" in document["error"]
+
+
+def test_a_broker_that_hangs_is_given_up_in_time(
+    deployed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(deployed / "broker.sock"))
+        listening.listen()
+        begun_s = time.monotonic()
+        assert main(["--explain", "--timeout=0.3"]) == 1
+        assert time.monotonic() - begun_s < 3.0
+    assert "no answer within 0.3 s" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_host_that_is_not_deployed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HE_SETTINGS", str(tmp_path / "host.yaml"))
+    assert main(["--explain"]) == 1
+    assert capsys.readouterr().out == "You must run deploy first\n"
+    assert main(["--explain", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "You must run deploy first"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--vm-start", "--json"], "--json goes with --vm-status or --explain only"),
+        (["--explain", "--metadata=/x"], "--metadata goes with --vm-status only"),
+        (["--explain", "--vm-status"], "not allowed with"),
+        (["--explain", "--timeout=soon"], "'soon' is refused; allowed: seconds"),
+    ],
+)
+def test_wrong_options(
+    arguments: list[str], expected: str, deployed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    output = capsys.readouterr()
+    assert expected in output.out + output.err
+
+
+def test_places_read_as_one_types_them() -> None:
+    assert place_text(VolumeAddress("/dev/x", 2**21)) == "/dev/x:2M"
+    assert place_text(VolumeAddress("/dev/x", 4096)) == "/dev/x:4096"
+    assert place_text(VolumeAddress("/dev/x", 0)) == "/dev/x:0M"
