@@ -75,6 +75,9 @@ class MonitorPart:
         self._seen_at_s: Optional[float] = None
         self._trouble = ""
         self._configured = True
+        self._began_at_s: Optional[float] = None
+        self._view: Optional[MonitorView] = None
+        self._view_ends_s = NEVER_S
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -83,6 +86,7 @@ class MonitorPart:
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A measurement ended."""
+        self._began_at_s = self._view = None
         if outcome.error is None:
             self._trouble = ""
             self._note(self._monitor.read(outcome.value, outcome.finished_at_s), outcome)
@@ -98,39 +102,52 @@ class MonitorPart:
 
     def work(self, now_s: float) -> None:
         """Submit the measurement if it is due."""
-        if not self._task.is_due(now_s):
-            self._tell_if_late(now_s)
-            return
-        job = self._monitor.job()
-        self._configured = job is not None
-        if job is not None:
-            self._task.start(now_s, job, self._monitor.interval_s())
-        else:
-            self._task.postpone(now_s + self._monitor.interval_s())
+        if self._began_at_s is None:
+            if self._task.is_due(now_s):
+                self._begin(now_s)
+        elif now_s - self._began_at_s > self._monitor.timeout_s():
+            self._tell_late(now_s - self._began_at_s)
 
-    def _tell_if_late(self, now_s: float) -> None:
-        since_s = self._task.stuck_since_s(now_s, self._monitor.timeout_s())
-        if since_s is not None:
-            self._trouble = f"no result since {now_s - since_s:.0f} s"
-            # The log gets one line, not one for each second more.
-            late = f"no result within {self._monitor.timeout_s():g} s"
-            self._teller.tell(self._monitor.name, late, logging.WARNING)
+    def _begin(self, now_s: float) -> None:
+        job = self._monitor.job()
+        self._configured, self._view = job is not None, None
+        if job is None:
+            self._task.postpone(now_s + self._monitor.interval_s())
+        elif self._task.start(now_s, job, self._monitor.interval_s()):
+            self._began_at_s = now_s
+
+    def _tell_late(self, waited_s: float) -> None:
+        self._view = None
+        self._trouble = f"no result since {waited_s:.0f} s"
+        # The log gets one line, not one for each second more.
+        late = f"no result within {self._monitor.timeout_s():g} s"
+        self._teller.tell(self._monitor.name, late, logging.WARNING)
 
     def next_due_s(self, now_s: float) -> float:
         """When it is due, or its measurement is late."""
-        if not self._configured and self._task.busy_since_s is None:
+        if not self._configured and self._began_at_s is None:
             return NEVER_S  # looked at again in whatever cycle comes
         return self._task.next_due_s(now_s, self._monitor.timeout_s())
 
     def view(self, now_s: float) -> MonitorView:
-        """Its latest word, as far as it still counts."""
+        """Its latest word, as far as it still counts; the same value until there is another.
+
+        Every cycle of the broker asks, and most change nothing.
+        """
+        if self._view is None or now_s > self._view_ends_s:
+            self._view, self._view_ends_s = self._look(now_s)
+        return self._view
+
+    def _look(self, now_s: float) -> tuple[MonitorView, float]:
+        """Its word now, and until when that holds by itself."""
         monitor, reading = self._monitor, self._reading
         value, detail = reading.value, reading.detail
+        ends_s = NEVER_S if value is None else self._too_old_at_s()
         if not self._configured:
-            value, detail = None, "not configured"
-        elif value is not None and self._is_too_old(now_s):
-            value, detail = None, self._trouble or "the latest value is too old"
-        return MonitorView(
+            value, detail, ends_s = None, "not configured", NEVER_S
+        elif now_s > ends_s:
+            value, detail, ends_s = None, self._trouble or "the latest value is too old", NEVER_S
+        view = MonitorView(
             name=monitor.name,
             unit=monitor.unit,
             value=value,
@@ -140,7 +157,8 @@ class MonitorPart:
             trouble=self._trouble,
             points=monitor.points,
         )
+        return view, ends_s
 
-    def _is_too_old(self, now_s: float) -> bool:
+    def _too_old_at_s(self) -> float:
         valid_s = VALID_INTERVALS * self._monitor.interval_s() + self._monitor.timeout_s()
-        return self._seen_at_s is None or now_s - self._seen_at_s > valid_s
+        return (self._seen_at_s or 0.0) + valid_s

@@ -81,7 +81,8 @@ class CpuLoadMonitor(HostMonitor):
         if self._latest is None:
             return "not measured for long enough yet"
         if at_s - self._latest_at_s > VALID_INTERVALS * self.interval_s():
-            return "the sample before the latest one is too old"
+            self._stretches.clear()  # they say nothing of now either
+            return "not measured for long enough again"
         return stretch(self._latest, sample)
 
     def _average(self, trouble: str) -> Reading:
@@ -108,7 +109,7 @@ def stretch(before: Sample, after: Sample) -> Union[Stretch, str]:
     if after.host.cpus != before.host.cpus:
         return "the number of CPUs has changed"
     if total_s <= 0 or busy_s < 0:
-        return "the kernel's CPU times went backwards"
+        return "the kernel's CPU times do not go on"
     engine_s = _engine_s(before.engine, after.engine)
     if isinstance(engine_s, str):
         return engine_s

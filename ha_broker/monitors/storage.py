@@ -43,7 +43,7 @@ class StorageTimes:
             unit=Unit.SECONDS,
             value=latency_s,
             limit=float(self._settings.timing.io_timeout_s),
-            detail="not read yet" if latency_s is None else f"reading takes {latency_s:.3f} s",
+            detail="not read yet" if latency_s is None else "reading the slots",
             seen_at_s=self._storage.last_read_at_s,
             trouble=self._storage.error(now_s),
         )
@@ -57,7 +57,7 @@ class StorageTimes:
             unit=Unit.SECONDS,
             value=age_s,
             limit=self._settings.timing.alive_s,
-            detail="not written yet" if age_s is None else f"last written {age_s:.0f} s ago",
+            detail="not written yet" if age_s is None else "since the last good write",
             seen_at_s=written_at_s,
             trouble=self._own.error(now_s),
         )
