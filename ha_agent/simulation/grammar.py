@@ -21,6 +21,7 @@ Hosts = Sequence[str]
 
 DOMAIN = "HostedEngine"
 MOST_S = 86_400
+MOST_MIB = 16_777_216
 
 
 class CommandRefusedError(ValueError):
@@ -91,6 +92,8 @@ KINDS: Mapping[str, Kind] = {
     HOST: Kind("a host of this world", lambda word, hosts: word if word in hosts else None),
     "SECONDS": _number(1e-6, MOST_S, f"seconds, above 0 and at most {MOST_S}"),
     "SHIFT": Kind("seconds with a sign, such as +90 or -90", _shift),
+    "LOAD": _number(0, 1, "a fraction of all CPUs, from 0 to 1"),
+    "MIB": _number(0, MOST_MIB, f"MiB, a whole number from 0 to {MOST_MIB}", whole=True),
     "PPM": _number(-10_000, 10_000, "a number from -10000 to 10000"),
     "COUNT": _number(1, 1_000_000, "a whole number from 1 to 1000000", whole=True),
     "SLOT": _number(0, MAX_HOSTS, f"a whole number from 0 to {MAX_HOSTS}", whole=True),
@@ -119,6 +122,9 @@ VERBS: tuple[Verb, ...] = (
     _sim("storage HOST flap SECONDS", "host.storage_flap"),
     _lab("network HOST cut", "host.network_cut"),
     _lab("network HOST heal", "host.network_heal"),
+    _lab("bridge HOST down|up", "host.bridge"),
+    _sim("cpu HOST LOAD", "host.cpu"),
+    _sim("memory HOST MIB", "host.memory"),
     _lab("gateway down", "cluster.gateway_down"),
     _lab("gateway up", "cluster.gateway_up"),
     _sim("name-server answers-in SECONDS", "cluster.name_server_answers_in"),

@@ -15,7 +15,7 @@ from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.simulation import administrator, versions
 from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.process import AgentCore, BrokerCore, Core, Process
-from ha_agent.simulation.settings import HostTraits
+from ha_agent.simulation.settings import HOST_CPUS, HostTraits
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import (
     HostClock,
@@ -41,6 +41,8 @@ from metadata.shared_config import SharedConfig
 
 AGENT, BROKER = "ha-agent", "ha-broker"
 GATEWAY = "192.0.2.1"
+BRIDGE = "ovirtmgmt"
+MIB = 1 << 20
 MAX_ROUNDS = 60
 # What a host's path to the storage does.
 WORKS, HANGS, FAILS = "works", "hangs", "fails"
@@ -93,6 +95,7 @@ class SimHost:
         self.lockspace = SimLockspace(shared.san, self.name)
         self.lockspace.watchdog = traits.watchdog
         self.lockspace.disk_hangs_too = True
+        self.lockspace.host_clock_s = self.clock.monotonic_s
         self.lockspace.kill_daemon()
         self.vm = SimHypervisor(self.lockspace)
         self.vm.boot_s = shared.engine.boot_s
@@ -101,12 +104,18 @@ class SimHost:
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._health
         self.network = SimNetworkProbe(keep_log=False)
-        self.vitals = SimVitals(self.clock)
+        self.vm.cpus_used = shared.engine.cpus
+        self.vm.cpu_unknown_s = shared.engine.cpu_unknown_s
+        self.vitals = SimVitals(self.clock, HOST_CPUS, lambda: self.vm.cpu_busy_s)
         self.courier = SimCourier(
             shared.clock, shared.post_office, lambda: self._network_cut, self._tell_delivered
         )
         self.settings = HostSettings(
-            self.host_id, self.name, shared.parts, gateway=GATEWAY if traits.gateway else ""
+            self.host_id,
+            self.name,
+            shared.parts,
+            bridge=BRIDGE,
+            gateway=GATEWAY if traits.gateway else "",
         )
         self._network_cut = False
         self._path = WORKS
@@ -178,6 +187,8 @@ class SimHost:
         self.power = True
         self.clock.power_on()
         self.vm.reboot_host()
+        self.vitals.reboot()
+        self.set_gateway()
         self._boots_at_s = self._shared.now_s + self.traits.boot_s
         self._plan()
 
@@ -278,7 +289,26 @@ class SimHost:
 
     def set_gateway(self) -> None:
         """Look whether the gateway can be reached from here now."""
-        self.network.answers = not self._network_cut and self._shared.gateway_up
+        reachable = not self._network_cut and self.vitals.bridge_up
+        self.network.answers = reachable and self._shared.gateway_up
+
+    # --- the host's own condition -------------------------------------------------------------
+
+    def bridge(self, state: str) -> None:
+        """Set the management bridge "down" or "up"; a host that boots sets it up."""
+        self._need_power()
+        self.vitals.bridge_up = state == "up"
+        self.set_gateway()
+
+    def cpu(self, load: float) -> None:
+        """From now on others than the engine use so much of all CPUs (0 to 1)."""
+        self._need_power()
+        self.vitals.cpu_load = load
+
+    def memory(self, available_mib: float) -> None:
+        """From now on so much memory is available."""
+        self._need_power()
+        self.vitals.available_bytes = round(available_mib * MIB)
 
     def clock_step(self, seconds: float) -> None:
         """Set the wall clock forwards or back."""
@@ -600,7 +630,7 @@ class SimHost:
         guest = self.vm.guest
         if self.vm.now.state != DomainState.RUNNING or guest is None:
             return False, "Connection refused"
-        if guest.hangs:
+        if guest.hangs or not self.vitals.bridge_up:
             return False, "timed out"
         return guest.is_healthy(self._shared.now_s), "Connection refused"
 

@@ -33,6 +33,7 @@ from metadata.settings import (
 from metadata.timing import KILL_S
 
 MOST_HOSTS = 9
+HOST_CPUS = 4
 HOST_NAMES = tuple(f"h{number}" for number in range(1, MOST_HOSTS + 1))
 VERSIONS = ("same", "older", "newer", "too-new")
 STARTS = ("running", "cold")
@@ -67,12 +68,16 @@ class HostTraits:
 class EngineTraits:
     """How long the engine's guest takes to become healthy, and to shut down when asked.
 
-    kill_s   how long libvirt takes to switch its qemu off (it waits 15 s at the most)
+    kill_s         how long libvirt takes to switch its qemu off (it waits 15 s at the most)
+    cpus           how many of its host's four CPUs it keeps busy
+    cpu_unknown_s  how long after a start libvirt says that it has used none
     """
 
     boot_s: float = 20.0
     shutdown_s: float = 5.0
     kill_s: float = 0.0
+    cpus: float = 0.5
+    cpu_unknown_s: float = 0.0
 
 
 def counted_hosts(count: int) -> tuple[HostTraits, ...]:
@@ -110,6 +115,8 @@ _ENGINE: dict[str, Rule] = {
     "boot_s": _SECONDS,
     "shutdown_s": _SECONDS,
     "kill_s": number(0, KILL_S),
+    "cpus": number(0, HOST_CPUS),
+    "cpu_unknown_s": _SECONDS,
 }
 _TOP: dict[str, Rule] = {"start": _word(*STARTS), "seed": integer(0, 2**63 - 1)}
 _KEYS = ["hosts", "cluster", "engine", *_TOP]

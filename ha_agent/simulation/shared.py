@@ -14,6 +14,7 @@ from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 
 VOLUME = "/shared/leases"
 HEALTH_URL = "http://engine/health"
+ENGINE_MEMORY_MIB = 16_384
 
 
 class SharedWorld:
@@ -32,6 +33,7 @@ class SharedWorld:
         self.cluster = _with_health_page(settings)
         self.domain_xml = (
             f"<domain><name>{self.cluster.engine.domain_name}</name>"
+            f"<memory unit='MiB'>{ENGINE_MEMORY_MIB}</memory>"
             f"<devices>{lease_element(self.parts)}</devices></domain>"
         )
         self._put_config(SharedConfig(1, self.cluster, self.domain_xml))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ha_agent.simulation.grammar import UNITS, VERBS, Verb, parse_command
+from ha_agent.simulation.grammar import MOST_MIB, UNITS, VERBS, Verb, parse_command
 from ha_agent.simulation.script import Event, Script
 from ha_agent.simulation.settings import (
     HOST_NAMES,
@@ -70,6 +70,8 @@ _WORDS = {
     "SECONDS": st.integers(1, 86_400_000).map(lambda ms: f"{ms / 1000:g}"),
     "SHIFT": st.integers(-(10**9) + 1, 10**9 - 1).map(lambda seconds: f"{seconds:+d}"),
     "PPM": st.integers(-10_000, 10_000).map(str),
+    "LOAD": st.integers(0, 100).map(lambda percent: f"{percent / 100:g}"),
+    "MIB": st.integers(0, MOST_MIB).map(str),
     "FRACTION": st.integers(0, 100).map(lambda percent: f"{percent / 100:g}"),
     "COUNT": st.integers(1, 1_000_000).map(str),
     "SLOT": st.integers(0, 2000).map(str),

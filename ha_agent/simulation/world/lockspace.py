@@ -168,6 +168,7 @@ class SimLockspace:
         self.renewal_takes_s = 0.01
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = san.clock
+        self.host_clock_s: Callable[[], float] = san.clock.monotonic_s
         self._space: Optional[_Space] = None
         # Another name's place in the lockspace that a join watches, and since when.
         self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
@@ -428,7 +429,8 @@ class SimLockspace:
         space.renewed_at_s = at_s
         space.hung_s = 0.0
         took_s = 0.0 if at_s == space.joined_at_s else self.renewal_takes_s
-        space.renewals.append(Renewal(int(at_s), took_s / 2, took_s / 2))
+        host_s = at_s + self.host_clock_s() - self._clock.monotonic_s()
+        space.renewals.append(Renewal(int(host_s), took_s / 2, took_s / 2))
         if at_s == space.joined_at_s:
             space.next_renewal_s = at_s + 0.5 * space.io_timeout_s
             return

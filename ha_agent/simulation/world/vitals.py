@@ -24,10 +24,8 @@ class SimVitals:
         cpus: int = 4,
         engine_busy_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.available_bytes = 64 * GIB
         self.huge_free_bytes: tuple[tuple[int, int], ...] = ()
         self.usual_huge_page: Optional[int] = None
-        self.bridge_up = True
         self.free_bytes = 100 * GIB
         self.on_block_device = False
         self.before_call: Callable[[str], None] = lambda _what: None
@@ -37,6 +35,13 @@ class SimVitals:
         self._cpu_load = 0.0
         self._busy_s = 0.0
         self._counted_at_s = clock.monotonic_s()
+        self.reboot()
+
+    def reboot(self) -> None:
+        """The host was switched on: its bridge is up, and nothing uses memory or CPUs yet."""
+        self.available_bytes = 64 * GIB
+        self.bridge_up = True
+        self.cpu_load = 0.0
 
     @property
     def cpu_load(self) -> float:
