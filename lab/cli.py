@@ -179,6 +179,9 @@ def _add_host_verbs(verb: AddVerb) -> None:
     added = verb("network", _network, "pull or plug a host's network cable")
     added.add_argument("host")
     added.add_argument("action", choices=("cut", "heal"))
+    added = verb("bridge", _bridge, "take a host's management bridge down or up")
+    added.add_argument("host")
+    added.add_argument("action", choices=("down", "up"))
     added = verb("clock", _clock, "shift a host's wall clock")
     added.add_argument("host")
     added.add_argument("offset", type=_offset, metavar="+-SECONDS")
@@ -306,6 +309,13 @@ def _network(places: Places, options: argparse.Namespace) -> int:
     _lab_with(places, options.host)
     state.log_event(places, "network", [options.host, options.action])
     host.set_network_cut(places, options.host, options.action == "cut")
+    return 0
+
+
+def _bridge(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "bridge", [options.host, options.action])
+    host.set_bridge(places, options.host, options.action)
     return 0
 
 

@@ -13,6 +13,8 @@ from lab.settings import (
     HEALTH_TEXT,
     HEALTH_URL,
     HOST_LEASES,
+    MANAGEMENT_BRIDGE,
+    METRICS_PORT,
     Places,
 )
 from lab.state import Lab
@@ -30,7 +32,8 @@ def write_answers(places: Places, lab: Lab) -> None:
     write_domain(places, lab, first)
     _answers_file(places, first).write_text(_first_answers(lab), encoding="utf-8")
     for name in others:
-        _answers_file(places, name).write_text(f"storage:\n  path: {HOST_LEASES}\n")
+        answers = [*_storage_and_host(), ""]
+        _answers_file(places, name).write_text("\n".join(answers), encoding="utf-8")
 
 
 def write_domain(places: Places, lab: Lab, name: str) -> None:
@@ -71,13 +74,21 @@ def _answers_file(places: Places, name: str) -> Path:
     return hostroot.root(places, name) / ANSWERS
 
 
+def _storage_and_host() -> list[str]:
+    """What every host is answered. Only the lab's own LAN reaches the metrics."""
+    return [
+        "storage:",
+        f"  path: {HOST_LEASES}",
+        "host:",
+        f"  metrics: {{listen: '0.0.0.0:{METRICS_PORT}'}}",
+    ]
+
+
 def _first_answers(lab: Lab) -> str:
     return "\n".join(
         [
-            "storage:",
-            f"  path: {HOST_LEASES}",
-            "host:",
-            "  bridge: ovirtmgmt",
+            *_storage_and_host(),
+            f"  bridge: {MANAGEMENT_BRIDGE}",
             f"  gateway: {GATEWAY_ADDRESS}",
             "engine:",
             f"  domain_xml_file: /{ENGINE_XML}",
@@ -85,6 +96,10 @@ def _first_answers(lab: Lab) -> str:
             f"  health_text: {HEALTH_TEXT}",
             "sanlock:",
             f"  io_timeout_s: {lab.io_timeout_s}",
+            # All hosts here share the CPUs of one machine: what one of them does, or somebody
+            # else on it, is the load of all. It is measured and shall not move the engine.
+            "score:",
+            "  cpu_load: 0",
             "",
         ]
     )

@@ -14,7 +14,14 @@ from pathlib import Path
 from lab import cgroups, hostroot, lan, processes, san
 from lab.errors import LabError
 from lab.processes import Process, run
-from lab.settings import BRIDGE, HOST_FABRIC, HOST_GUEST_FILES, Places, scaled
+from lab.settings import (
+    BRIDGE,
+    HOST_FABRIC,
+    HOST_GUEST_FILES,
+    MANAGEMENT_BRIDGE,
+    Places,
+    scaled,
+)
 
 BOOT_TIMEOUT_S = 30.0
 POWER_OFF_TIMEOUT_S = 10.0
@@ -102,6 +109,11 @@ def set_network_cut(places: Places, host: str, cut: bool) -> None:
         marker.unlink(missing_ok=True)
     if lan.cable_exists(host):
         lan.set_cable(host, plugged=not cut)
+
+
+def set_bridge(places: Places, host: str, state: str) -> None:
+    """Take a host's management bridge "down" or "up"; a host that boots sets it up."""
+    run_in(places, host, ["ip", "link", "set", MANAGEMENT_BRIDGE, state])
 
 
 def network_is_cut(places: Places, host: str) -> bool:

@@ -12,12 +12,14 @@ from lab.errors import LabError
 BRIDGE = "helab0"
 NETWORK = "198.51.100.0/24"
 PREFIX_LENGTH = 24
+MANAGEMENT_BRIDGE = "ovirtmgmt"  # in each host
 GATEWAY_ADDRESS = "198.51.100.1"
 ENGINE_ADDRESS = "198.51.100.10"
 # The lab looks at the engine from an address of its own, so that a gateway that is down
 # does not blind the lab.
 LAB_ADDRESS = "198.51.100.254"
 FIRST_HOST_ADDRESS = 11
+METRICS_PORT = 9177
 
 MAX_HOSTS = 20
 MAX_IO_TIMEOUT_S = 60
@@ -127,3 +129,8 @@ def host_address(name: str) -> str:
     """The LAN address of a host."""
     last = FIRST_HOST_ADDRESS + int(name[1:]) - 1
     return GATEWAY_ADDRESS.rpartition(".")[0] + f".{last}"
+
+
+def metrics_url(name: str) -> str:
+    """Where a host serves its metrics on the LAN."""
+    return f"http://{host_address(name)}:{METRICS_PORT}/metrics"
