@@ -7,7 +7,7 @@ from typing import Any
 
 from lab import deploy, engine, heartbeat, host, lan, lockspace, san, state
 from lab.processes import machine_clock_s
-from lab.settings import HEALTH_URL, Places
+from lab.settings import HEALTH_URL, Places, metrics_url
 from lab.state import Lab
 
 # A boot that has not written for this long is not alive now.
@@ -89,4 +89,5 @@ def _host(places: Places, name: str) -> dict[str, Any]:
         "sees_alive": lockspace.live_hosts(places, name) if on else [],
         "storage": san.fault_of(places, name) or "ok",
         "network": "cut" if host.network_is_cut(places, name) else "ok",
+        "metrics_url": metrics_url(name),
     }

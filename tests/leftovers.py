@@ -16,6 +16,7 @@ _PROGRAMS = (
     "systemd-nspawn",
     "ha-agent",
     "ha-broker",
+    "prometheus",
 )
 
 
