@@ -122,7 +122,7 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
     maintenance = record.maintenance if record is not None and view.fresh and sees else None
     return HostPicture(
         host_id=view.host_id,
-        name=record.hostname if record is not None else "",
+        name=snapshot.host_name if own else record.hostname if record is not None else "",
         presence=None if own or not sees else _presence(view),
         maintenance=snapshot.local_maintenance if own else maintenance,
         tells=view.fresh and sees and record is not None and not record.stopped,

@@ -7,12 +7,14 @@ from functools import partial
 from typing import Optional, cast
 
 from ha_broker.notifications.notice import Notice
-from ha_broker.notifications.queue import GIVE_UP_AFTER_S, Entry, Queue
+from ha_broker.notifications.queue import Entry, Queue
 from ha_broker.notifications.targets import SLOTS, Target, targets_of
 from ha_broker.parts import NEVER_S, Settings, Teller, World, error_text
 from ha_broker.snapshot import NotificationCounts
 from ha_broker.world.ports import Outcome, Receipt, RefusedRecipient
 from metadata.notification_settings import NotificationSettings
+
+GIVE_UP_AFTER_S = 86400.0
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ class Delivery:
             if entry.target not in names:
                 self._drop(entry, "its target is not configured any more")
             elif now_s - entry.queued_at_s >= GIVE_UP_AFTER_S:
-                self._drop(entry, f"not delivered within {GIVE_UP_AFTER_S / 3600:g} hours")
+                self._drop(entry, f"not delivered within {GIVE_UP_AFTER_S:g} s")
 
     def _drop(self, entry: Entry, why: str) -> None:
         self._dropped += 1

@@ -230,9 +230,13 @@ class Notifications:
         return min(store_s, self._delivery.next_due_s(), self._trials.next_due_s())
 
 
+def _span(seconds: float) -> str:
+    return f"{seconds / 3600:.0f} hours" if seconds >= 7200 else f"{seconds / 60:.0f} minutes"
+
+
 def _last_of_the_day(notice: Notice, limit: int, left_s: float) -> Notice:
     more = (
         f"This is the last notification of {notice.sender} for now: the daily limit of {limit} "
-        f"is reached. It tells more in {left_s / 3600:.0f} hours."
+        f"is reached. It tells more in {_span(left_s)}."
     )
     return replace(notice, detail=f"{notice.detail}\n{more}" if notice.detail else more)

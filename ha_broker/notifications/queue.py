@@ -16,7 +16,6 @@ from ha_broker.notifications.notice import Notice
 
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 900.0
-GIVE_UP_AFTER_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,6 @@ class Queue:
         pause_s = self._pause_s.get(entry.target, FIRST_PAUSE_S)
         self._pause_s[entry.target] = min(2 * pause_s, LONGEST_PAUSE_S)
         self._not_before_s[entry.target] = now_s + pause_s
-
-    def too_old(self, now_s: float) -> list[Entry]:
-        """Those that nobody will want any more."""
-        return [entry for entry in self.entries if now_s - entry.queued_at_s >= GIVE_UP_AFTER_S]
 
     def to_lines(self, now_s: float) -> str:
         """One line of JSON for each."""
