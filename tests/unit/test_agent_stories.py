@@ -56,6 +56,31 @@ def test_cold_start(host: AgentHost) -> None:
     assert host.vm.calls == ["start"]
 
 
+def test_the_record_brings_along_what_the_agent_did(host: AgentHost) -> None:
+    host.bring_engine_up()
+    told = host.last_published()
+    changes = [(one.before, one.after) for one in told.transitions]
+    assert changes[-2:] == [("EngineStart", "EngineStarting"), ("EngineStarting", "EngineUp")]
+    assert changes[0][0] == "StartState"
+    assert [one.number for one in told.transitions] == list(range(1, len(changes) + 1))
+    assert told.in_state_since_s == told.transitions[-1].at_s
+    assert told.life_at_s is not None
+    assert told.life_at_s <= told.transitions[0].at_s
+
+
+def test_a_new_agent_counts_anew(host: AgentHost) -> None:
+    host.bring_engine_up()
+    before = host.last_published()
+    host.run_for(TICK_S)
+    host.restart_agent()
+    host.run_for(TICK_S)
+    after = host.last_published()
+    assert [one.number for one in after.transitions][:1] == [1]
+    assert after.life_at_s is not None
+    assert before.in_state_since_s is not None
+    assert after.life_at_s > before.in_state_since_s
+
+
 def test_each_state_is_published_before_it_is_acted_on(
     host: AgentHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,6 +82,9 @@ def test_a_newer_brokers_keys_are_ignored() -> None:
     assert snapshot_from_data(data) == snapshot()
 
 
+PENALTY = {"name": "network", "points": 320, "reason": "20% failed"}
+
+
 def changed(**changes: Any) -> dict[str, Any]:
     return {**publication_to_data(PUBLICATION), **changes}
 
@@ -105,6 +108,14 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(engine_status={"vm": "flying"}), ["engine_status.vm", "'flying'", "up, down"]),
         (changed(engine_status={"vm": ["up"]}), ["engine_status.vm"]),
         (changed(engine_status={"x": 1}), ["engine_status.x: unknown key"]),
+        (changed(penalties=[{"name": "network"}]), ["penalties[0].points: missing"]),
+        (changed(penalties=[{**PENALTY, "points": "320"}]), ["penalties[0].points", "'320'"]),
+        (changed(penalties=[{**PENALTY, "value": "20%"}]), ["penalties[0].value", "a number"]),
+        (changed(penalties=[{**PENALTY, "ends_at_s": True}]), ["penalties[0].ends_at_s"]),
+        (changed(penalties=[{**PENALTY, "colour": 1}]), ["penalties[0].colour: unknown key"]),
+        (changed(penalties={}), ["penalties: expected a list"]),
+        (changed(transitions=[{"number": 1.5}]), ["transitions[0].number: expected an integer"]),
+        (changed(timeout_at_s="soon"), ["timeout_at_s: expected a number, got 'soon'"]),
     ],
 )
 def test_a_wrong_publication_is_refused_by_name(data: object, words: list[str]) -> None:

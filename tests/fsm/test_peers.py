@@ -1,0 +1,82 @@
+"""Whose turn it is among three hosts and more, where first and last are not all there is."""
+
+from __future__ import annotations
+
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from fsm.observation import Observation, Peer, PeerLiveness
+from fsm.peers import ahead_of_us, candidates, undecided
+
+
+def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
+    values: dict[str, Any] = {"liveness": PeerLiveness.LIVE, "fresh": True, **fields}
+    return Peer(host_id, f"h{host_id}", score=score, **values)
+
+
+def ahead(host_id: int, score: int, *peers: Peer, owner: int | None = None) -> list[int]:
+    seen = Observation(now_s=0.0, host_id=host_id, peers=peers)
+    return [one.host_id for one in ahead_of_us(seen, score, owner)]
+
+
+FOUR = (peer(1, 3080), peer(2, 3400), peer(3, 2400), peer(5, 3400))
+
+
+@pytest.mark.parametrize("order", permutations(FOUR))
+def test_the_best_goes_first_then_the_lowest_id_in_whatever_order_they_are_seen(
+    order: tuple[Peer, ...],
+) -> None:
+    assert ahead(4, 3400, *order) == [2]
+    assert ahead(4, 3080, *order) == [2, 5, 1]
+    assert ahead(4, 1000, *order) == [2, 5, 1, 3]
+
+
+def test_among_equals_the_last_owner_goes_first_and_only_among_equals() -> None:
+    assert ahead(4, 3400, *FOUR, owner=5) == [5, 2]
+    assert ahead(4, 3080, *FOUR, owner=3) == [2, 5, 1]
+    assert ahead(4, 3400, *FOUR, owner=4) == []
+
+
+def test_every_host_has_another_rank() -> None:
+    """All see the same, so no two start together."""
+    scores = {1: 3080, 2: 3400, 3: 2400, 4: 3400, 5: 3400}
+    ranks = [
+        len(ahead(own, scores[own], *[peer(one, scores[one]) for one in scores if one != own]))
+        for own in scores
+    ]
+    assert sorted(ranks) == [0, 1, 2, 3, 4]
+
+
+OUT: list[dict[str, Any]] = [
+    {"fresh": False},
+    {"liveness": PeerLiveness.FAIL},
+    {"liveness": PeerLiveness.DEAD},
+    {"liveness": PeerLiveness.FREE},
+    {"score": 0},
+    {"maintenance": True},
+    {"stopped": True},
+    {"state": "UnknownLocalVmState"},
+]
+
+
+@pytest.mark.parametrize("fields", OUT)
+def test_one_that_can_not_start_it_is_passed_over(fields: dict[str, Any]) -> None:
+    best = peer(1, **{"score": 3400, **fields})
+    peers = (best, peer(2, 3080), peer(3, 2400))
+    assert ahead(4, 1000, *peers) == [2, 3]
+    seen = Observation(now_s=0.0, host_id=4, peers=peers)
+    assert [one.host_id for one in candidates(seen)] == [2, 3]
+
+
+def test_only_who_may_live_and_has_not_shown_it_is_waited_for() -> None:
+    peers = (
+        peer(1),
+        peer(2, fresh=False),
+        peer(3, fresh=False, liveness=PeerLiveness.UNKNOWN),
+        peer(5, fresh=False, liveness=PeerLiveness.DEAD),
+        peer(6, fresh=False, stopped=True),
+    )
+    seen = Observation(now_s=0.0, host_id=4, peers=peers)
+    assert [one.host_id for one in undecided(seen)] == [2, 3]
