@@ -131,5 +131,7 @@ class SpaceMonitor(HostMonitor):
         if result is None:
             return Reading(None, "a block device: it has no room of its own")
         look = cast(SpaceLook, result)
+        if not look.total_bytes:  # seen of FUSE
+            return Reading(None, "the file system does not tell its room")
         detail = f"{look.free_bytes // MIB} of {look.total_bytes // MIB} MiB are free"
         return Reading(float(look.free_bytes), detail)

@@ -449,3 +449,17 @@ def test_free_room(cluster: Cluster, host: Host) -> None:
     cluster.run(INTERVAL_S)
     space = host.monitor("storage-space")
     assert (space.value, space.detail) == (None, "a block device: it has no room of its own")
+
+
+def test_a_file_system_that_tells_nothing_is_not_full(cluster: Cluster, host: Host) -> None:
+    host.vitals.free_bytes = 0
+    host.vitals.total_bytes = 0
+    cluster.run(INTERVAL_S)
+    space = host.monitor("storage-space")
+    assert (space.value, space.detail) == (None, "the file system does not tell its room")
+
+
+def test_a_full_file_system_has_no_room(cluster: Cluster, host: Host) -> None:
+    host.vitals.free_bytes = 0
+    cluster.run(INTERVAL_S)
+    assert host.monitor("storage-space").value == 0

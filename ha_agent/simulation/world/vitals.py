@@ -27,6 +27,7 @@ class SimVitals:
         self.huge_free_bytes: tuple[tuple[int, int], ...] = ()
         self.usual_huge_page: Optional[int] = None
         self.free_bytes = 100 * GIB
+        self.total_bytes = 200 * GIB
         self.on_block_device = False
         self.before_call: Callable[[str], None] = lambda _what: None
         self._engine_busy_s = engine_busy_s
@@ -74,4 +75,4 @@ class SimVitals:
 
     def space(self, path: str) -> Optional[SpaceLook]:
         self.before_call("space")
-        return None if self.on_block_device else SpaceLook(self.free_bytes, 2 * self.free_bytes)
+        return None if self.on_block_device else SpaceLook(self.free_bytes, self.total_bytes)
