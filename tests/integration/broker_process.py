@@ -50,6 +50,7 @@ class Site:
         self.settings_file = directory / "host.yaml"
         self.state_dir = directory / "state"
         self.socket = directory / "broker.sock"
+        self.module = "ha_broker.main"
         self.log = directory / "broker.log"
         self._sanlock_directory = sanlock_directory or directory / "no-sanlock"
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -75,7 +76,7 @@ class Site:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ha_broker.main", *arguments],
+                [sys.executable, "-m", self.module, *arguments],
                 env=self._env(), cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
         self._processes.append(process)

@@ -99,24 +99,30 @@ def _matched(text: str) -> list[str]:
 
 def full_scrape() -> Scrape:
     """A scrape in which every metric has a sample."""
+    return scrape(whole_snapshot(), tallies=whole_tallies(), renewed_at_s={1: 90.0, 2: 91.0})
+
+
+def whole_tallies() -> Tallies:
+    """Everything has been counted."""
     tallies = Tallies()
     for key in ("read", "scan", "write-own", "write-global"):
         tallies.job_ended(Outcome(key, None, None, 1.0, 2.0))
     tallies.job_ended(Outcome("sanlock", None, OSError("gone"), 1.0, 2.0))
     tallies.cycle_ended(0.001)
     tallies.call_answered("/v1/status", 200, 0.001)
-    tallies.shown(replace(_whole(), events=()))
-    tallies.shown(_whole())
-    return scrape(_whole(), tallies=tallies, renewed_at_s={1: 90.0, 2: 91.0})
+    tallies.shown(replace(whole_snapshot(), events=()))
+    tallies.shown(whole_snapshot())
+    return tallies
 
 
-def _whole() -> Snapshot:
+def whole_snapshot(count: int = 2) -> Snapshot:
+    """Everything is known, of so many hosts."""
     hosts = tuple(
         HostView(
             host_id, Liveness.LIVE, 1, HostRecord(host_id, 7, 3400, UP, f"h{host_id}"),
             fresh=True, changed_at_s=90.0,
         )
-        for host_id in (1, 2)
+        for host_id in range(1, count + 1)
     )  # fmt: skip
     monitors = tuple(
         MonitorView(f"m-{unit.value}", unit, 1.0, 2.0, seen_at_s=90.0) for unit in Unit
