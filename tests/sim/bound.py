@@ -9,6 +9,8 @@ What may still have to pass, one after the other, in the worst case::
                 bad_health_s, then stop_s, then being switched off
     excluded    every host is out of the running: the longest of unexpected_down_s,
                 retry_window_s and away_s
+    condition   a host that was overloaded is so for a minute more, by its monitor's window, and
+                each monitor measures once in its interval only
     turns       ranks before the host that can, and the pauses after failed starts
     start       the start itself, and a guest that needs its time to boot
     look        each step is seen a few ticks later
@@ -23,6 +25,7 @@ from metadata.timing import join_s, lease_floor_s
 
 LOOKS = 20  # ticks, for all steps together
 KILL_S = 15.0
+CPU_WINDOW_S = 60.0
 RESTART_S = 60.0  # systemd's watchdog and restart of a daemon that was frozen or killed
 
 
@@ -52,6 +55,7 @@ def recovery_bound(world: WorldSettings) -> Bound:
             "floor": floor_s,
             "ailing": max(timing.starting_s, timing.bad_health_s) + timing.stop_s + KILL_S,
             "excluded": max(timing.unexpected_down_s, timing.retry_window_s, timing.away_s),
+            "condition": CPU_WINDOW_S + 2 * world.cluster.monitors.interval_s,
             "turns": (len(world.hosts) + failures) * timing.turn_s,
             "start": 2 * timing.start_s + world.engine.boot_s,
             "look": LOOKS * timing.tick_s,

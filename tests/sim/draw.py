@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ha_agent.simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
+from metadata.monitor_settings import MonitorSettings
 from metadata.settings import ClusterSettings, ScoreWeights, Timing, check_timing
 from metadata.timing import KILL_S, lease_floor_s, renewal_fail_s
 from tests.sim.dice import Dice, spread
@@ -80,7 +81,7 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
         hosts = _with_twins(rng, hosts)
     return WorldSettings(
         hosts=tuple(hosts),
-        cluster=ClusterSettings(timing=timing, score=score),
+        cluster=ClusterSettings(timing=timing, score=score, monitors=draw_monitors(rng, timing)),
         engine=_draw_engine(rng, timing),
         start=start,
         seed=rng.randrange(1_000_000),
@@ -113,16 +114,30 @@ def _draw_engine(rng: random.Random, timing: Timing) -> EngineTraits:
     boot_s = min(spread(rng, 3, 300), 0.7 * timing.starting_s)
     shutdown_s = min(spread(rng, 1, 120), 2 * timing.stop_s)
     kill_s = rng.uniform(0, KILL_S) if rng.random() < 0.4 else 0.0
-    return EngineTraits(round(boot_s, 1), round(shutdown_s, 1), round(kill_s, 1))
+    engine = EngineTraits(round(boot_s, 1), round(shutdown_s, 1), round(kill_s, 1))
+    if rng.random() < 0.3:
+        engine = replace(engine, cpus=round(rng.uniform(0, 4), 1), cpu_unknown_s=90.0)
+    return engine
 
 
 def draw_score(rng: random.Random) -> ScoreWeights:
     return ScoreWeights(
         base=rng.choice((1, 100, 3400, 3400, 10000)),
         network=rng.choice((0, 1600, 3400)),
+        cpu_load=rng.choice((0, 1000, 3400)),
+        bridge_down=rng.choice((0, 600, 3400)),
+        memory_low=rng.choice((0, 400, 3400)),
         failed_start=rng.choice((0, 50, 1000)),
         failed_starts_to_zero=rng.randint(1, 5),
     )
+
+
+def draw_monitors(rng: random.Random, timing: Timing) -> MonitorSettings:
+    """In step with the tick, mostly: each wake-up of a simulated broker has its price."""
+    interval_s = timing.tick_s * rng.choice((1, 4, 4, 8))
+    if rng.random() < 0.05:
+        interval_s = spread(rng, 2, 300)
+    return MonitorSettings(interval_s=round(interval_s, 1))
 
 
 # --- the cluster's times ------------------------------------------------------------------

@@ -54,6 +54,20 @@ def network(dice: Dice) -> None:
         dice.pair(at_s, f"network {name} cut", f"network {name} heal")
 
 
+def condition(dice: Dice) -> None:
+    """A host's bridge goes down, others use its CPUs, or little memory is free."""
+    at_s = dice.moment_s()
+    kind = dice.one_of("bridge", "cpu", "cpu", "memory")
+    for name in dice.some_hosts():
+        if kind == "bridge":
+            dice.pair(at_s, f"bridge {name} down", f"bridge {name} up")
+        elif kind == "cpu":
+            dice.pair(at_s, f"cpu {name} {dice.rng.uniform(0, 1):.2f}", f"cpu {name} 0")
+        else:
+            mib = round(spread(dice.rng, 1000, 60_000))
+            dice.pair(at_s, f"memory {name} {mib}", f"memory {name} 65536")
+
+
 def libvirt(dice: Dice) -> None:
     """libvirtd hangs, restarts, is stopped, or forgets to report."""
     at_s = dice.moment_s()
@@ -198,6 +212,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "storage": (storage, 1.0),
     "slots": (slots, 0.6),
     "network": (network, 0.5),
+    "condition": (condition, 0.5),
     "libvirt": (libvirt, 0.8),
     "engine dies": (engine_dies, 1.0),
     "engine ails": (engine_ails, 0.8),

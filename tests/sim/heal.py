@@ -21,6 +21,9 @@ def first_words(cluster: SimCluster) -> Iterator[str]:
         yield f"power-on {name}"
         yield f"storage {name} heal"
         yield f"network {name} heal"
+        yield f"bridge {name} up"
+        yield f"cpu {name} 0"
+        yield f"memory {name} 65536"
         yield f"start {name} works"
         yield f"libvirt {name} heal"
 
