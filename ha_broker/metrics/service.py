@@ -7,7 +7,6 @@ import threading
 from typing import Callable, Optional
 
 from ha_broker.http_server import TextAnswer
-from ha_broker.metrics.access import SecretError
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.tcp_server import MetricsServer
 from metadata.metrics_settings import MetricsSettings
@@ -62,7 +61,7 @@ class MetricsService:
         while not self._stopping.is_set():
             try:
                 server = MetricsServer(self._settings, self._answer)
-            except (OSError, UnicodeError, SecretError, CertificateError) as error:
+            except (OSError, UnicodeError, CertificateError) as error:
                 self._tell(f"not served at {self._settings.listen}: {_why(error)}")
                 self._stopping.wait(self._pause_s)
             else:
@@ -86,4 +85,6 @@ class MetricsService:
 
 
 def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 from ha_broker.crowded_server import CrowdedServer
 from ha_broker.deadline_socket import DeadlineSocket
 from ha_broker.http_server import TextAnswer
-from ha_broker.metrics.access import Guard, SecretError
+from ha_broker.metrics.access import Guard
 from ha_broker.metrics.certificate import Certificate
 from metadata.metrics_settings import MetricsSettings
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 class MetricsServer(CrowdedServer):
     """Listens at `settings.listen` from its making on.
 
-    Raises OSError (address), SecretError and CertificateError, whose texts are for people.
+    Raises OSError (address, password or token) and CertificateError, whose texts are for people.
     """
 
     allow_reuse_address = True
@@ -48,6 +48,7 @@ class MetricsServer(CrowdedServer):
         self.guard = Guard(settings)
         self._certificate = Certificate(settings) if settings.certificate_file else None
         self._conversation_s = conversation_s
+        self._trouble = ""
         family, address = _resolved(settings.listen)
         self.address_family = family
         super().__init__(address, _Handler)
@@ -75,14 +76,15 @@ class MetricsServer(CrowdedServer):
             secure.do_handshake()
             yield secure
 
+    def tell(self, trouble: str) -> None:
+        """One line in the log, however many clients ask meanwhile; empty: all is well."""
+        if trouble and trouble != self._trouble:
+            log.warning("metrics: %s", trouble)
+        self._trouble = trouble
+
     def _warn(self) -> None:
-        file = self.guard.file
-        if file is None:
-            return
-        if self._certificate is None and self.is_open_to_others:
+        if self.guard.asks and self._certificate is None and self.is_open_to_others:
             log.warning("metrics: without a certificate the password or token goes out in clear")
-        if file.is_open_to_all():
-            log.warning("metrics: every user of this machine can read the password or token")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -104,10 +106,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         try:
             admitted = self.server.guard.admits(self.headers.get("Authorization", ""))
-        except SecretError as error:
-            log.warning("metrics: nobody is let in: %s", error)
+        except OSError as error:
+            self.server.tell(f"nobody is let in: {error}")
             self._send(503, TextAnswer(b"The server's own password or token can't be read.\n"))
             return
+        self.server.tell("")
         if not admitted:
             self._send(401, TextAnswer(b"Say who you are.\n"))
             return

@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from ha_broker.http_server import TextAnswer
-from ha_broker.metrics.access import SecretError
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.service import MetricsService
 from ha_broker.metrics.tcp_server import MOST_CONNECTIONS, MetricsServer
@@ -123,7 +122,7 @@ def test_nothing_else_is_served(request_: bytes, status: bytes):
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "secret"
-    path.write_text("s3cret ü\nsecond line\n")
+    path.write_text("s3cret ü\n")
     path.chmod(0o600)
     return path
 
@@ -167,31 +166,31 @@ def test_a_new_password_counts_at_once(secret: Path):
 def test_a_password_that_is_gone_lets_nobody_in(secret: Path, caplog: pytest.LogCaptureFixture):
     with served(user="p", password_file=str(secret)) as address:
         secret.unlink()
-        assert get(address, **basic("p", "s3cret ü"))[0] == 503
+        for _ in range(3):
+            assert get(address, **basic("p", "s3cret ü"))[0] == 503
         secret.write_text("\n")
         assert get(address, **basic("p", ""))[0] == 503
         secret.write_text("back")
         assert get(address, **basic("p", "back"))[0] == 200
-    assert f"nobody is let in: {secret}: can't be read" in caplog.text
+    why = f"nobody is let in: [Errno 2] No such file or directory: '{secret}'"
+    assert caplog.text.count(why) == 1
 
 
-@pytest.mark.parametrize("content", ["", "\n", " \nsecret"])
+@pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_secret_is_refused(tmp_path: Path, content: str):
     (tmp_path / "token").write_text(content)
-    with pytest.raises(SecretError, match="token: its first line"):
+    with pytest.raises(OSError, match="token: a secret has"):
         MetricsServer(
             MetricsSettings("127.0.0.1:1", token_file=str(tmp_path / "token")), lambda: ANSWER
         )
 
 
-def test_a_secret_in_clear_or_open_to_all_is_warned_about(
+def test_a_secret_that_goes_out_in_clear_is_warned_about(
     secret: Path, caplog: pytest.LogCaptureFixture
 ):
-    secret.chmod(0o644)
     settings = MetricsSettings(f"0.0.0.0:{free_port()}", token_file=str(secret))
     MetricsServer(settings, lambda: ANSWER).server_close()
     assert "goes out in clear" in caplog.text
-    assert "every user of this machine can read" in caplog.text
 
 
 def test_a_secret_of_root_on_loopback_is_fine(secret: Path, caplog: pytest.LogCaptureFixture):
@@ -382,7 +381,7 @@ def test_an_address_in_use_is_told_once_and_taken_when_it_is_free(
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"token_file": "/nowhere/token"}, "/nowhere/token: can't be read"),
+        ({"token_file": "/nowhere/token"}, "/nowhere/token: No such file or directory"),
         ({"certificate_file": "/nowhere/pem"}, "/nowhere/pem: can't be read"),
         ({"listen": "no-such-name.invalid:9177"}, "not served at no-such-name.invalid:9177: "),
         ({"listen": "a..b:9177"}, "not served at a..b:9177: "),
