@@ -13,6 +13,7 @@ import smtplib
 import socket
 import ssl
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Optional
@@ -25,6 +26,7 @@ from metadata.notification_settings import STARTTLS, TLS, SmtpSettings, WebhookS
 
 USER_AGENT = "hosted-engine-ha"
 _HTTP_PORTS = {"http": 80, "https": 443}
+_LOGGED_IN = 235
 _MAX_ANSWER = 64 * 1024
 _MAX_WORDS = 300
 
@@ -126,12 +128,23 @@ def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
             smtp.starttls(context=verifying_context(server.ca_file))
             smtp.ehlo()
         if server.user:
-            smtp.login(server.user, read_secret(server.password_file).decode("utf-8"))
+            _log_in(smtp, server.user, read_secret(server.password_file))
         yield smtp
         with suppress(smtplib.SMTPException, OSError):  # it has the mail already
             smtp.quit()
     finally:
         smtp.close()
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: bytes) -> None:
+    """By PLAIN where the server has it: smtplib takes no password beyond ASCII."""
+    if "PLAIN" not in smtp.esmtp_features.get("auth", "").upper().split():
+        smtp.login(user, password.decode("utf-8"))
+        return
+    credentials = b64encode(b"\0" + user.encode("utf-8") + b"\0" + password).decode("ascii")
+    code, words = smtp.docmd("AUTH", f"PLAIN {credentials}")
+    if code != _LOGGED_IN:
+        raise _RefusedError(_reply(code, words), final=False)
 
 
 def _hand_over(smtp: smtplib.SMTP, letter: Letter) -> Receipt:
