@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from ha_broker.http_server import ApiServer
 from ha_broker.metrics.exporter import SHORTEST_PAUSE_S, Exporter
 from ha_broker.metrics.tallies import Tallies
 from ha_broker.snapshot import Snapshot
-from tests.unit.broker_host import JOIN_S, Cluster
+from metadata.notification_settings import NotificationSettings, SmtpSettings
+from tests.unit.broker_host import CONFIG, JOIN_S, Cluster
 from tests.unit.metrics_text import Scrape
 
 FIRST = Snapshot(1, 0.0, 1, "h1", 0.0)
@@ -122,6 +124,31 @@ def test_a_broker_that_lives_is_counted(tmp_path: Path):
     dead = Scrape(exporter.answer().body)
     assert (dead.value("host_renewal_age_seconds", host_id="2") or 0) > 90
     assert (dead.value("host_renewal_age_seconds", host_id="1") or 0) < 30
+
+
+def test_events_and_notifications_of_a_broker_that_lives(tmp_path: Path):
+    told = NotificationSettings(
+        SmtpSettings("mail", "ha@example.com", ("a@example.com",)), hold_s=0.0
+    )
+    settings = replace(CONFIG.settings, notifications=told)
+    cluster = Cluster(replace(CONFIG, settings=settings))
+    tallies = Tallies()
+    host = cluster.host(1, tmp_path, observer=tallies)
+    cluster.run(JOIN_S + 30)
+    host.ask("local", True)
+    cluster.run(20)
+    desk = host.broker.desk
+    seen = Scrape(Exporter(desk, tallies, dict, cluster.clock.monotonic_s).answer().body)
+    assert seen.value("events_total", kind="maintenance-on") == 1
+    assert seen.value("notifications_sent_total") == 1
+    host.observer = again = Tallies()
+    host.start()
+    cluster.run(JOIN_S + 30)
+    assert host.snapshot.local_maintenance
+    reborn = Scrape(
+        Exporter(host.broker.desk, again, dict, cluster.clock.monotonic_s).answer().body
+    )
+    assert reborn.value("events_total", kind="maintenance-on") == 0
 
 
 def test_trouble_with_the_metrics_is_in_the_status(tmp_path: Path):
