@@ -138,7 +138,14 @@ def test_wrong_options_are_one_line_and_exit_code_2(
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for option in ("--vm-status", "--set-maintenance", "--deploy", "--metadata", "--force"):
+    for option in (
+        "--vm-status",
+        "--explain",
+        "--set-maintenance",
+        "--deploy",
+        "--metadata",
+        "--force",
+    ):
         assert option in text
 
 
