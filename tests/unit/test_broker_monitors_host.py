@@ -91,6 +91,23 @@ def test_a_look_that_fails_leaves_the_last_word_for_a_while(cluster: Cluster, ho
     assert host.monitor("bridge").detail == "look at br0: not permitted"
 
 
+def test_a_word_ends_between_two_looks_that_fail(tmp_path: Path) -> None:
+    cluster = Cluster(config(timeout_s=13.0))
+    host = cluster.host(1, tmp_path)
+    cluster.run(INTERVAL_S)
+
+    def refuse(_what: str) -> None:
+        raise WorldError("look at br0", "not permitted")
+
+    seen_at_s = host.monitor("bridge").seen_at_s
+    assert seen_at_s == cluster.clock.monotonic_s()
+    host.vitals.before_call = refuse
+    cluster.run(3 * INTERVAL_S + 10)
+    assert host.monitor("bridge").value == 1
+    cluster.run(TICK_S)
+    assert host.monitor("bridge").value is None
+
+
 # --- memory ---------------------------------------------------------------------------
 
 
@@ -152,6 +169,14 @@ def test_what_is_needed_may_not_be_known(tmp_path: Path) -> None:
     cluster.put_config(replace(config(), domain_xml="<domain/>"))
     cluster.run(60 + 2 * INTERVAL_S)
     assert "has 0 <memory>" in host.monitor("mem-free").detail
+
+
+def test_a_new_configuration_may_need_more(cluster: Cluster, host: Host) -> None:
+    assert host.monitor("mem-free").limit == 16 * GIB
+    grown = replace(config(), sequence=CONFIG.sequence + 1)
+    cluster.put_config(replace(grown, domain_xml=grown.domain_xml.replace("16", "24")))
+    cluster.run(60 + INTERVAL_S)
+    assert host.monitor("mem-free").limit == 24 * GIB
 
 
 # --- CPUs: what lies between two samples ------------------------------------------------
