@@ -239,4 +239,5 @@ def _last_of_the_day(notice: Notice, limit: int, left_s: float) -> Notice:
         f"This is the last notification of {notice.sender} for now: the daily limit of {limit} "
         f"is reached. It tells more in {_span(left_s)}."
     )
-    return replace(notice, detail=f"{notice.detail}\n{more}" if notice.detail else more)
+    text = f"{notice.text} (the last one for now: daily limit of {limit})"
+    return replace(notice, text=text, detail=f"{notice.detail}\n{more}" if notice.detail else more)
