@@ -6,11 +6,11 @@ import json
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 from ha_agent.command.explain_advice import advice
 from ha_agent.command.explain_engine import engine_sentences
-from ha_agent.command.explain_facts import Cluster, HostFacts
+from ha_agent.command.explain_facts import Cluster, HostFacts, Life
 from ha_agent.command.explain_hosts import heading, host_sentences, penalty_data
 from ha_agent.command.explain_words import NO_BREAK
 from metadata.plain_text import ascii_text
@@ -93,7 +93,7 @@ def explanation_json(found: Explanation) -> str:
         "engine": {
             "host": None if runner is None else runner.name,
             "host_id": None if runner is None else runner.host_id,
-            "healthy": None if runner is None else _healthy(runner),
+            "healthy": None if runner is None else _healthy(cluster, runner),
             "sentences": _said(found.engine),
         },
         "global_maintenance": cluster.snapshot.global_maintenance,
@@ -107,8 +107,13 @@ def _said(sentences: Sequence[str]) -> list[str]:
     return [text.replace(NO_BREAK, " ") for text in sentences]
 
 
-def _healthy(host: HostFacts) -> Any:
-    return {Health.GOOD: True, Health.BAD: False}.get(host.engine.health)
+def _healthy(cluster: Cluster, host: HostFacts) -> Optional[bool]:
+    """None where nobody knows; an old word is no knowledge."""
+    old = host.life is not Life.SPEAKS or (cluster.blind_s is not None and not host.this)
+    return None if old else _KNOWN_HEALTH.get(host.engine.health)
+
+
+_KNOWN_HEALTH = {Health.GOOD: True, Health.BAD: False}
 
 
 def _host_data(host: HostFacts, sentences: Sequence[str]) -> dict[str, Any]:

@@ -52,12 +52,9 @@ def explained(host: SimHost) -> Explanation | None:
 
 
 def claimed_healthy(found: Explanation) -> str | None:
-    """The host on which the engine is said to be healthy, by a host that sees."""
-    document: dict[str, Any] = json.loads(explanation_json(found))
-    if found.cluster.blind_s is not None or not document["engine"]["healthy"]:
-        return None
-    told = document["engine"]["sentences"][0]
-    return document["engine"]["host"] if told.startswith("The engine runs on") else None
+    """The host on which the engine is said to be healthy."""
+    engine: dict[str, Any] = json.loads(explanation_json(found))["engine"]
+    return engine["host"] if engine["healthy"] else None
 
 
 def check_claim(found: Explanation, cluster: SimCluster) -> None:

@@ -318,6 +318,13 @@ def test_an_engine_elsewhere_that_was_healthy_when_its_host_last_spoke() -> None
     assert "Then h1 starts it" in told
 
 
+@pytest.mark.parametrize(("age_s", "healthy"), [(2.0, True), (40.0, None)])
+def test_an_old_word_is_no_knowledge_of_health(age_s: float, healthy: bool | None) -> None:
+    view = other(state="EngineUp", engine_status=HERE, age_s=age_s)
+    told = json.loads(explanation_json(explained(view, lease=held(2))))["engine"]
+    assert (told["host"], told["healthy"]) == ("h2", healthy)
+
+
 def test_a_dead_hosts_lease_is_waited_for() -> None:
     view = other(state="EngineUp", engine_status=HERE, age_s=80.0, liveness=Liveness.FAIL)
     told = engine(explained(view, other(3), lease=held(2)))
