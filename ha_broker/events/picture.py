@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
@@ -62,6 +62,7 @@ class ClusterPicture:
     sees            the storage can be read and sanlock be asked: other hosts can be seen
     own_written_s   the time stamp in this host's own record: when it was last known to work
                     (this machine's monotonic second, if it was not rebooted since)
+    views           what `hosts` was made of
     """
 
     own_id: int
@@ -71,6 +72,7 @@ class ClusterPicture:
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
     own_written_s: Optional[float] = None
+    views: tuple[HostView, ...] = field(default=(), compare=False)
 
     def name(self, host_id: Optional[int]) -> str:
         """What people call a host."""
@@ -83,18 +85,19 @@ class ClusterPicture:
         return tuple(sorted(host.host_id for host in self.hosts if host.tells))
 
 
-def picture_of(snapshot: Snapshot) -> ClusterPicture:
-    """The picture that this snapshot gives."""
+def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:
+    """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
     sees = _sees_others(snapshot)
     own = _view(snapshot, snapshot.host_id)
     return ClusterPicture(
         own_id=snapshot.host_id,
         sees=sees,
         engine=_engine(snapshot) if sees else EnginePicture(),
-        hosts=tuple([_host(view, snapshot, sees) for view in snapshot.hosts]),
+        hosts=_hosts(snapshot, sees, before),
         global_maintenance=snapshot.global_maintenance if sees else None,
         storage_ok=_storage_ok(snapshot),
         own_written_s=float(own.record.timestamp_s) if own and own.record else None,
+        views=snapshot.hosts,
     )
 
 
@@ -114,6 +117,17 @@ def _view(snapshot: Snapshot, host_id: Optional[int]) -> Optional[HostView]:
 
 
 # --- the hosts ----------------------------------------------------------------------------
+
+
+def _hosts(
+    snapshot: Snapshot, sees: bool, before: Optional[ClusterPicture]
+) -> tuple[HostPicture, ...]:
+    """There may be 2000 of them, and most cycles bring nothing new of any."""
+    if before is not None and before.views is snapshot.hosts and before.sees == sees:
+        own = next((host for host in before.hosts if host.host_id == snapshot.host_id), None)
+        if own is None or own.maintenance == snapshot.local_maintenance:
+            return before.hosts
+    return tuple([_host(view, snapshot, sees) for view in snapshot.hosts])
 
 
 def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:

@@ -67,6 +67,8 @@ class WatchMemory:
     engine_host   where the engine was last known to be healthy
     was_absent    the VM was seen to be gone since then
     healthy_at_s  when it was last seen healthy; None: not in this life of the process
+    pictured      the hosts as they were seen last
+    hosts_rest    nothing is about to change with any of them
     gap_s         for how long this host had not worked when this process began; None: not known
     saw_at_s      when this host last could see the others
     away          this host could not see for so long that others told what happened meanwhile
@@ -78,6 +80,8 @@ class WatchMemory:
     was_absent: bool = False
     healthy_at_s: Optional[float] = None
     hosts: dict[int, HostMemory] = field(default_factory=dict)
+    pictured: tuple[HostPicture, ...] = ()
+    hosts_rest: bool = False
     global_maintenance: Held[bool] = field(default_factory=Held)
     storage_ok: Held[bool] = field(default_factory=Held)
     gap_s: Optional[float] = None
@@ -153,6 +157,7 @@ def _forget_seen(memory: WatchMemory) -> WatchMemory:
         memory,
         engine=memory.engine.forget_seen(),
         hosts=hosts,
+        hosts_rest=False,
         global_maintenance=memory.global_maintenance.forget_seen(),
     )
 
@@ -264,7 +269,7 @@ def _outage_s(memory: WatchMemory, track: Held[EngineValue], value: EngineValue)
 def _hosts(
     memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
 ) -> tuple[WatchMemory, list[Happening]]:
-    if not picture.hosts:
+    if not picture.hosts or (memory.hosts_rest and picture.hosts is memory.pictured):
         return memory, []
     known = memory.hosts
     found: list[Happening] = []
@@ -276,7 +281,9 @@ def _hosts(
             found += _host_happenings(memory, before, after, host, picture)
     # One whose slot can't be seen now is not forgotten for that.
     kept = {} if picture.sees else {key: known[key] for key in known if key not in hosts}
-    return replace(memory, hosts={**kept, **hosts}), found
+    hosts = {**kept, **hosts}
+    rest = all(host.presence.resting and host.maintenance.resting for host in hosts.values())
+    return replace(memory, hosts=hosts, pictured=picture.hosts, hosts_rest=rest), found
 
 
 def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> HostMemory:

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from dataclasses import replace
 from functools import partial
+from typing import Optional
 
 from ha_broker.desk import TrialTicket
 from ha_broker.events.duty import Duty, due_duties, duty_of
@@ -69,6 +70,7 @@ class Notifications:
         self._delivery = Delivery(world, settings, teller, kept.queue)
         self._trials = Trials(world)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._picture: Optional[ClusterPicture] = None
         self._notices = 0
         self._saved = self._to_save()
 
@@ -99,7 +101,7 @@ class Notifications:
         if self._settings.config is None:
             return  # what counts, and who wants to know it, is not known yet
         now_s = snapshot.taken_at_s
-        picture = picture_of(snapshot)
+        self._picture = picture = picture_of(snapshot, self._picture)
         memory = self._memory
         watched, happenings = watch(memory.watch, picture, now_s, self._hold())
         self._note(happenings)
