@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import time
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +13,15 @@ import pytest
 from ha_broker.events.event import EventKind
 from ha_broker.events.transitions import Change
 from ha_broker.notifications.rules import wants_change, wants_event
+from ha_broker.world.courier import signatures
+from ha_broker.world.plain_yaml import parse_yaml
 from metadata.notification_settings import (
     EVENT_RULES,
+    TEMPLATE_FIELDS,
     NotificationSettings,
     SmtpSettings,
     WebhookSettings,
+    notifications_to_data,
 )
 from metadata.settings import SettingsError, cluster_settings_to_data, parse_cluster_settings
 
@@ -164,3 +171,41 @@ def test_a_pattern_is_searched_in_both_states(pattern: str, change: Change, want
     rules = ("started", f"state_transition={pattern}")
     assert wants_change(rules, change) is wanted
     assert not wants_change(("all",), change)
+
+
+# --- the page about it ---------------------------------------------------------------------------
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "notifications.md"
+
+
+def example(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def test_the_pages_settings_are_accepted_and_whole() -> None:
+    section = parse_yaml(example("yaml"))["notifications"]
+    settings = parse(section)
+    assert settings.smtp is not None
+    known = {*notifications_to_data(settings)["smtp"], *notifications_to_data(settings)}
+    assert known - {*section["smtp"], *section} == {"body"}
+
+
+def test_the_pages_check_of_a_signature_accepts_ours_and_no_other() -> None:
+    names: dict[str, Any] = {}
+    exec(example("python"), names)
+    stamp, body = str(int(time.time())), b'{"a": 1}'
+    headers = {"X-Hosted-Engine-Timestamp": stamp, **signatures(b"secret", body, stamp)}
+    is_genuine = names["is_genuine"]
+    assert is_genuine(b"secret", headers, body)
+    assert not is_genuine(b"other", headers, body)
+    assert not is_genuine(b"secret", headers, body + b" ")
+    old = str(int(stamp) - 3600)
+    assert not is_genuine(b"secret", {**headers, "X-Hosted-Engine-Timestamp": old}, body)
+
+
+def test_the_page_names_every_rule_and_every_field() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert [rule for rule in EVENT_RULES if f"`{rule}`" not in text] == []
+    assert [name for name in TEMPLATE_FIELDS if f"{{{name}}}" not in text] == []
