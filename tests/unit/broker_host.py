@@ -23,8 +23,9 @@ from ha_agent.simulation.world import (
 from ha_broker.broker import Broker
 from ha_broker.desk import Ticket
 from ha_broker.observer import Observer
-from ha_broker.parts import World
+from ha_broker.parts import NoPlugin, World
 from ha_broker.snapshot import HostView, MonitorView, Publication, Snapshot
+from ha_broker.world.ports import PluginMaker
 from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings import ClusterSettings, EngineSettings, HostSettings
@@ -150,6 +151,7 @@ class Host:
         self.settings = HostSettings(host_id, self.name, PARTS, bridge=bridge, gateway=gateway)
         self.state_dir = state_dir
         self.observer = observer
+        self.plugins: PluginMaker = NoPlugin
         self.start()
 
     def start(self) -> None:
@@ -166,6 +168,7 @@ class Host:
             vitals=self.vitals,
             courier=self.courier,
             services=self.services,
+            plugins=self.plugins,
         )
         self.due_s = 0.0
         self._woken = True
