@@ -97,6 +97,7 @@ def heal(lab: LabVerbs) -> None:
         lab("network", host, "heal")
         if found["power"] == "off":
             lab("power-on", host)
+        lab("bridge", host, "up")
         lab.attempt("on", host, "systemctl", "kill", "--signal=SIGCONT", "ha-agent", "ha-broker")
         lab.on(host, "systemctl", "start", "sanlock", "libvirtd", "ha-broker", "ha-agent")
         lab.on(host, "hosted-engine", "--set-maintenance", "--mode=none")

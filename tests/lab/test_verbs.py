@@ -10,6 +10,8 @@ from tests.lab.verbs import LabVerbs
     [
         (("power-off", "h9"), "h9"),
         (("storage", "h1", "explode"), "explode"),
+        (("bridge", "h9", "down"), "h9"),
+        (("bridge", "h1", "explode"), "explode"),
         (("engine", "explode"), "explode"),
         (("explode",), "explode"),
         (("up", "--hosts", "0"), "0"),
