@@ -72,6 +72,7 @@ def test_names_and_version():
     seen = scrape(snapshot())
     assert seen.value("host_info", host_id="1", host="h1") == 1
     assert seen.value("build_info") == 1
+    assert {"process_cpu_seconds_total", "process_resident_memory_bytes"} <= seen.labels().keys()
 
 
 def test_the_picture_gets_old():
