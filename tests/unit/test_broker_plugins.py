@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+import yaml
 
 from ha_broker.snapshot import MonitorView, Unit
 from ha_broker.world.ports import PluginWord, WorldError
 from metadata.monitor_settings import MonitorSettings, PluginSettings
+from metadata.settings import parse_cluster_settings
 from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import CONFIG, JOIN_S, SETTINGS, Cluster, Host
 
@@ -175,3 +177,14 @@ def test_a_share_is_handed_on_as_it_is(tmp_path: Path, share: Optional[float]) -
     bench.cluster.run(20)
     (view,) = bench.shown()
     assert (view.value, view.detail) == (share, "so")
+
+
+def test_the_settings_of_the_manual_are_taken() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs/plugins.md").read_text(encoding="utf-8")
+    (snippet,) = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    settings = parse_cluster_settings(yaml.safe_load(snippet), "docs/plugins.md")
+    (plugin,) = settings.monitors.plugins
+    assert plugin == PluginSettings("mdraid", 400, 60, 10, (("array", "md0"),))
+    usual = PluginSettings("x")
+    for row in (f"| {usual.points} |", f"| {usual.interval_s:g} |", f"| {usual.timeout_s:g} |"):
+        assert row in text
