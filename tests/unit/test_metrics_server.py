@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,20 +35,30 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served(
+def serving(
     conversation_s: float = 5.0, answer: Callable[[], TextAnswer] = lambda: ANSWER, **settings: str
-) -> Iterator[str]:
-    """Its address, host:port."""
-    listen = f"127.0.0.1:{free_port()}"
-    server = MetricsServer(MetricsSettings(listen, **settings), answer, conversation_s * FACTOR)
+) -> Iterator[MetricsServer]:
+    made = MetricsSettings(f"127.0.0.1:{free_port()}", **settings)
+    server = MetricsServer(made, answer, conversation_s * FACTOR)
     thread = threading.Thread(target=server.serve_forever, args=(3600,), daemon=True)
     thread.start()
     try:
-        yield listen
+        yield server
     finally:
         server.stop_serving(thread)
         server.server_close()
         assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def served(*arguments: Any, **settings: Any) -> Iterator[str]:
+    """The address of one, host:port."""
+    with serving(*arguments, **settings) as server:
+        yield address_of(server)
+
+
+def address_of(server: MetricsServer) -> str:
+    return f"127.0.0.1:{server.server_address[1]}"
 
 
 def get(address: str, path: str = "/metrics", **headers: str) -> tuple[int, bytes]:
@@ -317,6 +328,21 @@ def test_a_client_that_trickles_is_cut_off(pair: dict[str, str], tls: bool):
         assert time.monotonic() - begun_s < 3 * FACTOR
         with contextlib.suppress(ConnectionError):
             assert sock.recv(100) == b""
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_client_that_reads_too_slowly_is_cut_off(pair: dict[str, str], tls: bool):
+    settings = pair if tls else {}
+    huge = TextAnswer(bytes(50_000_000))
+    with serving(0.5, lambda: huge, **settings) as server, connection(address_of(server)) as plain:
+        sock = trusting(pair).wrap_socket(plain, server_hostname="localhost") if tls else plain
+        begun_s = time.monotonic()
+        sock.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert sock.recv(4).startswith(b"HTTP")
+        while server._connections:
+            sock.recv(65536)
+            threading.Event().wait(0.02)
+            assert time.monotonic() - begun_s < 3 * FACTOR
 
 
 def client_hello() -> bytes:
