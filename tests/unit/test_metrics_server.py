@@ -435,6 +435,7 @@ def test_what_can_not_be_served_is_told(settings: dict[str, str], why: str):
     service.start()
     troubles.wait_for(why)
     service.stop()
+    assert len(troubles.told) == 1
 
 
 def test_without_an_address_there_is_no_thread():
