@@ -71,8 +71,8 @@ def _impossible(settings: MetricsSettings) -> list[str]:
         problems.append("key_file without certificate_file; allowed: both, or neither")
     if bool(settings.user) != bool(settings.password_file):
         problems.append("user and password_file belong together; allowed: both, or neither")
-    if settings.token_file and (settings.user or settings.password_file):
-        problems.append("token_file beside user or password_file; allowed: one way of the two")
+    if settings.token_file and settings.user:
+        problems.append("token_file beside user; allowed: a token, or a user with a password")
     return problems
 
 

@@ -63,7 +63,7 @@ def test_all_of_it():
         ({**LISTEN, "password_file": "/p"}, "user and password_file belong together; allowed: "),
         (
             {**LISTEN, "user": "p", "password_file": "/p", "token_file": "/t"},
-            "token_file beside user or password_file; allowed: ",
+            "token_file beside user; allowed: ",
         ),
     ],
 )
