@@ -61,4 +61,6 @@ class SharedWorld:
 
 def _with_health_page(settings: WorldSettings) -> ClusterSettings:
     cluster = settings.cluster
-    return replace(cluster, engine=replace(cluster.engine, health_url=HEALTH_URL))
+    # No certificate is simulated: an authority without one would be refused.
+    engine = replace(cluster.engine, health_url=HEALTH_URL, health_ca_file="")
+    return replace(cluster, engine=engine)

@@ -273,3 +273,16 @@ def test_maintenance_is_set_at_once() -> None:
         '- {at: 6.5, do: "on h2 hosted-engine --set-maintenance --mode=local"}\n- {until: 10}\n'
     ).lines
     assert "    6.5 h2  local maintenance on: done" in lines
+
+
+def test_a_cluster_with_its_own_page_authority_and_plugins_is_simulated() -> None:
+    world = parse_world(
+        "hosts: 1\n"
+        "cluster:\n"
+        "  engine: {health_url: 'https://engine/x', health_ca_file: /ca.pem, guest_agent: true}\n"
+        "  monitors: {plugins: {raid: {points: 100}}}\n"
+        "  network: {test: tcp, target: '192.0.2.1:22'}\n"
+    )
+    found = story("- {until: 30}\n", world)
+    assert found.lines[0] == "    0.0 h1  EngineUp, score 3400"
+    assert "engine healthy 30.0 s, not healthy 0.0 s" in found.lines
