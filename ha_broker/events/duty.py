@@ -30,9 +30,9 @@ class Duty:
     told_by_s: float
 
 
-def duty_of(happening: Happening, picture: ClusterPicture, now_s: float, apart_s: float) -> Duty:
+def duty_of(happening: Happening, own_id: int, now_s: float, apart_s: float) -> Duty:
     """What this host has to do about it; two hosts may see the same thing `apart_s` apart."""
-    before = () if happening.own else _before(happening, picture)
+    before = () if happening.own else _before(happening, own_id)
     return Duty(happening.event, before, now_s + apart_s)
 
 
@@ -50,16 +50,14 @@ def due_duties(
     return tuple(duty for duty in open_duties if duty not in mine), _events(mine)
 
 
-def _before(happening: Happening, picture: ClusterPicture) -> tuple[int, ...]:
+def _before(happening: Happening, own_id: int) -> tuple[int, ...]:
     others = [
-        host_id
-        for host_id in picture.tellers
-        if host_id not in (picture.own_id, happening.not_by_id)
+        host_id for host_id in happening.tellers if host_id not in (own_id, happening.not_by_id)
     ]
-    if not happening.witnessed or picture.own_id not in picture.tellers:
+    if not happening.witnessed or own_id not in happening.tellers:
         return tuple(others)
     first = happening.teller_id
-    own_rank = (picture.own_id != first, picture.own_id)
+    own_rank = (own_id != first, own_id)
     return tuple(host_id for host_id in others if (host_id != first, host_id) < own_rank)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Optional, TypeVar
 
 from ha_broker.events.event import Event, EventKind
@@ -53,11 +54,12 @@ class EngineValue:
 
 @dataclass(frozen=True)
 class HostMemory:
-    """What is known of one host."""
+    """What is known of one host; it has told events since `tells_since_s` (None: it does not)."""
 
     name: str = ""
     presence: Held[Presence] = field(default_factory=Held)
     maintenance: Held[bool] = field(default_factory=Held)
+    tells_since_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class WatchMemory:
     healthy_at_s  when it was last seen healthy; None: not in this life of the process
     pictured      the hosts as they were seen last
     hosts_rest    nothing is about to change with any of them
+    began_at_s    when this process took its first look
     gap_s         for how long this host had not worked when this process began; None: not known
     saw_at_s      when this host last could see the others
     away          this host could not see for so long that others told what happened meanwhile
@@ -84,6 +87,7 @@ class WatchMemory:
     hosts_rest: bool = False
     global_maintenance: Held[bool] = field(default_factory=Held)
     storage_ok: Held[bool] = field(default_factory=Held)
+    began_at_s: Optional[float] = None
     gap_s: Optional[float] = None
     saw_at_s: Optional[float] = None
     away: bool = False
@@ -95,6 +99,7 @@ class Happening:
     """An event, and whom it is first to be told by (None: the lowest id).
 
     not_by_id  this host can't know of it
+    tellers    the hosts that worked when it began, lowest id first: all of them know it
     own        only the host that sees it can know of it
     witnessed  this host saw it happen; else it found it so, and others may have told it
     """
@@ -102,6 +107,7 @@ class Happening:
     event: Event
     teller_id: Optional[int] = None
     not_by_id: Optional[int] = None
+    tellers: tuple[int, ...] = ()
     own: bool = False
     witnessed: bool = True
 
@@ -110,6 +116,8 @@ def watch(
     memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
 ) -> tuple[WatchMemory, tuple[Happening, ...]]:
     """One step. `now_s` is monotonic; events are numbered on from `memory.count`."""
+    if memory.began_at_s is None:
+        memory = replace(memory, began_at_s=now_s)
     memory = _note_sight(memory, picture, now_s, hold)
     found: list[Happening] = []
     memory, engine = _engine(memory, picture, now_s, hold)
@@ -119,10 +127,22 @@ def watch(
     memory, others = _flags(memory, picture, now_s, hold)
     found += others
     numbered = tuple(
-        replace(item, event=replace(item.event, number=memory.count + place))
+        replace(
+            item,
+            event=replace(item.event, number=memory.count + place),
+            tellers=_tellers(memory, picture, item.event.at_s),
+        )
         for place, item in enumerate(found, 1)
     )
     return replace(memory, count=memory.count + len(numbered)), numbered
+
+
+def _tellers(memory: WatchMemory, picture: ClusterPicture, at_s: float) -> tuple[int, ...]:
+    """A host that came after it has not seen it happen, and won't tell it."""
+    since_s = {host_id: memory.hosts[host_id].tells_since_s for host_id in picture.tellers}
+    return tuple(
+        host_id for host_id, began_s in since_s.items() if began_s is not None and began_s <= at_s
+    )
 
 
 # --- sight --------------------------------------------------------------------------------
@@ -272,11 +292,16 @@ def _hosts(
     if not picture.hosts or (memory.hosts_rest and picture.hosts is memory.pictured):
         return memory, []
     known = memory.hosts
+    # Those that are seen to work just after this process began may have done so for long.
+    early = memory.began_at_s is not None and now_s - memory.began_at_s < hold.alive_s
+    arrived_s = -inf if early else now_s
     found: list[Happening] = []
     hosts: dict[int, HostMemory] = {}
     for host in picture.hosts:
         before = known.get(host.host_id) or HostMemory()
         hosts[host.host_id] = after = _host(before, host, now_s, hold)
+        if picture.sees:
+            hosts[host.host_id] = after = _note_telling(after, host.tells, arrived_s)
         if after is not before:
             found += _host_happenings(memory, before, after, host, picture)
     # One whose slot can't be seen now is not forgotten for that.
@@ -291,7 +316,15 @@ def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> Ho
     maintenance = _settled(before.maintenance.look(host.maintenance, now_s), now_s, hold)
     name = host.name or before.name
     same = presence is before.presence and maintenance is before.maintenance
-    return before if same and name == before.name else HostMemory(name, presence, maintenance)
+    if same and name == before.name:
+        return before
+    return replace(before, name=name, presence=presence, maintenance=maintenance)
+
+
+def _note_telling(host: HostMemory, tells: bool, arrived_s: float) -> HostMemory:
+    if tells == (host.tells_since_s is not None):
+        return host
+    return replace(host, tells_since_s=arrived_s if tells else None)
 
 
 def _presence(before: HostMemory, host: HostPicture) -> Optional[Presence]:

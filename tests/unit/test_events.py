@@ -396,7 +396,7 @@ EVENT = Event(1, EventKind.STARTED, 0.0, 2, "h2")
 
 
 def before(own_id: int, happening: Happening, *tellers: int) -> tuple[int, ...]:
-    return duty_of(happening, picture(own_id, *tellers), 0.0, 10.0).before_me
+    return duty_of(replace(happening, tellers=tellers), own_id, 0.0, 10.0).before_me
 
 
 def test_the_host_it_is_about_comes_first_then_the_lowest_id() -> None:
@@ -432,6 +432,30 @@ def test_who_was_away_lets_all_others_tell_it() -> None:
 
 def test_who_is_not_taken_for_a_teller_by_others_comes_last() -> None:
     assert before(1, Happening(EVENT), 2, 3) == (2, 3)
+
+
+def test_who_came_after_it_is_no_teller_of_it(story: Story) -> None:
+    story.run(HOLD.alive_s)
+    story.host(3, tells=False)
+    story.run(TICK_S)
+    story.see(engine=DOWN)
+    story.run(10)
+    story.host(3, tells=True)
+    assert story.run(60) == ["stopped h1"]
+    assert story.happenings[-1].tellers == (1, 2)
+    story.see(engine=healthy(1))
+    assert story.run(60) == ["started h1"]
+    assert story.happenings[-1].tellers == (1, 2, 3)
+
+
+def test_who_works_just_after_a_restart_of_this_host_has_worked_before(story: Story) -> None:
+    story.restart(away_s=10)
+    story.host(2, tells=False)
+    story.see(engine=DOWN)
+    story.run(10)
+    story.host(2, tells=True)
+    assert story.run(60) == ["stopped h1"]
+    assert story.happenings[-1].tellers == (1, 2, 3)
 
 
 DUTY = Duty(EVENT, before_me=(1, 2), told_by_s=100.0)
