@@ -15,9 +15,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.world import plugin_child
+from ha_broker.world import plugin_child, plugin_process
 from ha_broker.world.plugin_child import PluginChild
-from ha_broker.world.plugin_process import CPU_S
+from ha_broker.world.plugin_process import CPU_S, GROUP
 from ha_broker.world.ports import PluginWord, WorldError
 from tests.unit.plugin_bench import code, install
 
@@ -416,3 +416,17 @@ def test_the_example_of_the_manual_is_installed_and_runs(
         assert "FileNotFoundError" in refusal(child)
     finally:
         child.close()
+
+
+def test_the_list_of_python_3_9_is_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        name = "raid"
+
+        def load(self) -> Callable[[dict[str, str]], object]:
+            return dict
+
+    monkeypatch.setattr(plugin_process.metadata, "entry_points", lambda: {GROUP: (Entry(),)})
+    assert plugin_process.load("raid", {"array": "md0"}) == {"array": "md0"}
+    monkeypatch.setattr(plugin_process.metadata, "entry_points", dict)
+    with pytest.raises(plugin_process.PluginFaultError, match="installed: none"):
+        plugin_process.load("raid", {})
