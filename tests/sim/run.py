@@ -200,13 +200,18 @@ class _Run:
         self._oracle.rest(False)
 
     def _is_up(self) -> bool:
-        """One healthy engine, its agent says so, and nobody has asked it to shut down."""
+        """One healthy engine, its agent says so, and nobody has asked it to shut down.
+
+        And it holds its lease: a VM that lost it while sanlock was restarted is about to be
+        switched off, though its agent has not looked yet.
+        """
         hosts = [host for host in self._cluster.hosts.values() if host.vm.now.pid is not None]
         if len(hosts) != 1:
             return False
         host = hosts[0]
         asked = host.vm.next_event_s() is not None
-        return host.state is State.ENGINE_UP and host.engine_is_healthy and not asked
+        calm = host.vm.now.pid in host.lockspace.holders and not asked
+        return host.state is State.ENGINE_UP and host.engine_is_healthy and calm
 
     # --- details ----------------------------------------------------------------------------
 

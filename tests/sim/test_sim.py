@@ -187,6 +187,28 @@ def test_a_sanlock_that_dies_after_the_storage_leaves_time_to_switch_off() -> No
     assert result.orders["destroy"] == 1
 
 
+def test_an_engine_that_has_lost_its_lease_is_not_taken_for_one_at_rest() -> None:
+    """All is healed in the second before its agent looks, and switches it off."""
+    timing = Timing(
+        tick_s=15.3,
+        alive_s=219.5,
+        start_s=364.2,
+        bad_health_s=605,
+        turn_s=95.6,
+        io_timeout_s=35,
+        away_s=150,
+        retry_window_s=3302.6,
+    )
+    assert check_timing(timing) == []
+    bare = replace(world(hosts=1, watchdog=False), cluster=ClusterSettings(timing=timing))
+    dies = (297, "on h1 systemctl kill --signal=SIGKILL sanlock")
+    returns = (312, "on h1 systemctl start sanlock")
+    happenings = tuple(Happening(at_s, words) for at_s, words in (dies, returns))
+    result = run_plan(Plan(0, bare, happenings, 313))
+    assert result.verdict == FINE, result.report
+    assert result.orders["destroy"] == 1
+
+
 # --- it finds what is broken --------------------------------------------------------------------
 
 
