@@ -50,7 +50,3 @@ class Held(Generic[T]):
         """The candidate (or `value` in its place) counts from now on."""
         settled = self.candidate if value is None else value
         return replace(self, settled=settled, candidate=None)
-
-    def forget_seen(self) -> Held[T]:
-        """What was seen is too long ago to be compared with."""
-        return replace(self, candidate=None, seen=None)

@@ -73,8 +73,8 @@ class WatchMemory:
     hosts_rest    nothing is about to change with any of them
     began_at_s    when this process took its first look
     gap_s         for how long this host had not worked when this process began; None: not known
-    saw_at_s      when this host last could see the others
-    away          this host could not see for so long that others told what happened meanwhile
+    saw_at_s      when this process could see the others for the first time
+    away          this host had not worked for so long that others told what happened meanwhile
     """
 
     engine: Held[EngineValue] = field(default_factory=Held)
@@ -99,7 +99,7 @@ class Happening:
     """An event, and whom it is first to be told by (None: the lowest id).
 
     not_by_id  this host can't know of it
-    tellers    the hosts that worked when it began, lowest id first: all of them know it
+    tellers    the hosts that had worked for a while when it began, lowest id first: they know it
     own        only the host that sees it can know of it
     witnessed  this host saw it happen; else it found it so, and others may have told it
     """
@@ -130,19 +130,28 @@ def watch(
         replace(
             item,
             event=replace(item.event, number=memory.count + place),
-            tellers=_tellers(memory, picture, item.event.at_s),
+            tellers=_tellers(memory, picture, item.event.at_s, hold),
         )
         for place, item in enumerate(found, 1)
     )
     return replace(memory, count=memory.count + len(numbered)), numbered
 
 
-def _tellers(memory: WatchMemory, picture: ClusterPicture, at_s: float) -> tuple[int, ...]:
-    """A host that came after it has not seen it happen, and won't tell it."""
+def _tellers(
+    memory: WatchMemory, picture: ClusterPicture, at_s: float, hold: Hold
+) -> tuple[int, ...]:
+    """A host that came just before it, or after it, may not know what was before it.
+
+    Where all have just come, all of them count.
+    """
+    latest_s = at_s - max(hold.alive_s, 2 * hold.hold_s)
     since_s = {host_id: memory.hosts[host_id].tells_since_s for host_id in picture.tellers}
-    return tuple(
-        host_id for host_id, began_s in since_s.items() if began_s is not None and began_s <= at_s
+    settled = tuple(
+        host_id
+        for host_id, began_s in since_s.items()
+        if began_s is not None and began_s <= latest_s
     )
+    return settled or picture.tellers
 
 
 # --- sight --------------------------------------------------------------------------------
@@ -155,31 +164,11 @@ def _note_sight(
         # The slot is read before it is written, so this stamp is of the time before. After a
         # reboot it is another clock's: hardly ever a short while ago.
         memory = replace(memory, gap_s=now_s - picture.own_written_s)
-    if not picture.sees:
+    if not picture.sees or memory.saw_at_s is not None:
+        # Behind a dead storage the others may be as blind: what is found after it counts as seen.
         return memory
-    gap_s = memory.gap_s if memory.saw_at_s is None else now_s - memory.saw_at_s
-    short = gap_s is not None and 0 <= gap_s <= hold.alive_s
-    if memory.saw_at_s is None or not short:
-        memory = replace(_forget_seen(memory), away=not short)
-    return replace(memory, saw_at_s=now_s)
-
-
-def _forget_seen(memory: WatchMemory) -> WatchMemory:
-    hosts = {
-        host_id: replace(
-            host,
-            presence=host.presence.forget_seen(),
-            maintenance=host.maintenance.forget_seen(),
-        )
-        for host_id, host in memory.hosts.items()
-    }
-    return replace(
-        memory,
-        engine=memory.engine.forget_seen(),
-        hosts=hosts,
-        hosts_rest=False,
-        global_maintenance=memory.global_maintenance.forget_seen(),
-    )
+    short = memory.gap_s is not None and 0 <= memory.gap_s <= hold.alive_s
+    return replace(memory, saw_at_s=now_s, away=not short)
 
 
 # --- the engine ---------------------------------------------------------------------------

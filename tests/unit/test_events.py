@@ -309,14 +309,14 @@ def test_what_happened_during_a_long_absence_others_have_told(story: Story) -> N
     assert story.happenings[-1].witnessed
 
 
-def test_nor_was_it_seen_behind_a_dead_storage(story: Story) -> None:
+def test_after_a_dead_storage_nobody_can_rely_on_others_having_seen_it(story: Story) -> None:
     story.see(sees=False, engine=NOTHING)
     story.host(2, presence=None)
     story.run(600)
     story.see(sees=True, engine=healthy(3))
     story.host(2, presence=Presence.LOST)
     story.run(60)
-    assert [item.witnessed for item in story.happenings] == [False, False]
+    assert [item.witnessed for item in story.happenings] == [True, True]
 
 
 def test_a_power_loss_of_all_is_seen_by_who_starts_the_engine(story: Story) -> None:
@@ -443,9 +443,22 @@ def test_who_came_after_it_is_no_teller_of_it(story: Story) -> None:
     story.host(3, tells=True)
     assert story.run(60) == ["stopped h1"]
     assert story.happenings[-1].tellers == (1, 2)
+    story.run(60)
     story.see(engine=healthy(1))
     assert story.run(60) == ["started h1"]
     assert story.happenings[-1].tellers == (1, 2, 3)
+
+
+def test_where_all_have_just_come_all_count(story: Story) -> None:
+    story.run(HOLD.alive_s)
+    for host_id in (1, 2, 3):
+        story.host(host_id, tells=False)
+    story.run(TICK_S)
+    for host_id in (2, 3):
+        story.host(host_id, tells=True)
+    story.see(engine=DOWN)
+    assert story.run(60) == ["stopped h1"]
+    assert story.happenings[-1].tellers == (2, 3)
 
 
 def test_who_works_just_after_a_restart_of_this_host_has_worked_before(story: Story) -> None:
