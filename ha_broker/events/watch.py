@@ -29,6 +29,8 @@ from ha_broker.events.picture import (
 
 T = TypeVar("T")
 
+_GONE = (Presence.LOST, Presence.LEFT)
+
 
 @dataclass(frozen=True)
 class Hold:
@@ -290,7 +292,9 @@ def _hosts(
         before = known.get(host.host_id) or HostMemory()
         hosts[host.host_id] = after = _host(before, host, now_s, hold)
         if picture.sees:
-            hosts[host.host_id] = after = _note_telling(after, host.tells, arrived_s)
+            was_gone = before.presence.settled in _GONE
+            since_s = now_s if was_gone else arrived_s
+            hosts[host.host_id] = after = _note_telling(after, host.tells, since_s)
         if after is not before:
             found += _host_happenings(memory, before, after, host, picture)
     # One whose slot can't be seen now is not forgotten for that.
@@ -318,8 +322,7 @@ def _note_telling(host: HostMemory, tells: bool, arrived_s: float) -> HostMemory
 
 def _presence(before: HostMemory, host: HostPicture) -> Optional[Presence]:
     """How a host went is decided when it goes: only one that is back to stay can go anew."""
-    gone = (Presence.LOST, Presence.LEFT)
-    both = before.presence.settled in gone and host.presence in gone
+    both = before.presence.settled in _GONE and host.presence in _GONE
     return before.presence.settled if both else host.presence
 
 

@@ -449,6 +449,17 @@ def test_who_came_after_it_is_no_teller_of_it(story: Story) -> None:
     assert story.happenings[-1].tellers == (1, 2, 3)
 
 
+def test_but_not_one_that_was_lost_before_the_restart(story: Story) -> None:
+    story.host(2, presence=Presence.LOST, tells=False)
+    story.run(60)
+    story.restart(away_s=5)
+    story.run(10)
+    story.host(2, presence=Presence.ALIVE, tells=True)
+    story.see(engine=DOWN)
+    assert story.run(60) == ["stopped h1", "host-back h2"]
+    assert [item.tellers for item in story.happenings[-2:]] == [(1, 3), (1, 3)]
+
+
 def test_where_all_have_just_come_all_count(story: Story) -> None:
     story.run(HOLD.alive_s)
     for host_id in (1, 2, 3):
