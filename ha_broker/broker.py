@@ -33,6 +33,7 @@ from ha_broker.monitors.guest_agent import GuestAgentMonitor
 from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.monitors.plugins import PluginMonitors
+from ha_broker.monitors.round import MonitorRound
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
 from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
@@ -92,10 +93,8 @@ class Broker:
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
         self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
-        self._monitors = (
-            *(MonitorPart(monitor, world, teller) for monitor in self._host_monitors()),
-            self._guest,
-        )
+        measured = [MonitorPart(monitor, world, teller) for monitor in self._host_monitors()]
+        self._monitors = MonitorRound((*measured, self._guest))
         self._notifications = Notifications(world, settings, state_dir, teller)
         self._plugins = PluginMonitors(world, settings, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
@@ -108,7 +107,7 @@ class Broker:
             self._global,
             self._engine,
             self._lease,
-            *self._monitors,
+            self._monitors,
             self._plugins,
             self._notifications,
         )
@@ -234,11 +233,7 @@ class Broker:
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
         self._notifications.look(snapshot)
-        snapshot = replace(
-            snapshot,
-            events=self._notifications.events,
-            notifications=self._notifications.counts,
-        )
+        snapshot = self._with_news(snapshot)
         what_matters = matters(snapshot)
         if what_matters != self._matters:
             self._matters = what_matters
@@ -246,6 +241,13 @@ class Broker:
         self._snapshot = snapshot
         self.desk.show(snapshot, self._settings.config)
         self._observer.shown(snapshot)
+
+    def _with_news(self, snapshot: Snapshot) -> Snapshot:
+        """What was found by looking at this very snapshot belongs to it; mostly it is nothing."""
+        events, counts = self._notifications.events, self._notifications.counts
+        if events == snapshot.events and counts == snapshot.notifications:
+            return snapshot
+        return replace(snapshot, events=events, notifications=counts)
 
     def _look(self, now_s: float, sequence: int) -> Snapshot:
         host = self._settings.host
@@ -268,13 +270,15 @@ class Broker:
             agent_published_at_s=self._own.published_at_s,
             agent=self._own.published,
             metrics_error=self._metrics_error,
+            events=self._notifications.events,
+            notifications=self._notifications.counts,
         )
 
     def _look_now(self) -> Snapshot:
         return self._look(self._world.clock.monotonic_s(), self._snapshot.sequence)
 
     def _monitor_views(self, now_s: float) -> tuple[MonitorView, ...]:
-        measured = [monitor.view(now_s) for monitor in self._monitors]
+        measured = self._monitors.views(now_s)
         return (*measured, *self._storage_times.views(now_s), *self._plugins.views(now_s))
 
     def _storage_view(self, now_s: float) -> StorageView:

@@ -95,6 +95,12 @@ class WatchMemory:
     away: bool = False
     count: int = 0
 
+    @property
+    def rests(self) -> bool:
+        """Is nothing about to change? Then time alone brings no event."""
+        tracks = (self.engine, self.global_maintenance, self.storage_ok)
+        return self.hosts_rest and all(track.resting for track in tracks)
+
 
 @dataclass(frozen=True)
 class Happening:

@@ -129,6 +129,14 @@ class MonitorPart:
             return NEVER_S  # looked at again in whatever cycle comes
         return self._task.next_due_s(now_s, self._monitor.timeout_s())
 
+    def again_s(self, now_s: float) -> float:
+        """When `work` may do something: also what nobody needs to be woken for.
+
+        That is a look at settings that may have changed, and a word on how late a measurement is.
+        """
+        due_s = self._task.next_due_s(now_s, self._monitor.timeout_s())
+        return now_s if due_s == NEVER_S else due_s
+
     def view(self, now_s: float) -> MonitorView:
         """Its latest word, as far as it still counts; the same value until there is another.
 

@@ -16,7 +16,7 @@ from ha_broker.desk import TrialTicket
 from ha_broker.events.duty import Duty, due_duties, duty_of
 from ha_broker.events.event import Event
 from ha_broker.events.memory import EventMemory, essence
-from ha_broker.events.picture import ClusterPicture, picture_of
+from ha_broker.events.picture import ClusterPicture, picture_of, same, seen_in
 from ha_broker.events.text import sentence
 from ha_broker.events.transitions import changes
 from ha_broker.events.watch import Happening, Hold, watch
@@ -71,6 +71,8 @@ class Notifications:
         self._trials = Trials(world)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._picture: Optional[ClusterPicture] = None
+        self._seen: tuple[object, ...] = ()
+        self._quiet_until_s = -NEVER_S
         self._notices = 0
         self._saved = self._to_save()
 
@@ -101,6 +103,16 @@ class Notifications:
         if self._settings.config is None:
             return  # what counts, and who wants to know it, is not known yet
         now_s = snapshot.taken_at_s
+        seen = seen_in(snapshot)
+        if now_s < self._quiet_until_s and same(seen, self._seen):
+            return
+        self._seen = seen
+        self._look(snapshot, now_s)
+        rests = self._memory.watch.rests and not self._memory.duties
+        # Once a tick in any case: when the engine was last seen healthy is to be known so well.
+        self._quiet_until_s = now_s + self._settings.timing.tick_s if rests else -NEVER_S
+
+    def _look(self, snapshot: Snapshot, now_s: float) -> None:
         self._picture = picture = picture_of(snapshot, self._picture)
         memory = self._memory
         watched, happenings = watch(memory.watch, picture, now_s, self._hold())

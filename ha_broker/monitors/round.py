@@ -1,0 +1,45 @@
+"""The host's monitors as one part of the cycle: most cycles have nothing to do with any of them."""
+
+from __future__ import annotations
+
+from ha_broker.monitors.base import MonitorPart
+from ha_broker.parts import NEVER_S
+from ha_broker.snapshot import MonitorView
+from ha_broker.world.ports import Outcome
+
+
+class MonitorRound:
+    """Asks its monitors only when one of them has something to do."""
+
+    def __init__(self, parts: tuple[MonitorPart, ...]) -> None:
+        self._parts = parts
+        self._by_key = {key: part for part in parts for key in part.keys}
+        self._again_s = -NEVER_S
+        self._due_s = -NEVER_S
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The runner's keys of all measurements."""
+        return tuple(self._by_key)
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A measurement ended."""
+        self._by_key[outcome.key].harvest(outcome)
+        self._again_s = -NEVER_S
+
+    def work(self, now_s: float) -> None:
+        """Submit the measurements that are due."""
+        if now_s < self._again_s:
+            return
+        for part in self._parts:
+            part.work(now_s)
+        self._again_s = min([part.again_s(now_s) for part in self._parts], default=NEVER_S)
+        self._due_s = min([part.next_due_s(now_s) for part in self._parts], default=NEVER_S)
+
+    def next_due_s(self, now_s: float) -> float:
+        """When the first of them is due, or late."""
+        return self._due_s
+
+    def views(self, now_s: float) -> list[MonitorView]:
+        """The latest word of each."""
+        return [part.view(now_s) for part in self._parts]
