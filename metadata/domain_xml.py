@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
 from metadata.schema import shown
-from metadata.values import StorageParts
+from metadata.storage_parts import StorageParts
 
 _BINARY = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _DECIMAL = {"k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18}

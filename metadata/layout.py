@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from metadata.records import VolumeAddress
-from metadata.values import StorageParts
+from metadata.storage_parts import StorageParts
 
 MIB = 1024 * 1024
 LOCKSPACE_NAME = "hosted-engine"

@@ -33,6 +33,7 @@ from metadata.network_target import target_problem
 from metadata.notification_settings import notifications_to_data, read_notifications
 from metadata.records import VolumeAddress
 from metadata.schema import Reader, Rule, integer, number, one_of, shown, text
+from metadata.storage_parts import StorageParts
 from metadata.timing import check_timing
 from metadata.values import (
     ClusterSettings,
@@ -40,7 +41,6 @@ from metadata.values import (
     HostSettings,
     NetworkSettings,
     ScoreWeights,
-    StorageParts,
     Timing,
 )
 

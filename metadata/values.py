@@ -11,18 +11,7 @@ from dataclasses import dataclass, field
 from metadata.metrics_settings import MetricsSettings
 from metadata.monitor_settings import MonitorSettings
 from metadata.notification_settings import NotificationSettings
-from metadata.records import VolumeAddress
-
-
-@dataclass(frozen=True)
-class StorageParts:
-    """Where each part of the shared storage lies; made by `metadata.layout`."""
-
-    lockspace: VolumeAddress
-    lease: VolumeAddress
-    metadata: VolumeAddress
-    shared_config: VolumeAddress
-    sector_size: int = 512
+from metadata.storage_parts import StorageParts
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, TypeVar
+from typing import TYPE_CHECKING, Callable, TypeVar
 
 from ha_agent.command.errors import CommandError
-from ha_broker.world.ports import Domain, Hypervisor
+
+if TYPE_CHECKING:  # what only reads a volume stays light
+    from ha_broker.world.ports import Domain, Hypervisor
 
 T = TypeVar("T")
 

@@ -20,14 +20,14 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Callable, Optional, Protocol, Union
+from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 
 from ha_agent.command.deadline import within_deadline
 from ha_agent.command.errors import CommandError, UsageError
 from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, parse_record
 from ha_agent.command.status import ClusterStatus, HostStatus
 from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import Clock, StorageError
+from ha_broker.world.errors import StorageError
 from metadata import wire
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, storage_parts
 from metadata.records import (
@@ -38,6 +38,9 @@ from metadata.records import (
     VolumeAddress,
     describe_slot_error,
 )
+
+if TYPE_CHECKING:
+    from ha_broker.world.ports import Clock
 
 DEFAULT_WATCH_S = 11.0
 LOOK_EVERY_S = 1.0

@@ -27,6 +27,7 @@ class _Duty:
     event: Event
     before_me: tuple[int, ...]
     left_s: float  # until a later record is the sign that it was told
+    lives: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def memory_to_data(memory: EventMemory, now_s: float) -> dict[str, Any]:
         global_maintenance=watch.global_maintenance.settled,
         storage_ok=watch.storage_ok.settled,
         duties=tuple(
-            _Duty(duty.event, duty.before_me, duty.told_by_s - now_s) for duty in memory.duties
+            _Duty(duty.event, duty.before_me, duty.told_by_s - now_s, duty.lives)
+            for duty in memory.duties
         ),
         transitions=memory.transitions,
     )
@@ -83,7 +85,9 @@ def memory_from_data(data: object, now_s: float) -> EventMemory:
         global_maintenance=Held(saved.global_maintenance),
         storage_ok=Held(saved.storage_ok),
     )
-    duties = tuple(Duty(duty.event, duty.before_me, now_s + duty.left_s) for duty in saved.duties)
+    duties = tuple(
+        Duty(duty.event, duty.before_me, now_s + duty.left_s, duty.lives) for duty in saved.duties
+    )
     return EventMemory(watch, duties, saved.transitions)
 
 

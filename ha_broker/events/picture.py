@@ -46,6 +46,7 @@ class HostPicture:
 
     tells     its record is fresh, so its broker works and tells events
     wrote_s   when its record was last seen to change, on this host's monotonic clock
+    generation  its life in sanlock's lockspace; 0: not known
     """
 
     host_id: int
@@ -54,6 +55,7 @@ class HostPicture:
     maintenance: Optional[bool] = None
     tells: bool = False
     wrote_s: Optional[float] = None
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class ClusterPicture:
         """What people call a host."""
         names = (host.name for host in self.hosts if host.host_id == host_id)
         return next(names, "") or f"host {host_id}"
+
+    @property
+    def generations(self) -> dict[int, int]:
+        """The hosts' lives by their ids."""
+        return {host.host_id: host.generation for host in self.hosts}
 
     @property
     def tellers(self) -> tuple[int, ...]:
@@ -165,6 +172,7 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
         maintenance=snapshot.local_maintenance if own else maintenance,
         tells=view.fresh and sees and record is not None and not record.stopped,
         wrote_s=view.changed_at_s,
+        generation=view.generation,
     )
 
 

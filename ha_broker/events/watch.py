@@ -56,12 +56,16 @@ class EngineValue:
 
 @dataclass(frozen=True)
 class HostMemory:
-    """What is known of one host; it has told events since `tells_since_s` (None: it does not)."""
+    """What is known of one host.
+
+    It has told events since `tells_since_s` (None: it does not), in the life `generation`.
+    """
 
     name: str = ""
     presence: Held[Presence] = field(default_factory=Held)
     maintenance: Held[bool] = field(default_factory=Held)
     tells_since_s: Optional[float] = None
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,7 +142,7 @@ def watch(
         replace(
             item,
             event=replace(item.event, number=memory.count + place),
-            tellers=_tellers(memory, picture, item.event.at_s, hold),
+            tellers=_tellers(memory, picture, item, hold),
         )
         for place, item in enumerate(found, 1)
     )
@@ -146,18 +150,18 @@ def watch(
 
 
 def _tellers(
-    memory: WatchMemory, picture: ClusterPicture, at_s: float, hold: Hold
+    memory: WatchMemory, picture: ClusterPicture, item: Happening, hold: Hold
 ) -> tuple[int, ...]:
     """A host that came just before it, or after it, may not know what was before it.
 
-    Where all have just come, all of them count.
+    Where all have just come, all of them count. The one whose own doing it is always knows.
     """
-    latest_s = at_s - max(hold.alive_s, 2 * hold.hold_s)
+    latest_s = item.event.at_s - max(hold.alive_s, 2 * hold.hold_s)
     since_s = {host_id: memory.hosts[host_id].tells_since_s for host_id in picture.tellers}
     settled = tuple(
         host_id
         for host_id, began_s in since_s.items()
-        if began_s is not None and began_s <= latest_s
+        if began_s is not None and (began_s <= latest_s or host_id == item.teller_id)
     )
     return settled or picture.tellers
 
@@ -300,7 +304,12 @@ def _hosts(
         if picture.sees:
             was_gone = before.presence.settled in _GONE
             since_s = now_s if was_gone else arrived_s
-            hosts[host.host_id] = after = _note_telling(after, host.tells, since_s)
+            # This process itself lives on when its host has lost the lockspace and joined anew.
+            life = 0 if host.host_id == picture.own_id else host.generation
+            after, reborn = _note_life(after, life)
+            # One in a new life may be back before its record was missed.
+            after = _note_telling(after, host.tells, since_s, now_s if reborn else None)
+            hosts[host.host_id] = after
         if after is not before:
             found += _host_happenings(memory, before, after, host, picture)
     # One whose slot can't be seen now is not forgotten for that.
@@ -320,10 +329,21 @@ def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> Ho
     return replace(before, name=name, presence=presence, maintenance=maintenance)
 
 
-def _note_telling(host: HostMemory, tells: bool, arrived_s: float) -> HostMemory:
-    if tells == (host.tells_since_s is not None):
-        return host
-    return replace(host, tells_since_s=arrived_s if tells else None)
+def _note_telling(
+    memory: HostMemory, tells: bool, arrived_s: float, reborn_at_s: Optional[float]
+) -> HostMemory:
+    if reborn_at_s is not None:
+        return replace(memory, tells_since_s=reborn_at_s if tells else None)
+    if tells == (memory.tells_since_s is not None):
+        return memory
+    return replace(memory, tells_since_s=arrived_s if tells else None)
+
+
+def _note_life(memory: HostMemory, generation: int) -> tuple[HostMemory, bool]:
+    """The memory with the life that is known now, and whether it is another one than before."""
+    if generation in (0, memory.generation):
+        return memory, False
+    return replace(memory, generation=generation), memory.generation != 0
 
 
 def _presence(before: HostMemory, host: HostPicture) -> Optional[Presence]:

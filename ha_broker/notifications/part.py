@@ -146,8 +146,9 @@ class Notifications:
             return []
         # sanlock's word on a host comes up to a renewal apart, a record within two ticks.
         apart_s = renewal_s(timing.io_timeout_s) + 2 * timing.tick_s
+        lives = picture.generations
         return [
-            duty_of(happening, picture.own_id, now_s, apart_s)
+            duty_of(happening, picture.own_id, now_s, apart_s, lives)
             for happening in happenings
             if wants_event(rules, happening.event.kind)
         ]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from ha_broker.world.ports import StorageError
+from ha_broker.world.errors import StorageError
 from metadata.records import VolumeAddress
 
 ALIGNMENT = 4096

@@ -4,16 +4,7 @@ Every method here may block for as long as the world likes (storage hangs, daemo
 freeze). The cores therefore never call a blocking method themselves: they hand a closure
 to `Runner.submit` and look at `Runner.poll` in a later cycle.
 
-Errors::
-
-    WorldError                 something outside failed; `what` and `why` for people
-      StorageError             reading or writing the shared storage failed (`errno`)
-      LockspaceError           sanlock refused or is gone (`errno` decides, never the text)
-        LeaseHeldError         the engine's lease is held by a live host
-        LockspaceGoneError     sanlock's daemon does not answer: nothing is known
-      HypervisorError          libvirt refused or is gone
-        HypervisorGoneError    there is no connection to libvirt: nothing is known
-      DeliveryError            a mail server or a webhook's did not take a message
+What they raise stands in `ha_broker.world.errors`.
 """
 
 from __future__ import annotations
@@ -23,47 +14,31 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Generic, Optional, Protocol, TypeVar
 
+from ha_broker.world.errors import (
+    HypervisorError as HypervisorError,
+)
+from ha_broker.world.errors import (
+    HypervisorGoneError as HypervisorGoneError,
+)
+from ha_broker.world.errors import (
+    LeaseHeldError as LeaseHeldError,
+)
+from ha_broker.world.errors import (
+    LockspaceError as LockspaceError,
+)
+from ha_broker.world.errors import (
+    LockspaceGoneError as LockspaceGoneError,
+)
+from ha_broker.world.errors import (
+    StorageError as StorageError,
+)
+from ha_broker.world.errors import (
+    WorldError as WorldError,
+)
 from metadata.notification_settings import SmtpSettings, WebhookSettings
 from metadata.records import VolumeAddress
 
 T = TypeVar("T")
-
-
-class WorldError(Exception):
-    """Something outside the program failed.
-
-    `what` names the operation and its object, `why` what the other side said.
-    """
-
-    def __init__(self, what: str, why: str, errno: int = 0) -> None:
-        super().__init__(f"{what}: {why}")
-        self.what = what
-        self.why = why
-        self.errno = errno
-
-
-class StorageError(WorldError):
-    """Reading or writing the shared storage failed."""
-
-
-class LockspaceError(WorldError):
-    """sanlock refused, or its daemon is gone; `errno` is sanlock's (negative) or the system's."""
-
-
-class LeaseHeldError(LockspaceError):
-    """The engine's lease is held by another live host."""
-
-
-class LockspaceGoneError(LockspaceError):
-    """sanlock's daemon does not answer (`errno` is ECONNREFUSED): nothing is known."""
-
-
-class HypervisorError(WorldError):
-    """libvirt refused an operation."""
-
-
-class HypervisorGoneError(HypervisorError):
-    """libvirt can't be reached: nothing is known of the engine's domain."""
 
 
 # --- time -----------------------------------------------------------------------------

@@ -396,7 +396,7 @@ EVENT = Event(1, EventKind.STARTED, 0.0, 2, "h2")
 
 
 def before(own_id: int, happening: Happening, *tellers: int) -> tuple[int, ...]:
-    return duty_of(replace(happening, tellers=tellers), own_id, 0.0, 10.0).before_me
+    return duty_of(replace(happening, tellers=tellers), own_id, 0.0, 10.0, {}).before_me
 
 
 def test_the_host_it_is_about_comes_first_then_the_lowest_id() -> None:
@@ -482,6 +482,18 @@ def test_who_works_just_after_a_restart_of_this_host_has_worked_before(story: St
     assert story.happenings[-1].tellers == (1, 2, 3)
 
 
+def test_a_host_in_a_new_life_is_not_relied_on_though_it_was_never_missed() -> None:
+    story = Story(own_id=2)
+    story.host(1, generation=4)
+    story.host(3, presence=Presence.LOST, tells=False)
+    story.run(200)
+    story.host(3, presence=Presence.ALIVE, tells=True)
+    story.run(10)
+    story.host(1, generation=5)
+    assert story.run(60) == ["host-back h3"]
+    assert story.happenings[-1].tellers == (2,)
+
+
 DUTY = Duty(EVENT, before_me=(1, 2), told_by_s=100.0)
 
 
@@ -498,6 +510,23 @@ def test_not_told_when_one_before_worked_long_enough_to_have_told_it() -> None:
     assert due_duties((DUTY,), picture(3, 3, wrote_s=99.0)) == ((), (EVENT,))
 
 
+def test_a_host_that_is_back_in_a_new_life_has_told_nothing_of_the_one_before() -> None:
+    """It lost its power with the event unseen, and was back before the others had noticed."""
+    duty = replace(DUTY, before_me=(1,), lives=(4,))
+    back = [replace(host, generation=5) for host in picture(3, 1, 3, wrote_s=200.0).hosts]
+    same = [replace(host, generation=4) for host in back]
+    assert due_duties((duty,), replace(picture(3), hosts=tuple(same))) == ((), ())
+    assert due_duties((duty,), replace(picture(3), hosts=tuple(back))) == ((), (EVENT,))
+
+
+def test_a_life_that_is_not_known_is_taken_for_the_same() -> None:
+    seen = picture(3, 1, 3, wrote_s=200.0)
+    for life, now in ((0, 5), (4, 0)):
+        duty = replace(DUTY, before_me=(1,), lives=(life,))
+        hosts = tuple(replace(host, generation=now) for host in seen.hosts)
+        assert due_duties((duty,), replace(seen, hosts=hosts)) == ((), ())
+
+
 def test_a_host_that_sees_nobody_waits_but_tells_what_is_its_own() -> None:
     blind = replace(picture(3), sees=False)
     own = replace(DUTY, before_me=())
@@ -508,6 +537,7 @@ def test_a_host_that_sees_nobody_waits_but_tells_what_is_its_own() -> None:
 
 
 def test_duties_survive_with_the_time_that_is_left() -> None:
-    data = memory_to_data(EventMemory(duties=(DUTY,)), now_s=90.0)
+    duty = replace(DUTY, lives=(4, 7))
+    data = memory_to_data(EventMemory(duties=(duty,)), now_s=90.0)
     kept = memory_from_data(data, now_s=5.0)
-    assert kept.duties == (replace(DUTY, told_by_s=15.0),)
+    assert kept.duties == (replace(duty, told_by_s=15.0),)

@@ -1,0 +1,52 @@
+"""What the world's adapters raise.
+
+Errors::
+
+    WorldError                 something outside failed; `what` and `why` for people
+      StorageError             reading or writing the shared storage failed (`errno`)
+      LockspaceError           sanlock refused or is gone (`errno` decides, never the text)
+        LeaseHeldError         the engine's lease is held by a live host
+        LockspaceGoneError     sanlock's daemon does not answer: nothing is known
+      HypervisorError          libvirt refused or is gone
+        HypervisorGoneError    there is no connection to libvirt: nothing is known
+      DeliveryError            a mail server or a webhook's did not take a message
+"""
+
+from __future__ import annotations
+
+
+class WorldError(Exception):
+    """Something outside the program failed.
+
+    `what` names the operation and its object, `why` what the other side said.
+    """
+
+    def __init__(self, what: str, why: str, errno: int = 0) -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+        self.errno = errno
+
+
+class StorageError(WorldError):
+    """Reading or writing the shared storage failed."""
+
+
+class LockspaceError(WorldError):
+    """sanlock refused, or its daemon is gone; `errno` is sanlock's (negative) or the system's."""
+
+
+class LeaseHeldError(LockspaceError):
+    """The engine's lease is held by another live host."""
+
+
+class LockspaceGoneError(LockspaceError):
+    """sanlock's daemon does not answer (`errno` is ECONNREFUSED): nothing is known."""
+
+
+class HypervisorError(WorldError):
+    """libvirt refused an operation."""
+
+
+class HypervisorGoneError(HypervisorError):
+    """libvirt can't be reached: nothing is known of the engine's domain."""

@@ -1,0 +1,18 @@
+"""Where the parts of the shared storage lie: apart from the settings, for those who only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from metadata.records import VolumeAddress
+
+
+@dataclass(frozen=True)
+class StorageParts:
+    """Where each part of the shared storage lies; made by `metadata.layout`."""
+
+    lockspace: VolumeAddress
+    lease: VolumeAddress
+    metadata: VolumeAddress
+    shared_config: VolumeAddress
+    sector_size: int = 512
