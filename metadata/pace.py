@@ -13,12 +13,12 @@ QUICKEST_SHARE = 0.1
 RARE_S = 60.0  # what is done as seldom may as well be counted on from its latest time
 
 
-def in_step_s(now_s: float, interval_s: float) -> float:
+def in_step_s(now_s: float, interval_s: float, rare_s: float = RARE_S) -> float:
     """When something done now is due again: later than now, and at most an interval later.
 
     `now_s` are seconds of any clock, as long as it is the same one.
     """
-    if not 0 < interval_s < RARE_S:
+    if not 0 < interval_s < rare_s:
         return now_s + interval_s
     due_s = (now_s + interval_s) // interval_s * interval_s
     return due_s if due_s > now_s else now_s + interval_s

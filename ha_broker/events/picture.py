@@ -54,7 +54,7 @@ class HostPicture:
     presence: Optional[Presence] = None
     maintenance: Optional[bool] = None
     tells: bool = False
-    wrote_s: Optional[float] = None
+    wrote_s: Optional[float] = field(default=None, compare=False)
     generation: int = 0
 
 
@@ -74,7 +74,7 @@ class ClusterPicture:
     hosts: tuple[HostPicture, ...] = ()
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
-    own_written_s: Optional[float] = None
+    own_written_s: Optional[float] = field(default=None, compare=False)
     views: tuple[HostView, ...] = field(default=(), compare=False)
 
     def name(self, host_id: Optional[int]) -> str:

@@ -16,6 +16,7 @@ from typing import Callable, Optional
 from ha_broker.parts import NEVER_S, Task, Teller, World, error_text
 from ha_broker.snapshot import MonitorView, Unit
 from ha_broker.world.ports import Outcome
+from metadata.pace import in_step_s
 
 # A value counts for so many intervals beyond the one in which it should have been followed by
 # the next: one lost measurement changes nothing.
@@ -115,6 +116,8 @@ class MonitorPart:
             self._task.postpone(now_s + self._monitor.interval_s())
         elif self._task.start(now_s, job, self._monitor.interval_s()):
             self._began_at_s = now_s
+            # However seldom it is measured: with the others, for which the broker wakes anyway.
+            self._task.postpone(in_step_s(now_s, self._monitor.interval_s(), NEVER_S))
 
     def _tell_late(self, waited_s: float) -> None:
         self._view = None
@@ -145,6 +148,11 @@ class MonitorPart:
         if self._view is None or now_s > self._view_ends_s:
             self._view, self._view_ends_s = self._look(now_s)
         return self._view
+
+    @property
+    def view_ends_s(self) -> float:
+        """Until when the word given last holds, if nothing is measured or tried before."""
+        return self._view_ends_s
 
     def _look(self, now_s: float) -> tuple[MonitorView, float]:
         """Its word now, and until when that holds by itself."""

@@ -16,6 +16,8 @@ class MonitorRound:
         self._by_key = {key: part for part in parts for key in part.keys}
         self._again_s = -NEVER_S
         self._due_s = -NEVER_S
+        self._views: tuple[MonitorView, ...] = ()
+        self._views_end_s = -NEVER_S
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -25,7 +27,7 @@ class MonitorRound:
     def harvest(self, outcome: Outcome[object]) -> None:
         """A measurement ended."""
         self._by_key[outcome.key].harvest(outcome)
-        self._again_s = -NEVER_S
+        self._again_s = self._views_end_s = -NEVER_S
 
     def work(self, now_s: float) -> None:
         """Submit the measurements that are due."""
@@ -33,6 +35,7 @@ class MonitorRound:
             return
         for part in self._parts:
             part.work(now_s)
+        self._views_end_s = -NEVER_S
         self._again_s = min([part.again_s(now_s) for part in self._parts], default=NEVER_S)
         self._due_s = min([part.next_due_s(now_s) for part in self._parts], default=NEVER_S)
 
@@ -40,6 +43,9 @@ class MonitorRound:
         """When the first of them is due, or late."""
         return self._due_s
 
-    def views(self, now_s: float) -> list[MonitorView]:
+    def views(self, now_s: float) -> tuple[MonitorView, ...]:
         """The latest word of each."""
-        return [part.view(now_s) for part in self._parts]
+        if now_s > self._views_end_s:
+            self._views = tuple([part.view(now_s) for part in self._parts])
+            self._views_end_s = min([part.view_ends_s for part in self._parts], default=NEVER_S)
+        return self._views

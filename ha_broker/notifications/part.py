@@ -41,7 +41,7 @@ from ha_broker.notifications.notice import (
 from ha_broker.notifications.rules import wants_change, wants_event
 from ha_broker.notifications.trial import Trials
 from ha_broker.parts import NEVER_S, Settings, Task, Teller, World, error_text
-from ha_broker.snapshot import NotificationCounts, Snapshot
+from ha_broker.snapshot import NotificationCounts, Publication, Snapshot
 from ha_broker.world.ports import Outcome
 from metadata.timing import renewal_s
 
@@ -107,20 +107,26 @@ class Notifications:
         if now_s < self._quiet_until_s and same(seen, self._seen):
             return
         self._seen = seen
-        self._look(snapshot, now_s)
-        rests = self._memory.watch.rests and not self._memory.duties
-        # Once a tick in any case: when the engine was last seen healthy is to be known so well.
-        self._quiet_until_s = now_s + self._settings.timing.tick_s if rests else -NEVER_S
+        before, self._picture = self._picture, picture_of(snapshot, self._picture)
+        if now_s >= self._quiet_until_s or self._picture != before:
+            self._watch(self._picture, now_s)
+        self._note_changes(snapshot.agent, now_s)
 
-    def _look(self, snapshot: Snapshot, now_s: float) -> None:
-        self._picture = picture = picture_of(snapshot, self._picture)
+    def _watch(self, picture: ClusterPicture, now_s: float) -> None:
         memory = self._memory
         watched, happenings = watch(memory.watch, picture, now_s, self._hold())
         self._note(happenings)
-        transitions, found = changes(memory.transitions, snapshot.agent)
         duties = self._new_duties(happenings, picture, now_s)
-        self._memory = EventMemory(watched, (*memory.duties, *duties), transitions)
+        self._memory = EventMemory(watched, (*memory.duties, *duties), memory.transitions)
         self._tell_due(picture, now_s)
+        rests = watched.rests and not self._memory.duties
+        # Once a tick in any case: when the engine was last seen healthy is to be known so well.
+        self._quiet_until_s = now_s + self._settings.timing.tick_s if rests else -NEVER_S
+
+    def _note_changes(self, agent: Optional[Publication], now_s: float) -> None:
+        transitions, found = changes(self._memory.transitions, agent)
+        if transitions is not self._memory.transitions:
+            self._memory = replace(self._memory, transitions=transitions)
         if self._delivery.targets:
             rules = self._settings.cluster.notifications.rules
             for change in found:
