@@ -19,7 +19,7 @@ import pytest
 
 from ha_broker.client import BrokerRefusedError
 from ha_broker.world.courier import NetCourier
-from ha_broker.world.ports import DeliveryError, Letter, Receipt
+from ha_broker.world.ports import DeliveryError, DomainState, Letter, Receipt
 from metadata.notification_settings import NotificationSettings, SmtpSettings, WebhookSettings
 from metadata.records import HostRecord
 from tests.contract.places import direct_io_directory
@@ -305,6 +305,9 @@ def deploy(site: Site, **told: Any) -> None:
 def ready(site: Site) -> Any:
     client = site.serving()
     wait_for("the configuration", lambda: client.status().config.sequence == 1)
+    # Maintenance is refused before it is known that no VM runs here.
+    absent = DomainState.ABSENT
+    wait_for("libvirt's first word", lambda: client.status().engine.domain == absent)
     return client
 
 
