@@ -70,7 +70,6 @@ class MonitorPart:
     def __init__(self, monitor: Monitor, world: World, teller: Teller) -> None:
         self._monitor = monitor
         self._teller = teller
-        self._clock = world.clock
         self._task = Task(world.runner, f"monitor:{monitor.name}")
         self._reading = Reading(None, "not measured yet")
         self._seen_at_s: Optional[float] = None

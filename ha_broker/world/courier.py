@@ -19,7 +19,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
-from ha_broker.world.deadline_stream import Deadline, connect, verifying_context
+from ha_broker.world.deadline import Deadline
+from ha_broker.world.deadline_stream import connect, verifying_context
 from ha_broker.world.ports import DeliveryError, Letter, Receipt, RefusedRecipient
 from ha_broker.world.secret_file import read_secret
 from metadata.notification_settings import STARTTLS, TLS, SmtpSettings, WebhookSettings

@@ -8,23 +8,9 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
 from typing import Any, Optional
 
-
-class Deadline:
-    """A moment on the monotonic clock."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self.timeout_s = timeout_s
-        self._at_s = time.monotonic() + timeout_s
-
-    def left_s(self) -> float:
-        """Seconds that are left, more than none; raises socket.timeout."""
-        left_s = self._at_s - time.monotonic()
-        if left_s <= 0:
-            raise socket.timeout("the time is over")
-        return left_s
+from ha_broker.world.deadline import Deadline
 
 
 class _Timed(socket.socket):
