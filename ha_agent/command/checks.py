@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, say_error
 from ha_agent.command.host import host_settings
@@ -12,6 +14,16 @@ from metadata.settings import EngineSettings
 
 UP = "Hosted Engine is up!"
 NOT_UP = "Hosted Engine is not up!"
+
+
+def run_deployed_command(_: argparse.Namespace) -> int:
+    """``--check-deployed``."""
+    return deployed()
+
+
+def run_liveliness_command(_: argparse.Namespace) -> int:
+    """``--check-liveliness``."""
+    return liveliness()
 
 
 def deployed() -> int:

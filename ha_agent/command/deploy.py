@@ -5,6 +5,7 @@ Look (nothing is changed) -> plan (`deploy_plan`, pure) -> carry out (`deploy_st
 
 from __future__ import annotations
 
+import argparse
 from typing import Optional
 
 from ha_agent.command import deploy_checks, deploy_steps
@@ -22,7 +23,7 @@ from ha_agent.command.deploy_plan import (
 )
 from ha_agent.command.deploy_survey import Survey, survey
 from ha_agent.command.deploy_world import DeployWorld, block_sector_size, real_world
-from ha_agent.command.errors import EXIT_OK, CommandError
+from ha_agent.command.errors import EXIT_OK, CommandError, UsageError
 from ha_agent.command.sanlock_disk import parse_record
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import LockspaceAdmin, Membership, WorldError
@@ -34,6 +35,13 @@ from metadata.settings import HostSettings, SettingsError, StorageParts
 
 OWN_JOIN_S = 300.0
 LOOK_EVERY_S = 0.5
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    if options.config_append is None:
+        raise UsageError("--deploy needs --config-append=FILE with the answers (YAML)")
+    return run(options.config_append, options.force)
 
 
 def run(answers_file: str, force: bool) -> int:

@@ -6,6 +6,7 @@ here or elsewhere, is refused by sanlock and nothing is harmed.
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import Optional
 
@@ -45,6 +46,21 @@ class Engine:
     parts: StorageParts
     domain_xml: str
     snapshot: Optional[Snapshot]
+
+
+def run_start_command(_: argparse.Namespace) -> int:
+    """``--vm-start``."""
+    return run_start()
+
+
+def run_shutdown_command(_: argparse.Namespace) -> int:
+    """``--vm-shutdown``."""
+    return run_stop(graceful=True)
+
+
+def run_poweroff_command(_: argparse.Namespace) -> int:
+    """``--vm-poweroff``."""
+    return run_stop(graceful=False)
 
 
 def run_start() -> int:

@@ -2,6 +2,7 @@
 
 CommandError     one line for stderr (`message`) and the exit code (`exit_code`)
   UsageError     the options make no sense together (exit code 2)
+  NotReachedError  what was asked for did not come about in time (exit code 3)
   NotDeployedError
 """
 
@@ -14,6 +15,15 @@ PROGRAM = "hosted-engine"
 EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
+EXIT_NOT_REACHED = 3
+
+EXIT_CODES = (
+    (EXIT_OK, "done"),
+    (EXIT_FAILURE, "could not be done, or the answer is no"),
+    (EXIT_USAGE, "wrong options, nothing was done"),
+    (EXIT_NOT_REACHED, "asked for, but not reached within the time"),
+)
+"""The exit codes of every command and what they mean; scripts rely on them."""
 
 NOT_DEPLOYED = "You must run deploy first"
 
@@ -39,6 +49,12 @@ class UsageError(CommandError):
     """The options make no sense; nothing was done."""
 
     exit_code = EXIT_USAGE
+
+
+class NotReachedError(CommandError):
+    """It was asked for and may still come about, but not within the time that was given."""
+
+    exit_code = EXIT_NOT_REACHED
 
 
 class NotDeployedError(CommandError):

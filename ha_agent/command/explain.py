@@ -7,6 +7,7 @@ that means for the engine).
 
 from __future__ import annotations
 
+import argparse
 import json
 import textwrap
 import time
@@ -23,6 +24,11 @@ from metadata.settings import ClusterSettings
 
 BROKER_TIMEOUT_S = 5.0
 _MIB = 2**20
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    return run(options.json, options.timeout)
 
 
 def run(as_json: bool, timeout_s: Optional[float]) -> int:

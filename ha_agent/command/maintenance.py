@@ -7,12 +7,21 @@ none    ends both: this host's local maintenance and the global one.
 
 from __future__ import annotations
 
+import argparse
+
 from ha_agent.command.deployed import check_deployed
-from ha_agent.command.errors import EXIT_OK
+from ha_agent.command.errors import EXIT_OK, UsageError
 from ha_agent.command.host import broker
 from ha_broker.client import BrokerClient
 
 CONFIRM_WITHIN_S = 60.0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    if options.mode is None:
+        raise UsageError("--set-maintenance needs --mode=global, --mode=local or --mode=none")
+    return run(options.mode)
 
 
 def run(mode: str) -> int:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+
 from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK
 from ha_agent.command.host import broker
+
+
+def run_command(_: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    return run()
 
 
 def run() -> int:

@@ -6,6 +6,7 @@ touched; with ``cluster: deployed`` in the world its shared configuration is rea
 
 from __future__ import annotations
 
+import argparse
 import logging
 
 from ha_agent.command.errors import (
@@ -23,6 +24,11 @@ from ha_agent.simulation.settings import HOST_NAMES, WorldSettings, load_world
 from ha_agent.simulation.story import tell
 from ha_broker.client import BrokerClient
 from metadata.settings import ClusterSettings
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    return run(*options.arguments)
 
 
 def run(world_path: str, script_path: str) -> int:

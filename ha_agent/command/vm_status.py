@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Optional
 
@@ -10,6 +11,11 @@ from ha_agent.command.errors import EXIT_OK
 from ha_agent.command.status import ClusterStatus, status_json
 
 BROKER_TIMEOUT_S = 5.0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    return run(options.json, options.metadata, options.timeout)
 
 
 def run(as_json: bool, metadata: Optional[str], timeout_s: Optional[float]) -> int:

@@ -46,9 +46,9 @@ def test_an_alert_says_what_to_do(rule):
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_a_command_that_an_alert_names_exists(rule):
-    from ha_agent.command.main import _parser
+    from ha_agent.command.catalogue import COMMANDS
 
-    known = _parser().format_help()
+    known = [command.name for command in COMMANDS]
     options = re.findall(r"hosted-engine (--[\w-]+)", rule["annotations"]["description"])
     assert [option for option in options if option not in known] == []
 

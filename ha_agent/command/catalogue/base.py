@@ -1,0 +1,102 @@
+"""What one command of ``hosted-engine`` is called and takes. Pure and light: text only.
+
+`--help`, the manual page and the shells' completion are all made from these entries, so that
+none of them can say anything else than the command does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option of a command.
+
+    Without `metavar` it is a switch (bool); with one it takes a value (None when not given).
+    `type` turns the value's text into the value and raises ValueError, whose text names the
+    value and what is allowed. `completes` is what the shell offers: "file" or nothing.
+    """
+
+    name: str
+    help: str
+    metavar: Optional[str] = None
+    choices: tuple[str, ...] = ()
+    type: Optional[Callable[[str], Any]] = None
+    completes: str = ""
+
+    @property
+    def dest(self) -> str:
+        """Its attribute in the parsed options."""
+        return dest(self.name)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    `run` is "module:function", imported only when the command is asked for; the function gets
+    the parsed options and returns the exit code. `arguments` are the names of what must follow
+    the command itself; their texts come as `options.arguments`. `examples` are pairs of a line
+    to type and what it does; `exit_codes` what they mean beside the usual ones.
+    """
+
+    name: str
+    run: str
+    summary: str
+    text: str = ""
+    arguments: tuple[str, ...] = ()
+    options: tuple[Option, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
+    exit_codes: tuple[tuple[int, str], ...] = ()
+    completes: str = ""
+
+    @property
+    def dest(self) -> str:
+        """Its attribute in the parsed options."""
+        return dest(self.name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands that belong together, under one heading."""
+
+    title: str
+    commands: tuple[Command, ...]
+
+
+def dest(name: str) -> str:
+    """``--vm-status`` -> ``vm_status``."""
+    return name.lstrip("-").replace("-", "_")
+
+
+# --- values ---------------------------------------------------------------------------------
+
+
+def seconds(text: str) -> float:
+    """0 to 3600 seconds; raises ValueError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 3600:
+        raise ValueError(f"{text!r} is refused; allowed: seconds from 0 to 3600")
+    return value
+
+
+def path(text: str) -> str:
+    """A variable that a script forgot to set must not mean something else; raises ValueError."""
+    if not text:
+        raise ValueError(f"{text!r} is refused; allowed: a path")
+    return text
+
+
+def host_id(text: str) -> int:
+    """1 to 2000; raises ValueError."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2000):
+        raise ValueError(f"{text!r} is refused; allowed: a host id from 1 to 2000")
+    return int(text)
+
+
+JSON = Option("--json", help="one JSON document on stdout, errors too")

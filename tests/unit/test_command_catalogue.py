@@ -1,0 +1,114 @@
+"""The catalogue of commands: what it promises is there, and can be typed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import shlex
+
+import pytest
+
+from ha_agent.command.catalogue import COMMANDS
+from ha_agent.command.catalogue.base import Command, Option
+from ha_agent.command.errors import EXIT_CODES, UsageError
+from ha_agent.command.main import main
+from ha_agent.command.parser import Asked, command_help, parse, parse_command
+
+
+def each_command() -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+
+
+def test_no_name_is_given_twice() -> None:
+    names = [command.name for command in COMMANDS]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_help_names_every_command_and_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert [command.name for command in COMMANDS if command.name not in text] == []
+    assert [code for code, _ in EXIT_CODES if f"{code} " not in text] == []
+
+
+@each_command()
+def test_a_commands_own_help_shows_all_that_it_takes(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command.name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: hosted-engine {command.name}")
+    wanted = [option.name for option in command.options] + [line for line, _ in command.examples]
+    assert [one for one in wanted if one not in text] == []
+
+
+@each_command()
+def test_what_a_command_runs_takes_the_options_alone(command: Command) -> None:
+    module, _, function = command.run.partition(":")
+    found = getattr(importlib.import_module(module), function)
+    assert len(inspect.signature(found).parameters) == 1
+
+
+@each_command()
+def test_every_example_can_be_typed(command: Command) -> None:
+    assert command.examples != ()
+    for line, what in command.examples:
+        program, *arguments = shlex.split(line)
+        asked = parse(arguments)
+        assert program == "hosted-engine"
+        assert isinstance(asked, Asked)
+        assert asked.command is command
+        assert what.endswith((".", "?"))
+
+
+@each_command()
+def test_texts_have_one_form(command: Command) -> None:
+    assert not command.summary.endswith(".")
+    assert len(command.summary) <= 72
+    assert command.text == "" or command.text.endswith(".")
+    assert [one.name for one in command.options if not one.help or one.help.endswith(".")] == []
+
+
+WEIGH = Command(
+    "--weigh",
+    run="nowhere:nothing",
+    summary="weigh 100 % of it",
+    arguments=("WHAT", "WHERE"),
+    options=(
+        Option("--unit", metavar="UNIT", choices=("g", "kg"), help="half is 50 %"),
+        Option("--twice", help="to be sure"),
+    ),
+)
+
+
+def test_options_become_attributes() -> None:
+    options = parse_command(WEIGH, ["--weigh", "me", "here", "--unit=kg", "--twice"])
+    assert (options.arguments, options.unit, options.twice) == (("me", "here"), "kg", True)
+
+
+def test_what_is_not_given_is_none_or_false() -> None:
+    options = parse_command(WEIGH, ["--weigh", "me", "-5"])
+    assert (options.arguments, options.unit, options.twice) == (("me", "-5"), None, False)
+
+
+def test_percent_signs_are_no_riddle() -> None:
+    text = command_help(WEIGH)
+    assert "100 % of it" in text
+    assert "half is 50 %\n" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--weigh", "me"], "expected 2 arguments"),
+        (["--weigh", "me", ""], "'' is refused"),
+        (["--weigh", "a", "b", "--unit=t"], "'t'"),
+        (["--weigh", "a", "b", "--unit=g", "--unit=kg"], "--unit: given twice"),
+        (["--weigh", "a", "b", "--mode=none"], "--mode goes with --set-maintenance only"),
+        (["--weigh", "a", "b", "c"], "unrecognized arguments: c"),
+        (["--weigh", "a", "b", "--twi"], "unrecognized arguments: --twi"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments: list[str], expected: str) -> None:
+    with pytest.raises(UsageError, match=expected):
+        parse_command(WEIGH, arguments)
