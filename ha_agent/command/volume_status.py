@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 
-from ha_agent.command.deadline import within_deadline
+from ha_agent.command.apart import within_deadline_apart
 from ha_agent.command.errors import CommandError, UsageError
 from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, parse_record
 from ha_agent.command.status import ClusterStatus, HostStatus
@@ -101,10 +101,9 @@ def parse_address(text: str) -> tuple[str, Optional[int]]:
 
 def read_from_volume(text: str, watch_s: float, clock: Clock, sleep: Sleep) -> ClusterStatus:
     """Read and watch the area named by ``PATH[:OFFSET]``; raises CommandError."""
-    path, _ = parse_address(text)
-    return within_deadline(
-        lambda: watch_volume(_open_reader, text, watch_s, clock, sleep),
-        f"{path}: the storage",
+    return within_deadline_apart(
+        lambda: watch_volume(open_reader_of, text, watch_s, clock, sleep),
+        f"{text}: the storage",
         watch_s + READ_DEADLINE_S,
     )
 
@@ -258,7 +257,7 @@ def _storage_errors(what: str) -> Iterator[None]:
         raise StorageError(what, error.strerror or str(error), error.errno or 0) from error
 
 
-def _open_reader(path: str) -> Reader:
+def open_reader_of(path: str) -> Reader:
     """Direct I/O, so that peers' records are no leftovers of a cache; without it where refused."""
     direct = DirectStore(read_only=True)
     try:

@@ -18,7 +18,12 @@ from ha_agent.command.sanlock_disk import (
     parse_record,
 )
 from ha_agent.command.status import ClusterStatus
-from ha_agent.command.volume_status import parse_address, read_from_volume
+from ha_agent.command.volume_status import (
+    open_reader_of,
+    parse_address,
+    read_from_volume,
+    watch_volume,
+)
 from ha_agent.simulation.world import VirtualClock
 from metadata.layout import SLOT_SIZE, storage_parts
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
@@ -61,7 +66,8 @@ class Volume:
         )
 
     def read(self, address: Optional[str] = None, watch_s: float = 0.0) -> ClusterStatus:
-        return read_from_volume(address or str(self.path), watch_s, self.clock, self._sleep)
+        text = address or str(self.path)
+        return watch_volume(open_reader_of, text, watch_s, self.clock, self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)

@@ -1,0 +1,97 @@
+"""Work that storage may hold up for ever, in a process of its own.
+
+A thread that waits in the kernel for storage can't be ended, and no process can exit while it
+has one: the command would say in time what hangs, and not return all the same. So a child does
+the work. One that can't be killed is left behind; it holds nothing of ours, and ends by itself
+once its storage answers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import select
+import signal
+import time
+from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, cast
+
+from ha_agent.command.errors import CommandError
+
+T = TypeVar("T")
+
+_STANDARD_STREAMS = (0, 1, 2)
+
+
+def within_deadline_apart(job: Callable[[], T], whom: str, deadline_s: float) -> T:
+    """The result of `job`, done by a child process; its error is raised here.
+
+    Raises CommandError naming `whom` when it has not ended in time. Result and errors must be
+    values that pickle takes; what else the job changes is lost.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _work(job, writing)
+    os.close(writing)
+    try:
+        data = _read_all(reading, time.monotonic() + deadline_s)
+    finally:
+        os.close(reading)
+        _end(child)
+    if data is None:
+        raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
+    return cast(T, _result(data, whom))
+
+
+def _work(job: Callable[[], Any], writing: int) -> NoReturn:
+    """The child's life; whatever happens in it, it never comes back into the caller's code."""
+    try:
+        _let_go_of_streams()
+        with os.fdopen(writing, "wb") as pipe:
+            pipe.write(_packed(job))
+    finally:
+        os._exit(0)
+
+
+def _let_go_of_streams() -> None:
+    """Whoever waits for the end of our output must not wait for this process."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in _STANDARD_STREAMS:
+        os.dup2(nothing, stream)
+
+
+def _packed(job: Callable[[], Any]) -> bytes:
+    try:
+        return pickle.dumps((True, job()))
+    except CommandError as error:
+        return pickle.dumps((False, error))
+    except Exception as error:  # a bug, told as one by the caller
+        return pickle.dumps((False, RuntimeError(repr(error))))
+
+
+def _read_all(reading: int, end_s: float) -> Optional[bytes]:
+    """All until the other end closes; None when that takes too long."""
+    parts: list[bytes] = []
+    while True:
+        ready, _, _ = select.select([reading], [], [], max(0.0, end_s - time.monotonic()))
+        if not ready:
+            return None
+        part = os.read(reading, 65536)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def _end(child: int) -> None:
+    """Never waits: a child that storage holds up does not even die."""
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, os.WNOHANG)
+
+
+def _result(data: bytes, whom: str) -> object:
+    if not data:
+        raise CommandError(f"{whom} could not be asked: the process that did so was killed")
+    done, value = cast("tuple[bool, Union[object, Exception]]", pickle.loads(data))
+    if not done:
+        raise cast(Exception, value)
+    return value
