@@ -1,14 +1,16 @@
 """Where everything lies on the shared storage.
 
-One file or block device holds four parts; with 512-byte sectors (design: storage layout)::
+One file or block device holds all parts; with 512-byte sectors (design: storage layout)::
 
     0        1 MiB          sanlock lockspace "hosted-engine"
     1 MiB    1 MiB          sanlock resource "engine": the lease
     2 MiB    4096 B x 2001  metadata: slot 0 for all, slot N for host N
     10 MiB   1 MiB          shared configuration, two copies
+    11 MiB   1 MiB          sanlock resource "config": the lock of who writes the configuration
 
 sanlock needs 8 MiB instead of 1 MiB for 2000 hosts on 4096-byte sectors; the rest moves up.
-Each part may be put elsewhere (`StorageParts`), on any volume.
+Each part may be put elsewhere (`StorageParts`), on any volume. The last one came later: a
+cluster made before it does without until somebody changes its configuration.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from metadata.storage_parts import StorageParts
 MIB = 1024 * 1024
 LOCKSPACE_NAME = "hosted-engine"
 LEASE_NAME = "engine"
+CONFIG_LEASE_NAME = "config"
 SLOT_SIZE = 4096
 MAX_HOSTS = 2000
 METADATA_SIZE = SLOT_SIZE * (MAX_HOSTS + 1)
@@ -53,7 +56,7 @@ def sanlock_align(sector_size: int) -> int:
 
 
 def storage_parts(path: str, sector_size: int = 512) -> StorageParts:
-    """The usual layout: all four parts on one volume."""
+    """The usual layout: all parts on one volume."""
     area = sanlock_align(sector_size)
     config_offset = _round_up(2 * area + METADATA_SIZE, MIB)
     return StorageParts(
@@ -72,8 +75,28 @@ def slot_address(parts: StorageParts, host_id: int) -> VolumeAddress:
     return VolumeAddress(parts.metadata.path, parts.metadata.offset + SLOT_SIZE * host_id)
 
 
+def config_lease_address(parts: StorageParts) -> VolumeAddress:
+    """Where the lock of writers lies: its own place, else behind the volume's other parts."""
+    if parts.config_lease is not None:
+        return parts.config_lease
+    path = parts.lockspace.path
+    ends = [part.end for part in _first_extents(parts) if part.address.path == path]
+    return VolumeAddress(path, _round_up(max(ends), sanlock_align(parts.sector_size)))
+
+
+def config_lease_extent(parts: StorageParts) -> Extent:
+    """The lock of writers, which a cluster made before it does not have."""
+    area = sanlock_align(parts.sector_size)
+    return Extent("config_lease", config_lease_address(parts), area, area)
+
+
 def extents(parts: StorageParts) -> list[Extent]:
-    """The four parts with their sizes and alignments."""
+    """All parts with their sizes and alignments."""
+    return [*_first_extents(parts), config_lease_extent(parts)]
+
+
+def _first_extents(parts: StorageParts) -> list[Extent]:
+    """What every cluster has."""
     area = sanlock_align(parts.sector_size)
     return [
         Extent("lockspace", parts.lockspace, area, area),
@@ -83,10 +106,10 @@ def extents(parts: StorageParts) -> list[Extent]:
     ]
 
 
-def required_sizes(parts: StorageParts) -> dict[str, int]:
-    """Bytes that each volume must have, by path."""
+def required_sizes(parts: StorageParts, config_lease: bool = True) -> dict[str, int]:
+    """Bytes that each volume must have, by path; with room for the lock of writers or without."""
     sizes: dict[str, int] = {}
-    for extent in extents(parts):
+    for extent in extents(parts) if config_lease else _first_extents(parts):
         path = extent.address.path
         sizes[path] = max(sizes.get(path, 0), extent.end)
     return sizes

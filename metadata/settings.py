@@ -17,6 +17,7 @@ A whole ``host.yaml`` (only host_id, host_name and storage.path must be there)::
       path: /dev/disk/by-id/shared
       sector_size: 512
       metadata: {path: /dev/disk/by-id/other, offset: 0}
+      connection: {type: …}        # how to reach it: `metadata.storage_connection`
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from metadata.network_target import target_problem
 from metadata.notification_settings import notifications_to_data, read_notifications
 from metadata.records import VolumeAddress
 from metadata.schema import Reader, Rule, integer, number, one_of, shown, text
+from metadata.storage_connection import StorageConnection, connection_to_data, read_connection
 from metadata.storage_parts import StorageParts
 from metadata.timing import check_timing
 from metadata.values import (
@@ -45,7 +47,7 @@ from metadata.values import (
 )
 
 _DAY_S = 86400
-_PART_NAMES = ("lockspace", "lease", "metadata", "shared_config")
+_PART_NAMES = ("lockspace", "lease", "metadata", "shared_config", "config_lease")
 
 _BRIDGE = text(
     r"|(?!\.{1,2}$)[^\s/:\x00-\x1f\x7f]{1,15}",
@@ -161,10 +163,11 @@ def parse_host_settings(data: object, source: str) -> HostSettings:
     reader.required(top, _HOST_REQUIRED)
     fields = reader.fields(top, {**_HOST_REQUIRED, **_HOST_OPTIONAL})
     parts = _read_storage(reader, top)
+    connection = _read_connection(reader, top)
     metrics = read_metrics(reader, top.get("metrics", {}), "metrics")
     if reader.problems or parts is None:
         raise SettingsError(reader.problems)
-    return HostSettings(storage=parts, metrics=metrics, **fields)
+    return HostSettings(storage=parts, connection=connection, metrics=metrics, **fields)
 
 
 def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
@@ -201,7 +204,7 @@ def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
     return {
         "host_id": settings.host_id,
         "host_name": settings.host_name,
-        "storage": _storage_to_data(settings.storage),
+        "storage": {**_storage_to_data(settings.storage), **_connection_to_data(settings)},
         "bridge": settings.bridge,
         "gateway": settings.gateway,
         "libvirt_uri": settings.libvirt_uri,
@@ -242,13 +245,26 @@ def _read_storage(reader: Reader, top: Mapping[Any, Any]) -> Optional[StoragePar
     if data is None:
         return None
     before = len(reader.problems)
-    reader.unknown_keys(data, [*_STORAGE, *_PART_NAMES], "storage")
+    reader.unknown_keys(data, [*_STORAGE, *_PART_NAMES, "connection"], "storage")
     reader.required(data, {"path": _PATH}, "storage")
     fields = reader.fields(data, _STORAGE, "storage")
     places = {name: _read_place(reader, data[name], name) for name in _PART_NAMES if name in data}
     if len(reader.problems) > before:
         return None
     return _place_parts(reader, fields, places)
+
+
+def _read_connection(reader: Reader, top: Mapping[Any, Any]) -> Optional[StorageConnection]:
+    storage = top.get("storage")
+    if not isinstance(storage, Mapping) or "connection" not in storage:
+        return None
+    key = "storage.connection"
+    return read_connection(reader, storage["connection"], key, storage.get("path"))
+
+
+def _connection_to_data(settings: HostSettings) -> dict[str, Any]:
+    connection = settings.connection
+    return {"connection": connection_to_data(connection)} if connection else {}
 
 
 def _read_place(reader: Reader, data: object, name: str) -> dict[str, Any]:

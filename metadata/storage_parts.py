@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from metadata.records import VolumeAddress
 
 
 @dataclass(frozen=True)
 class StorageParts:
-    """Where each part of the shared storage lies; made by `metadata.layout`."""
+    """Where each part of the shared storage lies; made by `metadata.layout`.
+
+    Without a place of its own `config_lease` lies behind the other parts, see
+    `metadata.layout.config_lease_address`.
+    """
 
     lockspace: VolumeAddress
     lease: VolumeAddress
     metadata: VolumeAddress
     shared_config: VolumeAddress
     sector_size: int = 512
+    config_lease: Optional[VolumeAddress] = None

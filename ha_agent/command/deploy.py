@@ -123,7 +123,7 @@ def _check(
         engines.append(deploy_checks.read_engine(answers, parts))
         return f"domain {engines[0].domain_name}, with its lease"
 
-    checks.run("storage", lambda: deploy_checks.check_storage(world, parts))
+    checks.run("storage", lambda: deploy_checks.check_storage(world, parts, answers.creates))
     checks.run("sanlock", lambda: deploy_checks.check_sanlock(lockspace))
     checks.run("libvirt", lambda: deploy_checks.check_libvirt(world, answers))
     if answers.creates:

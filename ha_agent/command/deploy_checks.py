@@ -49,9 +49,12 @@ class Checks:
             raise CommandError(f"nothing was changed: {'; '.join(self.failures)}")
 
 
-def check_storage(world: DeployWorld, parts: StorageParts) -> str:
-    """Each volume exists, is large enough and takes direct I/O."""
-    for path, size in required_sizes(parts).items():
+def check_storage(world: DeployWorld, parts: StorageParts, creates: bool = True) -> str:
+    """Each volume exists, is large enough and takes direct I/O.
+
+    A cluster that was made before there was a lock of writers need not have room for it.
+    """
+    for path, size in required_sizes(parts, config_lease=creates).items():
         _check_volume(world, path, size)
     return f"{parts.lockspace.path}, sectors of {parts.sector_size} bytes"
 

@@ -29,7 +29,13 @@ from ha_agent.command.errors import CommandError
 from ha_agent.command.sanlock_disk import LeaderRecord
 from ha_broker.world.ports import LockspaceAdmin, LockspaceError, Membership, WorldError
 from metadata import wire
-from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
+from metadata.layout import (
+    CONFIG_SIZE,
+    METADATA_SIZE,
+    SLOT_SIZE,
+    config_lease_extent,
+    slot_address,
+)
 from metadata.metrics_settings import MetricsSettings
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
 from metadata.settings import HostSettings, StorageParts
@@ -123,8 +129,11 @@ def _format(site: Site, plan: Create) -> None:
     store, parts = site.world.store, site.parts
     _zero(site, parts.shared_config, CONFIG_SIZE)
     _zero(site, parts.metadata, METADATA_SIZE)
+    lock = config_lease_extent(parts)
+    _zero(site, lock.address, lock.size)
     site.lockspace.format_lockspace(plan.settings.timing.io_timeout_s)
     site.lockspace.format_lease()
+    site.lockspace.format_config_lease()
     if survey(store, parts).kind is not Kind.HALF_MADE:
         raise CommandError(f"{parts.lockspace.path}: what was written does not read back")
     site.world.say("[ ok ] storage formatted: lockspace, lease, metadata")

@@ -72,7 +72,7 @@ class Survey:
 
 def survey(store: BlockStore, parts: StorageParts) -> Survey:
     """Look at every part of the storage; raises StorageError."""
-    areas = {extent.name: _read_area(store, extent) for extent in extents(parts)}
+    areas = {extent.name: _read_area(store, extent) for extent in _present(store, parts)}
     if not any(_first_used(area) is not None for area in areas.values()):
         return Survey(Kind.BLANK, parts)
     record = parse_record(areas["lockspace"])
@@ -159,7 +159,7 @@ def foreign_text(parts: StorageParts, areas: Mapping[str, bytes]) -> str:
     return "; ".join(
         f"{_area_text(areas[extent.name])} at {extent.address.path}:{extent.address.offset}"
         for extent in extents(parts)
-        if _first_used(areas[extent.name]) is not None
+        if _first_used(areas.get(extent.name, b"")) is not None
     )
 
 
@@ -185,6 +185,13 @@ def _sanlock_text(record: LeaderRecord) -> str:
 
 
 # --- reading --------------------------------------------------------------------------------
+
+
+def _present(store: BlockStore, parts: StorageParts) -> list[Extent]:
+    """A cluster made before there was a lock of writers may have no room for it."""
+    *first, lock = extents(parts)
+    has_room = store.size(lock.address.path) >= lock.end
+    return [*first, lock] if has_room else first
 
 
 def _read_area(store: BlockStore, extent: Extent) -> bytes:

@@ -209,7 +209,38 @@ class LeaseOnStorage:
     name: str
 
 
-class LockspaceAdmin(Lockspace, Protocol):
+class WriterLock(Protocol):
+    """The lock of who writes the shared configuration: a second lease of the lockspace.
+
+    Every call may block or raise LockspaceError: LeaseHeldError (a live host has it), -223 (the
+    cluster was made without it), ENOSPC (this host has not joined the lockspace).
+    """
+
+    def take_config_lease(self) -> None:
+        """Take it for this process; it is let go with the process at the latest.
+
+        Blocks while its holder's host has fallen silent and is not surely dead (up to
+        8 x io_timeout + 60 s).
+        """
+
+    def drop_config_lease(self) -> None:
+        """Let it go; fine when this process has not got it."""
+
+    def config_lease_owner(self) -> Optional[LeaseOwner]:
+        """Read its owner, alive or not, from the storage; None: nobody has it."""
+
+    def has_config_lease(self) -> bool:
+        """Is there such a lease on the storage?"""
+
+    def format_config_lease(self) -> None:
+        """Make it, free; refused (EEXIST) where there is one.
+
+        Two that make it at the same time can both take it afterwards: who does so must be the
+        only one.
+        """
+
+
+class LockspaceAdmin(Lockspace, WriterLock, Protocol):
     """What deploying needs beyond `Lockspace`. Every call may block or raise LockspaceError."""
 
     def format_lockspace(self, io_timeout_s: int) -> None:
@@ -316,6 +347,22 @@ class MeasuredHypervisor(Hypervisor, Protocol):
 
     def ping_guest(self, timeout_s: float) -> bool:
         """Does the guest agent answer? Raises HypervisorError when it can't be asked at all."""
+
+
+class AdministeredHypervisor(Hypervisor, Protocol):
+    """libvirt with what only the administrator's command asks of it."""
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """As `start`, but the guest does not run yet, and so qemu does not hold the lease yet:
+        libvirt takes it when somebody resumes the domain. Raises HypervisorError."""
+
+    def live_xml(self) -> str:
+        """The domain as it is here now, in libvirt's words; raises HypervisorError."""
+
+    def update_device(self, device_xml: str) -> None:
+        """Change a device of the domain that is here, until it ends; raises HypervisorError."""
 
 
 # --- engine health and network --------------------------------------------------------

@@ -1,4 +1,4 @@
-"""sanlock: the lockspace and the engine's lease. The only file that imports `sanlock`.
+"""sanlock: lockspace, engine's lease, lock of writers. The only file that imports `sanlock`.
 
 Decisions follow the error number, never its text. What the numbers mean was measured with
 sanlock 3.8.5 and is pinned by the contract tests:
@@ -8,11 +8,13 @@ sanlock 3.8.5 and is pinned by the contract tests:
 -243                     the lease is held by a live host
 -262                     another host renews this host id
 EAGAIN (get_hosts)       just joined: the daemon has not looked at the others yet
+EEXIST (acquire)         a process of this host holds the lease
 EEXIST (add)             joined already with this id
 EINPROGRESS (add)        another join of this id is under way
 EINVAL (add)             joined with another id
 EINVAL (owners)          there is no lease at that place (`read_resource` says -223)
 EBUSY (rem)              a process here holds a lease
+ENOSPC (acquire)         not joined
 ENOENT                   not joined, or no daemon: `get_lockspaces` tells which
 ESRCH (inquire)          the daemon does not know that process
 =======================  =====================================================================
@@ -24,6 +26,7 @@ The library reads SANLOCK_RUN_DIR at its first call and never again.
 from __future__ import annotations
 
 import errno as errno_module
+import os
 import re
 import subprocess
 from typing import Any, Callable, Optional, TypeVar
@@ -43,7 +46,14 @@ from ha_broker.world.ports import (
     Renewal,
     StorageError,
 )
-from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS, sanlock_align
+from metadata.layout import (
+    CONFIG_LEASE_NAME,
+    LEASE_NAME,
+    LOCKSPACE_NAME,
+    MAX_HOSTS,
+    config_lease_address,
+    sanlock_align,
+)
 from metadata.settings import StorageParts
 
 T = TypeVar("T")
@@ -62,12 +72,13 @@ _GONE_ERRNOS = (
 )
 _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
+_CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
 _CLIENT_TIMEOUT_S = 10.0
 _RENEWAL_NAMES = {"timestamp", "read_ms", "write_ms"}
 
 
 class SanlockLockspace:
-    """The `Lockspace` and `LockspaceAdmin` of the real world: this host's sanlock daemon.
+    """`Lockspace`, `WriterLock` and `LockspaceAdmin` of the real world: this host's sanlock.
 
     `store` reads the lease's first 4096 bytes, see `lease_owner`.
     """
@@ -76,6 +87,7 @@ class SanlockLockspace:
         self._parts = parts
         self._store: BlockStore = store or DirectStore(read_only=True)
         self._owner_seen: Optional[tuple[bytes, Optional[LeaseOwner]]] = None
+        self._registered_fd: Optional[int] = None
 
     # --- membership -------------------------------------------------------------------------
 
@@ -186,6 +198,83 @@ class SanlockLockspace:
         if not _daemon_answers():
             raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
         raise LockspaceError(what, "this host has not joined the lockspace", errno_module.ENOENT)
+
+    # --- the lock of writers ----------------------------------------------------------------------
+
+    def take_config_lease(self) -> None:
+        """Take it for this process; see `WriterLock`.
+
+        sanlock ends this process should the host lose its lockspace meanwhile.
+        """
+        what = "take the lock of writers"
+        self._registered_fd = _call(what, lambda binding: binding.register())
+        try:
+            _call(
+                what,
+                lambda binding: binding.acquire(
+                    _LOCKSPACE, _CONFIG_LEASE, self._config_disks(), slkfd=self._registered_fd
+                ),
+            )
+        except LockspaceError:
+            self._unregister()
+            raise
+
+    def drop_config_lease(self) -> None:
+        """Let it go; fine when this process has not got it."""
+        if self._registered_fd is None:
+            return
+        try:
+            _call(
+                "let the lock of writers go",
+                lambda binding: binding.release(
+                    _LOCKSPACE, _CONFIG_LEASE, self._config_disks(), slkfd=self._registered_fd
+                ),
+            )
+        finally:
+            self._unregister()
+
+    def config_lease_owner(self) -> Optional[LeaseOwner]:
+        """Read its owner, alive or not, from the storage; None: nobody has it."""
+        owners = _call(
+            "read the owner of the lock of writers",
+            lambda binding: binding.read_resource_owners(
+                _LOCKSPACE, _CONFIG_LEASE, self._config_disks(), **self._geometry()
+            ),
+        )
+        return LeaseOwner(owners[0]["host_id"], owners[0]["generation"]) if owners else None
+
+    def has_config_lease(self) -> bool:
+        """Is there such a lease on the storage?"""
+        place = config_lease_address(self._parts)
+        found = _call_or_none(
+            f"read the lock of writers at {_place(place)}",
+            lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
+        )
+        ours = (_LOCKSPACE, _CONFIG_LEASE)
+        return found is not None and (found["lockspace"], found["resource"]) == ours
+
+    def format_config_lease(self) -> None:
+        """Make it, free; see `WriterLock`."""
+        what = f"format the lock of writers at {_place(config_lease_address(self._parts))}"
+        if self.has_config_lease():
+            raise LockspaceError(what, "there is one already", errno_module.EEXIST)
+        _call(
+            what,
+            lambda binding: binding.write_resource(
+                _LOCKSPACE, _CONFIG_LEASE, self._config_disks(),
+                max_hosts=MAX_HOSTS, **self._geometry(),
+            ),
+        )  # fmt: skip
+
+    def _config_disks(self) -> list[tuple[str, int]]:
+        place = config_lease_address(self._parts)
+        return [(place.path, place.offset)]
+
+    def _unregister(self) -> None:
+        """sanlock sees the connection close, and lets go whatever is still held."""
+        fd, self._registered_fd = self._registered_fd, None
+        if fd is not None:
+            os.close(fd)
 
     # --- for deploying --------------------------------------------------------------------------
 
@@ -305,6 +394,28 @@ def parse_daemon_name(status: str) -> str:
         if line.startswith("daemon "):
             return line.partition(" ")[2].strip()
     raise LockspaceError("ask sanlock for its host name", "its status does not tell it")
+
+
+def daemon_settings() -> dict[str, str]:
+    """What the daemon runs with (``use_watchdog`` and others); raises LockspaceError."""
+    what = "ask sanlock for its settings"
+    done = _client(what, "status", "-D")
+    if done.returncode != 0:
+        raise _gone(what, done.stderr.strip() or f"exit code {done.returncode}")
+    return parse_daemon_settings(done.stdout)
+
+
+def parse_daemon_settings(status: str) -> dict[str, str]:
+    """The indented lines ``name=value`` behind ``daemon NAME`` in ``sanlock client status -D``."""
+    found: dict[str, str] = {}
+    in_daemon = False
+    for line in status.splitlines():
+        if not line.startswith(" "):
+            in_daemon = line.startswith("daemon ")
+        elif in_daemon:
+            name, _, value = line.strip().partition("=")
+            found[name] = value
+    return found
 
 
 def parse_holders(status: str) -> list[int]:

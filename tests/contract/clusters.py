@@ -47,6 +47,9 @@ class Host(Protocol):
 
     def start_daemon(self) -> None: ...
 
+    def end_callers(self) -> None:
+        """The processes die that called this host's methods."""
+
 
 class Cluster(Protocol):
     """The hosts and their time."""
@@ -118,6 +121,7 @@ class FakeHost:
         self.kill_daemon = self._lockspace.kill_daemon
         self.start_daemon = self._lockspace.start_daemon
         self.release = self._lockspace.release
+        self.end_callers = self._lockspace.drop_config_lease
 
     def call(self, method: str, *arguments: object) -> Any:
         return getattr(self._lockspace, method)(*arguments)

@@ -62,16 +62,17 @@ class GuardedVolume:
             metadata=VolumeAddress(str(path), 0),
             shared_config=VolumeAddress(str(path), 0),
             sector_size=sector_size,
+            config_lease=VolumeAddress(str(path), 5 * self.area),
         )
         with path.open("wb") as file:
-            for area in range(5):
+            for area in range(7):
                 filler = _GUARD if area % 2 == 0 else bytes(4096)
                 file.write(filler * (self.area // 4096))
 
     def check_guards(self) -> None:
-        """Nothing outside the two areas was written."""
+        """Nothing outside sanlock's areas was written."""
         with self.path.open("rb") as file:
-            for area in (0, 2, 4):
+            for area in (0, 2, 4, 6):
                 file.seek(area * self.area)
                 assert file.read(self.area) == _GUARD * (self.area // 4096), f"guard {area}"
             assert file.read() == b""
@@ -122,6 +123,11 @@ class SanlockHost:
     def call(self, method: str, *arguments: object) -> Any:
         """Call the host's SanlockLockspace; raises what it raises."""
         return self._talker.call(method, *arguments)
+
+    def end_callers(self) -> None:
+        """SIGKILL to the process that `call` uses; the next one is another."""
+        self._talker.close()
+        self._talker = self.new_talker()
 
     def start_daemon(self) -> None:
         """Start it under this host's name."""

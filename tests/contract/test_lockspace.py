@@ -208,6 +208,73 @@ def test_a_host_with_a_holder_does_not_leave(formatted: Cluster) -> None:
     wait_for(formatted, lambda: host.call("leave_if_unused", 1), 10)
 
 
+# --- the lock of writers ----------------------------------------------------------------------
+
+
+def test_a_cluster_without_the_lock_of_writers_says_so(formatted: Cluster) -> None:
+    (host,) = joined(formatted, "h1")
+    assert host.call("has_config_lease") is False
+    assert failure(lambda: host.call("take_config_lease")).errno == LEADER_MAGIC
+    host.call("format_config_lease")
+    assert host.call("has_config_lease") is True
+    assert failure(lambda: host.call("format_config_lease")).errno == errno.EEXIST
+    host.call("take_config_lease")
+
+
+def test_one_host_at_a_time_has_the_lock_of_writers(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.call("format_config_lease")
+    assert first.call("config_lease_owner") is None
+    first.call("drop_config_lease")
+    first.call("take_config_lease")
+    assert second.call("config_lease_owner") == LeaseOwner(1, 1)
+    assert failure(lambda: second.call("take_config_lease")).errno == ACQUIRE_IDLIVE
+    first.call("drop_config_lease")
+    assert second.call("config_lease_owner") is None
+    second.call("take_config_lease")
+    assert failure(lambda: first.call("take_config_lease")).errno == ACQUIRE_IDLIVE
+    assert first.call("config_lease_owner") == LeaseOwner(2, 1)
+
+
+def test_the_lock_of_writers_and_the_engine_do_not_mind_each_other(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.call("format_config_lease")
+    pid = first.acquire()
+    second.call("take_config_lease")
+    assert first.call("holders") == [pid]
+    assert second.call("holders") == []
+    assert second.call("lease_owner") == LeaseOwner(1, 1)
+    second.call("drop_config_lease")
+    assert first.call("process_holds_lease", pid) is True
+
+
+def test_no_lock_of_writers_without_having_joined(formatted: Cluster) -> None:
+    host = formatted.host("h1")
+    host.call("format_config_lease")
+    assert failure(lambda: host.call("take_config_lease")).errno == errno.ENOSPC
+    host.call("join", 1, IO_TIMEOUT_S)
+    host.call("take_config_lease")
+
+
+def test_the_lock_of_a_writer_that_died_is_free(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.call("format_config_lease")
+    first.call("take_config_lease")
+    first.end_callers()
+    wait_for(formatted, lambda: second.call("config_lease_owner") is None, 10)
+    second.call("take_config_lease")
+
+
+def test_the_lock_of_a_host_that_came_back_is_void(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    first.call("format_config_lease")
+    first.call("take_config_lease")
+    first.kill_daemon()
+    first.start_daemon()
+    first.call("join", 1, IO_TIMEOUT_S)
+    second.call("take_config_lease")
+
+
 # --- dying and coming back --------------------------------------------------------------------
 
 
@@ -224,6 +291,8 @@ def test_a_gone_daemon_is_never_taken_for_an_answer(formatted: Cluster) -> None:
         ("format_lockspace", 1),
         ("holders",),
         ("renewals",),
+        ("take_config_lease",),
+        ("has_config_lease",),
     ):
         with pytest.raises(LockspaceGoneError) as caught:
             host.call(str(method), *arguments)
@@ -276,7 +345,10 @@ def test_large_sectors_use_the_larger_areas() -> None:
         host = cluster.host("h1")
         host.call("format_lockspace", IO_TIMEOUT_S)
         host.call("format_lease")
+        host.call("format_config_lease")
         joined(cluster, "h1")
         assert host.call("read_lockspace") == LockspaceOnStorage("hosted-engine", IO_TIMEOUT_S)
         host.acquire()
         assert host.call("lease_owner") == LeaseOwner(1, 1)
+        host.call("take_config_lease")
+        assert host.call("config_lease_owner") == LeaseOwner(1, 1)

@@ -369,10 +369,10 @@ def test_small_missing_and_odd_volumes_are_refused_with_what_to_do(lab: Lab) -> 
     host = lab.host("h1")
     lab.make_volume(layout.MIB)
     result = host.deploy(lab.creating())
-    refused(lab, result, "it has 1048576 bytes, 11534336 are needed", "truncate -s 11M")
+    refused(lab, result, "it has 1048576 bytes, 12582912 are needed", "truncate -s 12M")
     assert lab.volume.stat().st_size == layout.MIB
     lab.volume.unlink()
-    refused(lab, host.deploy(lab.creating()), "does not exist", "truncate -s 11M", "chown sanlock")
+    refused(lab, host.deploy(lab.creating()), "does not exist", "truncate -s 12M", "chown sanlock")
     lab.volume.mkdir()
     refused(lab, host.deploy(lab.creating()), str(lab.volume))
 

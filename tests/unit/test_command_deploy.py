@@ -218,6 +218,21 @@ def test_cluster_is_described_with_its_hosts_and_the_lease() -> None:
     )
 
 
+def test_cluster_made_before_there_was_a_lock_of_writers_is_one() -> None:
+    volume = cluster_store()
+    del volume.volumes[PATH][layout.config_lease_address(PARTS).offset :]
+    found = survey(volume, PARTS)
+    assert (found.kind, found.config) == (Kind.CLUSTER, CONFIG)
+    put(volume, 0, bytes(8192))
+    assert survey(volume, PARTS).kind is Kind.FOREIGN
+
+
+def test_something_in_the_place_of_the_lock_of_writers_is_named() -> None:
+    volume = store()
+    put(volume, layout.config_lease_address(PARTS).offset, b"XFSB")
+    assert survey(volume, PARTS).found == f"an XFS file system at {PATH}:11534336"
+
+
 def test_lockspace_without_anything_else_is_half_made() -> None:
     assert survey(store(lockspace=leader(), lease=leader(LEASE_MAGIC)), PARTS).kind is (
         Kind.HALF_MADE

@@ -80,6 +80,9 @@ class Lockspace:
     def format_lease(self) -> None:
         pass
 
+    def format_config_lease(self) -> None:
+        pass
+
     def daemon_host_name(self) -> str:
         return self.name
 

@@ -80,7 +80,9 @@ def test_the_dump_of_a_usual_host_is_short_and_plain():
     assert yaml.safe_load(yaml.safe_dump(data)) == data
 
 
-@pytest.mark.parametrize("part", ["lockspace", "lease", "metadata", "shared_config"])
+@pytest.mark.parametrize(
+    "part", ["lockspace", "lease", "metadata", "shared_config", "config_lease"]
+)
 def test_each_part_elsewhere_comes_back(part):
     place = VolumeAddress("/other", 8 * MIB)
     moved = HostSettings(1, "h1", replace(storage_parts("/leases"), **{part: place}))

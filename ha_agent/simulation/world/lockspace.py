@@ -93,8 +93,9 @@ class SimSan:
     """The lockspace and the lease on the shared storage, and the clock of everybody.
 
     `slots` maps host ids to what stands on the storage, `lease` is the lease's owner record
-    (alive or not; None: free). Unset `lockspace_formatted` / `lease_formatted` for storage
-    that was never formatted. `history` lists who acquired and who let go:
+    (alive or not; None: free), `config_lease` that of the lock of writers. Unset
+    `lockspace_formatted`, `lease_formatted`, `config_lease_formatted` for storage that was never
+    formatted. `history` lists who acquired and who let go:
     (second, "acquire" | "release" | "kill", host name).
     """
 
@@ -105,6 +106,8 @@ class SimSan:
         self.lockspace_io_timeout_s = 10
         self.slots: dict[int, Slot] = {}
         self.lease: Optional[LeaseOwner] = None
+        self.config_lease_formatted = formatted
+        self.config_lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
         self.daemons: list[SimLockspace] = []
         self.pids = itertools.count(4001)  # of qemus; no two hosts have the same
@@ -172,6 +175,7 @@ class SimLockspace:
         self._space: Optional[_Space] = None
         # Another name's place in the lockspace that a join watches, and since when.
         self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
+        self._has_config_lease = False
         self._alive = True
         self._hanging = False
         self._errno = 0
@@ -282,6 +286,53 @@ class SimLockspace:
         self._need_daemon("ask for the daemon's host name")
         return self.host_name
 
+    # --- the lock of writers ------------------------------------------------------------------
+
+    def take_config_lease(self) -> None:
+        what = "take the lock of writers"
+        self._need_daemon(what)
+        self._need_storage(what)
+        self.san.settle()
+        space = self._joined_space(what, errno_module.ENOSPC)
+        self._need_config_lease(what)
+        mine = LeaseOwner(space.host_id, space.generation)
+        if self.san.config_lease == mine:
+            why = "another process here holds the lease"
+            raise LockspaceError(what, why, errno_module.EEXIST)
+        self._await_holder(what, space, lambda: self.san.config_lease)
+        self.san.config_lease = mine
+        self._has_config_lease = True
+
+    def drop_config_lease(self) -> None:
+        if self._has_config_lease:
+            self._need_daemon("let the lock of writers go")
+            self._has_config_lease = False
+            self.san.config_lease = None
+
+    def config_lease_owner(self) -> Optional[LeaseOwner]:
+        what = "read the owner of the lock of writers"
+        self._need_daemon(what)
+        self._need_storage(what)
+        self.san.settle()
+        self._need_config_lease(what)
+        return self.san.config_lease
+
+    def has_config_lease(self) -> bool:
+        self._need_daemon("read the lock of writers")
+        self._need_storage("read the lock of writers")
+        return self.san.config_lease_formatted
+
+    def format_config_lease(self) -> None:
+        what = "format the lock of writers"
+        if self.has_config_lease():
+            raise LockspaceError(what, "there is one already", errno_module.EEXIST)
+        self.san.config_lease_formatted = True
+        self.san.config_lease = None
+
+    def _need_config_lease(self, what: str) -> None:
+        if not self.san.config_lease_formatted:
+            raise LockspaceError(what, "there is no such lease on the storage", LEADER_MAGIC)
+
     # --- what libvirt's lock manager does ---------------------------------------------------
 
     def acquire(self, pid: int) -> None:
@@ -298,10 +349,7 @@ class SimLockspace:
         if self.holders:
             why = "another process here holds the lease"
             raise LockspaceError(what, why, errno_module.EEXIST)
-        while (held := self._held_by_other(space)) is None:
-            self._clock.block(what)
-        if held:
-            raise LeaseHeldError(what, "Lease is held by another host", ACQUIRE_IDLIVE)
+        self._await_holder(what, space, lambda: self.san.lease)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
         self.holders.add(pid)
         self.san.note(self._clock.monotonic_s(), "acquire", self.host_name)
@@ -366,6 +414,7 @@ class SimLockspace:
             self._reset_at_s = min(self._reset_at_s, self._space.lost_at_s + RESET_AFTER_S)
         self._alive = False
         self._space = None
+        self._has_config_lease = False
         self._waits_for = (None, 0.0)
         self._kill_at_s = math.inf
         self.san.changed()
@@ -540,14 +589,21 @@ class SimLockspace:
             return Liveness.FAIL
         return Liveness.UNKNOWN if view.first_check_s == view.last_live_s else Liveness.LIVE
 
-    def _held_by_other(self, space: _Space) -> Optional[bool]:
+    def _await_holder(
+        self, what: str, space: _Space, owner: Callable[[], Optional[LeaseOwner]]
+    ) -> None:
+        while (held := self._held_by_other(space, owner())) is None:
+            self._clock.block(what)
+        if held:
+            raise LeaseHeldError(what, "Lease is held by another host", ACQUIRE_IDLIVE)
+
+    def _held_by_other(self, space: _Space, owner: Optional[LeaseOwner]) -> Optional[bool]:
         """None: sanlock waits for the owner to renew its id (held) or to be dead (not held).
 
         That begins when a look at the owner found its timestamp unchanged; before, an acquire
         is refused at once. (Of an owner never looked at, sanlock awaits the next renewal; here
         it is refused at once too.)
         """
-        owner = self.san.lease
         if owner is None or owner.host_id == space.host_id:
             return False
         slot = self.san.slots.get(owner.host_id)
