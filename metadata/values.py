@@ -7,16 +7,21 @@ Import them from `metadata.settings`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Optional
 
 from metadata.metrics_settings import MetricsSettings
 from metadata.monitor_settings import MonitorSettings
 from metadata.notification_settings import NotificationSettings
+from metadata.storage_connection import StorageConnection
 from metadata.storage_parts import StorageParts
 
 
 @dataclass(frozen=True)
 class HostSettings:
-    """``host.yaml``: what is local to this host."""
+    """``host.yaml``: what is local to this host.
+
+    `connection` None: somebody else sees to it that the storage is there.
+    """
 
     host_id: int
     host_name: str
@@ -24,6 +29,7 @@ class HostSettings:
     bridge: str = ""
     gateway: str = ""
     libvirt_uri: str = "qemu:///system"
+    connection: Optional[StorageConnection] = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 
 
