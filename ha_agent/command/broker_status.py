@@ -8,7 +8,7 @@ from typing import Optional
 from ha_agent.command.errors import CommandError
 from ha_agent.command.status import ClusterStatus, HostStatus
 from ha_broker.client import BrokerClient, BrokerError
-from ha_broker.snapshot import HostView, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, Snapshot
 from ha_broker.world.ports import Liveness
 
 BUSY_AFTER_S = 5.0
@@ -37,13 +37,21 @@ def unanswered(error: BrokerError) -> str:
 
 def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
     """The picture in a snapshot; `now_s` is this machine's monotonic time."""
-    hosts = tuple(_host(view) for view in snapshot.hosts if view.record or view.error)
-    return ClusterStatus(hosts, snapshot.global_maintenance, _notes(snapshot, now_s))
+    hosts = tuple(_host(view, now_s) for view in snapshot.hosts if view.record or view.error)
+    held = snapshot.lease.state == LeaseState.HELD
+    return ClusterStatus(
+        hosts,
+        snapshot.global_maintenance,
+        _notes(snapshot, now_s),
+        snapshot.lease.state,
+        snapshot.lease.owner_id if held else None,
+    )
 
 
-def _host(view: HostView) -> HostStatus:
+def _host(view: HostView, now_s: float) -> HostStatus:
     live = view.fresh and view.record is not None and view.liveness is not Liveness.DEAD
-    return HostStatus(view.host_id, view.record, live, view.error)
+    age_s = None if view.changed_at_s is None else max(0.0, now_s - view.changed_at_s)
+    return HostStatus(view.host_id, view.record, live, view.error, age_s)
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:

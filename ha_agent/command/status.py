@@ -34,21 +34,36 @@ UNKNOWN_NAME = "unknown"
 
 @dataclass(frozen=True)
 class HostStatus:
-    """One host: its last good record (or None), whether it is live, what is wrong with it."""
+    """One host: its last good record (or None), whether it is live, what is wrong with it.
+
+    `age_s` is how long ago the record changed last; None: not known.
+    """
 
     host_id: int
     record: Optional[HostRecord]
     live: bool = False
     error: str = ""
+    age_s: Optional[float] = None
+
+    @property
+    def name(self) -> str:
+        """As it calls itself."""
+        return self.record.hostname if self.record else UNKNOWN_NAME
 
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """All hosts; `global_maintenance` None: not known. `notes` are lines for people."""
+    """All hosts; `global_maintenance` None: not known. `notes` are lines for people.
+
+    `lease` is the word of `ha_broker.snapshot.LeaseState` for the engine's lease, empty where
+    nobody looked; `lease_owner_id` is who holds it, while somebody does.
+    """
 
     hosts: tuple[HostStatus, ...]
     global_maintenance: Optional[bool]
     notes: tuple[str, ...] = ()
+    lease: str = ""
+    lease_owner_id: Optional[int] = None
 
 
 def engine_status(host: HostStatus) -> EngineStatus:
@@ -67,7 +82,7 @@ def engine_status_data(status: EngineStatus) -> dict[str, str]:
 def status_json(status: ClusterStatus) -> str:
     """One line: host ids as keys, sorted as numbers, and last global_maintenance."""
     document: dict[str, Any] = {
-        str(host.host_id): _host_data(host)
+        str(host.host_id): host_data(host)
         for host in sorted(status.hosts, key=lambda host: host.host_id)
     }
     document["global_maintenance"] = status.global_maintenance
@@ -79,7 +94,8 @@ def error_json(message: str) -> str:
     return json.dumps({"error": message})
 
 
-def _host_data(host: HostStatus) -> dict[str, Any]:
+def host_data(host: HostStatus) -> dict[str, Any]:
+    """What readers know of one host, by their keys."""
     data = _record_data(host, host.record) if host.record else _unreadable_data(host)
     data["live-data"] = host.live
     if host.error:

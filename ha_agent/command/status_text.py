@@ -26,8 +26,7 @@ def status_text(status: ClusterStatus) -> str:
 
 
 def _block(host: HostStatus) -> str:
-    name = host.record.hostname if host.record else UNKNOWN_NAME
-    heading = f"--== Host {name} (id: {host.host_id}) status ==--\n"
+    heading = f"--== Host {host.name} (id: {host.host_id}) status ==--\n"
     lines = _record_lines(host, host.record) if host.record else _unreadable_lines(host)
     return "\n".join([heading, *lines])
 

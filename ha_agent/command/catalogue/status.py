@@ -11,9 +11,19 @@ GROUP = Group(
             "--vm-status",
             run="ha_agent.command.vm_status:run_command",
             summary="show the engine and all hosts",
-            text="Shows what this host's broker knows, from its memory, however the storage is.",
+            text="Shows what this host's broker knows, from its memory, however the storage is. "
+            "A terminal gets a table first and then what each host says of itself; a pipe or a "
+            "file gets the latter alone, so that it can be searched. What a host said last "
+            "counts no more once it has been silent for too long: it is marked as stale, and "
+            "nothing is said of the engine on it.\n\n"
+            "Colours are left out when NO_COLOR is set or TERM is dumb.",
             options=(
                 Option("--json", help="one line of JSON, errors too"),
+                Option(
+                    "--watch",
+                    help="go on, with each change, until Ctrl-C: on a terminal in place, else "
+                    "one picture after the other (with --json one line each)",
+                ),
                 Option(
                     "--metadata",
                     metavar="PATH[:OFFSET]",
@@ -31,7 +41,15 @@ GROUP = Group(
                     "long to tell live records from old ones (default 11; 0: one look)",
                 ),
             ),
-            examples=(("hosted-engine --vm-status", "All hosts, for people."),),
+            examples=(
+                ("hosted-engine --vm-status", "All hosts, for people."),
+                ("hosted-engine --vm-status --watch", "The same, live; Ctrl-C ends it."),
+                ("hosted-engine --vm-status --json", "All hosts, for programs."),
+                (
+                    "hosted-engine --vm-status --metadata /srv/san/leases",
+                    "What stands on the storage, where no broker runs.",
+                ),
+            ),
         ),
         Command(
             "--explain",

@@ -1,0 +1,29 @@
+"""What stands at the other end of our output: a terminal, and what it can do."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Optional, TextIO
+
+_USUAL_COLUMNS, _USUAL_ROWS = 80, 24
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A terminal's size in characters; a plain one knows no colours and no cursor movements."""
+
+    columns: int
+    rows: int
+    colour: bool = True
+    plain: bool = False
+
+
+def terminal_of(stream: TextIO) -> Optional[Terminal]:
+    """The terminal behind `stream`; None when its reader is a program or a file."""
+    if not stream.isatty():
+        return None
+    columns, rows = os.get_terminal_size(stream.fileno())  # some know no size and say 0
+    plain = os.environ.get("TERM", "dumb") in ("", "dumb")
+    colour = not plain and not os.environ.get("NO_COLOR")
+    return Terminal(columns or _USUAL_COLUMNS, rows or _USUAL_ROWS, colour, plain)
