@@ -19,6 +19,8 @@ from fsm.observation import Observation, StartOutcome, Vm
 from fsm.states import State
 from fsm.step import RowFinder, step
 from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
+from ha_agent.chronicle import recorder
+from ha_agent.chronicle.recorder import Recorder
 from ha_agent.collect import Inputs, PeerList, collect, vm_of
 from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
@@ -99,6 +101,7 @@ class Agent:
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
         self._history = History(self._started_at_s)
+        self._recorder = Recorder(ports.runner, ports.history, ports.clock, host)
         self._on_transition = on_transition
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
@@ -113,6 +116,7 @@ class Agent:
             lease_watch.KEY: self._take_lease,
             config_keeper.KEY: self._take_config,
             publish.KEY: self._take_publication,
+            recorder.KEY: self._take_history,
             **dict.fromkeys(execute.KEYS, self._take_order),
         }
 
@@ -158,6 +162,8 @@ class Agent:
             self._harvest()
             if not self._turn(due and turn == 0):
                 break
+        if self._recorder.waiting:
+            self._recorder.write(self._clock.monotonic_s())
         self._ports.services.alive()
 
     def _begin_tick(self) -> None:
@@ -184,6 +190,8 @@ class Agent:
         self._settled = None
         if decision.memory is before and not decision.actions:
             self._settled = _Settled(observation, settings, self._wake_at_s)
+        if decision.changed:
+            self._record_change(before.state, decision, observation.now_s)
         self._history.note(before.state, decision, observation.now_s)
         self._tell(before.state, decision, observation.now_s)
         self._publish(decision, observation, due)
@@ -227,6 +235,11 @@ class Agent:
         error = self._publisher.take(outcome)
         self._note("publish", "the record can't be published", error, outcome.finished_at_s)
 
+    def _take_history(self, outcome: Outcome[object]) -> None:
+        earlier, error = self._recorder.take(outcome)
+        self._history.remember(earlier)
+        self._note("history", "the history can't be written", error, outcome.finished_at_s)
+
     def _take_order(self, outcome: Outcome[object]) -> None:
         result = self._executor.take(outcome)
         self._domain.changed(result.ended_at_s, result.domain)
@@ -239,6 +252,8 @@ class Agent:
         look = self._ports.broker.latest_snapshot()
         if look.snapshot is not None:
             self._config.look(look.snapshot.config)
+        settings = self._config.settings
+        self._recorder.look(look, settings, now_s)
         self._config.request(again=due)
         if self._executor.give_up_start(now_s, self._timing.start_s):
             self._domain.want()
@@ -247,7 +262,7 @@ class Agent:
             Inputs(
                 now_s=now_s,
                 host=self._host,
-                settings=self._config.settings,
+                settings=settings,
                 started_at_s=self._started_at_s,
                 look=look,
                 domain=domain,
@@ -280,6 +295,7 @@ class Agent:
         wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
         record = publication(decision, observation, wall_s, loaded_at_s, self._history)
         self._publisher.offer(record, due)
+        self._recorder.published(record, observation.now_s)
 
     def _act(self, action: Action, observation: Observation, now_s: float) -> None:
         blocked_why = observation.blocked_why
@@ -296,6 +312,10 @@ class Agent:
         return written_at_s is not None and written_at_s >= taken_at_s
 
     # --- what people see --------------------------------------------------------------
+
+    def _record_change(self, before: State, decision: Decision, now_s: float) -> None:
+        lasted_s = now_s - self._history.state_since_s
+        self._recorder.changed(before, decision, lasted_s, now_s)
 
     def _tell(self, before: State, decision: Decision, now_s: float) -> None:
         state = decision.memory.state

@@ -1,18 +1,21 @@
 """What an agent remembers for people only: nothing of it decides anything.
 
 Since when each penalty has cost anything, the latest changes of state, since when the present
-state has lasted. All of it begins anew with a new agent.
+state has lasted. All of it begins anew with a new agent, but for the changes of state: those of
+earlier agents come back from the store while the machine has not booted anew.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Optional
 
 from fsm.decision import Decision
 from fsm.memory import Penalty, Score
 from fsm.states import State
+from ha_agent.chronicle.entry import Entry, Transition
 from ha_broker.snapshot import PenaltyView, TransitionView
 from metadata.plain_text import ascii_text
 
@@ -45,6 +48,21 @@ class History:
         if decision.changed:
             self._note_transition(before, decision, now_s)
         self._note_penalties(decision.score, now_s)
+
+    def remember(self, earlier: Sequence[Entry]) -> None:
+        """Entries of this boot from before this agent: their changes are numbered 0 and below."""
+        found = [
+            (entry.mono_s, entry.fact)
+            for entry in earlier
+            if isinstance(entry.fact, Transition) and entry.mono_s <= self.life_at_s
+        ][-TRANSITIONS_KEPT:]
+        views = [
+            TransitionView(number, at_s, fact.before, fact.after, fact.why)
+            for number, (at_s, fact) in enumerate(found, 1 - len(found))
+        ]
+        if views:
+            self._transitions = deque([*views, *self._transitions], maxlen=TRANSITIONS_KEPT)
+            self._told = tuple(self._transitions)
 
     def _note_transition(self, before: State, decision: Decision, now_s: float) -> None:
         self._count += 1

@@ -101,6 +101,7 @@ class Daemon:
             lockspace=world.lockspace(host),
             broker=watch,
             services=self._services,
+            history=world.history(),
         )
 
         def on_settings(settings: ClusterSettings) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
+from ha_agent.chronicle.entry import Entry
 from ha_broker.snapshot import Publication, Snapshot
 from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
 from metadata.shared_config import SharedConfig
@@ -46,9 +48,22 @@ class BrokerPort(Protocol):
         """Fetch settings and domain XML; raises `ha_broker.client.BrokerError`."""
 
 
+class HistoryStore(Protocol):
+    """Where the history is kept, for people. Both methods block and raise OSError."""
+
+    def append(self, entries: Sequence[Entry], durable: bool) -> None:
+        """Add all of them or none; `durable`: they survive a power cut from then on."""
+
+    def earlier(self) -> Sequence[Entry]:
+        """The latest entries of this boot of the machine, the oldest first."""
+
+
 @dataclass(frozen=True)
 class AgentPorts:
-    """All that the agent reaches; `clock.wall_s` is used for texts only."""
+    """All that the agent reaches; `clock.wall_s` is used for texts only.
+
+    `history` None: none is kept.
+    """
 
     clock: Clock
     runner: Runner
@@ -56,3 +71,4 @@ class AgentPorts:
     lockspace: Lockspace
     broker: BrokerPort
     services: ServiceManager
+    history: Optional[HistoryStore] = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Protocol
 
+from ha_agent.ports import HistoryStore
 from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
 from metadata.settings import HostSettings
 
@@ -25,6 +26,9 @@ class World(Protocol):
 
     def lockspace(self, host: HostSettings) -> Lockspace:
         """sanlock."""
+
+    def history(self) -> HistoryStore:
+        """Where the history is kept."""
 
 
 class RealWorld:
@@ -60,3 +64,10 @@ class RealWorld:
         from ha_broker.world.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
 
         return SanlockLockspace(host.storage)
+
+    def history(self) -> HistoryStore:
+        """Files in this host's state directory."""
+        from ha_agent.chronicle.files import FileHistory  # noqa: PLC0415
+        from ha_broker.paths import history_dir  # noqa: PLC0415
+
+        return FileHistory(history_dir())

@@ -25,3 +25,8 @@ def host_settings_file() -> str:
 def state_dir() -> str:
     """Directory of what must survive a restart of the services."""
     return os.environ.get(STATE_VARIABLE) or "/var/lib/hosted-engine-ha"
+
+
+def history_dir() -> str:
+    """Directory of the agent's history."""
+    return f"{state_dir()}/history"

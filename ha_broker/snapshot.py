@@ -141,7 +141,10 @@ class PenaltyView:
 
 @dataclass(frozen=True)
 class TransitionView:
-    """One change of the agent's state; `number` rises by one within one agent's life."""
+    """One change of the agent's state; `number` rises by one within one agent's life, from 1.
+
+    Those of 0 and below happened in earlier lives of it, in this boot of the machine.
+    """
 
     number: int
     at_s: float

@@ -102,7 +102,8 @@ def _how_it_came(cluster: Cluster, host: HostFacts) -> Told:
     if not host.this or agent is None:
         return []
     starts = [one for one in agent.transitions if one.after == State.ENGINE_START.value]
-    if not starts:
+    # Between two lives of the agent the engine may have gone and come back another way.
+    if not starts or starts[-1].number <= 0:
         return []
     at = cluster.moment(starts[-1].at_s)
     return [f"{host.name} started it at {at}, when its lease could be had and it was its turn."]

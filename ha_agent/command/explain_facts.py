@@ -180,7 +180,9 @@ class Cluster:
     def _told(self, facts: HostFacts, agent: Publication) -> HostFacts:
         """With what its agent says of itself."""
         since_at_s, ends_at_s = agent.in_state_since_s, agent.timeout_at_s
-        latest = agent.transitions[-1] if agent.transitions else None
+        # What an earlier agent did led to no state of this one.
+        own_ones = [one for one in agent.transitions if one.number > 0]
+        latest = own_ones[-1] if own_ones else None
         own = {
             "state": agent.state,
             "score": agent.score,

@@ -22,6 +22,7 @@ from ha_agent.simulation.world import (
     InlineRunner,
     SimCourier,
     SimHealthPage,
+    SimHistory,
     SimHypervisor,
     SimLockspace,
     SimNetworkProbe,
@@ -101,6 +102,7 @@ class SimHost:
         self.vm.boot_s = shared.engine.boot_s
         self.vm.kill_takes_s = shared.engine.kill_s
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
+        self.history = SimHistory()
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._health
         self.network = SimNetworkProbe(keep_log=False)
@@ -203,6 +205,7 @@ class SimHost:
         self._admin = InlineRunner(self.clock, keep_log=False)
         self._drop_tickets("the host lost its power")
         self.lockspace.power_off()
+        self.history.power_off()
         self.vm.reboot_host()
         self._plan()
 
@@ -479,7 +482,7 @@ class SimHost:
     def _make_agent(self, runner: InlineRunner) -> Core:
         view = administrator.HypervisorOf(self.vm, self._shared.now_s)
         services = SimServiceManager(keep_log=False)
-        ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services)
+        ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services, self.history)
         self._look = BrokerLook()  # a new process has heard nothing yet
         return AgentCore(
             Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)

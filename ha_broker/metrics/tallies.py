@@ -150,7 +150,7 @@ class Tallies:
     def _count_transitions(self, agent: Publication, started_at_s: float) -> None:
         """What happened before the broker's start an earlier life of it has counted."""
         if agent.life_at_s != self._life_at_s:
-            self._life_at_s, self._last_transition = agent.life_at_s, -math.inf
+            self._life_at_s, self._last_transition = agent.life_at_s, 0
         for change in agent.transitions:
             if change.number > self._last_transition and change.at_s >= started_at_s:
                 self._transitions.labels(*self._pair(change.before, change.after)).inc()

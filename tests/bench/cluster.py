@@ -17,6 +17,7 @@ from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.simulation.world import (
     SimCourier,
     SimHealthPage,
+    SimHistory,
     SimHypervisor,
     SimLockspace,
     SimNetworkProbe,
@@ -147,7 +148,9 @@ class BenchHost:
 
     def _make_agent(self) -> Agent:
         services = SimServiceManager()
-        ports = AgentPorts(self.clock, self._agent_runner, self.vm, self._lockspace, self, services)
+        ports = AgentPorts(
+            self.clock, self._agent_runner, self.vm, self._lockspace, self, services, SimHistory()
+        )
         return Agent(ports, self._settings)
 
     # --- BrokerPort -------------------------------------------------------------------

@@ -172,7 +172,7 @@ class AgentBench:
         self.log_path.touch()
         self.broker = BrokerStandIn(self.socket_path, self.machine_path, settings)
         self.agent: Optional[subprocess.Popen[bytes]] = None
-        self.environment: dict[str, str] = {}
+        self.environment = {"HE_STATE_DIR": str(directory)}
 
     @property
     def machine(self) -> Machine:

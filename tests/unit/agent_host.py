@@ -10,6 +10,7 @@ from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.simulation.world import (
     InlineRunner,
+    SimHistory,
     SimHypervisor,
     SimLockspace,
     SimSan,
@@ -160,13 +161,20 @@ class AgentHost:
         self.vm = SimHypervisor(self.lockspace, has_lock_manager)
         self.broker = StubBroker(self.clock, self.lockspace, self.vm)
         self.services = SimServiceManager()
+        self.history = SimHistory()
         self.states: list[State] = []
         self.agent = self._new_agent()
         self.vm.on_change(self._domain_changed)
 
     def _new_agent(self) -> Agent:
         ports = AgentPorts(
-            self.clock, self.runner, self.vm, self.lockspace, self.broker, self.services
+            self.clock,
+            self.runner,
+            self.vm,
+            self.lockspace,
+            self.broker,
+            self.services,
+            self.history,
         )
         return Agent(ports, HOST)
 

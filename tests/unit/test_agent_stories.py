@@ -10,6 +10,7 @@ import pytest
 
 from fsm.states import State
 from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
+from ha_agent.history import TRANSITIONS_KEPT
 from ha_agent.simulation.world.clock import CallHangs
 from ha_broker.snapshot import (
     LeaseState,
@@ -75,10 +76,32 @@ def test_a_new_agent_counts_anew(host: AgentHost) -> None:
     host.restart_agent()
     host.run_for(TICK_S)
     after = host.last_published()
-    assert [one.number for one in after.transitions][:1] == [1]
+    own = [one for one in after.transitions if one.number > 0]
+    assert [one.number for one in own] == list(range(1, len(own) + 1))
     assert after.life_at_s is not None
+    assert all(one.at_s >= after.life_at_s for one in own)
     assert before.in_state_since_s is not None
     assert after.life_at_s > before.in_state_since_s
+
+
+def test_what_earlier_agents_did_in_this_boot_is_kept(host: AgentHost) -> None:
+    host.bring_engine_up()
+    done = [(one.at_s, one.before, one.after) for one in host.last_published().transitions]
+    for _ in range(3):
+        host.run_for(TICK_S)
+        host.restart_agent()
+        host.run_for(2 * TICK_S)
+    told = host.last_published().transitions
+    assert len(told) == TRANSITIONS_KEPT
+    first = next(place for place, one in enumerate(told) if one.number == 1)
+    assert [one.number for one in told] == list(range(1 - first, len(told) + 1 - first))
+    assert [one.at_s for one in told] == sorted(one.at_s for one in told)
+    kept = [(one.at_s, one.before, one.after) for one in told if one.at_s <= done[-1][0]]
+    assert kept == done[-len(kept) :]
+    host.history.power_off()
+    host.restart_agent()
+    host.run_for(2 * TICK_S)
+    assert host.last_published().transitions[0].number == 1
 
 
 def test_each_state_is_published_before_it_is_acted_on(

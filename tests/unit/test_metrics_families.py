@@ -326,6 +326,17 @@ def test_transitions_are_counted_once_in_each_life():
     assert sum(seen.values("transitions_total")) == 2
 
 
+def test_transitions_of_an_earlier_life_that_a_new_agent_tells_again_are_not_counted_again():
+    tallies = Tallies()
+    up = transition(1, "EngineDown", "EngineStart")
+    tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=(up,), life_at_s=390.0)))
+    told = (replace(up, number=0), transition(1, "StartState", "EngineDown", at_s=700.0))
+    tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=told, life_at_s=690.0)))
+    seen = scrape(snapshot(), tallies=tallies)
+    assert seen.value("transitions_total", before="EngineDown", after="EngineStart") == 1
+    assert sum(seen.values("transitions_total")) == 2
+
+
 def test_invented_states_become_no_series_without_end():
     tallies = Tallies()
     for number in range(MOST_TRANSITIONS + 50):

@@ -32,6 +32,7 @@ ARROWS = {
         "fsm",
         "metadata",
         "ha_broker.client",
+        "ha_broker.codec",
         "ha_broker.snapshot",
         "ha_broker.paths",
         "ha_broker.world",

@@ -16,6 +16,7 @@ does. A call that takes time (a join) spends it on the clock; inside a job of th
 
 from ha_agent.simulation.world.clock import CallHangs, HostClock, ProcessEnded, VirtualClock
 from ha_agent.simulation.world.courier import SimCourier, SimPostOffice
+from ha_agent.simulation.world.history import SimHistory
 from ha_agent.simulation.world.hypervisor import Guest, SimHypervisor
 from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
 from ha_agent.simulation.world.network import SimHealthPage, SimNetworkProbe
@@ -32,6 +33,7 @@ __all__ = [
     "ProcessEnded",
     "SimCourier",
     "SimHealthPage",
+    "SimHistory",
     "SimHypervisor",
     "SimLockspace",
     "SimNetworkProbe",

@@ -1,0 +1,1 @@
+"""What this host saw of the cluster, kept for people over restarts: it decides nothing."""

@@ -1,0 +1,268 @@
+"""What an agent records of itself and of what it sees, by the real core in virtual time."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import pytest
+
+from ha_agent.chronicle.entry import (
+    Alive,
+    Began,
+    Blind,
+    ClusterSight,
+    Entry,
+    HostSight,
+    Lost,
+    Transition,
+)
+from ha_agent.chronicle.recorder import ALIVE_S, KEY, MOST_WAITING, RETRY_S, SCORE_PAUSE_S
+from ha_agent.simulation.world.clock import CallHangs
+from ha_broker.snapshot import LeaseState, LeaseView
+from ha_broker.world.ports import Ending, Liveness
+from tests.unit.agent_host import TICK_S, UP, AgentHost, host_view, network
+
+Fact = TypeVar("Fact")
+
+
+@pytest.fixture
+def host() -> AgentHost:
+    return AgentHost()
+
+
+@pytest.fixture
+def running(host: AgentHost) -> AgentHost:
+    host.bring_engine_up()
+    host.run_for(2 * TICK_S)
+    return host
+
+
+def facts(host: AgentHost, kind: type[Fact]) -> list[Fact]:
+    return [entry.fact for entry in host.history.entries if isinstance(entry.fact, kind)]
+
+
+def sights(host: AgentHost, host_id: int) -> list[HostSight]:
+    return [one for one in facts(host, HostSight) if one.host_id == host_id]
+
+
+def show(host: AgentHost, **override: Any) -> None:
+    """A snapshot with news, as a broker numbers them."""
+    sequence = host.broker.override.get("sequence", 1) + 1
+    host.broker.override = {**host.broker.override, **override, "sequence": sequence}
+
+
+# --- this host --------------------------------------------------------------------------
+
+
+def test_it_begins_with_its_name(host: AgentHost) -> None:
+    host.settle()
+    assert host.history.entries[0].fact == Began(1, "h1")
+
+
+def test_each_change_of_state_has_its_reason_and_how_long_the_one_before_lasted(
+    running: AgentHost,
+) -> None:
+    changes = facts(running, Transition)
+    told = running.last_published().transitions
+    assert [(one.before, one.after, one.why) for one in changes] == [
+        (one.before, one.after, one.why) for one in told
+    ]
+    for (before, after), change in zip(zip(told, told[1:]), changes[1:]):
+        assert change.lasted_s == pytest.approx(after.at_s - before.at_s, abs=0.001)
+    assert changes[-1].score == 3400
+
+
+def test_the_score_of_a_change_has_its_penalties(running: AgentHost) -> None:
+    show(running, monitors=(network(0.5, running.clock.monotonic_s()),))
+    running.vm.end(Ending.CRASHED)
+    running.run_for(1)
+    (cost,) = facts(running, Transition)[-1].penalties
+    assert (cost.name, cost.points) == ("network", 800)
+    assert cost.reason
+
+
+def test_the_engine_on_this_host_is_seen(running: AgentHost) -> None:
+    latest = sights(running, 1)[-1]
+    assert (latest.name, latest.state, latest.score) == ("h1", "EngineUp", 3400)
+    assert (latest.vm, latest.health, latest.live) == ("up", "good", True)
+
+
+def test_local_maintenance_of_this_host_is_seen(host: AgentHost) -> None:
+    host.another_host_takes_the_lease()
+    host.run_for(2 * TICK_S)
+    show(host, local_maintenance=True)
+    host.run_for(2 * TICK_S)
+    assert [one.maintenance for one in sights(host, 1)][-1] is True
+
+
+# --- the others -------------------------------------------------------------------------
+
+
+def test_another_host_is_seen_once_as_long_as_it_stays_the_same(running: AgentHost) -> None:
+    for _ in range(5):
+        show(running, hosts=(host_view(1), host_view(2)))
+        running.run_for(TICK_S)
+    (seen,) = sights(running, 2)
+    assert (seen.name, seen.state, seen.score, seen.live) == ("h2", "EngineDown", 3400, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"record": {"state": "EngineUp", "engine_status": UP}}, {"state": "EngineUp"}),
+        ({"record": {"maintenance": True}}, {"maintenance": True}),
+        ({"record": {"stopped": True}}, {"stopped": True}),
+        ({"fresh": False}, {"live": False}),
+        ({"liveness": Liveness.DEAD}, {"live": False, "liveness": "dead"}),
+        ({"record": {"notes": (("why", "so"),), "maintenance": True}}, {"why": "so"}),
+    ],
+)
+def test_what_changes_with_another_host_is_recorded(
+    running: AgentHost, fields: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    show(running, hosts=(host_view(1), host_view(2)))
+    running.run_for(TICK_S)
+    show(running, hosts=(host_view(1), host_view(2, **fields)))
+    running.run_for(1)
+    seen = sights(running, 2)
+    assert len(seen) == 2
+    assert {key: getattr(seen[-1], key) for key in expected} == expected
+
+
+def test_a_score_alone_is_recorded_at_most_once_in_a_while(running: AgentHost) -> None:
+    show(running, hosts=(host_view(1), host_view(2)))
+    running.run_for(TICK_S)
+    for score in range(3399, 3389, -1):
+        show(running, hosts=(host_view(1), host_view(2, score)))
+        running.run_for(1)
+    assert [one.score for one in sights(running, 2)] == [3400]
+    running.run_for(SCORE_PAUSE_S)
+    assert [one.score for one in sights(running, 2)] == [3400, 3390]
+
+
+def test_a_score_that_is_back_before_it_was_recorded_is_nothing(running: AgentHost) -> None:
+    for score in (3400, 3000, 3400):
+        show(running, hosts=(host_view(1), host_view(2, score)))
+        running.run_for(TICK_S)
+    running.run_for(2 * SCORE_PAUSE_S)
+    assert [one.score for one in sights(running, 2)] == [3400]
+
+
+def test_a_host_whose_slot_was_emptied_is_not_live_any_more(running: AgentHost) -> None:
+    show(running, hosts=(host_view(1), host_view(2)))
+    running.run_for(TICK_S)
+    show(running, hosts=(host_view(1),))
+    running.run_for(TICK_S)
+    latest = sights(running, 2)[-1]
+    assert (latest.name, latest.state, latest.live) == ("h2", "", False)
+
+
+def test_the_leases_owner_and_global_maintenance_are_recorded(running: AgentHost) -> None:
+    show(running, lease=LeaseView(LeaseState.HELD, 2), global_maintenance=True)
+    running.run_for(1)
+    latest = facts(running, ClusterSight)[-1]
+    assert latest == ClusterSight("held", 2, True, "HostedEngine")
+
+
+def test_an_owner_that_is_dead_holds_nothing(running: AgentHost) -> None:
+    show(running, lease=LeaseView(LeaseState.FREE, 2))
+    running.run_for(1)
+    assert facts(running, ClusterSight)[-1].owner_id is None
+
+
+def test_after_a_time_without_the_broker_the_others_are_seen_anew(running: AgentHost) -> None:
+    show(running, hosts=(host_view(1), host_view(2)))
+    running.run_for(TICK_S)
+    running.broker.gone = True
+    running.run_for(TICK_S)
+    assert facts(running, Blind) == [Blind("there is no broker")]
+    before = len(running.history.entries)
+    running.broker.gone = False
+    running.run_for(TICK_S)
+    new = [type(entry.fact) for entry in running.history.entries[before:]]
+    assert sorted(kind.__name__ for kind in new) == ["ClusterSight", "HostSight"]
+
+
+# --- time -------------------------------------------------------------------------------
+
+
+def test_nothing_new_costs_a_sign_of_life_a_minute(running: AgentHost) -> None:
+    running.run_for(2 * SCORE_PAUSE_S)
+    before = len(running.history.entries)
+    running.run_for(10 * ALIVE_S)
+    new = running.history.entries[before:]
+    assert [type(entry.fact) for entry in new] == [Alive] * 10
+
+
+def test_both_clocks_stand_in_each_entry(running: AgentHost) -> None:
+    running.clock.shift_wall(-3600)
+    running.run_for(2 * ALIVE_S)
+    first, last = running.history.entries[0], running.history.entries[-1]
+    passed_s = last.mono_s - first.mono_s
+    assert last.wall_s - first.wall_s == pytest.approx(passed_s - 3600)
+
+
+# --- the disk ---------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_told_once_and_costs_nothing_once_there_is_room(
+    running: AgentHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "ha_agent")
+    running.history.full = True
+    before = len(running.history.entries)
+    running.vm.end(Ending.CRASHED)
+    running.run_for(3 * RETRY_S)
+    assert len(running.history.entries) == before
+    changes = [(one.before, one.after) for one in running.last_published().transitions]
+    running.history.full = False
+    running.run_for(RETRY_S + 1)
+    kept = [(one.before, one.after) for one in facts(running, Transition)]
+    assert kept[-len(changes) :] == changes
+    lines = [record.message for record in caplog.records if "history" in record.message]
+    assert lines == [
+        "the history can't be written: No space left on device",
+        "over: the history can't be written",
+    ]
+
+
+def test_a_hanging_disk_hinders_nothing_and_fills_no_memory(running: AgentHost) -> None:
+    running.history.hangs = True
+    for score in range(MOST_WAITING + 10):
+        show(running, hosts=(host_view(1), host_view(2, score, fresh=bool(score % 2))))
+        running.run_for(1)
+    running.vm.end(Ending.CRASHED)
+    running.run_until(lambda: running.state.value == "EngineUp")
+    assert len(running.agent._recorder.waiting) == MOST_WAITING
+    running.history.hangs = False
+    running.run_for(RETRY_S)
+    (lost,) = facts(running, Lost)
+    assert lost.count > 0
+    assert facts(running, Transition)[-1].after == "EngineUp"
+
+
+def test_without_a_store_nothing_is_kept_nor_tried(host: AgentHost) -> None:
+    ports = replace(host.agent._ports, history=None)
+    host.agent = type(host.agent)(ports, host.agent._host)
+    host.bring_engine_up()
+    assert KEY not in host.runner.submitted
+    assert host.agent._recorder.waiting == []
+
+
+def test_a_power_cut_takes_only_what_was_no_news(running: AgentHost) -> None:
+    running.run_for(ALIVE_S + TICK_S)
+    assert isinstance(running.history.entries[-1].fact, Alive)
+    running.history.power_off()
+    assert not isinstance(running.history.entries[-1].fact, Alive)
+    assert facts(running, Transition)[-1].after == "EngineUp"
+
+
+def test_the_store_hangs_as_a_job_does() -> None:
+    host = AgentHost()
+    host.history.hangs = True
+    with pytest.raises(CallHangs):
+        host.history.append([Entry(1.0, 1.0, Alive())], durable=False)
+    host.settle()
+    assert host.history.entries == []
