@@ -11,8 +11,10 @@ A copy, integers big-endian, the header the same in all format versions::
     12  uint32   CRC32 of header and payload, this field taken as 0
     16  uint64   sequence number
     24  uint64   length of the payload in bytes
-    32           payload: ASCII JSON {"domain_xml": "...", "settings": {...}}
+    32           payload: ASCII JSON {"domain_xml": "...", "settings": {...}, "history": "..."}
          then NUL up to a multiple of 4096
+
+`history` (`metadata.shared_history`) may be missing, and only who asks for it looks into it.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -35,6 +38,7 @@ BLOCK_SIZE = 4096
 _MAGIC = b"HEHACONF"
 _HEADER = struct.Struct(">8sIIQQ")
 _MAX_SEQUENCE = 2**64 - 1
+_ROOM = COPY_SIZE - _HEADER.size
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,20 @@ class SharedConfig:
     sequence: int
     settings: ClusterSettings
     domain_xml: str
+
+
+@dataclass(frozen=True)
+class StoredConfig:
+    """A configuration as it stands on the storage, for whoever changes it.
+
+    `settings` are the plain data that `config.settings` was read from: keys that were left out
+    are not in it, and a change leaves them out again, so that hosts with an older program are
+    not given keys that they do not know. `history` is for `metadata.shared_history`.
+    """
+
+    config: SharedConfig
+    settings: Mapping[str, Any]
+    history: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,15 +109,27 @@ def encode_copy(config: SharedConfig) -> bytes:
 
     Raises ConfigTooLargeError, or ValueError for a sequence that is no unsigned 64-bit number.
     """
-    if not 0 <= config.sequence <= _MAX_SEQUENCE:
-        raise ValueError(f"sequence: {config.sequence} is refused; allowed: 0 to {_MAX_SEQUENCE}")
-    payload = _payload(config)
-    room = COPY_SIZE - _HEADER.size
-    if len(payload) > room:
-        raise ConfigTooLargeError(len(payload), room, len(json.dumps(config.domain_xml)) - 2)
-    checksum = _checksum(FORMAT_VERSION, config.sequence, payload)
-    data = _header(FORMAT_VERSION, checksum, config.sequence, len(payload)) + payload
+    return encode_stored(StoredConfig(config, cluster_settings_to_data(config.settings)))
+
+
+def encode_stored(stored: StoredConfig) -> bytes:
+    """As `encode_copy`, with the given plain data and history; raises the same."""
+    sequence = stored.config.sequence
+    if not 0 <= sequence <= _MAX_SEQUENCE:
+        raise ValueError(f"sequence: {sequence} is refused; allowed: 0 to {_MAX_SEQUENCE}")
+    payload = _payload(stored)
+    if len(payload) > _ROOM:
+        xml_size = len(json.dumps(stored.config.domain_xml)) - 2
+        raise ConfigTooLargeError(len(payload), _ROOM, xml_size)
+    checksum = _checksum(FORMAT_VERSION, sequence, payload)
+    data = _header(FORMAT_VERSION, checksum, sequence, len(payload)) + payload
     return data + bytes(-len(data) % BLOCK_SIZE)
+
+
+def history_room(stored: StoredConfig) -> int:
+    """Bytes that a history beside this configuration may have; 0 or less: none."""
+    bare = StoredConfig(stored.config, stored.settings, "-")
+    return _ROOM - len(_payload(bare)) + 1
 
 
 def decode_area(data: bytes) -> Union[SharedConfig, ConfigError]:
@@ -107,6 +137,12 @@ def decode_area(data: bytes) -> Union[SharedConfig, ConfigError]:
 
     Never raises, whatever the bytes.
     """
+    stored = decode_stored(data)
+    return stored.config if isinstance(stored, StoredConfig) else stored
+
+
+def decode_stored(data: bytes) -> Union[StoredConfig, ConfigError]:
+    """As `decode_area`, with what a change needs."""
     if len(data) < CONFIG_SIZE:
         return ConfigDamaged(f"the area has {len(data)} bytes, {CONFIG_SIZE} are needed")
     copies = [_open_copy(data[:COPY_SIZE]), _open_copy(data[COPY_SIZE:CONFIG_SIZE])]
@@ -141,11 +177,10 @@ class _Copy:
     payload: bytes
 
 
-def _payload(config: SharedConfig) -> bytes:
-    document = {
-        "settings": cluster_settings_to_data(config.settings),
-        "domain_xml": config.domain_xml,
-    }
+def _payload(stored: StoredConfig) -> bytes:
+    document = {"settings": stored.settings, "domain_xml": stored.config.domain_xml}
+    if stored.history:
+        document["history"] = stored.history
     return json.dumps(document, sort_keys=True).encode("ascii")
 
 
@@ -174,7 +209,7 @@ def _open_copy(data: bytes) -> Union[_Copy, ConfigAbsent, ConfigDamaged]:
     return _Copy(version, sequence, payload)
 
 
-def _read_copy(copy: _Copy) -> Union[SharedConfig, ConfigError]:
+def _read_copy(copy: _Copy) -> Union[StoredConfig, ConfigError]:
     if copy.format_version > FORMAT_VERSION:
         return ConfigTooNew(copy.format_version, copy.sequence)
     if copy.format_version != FORMAT_VERSION:
@@ -186,11 +221,13 @@ def _read_copy(copy: _Copy) -> Union[SharedConfig, ConfigError]:
     return _read_document(document, copy.sequence)
 
 
-def _read_document(document: Any, sequence: int) -> Union[SharedConfig, ConfigError]:
+def _read_document(document: Any, sequence: int) -> Union[StoredConfig, ConfigError]:
     if not isinstance(document, dict) or not isinstance(document.get("domain_xml"), str):
         return ConfigDamaged("domain_xml: is missing or no text")
     try:
         settings = parse_cluster_settings(document.get("settings"), "settings")
     except SettingsError as error:
         return ConfigDamaged("; ".join(error.problems))
-    return SharedConfig(sequence, settings, document["domain_xml"])
+    config = SharedConfig(sequence, settings, document["domain_xml"])
+    history = document.get("history")
+    return StoredConfig(config, document["settings"], history if isinstance(history, str) else "")

@@ -1,0 +1,152 @@
+"""Earlier versions of the shared configuration: bounded, and never in the way of the present one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from metadata.errors import ConfigTooLargeError
+from metadata.settings import ClusterSettings, cluster_settings_to_data
+from metadata.shared_config import (
+    COPY_SIZE,
+    SharedConfig,
+    StoredConfig,
+    copy_offset,
+    decode_area,
+    decode_stored,
+    encode_stored,
+    history_room,
+)
+from metadata.shared_history import (
+    MOST_BYTES,
+    MOST_VERSIONS,
+    ChangeNote,
+    History,
+    OldVersion,
+    decode_history,
+    encode_history,
+)
+
+DATA = cluster_settings_to_data(ClusterSettings())
+NOTE = ChangeNote("root", "h1", 1_700_000_000.5, "timing.tick_s: 5.0 -> 6.0")
+CONFIG = SharedConfig(9, ClusterSettings(), "<domain/>")
+
+
+def noise(size: int, seed: int) -> str:
+    """Text that does not get smaller."""
+    words = (zlib.crc32(b"%d %d" % (seed, number)) for number in range(size // 8))
+    return "".join(f"{word:08x}" for word in words)
+
+
+def old(sequence: int, xml: str = "<domain/>") -> OldVersion:
+    return OldVersion(sequence, DATA, xml, replace(NOTE, what=f"change {sequence}"))
+
+
+def area_with(stored: StoredConfig) -> bytes:
+    area = bytearray(2 * COPY_SIZE)
+    data = encode_stored(stored)
+    offset = copy_offset(stored.config.sequence)
+    area[offset : offset + len(data)] = data
+    return bytes(area)
+
+
+def test_a_history_comes_back():
+    history = History(NOTE, (old(8), OldVersion(7, {"timing": {}}, "<x/>")))
+    assert decode_history(encode_history(history)) == history
+
+
+def test_no_history_is_an_empty_one():
+    assert decode_history("") == History()
+    assert decode_history(encode_history(History())) == History()
+
+
+def test_the_oldest_versions_go_first():
+    versions = tuple(old(number) for number in range(40, 0, -1))
+    kept = decode_history(encode_history(History(NOTE, versions))).versions
+    assert kept == versions[: MOST_VERSIONS - 1]
+
+
+def test_large_versions_are_bounded_in_bytes():
+    versions = tuple(old(number, noise(60_000, number)) for number in range(19, 0, -1))
+    text = encode_history(History(NOTE, versions))
+    assert len(text) <= MOST_BYTES
+    kept = decode_history(text)
+    assert kept.note == NOTE
+    assert 2 <= len(kept.versions) < 19
+    assert kept.versions == versions[: len(kept.versions)]
+
+
+def test_a_history_that_finds_no_room_is_given_up_and_the_configuration_is_not():
+    bare = StoredConfig(CONFIG, DATA)
+    xml = noise(COPY_SIZE, 1)[: history_room(bare) - 500]
+    stored = StoredConfig(replace(CONFIG, domain_xml=xml), DATA)
+    text = encode_history(History(NOTE, (old(8),)), history_room(stored))
+    assert decode_history(text) == History(NOTE)
+    assert encode_history(History(NOTE, (old(8),)), 20) == ""
+    assert decode_area(area_with(replace(stored, history=text))) == stored.config
+
+
+def test_the_room_is_the_room():
+    stored = StoredConfig(CONFIG, DATA)
+    room = history_room(stored)
+    assert len(encode_stored(replace(stored, history="x" * room))) == COPY_SIZE
+    with pytest.raises(ConfigTooLargeError):
+        encode_stored(replace(stored, history="x" * (room + 1)))
+
+
+def test_what_is_stored_comes_back_with_keys_that_were_left_out():
+    stored = StoredConfig(CONFIG, {"timing": {"tick_s": 5}}, encode_history(History(NOTE)))
+    assert decode_stored(area_with(stored)) == stored
+    assert decode_area(area_with(stored)) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("no base64!", "can't be unpacked"),
+        (base64.b64encode(b"no zlib").decode(), "can't be unpacked"),
+        (base64.b64encode(zlib.compress(b"no JSON")).decode(), "can't be unpacked"),
+        (base64.b64encode(zlib.compress(b"[" * 100_000)).decode(), "can't be unpacked"),
+        (base64.b64encode(zlib.compress(b"5")).decode(), "no list of versions"),
+        (encode_history(History(NOTE, (old(8),)))[:-40], "can't be unpacked"),
+    ],
+)
+def test_a_damaged_history_is_told_and_harms_nothing(text, named):
+    assert named in decode_history(text).damage
+    assert decode_area(area_with(StoredConfig(CONFIG, DATA, text))) == CONFIG
+
+
+@pytest.mark.parametrize("history", [5, None, [[[]]], {"a": 1}])
+def test_a_history_that_is_no_text_harms_nothing(history):
+    stored = StoredConfig(CONFIG, DATA, history)
+    found = decode_stored(area_with(stored))
+    assert isinstance(found, StoredConfig)
+    assert (found.config, found.history) == (CONFIG, "")
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = base64.b64encode(zlib.compress(bytes(64 * 1024 * 1024))).decode()
+    assert "too large" in decode_history(bomb).damage
+
+
+def test_damaged_versions_are_left_out_and_counted():
+    whole = json.loads(zlib.decompress(base64.b64decode(encode_history(History(NOTE, (old(8),))))))
+    whole["versions"] += [5, {"sequence": "7"}, {"sequence": 6, "settings": {}, "domain_xml": ""}]
+    whole["note"]["at_wall_s"] = "yesterday"
+    text = base64.b64encode(zlib.compress(json.dumps(whole).encode())).decode()
+    found = decode_history(text)
+    assert [version.sequence for version in found.versions] == [8, 6]
+    assert found.note is None
+    assert found.damage == "2 of its 4 versions can't be read"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=200))
+def test_whatever_the_text_nothing_is_raised(text):
+    assert isinstance(decode_history(text), History)
