@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.world.ports import (
+    AdministeredHypervisor,
     Domain,
     DomainState,
     Hypervisor,
@@ -40,9 +41,7 @@ def start_engine(
     lease can't be used, or qemu has not got it (it is destroyed then), HypervisorError when
     libvirt refuses. A stale inactive domain is cleaned up by `Hypervisor.start`.
     """
-    problems = lease_problems(domain_xml, parts)
-    if problems:
-        raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
+    _refuse_without_lease(domain_xml, parts)
     domain = _start_known_to_sanlock(hypervisor, lockspace, domain_xml)
     if domain.state is DomainState.ABSENT:
         raise EngineNotStartedError(WHAT, "the VM ended as soon as it was started")
@@ -52,19 +51,38 @@ def start_engine(
     return domain
 
 
+def start_engine_paused(
+    hypervisor: AdministeredHypervisor, lockspace: Lockspace, domain_xml: str, parts: StorageParts
+) -> Domain:
+    """Create the engine's VM paused, known to sanlock, and return it; nothing of its guest runs.
+
+    It does not hold its lease yet: libvirt takes it when the VM is resumed, and does not resume
+    it without. Raises as `start_engine`, but for LeaseHeldError.
+    """
+    _refuse_without_lease(domain_xml, parts)
+    return hypervisor.start_paused(domain_xml, lambda pid: _refuse_unregistered(lockspace, pid))
+
+
+def _refuse_without_lease(domain_xml: str, parts: StorageParts) -> None:
+    problems = lease_problems(domain_xml, parts)
+    if problems:
+        raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
+
+
 def _start_known_to_sanlock(
     hypervisor: Hypervisor, lockspace: Lockspace, domain_xml: str
 ) -> Domain:
-    def refuse_unregistered(pid: Optional[int]) -> None:
-        why = _unregistered_why(lockspace, pid)
-        if why is not None:
-            raise EngineNotStartedError(WHAT, f"{why}; the VM was removed before its guest ran")
-
     try:
-        return hypervisor.start(domain_xml, refuse_unregistered)
+        return hypervisor.start(domain_xml, lambda pid: _refuse_unregistered(lockspace, pid))
     except LeaseHeldError:
         _refuse_unusable_lease(lockspace)
         raise
+
+
+def _refuse_unregistered(lockspace: Lockspace, pid: Optional[int]) -> None:
+    why = _unregistered_why(lockspace, pid)
+    if why is not None:
+        raise EngineNotStartedError(WHAT, f"{why}; the VM was removed before its guest ran")
 
 
 def _unregistered_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -50,15 +51,23 @@ class LibvirtHypervisor:
     """The `Hypervisor` of the real world; safe to use from several threads.
 
     It connects at the first call and again whenever the connection is lost, at most every few
-    seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files.
+    seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files. With `strict`,
+    libvirt holds the XML of a start against its schema, instead of passing over what it does
+    not know.
     """
 
     def __init__(
-        self, uri: str, domain_name: str, pid_directory: Path = PID_DIRECTORY
-    ) -> None:  # fmt: skip
+        self,
+        uri: str,
+        domain_name: str,
+        pid_directory: Path = PID_DIRECTORY,
+        *,
+        strict: bool = False,
+    ) -> None:
         self._uri = uri
         self._name = domain_name
         self._pid_directory = pid_directory
+        self._strict = strict
         self._callbacks: list[Callable[[], None]] = []
         self._line = _Line(uri, self._connected, self._notify)
         self._news = threading.Condition()
@@ -92,24 +101,35 @@ class LibvirtHypervisor:
         does not know is found out before its guest has run: see `Hypervisor.start`.
         """
         what = f"start domain {self._name}"
+        created = self._create(what, domain_xml)
+        with self._removed_on_failure(what, created):
+            before_run(self._pid(created))
+            created.resume()
+        return self._present(what)
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """As `start`, but leave it paused: see `AdministeredHypervisor.start_paused`."""
+        what = f"start domain {self._name} paused"
+        created = self._create(what, domain_xml)
+        with self._removed_on_failure(what, created):
+            before_run(self._pid(created))
+        return self._present(what)
+
+    def _create(self, what: str, domain_xml: str) -> Any:
         connection = self._line.connection(what)
         try:
             self._clear_stale(what, connection)
-            created = self._create_paused(connection, domain_xml)
+            return self._create_paused(connection, domain_xml)
         except _libvirt().libvirtError as error:
             raise self._start_error(what, error) from error
-        self._run(what, created, before_run)
-        domain = self.domain()
-        if domain.state == DomainState.ABSENT:
-            why = f"it ended at once ({domain.ending.value}), or the XML names another domain"
-            raise HypervisorError(what, why)
-        return domain
 
-    def _run(self, what: str, created: Any, before_run: Callable[[Optional[int]], None]) -> None:
-        """Let the paused domain run; one that may not, or can't, is not left behind."""
+    @contextlib.contextmanager
+    def _removed_on_failure(self, what: str, created: Any) -> Iterator[None]:
+        """A paused domain that may not run, or can't, is not left behind."""
         try:
-            before_run(self._pid(created))
-            created.resume()
+            yield
         except _libvirt().libvirtError as error:
             self._never_mind(created)
             if _is_absent(error):
@@ -120,8 +140,17 @@ class LibvirtHypervisor:
             self._never_mind(created)
             raise
 
+    def _present(self, what: str) -> Domain:
+        domain = self.domain()
+        if domain.state == DomainState.ABSENT:
+            why = f"it ended at once ({domain.ending.value}), or the XML names another domain"
+            raise HypervisorError(what, why)
+        return domain
+
     def _create_paused(self, connection: Any, domain_xml: str) -> Any:
-        return connection.createXML(domain_xml, _libvirt().VIR_DOMAIN_START_PAUSED)
+        libvirt = _libvirt()
+        strictly = libvirt.VIR_DOMAIN_START_VALIDATE if self._strict else 0
+        return connection.createXML(domain_xml, libvirt.VIR_DOMAIN_START_PAUSED | strictly)
 
     def _never_mind(self, created: Any) -> None:
         with contextlib.suppress(_libvirt().libvirtError):
@@ -148,6 +177,26 @@ class LibvirtHypervisor:
         except _libvirt().libvirtError as error:
             if not _is_absent(error) and not _is_inactive(error):
                 raise self._error(what, error) from error
+
+    def live_xml(self) -> str:
+        """The domain as it is here now; raises HypervisorError, also when it is not here."""
+        what = f"look at the devices of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            return str(connection.lookupByName(self._name).XMLDesc(0))
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
+    def update_device(self, device_xml: str) -> None:
+        """Change a device until the domain ends; raises HypervisorError."""
+        libvirt = _libvirt()
+        what = f"change a device of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            domain.updateDeviceFlags(device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except libvirt.libvirtError as error:
+            raise self._error(what, error) from error
 
     def cpu_time(self) -> Optional[EngineCpu]:
         """CPU time the engine's domain has used here, all of qemu's threads together.

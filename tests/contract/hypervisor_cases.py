@@ -244,6 +244,35 @@ def test_pausing_lets_the_lease_go(
         hypervisor.start(XML)
 
 
+def test_a_paused_start_takes_the_lease_when_it_is_resumed(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    started = hypervisor.start_paused(XML)
+    assert (
+        started == hypervisor.domain() == Domain(DomainState.PAUSED, pid=started.pid, detail="user")
+    )
+    assert started.pid is not None
+    assert lockspace.process_is_registered(started.pid)
+    assert lockspace.lease_owner() is None
+    subprocess.run(["virsh", "-q", "resume", "HostedEngine"], check=True)
+    assert hypervisor.domain().state == DomainState.RUNNING
+    assert lockspace.process_holds_lease(started.pid)
+
+
+def test_a_strict_start_refuses_what_libvirt_would_pass_over(lockspace: SanlockLockspace) -> None:
+    misspelt = XML.replace("<panic model='isa'/>", "<panick model='isa'/>")
+    strict = LibvirtHypervisor("qemu:///system", "HostedEngine", strict=True)
+    try:
+        wait_until(lambda: answers(strict))
+        with pytest.raises(HypervisorError, match="schema"):
+            strict.start(misspelt)
+        assert strict.domain().state == DomainState.ABSENT
+        strict.start(XML)
+        strict.destroy()
+    finally:
+        strict.close()
+
+
 def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:
     stale = BOX / "stale.xml"
     stale.write_text(XML.replace("0001</uuid>", "0009</uuid>"))

@@ -19,6 +19,7 @@ from ha_broker.world.ports import (
     DomainState,
     Ending,
     EngineCpu,
+    HypervisorError,
     HypervisorGoneError,
     LeaseHeldError,
     Membership,
@@ -246,3 +247,26 @@ def test_renewals_that_fail_are_counted_at_the_one_before() -> None:
     last_before, first_after = lockspace.renewals()[-3:-1]
     assert (last_before.timeouts, last_before.errors) == (3, 3)
     assert (first_after.timeouts, first_after.errors) == (0, 0)
+
+
+def test_a_paused_start_holds_no_lease_until_it_is_resumed() -> None:
+    pair = Pair()
+    started = pair.vms[0].start_paused("<domain/>")
+    assert started == pair.vms[0].domain()
+    assert (started.state, started.detail) == (DomainState.PAUSED, "user")
+    assert started.pid is not None
+    assert pair.lockspaces[0].process_is_registered(started.pid)
+    assert pair.lockspaces[0].lease_owner() is None
+    pair.vms[0].resume()
+    assert pair.lockspaces[0].process_holds_lease(started.pid)
+
+
+def test_devices_are_those_of_the_domain_that_is_here() -> None:
+    vm = Pair().vms[0]
+    with pytest.raises(HypervisorError, match="there is no domain"):
+        vm.live_xml()
+    with pytest.raises(HypervisorError, match="there is no domain"):
+        vm.update_device("<graphics/>")
+    vm.start("<domain/>")
+    vm.update_device("<graphics/>")
+    assert (vm.live_xml(), vm.updates) == ("<domain/>", ["<graphics/>"])

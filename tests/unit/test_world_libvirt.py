@@ -127,6 +127,31 @@ def test_refusals_say_why(hypervisor: LibvirtHypervisor) -> None:
         hypervisor.shutdown()
 
 
+def test_a_paused_start_runs_no_guest(hypervisor: LibvirtHypervisor) -> None:
+    seen: list[DomainState] = []
+    started = hypervisor.start_paused(xml(), lambda _pid: seen.append(hypervisor.domain().state))
+    assert seen == [DomainState.PAUSED]
+    assert started == hypervisor.domain() == Domain(DomainState.PAUSED, detail="user")
+
+
+def test_a_paused_start_that_is_refused_leaves_nothing(hypervisor: LibvirtHypervisor) -> None:
+    def refuse(_pid: Optional[int]) -> None:
+        raise HypervisorError("start", "sanlock does not know it")
+
+    with pytest.raises(HypervisorError, match="sanlock does not know it"):
+        hypervisor.start_paused(xml(), refuse)
+    assert hypervisor.domain().state == DomainState.ABSENT
+
+
+def test_devices_are_those_of_the_domain_that_is_here(hypervisor: LibvirtHypervisor) -> None:
+    with pytest.raises(HypervisorError, match="look at the devices of domain HostedEngine"):
+        hypervisor.live_xml()
+    with pytest.raises(HypervisorError, match="change a device of domain HostedEngine"):
+        hypervisor.update_device("<graphics type='vnc'/>")
+    hypervisor.start(xml())
+    assert f"<uuid>{UUIDS['HostedEngine']}</uuid>" in hypervisor.live_xml()
+
+
 def test_changes_are_told(hypervisor: LibvirtHypervisor) -> None:
     changed = threading.Event()
     hypervisor.on_change(changed.set)

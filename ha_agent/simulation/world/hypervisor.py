@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Callable, Optional
 
@@ -42,10 +44,11 @@ class SimHypervisor:
     """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
 
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
-    the changing calls ("start", "shutdown", "destroy"). `guest_obeys_after_s` is how long the
-    guest takes to power off when asked (None: it never does), `kill_takes_s` how long qemu takes
-    to end when it is killed. `start_error` makes starts fail. A running VM keeps `cpus_used`
-    CPUs busy; for `cpu_unknown_s` after its start libvirt says that it used none.
+    the changing calls ("start", "shutdown", "destroy"), `updates` the changes of devices.
+    `guest_obeys_after_s` is how long the guest takes to power off when asked (None: it never
+    does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
+    fail. A running VM keeps `cpus_used` CPUs busy; for `cpu_unknown_s` after its start libvirt
+    says that it used none.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -55,6 +58,7 @@ class SimHypervisor:
         self.has_lock_manager = has_lock_manager
         self.calls: list[str] = []
         self.started_xml: list[str] = []
+        self.updates: list[str] = []
         self.start_error: Optional[HypervisorError] = None
         self.start_takes_s = 0.0
         self.kill_takes_s = 0.0
@@ -93,25 +97,30 @@ class SimHypervisor:
         self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
     ) -> Domain:
         """While sanlock waits for the lease's owner to be dead, so does the start."""
-        self._need("start the domain")
-        if self._before_start is None:
-            self._begin_start()
-        pid = self._created_pid
-        assert pid is not None
-        try:
+        with self._created(domain_xml) as pid:
             before_run(pid)
             self.before_call("let the domain run")
             if self.has_lock_manager:
                 self.lockspace.acquire(pid)
-        except WorldError:
-            self._end_start()
-            raise
-        self._end_start()
-        self.started_xml.append(domain_xml)
-        self.guest = Guest(self._clock.monotonic_s(), self.boot_s)
         self.set_domain(Domain(DomainState.RUNNING, pid=pid))
         self._clock.spend(self.start_takes_s)
         return self._domain
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        with self._created(domain_xml) as pid:
+            before_run(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
+        return self._domain
+
+    def live_xml(self) -> str:
+        self._need_present("look at the domain's devices")
+        return self.started_xml[-1]
+
+    def update_device(self, device_xml: str) -> None:
+        self._need_present("change a device")
+        self.updates.append(device_xml)
 
     def shutdown(self) -> None:
         self._need("shut the domain down")
@@ -288,6 +297,23 @@ class SimHypervisor:
         finally:
             self._clock.end_job()
 
+    @contextmanager
+    def _created(self, domain_xml: str) -> Iterator[int]:
+        """The pid of a paused qemu, which is gone again if the block fails."""
+        self._need("start the domain")
+        if self._before_start is None:
+            self._begin_start()
+        pid = self._created_pid
+        assert pid is not None
+        try:
+            yield pid
+        except WorldError:
+            self._end_start()
+            raise
+        self._end_start()
+        self.started_xml.append(domain_xml)
+        self.guest = Guest(self._clock.monotonic_s(), self.boot_s)
+
     def _begin_start(self) -> None:
         self.calls.append("start")
         if self._domain.state != DomainState.ABSENT:
@@ -333,6 +359,11 @@ class SimHypervisor:
     def _report(self) -> None:
         for callback in self._callbacks:
             callback()
+
+    def _need_present(self, what: str) -> None:
+        self._need(what)
+        if self._domain.state == DomainState.ABSENT:
+            raise HypervisorError(what, "there is no domain")
 
     def _need(self, what: str) -> None:
         self.before_call(what)
