@@ -1,0 +1,1 @@
+"""hosted-engine-ha under the module names that existing callers import."""

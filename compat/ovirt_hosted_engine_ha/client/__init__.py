@@ -1,0 +1,1 @@
+"""Where callers look for `HAClient`."""
