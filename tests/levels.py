@@ -27,7 +27,7 @@ REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
 # What the tests of a level need beside the lab's packages.
-PACKAGES = {"integration": ("prometheus",), "lab": ("prometheus",)}
+PACKAGES = {"integration": ("prometheus", "nodejs"), "lab": ("prometheus",)}
 
 
 class LevelError(Exception):
