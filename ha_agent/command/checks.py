@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, say_error
@@ -16,35 +17,38 @@ UP = "Hosted Engine is up!"
 NOT_UP = "Hosted Engine is not up!"
 
 
-def run_deployed_command(_: argparse.Namespace) -> int:
+def run_deployed_command(options: argparse.Namespace) -> int:
     """``--check-deployed``."""
-    return deployed()
+    return deployed(options.json)
 
 
-def run_liveliness_command(_: argparse.Namespace) -> int:
+def run_liveliness_command(options: argparse.Namespace) -> int:
     """``--check-liveliness``."""
-    return liveliness()
+    return liveliness(options.json)
 
 
-def deployed() -> int:
+def deployed(as_json: bool = False) -> int:
     """Exit code 0 on a deployed host; else raises NotDeployedError."""
     check_deployed()
+    if as_json:
+        print(json.dumps({"deployed": True}))
     return EXIT_OK
 
 
-def liveliness() -> int:
+def liveliness(as_json: bool = False) -> int:
     """Fetch the engine's health page, wherever the engine runs, and say what it says."""
     from ha_broker.world.health_page import HttpHealthPage
 
     parts = host_settings().storage
     client = BrokerClient()
     try:
-        return look_at_health(HttpHealthPage(), shared_config(client, parts).settings.engine)
+        engine = shared_config(client, parts).settings.engine
+        return look_at_health(HttpHealthPage(), engine, as_json)
     finally:
         client.close()
 
 
-def look_at_health(page: HealthPage, engine: EngineSettings) -> int:
+def look_at_health(page: HealthPage, engine: EngineSettings, as_json: bool = False) -> int:
     """0 when the page says that the engine is healthy, else 1 and why; raises CommandError."""
     if not engine.page_url:
         raise CommandError(
@@ -53,6 +57,9 @@ def look_at_health(page: HealthPage, engine: EngineSettings) -> int:
     reading = page.check(
         engine.page_url, engine.health_text, engine.health_timeout_s, engine.health_ca_file
     )
+    if as_json:
+        print(json.dumps({"up": reading.good, "detail": reading.detail}))
+        return EXIT_OK if reading.good else EXIT_FAILURE
     if reading.good:
         print(UP)
         return EXIT_OK

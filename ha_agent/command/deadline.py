@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Callable, TypeVar
 
@@ -39,11 +40,11 @@ def within_deadline(job: Callable[[], T], whom: str, deadline_s: float) -> T:
     return results[0]
 
 
-def look_at_domain(hypervisor: Hypervisor) -> Domain:
+def look_at_domain(hypervisor: Hypervisor, within_s: float = math.inf) -> Domain:
     """libvirt's word on the engine's domain; raises WorldError or CommandError.
 
     A frozen libvirtd takes the first connection and never answers, not even to Ctrl-C; once it
     has answered, libvirt's own keepalive ends what hangs.
     """
     whom = "libvirt (see 'systemctl status libvirtd')"
-    return within_deadline(hypervisor.domain, whom, LIBVIRT_DEADLINE_S)
+    return within_deadline(hypervisor.domain, whom, min(within_s, LIBVIRT_DEADLINE_S))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable, Optional
 
-from ha_agent.command.engine import Engine, held_text
-from ha_agent.engine_vm import start_engine
+from ha_agent.command.lease_holder import held_by_text, held_text, host_text, other_owner
+from ha_agent.engine_vm import WHAT, start_engine
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import SimHypervisor, SimLockspace
 from ha_broker.desk import Refusal, Ticket
@@ -21,17 +21,23 @@ from ha_broker.world.ports import (
 
 
 def start_vm(
-    vm: SimHypervisor, lockspace: SimLockspace, shared: SharedWorld, snapshot: Optional[Snapshot]
+    vm: SimHypervisor,
+    lockspace: SimLockspace,
+    shared: SharedWorld,
+    host_id: int,
+    snapshot: Optional[Snapshot],
 ) -> str:
     """``--vm-start``: by the same way as the agent's. Raises WorldError."""
     state = vm.domain().state
     if state in (DomainState.RUNNING, DomainState.PAUSED):
-        raise HypervisorError("start the engine's VM", f"it is {state.value} on this host already")
+        raise HypervisorError(WHAT, f"it is {state.value} on this host already")
+    owner = other_owner(lockspace, host_id)
+    if owner is not None and owner.lives:
+        raise HypervisorError(WHAT, held_by_text(host_text(snapshot, owner.host_id)))
     try:
         start_engine(vm, lockspace, shared.domain_xml, shared.parts)
     except LeaseHeldError as error:
-        engine = Engine(vm, lockspace, shared.parts, shared.domain_xml, snapshot)
-        raise HypervisorError("start the engine's VM", held_text(engine)) from error
+        raise HypervisorError(WHAT, held_text(lockspace, snapshot)) from error
     return "the VM was started"
 
 

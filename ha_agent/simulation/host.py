@@ -409,7 +409,9 @@ class SimHost:
         snapshot = self.snapshot
         self._admin_job(
             "vm-start",
-            lambda: administrator.start_vm(self.vm, self.lockspace, self._shared, snapshot),
+            lambda: administrator.start_vm(
+                self.vm, self.lockspace, self._shared, self.host_id, snapshot
+            ),
         )
         return ""
 

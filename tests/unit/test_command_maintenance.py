@@ -1,0 +1,237 @@
+"""--set-maintenance: what is asked of the broker, and who is waited for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from ha_agent.command.main import main
+from ha_agent.command.maintenance import _host_missing, _missing_local, _missing_none
+from ha_broker.desk import Refusal
+from ha_broker.snapshot import EngineView, HostView, Publication
+from ha_broker.snapshot_json import snapshot_to_data
+from ha_broker.world.ports import DomainState, Liveness
+from tests.unit.command_broker import HOST_YAML, UP, FakeBroker, record, snapshot, undeployed
+
+NOW_S = 1000.0
+
+
+@pytest.fixture
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBroker]:
+    settings = undeployed(tmp_path, monkeypatch)
+    settings.write_text(HOST_YAML)
+    monkeypatch.setattr("ha_agent.command.wait.LOOK_EVERY_S", 0.01)
+    server = FakeBroker(str(tmp_path / "broker.sock"))
+    server.tell()
+    yield server
+    server.stop()
+
+
+def asked(broker: FakeBroker) -> list[tuple[str, bool]]:
+    bodies = [body for method, _target, body in broker.requests if method == "PUT"]
+    return [(body["scope"], body["on"]) for body in bodies]
+
+
+# --- setting ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected", "text"),
+    [
+        ("global", [("global", True)], "Global maintenance is on."),
+        ("local", [("local", True)], "Local maintenance of this host is on."),
+        ("none", [("local", False), ("global", False)], "Maintenance is off (it was already)."),
+    ],
+)
+def test_maintenance_sets_its_own_scope_only(
+    mode: str,
+    expected: list[tuple[str, bool]],
+    text: str,
+    broker: FakeBroker,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--set-maintenance", f"--mode={mode}"]) == 0
+    assert asked(broker) == expected
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+def test_what_is_set_already_is_success_and_said(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.tell(global_maintenance=True, local_maintenance=True)
+    assert main(["--set-maintenance", "--mode=global"]) == 0
+    assert asked(broker) == [("global", True)], "somebody may have changed it since"
+    assert main(["--set-maintenance", "--mode=local"]) == 0
+    assert asked(broker) == [("global", True)], "an engine that runs here would refuse it"
+    assert capsys.readouterr().out.count("(it was already)") == 2
+    assert main(["--set-maintenance", "--mode=none"]) == 0
+    assert "already" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("domain", "advice"),
+    [
+        (DomainState.RUNNING, "Let another host run it first: on this host 'hosted-engine "),
+        (DomainState.UNKNOWN, "see 'hosted-engine --explain'"),
+    ],
+)
+def test_maintenance_that_is_refused_gives_the_brokers_reason_and_what_to_do(
+    domain: DomainState, advice: str, broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise Refusal(409, "the engine's VM is here")
+
+    broker.tell(engine=EngineView(domain))
+    broker.answers["/v1/maintenance"] = refuse
+    assert main(["--set-maintenance", "--mode=local"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "set local maintenance on: the engine's VM is here. " in output.err
+    assert advice in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_time_without_a_wait_is_refused_before_anything_is_done(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--set-maintenance", "--mode=global", "--timeout=5"]) == 2
+    assert "--timeout goes with --wait" in capsys.readouterr().err
+    assert broker.requests == []
+
+
+# --- following --------------------------------------------------------------------------------
+
+
+def host(host_id: int, state: str, **fields: Any) -> HostView:
+    view = HostView(
+        host_id,
+        Liveness.LIVE,
+        record=record(host_id, f"h{host_id}", state),
+        fresh=True,
+        changed_at_s=NOW_S,
+    )
+    return replace(view, **fields)
+
+
+@pytest.mark.parametrize(
+    ("view", "expected"),
+    [
+        (host(2, "GlobalMaintenance"), ""),
+        (host(2, "EngineUp"), "h2 (EngineUp)"),
+        (host(2, "UnknownLocalVmState"), "h2 (UnknownLocalVmState)"),
+        (host(2, "GlobalMaintenance", changed_at_s=NOW_S - 1), "h2 (GlobalMaintenance)"),
+        (host(2, "GlobalMaintenance", changed_at_s=None), "h2 (GlobalMaintenance)"),
+        (host(2, "EngineDown", fresh=False), "h2 (whose agent is silent)"),
+        (host(2, "EngineDown", fresh=False, liveness=Liveness.DEAD), ""),
+        (host(2, "EngineDown", fresh=False, liveness=Liveness.UNKNOWN), ""),
+        (host(2, "EngineDown", liveness=Liveness.UNKNOWN), "h2 (EngineDown)"),
+        (host(2, "", record=None, error="garbage"), "host 2 (garbage)"),
+        (host(2, "", record=None), "host 2 (which has not written its record yet)"),
+        (host(2, "", record=replace(record(2, "h2", "AgentStopped"), stopped=True)), ""),
+    ],
+)
+def test_who_is_waited_for_in_global_maintenance(view: HostView, expected: str) -> None:
+    assert _host_missing(view, NOW_S) == expected
+
+
+def agent(state: str, stopped: bool = False) -> Publication:
+    return Publication(3400, UP, state, stopped=stopped)
+
+
+@pytest.mark.parametrize(
+    ("state", "both", "expected"),
+    [
+        ("LocalMaintenance", False, ""),
+        ("EngineDown", False, "this host's agent is in EngineDown"),
+        ("GlobalMaintenance", False, "this host's agent is in GlobalMaintenance"),
+        ("GlobalMaintenance", True, ""),
+        ("AgentStopped", False, "this host's agent is in AgentStopped"),
+    ],
+)
+def test_local_maintenance_is_reached_when_this_hosts_agent_says_so(
+    state: str, both: bool, expected: str
+) -> None:
+    seen = snapshot(agent=agent(state), agent_published_at_s=NOW_S, global_maintenance=both)
+    assert _missing_local(seen, NOW_S) == expected
+    assert "agent to report" in _missing_local(seen, NOW_S + 1)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("EngineDown", ""),
+        ("ReinitializeFSM", ""),
+        ("GlobalMaintenance", "this host's agent is in GlobalMaintenance"),
+        ("LocalMaintenance", "this host's agent is in LocalMaintenance"),
+        ("LocalMaintenanceMigrateVm", "this host's agent is in LocalMaintenanceMigrateVm"),
+        ("AgentStopped", "this host's agent is in AgentStopped"),
+    ],
+)
+def test_maintenance_is_left_when_this_hosts_agent_has_gone_on(state: str, expected: str) -> None:
+    told = agent(state, stopped=state == "AgentStopped")
+    seen = snapshot(agent=told, agent_published_at_s=NOW_S)
+    assert _missing_none(seen, NOW_S) == expected
+    assert "agent to report" in _missing_none(seen, NOW_S + 1)
+    assert "agent to report" in _missing_none(snapshot(), NOW_S)
+
+
+def test_following_tells_who_is_missing_until_nobody_is(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter(
+        [
+            None,
+            (host(1, "EngineUp"), host(2, "EngineDown")),
+            (host(1, "GlobalMaintenance"), host(2, "EngineDown")),
+        ]
+    )
+
+    def answer() -> Any:
+        hosts = next(looks, (host(1, "GlobalMaintenance"), host(2, "GlobalMaintenance")))
+        later_s = time.monotonic() + 1
+        views = () if hosts is None else tuple(replace(v, changed_at_s=later_s) for v in hosts)
+        return snapshot_to_data(snapshot(hosts=views), later_s)
+
+    broker.answers["/v1/status"] = answer
+    assert main(["--set-maintenance", "--mode=global", "--wait"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "Global maintenance is on.",
+        "    0 s  waiting for h1 (EngineUp) and h2 (EngineDown)",
+        "    0 s  waiting for h2 (EngineDown)",
+        "Reached: all living hosts are in global maintenance.",
+    ]
+
+
+def test_following_that_takes_too_long_is_exit_code_3(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.tell(hosts=(host(3, "EngineUp"),))
+    assert main(["--set-maintenance", "--mode=global", "--wait", "--timeout=0.05"]) == 3
+    output = capsys.readouterr()
+    assert output.out.startswith("Global maintenance is on.\n")
+    assert "not reached within 0.05 s" in output.err
+    assert "waiting for h3 (EngineUp)" in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_broker_that_is_restarted_meanwhile_is_waited_out(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers: Iterator[Optional[Refusal]] = iter([None, Refusal(503, "not ready yet")])
+
+    def answer() -> Any:
+        refusal = next(answers, None)
+        if refusal is not None:
+            raise refusal
+        told = agent("LocalMaintenance")
+        later_s = time.monotonic() + 1
+        return snapshot_to_data(snapshot(agent=told, agent_published_at_s=later_s), later_s)
+
+    broker.answers["/v1/status"] = answer
+    assert main(["--set-maintenance", "--mode=local", "--wait"]) == 0
+    assert "not ready yet" in capsys.readouterr().out
