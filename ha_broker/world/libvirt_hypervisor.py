@@ -178,6 +178,18 @@ class LibvirtHypervisor:
             if not _is_absent(error) and not _is_inactive(error):
                 raise self._error(what, error) from error
 
+    def check_xml(self, domain_xml: str) -> None:
+        """Could qemu's command line be made from it? Nothing is started or defined.
+
+        Raises HypervisorError. libvirt passes over elements that it does not know.
+        """
+        what = "have libvirt look at the domain XML"
+        connection = self._line.connection(what)
+        try:
+            connection.domainXMLToNative("qemu-argv", domain_xml, 0)
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
     def live_xml(self) -> str:
         """The domain as it is here now; raises HypervisorError, also when it is not here."""
         what = f"look at the devices of domain {self._name}"
