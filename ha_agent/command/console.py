@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from typing import NoReturn, Optional
 from xml.etree import ElementTree
 
@@ -22,6 +21,7 @@ ADD_ONE = (
     "configuration; it counts from the VM's next start"
 )
 _PTY = "pty"
+_STDIN, _STDOUT = 0, 1
 
 
 def run_command(options: argparse.Namespace) -> NoReturn:
@@ -67,5 +67,5 @@ def _no_pty_text(port: Optional[ElementTree.Element]) -> str:
 
 
 def _need_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
         raise CommandError("the console needs a terminal (over ssh: ssh -t)")

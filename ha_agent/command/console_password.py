@@ -18,8 +18,9 @@ from functools import partial
 from typing import Optional
 from xml.etree import ElementTree
 
-from ha_agent.command.engine import Engine, ask_libvirt, domain_here, engine_here, order, told
+from ha_agent.command.engine import Engine, ask_libvirt, domain_here, engine_here, order
 from ha_agent.command.errors import EXIT_OK, CommandError, UsageError
+from ha_broker.world.ports import WorldError
 
 PASSWORD_VARIABLE = "HE_CONSOLE_PASSWORD"
 VALID_S = 120.0
@@ -29,10 +30,14 @@ VNC, SPICE = "vnc", "spice"
 # The protocol's own: VNC encrypts with so many characters and leaves the rest out.
 LONGEST = {VNC: 8, SPICE: 60}
 
+# A password that never was good: the display asks for one, and lets nobody in until it has one.
+_LOCKED = "passwd='*' passwdValidTo='1970-01-01T00:00:01'"
 ADD_ONE = (
-    "add <graphics type='vnc' port='-1' autoport='yes' passwd='*' "
-    "passwdValidTo='1970-01-01T00:00:01'/> to the domain XML of the shared configuration; it "
-    "counts from the VM's next start"
+    f"add <graphics type='vnc' port='-1' autoport='yes' {_LOCKED}/> to the domain XML of the "
+    "shared configuration; it counts from the VM's next start"
+)
+NEEDS_ONE_FROM_THE_START = (
+    f"a display takes a password only if its <graphics> had one at the VM's start: {_LOCKED}"
 )
 _EVERYWHERE = ("0.0.0.0", "::")
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -58,7 +63,7 @@ def run_command(options: argparse.Namespace) -> int:
     shown = displays_here(engine)
     password = _generated() if options.generate else chosen(options.password)
     check(password, shown)
-    set_password(engine, shown, password, valid_s)
+    set_password(engine, password, valid_s)
     if options.generate:
         print(f"The password: {password}")
     print(f"It lets new viewers in for {valid_s:.0f} s; who is in then stays in.")
@@ -173,15 +178,20 @@ def _tunnel(display: Display, host_name: str) -> str:
 # --- setting --------------------------------------------------------------------------------
 
 
-def set_password(engine: Engine, displays: list[Display], password: str, valid_s: float) -> None:
-    """On all of them; raises CommandError."""
+def set_password(engine: Engine, password: str, valid_s: float) -> None:
+    """On every display of the VM; raises CommandError."""
     ends_at_s = time.time() + valid_s
     xml = ask_libvirt(engine.hypervisor.live_xml)
-    with told():
-        for graphics in ElementTree.fromstring(xml).findall("devices/graphics"):
-            if graphics.get("type") in LONGEST:
-                changed = with_password(graphics, password, ends_at_s)
-                order(partial(engine.hypervisor.update_device, changed), ORDER_LIMIT_S)
+    for graphics in ElementTree.fromstring(xml).findall("devices/graphics"):
+        if graphics.get("type") in LONGEST:
+            _update(engine, with_password(graphics, password, ends_at_s))
+
+
+def _update(engine: Engine, device_xml: str) -> None:
+    try:
+        order(partial(engine.hypervisor.update_device, device_xml), ORDER_LIMIT_S)
+    except WorldError as error:
+        raise CommandError(f"{error.what}: {error.why} ({NEEDS_ONE_FROM_THE_START})") from error
 
 
 def with_password(graphics: ElementTree.Element, password: str, ends_at_s: float) -> str:

@@ -17,6 +17,9 @@ from typing import Callable, Optional
 
 import pytest
 
+from ha_agent.command.console_password import displays_here, set_password
+from ha_agent.command.engine import Engine
+from ha_agent.command.errors import CommandError
 from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 from ha_broker.world.ports import (
     Domain,
@@ -31,10 +34,12 @@ from ha_broker.world.sanlock_lockspace import SanlockLockspace
 from metadata.layout import storage_parts
 from tests.contract.places import TIME_FACTOR
 from tests.contract.sanlock_hosts import SanlockHost
+from tests.contract.viewers import spice_lets_in, vnc_lets_in
 
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 PARTS = storage_parts(str(BOX / "volume"))
 LIMIT_S = 20 * TIME_FACTOR
+VALID_S = 3 * TIME_FACTOR
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 LIBVIRTD_PID = Path("/run/libvirtd.pid")
 
@@ -271,6 +276,46 @@ def test_a_strict_start_refuses_what_libvirt_would_pass_over(lockspace: SanlockL
         strict.destroy()
     finally:
         strict.close()
+
+
+DISPLAY = """<graphics type='{kind}' port='-1' autoport='yes' {password}/>"""
+NO_PASSWORD_YET = "passwd='*' passwdValidTo='1970-01-01T00:00:01'"
+
+
+def started_with_display(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace, kind: str, password: str
+) -> Engine:
+    display = DISPLAY.format(kind=kind, password=password)
+    hypervisor.start(XML.replace("</devices>", f"{display}</devices>"))
+    return Engine(hypervisor, lockspace, PARTS, XML, host_id=1)
+
+
+@pytest.mark.parametrize(("kind", "lets_in"), [("vnc", vnc_lets_in), ("spice", spice_lets_in)])
+def test_a_displays_password_lets_in_until_it_expires(
+    hypervisor: LibvirtHypervisor,
+    lockspace: SanlockLockspace,
+    kind: str,
+    lets_in: Callable[[int, str], bool],
+) -> None:
+    engine = started_with_display(hypervisor, lockspace, kind, NO_PASSWORD_YET)
+    (display,) = displays_here(engine)
+    assert (display.kind, display.address) == (kind, "127.0.0.1")
+    assert display.port is not None
+    assert not lets_in(display.port, "*")
+    set_password(engine, "secret12", VALID_S)
+    assert lets_in(display.port, "secret12")
+    assert not lets_in(display.port, "secret13")
+    wait_until(lambda: not lets_in(display.port or 0, "secret12"))
+    assert "secret12" not in hypervisor.live_xml()
+
+
+@pytest.mark.parametrize("kind", ["vnc", "spice"])
+def test_a_display_that_asks_for_no_password_can_get_none(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace, kind: str
+) -> None:
+    engine = started_with_display(hypervisor, lockspace, kind, "")
+    with pytest.raises(CommandError, match=r"only if its <graphics> had one at the VM's start"):
+        set_password(engine, "secret12", VALID_S)
 
 
 def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:
