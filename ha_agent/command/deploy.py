@@ -1,135 +1,128 @@
 """``hosted-engine --deploy``: make this host the first, or one more, of a cluster.
 
-Look (nothing is changed) -> plan (`deploy_plan`, pure) -> carry out (`deploy_steps`).
+Answers (a file, or questions on a terminal) -> checks (`deploy_checks`; nothing is changed) ->
+plan (`deploy_plan`, pure) -> preview -> carry out (`deploy_steps`) -> answers for the next host.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Optional
 
 from ha_agent.command import deploy_checks, deploy_steps
-from ha_agent.command.deploy_answers import Answers, read_answers, storage_parts
-from ha_agent.command.deploy_plan import (
-    FIRST_HOST_ID,
-    Create,
-    Deployed,
-    Join,
-    NewEngine,
-    Plan,
-    Refused,
-    ThisHost,
-    plan,
+from ha_agent.command.deploy_answers import Answers, local_settings, read_data
+from ha_agent.command.deploy_findings import (
+    Finding,
+    fail,
+    failures_text,
+    finding_lines,
+    findings_data,
+    ok,
 )
-from ha_agent.command.deploy_survey import Survey, survey
-from ha_agent.command.deploy_world import DeployWorld, block_sector_size, real_world
-from ha_agent.command.errors import EXIT_OK, CommandError, UsageError
-from ha_agent.command.sanlock_disk import parse_record
+from ha_agent.command.deploy_next import check_can_write, write_next_answers
+from ha_agent.command.deploy_place import OWN_JOIN_S, look
+from ha_agent.command.deploy_plan import Create, Deployed, Join, Plan, Refused, plan
+from ha_agent.command.deploy_preview import Preview
+from ha_agent.command.deploy_questions import Terminal, ask_answers, real_terminal
+from ha_agent.command.deploy_subject import Subject, look_at_storage, read_engine
+from ha_agent.command.deploy_world import DeployWorld, real_world
+from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.ports import LockspaceAdmin, Membership, WorldError
-from metadata.domain_xml import lease_problems
-from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
-from metadata.metrics_settings import MetricsSettings
-from metadata.records import VolumeAddress
-from metadata.settings import HostSettings, SettingsError, StorageParts
+from ha_broker.world.ports import WorldError
+from metadata.settings import HostSettings, SettingsError, host_settings_to_data
 
-OWN_JOIN_S = 300.0
-LOOK_EVERY_S = 0.5
+_USUAL_ANSWERS_NAME = "answers.yaml"
+_NO_TERMINAL = (
+    "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
+    "ask on"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line; `answers_file` None: questions are asked."""
+
+    answers_file: Optional[str] = None
+    force: bool = False
+    check: bool = False
+    yes: bool = False
+    as_json: bool = False
+    next_answers_file: Optional[str] = None
 
 
 def run_command(options: argparse.Namespace) -> int:
-    """`run` with the options of the command line."""
-    if options.config_append is None:
-        raise UsageError("--deploy needs --config-append=FILE with the answers (YAML)")
-    return run(options.config_append, options.force)
+    """Deploy with the options of the command line; raises CommandError."""
+    request = request_of(options)
+    return deploy(real_world(), request, None if request.as_json else real_terminal())
 
 
-def run(answers_file: str, force: bool) -> int:
-    """Deploy this host; raises CommandError."""
-    return deploy(real_world(), read_answers(answers_file), force)
+def request_of(options: argparse.Namespace) -> Request:
+    """What was asked for; raises UsageError."""
+    if options.json and not options.check:
+        raise UsageError("--json goes with --deploy --check only")
+    return Request(
+        answers_file=options.config_append,
+        force=options.force,
+        check=options.check,
+        yes=options.yes,
+        as_json=options.json,
+        next_answers_file=options.write_answers,
+    )
 
 
-def deploy(world: DeployWorld, answers: Answers, force: bool) -> int:
-    """Look, plan and carry out; raises CommandError."""
+def deploy(world: DeployWorld, request: Request, terminal: Optional[Terminal] = None) -> int:
+    """Look, plan and carry out; returns the exit code and raises CommandError."""
+    if request.as_json:
+        world = replace(world, say=lambda _line: None)
     try:
-        _deploy(world, answers, force)
+        return _deploy(world, request, terminal)
     except WorldError as error:
         raise CommandError(f"{error.what}: {error.why}") from error
+    except KeyboardInterrupt:
+        raise CommandError("interrupted; the same --deploy goes on where this one was") from None
+
+
+def _deploy(world: DeployWorld, request: Request, terminal: Optional[Terminal]) -> int:
+    if request.next_answers_file is not None:
+        check_can_write(request.next_answers_file)
+    deployed = _deployed(world)
+    given = _given(request, deployed)
+    if given is None and terminal is None:
+        raise UsageError(_NO_TERMINAL)
+    from_host_yaml = given is not None and request.answers_file is None
+    answers, asked = ask_answers(
+        world,
+        given,
+        None if from_host_yaml else terminal,
+        source=request.answers_file or world.settings_file,
+        force=request.force,
+    )
+    subject = _subject(world, answers, deployed)
+    if request.check:
+        return _check_only(subject, request)
+    failures = failures_text(_findings(subject))
+    if failures:
+        raise CommandError(f"nothing was changed: {failures}")
+    site, chosen = _decide(subject, request.force)
+    answers_file = request.next_answers_file or _usual_answers_file(world)
+    _preview(site, chosen, answers_file)
+    if asked and not request.yes and terminal is not None and not terminal.agrees("Go on?"):
+        raise CommandError("not confirmed: nothing was changed")
+    _carry_out(site, chosen)
+    _say_next(world, answers_file)
     return EXIT_OK
 
 
-def _deploy(world: DeployWorld, answers: Answers, force: bool) -> None:
-    deployed = _deployed(world)
-    parts = storage_parts(answers, _sector_size(world, answers))
-    lockspace = world.lockspace(parts)
-    engine = _check(world, answers, parts, lockspace)
-    found, host = _look(world, lockspace, parts, deployed)
-    world.say(f"[ ok ] {answers.path} holds {found.found or 'nothing yet'}")
-    chosen = plan(answers, found, host, engine, force)
-    uri = str(answers.host.get("libvirt_uri", deploy_checks.DEFAULT_LIBVIRT_URI))
-    metrics = answers.host.get("metrics", MetricsSettings())
-    _carry_out(deploy_steps.Site(world, lockspace, found, host, uri, metrics), chosen)
-
-
-def _carry_out(site: deploy_steps.Site, chosen: Plan) -> None:
-    say = site.world.say
-    if isinstance(chosen, Refused):
-        raise CommandError(chosen.why)
-    if isinstance(chosen, Deployed):
-        host = chosen.settings
-        say(f"[ ok ] this host is deployed already, as {host.host_name} (id {host.host_id})")
-        deploy_steps.complete(site, chosen)
-    elif isinstance(chosen, Create):
-        _warn_without_gateway(site, chosen.settings.network.gateway)
-        deploy_steps.create(site, chosen)
-        say(f"Done: the cluster is created, and this is host {chosen.host_name}.")
-    else:
-        _join(site, chosen)
-
-
-def _join(site: deploy_steps.Site, chosen: Join) -> None:
-    assert site.survey.config is not None
-    problems = lease_problems(site.survey.config.domain_xml, site.parts)
-    if problems:
-        raise CommandError(
-            f"the engine could not run on this host: {'; '.join(problems)} (the storage must have "
-            "the same path on all hosts)"
-        )
-    _warn_without_gateway(site, chosen.gateway)
-    deploy_steps.join(site, chosen)
-    site.world.say(f"Done: host {chosen.host_name} is one of the cluster.")
-
-
-def _warn_without_gateway(site: deploy_steps.Site, gateway: str) -> None:
-    if gateway:
-        site.world.say(f"[ ok ] gateway {gateway}")
-    else:
-        site.world.say(
-            "[warn] no gateway: the answers name none (host.gateway) and this host has no default "
-            "route, so the network will not be watched"
-        )
-
-
-# --- looking ----------------------------------------------------------------------------------
-
-
-def _check(
-    world: DeployWorld, answers: Answers, parts: StorageParts, lockspace: LockspaceAdmin
-) -> Optional[NewEngine]:
-    checks = deploy_checks.Checks(world.say)
-    engines: list[NewEngine] = []
-
-    def domain_xml() -> str:
-        engines.append(deploy_checks.read_engine(answers, parts))
-        return f"domain {engines[0].domain_name}, with its lease"
-
-    checks.run("storage", lambda: deploy_checks.check_storage(world, parts, answers.creates))
-    checks.run("sanlock", lambda: deploy_checks.check_sanlock(lockspace))
-    checks.run("libvirt", lambda: deploy_checks.check_libvirt(world, answers))
-    if answers.creates:
-        checks.run("engine", domain_xml)
-    checks.finish()
-    return engines[0] if engines else None
+def _given(request: Request, deployed: Optional[HostSettings]) -> object:
+    """The file's answers, else what a deployed host was given once; None: there are none."""
+    if request.answers_file is not None:
+        return read_data(request.answers_file) or {}
+    if deployed is not None and not request.force:
+        return {"storage": host_settings_to_data(deployed)["storage"]}
+    return None
 
 
 def _deployed(world: DeployWorld) -> Optional[HostSettings]:
@@ -141,63 +134,116 @@ def _deployed(world: DeployWorld) -> Optional[HostSettings]:
         ) from error
 
 
-def _sector_size(world: DeployWorld, answers: Answers) -> int:
-    """What sanlock wrote there, else the device's own."""
+# --- checks ---------------------------------------------------------------------------------
+
+
+def _subject(world: DeployWorld, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
+    seen = look_at_storage(world, answers)
+    return Subject(world, answers, seen, world.lockspace(seen.parts), deployed)
+
+
+def _findings(subject: Subject) -> list[Finding]:
+    """All of them, each said as soon as it is known."""
+    found = []
+    for finding in deploy_checks.findings(subject):
+        found.append(finding)
+        for line in finding_lines(finding):
+            subject.world.say(line)
+    return found
+
+
+def _check_only(subject: Subject, request: Request) -> int:
+    found = _findings(subject)
+    if not failures_text(found):
+        found.append(_plan_finding(subject, request))
+        for line in finding_lines(found[-1]):
+            subject.world.say(line)
+    failed = [finding.name for finding in found if failures_text([finding])]
+    if request.as_json:
+        print(json.dumps(findings_data(found)))
+        return EXIT_FAILURE if failed else EXIT_OK
+    if failed:
+        raise CommandError(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}")
+    return EXIT_OK
+
+
+def _plan_finding(subject: Subject, request: Request) -> Finding:
+    """What --deploy would do."""
     try:
-        record = parse_record(world.store.read(VolumeAddress(answers.path, 0), SLOT_SIZE))
-    except WorldError:
-        record = None  # the storage check will say what is wrong
-    ours = record is not None and record.lockspace == LOCKSPACE_NAME
-    if record is not None and ours and record.sector_size in SECTOR_SIZES:
-        return record.sector_size
-    size = block_sector_size(answers.path)
-    return size if size in SECTOR_SIZES else max(SECTOR_SIZES)
+        _, chosen = _decide(subject, request.force, patience_s=0.0)
+    except (CommandError, WorldError) as error:
+        return replace(fail(str(error)), name="plan")
+    return replace(ok(_plan_text(chosen)), name="plan")
 
 
-def _look(
-    world: DeployWorld,
-    lockspace: LockspaceAdmin,
-    parts: StorageParts,
-    deployed: Optional[HostSettings],
-) -> tuple[Survey, ThisHost]:
-    """The storage and this host's place in it, once no join of its own is under way.
+def _plan_text(chosen: Plan) -> str:
+    if isinstance(chosen, Create):
+        return f"--deploy would create a cluster, with this host as {chosen.host_name}"
+    if isinstance(chosen, Deployed):
+        host = chosen.settings
+        return f"this host is deployed already, as {host.host_name} (id {host.host_id})"
+    assert isinstance(chosen, Join)
+    return f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
 
-    sanlock goes on with a join whose asker was killed, and then the storage still changes.
-    """
-    name = lockspace.daemon_host_name()
-    end_s = world.clock.monotonic_s() + OWN_JOIN_S
-    while True:
-        found = survey(world.store, parts)
-        joined_id, membership = _own_membership(lockspace, found, name, deployed)
-        if membership is not Membership.JOINING:
-            break
-        if world.clock.monotonic_s() > end_s:
-            raise CommandError(
-                f"this host has been joining the lockspace as host id {joined_id} for more than "
-                f"{OWN_JOIN_S:.0f} s; see 'sanlock client status' and run the same --deploy again"
-            )
-        world.sleep(LOOK_EVERY_S)
-    return found, ThisHost(
-        name=world.host_name,
-        sanlock_name=name,
-        joined_id=joined_id,
-        gateway=world.gateway,
-        deployed=deployed,
+
+# --- the rest -------------------------------------------------------------------------------
+
+
+def _decide(
+    subject: Subject, force: bool, patience_s: float = OWN_JOIN_S
+) -> tuple[deploy_steps.Site, Plan]:
+    """Where the steps are taken, and which; raises CommandError when none are."""
+    world, answers, parts, lockspace = (
+        subject.world,
+        subject.answers,
+        subject.parts,
+        subject.lockspace,
     )
+    found, host = look(world, lockspace, parts, subject.deployed, patience_s)
+    engine = read_engine(answers, parts) if answers.creates else None
+    chosen = plan(answers, found, host, engine, force)
+    if isinstance(chosen, Refused):
+        raise CommandError(chosen.why)
+    local = local_settings(answers, parts)
+    return deploy_steps.Site(world, lockspace, found, host, local), chosen
 
 
-def _own_membership(
-    lockspace: LockspaceAdmin, found: Survey, name: str, deployed: Optional[HostSettings]
-) -> tuple[Optional[int], Membership]:
-    """The id with which this host's daemon is, or is about to be, in the lockspace.
+def _preview(site: deploy_steps.Site, chosen: Plan, answers_file: str) -> None:
+    say = site.world.say
+    say(f"{site.parts.lockspace.path} holds {site.survey.found or 'nothing yet'}")
+    if isinstance(chosen, Deployed):
+        host = chosen.settings
+        say(f"[ ok ] this host is deployed already, as {host.host_name} (id {host.host_id})")
+    say("What is done now:")
+    for line in Preview(site.survey, site.world.settings_file, answers_file).lines(chosen):
+        say(f"  - {line}")
 
-    Asked for the ids under its own name, and, in case the storage was wiped under it, for the
-    one that it most likely has.
-    """
-    likely = {host_id for host_id, owner in found.ids_in_use.items() if owner.resource == name}
-    likely.add(deployed.host_id if deployed else FIRST_HOST_ID)
-    for host_id in sorted(likely):
-        membership = lockspace.membership(host_id)
-        if membership is not Membership.OUT:
-            return host_id, membership
-    return None, Membership.OUT
+
+def _carry_out(site: deploy_steps.Site, chosen: Plan) -> None:
+    say = site.world.say
+    if isinstance(chosen, Deployed):
+        deploy_steps.complete(site, chosen)
+    elif isinstance(chosen, Create):
+        deploy_steps.create(site, chosen)
+        say(f"Done: the cluster is created, and this is host {chosen.host_name}.")
+    else:
+        assert isinstance(chosen, Join)
+        deploy_steps.join(site, chosen)
+        say(f"Done: host {chosen.host_name} is one of the cluster.")
+
+
+def _usual_answers_file(world: DeployWorld) -> str:
+    return str(Path(world.settings_file).with_name(_USUAL_ANSWERS_NAME))
+
+
+def _say_next(world: DeployWorld, path: str) -> None:
+    """The host is deployed by now: what fails here makes nothing undone."""
+    host = read_host_settings(world.settings_file)
+    assert host is not None
+    try:
+        write_next_answers(path, host)
+    except CommandError as error:
+        world.say(f"[warn] the answers for the next host: {error}")
+        return
+    world.say(f"On the next host, with {path} copied there:")
+    world.say(f"  hosted-engine --deploy --config-append={Path(path).name}")

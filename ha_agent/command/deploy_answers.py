@@ -20,7 +20,7 @@ beside the file is what the cluster's settings have there (`metadata.settings`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
@@ -76,15 +76,19 @@ class Answers:
 
 def read_answers(path: str) -> Answers:
     """Read and check the file; raises CommandError naming every problem."""
+    return parse_answers(read_data(path), path)
+
+
+def read_data(path: str) -> Any:
+    """The plain data in the file; raises CommandError."""
     from ha_broker.world.plain_yaml import PlainYamlError, parse_yaml
 
     try:
-        data = parse_yaml(Path(path).read_text(encoding="utf-8"))
+        return parse_yaml(Path(path).read_text(encoding="utf-8"))
     except PlainYamlError as error:
         raise CommandError(f"{path}: no valid YAML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: can't be read: {error}") from error
-    return parse_answers(data, path)
 
 
 def parse_answers(data: object, source: str) -> Answers:
@@ -112,6 +116,15 @@ def storage_parts(answers: Answers, sector_size: int) -> StorageParts:
     """Where the parts lie; `sector_size` is what was found, unless the answers say it."""
     data = {"sector_size": sector_size, **answers.storage}
     return _with_storage(data, answers.source).storage
+
+
+def local_settings(answers: Answers, parts: StorageParts) -> HostSettings:
+    """What the answers say for host.yaml; id and name are not decided here and mean nothing."""
+    given = {key: value for key, value in answers.host.items() if key != "metrics"}
+    storage = {"sector_size": parts.sector_size, **answers.storage}
+    whole = {"host_id": 1, "host_name": "placeholder", **given, "storage": storage}
+    settings = parse_host_settings(whole, answers.source)
+    return replace(settings, metrics=answers.host.get("metrics", settings.metrics))
 
 
 def host_name(answers: Answers, machine_name: str) -> str:

@@ -1,155 +1,164 @@
-"""What must be true before ``--deploy`` changes anything; each failure says how to mend it."""
+"""What should be true before ``--deploy`` changes anything; what is not says how to mend it.
+
+All is looked at, beside each other and each with a deadline, so that one run tells everything.
+"""
 
 from __future__ import annotations
 
 import re
-import stat
-from pathlib import Path
-from typing import Callable, Optional
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from ha_agent.command.deadline import look_at_domain
-from ha_agent.command.deploy_answers import Answers
-from ha_agent.command.deploy_plan import NewEngine
+from ha_agent.command import deploy_checks_storage as storage
+from ha_agent.command.deadline import LIBVIRT_DEADLINE_S, look_at_domain
+from ha_agent.command.deploy_checks_engine import (
+    check_bridge,
+    check_engine,
+    check_memory,
+    check_network,
+    check_page,
+)
+from ha_agent.command.deploy_findings import Check, Finding, fail, ok, run_checks, warn
+from ha_agent.command.deploy_subject import DEFAULT_LIBVIRT_URI, Subject
 from ha_agent.command.deploy_world import DeployWorld
-from ha_agent.command.errors import CommandError
-from ha_broker.world.ports import DomainState, LockspaceAdmin, StorageError, WorldError
-from metadata.domain_xml import domain_name, lease_problems
-from metadata.errors import DomainXmlError
-from metadata.layout import required_sizes
-from metadata.settings import StorageParts
+from ha_broker.world.ports import DomainState, WorldError
+from metadata.records import HostRecord
 
-DEFAULT_LIBVIRT_URI = "qemu:///system"
+DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
 
-_MIB = 1024 * 1024
 # sanlock's own choice where nobody set a name: a random UUID before the machine's name.
 _RANDOM_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\..*)?", re.IGNORECASE)
+_COMMON_NAME = re.compile(r"localhost(\..*)?|\(none\)", re.IGNORECASE)
+_SET_NAME = "set our_host_name = NAME in /etc/sanlock/sanlock.conf: systemctl restart sanlock"
 
 
-class Checks:
-    """Runs checks, says each result, and keeps the failures."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
-        self.failures: list[str] = []
-
-    def run(self, name: str, check: Callable[[], Optional[str]]) -> bool:
-        """`check` returns what is to be said beside the name; it raises when it failed."""
-        try:
-            detail = check()
-        except (CommandError, WorldError) as error:
-            self.failures.append(" ".join(str(error).split()))
-            self._say(f"[fail] {name}: {self.failures[-1]}")
-            return False
-        self._say(f"[ ok ] {name}{f': {detail}' if detail else ''}")
-        return True
-
-    def finish(self) -> None:
-        """Raise CommandError when anything failed."""
-        if self.failures:
-            raise CommandError(f"nothing was changed: {'; '.join(self.failures)}")
+def findings(subject: Subject) -> Iterator[Finding]:
+    """All of them, in an order in which people mend."""
+    yield replace(subject.look.volumes, name="storage")
+    yield from run_checks(list(_checks(subject)), DEADLINE_S)
 
 
-def check_storage(world: DeployWorld, parts: StorageParts, creates: bool = True) -> str:
-    """Each volume exists, is large enough and takes direct I/O.
+def _checks(subject: Subject) -> Iterator[Check]:
+    world, parts, found = subject.world, subject.parts, subject.look.survey
+    if found is not None:
+        io_timeout_s = subject.cluster.timing.io_timeout_s
+        yield Check("storage access", lambda: storage.check_access(world, parts))
+        yield Check("storage speed", lambda: storage.check_speed(world, parts, found, io_timeout_s))
+    yield Check("sanlock", lambda: check_sanlock(subject))
+    yield Check("watchdog", lambda: check_watchdog(world))
+    yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
+    if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
+        yield Check("lock manager", lambda: check_lock_manager(world))
+    if subject.answers.creates or subject.joins:
+        yield Check("engine", lambda: check_engine(subject))
+        yield Check("memory", lambda: check_memory(subject))
+        yield Check("health page", lambda: check_page(subject))
+    yield Check("bridge", lambda: check_bridge(world, subject.bridge))
+    yield Check("network", lambda: check_network(subject))
 
-    A cluster that was made before there was a lock of writers need not have room for it.
-    """
-    for path, size in required_sizes(parts, config_lease=creates).items():
-        _check_volume(world, path, size)
-    return f"{parts.lockspace.path}, sectors of {parts.sector_size} bytes"
+
+# --- sanlock --------------------------------------------------------------------------------
 
 
-def _check_volume(world: DeployWorld, path: str, needed: int) -> None:
+def check_sanlock(subject: Subject) -> Finding:
+    """The daemon runs and has a name that stays and that no other host has."""
     try:
-        found = world.store.size(path)
-        if found < needed:
-            raise CommandError(
-                f"{path} is too small: it has {found} bytes, {needed} are needed; "
-                f"{_enlarge(path, needed)}"
-            )
-        world.store.probe_direct_io(path)
-    except FileNotFoundError as error:
-        raise CommandError(f"{path} does not exist; {_make(path, needed)}") from error
-    except StorageError as error:
-        if error.errno == 2:
-            raise CommandError(f"{path} does not exist; {_make(path, needed)}") from error
-        raise CommandError(
-            f"{path} can't be used: {error.why}; it must be a file or block device on storage "
-            "that takes direct I/O (no tmpfs), readable and writable for root and sanlock"
-        ) from error
-
-
-def _enlarge(path: str, needed: int) -> str:
-    if _is_block_device(path):
-        return "give the device more room"
-    return f"enlarge it: truncate -s {_mib(needed)}M {path}"
-
-
-def _make(path: str, needed: int) -> str:
-    return (
-        f"make it, on the storage that all hosts share: truncate -s {_mib(needed)}M {path} && "
-        f"chown sanlock:sanlock {path} && chmod 660 {path}"
-    )
-
-
-def _mib(size: int) -> int:
-    return -(-size // _MIB)
-
-
-def _is_block_device(path: str) -> bool:
-    try:
-        return stat.S_ISBLK(Path(path).stat().st_mode)
-    except OSError:
-        return False
-
-
-def check_sanlock(lockspace: LockspaceAdmin) -> str:
-    """The daemon runs and has a name that stays; raises CommandError."""
-    try:
-        name = lockspace.daemon_host_name()
+        name = subject.lockspace.daemon_host_name()
     except WorldError as error:
-        raise CommandError(f"{error}; start it: systemctl enable --now sanlock") from error
+        return fail(str(error), "systemctl enable --now sanlock")
     if _RANDOM_NAME.fullmatch(name):
-        raise CommandError(
+        return fail(
             f"sanlock's host name is a random one ({name}), with which this host would wait "
-            "minutes after each restart; set our_host_name = NAME in /etc/sanlock/sanlock.conf "
-            "and restart sanlock"
+            "minutes after each restart",
+            _SET_NAME,
         )
-    return f"its name of this host is {name}"
+    other = _other_host_named(subject, name)
+    if _COMMON_NAME.fullmatch(name) or other:
+        whose = f", which is that of {other} too" if other else ""
+        return fail(f"sanlock's host name {name}{whose} is not this host's own", _SET_NAME)
+    return ok(f"its name of this host is {name}")
 
 
-def check_libvirt(world: DeployWorld, answers: Answers) -> str:
-    """libvirt answers and takes leases through sanlock."""
-    uri = str(answers.host.get("libvirt_uri", DEFAULT_LIBVIRT_URI))
+def _other_host_named(subject: Subject, name: str) -> str:
+    """A host of the cluster that has our sanlock name and is surely not this one."""
+    found = subject.look.survey
+    if found is None:
+        return ""
+    own = subject.deployed.host_name if subject.deployed else subject.answers.host.get("host_name")
+    for host_id, owner in sorted(found.ids_in_use.items()):
+        record = found.slots.get(host_id)
+        if owner.resource != name or not isinstance(record, HostRecord):
+            continue
+        if record.hostname not in (own or subject.world.host_name, ""):
+            return found.describe_host(host_id)
+    return ""
+
+
+def check_watchdog(world: DeployWorld) -> Finding:
+    """sanlock's way to reset a host that it can't help otherwise."""
+    if world.probes.sanlock_settings().get("use_watchdog") != "1":
+        return warn(
+            "sanlock runs without one: when sanlock itself dies here, nothing resets this host, "
+            "and only the agent switches the engine off before another host starts it",
+            "hardware without a watchdog: echo softdog > /etc/modules-load.d/softdog.conf && "
+            "modprobe softdog",
+            "Debian: take -w 0 out of /etc/default/sanlock, set enabled=1 in /etc/default/wdmd",
+            "EL: take use_watchdog = 0 out of /etc/sanlock/sanlock.conf",
+            "then, while no engine runs here: systemctl enable --now wdmd; "
+            "systemctl restart sanlock",
+        )
+    if not world.probes.watchdog_runs():
+        return fail(
+            "sanlock is to use the watchdog, but wdmd does not run: it could join nothing",
+            "systemctl enable --now wdmd",
+            "hardware without a watchdog, before that: modprobe softdog",
+        )
+    return ok("sanlock uses it through wdmd")
+
+
+# --- libvirt --------------------------------------------------------------------------------
+
+
+def check_libvirt(world: DeployWorld, uri: str) -> Finding:
+    """libvirt answers, and knows its domains."""
     try:
         domain = look_at_domain(world.hypervisor(uri, "HostedEngine"))
     except WorldError as error:
-        raise CommandError(
-            f"libvirt ({uri}) does not answer: {error.why}; start it: systemctl start libvirtd"
-        ) from error
-    if domain.state is DomainState.UNKNOWN:
-        raise CommandError(f"libvirt ({uri}) does not know its domains; restart it")
-    if uri == DEFAULT_LIBVIRT_URI and not world.uses_sanlock():
-        raise CommandError(
-            'libvirt\'s lock manager is not sanlock; set lock_manager = "sanlock" in '
-            "/etc/libvirt/qemu.conf (package libvirt-sanlock or libvirt-lock-sanlock) and "
-            "auto_disk_leases = 0, require_lease_for_disks = 0 in qemu-sanlock.conf, then "
-            "restart libvirt"
+        return fail(
+            f"{uri} does not answer: {error.why}",
+            "Debian: systemctl enable --now libvirtd",
+            "EL: systemctl enable --now virtqemud.socket",
         )
-    return f"{uri}, lock manager sanlock"
+    if domain.state is DomainState.UNKNOWN:
+        return fail(f"{uri} does not know its domains", "restart libvirt")
+    return ok(f"{uri} answers")
 
 
-def read_engine(answers: Answers, parts: StorageParts) -> NewEngine:
-    """The domain that the answers name, with its lease; raises CommandError."""
-    path = str(answers.domain_xml_file)
-    try:
-        xml = Path(path).read_text(encoding="utf-8")
-        name = domain_name(xml)
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"engine.domain_xml_file: {path} can't be read: {error}") from error
-    except DomainXmlError as error:
-        raise CommandError(f"{path}: {error.why}") from error
-    problems = lease_problems(xml, parts)
-    if problems:
-        raise CommandError(f"{path}: {'; '.join(problems)}")
-    return NewEngine(name, xml)
+def check_lock_manager(world: DeployWorld) -> Finding:
+    """libvirt takes leases through sanlock, and lets VMs without leases run."""
+    restart = "then Debian: systemctl restart libvirtd, EL: systemctl restart virtqemud"
+    if not world.uses_sanlock():
+        return fail(
+            "libvirt's lock manager is not sanlock",
+            "Debian: apt-get install libvirt-sanlock",
+            "EL: dnf install libvirt-lock-sanlock",
+            'set lock_manager = "sanlock" in /etc/libvirt/qemu.conf, and auto_disk_leases = 0 '
+            f"and require_lease_for_disks = 0 in /etc/libvirt/qemu-sanlock.conf; {restart}",
+        )
+    return _judge_leases(world.probes.lock_manager_settings() or {}, restart)
+
+
+def _judge_leases(settings: Mapping[str, str], restart: str) -> Finding:
+    """The plug-in's own defaults are: no automatic leases, none starts without a lease."""
+    where = "/etc/libvirt/qemu-sanlock.conf"
+    if settings.get("auto_disk_leases", "0") != "0":
+        return warn(
+            "libvirt takes leases for disks by itself (auto_disk_leases), with host ids of its own",
+            f"set auto_disk_leases = 0 in {where}; {restart}",
+        )
+    if settings.get("require_lease_for_disks", "1") != "0":
+        return warn(
+            "sanlock, but other VMs with disks and without leases can't start here",
+            f"set require_lease_for_disks = 0 in {where}; {restart}",
+        )
+    return ok("sanlock, for VMs that have leases")

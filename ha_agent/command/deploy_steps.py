@@ -12,8 +12,11 @@ import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 
+from ha_agent.command.deadline import within_deadline
+from ha_agent.command.deploy_deadline import SANLOCK_DEADLINE_S, progress
 from ha_agent.command.deploy_files import write_host_settings
 from ha_agent.command.deploy_plan import (
     FIRST_SEQUENCE,
@@ -36,10 +39,10 @@ from metadata.layout import (
     config_lease_extent,
     slot_address,
 )
-from metadata.metrics_settings import MetricsSettings
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
 from metadata.settings import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
+from metadata.timing import join_s, lease_floor_s
 
 HOSTID_BUSY = -262
 CLAIM_SETTLES_S = 1.0
@@ -49,14 +52,17 @@ _CHUNK_SIZE = 1024 * 1024
 
 @dataclass(frozen=True)
 class Site:
-    """Where the steps are taken: the world, the findings, and what goes to host.yaml as it is."""
+    """Where the steps are taken: the world, the findings, and what the answers say of this host.
+
+    `local` has the answers' values for host.yaml; its id, name, bridge and gateway, which the
+    plan decides, mean nothing.
+    """
 
     world: DeployWorld
     lockspace: LockspaceAdmin
     survey: Survey
     host: ThisHost
-    libvirt_uri: str
-    metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    local: HostSettings
 
     @property
     def parts(self) -> StorageParts:
@@ -115,7 +121,7 @@ def _leave(site: Site) -> None:
 
 def _check_unchanged(site: Site) -> None:
     """Somebody else may have begun meanwhile; whoever formats second must notice."""
-    now = survey(site.world.store, site.parts)
+    now = look_again(site.world, site.parts)
     before = set(site.survey.ids_in_use) - {site.host.joined_id}
     if now.kind is site.survey.kind and set(now.ids_in_use) <= before:
         return
@@ -125,8 +131,13 @@ def _check_unchanged(site: Site) -> None:
     )
 
 
+def look_again(world: DeployWorld, parts: StorageParts) -> Survey:
+    """What the storage holds now; raises StorageError or CommandError."""
+    return world.with_storage(lambda: survey(world.store, parts))
+
+
 def _format(site: Site, plan: Create) -> None:
-    store, parts = site.world.store, site.parts
+    parts = site.parts
     _zero(site, parts.shared_config, CONFIG_SIZE)
     _zero(site, parts.metadata, METADATA_SIZE)
     lock = config_lease_extent(parts)
@@ -134,22 +145,24 @@ def _format(site: Site, plan: Create) -> None:
     site.lockspace.format_lockspace(plan.settings.timing.io_timeout_s)
     site.lockspace.format_lease()
     site.lockspace.format_config_lease()
-    if survey(store, parts).kind is not Kind.HALF_MADE:
+    if look_again(site.world, parts).kind is not Kind.HALF_MADE:
         raise CommandError(f"{parts.lockspace.path}: what was written does not read back")
     site.world.say("[ ok ] storage formatted: lockspace, lease, metadata")
 
 
 def _zero(site: Site, address: VolumeAddress, size: int) -> None:
+    store = site.world.store
     for start in range(0, size, _CHUNK_SIZE):
         place = VolumeAddress(address.path, address.offset + start)
-        site.world.store.zero(place, min(_CHUNK_SIZE, size - start))
+        count = min(_CHUNK_SIZE, size - start)
+        site.world.with_storage(partial(store.zero, place, count))
 
 
 def _write_config(site: Site, config: SharedConfig) -> None:
-    place = site.parts.shared_config
-    offset = place.offset + copy_offset(config.sequence)
-    site.world.store.write(VolumeAddress(place.path, offset), encode_copy(config))
-    if decode_area(site.world.store.read(place, CONFIG_SIZE)) != config:
+    place, store = site.parts.shared_config, site.world.store
+    copy = VolumeAddress(place.path, place.offset + copy_offset(config.sequence))
+    site.world.with_storage(lambda: store.write(copy, encode_copy(config)))
+    if decode_area(site.world.with_storage(lambda: store.read(place, CONFIG_SIZE))) != config:
         raise CommandError(f"{place.path}: the shared configuration does not read back")
     site.world.say("[ ok ] shared configuration written, with the engine's domain XML")
 
@@ -220,14 +233,17 @@ def _claimed(site: Site, host_id: int, host_name: str) -> Iterator[bool]:
     try:
         yield True
     finally:
-        with suppress(WorldError):  # what went wrong first is what people must hear of
+        with suppress(
+            WorldError, CommandError
+        ):  # what went wrong first is what people must hear of
             if site.lockspace.membership(host_id) is Membership.OUT:
                 _withdraw(site, host_id, host_name)
 
 
 def _withdraw(site: Site, host_id: int, host_name: str) -> None:
     if _has_name(site, host_id, host_name):
-        site.world.store.write(slot_address(site.parts, host_id), bytes(SLOT_SIZE))
+        place, store = slot_address(site.parts, host_id), site.world.store
+        site.world.with_storage(lambda: store.write(place, bytes(SLOT_SIZE)))
 
 
 def _has_name(site: Site, host_id: int, host_name: str) -> bool:
@@ -253,10 +269,17 @@ def _range_text(candidates: tuple[int, ...]) -> str:
 
 
 def _join_as(site: Site, host_id: int, io_timeout_s: int) -> None:
-    site.world.say(f"[ .. ] joining the lockspace as host id {host_id}")
-    with _sanlock_may_open(site):
-        site.lockspace.join(host_id, io_timeout_s)
-    site.world.say(f"[ ok ] joined the lockspace as host id {host_id}")
+    """sanlock needs its time, and more to refuse an id; only storage that hangs needs longer."""
+    say, what = site.world.say, f"joining the lockspace as host id {host_id}"
+    longest_s = lease_floor_s(io_timeout_s) + join_s(io_timeout_s) + SANLOCK_DEADLINE_S
+    whom = (
+        f"{what}: sanlock (see 'sanlock client status', and the storage; then run the same "
+        "--deploy again, which goes on)"
+    )
+    say(f"[ .. ] {what}, which takes {join_s(io_timeout_s):.0f} s and more")
+    with _sanlock_may_open(site), progress(lambda gone_s: say(f"[ .. ] {what}: {gone_s:.0f} s")):
+        within_deadline(lambda: site.lockspace.join(host_id, io_timeout_s), whom, longest_s)
+    say(f"[ ok ] joined the lockspace as host id {host_id}")
 
 
 @contextmanager
@@ -278,21 +301,20 @@ def _left_on_failure(site: Site, host_id: int) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(LockspaceError):
+        with suppress(LockspaceError, CommandError):
             site.lockspace.leave_if_unused(host_id)
         raise
 
 
 def _become_host(site: Site, host_id: int, host_name: str, bridge: str, gateway: str) -> None:
     write_first_record(site, host_id, host_name)
-    settings = HostSettings(
+    settings = replace(
+        site.local,
         host_id=host_id,
         host_name=host_name,
         storage=site.parts,
         bridge=bridge,
         gateway=gateway,
-        libvirt_uri=site.libvirt_uri,
-        metrics=site.metrics,
     )
     write_host_settings(site.world.settings_file, settings)
     site.world.say(f"[ ok ] {site.world.settings_file} written: host {host_name}, id {host_id}")
@@ -312,8 +334,8 @@ def write_first_record(site: Site, host_id: int, host_name: str) -> None:
         stopped=True,
         wall_time=time.ctime(clock.wall_s()),
     )
-    address = slot_address(site.parts, host_id)
-    site.world.store.write(address, wire.encode_host(record))
+    address, store = slot_address(site.parts, host_id), site.world.store
+    site.world.with_storage(lambda: store.write(address, wire.encode_host(record)))
     if not isinstance(_read_slot(site, host_id), HostRecord):
         raise CommandError(f"{address.path}: the record of host id {host_id} does not read back")
 
@@ -364,9 +386,11 @@ def _refuse_living(
 
 
 def _ids_in_use(site: Site) -> dict[int, LeaderRecord]:
-    return ids_in_use(read_lockspace(site.world.store, site.parts), site.parts)
+    store, parts = site.world.store, site.parts
+    return ids_in_use(site.world.with_storage(lambda: read_lockspace(store, parts)), parts)
 
 
 def _read_slot(site: Site, host_id: int) -> DecodedSlot:
-    data = site.world.store.read(slot_address(site.parts, host_id), SLOT_SIZE)
+    place, store = slot_address(site.parts, host_id), site.world.store
+    data = site.world.with_storage(lambda: store.read(place, SLOT_SIZE))
     return wire.decode_slot(host_id, data)

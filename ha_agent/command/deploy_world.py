@@ -9,12 +9,15 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Any, Callable, Protocol, TypeVar
 
+from ha_agent.command.deploy_probes import Probes
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import BlockStore, Clock, Hypervisor, LockspaceAdmin
 from metadata.records import VolumeAddress
 from metadata.settings import StorageParts
+
+T = TypeVar("T")
 
 UNITS = ("ha-broker.service", "ha-agent.service")
 _SYSTEMCTL_TIMEOUT_S = 120.0
@@ -45,19 +48,33 @@ class Services(Protocol):
 
 @dataclass(frozen=True)
 class DeployWorld:
-    """The world of one deployment. `uses_sanlock`: is that libvirt's lock manager?"""
+    """The world of one deployment.
+
+    `store` is touched by jobs for `with_storage` alone: they have a deadline. Of the `lockspace`,
+    every method but `join` has one. `uses_sanlock`: is that libvirt's lock manager?
+    """
 
     store: FormatStore
+    storage_jobs: Callable[[Callable[[], Any]], Any]
     lockspace: Callable[[StorageParts], LockspaceAdmin]
     hypervisor: Callable[[str, str], Hypervisor]
     uses_sanlock: Callable[[], bool]
     services: Services
+    probes: Probes
     clock: Clock
     sleep: Callable[[float], None]
     host_name: str
     gateway: str
     settings_file: str
     say: Callable[[str], None]
+
+    def with_storage(self, job: Callable[[], T]) -> T:
+        """The result of a job that touches `store`.
+
+        Raises what the job raises of WorldError, and CommandError when it does not end in time.
+        """
+        result: T = self.storage_jobs(job)
+        return result
 
 
 class SystemdServices:
@@ -127,18 +144,29 @@ def _routes() -> str:
 
 def real_world() -> DeployWorld:
     """This machine."""
+    from ha_agent.command import deploy_deadline
+    from ha_agent.command.deploy_probes import HostProbes
     from ha_broker import paths
     from ha_broker.world.clock import SystemClock
     from ha_broker.world.direct_store import DirectStore
     from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
     from ha_broker.world.sanlock_lockspace import SanlockLockspace
 
+    def lockspace(parts: StorageParts) -> LockspaceAdmin:
+        whom = "sanlock (see 'sanlock client status')"
+        sanlock: LockspaceAdmin = SanlockLockspace(parts)
+        return deploy_deadline.bounded(
+            sanlock, whom, deploy_deadline.SANLOCK_DEADLINE_S, but=("join",)
+        )
+
     return DeployWorld(
         store=DirectStore(),
-        lockspace=SanlockLockspace,
+        storage_jobs=deploy_deadline.with_storage,
+        lockspace=lockspace,
         hypervisor=LibvirtHypervisor,
         uses_sanlock=uses_sanlock,
         services=SystemdServices(),
+        probes=HostProbes(),
         clock=SystemClock(),
         sleep=time.sleep,
         host_name=socket.gethostname(),

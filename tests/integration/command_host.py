@@ -1,7 +1,7 @@
 """Runs one ``--deploy`` or ``leave`` as one host, in a process of its own.
 
 sanlock's library reads SANLOCK_RUN_DIR once, so each host needs its own process. Everything
-is real but libvirt (a host without domains) and systemd (there is none).
+is real but libvirt (a host without domains), systemd (there is none) and the network.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from typing import Any, Optional
 
-from ha_agent.command.deploy import deploy
-from ha_agent.command.deploy_answers import read_answers
+from ha_agent.command.deploy import deploy, request_of
+from ha_agent.command.deploy_probes import HostProbes
+from ha_agent.command.deploy_questions import real_terminal
 from ha_agent.command.deploy_world import real_world
 from ha_agent.command.errors import CommandError
-from ha_broker.world.ports import Domain, DomainState
+from ha_agent.command.parser import Asked, parse
+from ha_broker.world.ports import BridgeLook, Domain, DomainState
 from ha_broker.world.sanlock_lockspace import SanlockLockspace
 from metadata.layout import storage_parts
 
@@ -42,17 +45,42 @@ class NoSystemd:
         raise AssertionError("there is no systemd")
 
 
-def run_deploy(answers_file: str, force: bool) -> int:
+class Network:
+    """One in which everybody answers."""
+
+    def ping(self, _address: str, _timeout_s: float) -> bool:
+        return True
+
+
+class Probes(HostProbes):
+    """This machine, with a bridge and a network that it may not have."""
+
+    def network(self) -> Any:
+        return Network()
+
+    def bridges(self) -> list[str]:
+        return ["ovirtmgmt"]
+
+    def bridge(self, name: str) -> Optional[BridgeLook]:
+        return BridgeLook(True, f"{name} is up") if name in self.bridges() else None
+
+
+def run_deploy(words: list[str]) -> int:
+    """`words` as on the command line of ``--deploy``."""
+    options = parse(["--deploy", *words])
+    assert isinstance(options, Asked)
+    terminal = real_terminal()
     world = replace(
         real_world(),
         hypervisor=NoDomains,  # type: ignore[arg-type]
         uses_sanlock=lambda: os.environ.get("TEST_LOCK_MANAGER", "sanlock") == "sanlock",
         services=NoSystemd(),
+        probes=Probes(),
         host_name=os.environ["TEST_HOST_NAME"],
         gateway="",
     )
     try:
-        return deploy(world, read_answers(answers_file), force)
+        return deploy(world, request_of(options.options), terminal)
     except CommandError as error:
         print(error.message, file=sys.stderr)
         return error.exit_code
@@ -65,4 +93,4 @@ def run_leave(path: str, host_id: int) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "leave":
         sys.exit(run_leave(sys.argv[2], int(sys.argv[3])))
-    sys.exit(run_deploy(sys.argv[2], "--force" in sys.argv))
+    sys.exit(run_deploy(sys.argv[2:]))

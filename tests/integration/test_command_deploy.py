@@ -115,7 +115,8 @@ class Host:
         ).stdout  # fmt: skip
 
     def start_deploy(self, answers: Path, *options: str) -> subprocess.Popen[str]:
-        return self._start("tests.integration.command_host", "deploy", str(answers), *options)
+        words = (f"--config-append={answers}", *options)
+        return self._start("tests.integration.command_host", "deploy", *words)
 
     def deploy(self, answers: Path, *options: str) -> Result:
         return _finish(self.start_deploy(answers, *options))

@@ -1,0 +1,131 @@
+"""What a check of ``--deploy`` finds, and running many checks of which any may hang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Any, Callable
+
+from ha_agent.command.errors import CommandError
+from ha_broker.world.ports import WorldError
+
+
+class Level(str, Enum):
+    """How bad it is; with a `FAIL` nothing is changed."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found, and (each one a sentence or a command) how to mend it."""
+
+    level: Level
+    detail: str
+    mend: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it in one line, without the level."""
+        return "; ".join([f"{self.name}: {self.detail}", *self.mend])
+
+
+def ok(detail: str) -> Finding:
+    """All is well."""
+    return Finding(Level.OK, detail)
+
+
+def warn(detail: str, *mend: str) -> Finding:
+    """Deploying goes on; `detail` says what is lost."""
+    return Finding(Level.WARN, detail, mend)
+
+
+def fail(detail: str, *mend: str) -> Finding:
+    """Deploying is refused."""
+    return Finding(Level.FAIL, detail, mend)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check; `look` may raise CommandError or WorldError, which is a `FAIL`."""
+
+    name: str
+    look: Callable[[], Finding]
+
+
+def run_checks(checks: Sequence[Check], deadline_s: float) -> Iterator[Finding]:
+    """All findings in the checks' order, all within `deadline_s` after the beginning.
+
+    The checks run beside each other, each on a thread of its own: one that hangs is a `FAIL`
+    and is given up.
+    """
+    end_s = time.monotonic() + deadline_s
+    running = [_Run(check) for check in checks]
+    for run in running:
+        run.join(max(0.0, end_s - time.monotonic()))
+        yield run.finding(deadline_s)
+
+
+class _Run:
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self._found: list[Finding] = []
+        self._bugs: list[Exception] = []
+        self._thread = threading.Thread(target=self._run, name=check.name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found.append(self._check.look())
+        except (CommandError, WorldError, OSError) as error:
+            self._found.append(fail(" ".join(str(error).split())))
+        except Exception as error:  # a bug: raised where somebody hears of it
+            self._bugs.append(error)
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def finding(self, deadline_s: float) -> Finding:
+        for bug in self._bugs:
+            raise bug
+        found = self._found or [fail(f"has not answered for {deadline_s:.0f} s")]
+        return replace(found[0], name=self._check.name)
+
+
+# --- telling people -------------------------------------------------------------------------
+
+_MARKS = {Level.OK: "[ ok ]", Level.WARN: "[warn]", Level.FAIL: "[fail]"}
+
+
+def finding_lines(found: Finding) -> list[str]:
+    """``[fail] name: detail``, and below it how to mend it."""
+    detail = CommandError(found.detail).message  # it may hold what a stranger wrote
+    first = f"{_MARKS[found.level]} {found.name}{f': {detail}' if detail else ''}"
+    return [first, *(f"       mend: {line}" for line in found.mend)]
+
+
+def failures_text(findings: Sequence[Finding]) -> str:
+    """Every failure in one line; empty: there is none."""
+    return "; ".join(found.text for found in findings if found.level is Level.FAIL)
+
+
+def findings_data(findings: Sequence[Finding]) -> dict[str, Any]:
+    """As one JSON document."""
+    return {
+        "ok": not failures_text(findings),
+        "checks": [
+            {
+                "name": found.name,
+                "result": found.level.value,
+                "detail": found.detail,
+                "mend": list(found.mend),
+            }
+            for found in findings
+        ],
+    }

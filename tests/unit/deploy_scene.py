@@ -1,0 +1,206 @@
+"""A host about to be deployed, and the little world around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Optional
+
+from ha_agent.command.deploy_answers import local_settings
+from ha_agent.command.deploy_plan import ThisHost
+from ha_agent.command.deploy_steps import Site
+from ha_agent.command.deploy_survey import survey
+from ha_agent.command.deploy_world import DeployWorld
+from ha_agent.simulation.world import SimStore, VirtualClock
+from ha_broker.world.ports import (
+    BridgeLook,
+    Domain,
+    DomainState,
+    LockspaceError,
+    Membership,
+    MemoryFree,
+    WorldError,
+)
+from metadata.layout import SLOT_SIZE, slot_address
+from metadata.wire import decode_slot, encode_host
+from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
+from tests.unit.test_command_volume import leader
+
+
+class Lockspace:
+    """A `LockspaceAdmin`: `refuses` maps host ids to the errno of their join."""
+
+    def __init__(self, volume: SimStore, name: str = "h9") -> None:
+        self.name = name
+        self.joined: Optional[int] = None
+        self.refuses: dict[int, int] = {}
+        self.holder_pids: list[int] = []
+        self.on_join: Callable[[int], None] = lambda _host_id: None
+        self._volume = volume
+
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        self.on_join(host_id)
+        if host_id in self.refuses:
+            raise LockspaceError("join", "refused", self.refuses[host_id])
+        self.joined = host_id
+
+    def leave_if_unused(self, host_id: int) -> bool:
+        self.joined = None
+        return True
+
+    def membership(self, host_id: int) -> Membership:
+        return Membership.JOINED if self.joined == host_id else Membership.OUT
+
+    def holders(self) -> list[int]:
+        return self.holder_pids
+
+    def format_lockspace(self, io_timeout_s: int) -> None:
+        put(self._volume, PARTS.lockspace.offset, leader())
+
+    def format_lease(self) -> None:
+        pass
+
+    def format_config_lease(self) -> None:
+        pass
+
+    def daemon_host_name(self) -> str:
+        return self.name
+
+
+class Services:
+    """systemd with units that may run."""
+
+    def __init__(self, available: bool = True) -> None:
+        self._available = available
+        self.active: set[str] = set()
+        self.started: list[tuple[str, ...]] = []
+
+    def available(self) -> bool:
+        return self._available
+
+    def is_active(self, unit: str) -> bool:
+        return unit in self.active
+
+    def enable_and_start(self, units: tuple[str, ...]) -> None:
+        self.started.append(units)
+
+
+class Probes:
+    """A host on which all is well: what a test changes here, is not."""
+
+    def __init__(self) -> None:
+        self.answered: list[str] = []
+        self.reachable = True
+        self.names_resolve = True
+        self.bridge_states = {"ovirtmgmt": True}
+        self.free_mib = 8192
+        self.file_system_type = "nfs4"
+        self.sanlock: dict[str, str] = {"use_watchdog": "1"}
+        self.refused_to_sanlock = ""
+        self.wdmd_runs = True
+        self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
+
+    def network(self) -> Any:
+        return self
+
+    def ping(self, address: str, _timeout_s: float) -> bool:
+        self.answered.append(f"ping {address}")
+        return self.reachable
+
+    def tcp(self, host: str, port: int, _timeout_s: float) -> bool:
+        self.answered.append(f"tcp {host} {port}")
+        return self.reachable
+
+    def dns(self, server: str, _timeout_s: float) -> bool:
+        self.answered.append(f"dns {server}")
+        return self.reachable
+
+    def resolve(self, name: str) -> None:
+        if not self.names_resolve:
+            raise WorldError(f"resolve {name}", "Name or service not known")
+
+    def bridges(self) -> list[str]:
+        return list(self.bridge_states)
+
+    def bridge(self, name: str) -> Optional[BridgeLook]:
+        up = self.bridge_states.get(name)
+        return None if up is None else BridgeLook(up, f"{name} is {'up' if up else 'down'}")
+
+    def memory(self) -> MemoryFree:
+        return MemoryFree(self.free_mib << 20, ((2 << 20, 1 << 30),), 2 << 20)
+
+    def file_system(self, _path: str) -> str:
+        return self.file_system_type
+
+    def sanlock_settings(self) -> Mapping[str, str]:
+        return self.sanlock
+
+    def sanlock_can_not_open(self, _path: str) -> str:
+        return self.refused_to_sanlock
+
+    def watchdog_runs(self) -> bool:
+        return self.wdmd_runs
+
+    def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
+        return self.qemu_sanlock_conf
+
+
+class Scene:
+    """A host about to be deployed."""
+
+    def __init__(self, folder: Path, volume: SimStore, **host: Any) -> None:
+        self.volume = volume
+        self.clock = VirtualClock()
+        self.lockspace = Lockspace(volume)
+        self.services = Services()
+        self.probes = Probes()
+        self.said: list[str] = []
+        self.while_asleep: Callable[[], None] = lambda: None
+        self.settings_file = folder / "host.yaml"
+        self.has_lock_manager = True
+        self.hypervisor: Any = lambda _uri, _name: _NoDomain()
+        self.this_host = ThisHost("h9", "h9", **host)
+
+    def world(self) -> DeployWorld:
+        return DeployWorld(
+            store=self.volume,  # type: ignore[arg-type]
+            storage_jobs=lambda job: job(),
+            lockspace=lambda _parts: self.lockspace,  # type: ignore[arg-type,return-value]
+            hypervisor=self.hypervisor,
+            uses_sanlock=lambda: self.has_lock_manager,
+            services=self.services,
+            probes=self.probes,  # type: ignore[arg-type]
+            clock=self.clock,
+            sleep=self._sleep,
+            host_name="h9",
+            gateway="",
+            settings_file=str(self.settings_file),
+            say=self.said.append,
+        )
+
+    def site(self, **host: Any) -> Site:
+        """With what the answers say of the `host`."""
+        return Site(
+            self.world(),
+            self.lockspace,  # type: ignore[arg-type]
+            survey(self.volume, PARTS),
+            self.this_host,
+            local_settings(answers({**JOINING, "host": host}), PARTS),
+        )
+
+    def slot(self, host_id: int) -> Any:
+        start = slot_address(PARTS, host_id).offset
+        return decode_slot(host_id, bytes(self.volume.volumes[PATH][start : start + SLOT_SIZE]))
+
+    def _sleep(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+        self.while_asleep()
+
+
+class _NoDomain:
+    def domain(self) -> Domain:
+        return Domain(DomainState.ABSENT)
+
+
+def put_record(volume: SimStore, host_id: int, name: str) -> None:
+    put(volume, slot_address(PARTS, host_id).offset, encode_host(record(host_id, name)))

@@ -1,0 +1,533 @@
+"""The checks of --deploy: what each finds, how bad that is, and that none stops the others."""
+
+from __future__ import annotations
+
+import errno
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable, NoReturn, Optional
+
+import pytest
+
+from ha_agent.command.deploy_checks import (
+    check_libvirt,
+    check_lock_manager,
+    check_sanlock,
+    check_watchdog,
+    findings,
+)
+from ha_agent.command.deploy_checks_engine import (
+    check_bridge,
+    check_engine,
+    check_memory,
+    check_network,
+    check_page,
+)
+from ha_agent.command.deploy_checks_storage import (
+    IoTimes,
+    check_access,
+    check_volumes,
+    judge,
+    measure,
+    spare_block,
+)
+from ha_agent.command.deploy_findings import (
+    Check,
+    Finding,
+    Level,
+    fail,
+    failures_text,
+    finding_lines,
+    findings_data,
+    ok,
+    run_checks,
+    warn,
+)
+from ha_agent.command.deploy_probes import mounted_type, parse_libvirt_conf, parse_user
+from ha_agent.command.deploy_subject import Subject, look_at_storage
+from ha_agent.command.errors import CommandError
+from ha_agent.simulation.world import SimStore
+from ha_broker.world.ports import Domain, DomainState, HypervisorGoneError, LockspaceGoneError
+from ha_broker.world.sanlock_lockspace import parse_daemon_settings
+from metadata import layout
+from metadata.domain_xml import lease_element
+from metadata.layout import SLOT_SIZE, extents, required_size
+from metadata.records import VolumeAddress
+from metadata.settings import HostSettings
+from tests.unit.deploy_scene import Scene
+from tests.unit.test_command_deploy import (
+    CREATING,
+    JOINING,
+    PARTS,
+    PATH,
+    answers,
+    cluster_store,
+    put,
+    store,
+)
+from tests.unit.test_command_volume import leader
+
+DOMAIN = (
+    "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
+    f"<devices>{lease_element(PARTS)}</devices></domain>"
+)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    (tmp_path / "engine.xml").write_text(DOMAIN)
+    return Scene(tmp_path, store())
+
+
+def creating(scene: Scene, **changes: Any) -> Subject:
+    engine = {"domain_xml_file": str(scene.settings_file.parent / "engine.xml")}
+    data = {**CREATING, **changes}
+    return subject(scene, {**data, "engine": {**data["engine"], **engine}})
+
+
+def subject(scene: Scene, data: object, deployed: Optional[HostSettings] = None) -> Subject:
+    world, given = scene.world(), answers(data)
+    lockspace: Any = scene.lockspace
+    return Subject(world, given, look_at_storage(world, given), lockspace, deployed)
+
+
+def expect(found: Finding, level: Level, *texts: str) -> None:
+    assert found.level is level, found
+    for text in texts:
+        assert text in "\n".join([found.detail, *found.mend])
+
+
+# --- running them -----------------------------------------------------------------------------
+
+
+def test_every_check_is_told_in_their_order_whatever_the_others_do() -> None:
+    def refuse() -> NoReturn:
+        raise CommandError("first")
+
+    def fail_in_the_system() -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    checks = [
+        Check("one", refuse),
+        Check("two", lambda: ok("fine")),
+        Check("three", fail_in_the_system),
+    ]
+    found = list(run_checks(checks, 30))
+    assert [(one.name, one.level.value) for one in found] == [
+        ("one", "fail"),
+        ("two", "ok"),
+        ("three", "fail"),
+    ]
+    assert failures_text(found) == "one: first; three: [Errno 5] Input/output error"
+
+
+def test_check_that_hangs_is_given_up_and_stops_no_other() -> None:
+    forever = threading.Event()
+
+    def hang() -> Finding:
+        forever.wait()
+        return ok("at last")
+
+    began_s = time.monotonic()
+    found = list(run_checks([Check("a", hang), Check("b", hang), Check("c", lambda: ok(""))], 0.2))
+    assert time.monotonic() - began_s < 5
+    forever.set()
+    assert [one.level for one in found] == [Level.FAIL, Level.FAIL, Level.OK]
+    assert "has not answered" in found[0].detail
+
+
+def test_bug_in_a_check_is_no_finding() -> None:
+    def crash() -> NoReturn:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        list(run_checks([Check("one", crash)], 30))
+
+
+def test_finding_is_told_with_every_way_to_mend_it() -> None:
+    (found,) = run_checks([Check("disk", lambda: warn("slow", "Debian: a", "EL: b"))], 30)
+    assert finding_lines(found) == [
+        "[warn] disk: slow",
+        "       mend: Debian: a",
+        "       mend: EL: b",
+    ]
+    assert findings_data([found]) == {
+        "ok": True,
+        "checks": [
+            {"name": "disk", "result": "warn", "detail": "slow", "mend": ["Debian: a", "EL: b"]}
+        ],
+    }
+    assert findings_data([fail("gone")])["ok"] is False
+
+
+def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
+    found = list(findings(creating(scene)))
+    assert [one.text for one in found if one.level is not Level.OK] == []
+    assert [one.name for one in found] == [
+        *("storage", "storage access", "storage speed", "sanlock", "watchdog", "libvirt"),
+        *("lock manager", "engine", "memory", "health page", "bridge", "network"),
+    ]
+
+
+def test_storage_that_can_not_be_read_leaves_the_other_checks(scene: Scene) -> None:
+    scene.volume.fail(errno.EIO)
+    found = list(findings(creating(scene)))
+    assert found[0].level is Level.FAIL
+    assert [one.name for one in found[1:] if one.level is Level.FAIL] == []
+    assert {"sanlock", "libvirt", "bridge"} <= {one.name for one in found}
+
+
+def test_nothing_is_changed_by_looking(scene: Scene) -> None:
+    before = bytes(scene.volume.volumes[PATH])
+    list(findings(creating(scene)))
+    assert bytes(scene.volume.volumes[PATH]) == before
+    assert not scene.settings_file.exists()
+
+
+# --- storage ----------------------------------------------------------------------------------
+
+
+def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> None:
+    scene.volume.volumes.clear()
+    expect(
+        check_volumes(scene.world(), PARTS),
+        Level.FAIL,
+        "does not exist",
+        "truncate -s 12M",
+        "chown",
+    )
+    scene.volume.add(PATH, layout.MIB)
+    expect(
+        check_volumes(scene.world(), PARTS), Level.FAIL, "1048576 bytes, 12582912 are needed", "12M"
+    )
+
+
+def test_cluster_without_room_for_the_writers_lock_can_be_joined(scene: Scene) -> None:
+    scene.volume.add(PATH, required_size(PARTS) - layout.MIB)
+    expect(check_volumes(scene.world(), PARTS, creates=False), Level.OK)
+    expect(check_volumes(scene.world(), PARTS, creates=True), Level.FAIL, "too small")
+
+
+def test_sanlock_that_may_not_write_is_let_in(scene: Scene) -> None:
+    scene.probes.refused_to_sanlock = "Permission denied"
+    found = check_access(scene.world(), PARTS)
+    expect(found, Level.FAIL, "Permission denied", f"chown sanlock:sanlock {PATH}")
+    device = check_access(scene.world(), layout.storage_parts("/dev/disk/by-id/x"))
+    expect(device, Level.FAIL, "udev", 'SYMLINK=="disk/by-id/x"')
+
+
+def test_storage_of_this_host_alone_is_told(scene: Scene) -> None:
+    scene.probes.file_system_type = "xfs"
+    expect(check_access(scene.world(), PARTS), Level.WARN, "lies on xfs")
+
+
+@pytest.mark.parametrize(
+    ("times", "io_timeout_s", "level"),
+    [
+        (IoTimes(0.09, 0.09), 1, Level.OK),
+        (IoTimes(0.11, 0.01), 1, Level.WARN),
+        (IoTimes(0.01, 0.11), 1, Level.WARN),
+        (IoTimes(0.11, None), 2, Level.OK),
+        (IoTimes(1.0, 0.0), 1, Level.FAIL),
+        (IoTimes(0.0, 10.0), 10, Level.FAIL),
+    ],
+)
+def test_speed_is_held_against_what_sanlock_bears(
+    times: IoTimes, io_timeout_s: int, level: Level
+) -> None:
+    expect(judge(times, io_timeout_s), level, f"io_timeout at {io_timeout_s} s")
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+def test_writing_is_tried_where_no_part_lies(sector_size: int) -> None:
+    parts = layout.storage_parts(PATH, sector_size)
+    spare = spare_block(parts)
+    assert spare is not None
+    assert spare.offset % SLOT_SIZE == 0
+    for extent in extents(parts):
+        assert spare.offset + SLOT_SIZE <= extent.address.offset or spare.offset >= extent.end
+    assert spare.offset < max(extent.end for extent in extents(parts))
+
+
+def test_writing_is_not_tried_in_a_layout_of_ones_own() -> None:
+    assert spare_block(replace(PARTS, metadata=VolumeAddress(PATH, 64 << 20))) is None
+
+
+def test_measuring_writes_zeros_over_zeros_only() -> None:
+    volume = cluster_store()
+    before, spare = bytes(volume.volumes[PATH]), spare_block(PARTS)
+    assert spare is not None
+    ticks = iter(range(1000))
+    times = measure(volume, PARTS, spare, lambda: float(next(ticks)))
+    assert times == IoTimes(1.0, 1.0)
+    assert bytes(volume.volumes[PATH]) == before
+    assert {place.offset for place, _ in volume.writes} == {spare.offset}
+
+
+def test_measuring_leaves_a_block_alone_that_is_not_blank() -> None:
+    volume, spare = store(), spare_block(PARTS)
+    assert spare is not None
+    put(volume, spare.offset + 100, b"mine")
+    assert measure(volume, PARTS, spare, lambda: 0.0).write_s is None
+    assert volume.writes == []
+
+
+def test_nothing_is_written_to_what_is_not_ours(scene: Scene) -> None:
+    put(scene.volume, 0, b"XFSB")
+    found = {one.name: one for one in findings(creating(scene))}
+    assert "write not tried" in found["storage speed"].detail
+    assert scene.volume.writes == []
+
+
+def test_slow_storage_is_not_measured_for_ever() -> None:
+    volume = SimStore()
+    volume.add(PATH, required_size(PARTS))
+    ticks = iter(range(0, 100_000, 10))
+    measure(volume, PARTS, None, lambda: float(next(ticks)))
+    assert len(volume.reads) == 1
+
+
+# --- sanlock ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["5b7e5f3c-4a9e-4c6b-8f7e-0123456789ab.vm", "localhost", "localhost.localdomain"]
+)
+def test_sanlock_without_a_name_of_its_own_is_refused(scene: Scene, name: str) -> None:
+    scene.lockspace.name = name
+    expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, name, "our_host_name")
+
+
+def test_sanlock_with_another_hosts_name_is_refused(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())
+    scene.lockspace.name = "h1"  # it owns id 1, whose record says h1; this host is h9
+    expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, "h1 (id 1)", "our_host_name")
+    named = {**JOINING, "host": {"host_name": "h1"}}
+    expect(check_sanlock(subject(scene, named)), Level.OK)
+
+
+def test_sanlock_that_is_gone_is_refused_with_what_to_do(scene: Scene) -> None:
+    def gone() -> NoReturn:
+        raise LockspaceGoneError("ask", "gone", errno.ECONNREFUSED)
+
+    scene.lockspace.daemon_host_name = gone  # type: ignore[method-assign]
+    expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, "systemctl enable --now sanlock")
+
+
+def test_host_without_a_watchdog_is_told_what_is_lost(scene: Scene) -> None:
+    scene.probes.sanlock = {"use_watchdog": "0"}
+    expect(check_watchdog(scene.world()), Level.WARN, "nothing resets this host", "softdog", "-w 0")
+
+
+def test_watchdog_that_sanlock_waits_for_in_vain_is_refused(scene: Scene) -> None:
+    scene.probes.wdmd_runs = False
+    expect(check_watchdog(scene.world()), Level.FAIL, "systemctl enable --now wdmd")
+
+
+def test_what_sanlock_runs_with_is_read_from_its_status() -> None:
+    status = (
+        "daemon h1\n    our_host_name=h1\n    use_watchdog=0\np -1 helper\n    use_watchdog=9\n"
+    )
+    assert parse_daemon_settings(status) == {"our_host_name": "h1", "use_watchdog": "0"}
+
+
+def test_user_of_a_process_is_its_effective_one() -> None:
+    user = parse_user("Name:\tsanlock\nUid:\t0\t179\t0\t0\nGid:\t0\t178\t0\t0\nGroups:\t6 178 \n")
+    assert (user.uid, user.gid, user.groups) == (179, 178, (6, 178))
+    with pytest.raises(ValueError, match="no status"):
+        parse_user("Name:\tx\n")
+
+
+# --- libvirt ----------------------------------------------------------------------------------
+
+
+def hypervisor(look: Callable[[], Domain]) -> Any:
+    class Hypervisor:
+        def domain(self) -> Domain:
+            return look()
+
+    return lambda _uri, _name: Hypervisor()
+
+
+def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
+    def gone() -> NoReturn:
+        raise HypervisorGoneError("ask", "no socket")
+
+    scene.hypervisor = hypervisor(gone)
+    found = check_libvirt(scene.world(), "qemu:///system")
+    expect(found, Level.FAIL, "Debian: systemctl enable --now libvirtd", "EL: ", "virtqemud")
+
+
+def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:
+    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    expect(check_libvirt(scene.world(), "qemu:///system"), Level.FAIL, "does not know its domains")
+
+
+def test_libvirt_that_is_frozen_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    forever = threading.Event()
+
+    def freeze() -> Domain:
+        forever.wait()
+        return Domain(DomainState.ABSENT)
+
+    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    scene.hypervisor = hypervisor(freeze)
+    with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
+        check_libvirt(scene.world(), "qemu:///system")
+    forever.set()
+
+
+def test_libvirt_without_its_lock_manager_is_refused(scene: Scene) -> None:
+    scene.has_lock_manager = False
+    found = check_lock_manager(scene.world())
+    expect(found, Level.FAIL, 'lock_manager = "sanlock"', "libvirt-sanlock", "libvirt-lock-sanlock")
+
+
+@pytest.mark.parametrize(
+    ("conf", "level", "expected"),
+    [
+        ({"require_lease_for_disks": "0"}, Level.OK, ""),
+        ({"require_lease_for_disks": "0", "auto_disk_leases": "0"}, Level.OK, ""),
+        ({"require_lease_for_disks": "1"}, Level.WARN, "require_lease_for_disks = 0"),
+        ({}, Level.WARN, "require_lease_for_disks = 0"),
+        (None, Level.WARN, "require_lease_for_disks = 0"),
+        ({"auto_disk_leases": "1"}, Level.WARN, "auto_disk_leases = 0"),
+    ],
+)
+def test_lock_manager_that_hinders_other_vms_is_told(
+    scene: Scene, conf: Optional[dict[str, str]], level: Level, expected: str
+) -> None:
+    scene.probes.qemu_sanlock_conf = conf
+    expect(check_lock_manager(scene.world()), level, expected)
+
+
+def test_libvirts_own_files_are_read() -> None:
+    text = '# auto_disk_leases = 1\nauto_disk_leases=0 # no\nuser = "a b"\n\n'
+    assert parse_libvirt_conf(text) == {"auto_disk_leases": "0", "user": "a b"}
+
+
+# --- the engine -------------------------------------------------------------------------------
+
+
+def test_engine_without_its_lease_is_refused(scene: Scene) -> None:
+    file = scene.settings_file.parent / "engine.xml"
+    file.write_text("<domain><name>x</name><devices/></domain>")
+    with pytest.raises(CommandError, match="has no lease 'engine'"):
+        check_engine(creating(scene))
+
+
+def test_cluster_that_lies_at_another_path_on_its_hosts_is_refused(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())  # its domain is none that could run here
+    expect(check_engine(subject(scene, JOINING)), Level.FAIL, "could not run on this host")
+
+
+@pytest.mark.parametrize(
+    ("free_mib", "level"), [(4096, Level.OK), (4095, Level.FAIL)], ids=["enough", "short"]
+)
+def test_first_host_needs_the_engines_memory(scene: Scene, free_mib: int, level: Level) -> None:
+    scene.probes.free_mib = free_mib
+    expect(check_memory(creating(scene)), level, f"{free_mib} MiB available", "needs 4096 MiB")
+
+
+def test_memory_that_the_settings_ask_for_goes_before_the_domains(scene: Scene) -> None:
+    found = check_memory(creating(scene, monitors={"memory_needed_mib": 9000}))
+    expect(found, Level.FAIL, "8192 MiB available, the engine needs 9000 MiB")
+
+
+def test_huge_pages_are_counted_where_the_engine_takes_them(scene: Scene) -> None:
+    backing = "<memoryBacking><hugepages/></memoryBacking><devices>"
+    file = scene.settings_file.parent / "engine.xml"
+    file.write_text(DOMAIN.replace("<devices>", backing))
+    expect(check_memory(creating(scene)), Level.FAIL, "1024 MiB in huge pages")
+
+
+def test_deployed_hosts_memory_may_be_the_engines(scene: Scene) -> None:
+    scene.probes.free_mib = 1
+    home = HostSettings(9, "h9", PARTS)
+    expect(check_memory(subject(scene, JOINING, home)), Level.OK, "not looked at")
+
+
+def test_page_that_can_not_be_found_is_told(scene: Scene) -> None:
+    expect(check_page(creating(scene)), Level.OK, "http://engine/health")
+    scene.probes.names_resolve = False
+    expect(check_page(creating(scene)), Level.WARN, "resolve engine", "/etc/hosts")
+
+
+def test_engine_without_a_page_is_told(scene: Scene) -> None:
+    found = check_page(creating(scene, engine={"domain_xml_file": "/x"}))
+    expect(found, Level.WARN, "engine.fqdn")
+
+
+# --- the network ------------------------------------------------------------------------------
+
+
+def test_bridge_that_is_missing_is_refused_with_those_that_there_are(scene: Scene) -> None:
+    expect(check_bridge(scene.world(), "br7"), Level.FAIL, "no br7", "ovirtmgmt", "host.bridge")
+
+
+def test_bridge_that_is_down_is_told(scene: Scene) -> None:
+    scene.probes.bridge_states = {"ovirtmgmt": False}
+    expect(check_bridge(scene.world(), "ovirtmgmt"), Level.WARN, "ovirtmgmt is down")
+    expect(check_bridge(scene.world(), ""), Level.OK)
+
+
+def test_gateway_that_does_not_answer_is_told_with_what_it_costs(scene: Scene) -> None:
+    scene.probes.reachable = False
+    expect(check_network(creating(scene)), Level.WARN, "ping to 198.51.100.1", "1600 points")
+    assert scene.probes.answered == ["ping 198.51.100.1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("network", "asked"),
+    [
+        ({"test": "tcp", "target": "[2001:db8::1]:22"}, ["tcp 2001:db8::1 22"]),
+        ({"test": "dns", "target": "198.51.100.53"}, ["dns 198.51.100.53"]),
+        ({"test": "dns"}, ["dns "]),
+        ({"target": "198.51.100.7"}, ["ping 198.51.100.7"]),
+        ({"test": "none"}, []),
+    ],
+)
+def test_network_is_tried_as_the_settings_say(
+    scene: Scene, network: dict[str, str], asked: list[str]
+) -> None:
+    expect(check_network(creating(scene, network=network)), Level.OK)
+    assert scene.probes.answered == asked
+
+
+def test_host_without_a_gateway_is_told(scene: Scene) -> None:
+    expect(check_network(creating(scene, host={})), Level.WARN, "no gateway", "host.gateway")
+
+
+def test_joining_host_is_measured_by_the_clusters_settings(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())
+    found = {one.name: one for one in findings(subject(scene, JOINING))}
+    assert found["bridge"].detail == "ovirtmgmt is up"
+    assert found["network"].detail == "ping to 198.51.100.1 is answered"
+    assert "io_timeout at 2 s" in found["storage speed"].detail
+
+
+# --- what is read -----------------------------------------------------------------------------
+
+MOUNTS = """\
+22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
+61 22 0:44 / /srv/san rw shared:2 - nfs4 filer:/x rw,vers=4.2
+"""
+
+
+def test_file_system_is_found_by_its_device() -> None:
+    assert mounted_type(MOUNTS, "0:44") == "nfs4"
+    assert mounted_type(MOUNTS, "8:1") == "ext4"
+    assert mounted_type(MOUNTS, "9:9") == ""
+
+
+def test_sectors_that_sanlock_wrote_are_found_again(tmp_path: Path) -> None:
+    parts = layout.storage_parts(PATH, 4096)
+    volume = SimStore()
+    volume.add(PATH, required_size(parts))
+    record = bytearray(leader(timestamp=5))
+    record[12:16] = (4096).to_bytes(4, "little")
+    put(volume, 0, bytes(record))
+    scene = Scene(tmp_path, volume)
+    assert look_at_storage(scene.world(), answers(JOINING)).parts == parts
