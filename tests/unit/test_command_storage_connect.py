@@ -1,0 +1,298 @@
+"""Connecting and disconnecting with tools that record what they are told, fail or hang."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Optional
+
+import pytest
+
+from ha_agent.command.errors import CommandError
+from ha_agent.command.storage_connect import Site, connect, disconnect
+from metadata.layout import storage_parts
+from metadata.settings import HostSettings
+from metadata.storage_connection import (
+    FcConnection,
+    IscsiConnection,
+    NfsConnection,
+    StorageConnection,
+)
+from tests.contract.places import TIME_FACTOR
+
+TARGET = "iqn.2020-01.org.example:he"
+SESSION = f"tcp: [1] 192.0.2.7:3260,1 {TARGET} (non-flash)"
+
+
+class Bench:
+    """A host with tools of its own, a list of mounts, and a place for the storage."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.tools = folder / "tools"
+        self.tools.mkdir()
+        self.calls = folder / "calls"
+        self.mountinfo = folder / "mountinfo"
+        self.mountinfo.write_text("1 1 0:1 / / rw - ext4 /dev/root rw\n")
+        self.disks = folder / "by-path"
+        self.disks.mkdir()
+        self.said: list[str] = []
+        self.path = folder / "srv" / "leases"
+        self.settings = HostSettings(1, "h1", storage_parts(str(self.path)))
+        monkeypatch.setenv("PATH", f"{self.tools}:{os.environ['PATH']}")
+        self.tool("iscsiadm", f'[ "$2" = session ] && exit 21; touch "{self.path}"')
+        self.tool("udevadm")
+        self.tool("umount", f'echo > "{self.mountinfo}"')
+        self.tool("mount", self.mount_line("filer:/he") + f'; touch "{self.path}"')
+
+    def mount_line(self, source: str, kind: str = "nfs4") -> str:
+        line = f"2 1 0:2 / {self.point} rw shared:1 - {kind} {source} rw"
+        return f'echo "{line}" >> "{self.mountinfo}"'
+
+    @property
+    def point(self) -> str:
+        return str(self.path.parent)
+
+    def tool(self, name: str, body: str = "") -> None:
+        file = self.tools / name
+        file.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{body}\n')
+        file.chmod(0o755)
+
+    def site(self, deadline_s: float = 30.0) -> Site:
+        blocks = self.folder / "block"
+        say = self.said.append
+        return Site(say, deadline_s * TIME_FACTOR, self.mountinfo, self.disks, blocks)
+
+    def connect(self, connection: StorageConnection, deadline_s: float = 30.0) -> None:
+        connect(self.settings, connection, self.site(deadline_s))
+
+    def disconnect(self, connection: StorageConnection) -> None:
+        disconnect(self.settings, connection, self.site())
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+    def nfs(self) -> NfsConnection:
+        return NfsConnection("nfs", "filer", "/he", self.point)
+
+    def unit(self, lun: int, device: str) -> Path:
+        """A disk of the target, as udev names it."""
+        (self.folder / device).touch()
+        link = self.disks / f"ip-192.0.2.7:3260-iscsi-{TARGET}-lun-{lun}"
+        link.symlink_to(self.folder / device)
+        return self.folder / device
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(tmp_path, monkeypatch)
+
+
+def iscsi(lun: Optional[int] = None, **more: str) -> IscsiConnection:
+    return IscsiConnection("192.0.2.7:3260", TARGET, lun, **more)
+
+
+def refusal(bench: Bench, connection: StorageConnection, deadline_s: float = 30.0) -> str:
+    with pytest.raises(CommandError) as caught:
+        bench.connect(connection, deadline_s)
+    return caught.value.message
+
+
+# --- mounts -------------------------------------------------------------------------------
+
+
+def test_mounting_makes_the_folder_and_says_what_is_run(bench: Bench) -> None:
+    bench.connect(bench.nfs())
+    assert bench.called() == [f"mount -t nfs filer:/he {bench.point}"]
+    assert bench.said == [
+        f"[ .. ] mount -t nfs filer:/he {bench.point}",
+        f"[ ok ] connected: filer:/he at {bench.point}",
+    ]
+
+
+def test_connected_already_runs_nothing_and_says_so(bench: Bench) -> None:
+    bench.connect(bench.nfs())
+    bench.calls.unlink()
+    bench.connect(bench.nfs())
+    assert bench.called() == []
+    assert bench.said[-1] == f"[ ok ] connected already: filer:/he at {bench.point}"
+
+
+def test_another_export_in_the_place_is_named(bench: Bench) -> None:
+    os.system(bench.mount_line("other:/export"))
+    why = refusal(bench, bench.nfs())
+    assert f"other:/export (nfs4) is mounted at {bench.point}, and not filer:/he" in why
+    assert bench.called() == []
+
+
+def test_the_tools_own_words_are_passed_on(bench: Bench) -> None:
+    bench.tool("mount", "echo 'mount.nfs: access denied by server' >&2; exit 32")
+    assert refusal(bench, bench.nfs()) == (
+        f"mount -t nfs filer:/he {bench.point}: mount.nfs: access denied by server"
+    )
+
+
+def test_a_tool_that_hangs_is_ended_with_what_it_started(bench: Bench) -> None:
+    bench.tool("mount", f'sleep 600 & echo $! > "{bench.folder}/helper"; wait')
+    begun_s = time.monotonic()
+    why = refusal(bench, bench.nfs(), deadline_s=0.5)
+    assert f"mount has not ended within {0.5 * TIME_FACTOR:g} s and was killed" in why
+    assert time.monotonic() - begun_s < 10 * TIME_FACTOR
+    helper = int((bench.folder / "helper").read_text())
+    deadline_s = time.monotonic() + 10 * TIME_FACTOR
+    while _runs(helper):
+        assert time.monotonic() < deadline_s, "the helper of mount runs on"
+        time.sleep(0.02)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_tool_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert refusal(bench, bench.nfs()) == "there is no command mount; install it"
+
+
+def test_storage_that_is_not_on_the_export_is_said(bench: Bench) -> None:
+    bench.tool("mount", bench.mount_line("filer:/he"))
+    why = refusal(bench, bench.nfs())
+    assert f"filer:/he at {bench.point} is connected, but there is no {bench.path}" in why
+
+
+def test_unmounting_and_unmounted_already(bench: Bench) -> None:
+    bench.connect(bench.nfs())
+    bench.disconnect(bench.nfs())
+    assert bench.called()[1:] == [f"umount {bench.point}"]
+    bench.disconnect(bench.nfs())
+    assert len(bench.called()) == 2
+    assert bench.said[-1] == f"[ ok ] not connected: filer:/he at {bench.point}"
+
+
+def test_a_busy_mount_stays_and_its_reason_is_passed_on(bench: Bench) -> None:
+    bench.connect(bench.nfs())
+    bench.tool("umount", "echo 'umount: target is busy.' >&2; exit 32")
+    with pytest.raises(CommandError, match=r"umount .*: umount: target is busy\."):
+        bench.disconnect(bench.nfs())
+
+
+# --- iSCSI --------------------------------------------------------------------------------
+
+
+def test_logging_in_with_a_password_shows_it_nowhere(bench: Bench) -> None:
+    secret = bench.folder / "password"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    (bench.path.parent).mkdir()
+    bench.connect(iscsi(user="he", password_file=str(secret)))
+    node = f"iscsiadm -m node -T {TARGET} -p 192.0.2.7:3260"
+    assert bench.called() == [
+        "iscsiadm -m session",
+        f"{node} -o new",
+        f"{node} -o update -n node.session.auth.authmethod -v CHAP",
+        f"{node} -o update -n node.session.auth.username -v he",
+        f"{node} -o update -n node.session.auth.password -v s3cret",
+        f"{node} -o update -n node.startup -v manual",
+        f"{node} --login",
+        f"udevadm settle --timeout=30 --exit-if-exists={bench.path}",
+    ]
+    assert "s3cret" not in "\n".join(bench.said)
+
+
+def test_a_refused_password_is_not_repeated_in_the_error(bench: Bench) -> None:
+    secret = bench.folder / "password"
+    secret.write_text("s3cret\n")
+    secret.chmod(0o600)
+    bench.tool(
+        "iscsiadm",
+        '[ "$2" = session ] && exit 21\n'
+        'case "$*" in *password*) echo "bad value s3cret" >&2; exit 6;; esac',
+    )
+    why = refusal(bench, iscsi(user="he", password_file=str(secret)))
+    assert "bad value ********" in why
+    assert "s3cret" not in why
+
+
+def test_a_password_that_can_not_be_read_is_said_before_anything_is_run(bench: Bench) -> None:
+    why = refusal(bench, iscsi(user="he", password_file="/nowhere/password"))
+    assert why.startswith("storage.connection.password_file: ")
+    assert bench.called() == ["iscsiadm -m session"]
+
+
+def test_logged_in_meanwhile_is_fine_and_a_failed_login_is_not(bench: Bench) -> None:
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    login = 'case "$*" in *--login) exit {};; "-m session") exit 21;; esac'
+    bench.tool("iscsiadm", login.format(15))
+    bench.connect(iscsi())
+    bench.tool("iscsiadm", login.format(24))
+    assert "--login: exit code 24" in refusal(bench, iscsi())
+
+
+def test_a_unit_that_is_not_mapped_is_named(bench: Bench) -> None:
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    assert "shows no unit (lun) 3" in refusal(bench, iscsi(lun=3))
+    bench.unit(3, "sdx")
+    bench.connect(iscsi(lun=3))
+
+
+def test_a_broken_iscsiadm_is_no_answer(bench: Bench) -> None:
+    bench.tool("iscsiadm", "echo 'iscsid is not running' >&2; exit 20")
+    assert refusal(bench, iscsi()) == "iscsiadm -m session: iscsid is not running"
+
+
+def logged_in(bench: Bench) -> None:
+    bench.tool("iscsiadm", f'[ "$2" = session ] && echo "{SESSION}"; exit 0')
+
+
+def test_logging_out_removes_the_record_with_its_password(bench: Bench) -> None:
+    logged_in(bench)
+    bench.disconnect(iscsi())
+    node = f"iscsiadm -m node -T {TARGET} -p 192.0.2.7:3260"
+    assert bench.called()[1:] == [f"{node} --logout", f"{node} -o delete"]
+
+
+@pytest.mark.parametrize("use", ["mounted", "held"])
+def test_units_that_others_use_keep_the_target_connected(bench: Bench, use: str) -> None:
+    logged_in(bench)
+    bench.unit(1, "sdx")
+    other = bench.unit(2, "sdy")
+    if use == "mounted":
+        os.system(f'echo "3 1 8:1 / /data rw - xfs {other} rw" >> {bench.mountinfo}')
+    else:
+        (bench.folder / "block" / "sdy" / "holders" / "dm-0").mkdir(parents=True)
+    with pytest.raises(CommandError, match=rf"other units of it, too \(ip-.*{TARGET}-lun-2\)"):
+        bench.disconnect(iscsi(lun=1))
+    assert [line for line in bench.called() if "logout" in line] == []
+
+
+def test_a_unit_that_nobody_uses_is_no_reason(bench: Bench) -> None:
+    logged_in(bench)
+    bench.unit(1, "sdx")
+    bench.unit(2, "sdy")
+    bench.disconnect(iscsi(lun=1))
+    assert any("--logout" in line for line in bench.called())
+
+
+# --- Fibre Channel ------------------------------------------------------------------------
+
+
+def test_a_device_that_is_there_needs_nothing(bench: Bench) -> None:
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    connection = FcConnection(str(bench.path))
+    bench.connect(connection)
+    bench.disconnect(connection)
+    assert bench.called() == []
+    assert bench.said[-1].startswith(f"[skip] {bench.path} is there through")
+
+
+def test_a_device_that_is_not_there_is_waited_for_and_named(bench: Bench) -> None:
+    connection = FcConnection(str(bench.folder / "missing"))
+    assert f"there is no {bench.path}" in refusal(bench, connection)
+    assert bench.called() == [f"udevadm settle --timeout=30 --exit-if-exists={bench.path}"]

@@ -1,0 +1,113 @@
+"""The command lines that connect the shared storage and disconnect it, word by word."""
+
+from __future__ import annotations
+
+import pytest
+
+from ha_agent.command.connection_plan import (
+    Step,
+    connect_steps,
+    disconnect_steps,
+    lists_session,
+)
+from ha_agent.command.tools import shown
+from metadata.storage_connection import (
+    FcConnection,
+    GlusterConnection,
+    IscsiConnection,
+    NfsConnection,
+    PosixConnection,
+    StorageConnection,
+)
+
+PATH = "/srv/he/leases"
+TARGET = "iqn.2020-01.org.example:he"
+NODE = f"iscsiadm -m node -T {TARGET} -p 192.0.2.7:3260"
+SETTLE = f"udevadm settle --timeout=30 --exit-if-exists={PATH}"
+ISCSI = IscsiConnection("192.0.2.7:3260", TARGET)
+
+
+def lines(steps: tuple[Step, ...]) -> list[str]:
+    return [shown(step.command) for step in steps]
+
+
+@pytest.mark.parametrize(
+    ("connection", "connect", "disconnect"),
+    [
+        (
+            NfsConnection("nfs", "filer", "/export/he", "/srv/he"),
+            ["mount -t nfs filer:/export/he /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            NfsConnection("nfs4", "[2001:db8::1]", "/he", "/srv/he", "vers=4.2,soft"),
+            ["mount -t nfs4 -o vers=4.2,soft '[2001:db8::1]:/he' /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            GlusterConnection("g1", "he", "/srv/he", "backup-volfile-servers=g2:g3"),
+            ["mount -t glusterfs -o backup-volfile-servers=g2:g3 g1:/he /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            PosixConnection("/dev/vg/he", "ext4", "/srv/he"),
+            ["mount -t ext4 /dev/vg/he /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            ISCSI,
+            [
+                f"{NODE} -o new",
+                f"{NODE} -o update -n node.startup -v manual",
+                f"{NODE} --login",
+                SETTLE,
+            ],
+            [f"{NODE} --logout", f"{NODE} -o delete"],
+        ),
+        (FcConnection("/dev/disk/by-id/wwn-1"), [SETTLE], []),
+        (FcConnection("/dev/mapper/he"), ["multipath -v1", SETTLE], []),
+    ],
+)
+def test_each_kind_has_its_own_command_lines(
+    connection: StorageConnection, connect: list[str], disconnect: list[str]
+) -> None:
+    assert lines(connect_steps(connection, PATH, 30)) == connect
+    assert lines(disconnect_steps(connection)) == disconnect
+
+
+def test_the_password_goes_to_iscsiadm_and_is_shown_to_nobody() -> None:
+    connection = IscsiConnection(ISCSI.portal, TARGET, None, "he", "/etc/he.pw")
+    steps = connect_steps(connection, PATH, 30, "s3cret")
+    assert lines(steps)[1:4] == [
+        f"{NODE} -o update -n node.session.auth.authmethod -v CHAP",
+        f"{NODE} -o update -n node.session.auth.username -v he",
+        f"{NODE} -o update -n node.session.auth.password -v s3cret",
+    ]
+    assert "s3cret" not in " ".join(shown(step.shown) for step in steps)
+
+
+SESSIONS = f"""\
+tcp: [1] 192.0.2.7:3260,1 {TARGET} (non-flash)
+tcp: [2] [2001:db8::1]:3260,1 {TARGET} (non-flash)
+"""
+
+
+@pytest.mark.parametrize(
+    ("portal", "target", "expected"),
+    [
+        ("192.0.2.7:3260", TARGET, True),
+        ("192.0.2.7", TARGET, True),
+        ("192.0.2.7:3261", TARGET, False),
+        ("192.0.2.8", TARGET, False),
+        ("[2001:db8::1]", TARGET, True),
+        ("[2001:db8::1]:3260", TARGET, True),
+        ("[2001:db8::2]", TARGET, False),
+        ("san.example.org", TARGET, True),
+        ("192.0.2.7", f"{TARGET}2", False),
+        ("san.example.org", TARGET[:-1], False),
+    ],
+)
+def test_a_session_is_known_by_its_portal_and_target(
+    portal: str, target: str, expected: bool
+) -> None:
+    assert lists_session(SESSIONS, IscsiConnection(portal, target)) is expected
