@@ -1,0 +1,360 @@
+"""--reinitialize-lockspace: what is seen before anything is written, and the order of writing."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+
+import pytest
+
+from ha_agent.command.errors import CommandError
+from ha_agent.command.reinitialize import reinitialize
+from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
+from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
+from metadata.layout import config_lease_address, slot_address
+from metadata.records import EngineStatus, EngineVm
+from metadata.settings import ClusterSettings, EngineSettings
+from tests.unit.storage_scene import (
+    AGENT,
+    BOTH,
+    BROKER,
+    FLOOR_S,
+    IO_S,
+    PARTS,
+    TICK_S,
+    UP,
+    Scene,
+    leader,
+)
+
+FORMATTED = [f"format lockspace {IO_S}", "format lease"]
+RENEWALS_S = 4 * IO_S + 1
+STOPPED = ["stop ha-broker.service", "start ha-broker.service"]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Three hosts, all in order: global maintenance, agents stopped, h2 and h3 gone."""
+    scene = Scene()
+    for host_id in (1, 2, 3):
+        scene.volume.record(host_id, stopped=True)
+    scene.volume.joined(2)
+    return scene
+
+
+def refusal(scene: Scene, force: bool = False) -> str:
+    with pytest.raises(CommandError) as caught:
+        reinitialize(scene.world(), force)
+    assert not [line for line in scene.log if line.startswith("format")]
+    assert scene.volume.writes == []
+    return caught.value.message
+
+
+def renewing(scene: Scene, host_id: int, after_s: float = 0.0) -> None:
+    """That host renews its place from now on, every 2 x io_timeout, as sanlock does."""
+
+    def renew() -> None:
+        if scene.slept_s() > after_s:
+            scene.volume.joined(host_id, timestamp=100 + int(scene.slept_s() // (2 * IO_S)))
+
+    _meanwhile(scene, renew)
+
+
+def writing(scene: Scene, host_id: int, status: EngineStatus) -> None:
+    """That host's agent writes its record every tick."""
+
+    def write() -> None:
+        stamp = 100 + int(scene.slept_s() // TICK_S)
+        scene.volume.record(host_id, stamp, engine_status=status)
+
+    _meanwhile(scene, write)
+
+
+def _meanwhile(scene: Scene, deed: Callable[[], None]) -> None:
+    before = scene.while_asleep
+
+    def both() -> None:
+        before()
+        deed()
+
+    scene.while_asleep = both
+
+
+# --- how long is looked -------------------------------------------------------------------
+
+
+def test_free_lease_needs_a_look_of_two_renewals(scene: Scene) -> None:
+    reinitialize(scene.world(), force=False)
+    assert scene.log == FORMATTED
+    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+
+
+def test_a_cluster_where_nobody_has_joined_needs_none(scene: Scene) -> None:
+    scene.volume.format_lockspace()
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() == 0
+
+
+def test_garbage_may_hide_a_living_host(scene: Scene) -> None:
+    scene.volume.format_lockspace()
+    scene.volume.sector(5, b"\xff" * 512)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+
+
+def test_agents_that_have_not_said_goodbye_get_two_ticks(scene: Scene) -> None:
+    scene.volume.format_lockspace()
+    scene.volume.record(3, stopped=False)
+    reinitialize(scene.world(), force=True)
+    assert scene.slept_s() == pytest.approx(2 * TICK_S + 1, abs=1)
+
+
+def test_held_lease_waits_until_its_holder_has_surely_ended(scene: Scene) -> None:
+    scene.volume.held_by(2)
+    reinitialize(scene.world(), force=False)
+    assert scene.log == FORMATTED
+    assert scene.slept_s() >= FLOOR_S
+
+
+@pytest.mark.parametrize("lost", ["lease", "sector of its owner"])
+def test_nobody_knows_who_holds_it_and_so_everybody_is_waited_for(scene: Scene, lost: str) -> None:
+    scene.volume.held_by(2)
+    if lost == "lease":
+        scene.volume.put(PARTS.lease.offset, b"\xff" * 512)
+    else:
+        scene.volume.sector(2, b"\xff" * 512)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() >= FLOOR_S
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_lease_of_another_lockspace_tells_nothing(scene: Scene, force: bool) -> None:
+    data = bytearray(leader(LEASE_MAGIC, resource="engine"))
+    data[56:104] = b"other".ljust(48, b"\0")
+    scene.volume.put(PARTS.lease.offset, bytes(data))
+    reinitialize(scene.world(), force)
+    assert scene.slept_s() >= FLOOR_S
+
+
+def test_owner_that_left_or_came_back_holds_nothing(scene: Scene) -> None:
+    scene.volume.held_by(2, generation=1)
+    scene.volume.joined(2, generation=2)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+    again = Scene()
+    again.volume.held_by(2)
+    again.volume.joined(2, timestamp=0)
+    reinitialize(again.world(), force=False)
+    assert again.slept_s() == 0
+
+
+def test_without_settings_sanlocks_usual_time_counts(scene: Scene) -> None:
+    scene.cluster = None
+    scene.volume.held_by(2)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() >= 8 * 10 + 60
+    assert scene.log == ["format lockspace 10", "format lease"]
+
+
+def test_the_slowest_hosts_io_timeout_counts(scene: Scene) -> None:
+    scene.volume.sector(2, leader(HOST_ID_MAGIC, 2, 1, 100, "h2", io_timeout_s=20))
+    scene.volume.held_by(2)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() >= 8 * 20 + 60
+
+
+# --- what is never done -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_engine_on_this_host_by_sanlock(scene: Scene, force: bool) -> None:
+    scene.sanlock.pids = [4711]
+    assert "pid 4711" in refusal(scene, force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.PAUSED])
+def test_engine_on_this_host_by_libvirt(scene: Scene, state: DomainState, force: bool) -> None:
+    scene.domain = state
+    assert f"the engine's VM is {state.value} on this host" in refusal(scene, force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_libvirt_that_can_not_tell(scene: Scene, force: bool) -> None:
+    scene.domain = DomainState.UNKNOWN
+    assert "not known" in refusal(scene, force)
+    scene.libvirt_error = "libvirt has not answered for 15 s"
+    assert "not known (libvirt has not answered for 15 s)" in refusal(scene, force)
+
+
+def test_the_engine_is_asked_for_by_the_clusters_name(scene: Scene) -> None:
+    scene.cluster = ClusterSettings(engine=EngineSettings(domain_name="Manager"))
+    scene.domain = DomainState.RUNNING
+    refusal(scene)
+    assert scene.asked_for == ["Manager"]
+
+
+def test_engine_that_was_started_while_the_agent_was_being_stopped(scene: Scene) -> None:
+    scene.services.running = BOTH
+
+    def start() -> None:
+        scene.domain = DomainState.RUNNING
+
+    scene.services.on_stop = start
+    with pytest.raises(CommandError, match="running on this host"):
+        reinitialize(scene.world(), force=True)
+    assert scene.log == [f"stop {BROKER} {AGENT}", f"start {BROKER} {AGENT}"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_living_holder_of_the_lease(scene: Scene, force: bool) -> None:
+    scene.volume.held_by(2)
+    renewing(scene, 2, after_s=FLOOR_S - 10)
+    assert "host h2 (id 2) lives and holds the engine's lease" in refusal(scene, force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_any_living_host_where_the_lease_is_lost(scene: Scene, force: bool) -> None:
+    scene.volume.put(PARTS.lease.offset, bytes(512))
+    renewing(scene, 3)
+    assert "host h3 (id 3) lives, and the engine's lease" in refusal(scene, force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_lease_that_moves_meanwhile(scene: Scene, force: bool) -> None:
+    scene.while_asleep = lambda: scene.volume.held_by(2)
+    assert "has taken the engine's lease just now" in refusal(scene, force)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_living_agent_that_has_the_engine(scene: Scene, force: bool) -> None:
+    writing(scene, 3, UP)
+    scene.volume.record(2, stopped=False)
+    why = refusal(scene, force)
+    assert "says that the engine runs there" in why if force else "--clean-metadata" in why
+
+
+def test_a_broker_that_was_not_started_by_systemd(scene: Scene) -> None:
+    scene.with_broker()
+    assert "a broker runs on this host" in refusal(scene, force=True)
+
+
+def test_a_process_here_that_needs_the_lockspace(scene: Scene) -> None:
+    scene.sanlock.member = 1
+    scene.sanlock.leave_if_unused = lambda _host_id: False  # type: ignore[method-assign]
+    assert "holds a lease of the lockspace" in refusal(scene, force=True)
+
+
+def test_sanlock_that_does_not_answer(scene: Scene) -> None:
+    scene.sanlock.error = LockspaceGoneError("ask sanlock", "no daemon", errno.ECONNREFUSED)
+    assert refusal(scene, force=True) == "ask sanlock: no daemon"
+
+
+# --- what --force does without ------------------------------------------------------------
+
+
+def test_outside_of_global_maintenance(scene: Scene) -> None:
+    scene.volume.maintenance(False)
+    assert "not in global maintenance" in refusal(scene)
+    reinitialize(scene.world(), force=True)
+    assert scene.log == FORMATTED
+    assert any(line.startswith("[warn] gone on with for --force: the cl") for line in scene.said)
+
+
+def test_maintenance_that_can_not_be_read(scene: Scene) -> None:
+    scene.volume.put(slot_address(PARTS, 0).offset, b"\xff" * 4096)
+    assert "can't be read (slot 0)" in refusal(scene)
+    reinitialize(scene.world(), force=True)
+
+
+def test_agents_that_were_not_stopped(scene: Scene) -> None:
+    scene.volume.record(3, engine_status=EngineStatus(EngineVm.DOWN))
+    assert "the agent of host h3 (id 3) has not been stopped" in refusal(scene)
+    reinitialize(scene.world(), force=True)
+
+
+def test_this_hosts_running_agent(scene: Scene) -> None:
+    scene.services.running = BOTH
+    assert "this host's agent runs" in refusal(scene)
+    reinitialize(scene.world(), force=True)
+    assert scene.log == [f"stop {BROKER} {AGENT}", *FORMATTED, f"start {BROKER} {AGENT}"]
+
+
+def test_living_members_lose_the_lockspace_before_anybody_can_have_the_lease(
+    scene: Scene,
+) -> None:
+    renewing(scene, 2)
+    assert "host h2 (id 2) lives and uses the lockspace" in refusal(scene)
+    scene.sanlock.before_format = lambda: scene.log.append(f"at {scene.slept_s():.0f}")
+    begun_s = scene.slept_s()
+    reinitialize(scene.world(), force=True)
+    assert scene.log[-2:] == FORMATTED
+    waited_s = scene.slept_s() - begun_s
+    assert waited_s >= RENEWALS_S + FLOOR_S
+
+
+# --- writing ------------------------------------------------------------------------------
+
+
+def test_the_lease_is_gone_before_the_lockspace_is_written(scene: Scene) -> None:
+    seen = []
+    scene.sanlock.before_format = lambda: seen.append(scene.volume.area(PARTS.lease.offset))
+    reinitialize(scene.world(), force=False)
+    assert seen == [bytes(4096)]
+
+
+def test_a_run_that_is_cut_off_leaves_no_lease_and_is_finished_by_the_next(scene: Scene) -> None:
+    def fail() -> None:
+        raise LockspaceError("format lockspace", "Input/output error", errno.EIO)
+
+    scene.sanlock.before_format = fail
+    with pytest.raises(CommandError, match="half done, and the engine can't be started anywhere"):
+        reinitialize(scene.world(), force=False)
+    assert scene.volume.area(PARTS.lease.offset) == bytes(4096)
+    scene.sanlock.before_format = lambda: None
+    reinitialize(scene.world(), force=False)
+    assert scene.log == FORMATTED
+
+
+def test_records_and_maintenance_stay(scene: Scene) -> None:
+    before = [scene.volume.slot(host_id) for host_id in (1, 2, 3)]
+    reinitialize(scene.world(), force=False)
+    assert [scene.volume.slot(host_id) for host_id in (1, 2, 3)] == before
+    assert [place for place, _ in scene.volume.writes] == [PARTS.lease]
+
+
+def test_the_lock_of_writers_is_made_anew_where_there_was_one(scene: Scene) -> None:
+    scene.volume.put(config_lease_address(PARTS).offset, leader(LEASE_MAGIC, 2, 1, 7, "config"))
+    reinitialize(scene.world(), force=False)
+    assert scene.log == [*FORMATTED, "format config lease"]
+
+
+# --- this host's services -----------------------------------------------------------------
+
+
+def test_the_broker_is_stopped_for_the_time(scene: Scene) -> None:
+    scene.services.running = (BROKER,)
+    scene.sanlock.member = 1
+    scene.services.on_stop = lambda: None  # a broker that could not leave
+    reinitialize(scene.world(), force=False)
+    assert scene.log == [STOPPED[0], "leave", *FORMATTED, STOPPED[1]]
+
+
+def test_services_come_back_after_a_refusal(scene: Scene) -> None:
+    scene.services.running = (BROKER,)
+    scene.volume.joined(2)
+    renewing(scene, 2)
+    assert "lives" in refusal(scene)
+    assert scene.log == STOPPED
+
+
+def test_a_join_under_way_is_waited_for(scene: Scene) -> None:
+    scene.sanlock.joining_for = 4
+    scene.sanlock.member = 1
+    reinitialize(scene.world(), force=False)
+    assert scene.log == ["leave", *FORMATTED]
+
+
+def test_a_join_that_does_not_end_is_told(scene: Scene) -> None:
+    scene.sanlock.joining_for = 10_000
+    assert "has been joining the lockspace for more than 60 s" in refusal(scene)
