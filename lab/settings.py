@@ -41,7 +41,7 @@ HOST_LEASES = "/srv/san/leases"
 HOST_FABRIC = "/srv/fabric"
 HOST_GUEST_FILES = "/srv/engine"
 PRODUCT_PREFIX = "/usr/lib/hosted-engine-ha"
-PRODUCT_COMMANDS = ("hosted-engine", "ha-agent", "ha-broker")
+PRODUCT_COMMANDS = ("hosted-engine", "hosted-engine-cleanup", "ha-agent", "ha-broker")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
