@@ -51,8 +51,8 @@ class BrokerPort(Protocol):
 class HistoryStore(Protocol):
     """Where the history is kept, for people. Both methods block and raise OSError."""
 
-    def append(self, entries: Sequence[Entry], durable: bool) -> None:
-        """Add all of them or none; `durable`: they survive a power cut from then on."""
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add all of them or none; from then on they survive a power cut."""
 
     def earlier(self) -> Sequence[Entry]:
         """The latest entries of this boot of the machine, the oldest first."""

@@ -33,8 +33,8 @@ class FileHistory:
         self._file_bytes = file_bytes
         self._boot = ""
 
-    def append(self, entries: Sequence[Entry], durable: bool) -> None:
-        """Add them; `durable`: they survive a power cut from now on."""
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add all of them or none; from now on they survive a power cut."""
         boot = self._boot_id()
         text = "".join(f"{line_of(entry._replace(boot=boot))}\n" for entry in entries)
         self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -42,8 +42,7 @@ class FileHistory:
         new = not self._present.exists()
         with self._present.open("ab+", buffering=0) as file:
             _append(file.fileno(), text.encode("ascii"))
-            if durable:
-                os.fsync(file.fileno())
+            os.fsync(file.fileno())
         if new:
             sync_directory(self._directory)
 

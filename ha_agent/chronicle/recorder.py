@@ -207,7 +207,7 @@ class Recorder:
 def _write(store: HistoryStore, entries: Sequence[Entry], with_earlier: bool) -> Sequence[Entry]:
     """The job: entries from before, if they are wanted; they must be read first."""
     earlier = store.earlier() if with_earlier else ()
-    store.append(entries, durable=any(not isinstance(one.fact, Alive) for one in entries))
+    store.append(entries)
     return earlier
 
 

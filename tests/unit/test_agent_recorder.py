@@ -251,18 +251,10 @@ def test_without_a_store_nothing_is_kept_nor_tried(host: AgentHost) -> None:
     assert host.agent._recorder.waiting == []
 
 
-def test_a_power_cut_takes_only_what_was_no_news(running: AgentHost) -> None:
-    running.run_for(ALIVE_S + TICK_S)
-    assert isinstance(running.history.entries[-1].fact, Alive)
-    running.history.power_off()
-    assert not isinstance(running.history.entries[-1].fact, Alive)
-    assert facts(running, Transition)[-1].after == "EngineUp"
-
-
 def test_the_store_hangs_as_a_job_does() -> None:
     host = AgentHost()
     host.history.hangs = True
     with pytest.raises(CallHangs):
-        host.history.append([Entry(1.0, 1.0, Alive())], durable=False)
+        host.history.append([Entry(1.0, 1.0, Alive())])
     host.settle()
     assert host.history.entries == []

@@ -110,8 +110,8 @@ def test_keys_of_a_newer_program_are_ignored() -> None:
 
 def test_entries_survive_the_process_that_wrote_them(tmp_path: Path) -> None:
     directory = str(tmp_path / "state" / "history")
-    FileHistory(directory).append([alive(1)], durable=False)
-    FileHistory(directory).append([alive(2), alive(3)], durable=True)
+    FileHistory(directory).append([alive(1)])
+    FileHistory(directory).append([alive(2), alive(3)])
     kept = read_history(directory)
     assert [entry.mono_s for entry in kept.entries] == [1, 2, 3]
     assert kept.damaged == 0
@@ -126,10 +126,10 @@ def test_no_history_is_no_error(tmp_path: Path) -> None:
 
 def test_a_torn_last_line_costs_itself_alone(tmp_path: Path) -> None:
     store = FileHistory(str(tmp_path))
-    store.append([alive(1), alive(2)], durable=True)
+    store.append([alive(1), alive(2)])
     path = tmp_path / PRESENT
     path.write_bytes(path.read_bytes()[:-9])
-    store.append([alive(3)], durable=True)
+    store.append([alive(3)])
     kept = read_history(str(tmp_path))
     assert [entry.mono_s for entry in kept.entries] == [1, 3]
     assert kept.damaged == 1
@@ -144,7 +144,7 @@ def test_bytes_that_are_no_text_cost_their_line(tmp_path: Path) -> None:
 def test_the_files_are_bounded_and_the_newest_is_kept(tmp_path: Path) -> None:
     store = FileHistory(str(tmp_path), file_bytes=1000)
     for number in range(200):
-        store.append([alive(number)], durable=False)
+        store.append([alive(number)])
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert sorted(path.name for path in tmp_path.iterdir()) == [PAST, PRESENT]
     assert max(sizes) < 1100
@@ -159,7 +159,7 @@ def test_only_the_latest_of_this_boot_are_earlier_ones(
     store = FileHistory(str(tmp_path))
     other = line_of(alive(1)._replace(boot="another"))
     (tmp_path / PRESENT).write_text(f"{other}\n")
-    store.append([alive(number) for number in range(100)], durable=False)
+    store.append([alive(number) for number in range(100)])
     assert [entry.mono_s for entry in store.earlier()] == list(range(100))
     monkeypatch.setattr(files, "_TAIL_BYTES", 1000)
     latest = [entry.mono_s for entry in store.earlier()]
@@ -171,7 +171,7 @@ def test_a_disk_that_takes_half_a_line_is_left_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileHistory(str(tmp_path))
-    store.append([alive(1)], durable=True)
+    store.append([alive(1)])
     before = (tmp_path / PRESENT).read_bytes()
     real_write, calls = os.write, []
 
@@ -183,7 +183,7 @@ def test_a_disk_that_takes_half_a_line_is_left_as_it_was(
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(OSError, match="No space left"):
-        store.append([alive(2), alive(3)], durable=True)
+        store.append([alive(2), alive(3)])
     assert len(calls) == 2
     assert (tmp_path / PRESENT).read_bytes() == before
 
@@ -191,4 +191,4 @@ def test_a_disk_that_takes_half_a_line_is_left_as_it_was(
 def test_a_place_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
-        FileHistory(str(tmp_path / "file" / "history")).append([alive(1)], durable=True)
+        FileHistory(str(tmp_path / "file" / "history")).append([alive(1)])

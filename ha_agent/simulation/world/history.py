@@ -12,7 +12,7 @@ FULL = "No space left on device"
 
 
 class SimHistory:
-    """A `HistoryStore` in memory; a power cut takes what was not made durable.
+    """A `HistoryStore` in memory, which a power cut does not touch.
 
     `entries` is all of it. While it `hangs` or is `full`, nothing can be added.
     """
@@ -21,18 +21,15 @@ class SimHistory:
         self.entries: list[Entry] = []
         self.hangs = False
         self.full = False
-        self._durable = 0
         self._boots = 1
 
-    def append(self, entries: Sequence[Entry], durable: bool) -> None:
+    def append(self, entries: Sequence[Entry]) -> None:
         if self.hangs:
             raise CallHangs("write the history")
         if self.full:
             raise OSError(errno.ENOSPC, FULL)
         boot = str(self._boots)
         self.entries += [entry._replace(boot=boot) for entry in entries]
-        if durable:
-            self._durable = len(self.entries)
 
     def earlier(self) -> Sequence[Entry]:
         boot = str(self._boots)
@@ -40,5 +37,4 @@ class SimHistory:
 
     def power_off(self) -> None:
         """The host is switched off; what it writes later belongs to another boot."""
-        del self.entries[self._durable :]
         self._boots += 1
