@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
-from ha_agent.command.catalogue.base import Command, Group
+from ha_agent.command.catalogue.base import JSON, Command, Group, Option, path
+
+
+def _since(text: str) -> object:
+    """Parsed where it is needed: the catalogue stays light."""
+    from ha_agent.command.history_since import moment
+
+    return moment(text)
+
+
+def _count(text: str) -> int:
+    """1 to 100000; raises ValueError."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000):
+        raise ValueError(f"{text!r} is refused; allowed: a number from 1 to 100000")
+    return int(text)
+
+
+_HISTORY = Command(
+    "--history",
+    run="ha_agent.command.history:run_command",
+    summary="tell what happened here and what this host saw of others, or draw it",
+    text="Tells from this host's own files what its agent did, with how long the state before had "
+    "lasted, the score and the reason, and what it saw change on all hosts: states, the engine's "
+    "health, the lease's owner, maintenance, and who was silent or dead. No daemon is needed. The "
+    "history survives restarts and power cuts and goes back for weeks; each host keeps its own.\n\n"
+    "--plot draws it: a lane for each host with its state and the engine on it, the lease, and "
+    "dashed lines where nothing was known. Without --since it draws the latest day. An SVG needs "
+    "nothing else; a PNG needs Pillow.",
+    options=(
+        Option("--host", metavar="NAME|ID", help="only what concerns this host"),
+        Option(
+            "--since",
+            metavar="TIME",
+            type=_since,
+            help="not what was before: 30m, 2h or 3d (ago), HH:MM[:SS], YYYY-MM-DD or "
+            "'YYYY-MM-DD HH:MM[:SS]', in local time",
+        ),
+        Option(
+            "--last",
+            metavar="N",
+            type=_count,
+            help="only the latest N changes (default 50; with --since all of them)",
+        ),
+        Option(
+            "--plot",
+            metavar="FILE",
+            type=path,
+            completes="file",
+            help="draw it into FILE, *.svg or *.png, which is replaced",
+        ),
+        JSON,
+    ),
+    examples=(
+        ("hosted-engine --history", "The latest 50 changes, the newest below."),
+        ("hosted-engine --history --since 2h --host h2", "What h2 did within the last two hours."),
+        ("hosted-engine --history --since 02:30 --plot night.svg", "The night for the report."),
+    ),
+)
 
 GROUP = Group(
     "History and support",
     (
+        _HISTORY,
         Command(
             "--test-notification",
             run="ha_agent.command.notification:run_command",
