@@ -89,8 +89,8 @@ GROUP = Group(
             "--shared-config-history",
             run="ha_agent.command.config_history:run_history",
             summary="show who changed the shared configuration, when, and what",
-            text="The last 20 versions are kept on the shared storage, fewer where they are large; the "
-            "newest comes first.",
+            text="The last 20 versions are kept on the shared storage, fewer where they are large. "
+            "The newest comes first.",
             options=(JSON,),
             examples=(("hosted-engine --shared-config-history", "Who changed what?"),),
         ),

@@ -1,0 +1,158 @@
+"""A cluster's storage and sanlock in memory, and the commands of its hosts on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Callable, Optional, cast
+
+from ha_agent.command.config_apply import Bench
+from ha_agent.command.config_world import ConfigWorld
+from ha_agent.simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
+from ha_broker.client import BrokerClient, BrokerGoneError
+from ha_broker.snapshot import HostView, Snapshot
+from ha_broker.world.ports import HealthReading, HypervisorError
+from metadata import wire
+from metadata.domain_xml import lease_element
+from metadata.layout import CONFIG_SIZE, required_size, slot_address, storage_parts
+from metadata.records import EngineStatus, GlobalRecord, HostRecord, VolumeAddress
+from metadata.settings import ClusterSettings, Timing, cluster_settings_to_data
+from metadata.shared_config import (
+    SharedConfig,
+    StoredConfig,
+    copy_offset,
+    decode_stored,
+    encode_stored,
+)
+
+VOLUME = "/shared/leases"
+PARTS = storage_parts(VOLUME)
+SETTINGS = ClusterSettings(timing=Timing(io_timeout_s=2))
+WALL_S = 1_700_000_000.0
+
+
+def domain_xml(name: str = "HostedEngine", memory_mib: int = 4096) -> str:
+    return (
+        f"<domain>\n<name>{name}</name>\n<memory unit='MiB'>{memory_mib}</memory>\n"
+        f"<devices>{lease_element(PARTS)}</devices>\n</domain>\n"
+    )
+
+
+CONFIG = SharedConfig(1, SETTINGS, domain_xml())
+
+
+@dataclass
+class Broker:
+    """A host's broker: whose record says which refresh, and whether it answers at all.
+
+    `on_reread` is what happens when it is asked to read the configuration again.
+    """
+
+    refreshed_s: dict[int, int] = field(default_factory=dict)
+    stopped: tuple[int, ...] = ()
+    gone: bool = False
+    rereads: int = 0
+    on_reread: Callable[[Broker], None] = lambda _broker: None
+
+    def status(self) -> Snapshot:
+        self._need()
+        hosts = tuple(
+            HostView(number, record=self._record(number, at_s), fresh=True)
+            for number, at_s in self.refreshed_s.items()
+        )
+        return Snapshot(1, 0.0, 1, "h1", 0.0, hosts=hosts)
+
+    def reread(self) -> None:
+        self._need()
+        self.rereads += 1
+        self.on_reread(self)
+
+    def close(self) -> None:
+        pass
+
+    def _need(self) -> None:
+        if self.gone:
+            raise BrokerGoneError("ask for the status", "there is no broker", 2)
+
+    def _record(self, number: int, at_s: int) -> HostRecord:
+        stopped = number in self.stopped
+        record = HostRecord(number, 5, 3400, EngineStatus(), f"h{number}", stopped=stopped)
+        return replace(record, vm_conf_refresh_s=at_s)
+
+
+class Page:
+    """A health page that is good or not."""
+
+    def __init__(self, good: bool = True) -> None:
+        self.good = good
+        self.asked: list[str] = []
+
+    def check(self, url: str, expected_text: str, timeout_s: float, ca_file: str = "") -> Any:
+        self.asked.append(url)
+        return HealthReading(self.good, "DB Up" if self.good else "connection refused")
+
+
+class Cluster:
+    """Hosts h1, h2, ... that have joined, on storage with version 1 of the configuration."""
+
+    def __init__(self, hosts: int = 2, config: SharedConfig = CONFIG) -> None:
+        self.clock = VirtualClock()
+        self.san = SimSan(self.clock)
+        self.volumes = {VOLUME: bytearray(required_size(PARTS))}
+        self.lockspaces = [SimLockspace(self.san, f"h{number + 1}") for number in range(hosts)]
+        self.broker = Broker(dict.fromkeys(range(1, hosts + 1), 100))
+        self.page = Page()
+        self.xml_problem = ""
+        self.put_config(StoredConfig(config, cluster_settings_to_data(config.settings)))
+        self.set_maintenance(False)
+        for number, lockspace in enumerate(self.lockspaces, start=1):
+            lockspace.join(number, 2)
+            record = HostRecord(number, 5, 3400, EngineStatus(), f"h{number}")
+            self.put(slot_address(PARTS, number), wire.encode_host(record))
+        self.clock.advance(20)
+
+    def world(self, host_id: int = 1) -> ConfigWorld:
+        store = SimStore(self.volumes)
+        return ConfigWorld(
+            store=store,
+            lockspace=self.lockspaces[host_id - 1],
+            parts=PARTS,
+            host_id=host_id,
+            host_name=f"h{host_id}",
+            wall_s=lambda: WALL_S,
+            apart=lambda job, _whom, _deadline_s: job(),
+        )
+
+    def bench(self, host_id: int = 1) -> Bench:
+        client = cast(BrokerClient, self.broker)
+        return Bench(self.world(host_id), client, self._check_xml, self.page)
+
+    def stored(self) -> StoredConfig:
+        place = PARTS.shared_config
+        found = decode_stored(
+            bytes(self.volumes[VOLUME][place.offset : place.offset + CONFIG_SIZE])
+        )
+        assert isinstance(found, StoredConfig)
+        return found
+
+    def put_config(self, stored: StoredConfig) -> None:
+        place = PARTS.shared_config
+        offset = place.offset + copy_offset(stored.config.sequence)
+        self.put(VolumeAddress(place.path, offset), encode_stored(stored))
+
+    def set_maintenance(self, on: bool) -> None:
+        self.put(slot_address(PARTS, 0), wire.encode_global(GlobalRecord(on)))
+
+    def put(self, address: VolumeAddress, data: bytes) -> None:
+        self.volumes[address.path][address.offset : address.offset + len(data)] = data
+
+    def has_taken_up(self, *host_ids: int) -> None:
+        for host_id in host_ids:
+            self.broker.refreshed_s[host_id] += 1
+
+    def _check_xml(self, _domain_xml: str) -> None:
+        if self.xml_problem:
+            raise HypervisorError("have libvirt look at the domain XML", self.xml_problem)
+
+
+def old_data(config: Optional[SharedConfig] = None) -> dict[str, Any]:
+    return cluster_settings_to_data((config or CONFIG).settings)
