@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ha_agent.command.deadline import within_deadline
+from ha_agent.command.apart import within_deadline_apart
 from ha_agent.command.errors import CommandError
 from ha_broker.client import BrokerClient, BrokerError
 from ha_broker.world.direct_store import DirectStore
@@ -19,7 +19,7 @@ def shared_config(client: BrokerClient, parts: StorageParts) -> SharedConfig:
     try:
         return client.shared_config()
     except BrokerError:
-        return within_deadline(
+        return within_deadline_apart(
             lambda: read_config(DirectStore(read_only=True), parts),
             f"the broker is not there, and the storage {parts.shared_config.path}",
             READ_DEADLINE_S,

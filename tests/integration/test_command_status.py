@@ -206,8 +206,7 @@ def san(site: Site) -> Iterator[San]:
 
 
 def test_dead_storage_is_told_by_a_broker_that_goes_on(site: Site, san: San) -> None:
-    parts = {"storage": {"path": str(san.volume)}}
-    site.deploy(**parts)
+    site.deploy(storage={"path": str(san.volume)})
     site.start()
     client = site.serving()
     client.publish(ENGINE_HERE)
@@ -230,6 +229,15 @@ def test_dead_storage_is_given_up_without_a_broker(site: Site, san: San) -> None
     done = hosted_engine(site, "--vm-status", volume, "--timeout=0", "--json")
     assert done.code == 1
     assert "the storage has not answered for 5 s" in done.document()["error"]
+    assert done.took_s < (5 + ANSWER_S) * FACTOR
+
+
+def test_dead_storage_holds_up_no_other_command_without_a_broker(site: Site, san: San) -> None:
+    site.deploy(storage={"path": str(san.volume)})
+    san.hang()
+    done = hosted_engine(site, "--check-liveliness")
+    assert (done.code, done.out) == (1, "")
+    assert "has not answered for 5 s" in done.err
     assert done.took_s < (5 + ANSWER_S) * FACTOR
 
 
