@@ -172,7 +172,7 @@ class AgentBench:
         self.log_path.touch()
         self.broker = BrokerStandIn(self.socket_path, self.machine_path, settings)
         self.agent: Optional[subprocess.Popen[bytes]] = None
-        self.environment = {"HE_STATE_DIR": str(directory)}
+        self.environment: dict[str, str] = {}
 
     @property
     def machine(self) -> Machine:
@@ -196,7 +196,8 @@ class AgentBench:
             sys.executable, "-m", "tests.integration.agent_process", str(self.machine_path),
             "--settings", str(self.settings_path), "--socket", str(self.socket_path), *options,
         ]  # fmt: skip
-        environment = {**os.environ, **self.environment}
+        state = {"HE_STATE_DIR": str(self.directory)}
+        environment = {**os.environ, **state, **self.environment}
         environment.pop("JOURNAL_STREAM", None)
         with self.log_path.open("ab") as output:
             self.agent = subprocess.Popen(
