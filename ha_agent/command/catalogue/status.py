@@ -55,6 +55,10 @@ GROUP = Group(
             "--explain",
             run="ha_agent.command.explain:run_command",
             summary="say in plain words why the engine runs where it runs, or why nowhere",
+            text="Says what this host's broker knows in sentences: what the engine does and why, "
+            "for each host its state, how long it lasts and what its score lost, and what can be "
+            "done. Where the broker does not answer, it says what that means for the engine "
+            "(exit code 1).",
             options=(
                 JSON,
                 Option(
