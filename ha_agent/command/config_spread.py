@@ -53,9 +53,9 @@ class Spread:
             if view.record is not None and _speaks(view)
         }
 
-    def settle(self, limit_s: float = OWN_AGENT_S) -> None:
+    def settle(self) -> None:
         """Look until this host's own agent has it; for a moment only, it may not run."""
-        end_s = time.monotonic() + limit_s
+        end_s = time.monotonic() + OWN_AGENT_S
         self.look()
         while not self._hosts.get(self._own_name) and not self._error:
             if time.monotonic() > end_s:
