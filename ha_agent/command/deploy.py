@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from ha_agent.command import deploy_checks, deploy_steps
 from ha_agent.command.deploy_answers import Answers, local_settings, read_data
@@ -22,7 +23,12 @@ from ha_agent.command.deploy_findings import (
     findings_data,
     ok,
 )
-from ha_agent.command.deploy_next import check_can_write, write_next_answers
+from ha_agent.command.deploy_next import (
+    check_can_write,
+    forget_typed,
+    keep_typed,
+    write_next_answers,
+)
 from ha_agent.command.deploy_place import OWN_JOIN_S, look
 from ha_agent.command.deploy_plan import Create, Deployed, Join, Plan, Refused, plan
 from ha_agent.command.deploy_preview import Preview
@@ -35,6 +41,7 @@ from ha_broker.world.ports import WorldError
 from metadata.settings import HostSettings, SettingsError, host_settings_to_data
 
 _USUAL_ANSWERS_NAME = "answers.yaml"
+_TYPED_ANSWERS_NAME = "typed-answers.yaml"
 _NO_TERMINAL = (
     "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
     "ask on"
@@ -89,31 +96,45 @@ def _deploy(world: DeployWorld, request: Request, terminal: Optional[Terminal]) 
     if request.next_answers_file is not None:
         check_can_write(request.next_answers_file)
     deployed = _deployed(world)
-    given = _given(request, deployed)
-    if given is None and terminal is None:
-        raise UsageError(_NO_TERMINAL)
-    from_host_yaml = given is not None and request.answers_file is None
-    answers, asked = ask_answers(
-        world,
-        given,
-        None if from_host_yaml else terminal,
-        source=request.answers_file or world.settings_file,
-        force=request.force,
-    )
+    answers, typed = _answers(world, request, deployed, terminal)
     subject = _subject(world, answers, deployed)
     if request.check:
         return _check_only(subject, request)
+    if typed is not None:
+        keep_typed(_typed_file(world), typed)
+        world.say(f"(--config-append={_typed_file(world)} takes these answers again)")
     failures = failures_text(_findings(subject))
     if failures:
         raise CommandError(f"nothing was changed: {failures}")
     site, chosen = _decide(subject, request.force)
     answers_file = request.next_answers_file or _usual_answers_file(world)
     _preview(site, chosen, answers_file)
-    if asked and not request.yes and terminal is not None and not terminal.agrees("Go on?"):
-        raise CommandError("not confirmed: nothing was changed")
+    if typed is not None and terminal is not None and not request.yes:
+        _confirm(terminal)
     _carry_out(site, chosen)
+    forget_typed(_typed_file(world))
     _say_next(world, answers_file)
     return EXIT_OK
+
+
+def _answers(
+    world: DeployWorld,
+    request: Request,
+    deployed: Optional[HostSettings],
+    terminal: Optional[Terminal],
+) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
+    """The answers, and what of them was typed now, if anything."""
+    given = _given(request, deployed)
+    if given is None and terminal is None:
+        raise UsageError(_NO_TERMINAL)
+    if given is not None and request.answers_file is None:
+        return ask_answers(world, given, None, world.settings_file)
+    return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
+
+
+def _confirm(terminal: Terminal) -> None:
+    if not terminal.agrees("Go on?"):
+        raise CommandError("not confirmed: nothing was changed")
 
 
 def _given(request: Request, deployed: Optional[HostSettings]) -> object:
@@ -234,6 +255,10 @@ def _carry_out(site: deploy_steps.Site, chosen: Plan) -> None:
 
 def _usual_answers_file(world: DeployWorld) -> str:
     return str(Path(world.settings_file).with_name(_USUAL_ANSWERS_NAME))
+
+
+def _typed_file(world: DeployWorld) -> str:
+    return str(Path(world.settings_file).with_name(_TYPED_ANSWERS_NAME))
 
 
 def _say_next(world: DeployWorld, path: str) -> None:

@@ -1,7 +1,9 @@
-"""The answers for the next host, written once this one is deployed."""
+"""Answers in files: those that were typed here, and those for the next host."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ _HEADER = (
     "# What is another host's own (host: host_id, host_name, bridge, gateway, metrics) is not in\n"
     "# here: where the usual does not fit, add it.\n"
 )
+_TYPED_HEADER = "# The answers that were typed for hosted-engine --deploy; gone when it is done.\n"
 _USUAL_LIBVIRT = HostSettings.libvirt_uri
 
 
@@ -46,3 +49,23 @@ def write_next_answers(path: str, host: HostSettings) -> bool:
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
     return True
+
+
+# --- what was typed -------------------------------------------------------------------------
+
+
+def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
+    """Nobody shall type them again because a check failed; raises CommandError."""
+    import yaml
+
+    text = _TYPED_HEADER + yaml.safe_dump(dict(data), sort_keys=False)
+    try:
+        replace_file(Path(path), text.encode())
+    except OSError as error:
+        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def forget_typed(path: str) -> None:
+    """The host is deployed: host.yaml and the storage have it all."""
+    with suppress(OSError):
+        Path(path).unlink()

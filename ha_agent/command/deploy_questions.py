@@ -23,7 +23,7 @@ from metadata.settings import Timing
 NONE = "-"
 _SOURCE = "answers"
 _NUMBERS = ("host_id", "io_timeout_s")
-_PLACEHOLDERS = {"storage": {"path": "/"}, "engine": {"domain_xml_file": "/"}}
+_PLACEHOLDERS = {"storage": {"path": "/x"}, "engine": {"domain_xml_file": "/x"}}
 
 
 class Terminal(Protocol):
@@ -64,13 +64,13 @@ def ask_answers(
     terminal: Optional[Terminal],
     source: str,
     force: bool = False,
-) -> tuple[Answers, bool]:
-    """Whole answers, and whether anything was asked; raises CommandError.
+) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
+    """Whole answers and, where anything was asked, their plain data; raises CommandError.
 
     `given` is the file's plain data; None without a file.
     """
     if given is not None and (terminal is None or not isinstance(given, Mapping)):
-        return parse_answers(given, source), False
+        return parse_answers(given, source), None
     assert terminal is not None, "without a file there must be somebody to ask"
     _refuse_what_is_wrong(given or {}, source)
     dialogue = _Dialogue(world, terminal, dict(given or {}), force)
@@ -78,7 +78,7 @@ def ask_answers(
     if given is None:
         dialogue.ask_host()
     dialogue.ask_engine(whole=given is None)
-    return parse_answers(dialogue.data, source), dialogue.asked
+    return parse_answers(dialogue.data, source), dialogue.data if dialogue.asked else None
 
 
 def _refuse_what_is_wrong(given: Mapping[Any, Any], source: str) -> None:
@@ -264,9 +264,13 @@ class _Dialogue:
 
 
 def _check_alone(question: _Question, value: str) -> None:
-    """By the rules that hold for a file."""
+    """By the rules that hold for a file; raises CommandError without the key's name."""
     section = {**_PLACEHOLDERS.get(question.section, {}), question.key: _typed(question.key, value)}
-    parse_answers({"storage": _PLACEHOLDERS["storage"], question.section: section}, "")
+    try:
+        parse_answers({"storage": _PLACEHOLDERS["storage"], question.section: section}, _SOURCE)
+    except CommandError as error:
+        _, _, why = error.message.partition(f"{question.key}: ")
+        raise CommandError(why or error.message) from error
 
 
 def _section(data: Mapping[Any, Any], name: str) -> Mapping[Any, Any]:

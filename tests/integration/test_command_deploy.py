@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -12,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
@@ -107,6 +109,20 @@ class Host:
         finally:
             holder.kill()
             holder.wait()
+
+    @contextmanager
+    def daemon_as(self, uid: int) -> Iterator[None]:
+        """As if sanlock's daemon were a process of that user: the file with its pid says so."""
+        pid_file = self.folder / "sanlock.pid"
+        before = pid_file.read_bytes()
+        sleeper = subprocess.Popen(["sleep", "600"], user=uid, group=uid, extra_groups=[])
+        pid_file.write_text(f"{sleeper.pid}\n")
+        try:
+            yield
+        finally:
+            pid_file.write_bytes(before)
+            sleeper.kill()
+            sleeper.wait()
 
     def _sanlock_status(self) -> str:
         return subprocess.run(
@@ -314,6 +330,137 @@ def test_sectors_of_4096_bytes_are_found_again_by_the_next_host(lab: Lab) -> Non
     assert joined.code == 0, joined
     assert lab.name_in_slot(2) == "h2"
     assert yaml.safe_load(second.settings.read_text())["storage"]["sector_size"] == 4096
+
+
+# --- on a terminal ----------------------------------------------------------------------------
+
+
+class Typist:
+    """Somebody at a host's terminal: waits for each question before typing the answer."""
+
+    def __init__(self, host: Host, *options: str) -> None:
+        self._screen = ""
+        self._seen = 0
+        self._fd, inner = pty.openpty()
+        module = ("-m", "tests.integration.command_host", "deploy")
+        command = ("setsid", "--ctty", sys.executable, *module, *options)
+        environment = {**host.environment, "TERM": "dumb"}
+        self._process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdin=inner, stdout=inner, stderr=inner
+        )
+        os.close(inner)
+
+    def answer(self, question: str, line: str) -> None:
+        self._read_until(lambda: question in self._screen[self._seen :], question)
+        self._seen = len(self._screen)
+        os.write(self._fd, line.encode() + b"\n")
+
+    def press(self, question: str, key: bytes) -> None:
+        self._read_until(lambda: question in self._screen[self._seen :], question)
+        os.write(self._fd, key)
+
+    def end(self) -> Result:
+        """What stood on the screen."""
+        with suppress(OSError):  # the terminal goes away with the command
+            self._read_until(lambda: False, "the end")
+        os.close(self._fd)
+        return Result(self._process.wait(10 * TIME_FACTOR), self._screen.replace("\r\n", "\n"), "")
+
+    def _read_until(self, seen: Callable[[], bool], what: str) -> None:
+        end_s = time.monotonic() + 60 * TIME_FACTOR
+        while not seen():
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, end_s - time.monotonic()))
+            assert ready, f"no {what!r} in: {self._screen}"
+            self._screen += os.read(self._fd, 65536).decode()
+
+    def close(self) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextmanager
+def typing(host: Host, *options: str) -> Iterator[Typist]:
+    typist = Typist(host, *options)
+    try:
+        yield typist
+    finally:
+        typist.close()
+
+
+def test_first_host_and_the_next_one_are_deployed_by_hand(lab: Lab) -> None:
+    lab.creating()  # the engine's XML
+    first, second = lab.host("h1"), lab.host("h2")
+    with typing(first) as typist:
+        typist.answer("Shared storage", str(lab.folder / "nowhere"))
+        typist.answer("Shared storage", str(lab.volume))
+        typist.answer("Name of this host [h1]", "")
+        typist.answer("Host id [the next free one]", "")
+        typist.answer("Management bridge (- for none) [ovirtmgmt]", "")
+        typist.answer("Gateway", "198.51.100.1")
+        typist.answer("domain XML", str(lab.folder / "engine.xml"))
+        typist.answer("The engine's host name", "localhost")
+        typist.answer("io_timeout in seconds [10]", "many")
+        typist.answer("io_timeout in seconds [10]", str(IO_TIMEOUT_S))
+        typist.answer("Go on? [y/N]", "y")
+        done = typist.end()
+    assert done.code == 0, done
+    assert "nowhere does not exist; make it, on the storage that all hosts share" in done.out
+    assert "it holds nothing yet: a new cluster is made" in done.out
+    assert "'many' is refused; allowed: an integer from 1 to 120" in done.out
+    config = lab.config()
+    assert config.settings.engine.fqdn == "localhost"
+    assert config.settings.timing.io_timeout_s == IO_TIMEOUT_S
+
+    with typing(second, f"--config-append={first.folder / 'answers.yaml'}") as typist:
+        joined = typist.end()
+    assert joined.code == 0, joined
+    assert (first.host_id, second.host_id) == (1, 2)
+    assert sorted(lab.owned_ids()) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"), [(b"\x03", "interrupted: nothing"), (b"\x04", "the input ended: nothing")]
+)
+def test_questions_can_be_left_at_any_time(lab: Lab, key: bytes, expected: str) -> None:
+    host = lab.host("h1")
+    with typing(host) as typist:
+        typist.answer("Shared storage", str(lab.volume))
+        typist.press("Name of this host", key)
+        done = typist.end()
+    assert done.code == 1
+    assert f"{expected} was changed\n" in done.out
+    assert "Traceback" not in done.out
+    assert not any(lab.read(0, layout.required_size(lab.parts)))
+    assert not (host.folder / "host.yaml").exists()
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def test_check_tells_all_of_a_host_and_changes_nothing(lab: Lab) -> None:
+    host = lab.host("h1")
+    before = sorted(host.folder.iterdir())
+    result = host.deploy(lab.creating(), "--check", "--json")
+    document = json.loads(result.out)
+    found = {one["name"]: one for one in document["checks"]}
+    assert (result.code, result.err, document["ok"]) == (0, "", True)
+    assert found["plan"]["detail"] == "--deploy would create a cluster, with this host as h1"
+    assert re.search(r"read [0-9.]+ ms, write [0-9.]+ ms", found["storage speed"]["detail"])
+    assert found["watchdog"]["result"] == "warn"  # the daemon runs with -w 0
+    assert not any(lab.read(0, layout.required_size(lab.parts)))
+    assert sorted(host.folder.iterdir()) == before
+
+
+def test_check_finds_what_sanlock_may_not_open(lab: Lab) -> None:
+    host = lab.host("h1")
+    nobody = 65534
+    with host.daemon_as(nobody):
+        result = host.deploy(lab.creating(), "--check")
+    assert result.code == 1
+    assert "[fail] storage access: sanlock's user can't write to" in result.out
+    assert "Permission denied" in result.out
+    assert f"chown sanlock:sanlock {lab.volume}" in result.out
 
 
 # --- refusals: the storage --------------------------------------------------------------------
