@@ -24,7 +24,7 @@ from ha_broker.desk import NO_REQUESTS, Desk, Refusal, Requests, Ticket, TrialTi
 from ha_broker.global_slot import GlobalSlot
 from ha_broker.lease_watch import LeaseWatch
 from ha_broker.local_state import LocalState
-from ha_broker.lockspace_watch import LockspaceWatch
+from ha_broker.lockspace_watch import SANLOCK, LockspaceWatch
 from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.bridge import BridgeMonitor
 from ha_broker.monitors.cpu_load import CpuLoadMonitor
@@ -142,11 +142,13 @@ class Broker:
         outcomes = self._world.runner.poll()
         now_s = self._world.clock.monotonic_s()
         requests = self.desk.take()
-        if outcomes or requests is not NO_REQUESTS or self._has_work(now_s):
-            self._harvest(outcomes)
+        news = self._harvest(outcomes)
+        if news or requests is not NO_REQUESTS or self._has_work(now_s):
             self._cycle(requests, now_s)
+        elif outcomes or now_s >= self._lockspace.next_look_s:
+            self._glance(now_s)
         self._tell_alive(now_s)
-        return min(self._due_s, self._told_alive_at_s + ALIVE_INTERVAL_S)
+        return min(self._due_s, self._lockspace.next_look_s)
 
     def _has_work(self, now_s: float) -> bool:
         """Jobs that end a moment after those whose end woke the loop wake it for nothing."""
@@ -165,6 +167,18 @@ class Broker:
         # What is shown gets old too: a cycle each tick, whatever the parts say.
         self._due_s = min(now_s + self._settings.timing.tick_s, *dues_s)
 
+    def _glance(self, now_s: float) -> None:
+        """sanlock was looked at in vain, or is to be: nothing for the others, if time is not.
+
+        While a host may be gone it is asked often, and most of its answers are the same.
+        """
+        views, lease = self._views, self._lease.view
+        self._pass_on(now_s)
+        if self._views == views and self._lease.view == lease:
+            self._lockspace.work(now_s)
+        else:
+            self._cycle(NO_REQUESTS, now_s)
+
     def begin_stop(self) -> None:
         """Leave the lockspace in the next cycles, unless the engine may be on this host."""
         self._stopping = True
@@ -182,10 +196,14 @@ class Broker:
         if self._engine.domain == DomainState.ABSENT:
             self._lockspace.leave()
 
-    def _harvest(self, outcomes: list[Outcome[object]]) -> None:
+    def _harvest(self, outcomes: list[Outcome[object]]) -> bool:
+        """False: nothing came, or nothing but what was known already."""
         for outcome in outcomes:
             self._observer.job_ended(outcome)
             self._by_key.get(outcome.key, self._plugins).harvest(outcome)
+        return any(outcome.key != SANLOCK for outcome in outcomes) or (
+            bool(outcomes) and not self._lockspace.looked_in_vain
+        )
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:

@@ -11,6 +11,7 @@ from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import ConfigView
 from ha_broker.world.ports import BlockStore, Outcome
 from metadata.layout import CONFIG_SIZE
+from metadata.pace import with_ticks_s
 from metadata.records import VolumeAddress
 from metadata.shared_config import (
     ConfigError,
@@ -78,7 +79,8 @@ class ConfigWatch:
         if self._task.is_due(now_s):
             address = self._settings.host.storage.shared_config
             job = partial(read_config, self._world.store, address, self._heads)
-            self._task.start(now_s, job, INTERVAL_S)
+            interval_s = with_ticks_s(self._settings.timing.tick_s, INTERVAL_S)
+            self._task.start(now_s, job, interval_s)
         self._teller.tell("shared configuration", self._error_now(now_s))
 
     def next_due_s(self, now_s: float) -> float:

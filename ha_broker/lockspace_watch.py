@@ -17,7 +17,7 @@ from ha_broker.world.ports import (
     Membership,
     Outcome,
 )
-from metadata.pace import quickest_s
+from metadata.pace import quickest_s, with_ticks_s
 
 SANLOCK = "sanlock"
 JOIN = "join"
@@ -63,6 +63,7 @@ class LockspaceWatch:
         self.overdue: set[int] = set()
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
+        self.looked_in_vain = False
 
     # --- what others ask --------------------------------------------------------------------
 
@@ -129,6 +130,7 @@ class LockspaceWatch:
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
+        self.looked_in_vain = False
         if outcome.key == SANLOCK:
             self._harvest_look(outcome)
         elif isinstance(outcome.value, bool) or self._leaving:
@@ -149,21 +151,28 @@ class LockspaceWatch:
         self._teller.tell("lockspace", self.error(now_s))
 
     def next_due_s(self, now_s: float) -> float:
-        """When there is something to do again, if nothing else happens."""
-        due_s = self._look.next_due_s(now_s, ANSWER_DEADLINE_S)
+        """When there is something to do again, if nothing else happens, but for looking."""
+        due_s = self._look.late_at_s(now_s, ANSWER_DEADLINE_S)
         if self._wants_to_join():
             due_s = min(due_s, self._join.next_due_s(now_s))
         return due_s
+
+    @property
+    def next_look_s(self) -> float:
+        """When sanlock is to be looked at again; most looks bring nothing new."""
+        return self._look.due_at_s
 
     def _look_job(self) -> Callable[[], Look]:
         return partial(look, self._world.lockspace, self._settings.host.host_id)
 
     def _interval_s(self) -> float:
+        quickest = quickest_s(self._settings.timing.tick_s)
         if self._membership == Membership.JOINING or self.in_a_hurry:
-            return quickest_s(self._settings.timing.tick_s)
+            return quickest
         if self._membership == Membership.OUT or self._somebody_joins:
-            return SHORTEST_CALM_S
-        return min(max(SHORTEST_CALM_S, self._settings.timing.tick_s), LONGEST_CALM_S)
+            return max(SHORTEST_CALM_S, quickest)
+        tick_s = max(SHORTEST_CALM_S, self._settings.timing.tick_s)
+        return min(tick_s, with_ticks_s(tick_s, LONGEST_CALM_S))
 
     def _wants_to_join(self) -> bool:
         known_out = self.looked_at_s is not None and not self._look_error
@@ -172,11 +181,22 @@ class LockspaceWatch:
         return out and not self._leaving and self.engine is not None and not self._waits_for()
 
     def _harvest_look(self, outcome: Outcome[object]) -> None:
+        before = self._seen()
         if outcome.error is not None:
             self._look_error = error_text(outcome.error)
             self._use_hosts([], outcome.started_at_s)
-            return
-        membership, hosts = cast(Look, outcome.value)
+        else:
+            self._use_look(cast(Look, outcome.value), outcome)
+        self.looked_in_vain = self._seen() == before
+
+    def _seen(self) -> tuple[object, ...]:
+        """All that a look tells and that others act on; renewals are only counted."""
+        lives = {host.host_id: (host.liveness, host.generation) for host in self.hosts.values()}
+        heard = self.looked_at_s is not None
+        return heard, self._look_error, self._membership, lives, self.overdue
+
+    def _use_look(self, seen: Look, outcome: Outcome[object]) -> None:
+        membership, hosts = seen
         self._look_error = ""
         self.looked_at_s = outcome.started_at_s
         self._use_hosts(hosts, outcome.started_at_s)

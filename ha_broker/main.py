@@ -12,7 +12,7 @@ from typing import Callable, Optional
 
 from ha_broker import paths
 from ha_broker.api import Api
-from ha_broker.broker import Broker
+from ha_broker.broker import ALIVE_INTERVAL_S, Broker
 from ha_broker.http_server import ApiServer, SocketError
 from ha_broker.local_state import StateDirError
 from ha_broker.metrics.exporter import Exporter
@@ -124,7 +124,9 @@ class Daemon:
         begun_at_s = monotonic_s()
         due_s = broker.tick()
         tallies.cycle_ended(monotonic_s() - begun_at_s)
-        if self._wake.wait(max(SHORTEST_PAUSE_S, due_s - monotonic_s())):
+        # A turn at least so often tells the service manager that the broker is alive.
+        pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
+        if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):
             time.sleep(GATHER_S)
 
 

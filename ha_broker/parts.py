@@ -34,6 +34,8 @@ from metadata.settings import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig
 
 NEVER_S = math.inf
+# Intervals that are shares of each other meet, but for rounding: one wake-up does for both.
+EARLY_S = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -159,13 +161,13 @@ class Task:
         """Submit `job` if it is due and the previous one has ended."""
         if not self.is_due(now_s) or not self._runner.submit(self.key, job):
             return False
-        self._due_at_s = in_step_s(now_s, interval_s)
+        self._due_at_s = in_step_s(max(now_s, self._due_at_s), interval_s)
         self._started_at_s = now_s
         return True
 
     def is_due(self, now_s: float) -> bool:
         """Would `start` submit it now? Asked first where making the job is work."""
-        return now_s >= self._due_at_s and self._runner.busy_since_s(self.key) is None
+        return now_s >= self._due_at_s - EARLY_S and self._runner.busy_since_s(self.key) is None
 
     def hurry(self, at_s: float) -> None:
         """Do it again at `at_s`, if that is earlier; after the running one, if one runs."""
@@ -191,10 +193,17 @@ class Task:
 
     def next_due_s(self, now_s: float, deadline_s: float = NEVER_S) -> float:
         """When it is due, or its running job is late; the end of a job wakes by itself."""
+        return min(self.due_at_s, self.late_at_s(now_s, deadline_s))
+
+    @property
+    def due_at_s(self) -> float:
+        """When it is due; never while its job runs."""
+        return self._due_at_s if self._runner.busy_since_s(self.key) is None else NEVER_S
+
+    def late_at_s(self, now_s: float, deadline_s: float) -> float:
+        """When the job that runs will be late, if it still is in time."""
         since_s = self._runner.busy_since_s(self.key)
-        if since_s is None:
-            return self._due_at_s
-        late_at_s = since_s + deadline_s + 0.001
+        late_at_s = NEVER_S if since_s is None else since_s + deadline_s + 0.001
         return late_at_s if late_at_s > now_s else NEVER_S
 
 

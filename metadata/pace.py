@@ -24,6 +24,16 @@ def in_step_s(now_s: float, interval_s: float, rare_s: float = RARE_S) -> float:
     return due_s if due_s > now_s else now_s + interval_s
 
 
+def with_ticks_s(tick_s: float, longest_s: float) -> float:
+    """An interval of at most `longest_s` whose multiples meet those of the tick.
+
+    As many whole ticks as fit, or an equal share of a tick that is longer.
+    """
+    if tick_s > longest_s:
+        return tick_s / -(-tick_s // longest_s)
+    return longest_s // tick_s * tick_s
+
+
 def quick_s(tick_s: float) -> float:
     """The interval of what is looked at quickly: a fifth of a tick, 1 s at least if a tick is."""
     return min(tick_s, max(1.0, QUICK_SHARE * tick_s))

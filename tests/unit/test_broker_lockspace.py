@@ -352,6 +352,20 @@ def test_hosts_are_asked_about_twice_a_second_once_the_engines_renews_no_more(
     assert looks(cluster, host, TICK_S) == 10
 
 
+def test_looks_that_bring_nothing_new_are_no_cycles(cluster: Cluster, host: Host) -> None:
+    owner = run_engine_on(cluster, host)
+    owner.kill_daemon()
+    cluster.run(OVERDUE_IO_TIMEOUTS * IO_TIMEOUT_S + TICK_S)
+    shown_at_s = set()
+    asked = host.runner.submitted.count("sanlock")
+    while host.view(2).liveness == Liveness.LIVE:
+        shown_at_s.add(host.snapshot.taken_at_s)
+        cluster.run(0.1)
+    quick_looks = host.runner.submitted.count("sanlock") - asked
+    assert len(shown_at_s) < quick_looks
+    assert cluster.clock.monotonic_s() - host.snapshot.taken_at_s < 0.5, "news are shown at once"
+
+
 @pytest.mark.parametrize(("tick_s", "interval_s"), [(1.0, 2.0), (4.0, 4.0), (12.0, 12.0)])
 def test_a_calm_look_follows_the_tick_from_two_seconds_on(
     host: Host, cluster: Cluster, tick_s: float, interval_s: float

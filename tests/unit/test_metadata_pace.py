@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.pace import in_step_s, quick_s, quickest_s
+from metadata.pace import in_step_s, quick_s, quickest_s, with_ticks_s
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,29 @@ def test_work_that_was_disturbed_falls_into_step_again() -> None:
 def test_quick_looks_are_a_share_of_the_tick(tick_s: float, quick: float, quickest: float) -> None:
     assert quick_s(tick_s) == quick
     assert quickest_s(tick_s) == quickest
+
+
+@pytest.mark.parametrize(
+    ("tick_s", "longest_s", "interval_s"),
+    [
+        (5.0, 60.0, 60.0),
+        (7.0, 60.0, 56.0),
+        (45.0, 60.0, 45.0),
+        (5.0, 30.0, 30.0),
+        (30.0, 30.0, 30.0),
+        (45.0, 30.0, 22.5),
+        (61.0, 30.0, 61.0 / 3),
+    ],
+)
+def test_an_interval_that_meets_the_ticks(
+    tick_s: float, longest_s: float, interval_s: float
+) -> None:
+    assert with_ticks_s(tick_s, longest_s) == interval_s
+
+
+@given(st.floats(0.1, 60), st.sampled_from([30.0, 60.0]))
+def test_it_is_a_multiple_or_an_equal_share_of_a_tick(tick_s: float, longest_s: float) -> None:
+    interval_s = with_ticks_s(tick_s, longest_s)
+    ratio = max(interval_s, tick_s) / min(interval_s, tick_s)
+    assert 0 < interval_s <= longest_s
+    assert ratio == pytest.approx(round(ratio))
