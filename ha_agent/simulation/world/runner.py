@@ -8,8 +8,9 @@ from typing import Callable, Optional
 from ha_agent.simulation.world.clock import CallHangs, JobClock
 from ha_broker.world.ports import Outcome
 
-# How often a job that can't go on looks whether it can.
+# How often a job that can't go on looks whether it can: what has hung for hours is in no hurry.
 RETRY_S = 1.0
+RETRY_SHARE = 0.02
 # What no job means to raise: a mistake in the code, which is not to pass for an outcome here.
 MISTAKES = (
     ArithmeticError,
@@ -28,6 +29,11 @@ class _Pending:
     job: Callable[[], object]
     started_at_s: float
     tried_at_s: float
+
+    @property
+    def next_try_s(self) -> float:
+        """When it looks again."""
+        return self.tried_at_s + max(RETRY_S, RETRY_SHARE * (self.tried_at_s - self.started_at_s))
 
 
 class InlineRunner:
@@ -104,7 +110,7 @@ class InlineRunner:
         """When a job that could not go on should be tried again; None: there is none."""
         if self.frozen or not self._pending:
             return None
-        return min(job.tried_at_s + RETRY_S for job in self._pending.values())
+        return min(job.next_try_s for job in self._pending.values())
 
     def _attempt(self, key: str, pending: _Pending) -> None:
         begun_s = self._clock.monotonic_s()
