@@ -1,4 +1,4 @@
-"""Earlier versions of the shared configuration: bounded, and never in the way of the present one."""
+"""Earlier versions of the shared configuration: bounded, never in the way of the present one."""
 
 from __future__ import annotations
 
