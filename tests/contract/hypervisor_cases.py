@@ -318,6 +318,22 @@ def test_a_display_that_asks_for_no_password_can_get_none(
         set_password(engine, "secret12", VALID_S)
 
 
+def test_an_xml_is_looked_at_and_nothing_comes_of_it(hypervisor: LibvirtHypervisor) -> None:
+    hypervisor.check_xml(XML)
+    assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
+    pid = running(hypervisor)
+    hypervisor.check_xml(XML)
+    for wrong in (
+        "<domain",
+        XML.replace("machine='pc'", "machine='no-such-machine'"),
+        XML.replace("<vcpu>1</vcpu>", "<vcpu>many</vcpu>"),
+        XML.replace("<memory unit='MiB'>64</memory>", ""),
+    ):
+        with pytest.raises(HypervisorError):
+            hypervisor.check_xml(wrong)
+    assert hypervisor.domain().pid == pid
+
+
 def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:
     stale = BOX / "stale.xml"
     stale.write_text(XML.replace("0001</uuid>", "0009</uuid>"))
