@@ -27,7 +27,10 @@ REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
 # What the tests of a level need beside the lab's packages.
-PACKAGES = {"integration": ("prometheus", "nodejs"), "lab": ("prometheus",)}
+PACKAGES = {
+    "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish"),
+    "lab": ("prometheus", "nodejs"),
+}
 
 
 class LevelError(Exception):
