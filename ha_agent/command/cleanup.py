@@ -36,6 +36,7 @@ from metadata.settings import HostSettings, SettingsError
 PROGRAM = "hosted-engine-cleanup"
 MAINTENANCE_FLAG = "local-maintenance"
 STATE_FILES = (MAINTENANCE_FLAG, "told.json", "notifications.jsonl")
+ANSWERS_NAME = "answers.yaml"
 HISTORY_FOLDER = "history"
 
 Ask = Callable[[str], str]
@@ -220,6 +221,9 @@ def _remove_files(remains: Remains) -> None:
         remains.say(f"[ ok ] removed {remains.settings_file}")
     else:
         remains.say(f"[ ok ] there is no {remains.settings_file}")
+    answers = remains.settings_file.with_name(ANSWERS_NAME)
+    if answers.is_file():
+        remains.say(f"[keep] {answers}: with it --deploy makes a host one of that cluster again")
 
 
 def _removed(path: Path) -> bool:

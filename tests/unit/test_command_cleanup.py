@@ -127,6 +127,14 @@ def test_the_names_of_the_state_files_are_the_daemons(monkeypatch: pytest.Monkey
     assert history_dir() == f"/state/{cleanup.HISTORY_FOLDER}"
 
 
+def test_the_answers_for_the_next_host_stay(host: Host) -> None:
+    answers = host.settings_file.with_name(cleanup.ANSWERS_NAME)
+    answers.touch()
+    host.clean_up()
+    assert answers.exists()
+    assert any(line.startswith(f"[keep] {answers}") for line in host.said)
+
+
 def test_a_slot_that_has_another_owner_now_is_left_alone(host: Host) -> None:
     host.volume.record(1, hostname="h9")
     host.clean_up()
