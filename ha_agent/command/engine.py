@@ -30,8 +30,8 @@ from metadata.settings import ClusterSettings, StorageParts
 
 T = TypeVar("T")
 
-# sanlock itself gives an I/O up after its io_timeout.
-SANLOCK_DEADLINE_S = 30.0
+# More than reading the lease may take on its own.
+SANLOCK_DEADLINE_S = 40.0
 STATUS_WITHIN_S = 5.0
 
 LIBVIRT = "libvirt (see 'systemctl status libvirtd')"
@@ -63,8 +63,8 @@ class Engine:
 
 def engine_here(*, strict: bool = False) -> Engine:
     """This host's; raises CommandError. `strict`: libvirt checks the XML of a start."""
+    from ha_agent.command.patient_lockspace import PatientLockspace
     from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor
-    from ha_broker.world.sanlock_lockspace import SanlockLockspace
 
     host = host_settings()
     client = BrokerClient()
@@ -75,7 +75,7 @@ def engine_here(*, strict: bool = False) -> Engine:
     name = config.settings.engine.domain_name
     return Engine(
         hypervisor=LibvirtHypervisor(host.libvirt_uri, name, strict=strict),
-        lockspace=SanlockLockspace(host.storage),
+        lockspace=PatientLockspace(host.storage),
         parts=host.storage,
         domain_xml=config.domain_xml,
         host_id=host.host_id,

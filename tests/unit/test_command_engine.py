@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,11 +16,22 @@ from ha_agent.command import engine_start, engine_stop
 from ha_agent.command.engine import Engine
 from ha_agent.command.errors import CommandError, NotReachedError, UsageError
 from ha_agent.command.lease_holder import OtherOwner, other_owner
+from ha_agent.command.patient_lockspace import PatientLockspace
 from ha_agent.command.vm_conf import read_vm_conf
 from ha_agent.command.wait import EndedError, follow, wait_s
 from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.snapshot import EngineView, Snapshot
-from ha_broker.world.ports import Domain, DomainState, Ending, HypervisorError, HypervisorGoneError
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    HypervisorError,
+    HypervisorGoneError,
+    LeaseOwner,
+    Lockspace,
+    LockspaceError,
+)
+from ha_broker.world.sanlock_lockspace import SanlockLockspace
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import Health
@@ -407,6 +419,41 @@ def test_sanlock_that_is_frozen_is_given_up_and_nothing_is_done(
         engine_start.start(hosts.engine(0))
     forever.set()
     assert hosts.vms[0].calls == []
+
+
+@pytest.fixture
+def reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[object], object]], Lockspace]:
+    """A lockspace whose lease is read by what is given."""
+
+    def read_by(read: Callable[[object], object]) -> Lockspace:
+        monkeypatch.setattr(SanlockLockspace, "lease_owner", read)
+        monkeypatch.setattr("ha_agent.command.deploy_deadline.STORAGE_DEADLINE_S", 0.2)
+        return PatientLockspace(PARTS)
+
+    return read_by
+
+
+def test_lease_on_a_storage_that_hangs_is_given_up(
+    reading: Callable[[Callable[[object], object]], Lockspace],
+) -> None:
+    lockspace = reading(lambda _self: threading.Event().wait())
+    with pytest.raises(CommandError, match="the storage has not answered"):
+        lockspace.lease_owner()
+
+
+def test_lease_is_read_apart(
+    reading: Callable[[Callable[[object], object]], Lockspace],
+) -> None:
+    assert reading(lambda _self: LeaseOwner(os.getpid(), 7)).lease_owner() != LeaseOwner(
+        os.getpid(), 7
+    )
+
+    def refuse(_self: object) -> None:
+        raise LockspaceError("read the lease", "there is none", -223)
+
+    with pytest.raises(LockspaceError, match="there is none") as caught:
+        reading(refuse).lease_owner()
+    assert caught.value.errno == -223
 
 
 # --- waiting ------------------------------------------------------------------------------------
