@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.errors import DomainXmlError
+from metadata.schema import shown
 from metadata.settings import ClusterSettings, StorageParts, Timing, check_timing
 from metadata.shared_config import SharedConfig
 
@@ -48,7 +49,7 @@ def refusals(
 ) -> list[str]:
     """Why `after` may not follow on `before`, in sentences that say what to do; empty: it may."""
     return [
-        *_fixed_problems(before.settings, after.settings),
+        *fixed_problems(before.settings, after.settings.timing.io_timeout_s),
         *_xml_problems(after, parts),
         *_rename_problems(before, after, now),
         *_mixture_problems(before.settings.timing, after.settings.timing, now),
@@ -65,16 +66,16 @@ def _page(settings: ClusterSettings) -> tuple[object, ...]:
     return engine.page_url, engine.health_text, engine.health_timeout_s, engine.health_ca_file
 
 
-def _fixed_problems(before: ClusterSettings, after: ClusterSettings) -> list[str]:
+def fixed_problems(before: ClusterSettings, io_timeout_s: object) -> list[str]:
     """The agent of a host whose sanlock has died goes by it until others may have the lease."""
-    old_s, new_s = before.timing.io_timeout_s, after.timing.io_timeout_s
-    if old_s == new_s:
+    old_s = before.timing.io_timeout_s
+    if io_timeout_s == old_s:
         return []
     return [
-        f"timing.io_timeout_s: {new_s} is refused, the cluster was made with {old_s}: hosts are in "
-        "the lockspace with it, and with another one in their settings a second engine could "
-        "start; it changes only with a cluster made anew (--deploy --force with sanlock: "
-        "{io_timeout_s: ...} in the answers)"
+        f"timing.io_timeout_s: {shown(io_timeout_s)} is refused, the cluster was made with "
+        f"{old_s}: hosts are in the lockspace with it, and with another one in their settings a "
+        "second engine could start; it changes only with a cluster made anew (--deploy --force "
+        "with sanlock: {io_timeout_s: ...} in the answers)"
     ]
 
 

@@ -13,9 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
-from ha_agent.command.config_keys import changed_keys
+from ha_agent.command.config_keys import MISSING, changed_keys, find
 from ha_agent.command.config_lock import locked
-from ha_agent.command.config_rules import Situation, is_renamed, refusals
+from ha_agent.command.config_rules import (
+    Situation,
+    fixed_problems,
+    is_renamed,
+    refusals,
+)
 from ha_agent.command.config_world import NOTHING_WRITTEN, ConfigWorld, host_text, in_time
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import StorageError
@@ -24,7 +29,9 @@ from metadata.errors import ConfigTooLargeError
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 from metadata.records import GlobalRecord, VolumeAddress
 from metadata.settings import (
+    ClusterSettings,
     SettingsError,
+    Timing,
     cluster_settings_to_data,
     parse_cluster_settings,
 )
@@ -80,11 +87,20 @@ def changed(
     problems of the settings."""
     data = before.settings if settings is None else settings
     xml = before.config.domain_xml if domain_xml is None else domain_xml
+    _refuse_fixed(before.config.settings, data)
     try:
         parsed = parse_cluster_settings(data, "")
     except SettingsError as error:
         raise CommandError(f"{'; '.join(error.problems)}; {NOTHING_WRITTEN}") from error
     return StoredConfig(SharedConfig(before.config.sequence + 1, parsed, xml), data)
+
+
+def _refuse_fixed(before: ClusterSettings, data: Mapping[str, Any]) -> None:
+    """Before all else: nobody shall be led to make other settings fit first."""
+    given = find(data, ("timing", "io_timeout_s"))
+    problems = fixed_problems(before, Timing().io_timeout_s if given is MISSING else given)
+    if problems:
+        raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
 
 
 def describe_change(before: SharedConfig, after: SharedConfig) -> str:

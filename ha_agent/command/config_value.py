@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from ha_agent.command import config_keys, config_local
 from ha_agent.command.config_apply import (
@@ -138,7 +139,7 @@ def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) ->
     return EXIT_OK
 
 
-def _maker(key: str, kind: str, text: str) -> Any:
+def _maker(key: str, kind: str, text: str) -> Callable[[StoredConfig], StoredConfig]:
     """Turns the version in use into the wanted one; wrong words are refused before any I/O."""
     if _is_vm_conf(key, kind):
         xml = _xml(text)
@@ -146,10 +147,18 @@ def _maker(key: str, kind: str, text: str) -> Any:
     path = _path(key, kind)
     value = config_keys.parse_value(text, path)
 
-    def make(before: StoredConfig) -> StoredConfig:
-        return changed(before, settings=config_keys.with_value(before.settings, path, value))
+    return lambda before: changed(before, settings=with_values(before.settings, path, value))
 
-    return make
+
+def with_values(
+    settings: Mapping[str, Any], path: config_keys.Path, value: Any
+) -> Mapping[str, Any]:
+    """With `value` at `path`; a mapping for a whole section sets the keys that are in it."""
+    if len(path) > 1 or not isinstance(value, dict):
+        return config_keys.with_value(settings, path, value)
+    for key, one in value.items():
+        settings = config_keys.with_value(settings, (*path, key), one)
+    return settings
 
 
 def _xml(text: str) -> str:

@@ -94,6 +94,18 @@ def test_null_brings_the_default_back(cluster):
     assert "tick_s" not in cluster.stored().settings["timing"]
 
 
+def test_a_mapping_sets_several_keys_of_a_section_at_once(cluster):
+    cluster.set_maintenance(True)
+    set_plain(cluster, "timing", "{tick_s: 8, alive_s: 50, away_s: null}")
+    timing = cluster.stored().config.settings.timing
+    assert (timing.tick_s, timing.alive_s, timing.io_timeout_s) == (8.0, 50.0, 2)
+    assert "away_s" not in cluster.stored().settings["timing"]
+    set_plain(cluster, "monitors.plugins.raid", "{points: 5}")
+    set_plain(cluster, "monitors.plugins.raid", "{interval_s: 60}")
+    (raid,) = cluster.stored().config.settings.monitors.plugins
+    assert (raid.points, raid.interval_s) == (0, 60.0)
+
+
 @pytest.mark.parametrize(
     ("key", "kind", "text"),
     [
@@ -131,6 +143,25 @@ def test_values_that_a_key_may_not_have_are_refused(cluster, text):
     assert "allowed: a number from 0.1 to 60" in refused(
         lambda: set_plain(cluster, "timing.tick_s", text)
     )
+    assert cluster.stored().config == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("timing.io_timeout_s", "20"),  # with which turn_s would be too short
+        ("timing.io_timeout_s", "3"),
+        ("timing.io_timeout_s", "null"),
+        ("timing.io_timeout_s", "long"),
+        ("timing", "{tick_s: 4, io_timeout_s: 3}"),
+        ("timing", "null"),
+    ],
+)
+def test_the_io_timeout_is_refused_before_anything_else_is_said_of_it(cluster, key, text):
+    cluster.set_maintenance(True)
+    message = refused(lambda: set_plain(cluster, key, text))
+    assert message.startswith("timing.io_timeout_s: ")
+    assert "is refused, the cluster was made with 2: " in message
     assert cluster.stored().config == CONFIG
 
 
@@ -512,7 +543,7 @@ def test_a_version_of_a_newer_program_is_refused_by_its_keys(cluster):
     set_plain(cluster, "score.base", "3000")
     stored = cluster.stored()
     history: Any = decode_history(stored.history)
-    newer = replace(history.versions[0], settings={"colour": "blue"})
+    newer = replace(history.versions[0], settings={**stored.settings, "colour": "blue"})
     from metadata.shared_history import encode_history
 
     cluster.put_config(replace(stored, history=encode_history(replace(history, versions=(newer,)))))
