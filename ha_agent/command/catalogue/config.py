@@ -43,8 +43,8 @@ GROUP = Group(
             run="ha_agent.command.config_value:run_set",
             summary="change a setting of the cluster",
             text="VALUE is a YAML or JSON value: a number, a text, a list, a mapping; null takes "
-            "the key away, so that its default holds. A mapping for a section (timing) sets the keys "
-            "that are in it together. vm_conf takes @FILE. All settings are "
+            "the key away, so that its default holds. A mapping for a section (timing) sets the "
+            "keys that are in it together. vm_conf takes @FILE. All settings are "
             "checked together, and nothing is written when one of them does not fit. The change "
             "is a new version, which every host takes up within a minute; the version before it "
             "stays in the history.\n\n"
