@@ -114,8 +114,11 @@ def domain_here(engine: Engine) -> Domain:
 
 
 def elsewhere(engine: Engine) -> str:
-    """Part of a sentence: whose the lease is; empty when nobody's, or nobody can tell."""
-    owner = ask_sanlock(lambda: owner_text(engine.lockspace, engine.ask_broker()))
+    """Part of a sentence: whose the lease is; empty when nobody's, or sanlock can't tell."""
+    try:
+        owner = ask_sanlock(lambda: owner_text(engine.lockspace, engine.ask_broker()))
+    except CommandError as error:  # what else there is to say must be said
+        return f"; whose its lease is can't be found out: {error.message}"
     return f"; its lease belongs to {owner}" if owner else ""
 
 

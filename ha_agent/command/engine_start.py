@@ -38,6 +38,10 @@ PAUSE_NEEDS_MAINTENANCE = (
     "a paused VM is one that this host's agent switches off, unless the cluster is in global "
     f"maintenance; {NOTHING_DONE}. First: hosted-engine --set-maintenance --mode=global --wait"
 )
+UNWATCHED = (
+    "This host is in local maintenance: its agent does not look after the engine "
+    "(hosted-engine --set-maintenance --mode=none ends that)."
+)
 ENGINE_IS_HEALTHY = "the engine is healthy on this host"
 
 
@@ -46,6 +50,7 @@ def run_start_command(options: argparse.Namespace) -> int:
     timeout_s = wait_s(options, WAIT_S)
     engine = _with_vm_conf(options.vm_conf)
     domain = start(engine)
+    _warn_of_maintenance(engine)
     if timeout_s is not None:
         follow_start(engine, domain, timeout_s)
     return EXIT_OK
@@ -54,6 +59,12 @@ def run_start_command(options: argparse.Namespace) -> int:
 def run_start_paused_command(options: argparse.Namespace) -> int:
     """``--vm-start-paused``."""
     return start_paused(_with_vm_conf(options.vm_conf))
+
+
+def _warn_of_maintenance(engine: Engine) -> None:
+    snapshot = engine.ask_broker()
+    if snapshot is not None and snapshot.local_maintenance:
+        print(UNWATCHED, flush=True)
 
 
 def start(engine: Engine) -> Domain:

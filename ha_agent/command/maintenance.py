@@ -145,10 +145,10 @@ def _host_missing(view: HostView, since_s: float) -> str:
         return ""
     if not view.fresh:
         return f"{record.hostname} (whose agent is silent)"
+    if record.state != _STATE_GLOBAL:
+        return f"{record.hostname} ({record.state})"
     written_at_s = LONG_AGO_S if view.changed_at_s is None else view.changed_at_s
-    if record.state == _STATE_GLOBAL and written_at_s >= since_s:
-        return ""
-    return f"{record.hostname} ({record.state})"
+    return "" if written_at_s >= since_s else f"{record.hostname} (whose news is old)"
 
 
 def _missing_local(snapshot: Snapshot, since_s: float) -> str:

@@ -165,6 +165,21 @@ def test_silent_owner_is_named_before_the_wait(
     assert "at most 140 s" in told
 
 
+@pytest.mark.parametrize("local", [False, True])
+def test_start_on_a_host_in_local_maintenance_is_warned_of(
+    hosts: Hosts,
+    local: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        engine_start, "engine_here", lambda: hosts.engine(0, local_maintenance=local)
+    )
+    asked = argparse.Namespace(wait=False, timeout=None, vm_conf=None)
+    assert engine_start.run_start_command(asked) == 0
+    assert ("is in local maintenance" in capsys.readouterr().out) is local
+
+
 # --- who else may have the lease ----------------------------------------------------------------
 
 
@@ -354,6 +369,17 @@ def test_stop_where_it_does_not_run_names_the_host_that_runs_it(hosts: Hosts) ->
     with pytest.raises(CommandError, match=r"does not run on this host; .* h1 \(id 1\)"):
         poweroff(hosts.engine(1))
     assert hosts.vms[1].calls == []
+
+
+def test_stop_says_first_that_the_vm_is_not_here_when_the_lease_cant_be_read(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hang() -> None:
+        raise CommandError("the storage has not answered for 20 s")
+
+    monkeypatch.setattr(hosts.lockspaces[0], "lease_owner", hang)
+    with pytest.raises(CommandError, match=r"not run on this host; whose .*: the storage has not"):
+        poweroff(hosts.engine(0))
 
 
 def test_paused_vm_is_not_asked_to_shut_down_but_can_be_switched_off(hosts: Hosts) -> None:
