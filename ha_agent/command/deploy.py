@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from ha_agent.command import deploy_checks, deploy_steps
-from ha_agent.command.deploy_answers import Answers, local_settings, read_data
+from ha_agent.command import deploy_checks, deploy_steps, storage_connect
+from ha_agent.command.deploy_answers import Answers, local_settings, read_data, storage_parts
 from ha_agent.command.deploy_findings import (
     Finding,
     fail,
@@ -38,6 +38,7 @@ from ha_agent.command.deploy_world import DeployWorld, real_world
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import WorldError
+from metadata.layout import SECTOR_SIZES
 from metadata.settings import HostSettings, SettingsError, host_settings_to_data
 
 _USUAL_ANSWERS_NAME = "answers.yaml"
@@ -97,6 +98,8 @@ def _deploy(world: DeployWorld, request: Request, terminal: Optional[Terminal]) 
         check_can_write(request.next_answers_file)
     deployed = _deployed(world)
     answers, typed = _answers(world, request, deployed, terminal)
+    if not request.check:
+        connect_storage(world, answers)
     subject = _subject(world, answers, deployed)
     if request.check:
         return _check_only(subject, request)
@@ -153,6 +156,13 @@ def _deployed(world: DeployWorld) -> Optional[HostSettings]:
         raise CommandError(
             f"{'; '.join(error.problems)}; mend or remove the file, then deploy again"
         ) from error
+
+
+def connect_storage(world: DeployWorld, answers: Answers) -> None:
+    """What is to be looked at must be there; nothing where the system connects it by itself."""
+    settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
+    if settings.connection is not None:
+        storage_connect.connect(settings, settings.connection, storage_connect.Site(world.say))
 
 
 # --- checks ---------------------------------------------------------------------------------

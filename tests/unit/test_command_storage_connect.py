@@ -9,6 +9,10 @@ from typing import Optional
 
 import pytest
 
+from ha_agent.command import storage_connect
+from ha_agent.command.deploy import connect_storage
+from ha_agent.command.deploy_answers import local_settings, parse_answers
+from ha_agent.command.deploy_next import next_answers
 from ha_agent.command.errors import CommandError
 from ha_agent.command.storage_connect import Site, connect, disconnect
 from metadata.layout import storage_parts
@@ -20,6 +24,8 @@ from metadata.storage_connection import (
     StorageConnection,
 )
 from tests.contract.places import TIME_FACTOR
+from tests.unit.deploy_scene import Scene as DeployScene
+from tests.unit.test_command_deploy import cluster_store
 
 TARGET = "iqn.2020-01.org.example:he"
 SESSION = f"tcp: [1] 192.0.2.7:3260,1 {TARGET} (non-flash)"
@@ -296,3 +302,29 @@ def test_a_device_that_is_not_there_is_waited_for_and_named(bench: Bench) -> Non
     connection = FcConnection(str(bench.folder / "missing"))
     assert f"there is no {bench.path}" in refusal(bench, connection)
     assert bench.called() == [f"udevadm settle --timeout=30 --exit-if-exists={bench.path}"]
+
+
+# --- --deploy -----------------------------------------------------------------------------
+
+
+def test_deploying_connects_what_its_answers_say_and_keeps_it_in_host_yaml(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = {"type": "nfs", "server": "filer", "export": "/he", "mount_point": bench.point}
+    given = parse_answers(
+        {"storage": {"path": str(bench.path), "connection": connection}}, "answers.yaml"
+    )
+    monkeypatch.setattr(storage_connect, "Site", lambda _say: bench.site())
+    scene = DeployScene(bench.folder, cluster_store())
+    connect_storage(scene.world(), given)
+    assert bench.called() == [f"mount -t nfs filer:/he {bench.point}"]
+    settings = local_settings(given, storage_parts(str(bench.path)))
+    assert settings.connection == bench.nfs()
+    next_host = next_answers(settings)
+    assert next_host["storage"]["connection"] == connection
+
+
+def test_deploying_without_a_connection_runs_nothing(bench: Bench) -> None:
+    given = parse_answers({"storage": {"path": str(bench.path)}}, "answers.yaml")
+    connect_storage(DeployScene(bench.folder, cluster_store()).world(), given)
+    assert bench.called() == []
