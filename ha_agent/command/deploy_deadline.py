@@ -15,7 +15,7 @@ from ha_broker.world.ports import WorldError
 
 T = TypeVar("T")
 
-STORAGE_DEADLINE_S = 30.0
+STORAGE_DEADLINE_S = 20.0
 SANLOCK_DEADLINE_S = 30.0
 PROGRESS_EVERY_S = 10.0
 

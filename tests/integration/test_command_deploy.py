@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import shutil
 import signal
 import subprocess
@@ -14,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable
@@ -28,6 +26,7 @@ from metadata.layout import CONFIG_SIZE, slot_address, storage_parts
 from metadata.records import HostRecord
 from metadata.shared_config import SharedConfig, decode_area
 from metadata.wire import decode_slot
+from tests.typist import CTRL_C, CTRL_D, Typist, typing
 
 pytest.importorskip("sanlock", reason="needs the package python3-sanlock")
 if shutil.which("sanlock") is None:
@@ -335,63 +334,17 @@ def test_sectors_of_4096_bytes_are_found_again_by_the_next_host(lab: Lab) -> Non
 # --- on a terminal ----------------------------------------------------------------------------
 
 
-class Typist:
-    """Somebody at a host's terminal: waits for each question before typing the answer."""
-
-    def __init__(self, host: Host, *options: str) -> None:
-        self._screen = ""
-        self._seen = 0
-        self._fd, inner = pty.openpty()
-        module = ("-m", "tests.integration.command_host", "deploy")
-        command = ("setsid", "--ctty", sys.executable, *module, *options)
-        environment = {**host.environment, "TERM": "dumb"}
-        self._process = subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdin=inner, stdout=inner, stderr=inner
-        )
-        os.close(inner)
-
-    def answer(self, question: str, line: str) -> None:
-        self._read_until(lambda: question in self._screen[self._seen :], question)
-        self._seen = len(self._screen)
-        os.write(self._fd, line.encode() + b"\n")
-
-    def press(self, question: str, key: bytes) -> None:
-        self._read_until(lambda: question in self._screen[self._seen :], question)
-        os.write(self._fd, key)
-
-    def end(self) -> Result:
-        """What stood on the screen."""
-        with suppress(OSError):  # the terminal goes away with the command
-            self._read_until(lambda: False, "the end")
-        os.close(self._fd)
-        return Result(self._process.wait(10 * TIME_FACTOR), self._screen.replace("\r\n", "\n"), "")
-
-    def _read_until(self, seen: Callable[[], bool], what: str) -> None:
-        end_s = time.monotonic() + 60 * TIME_FACTOR
-        while not seen():
-            ready, _, _ = select.select([self._fd], [], [], max(0.0, end_s - time.monotonic()))
-            assert ready, f"no {what!r} in: {self._screen}"
-            self._screen += os.read(self._fd, 65536).decode()
-
-    def close(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
-
-
 @contextmanager
-def typing(host: Host, *options: str) -> Iterator[Typist]:
-    typist = Typist(host, *options)
-    try:
+def typing_on(host: Host, *options: str) -> Iterator[Typist]:
+    command = (sys.executable, "-m", "tests.integration.command_host", "deploy", *options)
+    with typing(command, host.environment) as typist:
         yield typist
-    finally:
-        typist.close()
 
 
 def test_first_host_and_the_next_one_are_deployed_by_hand(lab: Lab) -> None:
     lab.creating()  # the engine's XML
     first, second = lab.host("h1"), lab.host("h2")
-    with typing(first) as typist:
+    with typing_on(first) as typist:
         typist.answer("Shared storage", str(lab.folder / "nowhere"))
         typist.answer("Shared storage", str(lab.volume))
         typist.answer("Name of this host [h1]", "")
@@ -403,34 +356,32 @@ def test_first_host_and_the_next_one_are_deployed_by_hand(lab: Lab) -> None:
         typist.answer("io_timeout in seconds [10]", "many")
         typist.answer("io_timeout in seconds [10]", str(IO_TIMEOUT_S))
         typist.answer("Go on? [y/N]", "y")
-        done = typist.end()
-    assert done.code == 0, done
-    assert "nowhere does not exist; make it, on the storage that all hosts share" in done.out
-    assert "it holds nothing yet: a new cluster is made" in done.out
-    assert "'many' is refused; allowed: an integer from 1 to 120" in done.out
+        assert typist.end() == 0, typist.screen
+    screen = typist.screen
+    assert "nowhere does not exist; make it, on the storage that all hosts share" in screen
+    assert "it holds nothing yet: a new cluster is made" in screen
+    assert "'many' is refused; allowed: an integer from 1 to 120" in screen
     config = lab.config()
     assert config.settings.engine.fqdn == "localhost"
     assert config.settings.timing.io_timeout_s == IO_TIMEOUT_S
 
-    with typing(second, f"--config-append={first.folder / 'answers.yaml'}") as typist:
-        joined = typist.end()
-    assert joined.code == 0, joined
+    with typing_on(second, f"--config-append={first.folder / 'answers.yaml'}") as typist:
+        assert typist.end() == 0, typist.screen
     assert (first.host_id, second.host_id) == (1, 2)
     assert sorted(lab.owned_ids()) == [1, 2]
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"), [(b"\x03", "interrupted: nothing"), (b"\x04", "the input ended: nothing")]
+    ("key", "expected"), [(CTRL_C, "interrupted: nothing"), (CTRL_D, "the input ended: nothing")]
 )
 def test_questions_can_be_left_at_any_time(lab: Lab, key: bytes, expected: str) -> None:
     host = lab.host("h1")
-    with typing(host) as typist:
+    with typing_on(host) as typist:
         typist.answer("Shared storage", str(lab.volume))
         typist.press("Name of this host", key)
-        done = typist.end()
-    assert done.code == 1
-    assert f"{expected} was changed\n" in done.out
-    assert "Traceback" not in done.out
+        assert typist.end() == 1
+    assert f"{expected} was changed\n" in typist.screen
+    assert "Traceback" not in typist.screen
     assert not any(lab.read(0, layout.required_size(lab.parts)))
     assert not (host.folder / "host.yaml").exists()
 

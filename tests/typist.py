@@ -1,0 +1,72 @@
+"""Somebody at a terminal: waits for each question before typing the answer."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Callable
+
+ROOT = Path(__file__).resolve().parent.parent
+CTRL_C = b"\x03"
+CTRL_D = b"\x04"
+
+
+class Typist:
+    """A command on a terminal of its own; `screen` is what stood on it."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self.screen = ""
+        self._seen = 0
+        self._fd, inner = pty.openpty()
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", *command], env={**environment, "TERM": "dumb"}, cwd=ROOT,
+            stdin=inner, stdout=inner, stderr=inner,
+        )  # fmt: skip
+        os.close(inner)
+
+    def answer(self, question: str, line: str) -> None:
+        self.press(question, line.encode() + b"\n")
+
+    def press(self, question: str, keys: bytes) -> None:
+        self._read_until(lambda: question in self.screen[self._seen :], question)
+        self._seen = len(self.screen)
+        os.write(self._fd, keys)
+
+    def end(self) -> int:
+        """The exit code."""
+        with suppress(OSError):  # the terminal goes away with the command
+            self._read_until(lambda: False, "the end")
+        self.screen = self.screen.replace("\r\n", "\n")
+        return self._process.wait(_scaled(10))
+
+    def close(self) -> None:
+        os.close(self._fd)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _read_until(self, seen: Callable[[], bool], what: str) -> None:
+        end_s = time.monotonic() + _scaled(60)
+        while not seen():
+            ready, _, _ = select.select([self._fd], [], [], max(0.0, end_s - time.monotonic()))
+            assert ready, f"no {what!r} in: {self.screen}"
+            self.screen += os.read(self._fd, 65536).decode()
+
+
+@contextmanager
+def typing(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[Typist]:
+    typist = Typist(command, environment)
+    try:
+        yield typist
+    finally:
+        typist.close()
+
+
+def _scaled(seconds: float) -> float:
+    return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
