@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ha_agent.command.catalogue.base import JSON, Command, Group, Option, path
+from ha_agent.command.catalogue.base import JSON, Command, Group, Option, path, seconds
 
 
 def _since(text: str) -> object:
@@ -61,10 +61,43 @@ _HISTORY = Command(
     ),
 )
 
+_EXPORT = Command(
+    "--export-status",
+    run="ha_agent.command.export_status:run_command",
+    arguments=("FILE",),
+    completes="file",
+    summary="collect what somebody who helps needs, in one archive",
+    text="FILE (*.tar.gz) gets the status and the explanation, the settings and the engine's "
+    "domain XML, the logs, what sanlock and libvirt know, the history, versions, addresses, routes "
+    "and mounts. Each piece has a deadline and a size of its own, and what hangs stops no other: "
+    "manifest.json in the archive says of each piece whether it could be had and, if not, why. It "
+    "works without daemons, and on a host that is not deployed.\n\n"
+    "Passwords, tokens, secrets and the addresses of webhooks are taken out; names and addresses "
+    "of hosts are not. Only the file's owner may read it.",
+    options=(
+        Option("--force", help="replace FILE if it is there already"),
+        Option(
+            "--timeout",
+            metavar="S",
+            type=seconds,
+            help="take what there is after so many seconds (default 60)",
+        ),
+        JSON,
+    ),
+    examples=(
+        ("hosted-engine --export-status /root/h1.tar.gz", "For the ticket."),
+        (
+            "hosted-engine --export-status /root/h1.tgz --force --timeout 20",
+            "Again, with what can be had within 20 seconds.",
+        ),
+    ),
+)
+
 GROUP = Group(
     "History and support",
     (
         _HISTORY,
+        _EXPORT,
         Command(
             "--test-notification",
             run="ha_agent.command.notification:run_command",
