@@ -17,6 +17,7 @@ from ha_agent.command import deploy_checks, deploy_steps, storage_connect
 from ha_agent.command.deploy_answers import Answers, local_settings, read_data, storage_parts
 from ha_agent.command.deploy_findings import (
     Finding,
+    Level,
     fail,
     failures_text,
     finding_lines,
@@ -106,9 +107,7 @@ def _deploy(world: DeployWorld, request: Request, terminal: Optional[Terminal]) 
     if typed is not None:
         keep_typed(_typed_file(world), typed)
         world.say(f"(--config-append={_typed_file(world)} takes these answers again)")
-    failures = failures_text(_findings(subject))
-    if failures:
-        raise CommandError(f"nothing was changed: {failures}")
+    _refuse_failures(_findings(subject), on_screen=terminal is not None)
     site, chosen = _decide(subject, request.force)
     answers_file = request.next_answers_file or _usual_answers_file(world)
     _preview(site, chosen, answers_file)
@@ -183,13 +182,23 @@ def _findings(subject: Subject) -> list[Finding]:
     return found
 
 
+def _refuse_failures(found: list[Finding], on_screen: bool) -> None:
+    """Raise CommandError; who sees the findings needs no more than their names."""
+    failed = [finding for finding in found if finding.level is Level.FAIL]
+    if failed and on_screen:
+        names = ", ".join(finding.name for finding in failed)
+        raise CommandError(f"nothing was changed: see what failed above ({names}), and mend it")
+    if failed:
+        raise CommandError(f"nothing was changed: {failures_text(failed)}")
+
+
 def _check_only(subject: Subject, request: Request) -> int:
     found = _findings(subject)
     if not failures_text(found):
         found.append(_plan_finding(subject, request))
         for line in finding_lines(found[-1]):
             subject.world.say(line)
-    failed = [finding.name for finding in found if failures_text([finding])]
+    failed = [finding.name for finding in found if finding.level is Level.FAIL]
     if request.as_json:
         print(json.dumps(findings_data(found)))
         return EXIT_FAILURE if failed else EXIT_OK

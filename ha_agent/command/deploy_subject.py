@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -47,8 +47,17 @@ def look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
 def _look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
     parts = storage_parts(answers, _sector_size(world, answers))
     volumes = check_volumes(world, parts, answers.creates)
-    found = survey(world.store, parts) if volumes.level is Level.OK else None
-    return StorageLook(parts, volumes, found)
+    if volumes.level is Level.OK:
+        return StorageLook(parts, volumes, survey(world.store, parts))
+    return StorageLook(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
+
+
+def _connecting(answers: Answers) -> tuple[str, ...]:
+    if not answers.storage.get("connection"):
+        return ()
+    return (
+        "--check connects nothing; without it, --deploy does first what storage.connection says",
+    )
 
 
 def _sector_size(world: DeployWorld, answers: Answers) -> int:

@@ -45,11 +45,17 @@ from ha_agent.command.deploy_findings import (
     run_checks,
     warn,
 )
-from ha_agent.command.deploy_probes import mounted_type, parse_libvirt_conf, parse_user
+from ha_agent.command.deploy_probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
 from ha_agent.command.deploy_subject import Subject, look_at_storage
 from ha_agent.command.errors import CommandError
 from ha_agent.simulation.world import SimStore
-from ha_broker.world.ports import Domain, DomainState, HypervisorGoneError, LockspaceGoneError
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    HypervisorGoneError,
+    LockspaceGoneError,
+    WorldError,
+)
 from ha_broker.world.sanlock_lockspace import parse_daemon_settings
 from metadata import layout
 from metadata.domain_xml import lease_element
@@ -202,6 +208,15 @@ def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> No
     expect(
         check_volumes(scene.world(), PARTS), Level.FAIL, "1048576 bytes, 12582912 are needed", "12M"
     )
+
+
+def test_storage_that_is_not_connected_yet_is_told_from_one_that_is_missing(scene: Scene) -> None:
+    scene.volume.volumes.clear()
+    connection = {"type": "nfs", "server": "f", "export": "/x", "mount_point": "/shared"}
+    data = {"storage": {"path": PATH, "connection": connection}}
+    expect(subject(scene, data).look.volumes, Level.FAIL, "--check connects nothing")
+    mend = subject(scene, JOINING).look.volumes.mend
+    assert "--check connects nothing" not in " ".join(mend)
 
 
 def test_cluster_without_room_for_the_writers_lock_can_be_joined(scene: Scene) -> None:
@@ -514,6 +529,18 @@ MOUNTS = """\
 22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 61 22 0:44 / /srv/san rw shared:2 - nfs4 filer:/x rw,vers=4.2
 """
+
+
+def test_name_that_has_no_address_is_an_error_of_the_world() -> None:
+    HostProbes().resolve("localhost")
+    with pytest.raises(WorldError, match="resolve xxx"):
+        HostProbes().resolve("x" * 64)
+
+
+def test_bridge_that_is_not_there_is_none_and_every_bridge_is_found() -> None:
+    probes = HostProbes()
+    assert probes.bridge("no-such-bridge") is None
+    assert all(probes.bridge(name) is not None for name in [*probes.bridges(), "lo"])
 
 
 def test_file_system_is_found_by_its_device() -> None:

@@ -159,6 +159,12 @@ def test_failed_check_changes_nothing_and_names_all(first: Desk) -> None:
     assert not first.scene.settings_file.exists()
 
 
+def test_who_sees_the_findings_is_told_their_names_alone(first: Desk) -> None:
+    first.scene.has_lock_manager = False
+    message = first.refusal(Typist(), answers_file=first.creating())
+    assert message == "nothing was changed: see what failed above (lock manager), and mend it"
+
+
 def test_warnings_do_not_keep_a_host_out(first: Desk) -> None:
     first.scene.probes.reachable = False
     assert first.deploy(answers_file=first.creating()) == 0
