@@ -169,7 +169,9 @@ def test_the_slowest_hosts_io_timeout_counts(scene: Scene) -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_engine_on_this_host_by_sanlock(scene: Scene, force: bool) -> None:
     scene.sanlock.pids = [4711]
+    scene.services.running = BOTH
     assert "pid 4711" in refusal(scene, force)
+    assert scene.log == [], "services were stopped for nothing"
 
 
 @pytest.mark.parametrize("force", [False, True])
