@@ -61,10 +61,10 @@ WRITE_DEADLINE_S = 30.0
 # --- reading --------------------------------------------------------------------------------
 
 
-def read(world: ConfigWorld) -> StoredConfig:
-    """The version in use, within a deadline; raises CommandError."""
+def read(world: ConfigWorld, deadline_s: float = READ_DEADLINE_S) -> StoredConfig:
+    """The version in use; raises CommandError."""
     whom = f"the storage {world.parts.shared_config.path}"
-    return in_time(world, lambda: _read(world), whom, READ_DEADLINE_S)
+    return in_time(world, lambda: _read(world), whom, deadline_s)
 
 
 def _read(world: ConfigWorld) -> StoredConfig:

@@ -29,6 +29,7 @@ from metadata.settings import cluster_settings_to_data
 from metadata.shared_config import SharedConfig, StoredConfig
 
 HE_SHARED, HE_LOCAL = "he_shared", "he_local"
+LOOK_DEADLINE_S = 5.0
 SECTIONS: dict[str, tuple[str, ...]] = {
     HE_SHARED: (),
     "ha": ("timing", "score", "network", "monitors"),
@@ -85,7 +86,7 @@ def get(key: str, kind: str) -> Any:
 def latest(world: ConfigWorld) -> SharedConfig:
     """The version that stands on the storage; where that can't be read, what the broker read."""
     try:
-        return read(world).config
+        return read(world, LOOK_DEADLINE_S).config
     except CommandError as error:
         client = BrokerClient()
         try:

@@ -44,12 +44,18 @@ def get_key(lab: LabVerbs, host: str) -> int:
     return int(lab.on(host, "hosted-engine", "--get-shared-config", KEY))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def restored(built_lab: LabVerbs) -> Iterator[None]:
+    """Afterwards it says what it said before, under another number."""
+    before = history(built_lab)[0]["version"]
+    yield
+    built_lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
+
+
 @pytest.fixture
-def first_version(lab: LabVerbs) -> Iterator[int]:
-    """Which version it was, and is in all but its number afterwards."""
-    before: int = history(lab)[0]["version"]
-    yield before
-    lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
+def first_version(lab: LabVerbs) -> int:
+    version: int = history(lab)[0]["version"]
+    return version
 
 
 def test_a_change_reaches_all_hosts_and_is_rolled_back(lab: LabVerbs, first_version: int) -> None:
@@ -58,9 +64,8 @@ def test_a_change_reaches_all_hosts_and_is_rolled_back(lab: LabVerbs, first_vers
     told = lab.on("h1", "hosted-engine", "--set-shared-config", KEY, str(old + 1))
     assert f"{KEY}: {old} -> {old + 1}" in told
     assert "h1" in told
-    for host in ("h1", "h2", "h3"):
-        assert get_key(lab, host) == old + 1
-        # A broker looks by itself once a minute.
+    assert get_key(lab, "h2") == old + 1
+    for host in ("h2", "h3"):  # whose brokers look by themselves once a minute
         lab.on(host, "curl", "-sS", "-X", "PUT", "-d", "{}", "--unix-socket", SOCKET,
                "http://broker/v1/reread")  # fmt: skip
     wait_for_version(lab, first_version + 1)
