@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
 from typing import Optional
 
 from ha_agent.command import reinitialize_plan as judge
@@ -28,15 +30,20 @@ from metadata.layout import (
     config_lease_address,
     slot_address,
 )
-from metadata.records import DecodedSlot, GlobalRecord, SlotAbsent, VolumeAddress
+from metadata.records import DecodedSlot, GlobalRecord, SlotAbsent
 from metadata.settings import Timing
 from metadata.timing import lease_floor_s
 from metadata.wire import decode_global, decode_slot
 
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 30.0
+CLAIM_SETTLES_S = 1.0
 SECTORS_READ = 4096  # of a lease: its owner, and what the first hosts say to each other
 NOTHING_WRITTEN = "nothing was written"
+
+
+class OvertakenError(CommandError):
+    """Somebody else does the same and has come later, so that one goes on."""
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -65,9 +72,8 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
     timing = cluster.timing if cluster is not None else Timing()
     before = _look(world)
     io_s = judge.io_timeout_s(before, timing.io_timeout_s)
-    life = _watch(world, before, judge.watch_s(before, io_s, timing.tick_s), force)
-    with _half_done_told():
-        _write(world, io_s, lease_floor_s(io_s) + 1 if life.host_ids else 0.0)
+    seen = _watch(world, before, judge.watch_s(before, io_s, timing.tick_s), force)
+    _write(world, seen, io_s)
     world.say(
         "Done: lockspace and lease are as new, and hosts can join again; when all is well: "
         "hosted-engine --set-maintenance --mode=none"
@@ -108,9 +114,18 @@ def _services_stopped(world: StorageWorld) -> Iterator[None]:
     try:
         yield
     finally:
-        if active:
-            world.units.start(active)
-            world.say(f"[ ok ] {' and '.join(active)} started again")
+        _start_again(world, active)
+
+
+def _start_again(world: StorageWorld, units: tuple[str, ...]) -> None:
+    """What went wrong before is what people must hear of, so a failure here is only said."""
+    if not units:
+        return
+    try:
+        world.units.start(units)
+        world.say(f"[ ok ] {' and '.join(units)} started again")
+    except CommandError as error:
+        world.say(f"[warn] {error.message}: start {' and '.join(units)} yourself")
 
 
 # --- looking ----------------------------------------------------------------------------------
@@ -140,25 +155,39 @@ def _slots(world: StorageWorld, last: int) -> dict[int, DecodedSlot]:
     return {host_id: slot for host_id, slot in found.items() if not isinstance(slot, SlotAbsent)}
 
 
-def _watch(world: StorageWorld, before: Look, wait_s: float, force: bool) -> Life:
+@dataclass(frozen=True)
+class Seen:
+    """What the look at the storage ended with: who lives, and the latest picture."""
+
+    life: Life
+    look: Look
+
+
+def _watch(world: StorageWorld, before: Look, wait_s: float, force: bool) -> Seen:
     """Look for `wait_s`; raises CommandError as soon as what is seen forbids to go on."""
     if wait_s:
         world.say(f"[ .. ] looking for {wait_s:.0f} s whether any other host lives")
-    life = Life()
+    seen = Seen(Life(), before)
     for _ in _moments(world, wait_s):
-        seen = judge.life_between(before, _look(world, before))
-        life = Life(
-            life.renewed | seen.renewed, {**life.written, **seen.written}, seen.lease_changed
-        )
-        why = judge.refusal(before, life, force)
-        if why:
-            raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
+        look = _look(world, before)
+        seen = Seen(seen.life.beside(judge.life_between(before, look)), look)
+        _refuse(before, seen.life, force)
+    _say_life(world, seen.life)
+    return seen
+
+
+def _refuse(before: Look, life: Life, force: bool) -> None:
+    why = judge.refusal(before, life, force)
+    if why:
+        raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
+
+
+def _say_life(world: StorageWorld, life: Life) -> None:
     if life.host_ids:
         ids = ", ".join(str(host_id) for host_id in life.host_ids)
         world.say(f"[warn] gone on with for --force: hosts that live lose the lockspace ({ids})")
     else:
         world.say("[ ok ] no sign of life of other hosts")
-    return life
 
 
 def _advice(force: bool) -> str:
@@ -184,6 +213,8 @@ def _moments(world: StorageWorld, wait_s: float) -> Iterator[None]:
 def _half_done_told() -> Iterator[None]:
     try:
         yield
+    except OvertakenError:
+        raise
     except (CommandError, WorldError) as error:
         raise CommandError(
             f"{error}; the work is half done, and the engine can't be started anywhere until it "
@@ -191,31 +222,68 @@ def _half_done_told() -> Iterator[None]:
         ) from error
 
 
-def _write(world: StorageWorld, io_s: int, settle_s: float) -> None:
-    """`settle_s` is what living members need until they have certainly lost the old lockspace."""
-    parts, sanlock = world.settings.storage, world.lockspace
+def _write(world: StorageWorld, seen: Seen, io_s: int) -> None:
+    sanlock = world.lockspace
     has_config_lease = sanlock.has_config_lease()
-    _wipe(world, parts.lease)
-    sanlock.format_lockspace(io_s)
-    world.say("[ ok ] the lockspace is as new")
-    if settle_s:
-        world.say(
-            f"[ .. ] waiting {settle_s:.0f} s until nobody can hold anything of the old lockspace; "
-            "until then no host can start the engine"
-        )
-        for _ in _moments(world, settle_s):
-            pass
-    sanlock.format_lease()
-    if has_config_lease:
-        _wipe(world, config_lease_address(parts))
-        sanlock.format_config_lease()
-    _check_written(world)
+    if world.store.read(world.settings.storage.lease, SECTORS_READ) != seen.look.lease:
+        raise CommandError(f"{judge.LEASE_MOVES}; {NOTHING_WRITTEN}")
+    with _half_done_told():
+        mark = _claim(world)
+        if not seen.life.host_ids:
+            _refuse_joined(world, seen.look)
+        sanlock.format_lockspace(io_s)
+        world.say("[ ok ] the lockspace is as new")
+        if seen.life.host_ids:
+            _wait_for_old_members(world, lease_floor_s(io_s) + 1)
+        _check_claim(world, mark)
+        sanlock.format_lease()
+        if has_config_lease:
+            _format_config_lease(world)
+        _check_written(world)
     world.say("[ ok ] the engine's lease is as new")
 
 
-def _wipe(world: StorageWorld, place: VolumeAddress) -> None:
-    """What sanlock takes for no lease at all."""
+def _claim(world: StorageWorld) -> bytes:
+    """Put our mark in the lease's place: sanlock takes it for no lease at all.
+
+    From now on nobody can take the lease. Two hosts that do this at once find it out: the mark
+    that was written last stays.
+    """
+    nonce = token_hex(16)
+    mark = f"being made anew by host id {world.settings.host_id}, {nonce}\n".encode()
+    place = world.settings.storage.lease
+    world.store.write(place, mark.ljust(SECTORS_READ, b"\0"))
+    world.sleep(CLAIM_SETTLES_S)
+    _check_claim(world, mark)
+    return mark
+
+
+def _check_claim(world: StorageWorld, mark: bytes) -> None:
+    if not world.store.read(world.settings.storage.lease, SECTORS_READ).startswith(mark):
+        raise OvertakenError(
+            "another host makes the lockspace anew at the same time: leave it to that one"
+        )
+
+
+def _refuse_joined(world: StorageWorld, last: Look) -> None:
+    """Nobody lived when we looked; who comes now would lose what is just being joined."""
+    if read_lockspace(world.store, world.settings.storage) != last.lockspace:
+        raise CommandError("a host has begun to join the lockspace meanwhile")
+
+
+def _wait_for_old_members(world: StorageWorld, wait_s: float) -> None:
+    world.say(
+        f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
+        "until then no host can start the engine"
+    )
+    for _ in _moments(world, wait_s):
+        pass
+
+
+def _format_config_lease(world: StorageWorld) -> None:
+    place = config_lease_address(world.settings.storage)
     world.store.write(place, bytes(SECTORS_READ))
+    world.lockspace.format_config_lease()
 
 
 def _check_written(world: StorageWorld) -> None:

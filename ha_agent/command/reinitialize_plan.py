@@ -34,6 +34,7 @@ from metadata.records import DecodedSlot, EngineVm, HostRecord
 from metadata.timing import lease_floor_s
 
 DEFAULT_IO_TIMEOUT_S = 10
+LEASE_MOVES = "somebody has taken the engine's lease just now, or let it go"
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Life:
     def host_ids(self) -> list[int]:
         """All who live."""
         return sorted({*self.renewed, *self.written})
+
+    def beside(self, other: Life) -> Life:
+        """What was seen in either; of the lease only the later word counts."""
+        written = {**self.written, **other.written}
+        return Life(self.renewed | other.renewed, written, other.lease_changed)
 
 
 def lease_holder(look: Look) -> LeaseHolder:
@@ -152,7 +158,7 @@ def refusal(look: Look, life: Life, force: bool) -> str:
     holder = lease_holder(look)
     running = [host_id for host_id, slot in life.written.items() if _runs_engine(slot)]
     if life.lease_changed:
-        return "somebody has taken the engine's lease just now, or let it go"
+        return LEASE_MOVES
     if isinstance(holder, Holder) and holder.host_id in life.host_ids:
         return f"{_names(look, [holder.host_id])} lives and holds the engine's lease"
     if running:

@@ -6,6 +6,8 @@ the answer is not known.
 
 from __future__ import annotations
 
+import errno
+
 from ha_agent.command.errors import CommandError
 from ha_agent.command.storage_world import StorageWorld
 from ha_agent.command.units import AGENT, BROKER
@@ -37,7 +39,9 @@ def refuse_engine_here(world: StorageWorld) -> None:
 def _holders(world: StorageWorld) -> list[int]:
     try:
         return world.lockspace.holders()
-    except LockspaceGoneError:
+    except LockspaceGoneError as error:
+        if error.errno != errno.ECONNREFUSED:  # frozen, it may know of one
+            raise CommandError(_unknown(str(error))) from error
         return []  # no daemon, no lease; libvirt still tells of a VM
     except WorldError as error:
         raise CommandError(_unknown(str(error))) from error

@@ -56,9 +56,13 @@ class SystemdUnits:
             _systemctl("stop", unit)
 
     def disable(self) -> None:
-        """Units that are disabled already are fine."""
-        if self.available():
-            _systemctl("disable", *IN_STARTING_ORDER)
+        """Units that are disabled already, or not even there, are fine."""
+        enabled = [unit for unit in IN_STARTING_ORDER if self._is_enabled(unit)]
+        if enabled:
+            _systemctl("disable", *enabled)
+
+    def _is_enabled(self, unit: str) -> bool:
+        return self.available() and _run("is-enabled", unit).output.strip().startswith("enabled")
 
     def _is_active(self, unit: str) -> bool:
         """Also one that systemd is starting, stopping or about to start anew."""

@@ -70,9 +70,7 @@ class Volume(SimStore):
         self.volumes[PATH][offset : offset + len(data)] = data
 
     def format_lockspace(self) -> None:
-        self.put(PARTS.lockspace.offset, bytes(MIB))
-        for host_id in range(1, MAX_HOSTS + 1):
-            self.sector(host_id, leader(HOST_ID_MAGIC))
+        self.put(PARTS.lockspace.offset, (leader(HOST_ID_MAGIC) * MAX_HOSTS).ljust(MIB, b"\0"))
 
     def format_lease(self) -> None:
         self.put(PARTS.lease.offset, bytes(MIB))

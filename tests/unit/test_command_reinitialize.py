@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.reinitialize import reinitialize
-from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
+from ha_agent.command.reinitialize import CLAIM_SETTLES_S, reinitialize
+from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
 from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
 from metadata.layout import config_lease_address, slot_address
 from metadata.records import EngineStatus, EngineVm
@@ -86,27 +86,27 @@ def _meanwhile(scene: Scene, deed: Callable[[], None]) -> None:
 def test_free_lease_needs_a_look_of_two_renewals(scene: Scene) -> None:
     reinitialize(scene.world(), force=False)
     assert scene.log == FORMATTED
-    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+    assert scene.slept_s() == pytest.approx(RENEWALS_S + CLAIM_SETTLES_S, abs=1)
 
 
 def test_a_cluster_where_nobody_has_joined_needs_none(scene: Scene) -> None:
     scene.volume.format_lockspace()
     reinitialize(scene.world(), force=False)
-    assert scene.slept_s() == 0
+    assert scene.slept_s() == CLAIM_SETTLES_S
 
 
 def test_garbage_may_hide_a_living_host(scene: Scene) -> None:
     scene.volume.format_lockspace()
     scene.volume.sector(5, b"\xff" * 512)
     reinitialize(scene.world(), force=False)
-    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+    assert scene.slept_s() == pytest.approx(RENEWALS_S + CLAIM_SETTLES_S, abs=1)
 
 
 def test_agents_that_have_not_said_goodbye_get_two_ticks(scene: Scene) -> None:
     scene.volume.format_lockspace()
     scene.volume.record(3, stopped=False)
     reinitialize(scene.world(), force=True)
-    assert scene.slept_s() == pytest.approx(2 * TICK_S + 1, abs=1)
+    assert scene.slept_s() == pytest.approx(2 * TICK_S + 1 + CLAIM_SETTLES_S, abs=1)
 
 
 def test_held_lease_waits_until_its_holder_has_surely_ended(scene: Scene) -> None:
@@ -140,12 +140,12 @@ def test_owner_that_left_or_came_back_holds_nothing(scene: Scene) -> None:
     scene.volume.held_by(2, generation=1)
     scene.volume.joined(2, generation=2)
     reinitialize(scene.world(), force=False)
-    assert scene.slept_s() == pytest.approx(RENEWALS_S, abs=1)
+    assert scene.slept_s() == pytest.approx(RENEWALS_S + CLAIM_SETTLES_S, abs=1)
     again = Scene()
     again.volume.held_by(2)
     again.volume.joined(2, timestamp=0)
     reinitialize(again.world(), force=False)
-    assert again.slept_s() == 0
+    assert again.slept_s() == CLAIM_SETTLES_S
 
 
 def test_without_settings_sanlocks_usual_time_counts(scene: Scene) -> None:
@@ -247,9 +247,11 @@ def test_a_process_here_that_needs_the_lockspace(scene: Scene) -> None:
     assert "holds a lease of the lockspace" in refusal(scene, force=True)
 
 
-def test_sanlock_that_does_not_answer(scene: Scene) -> None:
+def test_sanlock_that_does_not_run_or_is_frozen(scene: Scene) -> None:
     scene.sanlock.error = LockspaceGoneError("ask sanlock", "no daemon", errno.ECONNREFUSED)
     assert refusal(scene, force=True) == "ask sanlock: no daemon"
+    scene.sanlock.error = LockspaceGoneError("ask sanlock", "timed out", errno.ETIMEDOUT)
+    assert "is not known (ask sanlock: timed out)" in refusal(scene, force=True)
 
 
 # --- what --force does without ------------------------------------------------------------
@@ -298,11 +300,16 @@ def test_living_members_lose_the_lockspace_before_anybody_can_have_the_lease(
 # --- writing ------------------------------------------------------------------------------
 
 
+def lease_is_lost(scene: Scene) -> bool:
+    return parse_record(scene.volume.area(PARTS.lease.offset)) is None
+
+
 def test_the_lease_is_gone_before_the_lockspace_is_written(scene: Scene) -> None:
     seen = []
-    scene.sanlock.before_format = lambda: seen.append(scene.volume.area(PARTS.lease.offset))
+    scene.sanlock.before_format = lambda: seen.append(lease_is_lost(scene))
     reinitialize(scene.world(), force=False)
-    assert seen == [bytes(4096)]
+    assert seen == [True]
+    assert not lease_is_lost(scene)
 
 
 def test_a_run_that_is_cut_off_leaves_no_lease_and_is_finished_by_the_next(scene: Scene) -> None:
@@ -312,10 +319,51 @@ def test_a_run_that_is_cut_off_leaves_no_lease_and_is_finished_by_the_next(scene
     scene.sanlock.before_format = fail
     with pytest.raises(CommandError, match="half done, and the engine can't be started anywhere"):
         reinitialize(scene.world(), force=False)
-    assert scene.volume.area(PARTS.lease.offset) == bytes(4096)
+    assert lease_is_lost(scene)
     scene.sanlock.before_format = lambda: None
     reinitialize(scene.world(), force=False)
     assert scene.log == FORMATTED
+
+
+def test_of_two_at_once_the_later_one_goes_on(scene: Scene) -> None:
+    def claim() -> None:
+        if lease_is_lost(scene):
+            scene.volume.put(PARTS.lease.offset, b"being made anew by host id 2, 1234".ljust(4096))
+
+    _meanwhile(scene, claim)
+    with pytest.raises(CommandError, match="another host makes the lockspace anew") as caught:
+        reinitialize(scene.world(), force=True)
+    assert "half done" not in caught.value.message
+    assert scene.log == []
+
+
+def test_one_that_comes_while_the_lockspace_is_written_goes_on(scene: Scene) -> None:
+    mark = b"being made anew by host id 2, 1234".ljust(4096)
+    scene.sanlock.before_format = lambda: scene.volume.put(PARTS.lease.offset, mark)
+    with pytest.raises(CommandError, match="another host makes the lockspace anew"):
+        reinitialize(scene.world(), force=True)
+    assert scene.log == FORMATTED[:1]
+    assert scene.volume.area(PARTS.lease.offset) == mark
+
+
+def test_a_lease_that_is_taken_behind_the_last_look_is_left_alone(scene: Scene) -> None:
+    def take() -> bool:
+        scene.volume.held_by(2)
+        return False
+
+    scene.sanlock.has_config_lease = take  # type: ignore[method-assign]
+    assert "taken the engine's lease just now" in refusal(scene, force=True)
+
+
+def test_a_host_that_joins_behind_the_last_look_keeps_its_place(scene: Scene) -> None:
+    def join() -> bool:
+        scene.volume.joined(3)
+        return False
+
+    scene.sanlock.has_config_lease = join  # type: ignore[method-assign]
+    with pytest.raises(CommandError, match="has begun to join the lockspace meanwhile; the work"):
+        reinitialize(scene.world(), force=True)
+    assert scene.log == []
 
 
 def test_records_and_maintenance_stay(scene: Scene) -> None:
@@ -340,6 +388,18 @@ def test_the_broker_is_stopped_for_the_time(scene: Scene) -> None:
     scene.services.on_stop = lambda: None  # a broker that could not leave
     reinitialize(scene.world(), force=False)
     assert scene.log == [STOPPED[0], "leave", *FORMATTED, STOPPED[1]]
+
+
+def test_services_that_do_not_come_back_hide_no_other_error(scene: Scene) -> None:
+    scene.services.running = (BROKER,)
+    renewing(scene, 2)
+
+    def fail(_units: tuple[str, ...]) -> None:
+        raise CommandError("systemctl start ha-broker.service: it failed")
+
+    scene.services.start = fail  # type: ignore[method-assign]
+    assert "lives and uses the lockspace" in refusal(scene)
+    assert scene.said[-1].startswith("[warn] systemctl start ha-broker.service: it failed: start")
 
 
 def test_services_come_back_after_a_refusal(scene: Scene) -> None:
