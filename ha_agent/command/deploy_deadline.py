@@ -42,7 +42,8 @@ def with_storage(job: Callable[[], T]) -> T:
         except WorldError as error:
             return _Refusal(type(error), error.what, error.why, error.errno)
 
-    found = within_deadline_apart(attempt, "the storage", STORAGE_DEADLINE_S)
+    whom = "the storage (see whether this host still reaches it)"
+    found = within_deadline_apart(attempt, whom, STORAGE_DEADLINE_S)
     if isinstance(found, _Refusal):
         raise found.kind(found.what, found.why, found.errno)
     return cast(T, found)

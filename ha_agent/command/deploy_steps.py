@@ -233,9 +233,8 @@ def _claimed(site: Site, host_id: int, host_name: str) -> Iterator[bool]:
     try:
         yield True
     finally:
-        with suppress(
-            WorldError, CommandError
-        ):  # what went wrong first is what people must hear of
+        # What went wrong first is what people must hear of.
+        with suppress(WorldError, CommandError):
             if site.lockspace.membership(host_id) is Membership.OUT:
                 _withdraw(site, host_id, host_name)
 

@@ -41,7 +41,7 @@ def look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
         return world.with_storage(lambda: _look_at_storage(world, answers))
     except (WorldError, CommandError) as error:
         parts = storage_parts(answers, min(SECTOR_SIZES))
-        return StorageLook(parts, fail(str(error), f"look whether {answers.path} is reachable"))
+        return StorageLook(parts, fail(f"{answers.path}: {error}"))
 
 
 def _look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import pytest
 import yaml
 
-from ha_agent.command import deploy_place
+from ha_agent.command import deploy_place, storage_connect
 from ha_agent.command.deploy import Request, deploy
 from ha_agent.command.deploy_checks_storage import spare_block
 from ha_agent.command.deploy_next import next_answers
@@ -430,6 +430,22 @@ def test_next_host_connects_its_storage_as_this_one_does() -> None:
     assert storage["path"] == PATH
     assert storage["connection"]["server"] == "filer.example.org"
     assert "host" not in next_answers(host)
+
+
+def test_storage_is_connected_first_but_not_by_a_look(
+    next_one: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connected: list[object] = []
+    monkeypatch.setattr(
+        storage_connect, "connect", lambda _host, connection, _site: connected.append(connection)
+    )
+    connection = {"type": "nfs", "server": "filer", "export": "/x", "mount_point": "/shared"}
+    given = next_one.file({"storage": {"path": PATH, "connection": connection}})
+    next_one.deploy(answers_file=given, check=True)
+    assert connected == []
+    next_one.deploy(answers_file=given)
+    assert connected == [NfsConnection("nfs", "filer", "/x", "/shared")]
+    assert next_one.settings().connection == connected[0]
 
 
 # --- cut off ----------------------------------------------------------------------------------
