@@ -141,9 +141,8 @@ def _host_ids(look: Look) -> range:
 
 def life_between(before: Look, now: Look) -> Life:
     """What has changed since."""
-    renewed = {
-        host_id for host_id in _host_ids(before) if before.sector(host_id) != now.sector(host_id)
-    }
+    places = _host_ids(before) if before.lockspace != now.lockspace else ()
+    renewed = {host_id for host_id in places if before.sector(host_id) != now.sector(host_id)}
     written = {
         host_id: slot
         for host_id, slot in now.slots.items()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import os
+from pathlib import Path
 
 import pytest
 
+from ha_agent.command import deploy_deadline
 from ha_agent.command.clean_metadata import clean
 from ha_agent.command.errors import CommandError
+from ha_agent.command.storage_world import StoreApart
 from ha_broker.snapshot import HostView, LockspaceView, StorageView
 from ha_broker.world.ports import Liveness, Membership
 from metadata.layout import slot_address
-from metadata.records import SlotAbsent, SlotDamaged
+from metadata.records import SlotAbsent, SlotDamaged, VolumeAddress
 from tests.unit.storage_scene import AGENT, BOTH, BROKER, IO_S, PARTS, TICK_S, Scene
 
 RENEWALS_S = 4 * IO_S + 1
@@ -237,3 +241,13 @@ def test_a_write_that_is_not_there_afterwards_is_told(
     monkeypatch.setattr(scene.volume, "write", lambda _place, _data: None)
     with pytest.raises(CommandError, match="zeroed and is not empty"):
         clean(scene.world(), 3, force=True)
+
+
+def test_storage_that_hangs_is_given_up_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deploy_deadline, "STORAGE_DEADLINE_S", 0.2)
+    os.mkfifo(tmp_path / "leases")  # whoever opens it for reading waits for a writer
+    place = VolumeAddress(str(tmp_path / "leases"))
+    with pytest.raises(CommandError, match="the storage has not answered"):
+        StoreApart().read(place, 4096)
