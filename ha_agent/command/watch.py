@@ -147,14 +147,9 @@ def screen_lines(status: ClusterStatus, terminal: Terminal, below: str) -> list[
 
 
 def essence(status: ClusterStatus) -> object:
-    """All of a picture that is news when it changes; never ages, stamps or texts with them."""
-    return (
-        tuple(_host_essence(host) for host in status.hosts),
-        status.global_maintenance,
-        status.lease,
-        status.lease_owner_id,
-        len(status.notes),
-    )
+    """All of a printed picture that is news; never ages, stamps or texts with them."""
+    hosts = tuple(_host_essence(host) for host in status.hosts)
+    return (hosts, status.global_maintenance, len(status.notes))
 
 
 def _host_essence(host: HostStatus) -> object:
