@@ -663,7 +663,7 @@ def test_a_host_that_is_not_deployed(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--vm-start", "--json"], "--json goes with --vm-status or --explain only"),
+        (["--vm-start", "--json"], "--json goes with --vm-status or --explain or"),
         (["--explain", "--metadata=/x"], "--metadata goes with --vm-status only"),
         (["--explain", "--vm-status"], "not allowed with"),
         (["--explain", "--timeout=soon"], "'soon' is refused; allowed: seconds"),
