@@ -40,16 +40,14 @@ class Span(Generic[T]):
 class HostPast:
     """One host. Where no span is, nothing was known.
 
-    states        names of states, or `DEAD`
-    engine        what it said of the engine on it (see `engine_word`)
-    maintenance   its local maintenance, where it was so
+    states   names of states, or `DEAD`
+    engine   what it said of the engine on it (see `engine_word`)
     """
 
     host_id: int
     name: str
     states: tuple[Span[str], ...] = ()
     engine: tuple[Span[str], ...] = ()
-    maintenance: tuple[Span[str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,11 +111,10 @@ class _HostTracks:
     name: str = ""
     state: _Track = field(default_factory=_Track)
     engine: _Track = field(default_factory=_Track)
-    maintenance: _Track = field(default_factory=_Track)
 
     def forget(self, at_s: float) -> None:
-        for track in (self.state, self.engine, self.maintenance):
-            track.set(at_s, "")
+        self.state.set(at_s, "")
+        self.engine.set(at_s, "")
 
 
 class _Builder:
@@ -152,7 +149,6 @@ class _Builder:
                 tracks.name or f"host {host_id}",
                 tracks.state.spans(to_s),
                 tracks.engine.spans(to_s),
-                tracks.maintenance.spans(to_s),
             )
             for host_id, tracks in sorted(self._hosts.items())
         )
@@ -185,7 +181,6 @@ class _Builder:
         tracks.name = fact.name or tracks.name
         tracks.state.set(at_s, shown_state(fact))
         tracks.engine.set(at_s, engine_word(fact.vm, fact.health) if fact.live else "")
-        tracks.maintenance.set(at_s, "on" if fact.live and fact.maintenance else "")
 
     def _see_cluster(self, at_s: float, fact: ClusterSight) -> None:
         self._engine = fact.engine or self._engine

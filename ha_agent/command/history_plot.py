@@ -64,7 +64,6 @@ def _cut_host(host: HostPast, from_s: float) -> HostPast:
         host,
         states=_cut_spans(host.states, from_s),
         engine=_cut_spans(host.engine, from_s),
-        maintenance=_cut_spans(host.maintenance, from_s),
     )
 
 

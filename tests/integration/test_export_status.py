@@ -111,8 +111,8 @@ def test_no_planted_secret_is_in_the_archive_and_no_hang_stops_it(site: Site) ->
     site.start()
     client = site.serving()
     wait_for("the broker's configuration", lambda: client.status().config.sequence == 2)
-    done, files = export(site, "--timeout", str(14 * FACTOR))
-    assert done.took_s < 20 * FACTOR
+    done, files = export(site, "--timeout", str(9 * FACTOR))
+    assert done.took_s < 14 * FACTOR
     texts = b"\n".join(files.values())
     assert [name for name, one in PLANTED.items() if one.encode() in texts] == []
     why = told(files)

@@ -136,7 +136,7 @@ def test_this_hosts_states_are_as_exact_as_it_told_them() -> None:
         ({"live": False, "liveness": "dead"}, "dead"),
         ({"live": False, "liveness": "free", "stopped": True}, "AgentStopped"),
         ({"live": False, "liveness": "fail"}, None),
-        ({"live": True, "maintenance": True}, "EngineUp"),
+        ({"live": True, "liveness": "fail"}, "EngineUp"),
     ],
 )
 def test_the_last_word_of_a_silent_host_is_not_repeated(
@@ -145,7 +145,6 @@ def test_the_last_word_of_a_silent_host_is_not_repeated(
     found = past([entry(0, Began(2, "h2")), entry(0, up(1, **fields)), entry(9, Alive())])
     assert spans(found.hosts[0].states) == ([(0, 9, shown)] if shown else [])
     assert bool(found.hosts[0].engine) is fields["live"]
-    assert bool(found.hosts[0].maintenance) is ("maintenance" in fields)
 
 
 def test_global_maintenance_lasts_while_it_is_on() -> None:
