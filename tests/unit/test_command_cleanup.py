@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import pty
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
@@ -21,8 +25,10 @@ from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneErro
 from metadata.layout import slot_address
 from metadata.records import HostRecord, SlotAbsent
 from metadata.storage_connection import NfsConnection, PosixConnection
+from tests.contract.places import TIME_FACTOR
 from tests.unit.storage_scene import AGENT, BOTH, BROKER, PARTS, Scene
 
+ROOT = Path(__file__).resolve().parents[2]
 YES = Given(yes=True, force=False, ask=None)
 FORCE = Given(yes=False, force=True, ask=None)
 
@@ -350,3 +356,28 @@ def test_options_that_it_has_not_are_refused_and_help_has_examples(
     shown = capsys.readouterr().out
     assert shown.startswith("usage: hosted-engine-cleanup [--yes] [--force]")
     assert "hosted-engine-cleanup --yes" in shown
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
+def test_on_a_terminal_it_asks(tmp_path: Path, answer: str, code: int) -> None:
+    """In a process of its own, on a terminal of its own."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / QUEUE_FILE).touch()
+    names = {"HE_SETTINGS": "host.yaml", "HE_STATE_DIR": "state", "HE_BROKER_SOCKET": "socket"}
+    places = {key: str(tmp_path / name) for key, name in names.items()}
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ha_agent.command.cleanup"],
+            env={**os.environ, **places, "PATH": "/nowhere"},
+            stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
+        )  # fmt: skip
+        asked_for = b""
+        while b"[y/N] " not in asked_for:
+            asked_for += os.read(ours, 1024)
+        os.write(ours, answer.encode())
+        assert process.wait(30 * TIME_FACTOR) == code
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    assert (tmp_path / "state" / QUEUE_FILE).exists() is (code != 0)
