@@ -23,6 +23,8 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "installed-for"
 
 PURE = ("unit", "fsm", "scenarios", "sim")
+# Thousands of small tests that share nothing: one process for each core.
+SIDE_BY_SIDE = ("unit",)
 REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
@@ -126,6 +128,7 @@ def _passes(level: str) -> bool:
 def _pytest(level: str) -> bool:
     environment = {**os.environ, "HE_TEST_LEVEL": level}
     command = [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
+    command += ["--numprocesses=auto"] if level in SIDE_BY_SIDE else []
     return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode == 0
 
 
