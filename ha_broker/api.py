@@ -18,8 +18,9 @@ In the snapshot, ``agent`` is what this host's agent published last (null: nothi
 ``agent_published_age_s`` beside it. Its ``penalties`` say what the score lost and since when:
 ``name``, ``points``, ``reason``; ``value`` held against ``threshold`` in ``unit`` (null and ""
 where it is about no number); ``began_at_s``; ``ends_at_s``, when time alone ends or lessens it.
-``transitions`` are its latest ten changes of state, ``why`` is what it says now, and
-``timeout_at_s`` is when its state ends by time.
+``transitions`` are its latest ten changes of state since the machine's boot (a ``number`` below 1:
+an earlier process of the agent did it), ``why`` is what it says now, and ``timeout_at_s`` is when
+its state ends by time.
 
 Errors are ``{"error": "..."}`` with a fitting status.
 """

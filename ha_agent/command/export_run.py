@@ -77,7 +77,7 @@ def _follow(
     except subprocess.TimeoutExpired:
         code = None
     if code is None:
-        return Output(data, why=f"has not ended within {deadline_s:.0f} s")
+        return Output(data, why=f"has not ended within {deadline_s:.2g} s")
     return Output(data, code, "" if code == 0 else f"ended with exit code {code}")
 
 

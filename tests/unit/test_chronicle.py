@@ -143,13 +143,13 @@ def test_bytes_that_are_no_text_cost_their_line(tmp_path: Path) -> None:
 
 def test_the_files_are_bounded_and_the_newest_is_kept(tmp_path: Path) -> None:
     store = FileHistory(str(tmp_path), file_bytes=1000)
-    for number in range(200):
+    for number in range(60):
         store.append([alive(number)])
     sizes = [path.stat().st_size for path in tmp_path.iterdir()]
     assert sorted(path.name for path in tmp_path.iterdir()) == [PAST, PRESENT]
     assert max(sizes) < 1100
     times = [entry.mono_s for entry in read_history(str(tmp_path)).entries]
-    assert times == list(range(int(times[0]), 200))
+    assert times == list(range(int(times[0]), 60))
     assert len(times) > 10
 
 
