@@ -207,6 +207,16 @@ def test_following_tells_who_is_missing_until_nobody_is(
     ]
 
 
+@pytest.mark.parametrize(("before", "code"), [(False, 3), (True, 0)], ids=["news", "no news"])
+def test_what_agents_said_before_counts_only_where_nothing_changed(
+    before: bool, code: int, broker: FakeBroker
+) -> None:
+    old = host(1, "GlobalMaintenance", changed_at_s=time.monotonic() - 1)
+    broker.tell(hosts=(old,), global_maintenance=before)
+    asked_for = ["--set-maintenance", "--mode=global", "--wait", "--timeout=0.05"]
+    assert main(asked_for) == code
+
+
 def test_following_that_takes_too_long_is_exit_code_3(
     broker: FakeBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
