@@ -22,7 +22,8 @@ from ha_agent.command.reinitialize_plan import Life, Look
 from ha_agent.command.storage_use import leave_lockspace, refuse_broker, refuse_engine_here
 from ha_agent.command.storage_world import StorageWorld, real_world
 from ha_agent.command.units import AGENT
-from ha_broker.world.ports import WorldError
+from ha_broker.snapshot import LeaseState
+from ha_broker.world.ports import Liveness, WorldError
 from metadata.layout import (
     LOCKSPACE_NAME,
     METADATA_SIZE,
@@ -56,6 +57,7 @@ def reinitialize(world: StorageWorld, force: bool) -> None:
     """Look whether it is safe, and do it; raises CommandError."""
     try:
         refuse_engine_here(world)
+        _refuse_known_holder(world)
         _check_readiness(world, force)
         with _services_stopped(world):
             _reinitialize(world, force)
@@ -81,6 +83,19 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
 
 
 # --- before -----------------------------------------------------------------------------------
+
+
+def _refuse_known_holder(world: StorageWorld) -> None:
+    """What this host's broker knows already need not be found out without its services."""
+    snapshot = world.broker()
+    if snapshot is None or snapshot.lease.state != LeaseState.HELD:
+        return
+    for view in snapshot.hosts:
+        if view.host_id == snapshot.lease.owner_id and view.liveness is Liveness.LIVE:
+            raise CommandError(
+                f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
+                f"{_advice(force=True)}"
+            )
 
 
 def _check_readiness(world: StorageWorld, force: bool) -> None:

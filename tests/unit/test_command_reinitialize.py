@@ -10,7 +10,8 @@ import pytest
 from ha_agent.command.errors import CommandError
 from ha_agent.command.reinitialize import CLAIM_SETTLES_S, reinitialize
 from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
-from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
+from ha_broker.snapshot import HostView, LeaseState, LeaseView
+from ha_broker.world.ports import DomainState, Liveness, LockspaceError, LockspaceGoneError
 from metadata.layout import config_lease_address, slot_address
 from metadata.records import EngineStatus, EngineVm
 from metadata.settings import ClusterSettings, EngineSettings
@@ -234,6 +235,26 @@ def test_living_agent_that_has_the_engine(scene: Scene, force: bool) -> None:
     scene.volume.record(2, stopped=False)
     why = refusal(scene, force)
     assert "says that the engine runs there" in why if force else "--clean-metadata" in why
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_holder_that_the_broker_knows_to_live_is_refused_without_stopping_anything(
+    scene: Scene, force: bool
+) -> None:
+    scene.services.running = BOTH
+    held = LeaseView(LeaseState.HELD, owner_id=2)
+    scene.with_broker(HostView(2, Liveness.LIVE, 1), lease=held)
+    assert "host id 2 lives and holds the engine's lease" in refusal(scene, force)
+    assert scene.log == []
+
+
+def test_dead_holder_by_the_brokers_word_is_looked_for_on_the_storage(scene: Scene) -> None:
+    scene.services.running = (BROKER,)
+    scene.services.on_stop = lambda: setattr(scene, "snapshot", None)
+    scene.with_broker(HostView(2, Liveness.DEAD, 1), lease=LeaseView(LeaseState.HELD, owner_id=2))
+    scene.volume.held_by(2)
+    reinitialize(scene.world(), force=False)
+    assert scene.slept_s() >= FLOOR_S
 
 
 def test_a_broker_that_was_not_started_by_systemd(scene: Scene) -> None:
