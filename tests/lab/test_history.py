@@ -15,9 +15,9 @@ BACK_S = 60.0
 SEEN_S = 20.0
 
 
-def history(lab: LabVerbs, host: str, *words: str) -> list[dict[str, Any]]:
+def history(lab: LabVerbs, host: str) -> list[dict[str, Any]]:
     """The changes that a host's files tell."""
-    document = json.loads(lab.on(host, "hosted-engine", "--history", "--json", *words))
+    document = json.loads(lab.on(host, "hosted-engine", "--history", "--json", "--last", "100000"))
     found: list[dict[str, Any]] = document["changes"]
     return found
 
@@ -26,28 +26,44 @@ def states(changes: list[dict[str, Any]], host: str) -> list[str]:
     return [one["after"] for one in changes if (one["kind"], one["host"]) == ("state", host)]
 
 
-def test_a_restart_of_the_engine_stands_in_the_history_of_all(lab: LabVerbs) -> None:
+def test_a_restart_of_the_engine_is_told_exactly_also_without_the_agent(lab: LabVerbs) -> None:
     where = lab.engine_host()
-    other = next(name for name in lab.status()["hosts"] if name != where)
-    before = {host: len(history(lab, host, "--last", "100000")) for host in (where, other)}
+    before = len(history(lab, where))
     lab("engine", "kill")
     lab.wait_healthy(BACK_S)
     lab.wait_for(
-        "the engine's state, as the other host saw it",
-        lambda _: (
-            states(history(lab, other, "--last", "100000")[before[other] :], where)[-1:]
-            == ["EngineUp"]
-        ),
+        "the engine's state in its host's files",
+        lambda _: states(history(lab, where)[before:], where)[-1:] == ["EngineUp"],
         SEEN_S,
     )
-    own = history(lab, where, "--last", "100000")[before[where] :]
-    assert states(own, where)[-2:] == ["EngineStarting", "EngineUp"]
-    up = [one for one in own if one["after"] == "EngineUp"][-1]
+    own = history(lab, where)[before:]
+    assert states(own, where) == ["EngineDown", "EngineStart", "EngineStarting", "EngineUp"]
+    up = next(one for one in own if one["after"] == "EngineUp")
     assert (up["exact"], up["score"]) == (True, 3400)
     assert up["lasted_s"] > 0
-    # Without its agent it tells the same.
     lab.on(where, "systemctl", "kill", "--signal=SIGKILL", "ha-agent")
-    assert history(lab, where, "--last", "100000")[before[where] :][: len(own)] == own
+    assert history(lab, where)[before:][: len(own)] == own
+
+
+def test_a_host_tells_of_another_one(lab: LabVerbs) -> None:
+    where = lab.engine_host()
+    other = next(name for name in lab.status()["hosts"] if name != where)
+    before = len(history(lab, where))
+    lab.on(other, "systemctl", "stop", "ha-agent")
+    try:
+        lab.wait_for(
+            "the other host's stopped agent in this one's files",
+            lambda _: states(history(lab, where)[before:], other) == ["AgentStopped"],
+            SEEN_S,
+        )
+    finally:
+        lab.on(other, "systemctl", "start", "ha-agent")
+    lab.wait_for(
+        "the other host's present state in this one's files",
+        lambda _: states(history(lab, where)[before:], other)[-1:] == ["EngineDown"],
+        SEEN_S,
+    )
+    assert not any(one["exact"] for one in history(lab, where)[before:] if one["host"] == other)
 
 
 def test_a_host_draws_what_it_knows_of_all(lab: LabVerbs) -> None:
