@@ -249,5 +249,5 @@ def test_storage_that_hangs_is_given_up_in_time(
     monkeypatch.setattr(deploy_deadline, "STORAGE_DEADLINE_S", 0.2)
     os.mkfifo(tmp_path / "leases")  # whoever opens it for reading waits for a writer
     place = VolumeAddress(str(tmp_path / "leases"))
-    with pytest.raises(CommandError, match="the storage .*has not answered"):
+    with pytest.raises(CommandError, match=r"the storage .*has not answered"):
         StoreApart().read(place, 4096)

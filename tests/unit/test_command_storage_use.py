@@ -1,0 +1,65 @@
+"""Who uses the storage on this host: nobody takes it away from under them."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from ha_agent.command.errors import CommandError
+from ha_agent.command.storage_use import refuse_while_used
+from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
+from tests.unit.storage_scene import AGENT, BROKER, Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def refusal(scene: Scene) -> str:
+    with pytest.raises(CommandError) as caught:
+        refuse_while_used(scene.world())
+    assert scene.log == []
+    return caught.value.message
+
+
+def test_an_idle_host_may_be_disconnected(scene: Scene) -> None:
+    refuse_while_used(scene.world())
+
+
+def test_a_host_without_sanlock_may_be_disconnected(scene: Scene) -> None:
+    scene.sanlock.error = LockspaceGoneError("ask sanlock", "no daemon", errno.ECONNREFUSED)
+    refuse_while_used(scene.world())
+
+
+@pytest.mark.parametrize("unit", [BROKER, AGENT])
+def test_a_running_service_uses_it(scene: Scene, unit: str) -> None:
+    scene.services.running = (unit,)
+    why = refusal(scene)
+    assert f"{unit} runs on this host" in why and "systemctl stop ha-agent ha-broker" in why
+
+
+def test_a_broker_uses_it_whoever_started_it(scene: Scene) -> None:
+    scene.with_broker()
+    assert "a broker runs on this host" in refusal(scene)
+
+
+def test_a_member_of_the_lockspace_uses_it(scene: Scene) -> None:
+    scene.sanlock.member = 1
+    assert "is still in the lockspace" in refusal(scene)
+    scene.sanlock.member, scene.sanlock.joining_for = None, 1
+    assert "is still in the lockspace" in refusal(scene)
+
+
+def test_the_engine_uses_it(scene: Scene) -> None:
+    scene.domain = DomainState.PAUSED
+    assert "paused on this host" in refusal(scene)
+
+
+def test_what_is_not_known_keeps_it_connected(scene: Scene) -> None:
+    scene.libvirt_error = "libvirt has not answered for 15 s"
+    assert "not known" in refusal(scene)
+    scene.libvirt_error = ""
+    scene.sanlock.error = LockspaceError("ask sanlock", "refused", errno.EPERM)
+    assert "not known (ask sanlock: refused)" in refusal(scene)
