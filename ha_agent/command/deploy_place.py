@@ -34,25 +34,25 @@ def look(
         found = look_again(world, parts)
         joined_id, membership = _own_membership(lockspace, found, name, deployed)
         if membership is not Membership.JOINING:
-            break
-        now_s = world.clock.monotonic_s()
-        if now_s - began_s >= patience_s:
+            host = ThisHost(world.host_name, name, joined_id, world.gateway, deployed)
+            return found, host
+        what = f"joining the lockspace as host id {joined_id}"
+        if world.clock.monotonic_s() - began_s >= patience_s:
             raise CommandError(
-                f"this host has been joining the lockspace as host id {joined_id} for more than "
-                f"{now_s - began_s:.0f} s; see 'sanlock client status' and run the same --deploy "
-                "again"
+                f"this host has been {what} for more than {patience_s:.0f} s; see 'sanlock client "
+                "status' and run the same --deploy again"
             )
-        if now_s - told_s >= PROGRESS_EVERY_S or now_s == began_s:
-            world.say(f"[ .. ] this host is still joining the lockspace as host id {joined_id}")
-            told_s = now_s
+        told_s = _tell(world, f"[ .. ] this host is still {what}", began_s, told_s)
         world.sleep(LOOK_EVERY_S)
-    return found, ThisHost(
-        name=world.host_name,
-        sanlock_name=name,
-        joined_id=joined_id,
-        gateway=world.gateway,
-        deployed=deployed,
-    )
+
+
+def _tell(world: DeployWorld, line: str, began_s: float, told_s: float) -> float:
+    """Say it at the beginning and then every now and then; returns when it was said last."""
+    now_s = world.clock.monotonic_s()
+    if now_s != began_s and now_s - told_s < PROGRESS_EVERY_S:
+        return told_s
+    world.say(line)
+    return now_s
 
 
 def _own_membership(

@@ -13,11 +13,20 @@ from typing import Any, Callable, Optional, Protocol
 
 from ha_agent.command.deploy_answers import Answers, parse_answers
 from ha_agent.command.deploy_findings import Level
-from ha_agent.command.deploy_plan import NewEngine, Refused, ThisHost, plan
+from ha_agent.command.deploy_plan import (
+    FIRST_HOST_ID,
+    Join,
+    NewEngine,
+    Plan,
+    Refused,
+    ThisHost,
+    plan,
+)
 from ha_agent.command.deploy_subject import StorageLook, look_at_storage, read_engine
 from ha_agent.command.deploy_survey import Kind
 from ha_agent.command.deploy_world import DeployWorld
 from ha_agent.command.errors import CommandError
+from ha_broker.world.ports import WorldError
 from metadata.settings import Timing
 
 NONE = "-"
@@ -138,21 +147,12 @@ class _Dialogue:
     def ask_host(self) -> None:
         """How this host is called, and its place in the network."""
         bridge, gateway = self._network()
-        for question in (
-            _Question("host", "host_name", "Name of this host", self._world.host_name),
-            _Question(
-                *("host", "host_id", "Host id", "the next free one"),
-                kept=False,
-                check=self._check_host_id,
-            ),
-            _Question(
-                *("host", "bridge", "Management bridge", bridge),
-                optional=True,
-                check=self._check_bridge,
-            ),
-            _Question("host", "gateway", "Gateway", gateway, optional=True),
-        ):
-            self._ask(question)
+        self._ask(_Question("host", "host_name", "Name of this host", self._world.host_name))
+        proposed, check_id = self._proposed_id(), self._check_host_id
+        self._ask(_Question("host", "host_id", "Host id", proposed, kept=False, check=check_id))
+        text, check_bridge = "Management bridge", self._check_bridge
+        self._ask(_Question("host", "bridge", text, bridge, optional=True, check=check_bridge))
+        self._ask(_Question("host", "gateway", "Gateway", gateway, optional=True))
 
     def ask_engine(self, whole: bool) -> None:
         """A new cluster's engine; nothing where there is a cluster to be joined."""
@@ -217,13 +217,7 @@ class _Dialogue:
 
     def _check_host_id(self, value: str) -> None:
         """It is free, or this host's own from before."""
-        look = self._looked()
-        if self._creates() or look.survey is None:
-            return
-        host = {**_section(self.data, "host"), "host_id": int(value)}
-        answers = parse_answers({**self.data, "host": host}, _SOURCE)
-        sanlock_name = self._world.lockspace(look.parts).daemon_host_name()
-        chosen = plan(answers, look.survey, ThisHost(self._world.host_name, sanlock_name))
+        chosen = self._planned({"host_id": int(value)})
         if isinstance(chosen, Refused):
             raise CommandError(chosen.why)
 
@@ -252,6 +246,30 @@ class _Dialogue:
             return True
         found = self._looked().survey
         return found is not None and found.kind in (Kind.BLANK, Kind.HALF_MADE)
+
+    def _proposed_id(self) -> str:
+        """What it would be now; another host may be quicker, so it is no answer yet."""
+        chosen = self._planned({})
+        if not isinstance(chosen, Join):
+            return str(FIRST_HOST_ID)
+        first, *others = chosen.candidates
+        return f"{first}, or the next that is free" if others else str(first)
+
+    def _planned(self, host: Mapping[str, Any]) -> Optional[Plan]:
+        """What joining with the answers until now and `host` comes to; None: nothing to join."""
+        look = self._looked()
+        if self._creates() or look.survey is None:
+            return None
+        data = {**self.data, "host": {**_section(self.data, "host"), **host}}
+        this_host = ThisHost(self._world.host_name, self._sanlock_name(look))
+        return plan(parse_answers(data, _SOURCE), look.survey, this_host)
+
+    def _sanlock_name(self, look: StorageLook) -> str:
+        """The checks will tell what is wrong with a daemon that does not."""
+        try:
+            return self._world.lockspace(look.parts).daemon_host_name()
+        except (WorldError, CommandError):
+            return ""
 
     def _network(self) -> tuple[str, str]:
         """The cluster's bridge and gateway, else this host's own."""

@@ -142,6 +142,16 @@ def _routes() -> str:
         return ""
 
 
+def _lockspace(parts: StorageParts) -> LockspaceAdmin:
+    """sanlock, none of whose answers but a join's is waited for long."""
+    from ha_agent.command import deploy_deadline
+    from ha_broker.world.sanlock_lockspace import SanlockLockspace
+
+    sanlock: LockspaceAdmin = SanlockLockspace(parts)
+    whom = "sanlock (see 'sanlock client status')"
+    return deploy_deadline.bounded(sanlock, whom, deploy_deadline.SANLOCK_DEADLINE_S, but=("join",))
+
+
 def real_world() -> DeployWorld:
     """This machine."""
     from ha_agent.command import deploy_deadline
@@ -150,19 +160,11 @@ def real_world() -> DeployWorld:
     from ha_broker.world.clock import SystemClock
     from ha_broker.world.direct_store import DirectStore
     from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
-    from ha_broker.world.sanlock_lockspace import SanlockLockspace
-
-    def lockspace(parts: StorageParts) -> LockspaceAdmin:
-        whom = "sanlock (see 'sanlock client status')"
-        sanlock: LockspaceAdmin = SanlockLockspace(parts)
-        return deploy_deadline.bounded(
-            sanlock, whom, deploy_deadline.SANLOCK_DEADLINE_S, but=("join",)
-        )
 
     return DeployWorld(
         store=DirectStore(),
         storage_jobs=deploy_deadline.with_storage,
-        lockspace=lockspace,
+        lockspace=_lockspace,
         hypervisor=LibvirtHypervisor,
         uses_sanlock=uses_sanlock,
         services=SystemdServices(),

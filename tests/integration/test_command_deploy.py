@@ -348,7 +348,7 @@ def test_first_host_and_the_next_one_are_deployed_by_hand(lab: Lab) -> None:
         typist.answer("Shared storage", str(lab.folder / "nowhere"))
         typist.answer("Shared storage", str(lab.volume))
         typist.answer("Name of this host [h1]", "")
-        typist.answer("Host id [the next free one]", "")
+        typist.answer("Host id [1]", "")
         typist.answer("Management bridge (- for none) [ovirtmgmt]", "")
         typist.answer("Gateway", "198.51.100.1")
         typist.answer("domain XML", str(lab.folder / "engine.xml"))

@@ -29,7 +29,7 @@ def test_host_is_deployed_again_by_hand(lab: LabVerbs) -> None:
             typist.answer("Shared storage", "/srv/san/nowhere")
             typist.answer("Shared storage", "/srv/san/leases")
             typist.answer(f"Name of this host [{host}]", "")
-            typist.answer("Host id", "")
+            typist.answer(f"Host id [{host[1:]}]", "")
             typist.answer("Management bridge (- for none) [ovirtmgmt]", "")
             typist.answer("Gateway (- for none) [198.51.100.1]", "")
             typist.answer("Go on? [y/N]", "y")

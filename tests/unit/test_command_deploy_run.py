@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import pytest
 import yaml
@@ -19,12 +19,12 @@ from ha_agent.command.deploy_next import next_answers
 from ha_agent.command.deploy_survey import Kind, survey
 from ha_agent.command.errors import CommandError, UsageError
 from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.ports import Membership
+from ha_broker.world.ports import LockspaceGoneError, Membership
 from metadata.domain_xml import lease_element
 from metadata.settings import HostSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.storage_connection import NfsConnection
-from tests.unit.deploy_scene import Scene
+from tests.unit.deploy_scene import Scene, put_record
 from tests.unit.test_command_deploy import (
     CREATING,
     PARTS,
@@ -282,6 +282,24 @@ def test_joining_is_offered_where_there_is_a_cluster(next_one: Desk) -> None:
     assert "[ovirtmgmt]" in typist.prompts[3]
     assert "[198.51.100.1]" in typist.prompts[4]
     assert next_one.settings().host_id == 2
+
+
+def test_former_id_of_a_host_is_proposed_by_its_name(next_one: Desk) -> None:
+    put_record(next_one.scene.volume, 7, "h7")
+    typist = Typist(PATH, "h7", "", "", "", "y")
+    assert next_one.deploy(typist) == 0
+    assert typist.prompts[2] == "Host id [7]: "
+    assert next_one.settings().host_id == 7
+
+
+def test_silent_sanlock_is_the_checks_matter(next_one: Desk) -> None:
+    def gone() -> NoReturn:
+        raise LockspaceGoneError("ask sanlock", "gone")
+
+    next_one.scene.lockspace.daemon_host_name = gone  # type: ignore[method-assign]
+    typist = Typist(PATH, "", "", "", "")
+    assert "(sanlock)" in next_one.refusal(typist)
+    assert typist.prompts[2] == "Host id [2, or the next that is free]: "
 
 
 @pytest.mark.parametrize(
