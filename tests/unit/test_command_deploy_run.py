@@ -469,6 +469,20 @@ def test_storage_is_connected_first_but_not_by_a_look(
 # --- cut off ----------------------------------------------------------------------------------
 
 
+def test_interrupted_deployment_says_that_it_can_go_on(
+    next_one: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_units: tuple[str, ...]) -> NoReturn:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(next_one.scene.services, "enable_and_start", interrupt)
+        message = next_one.refusal(answers_file=next_one.joining())
+    assert message == "interrupted; the same --deploy goes on where this one was"
+    assert next_one.deploy(answers_file=next_one.joining()) == 0
+    assert next_one.settings().host_id == 2
+
+
 class KilledError(Exception):
     """From now on this process does nothing any more."""
 
