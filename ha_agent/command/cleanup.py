@@ -37,6 +37,7 @@ PROGRAM = "hosted-engine-cleanup"
 MAINTENANCE_FLAG = "local-maintenance"
 STATE_FILES = (MAINTENANCE_FLAG, "told.json", "notifications.jsonl")
 ANSWERS_NAME = "answers.yaml"
+TYPED_ANSWERS_NAME = "typed-answers.yaml"  # of a deployment that was not finished
 HISTORY_FOLDER = "history"
 
 Ask = Callable[[str], str]
@@ -221,6 +222,9 @@ def _remove_files(remains: Remains) -> None:
         remains.say(f"[ ok ] removed {remains.settings_file}")
     else:
         remains.say(f"[ ok ] there is no {remains.settings_file}")
+    typed = remains.settings_file.with_name(TYPED_ANSWERS_NAME)
+    if _removed(typed):
+        remains.say(f"[ ok ] removed {typed}")
     answers = remains.settings_file.with_name(ANSWERS_NAME)
     if answers.is_file():
         remains.say(f"[keep] {answers}: with it --deploy makes a host one of that cluster again")

@@ -43,7 +43,7 @@ from metadata.layout import SECTOR_SIZES
 from metadata.settings import HostSettings, SettingsError, host_settings_to_data
 
 _USUAL_ANSWERS_NAME = "answers.yaml"
-_TYPED_ANSWERS_NAME = "typed-answers.yaml"
+TYPED_ANSWERS_NAME = "typed-answers.yaml"
 _NO_TERMINAL = (
     "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
     "ask on"
@@ -277,7 +277,7 @@ def _usual_answers_file(world: DeployWorld) -> str:
 
 
 def _typed_file(world: DeployWorld) -> str:
-    return str(Path(world.settings_file).with_name(_TYPED_ANSWERS_NAME))
+    return str(Path(world.settings_file).with_name(TYPED_ANSWERS_NAME))
 
 
 def _say_next(world: DeployWorld, path: str) -> None:

@@ -14,7 +14,7 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.command import cleanup
+from ha_agent.command import cleanup, deploy
 from ha_agent.command.cleanup import Given, Remains, clean_up, main
 from ha_agent.command.errors import CommandError, UsageError
 from ha_agent.command.storage_connect import Site
@@ -139,6 +139,14 @@ def test_the_answers_for_the_next_host_stay(host: Host) -> None:
     host.clean_up()
     assert answers.exists()
     assert any(line.startswith(f"[keep] {answers}") for line in host.said)
+
+
+def test_typed_answers_of_a_deployment_that_was_not_finished_go(host: Host) -> None:
+    assert cleanup.TYPED_ANSWERS_NAME == deploy.TYPED_ANSWERS_NAME
+    typed = host.settings_file.with_name(cleanup.TYPED_ANSWERS_NAME)
+    typed.touch()
+    host.clean_up()
+    assert not typed.exists()
 
 
 def test_a_slot_that_has_another_owner_now_is_left_alone(host: Host) -> None:
