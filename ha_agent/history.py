@@ -54,7 +54,7 @@ class History:
         found = [
             (entry.mono_s, entry.fact)
             for entry in earlier
-            if isinstance(entry.fact, Transition) and entry.mono_s <= self.life_at_s
+            if isinstance(entry.fact, Transition) and entry.mono_s < self.life_at_s
         ][-TRANSITIONS_KEPT:]
         views = [
             TransitionView(number, at_s, fact.before, fact.after, fact.why)

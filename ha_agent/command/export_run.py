@@ -6,6 +6,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,10 +17,6 @@ _CHUNK = 65536
 # How long the end of a killed program is waited for; one that hangs in the kernel is left alone.
 _END_S = 1.0
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PAGER": "cat", "SYSTEMD_COLORS": "0", "COLUMNS": "200"}
-
-
-# Those that run now: whoever gives up waiting must be able to end them.
-_running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True)
@@ -36,33 +33,53 @@ class Output:
     cut: bool = False
 
 
-def run(command: Sequence[str], deadline_s: float, most_bytes: int) -> Output:
-    """Run it for at most `deadline_s` seconds and keep at most `most_bytes` of what it says."""
-    try:
-        process = subprocess.Popen(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **_ENVIRONMENT},
-            start_new_session=True,
-        )
-    except FileNotFoundError:
-        return Output(why=f"{command[0]} is not installed")
-    except OSError as error:
-        return Output(why=f"{command[0]} can't be run: {error.strerror}")
-    _running.add(process)
-    try:
-        return _follow(process, time.monotonic() + deadline_s, deadline_s, most_bytes)
-    finally:
-        _running.discard(process)
-        _end(process)
+class Programs:
+    """Runs programs, from several threads at once, until it is closed."""
 
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
 
-def end_all() -> None:
-    """Kill whatever other threads still run."""
-    for process in list(_running):
-        _kill(process)
+    def run(self, command: Sequence[str], deadline_s: float, most_bytes: int) -> Output:
+        """Run it for at most `deadline_s` seconds; keep at most `most_bytes` of what it says."""
+        try:
+            process = self._start(command)
+        except FileNotFoundError:
+            return Output(why=f"{command[0]} is not installed")
+        except OSError as error:
+            return Output(why=f"{command[0]} can't be run: {error.strerror}")
+        if process is None:
+            return Output(why="given up")
+        try:
+            return _follow(process, time.monotonic() + deadline_s, deadline_s, most_bytes)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+            _end(process)
+
+    def close(self) -> None:
+        """Kill what runs; nothing else begins."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                _kill(process)
+
+    def _start(self, command: Sequence[str]) -> Optional[subprocess.Popen[bytes]]:
+        """Under the lock, so that none begins behind `close`."""
+        with self._lock:
+            if self._closed:
+                return None
+            process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **_ENVIRONMENT},
+                start_new_session=True,
+            )
+            self._running.add(process)
+            return process
 
 
 def _follow(

@@ -30,7 +30,7 @@ from ha_agent.command.export_pieces import (
     pieces,
     shared_config_piece,
 )
-from ha_agent.command.export_run import Output, end_all, run
+from ha_agent.command.export_run import Output, Programs
 from ha_agent.command.export_secrets import known_secrets, without_secrets
 from ha_agent.command.history_text import iso_text
 from ha_agent.command.host import host_settings
@@ -74,17 +74,21 @@ def run_command(options: argparse.Namespace) -> int:
 def collect(total_s: float, tell: Callable[[Collected], None]) -> list[Collected]:
     """All pieces, within `total_s` seconds; `tell` is called as soon as one is there."""
     until_s = time.monotonic() + total_s
+    programs = Programs()
     try:
-        first = _collect_one(shared_config_piece(), min(_FIRST_S, total_s))
+        first = _collect_one(programs, shared_config_piece(), min(_FIRST_S, total_s))
         tell(first)
         wanted = pieces(_host(), _domain_name(first))
-        return [first, *_collect_all(wanted, until_s, tell)]
+        return [first, *_collect_all(programs, wanted, until_s, tell)]
     finally:
-        end_all()
+        programs.close()
 
 
 def _collect_all(
-    wanted: Sequence[Piece], until_s: float, tell: Callable[[Collected], None]
+    programs: Programs,
+    wanted: Sequence[Piece],
+    until_s: float,
+    tell: Callable[[Collected], None],
 ) -> list[Collected]:
     """By threads that are left alone when they do not end in time."""
     waiting: queue.SimpleQueue[Piece] = queue.SimpleQueue()
@@ -95,7 +99,8 @@ def _collect_all(
     def work() -> None:
         with suppress(queue.Empty):
             while True:
-                done.put(_collect_one(waiting.get_nowait(), until_s - time.monotonic()))
+                piece = waiting.get_nowait()
+                done.put(_collect_one(programs, piece, until_s - time.monotonic()))
 
     for _ in range(_WORKERS):
         threading.Thread(target=work, name="collect", daemon=True).start()
@@ -109,13 +114,13 @@ def _collect_all(
     return [found.get(piece, Collected(piece, late)) for piece in wanted]
 
 
-def _collect_one(piece: Piece, left_s: float) -> Collected:
+def _collect_one(programs: Programs, piece: Piece, left_s: float) -> Collected:
     begun_s = time.monotonic()
     if left_s <= 0:
         return Collected(piece, Output(why="time was up before its turn"))
     deadline_s = min(piece.deadline_s, left_s)
     if piece.command:
-        output = run(piece.command, deadline_s, piece.most_bytes)
+        output = programs.run(piece.command, deadline_s, piece.most_bytes)
     else:
         output = _tail(piece.source, piece.most_bytes)
     return Collected(piece, output, time.monotonic() - begun_s)

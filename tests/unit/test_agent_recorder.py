@@ -212,15 +212,17 @@ def test_a_full_disk_is_told_once_and_costs_nothing_once_there_is_room(
 ) -> None:
     caplog.set_level(logging.INFO, "ha_agent")
     running.history.full = True
-    before = len(running.history.entries)
+    before, tried = len(running.history.entries), running.runner.submitted.count(KEY)
     running.vm.end(Ending.CRASHED)
     running.run_for(3 * RETRY_S)
+    attempts = running.runner.submitted.count(KEY) - tried
     assert len(running.history.entries) == before
     changes = [(one.before, one.after) for one in running.last_published().transitions]
     running.history.full = False
     running.run_for(RETRY_S + 1)
     kept = [(one.before, one.after) for one in facts(running, Transition)]
     assert kept[-len(changes) :] == changes
+    assert attempts <= 4
     lines = [record.message for record in caplog.records if "history" in record.message]
     assert lines == [
         "the history can't be written: No space left on device",
@@ -241,6 +243,13 @@ def test_a_hanging_disk_hinders_nothing_and_fills_no_memory(running: AgentHost) 
     (lost,) = facts(running, Lost)
     assert lost.count > 0
     assert facts(running, Transition)[-1].after == "EngineUp"
+
+
+def test_what_this_agent_wrote_itself_is_nothing_of_an_earlier_one(running: AgentHost) -> None:
+    """As when the disk took the first entries and failed all the same."""
+    told = running.last_published().transitions
+    running.agent._history.remember(running.history.entries)
+    assert running.agent._history.transitions == told
 
 
 def test_without_a_store_nothing_is_kept_nor_tried(host: AgentHost) -> None:

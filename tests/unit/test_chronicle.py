@@ -188,6 +188,22 @@ def test_a_disk_that_takes_half_a_line_is_left_as_it_was(
     assert (tmp_path / PRESENT).read_bytes() == before
 
 
+def test_what_was_appended_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FileHistory(str(tmp_path))
+    synced = []
+    real_fsync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        synced.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    store.append([alive(1)])
+    assert synced == [str(tmp_path / PRESENT), str(tmp_path)]
+    store.append([alive(2)])
+    assert synced[2:] == [str(tmp_path / PRESENT)]
+
+
 def test_a_place_that_is_no_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):

@@ -208,6 +208,11 @@ def test_what_a_new_agent_sees_first_is_no_change() -> None:
     assert why == "nothing is known of the 3 min before"
 
 
+def test_what_became_of_this_host_while_its_agent_was_gone_is_no_change() -> None:
+    entries = [entry(0, Began(2, "h2")), entry(1, up(2)), entry(50, Began(2, "h2"))]
+    assert steps([*entries, entry(51, host(2))], "engine") == []
+
+
 def test_what_is_seen_again_after_a_silent_broker_is_no_change() -> None:
     entries = [*story()[:5], entry(20, Blind("gone")), entry(40, lease(1)), entry(40, host(1))]
     assert [one.kind for one in changes(entries)] == ["agent", "broker"]

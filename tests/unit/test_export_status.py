@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command import export_run, export_status
+from ha_agent.command import export_status
 from ha_agent.command.errors import CommandError
 from ha_agent.command.export_pieces import Piece, pieces, shared_config_piece
-from ha_agent.command.export_run import run
+from ha_agent.command.export_run import Output, Programs
 from ha_agent.command.export_status import Collected, collect, write_archive
 from ha_agent.command.main import main
 from tests.unit.agent_host import HOST
@@ -27,6 +27,10 @@ FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 
 def shell(script: str) -> tuple[str, ...]:
     return ("sh", "-c", script)
+
+
+def run(command: tuple[str, ...], deadline_s: float, most_bytes: int) -> Output:
+    return Programs().run(command, deadline_s, most_bytes)
 
 
 # --- running ----------------------------------------------------------------------------
@@ -107,7 +111,7 @@ def test_when_time_is_up_the_rest_is_left(few: list[Piece]) -> None:
     assert time.monotonic() - begun_s < 8 * FACTOR
     assert "time was up before its turn" in found.values()
     assert all(found[f"p{number}"] for number in range(12))
-    assert not export_run._running
+    wait_for_the_end_of_all()
 
 
 def test_who_interrupts_leaves_nothing_running(few: list[Piece]) -> None:
@@ -119,9 +123,21 @@ def test_who_interrupts_leaves_nothing_running(few: list[Piece]) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         collect(30.0, interrupt)
-    deadline_s = time.monotonic() + 10 * FACTOR
-    while export_run._running or any(one.name == "collect" for one in threading.enumerate()):
+    wait_for_the_end_of_all()
+
+
+def wait_for_the_end_of_all() -> None:
+    """A thread ends with its program."""
+    deadline_s = time.monotonic() + 5 * FACTOR
+    while any(one.name == "collect" for one in threading.enumerate()):
         assert time.monotonic() < deadline_s
+
+
+def test_nothing_begins_once_it_is_closed(tmp_path: Path) -> None:
+    programs = Programs()
+    programs.close()
+    assert programs.run(("touch", str(tmp_path / "begun")), 20, MOST).why == "given up"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_end_of_a_file_is_taken(tmp_path: Path, few: list[Piece]) -> None:
