@@ -30,10 +30,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Optional, Union
 
-from ha_agent.command.broker_status import cluster_status
 from ha_agent.command.deployed import check_deployed
 from ha_agent.command.errors import NotDeployedError
-from ha_agent.command.status import ClusterStatus, HostStatus, engine_status, host_data
+from ha_agent.command.status.from_broker import cluster_status
+from ha_agent.command.status.picture import ClusterStatus, HostStatus, engine_status, host_data
 from ha_broker import paths
 from ha_broker.client import BrokerClient, BrokerTimeoutError
 from metadata.engine_status import status_to_json

@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
 
 def _report(error: CommandError, as_json: bool) -> None:
     if as_json:
-        from ha_agent.command.status import error_json
+        from ha_agent.command.status.picture import error_json
 
         print(error_json(error.message))
     elif isinstance(error, NotDeployedError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable, Optional
 
-from ha_agent.command.lease_holder import held_by_text, held_text, host_text, other_owner
+from ha_agent.command.vm.lease_holder import held_by_text, held_text, host_text, other_owner
 from ha_agent.engine_vm import WHAT, start_engine
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import SimHypervisor, SimLockspace

@@ -6,14 +6,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_agent.command.broker_status import cluster_status, unanswered
 from ha_agent.command.errors import CommandError
-from ha_agent.command.explain import place_text, without_broker_text
-from ha_agent.command.explain_facts import Cluster
-from ha_agent.command.explain_text import explain, explanation_text
-from ha_agent.command.status import ClusterStatus, status_json
-from ha_agent.command.status_text import status_text
-from ha_agent.command.volume_status import DEFAULT_WATCH_S, watch_volume
+from ha_agent.command.explain.command import place_text, without_broker_text
+from ha_agent.command.explain.facts import Cluster
+from ha_agent.command.explain.text import explain, explanation_text
+from ha_agent.command.status.from_broker import cluster_status, unanswered
+from ha_agent.command.status.from_volume import DEFAULT_WATCH_S, watch_volume
+from ha_agent.command.status.picture import ClusterStatus, status_json
+from ha_agent.command.status.text import status_text
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.grammar import Command

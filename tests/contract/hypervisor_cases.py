@@ -17,9 +17,9 @@ from typing import Callable, Optional
 
 import pytest
 
-from ha_agent.command.console_password import displays_here, set_password
-from ha_agent.command.engine import Engine
 from ha_agent.command.errors import CommandError
+from ha_agent.command.vm.console_password import displays_here, set_password
+from ha_agent.command.vm.engine import Engine
 from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 from ha_broker.world.ports import (
     Domain,

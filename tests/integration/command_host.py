@@ -11,10 +11,10 @@ import sys
 from dataclasses import replace
 from typing import Any, Optional
 
-from ha_agent.command.deploy import deploy, request_of
-from ha_agent.command.deploy_probes import HostProbes
-from ha_agent.command.deploy_questions import real_terminal
-from ha_agent.command.deploy_world import real_world
+from ha_agent.command.deploy.command import deploy, request_of
+from ha_agent.command.deploy.probes import HostProbes
+from ha_agent.command.deploy.questions import real_terminal
+from ha_agent.command.deploy.world import real_world
 from ha_agent.command.errors import CommandError
 from ha_agent.command.parser import Asked, parse
 from ha_broker.world.ports import BridgeLook, Domain, DomainState

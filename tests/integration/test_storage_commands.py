@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.sanlock_disk import host_ids_in_use, lease_owner
+from ha_agent.command.storage.sanlock_disk import host_ids_in_use, lease_owner
 from metadata.layout import MIB, slot_address
 from metadata.records import GlobalRecord, SlotAbsent
 from metadata.wire import decode_slot, encode_global
@@ -114,7 +114,7 @@ def held(cluster: Cluster, host: Host) -> Iterator[None]:
 
 
 def cleanup(host: Host, *words: str) -> Result:
-    return _finish(host._start("ha_agent.command.cleanup", *words))
+    return _finish(host._start("ha_agent.command.storage.cleanup", *words))
 
 
 def refused(result: Result, expected: str) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.explain_facts import Cluster
-from ha_agent.command.explain_text import Explanation, explain, explanation_json
+from ha_agent.command.explain.facts import Cluster
+from ha_agent.command.explain.text import Explanation, explain, explanation_json
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.deeds import carry_out
 from ha_agent.simulation.errors import SimulationError

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from ha_agent.chronicle.entry import Began, Entry
-from ha_agent.command.history_changes import Change, changes_of
-from ha_agent.command.history_past import FREE, HostPast, Past, past_of
-from ha_agent.command.history_times import timed
+from ha_agent.command.history.changes import Change, changes_of
+from ha_agent.command.history.past import FREE, HostPast, Past, past_of
+from ha_agent.command.history.times import timed
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.settings import HostTraits, WorldSettings
 

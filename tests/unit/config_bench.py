@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional, cast
 
-from ha_agent.command.config_apply import Bench
-from ha_agent.command.config_world import ConfigWorld
+from ha_agent.command.config.apply import Bench
+from ha_agent.command.config.world import ConfigWorld
 from ha_agent.simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
 from ha_broker.client import BrokerClient, BrokerGoneError
 from ha_broker.snapshot import HostView, Snapshot

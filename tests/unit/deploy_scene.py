@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from ha_agent.command.deploy_answers import local_settings
-from ha_agent.command.deploy_plan import ThisHost
-from ha_agent.command.deploy_steps import Site
-from ha_agent.command.deploy_survey import survey
-from ha_agent.command.deploy_world import DeployWorld
+from ha_agent.command.deploy.answers import local_settings
+from ha_agent.command.deploy.plan import ThisHost
+from ha_agent.command.deploy.steps import Site
+from ha_agent.command.deploy.survey import survey
+from ha_agent.command.deploy.world import DeployWorld
 from ha_agent.simulation.world import SimStore, VirtualClock
 from ha_broker.world.ports import (
     BridgeLook,

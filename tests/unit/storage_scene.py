@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
-from ha_agent.command.storage_world import StorageWorld
+from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
+from ha_agent.command.storage.world import StorageWorld
 from ha_agent.command.units import AGENT, BROKER
 from ha_agent.simulation.world import SimStore, VirtualClock
 from ha_broker.snapshot import HostView, LockspaceView, Snapshot

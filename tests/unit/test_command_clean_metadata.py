@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command import deploy_deadline
-from ha_agent.command.clean_metadata import clean
+from ha_agent.command.deploy import deadline as deploy_deadline
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage_world import StoreApart
+from ha_agent.command.storage.clean_metadata import clean
+from ha_agent.command.storage.world import StoreApart
 from ha_broker.snapshot import HostView, LockspaceView, StorageView
 from ha_broker.world.ports import Liveness, Membership
 from metadata.layout import slot_address
@@ -96,7 +96,7 @@ def test_without_a_broker_the_storage_is_watched(scene: Scene) -> None:
 
 
 def test_the_dead_hosts_own_io_timeout_sets_the_time(scene: Scene) -> None:
-    from ha_agent.command.sanlock_disk import HOST_ID_MAGIC
+    from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC
     from tests.unit.storage_scene import leader
 
     scene.volume.sector(3, leader(HOST_ID_MAGIC, 3, 1, 100, "h3", io_timeout_s=10))

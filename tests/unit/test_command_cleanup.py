@@ -14,10 +14,11 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.command import cleanup, deploy
-from ha_agent.command.cleanup import Given, Remains, clean_up, main
+from ha_agent.command.deploy import command as deploy
 from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.storage_connect import Site
+from ha_agent.command.storage import cleanup
+from ha_agent.command.storage.cleanup import Given, Remains, clean_up, main
+from ha_agent.command.storage.connect import Site
 from ha_broker.local_state import FLAG_NAME
 from ha_broker.notifications.files import MEMORY_FILE, QUEUE_FILE
 from ha_broker.paths import history_dir
@@ -376,7 +377,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, answer: str, code: int) -> None:
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ha_agent.command.cleanup"],
+            [sys.executable, "-m", "ha_agent.command.storage.cleanup"],
             env={**os.environ, **places, "PATH": "/nowhere"},
             stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
         )  # fmt: skip

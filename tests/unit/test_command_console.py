@@ -12,10 +12,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ha_agent.command import console, console_password
-from ha_agent.command.console_password import Display, chosen, where
-from ha_agent.command.engine import Engine
 from ha_agent.command.errors import CommandError, UsageError
+from ha_agent.command.vm import console, console_password
+from ha_agent.command.vm.console_password import Display, chosen, where
+from ha_agent.command.vm.engine import Engine
 from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import HypervisorError
 from metadata.layout import storage_parts

@@ -12,7 +12,7 @@ from typing import Any, Optional
 import pytest
 import yaml
 
-from ha_agent.command.deploy_answers import (
+from ha_agent.command.deploy.answers import (
     Answers,
     created_settings,
     differing_keys,
@@ -20,8 +20,8 @@ from ha_agent.command.deploy_answers import (
     read_answers,
     storage_parts,
 )
-from ha_agent.command.deploy_files import replace_file, write_host_settings
-from ha_agent.command.deploy_plan import (
+from ha_agent.command.deploy.files import replace_file, write_host_settings
+from ha_agent.command.deploy.plan import (
     Create,
     Deployed,
     Join,
@@ -31,10 +31,10 @@ from ha_agent.command.deploy_plan import (
     ThisHost,
     plan,
 )
-from ha_agent.command.deploy_survey import Kind, Survey, survey
-from ha_agent.command.deploy_world import default_gateway
+from ha_agent.command.deploy.survey import Kind, Survey, survey
+from ha_agent.command.deploy.world import default_gateway
 from ha_agent.command.errors import CommandError
-from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
+from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.host_file import read_host_settings
 from metadata import layout

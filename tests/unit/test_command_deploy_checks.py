@@ -11,21 +11,21 @@ from typing import Any, Callable, NoReturn, Optional
 
 import pytest
 
-from ha_agent.command.deploy_checks import (
+from ha_agent.command.deploy.checks import (
     check_libvirt,
     check_lock_manager,
     check_sanlock,
     check_watchdog,
     findings,
 )
-from ha_agent.command.deploy_checks_engine import (
+from ha_agent.command.deploy.checks_engine import (
     check_bridge,
     check_engine,
     check_memory,
     check_network,
     check_page,
 )
-from ha_agent.command.deploy_checks_storage import (
+from ha_agent.command.deploy.checks_storage import (
     IoTimes,
     check_access,
     check_volumes,
@@ -33,7 +33,7 @@ from ha_agent.command.deploy_checks_storage import (
     measure,
     spare_block,
 )
-from ha_agent.command.deploy_findings import (
+from ha_agent.command.deploy.findings import (
     Check,
     Finding,
     Level,
@@ -45,8 +45,8 @@ from ha_agent.command.deploy_findings import (
     run_checks,
     warn,
 )
-from ha_agent.command.deploy_probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
-from ha_agent.command.deploy_subject import Subject, look_at_storage
+from ha_agent.command.deploy.probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
+from ha_agent.command.deploy.subject import Subject, look_at_storage
 from ha_agent.command.errors import CommandError
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.ports import (

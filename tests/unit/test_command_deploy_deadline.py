@@ -10,10 +10,11 @@ from typing import NoReturn
 
 import pytest
 
-from ha_agent.command import deploy_deadline, deploy_steps
-from ha_agent.command.deploy_deadline import bounded, progress, with_storage
-from ha_agent.command.deploy_plan import Join, Watch
-from ha_agent.command.deploy_steps import join
+from ha_agent.command.deploy import deadline as deploy_deadline
+from ha_agent.command.deploy import steps as deploy_steps
+from ha_agent.command.deploy.deadline import bounded, progress, with_storage
+from ha_agent.command.deploy.plan import Join, Watch
+from ha_agent.command.deploy.steps import join
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import LockspaceError, Membership, StorageError
 from metadata.records import HostRecord

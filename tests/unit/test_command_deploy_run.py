@@ -12,12 +12,13 @@ from typing import Any, NoReturn, Optional
 import pytest
 import yaml
 
-from ha_agent.command import deploy_place, storage_connect
-from ha_agent.command.deploy import Request, deploy
-from ha_agent.command.deploy_checks_storage import spare_block
-from ha_agent.command.deploy_next import next_answers
-from ha_agent.command.deploy_survey import Kind, survey
+from ha_agent.command.deploy import place as deploy_place
+from ha_agent.command.deploy.checks_storage import spare_block
+from ha_agent.command.deploy.command import Request, deploy
+from ha_agent.command.deploy.next import next_answers
+from ha_agent.command.deploy.survey import Kind, survey
 from ha_agent.command.errors import CommandError, UsageError
+from ha_agent.command.storage import connect as storage_connect
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import LockspaceGoneError, Membership
 from metadata.domain_xml import lease_element
@@ -514,9 +515,9 @@ class Mortal:
         ):
             for name in names:
                 monkeypatch.setattr(thing, name, self.watched(getattr(thing, name)))
-        for module in ("deploy_files", "deploy_next"):
-            path = f"ha_agent.command.{module}.replace_file"
-            from ha_agent.command.deploy_files import replace_file
+        for module in ("files", "next"):
+            path = f"ha_agent.command.deploy.{module}.replace_file"
+            from ha_agent.command.deploy.files import replace_file
 
             monkeypatch.setattr(path, self.watched(replace_file))
 
@@ -525,7 +526,7 @@ class Mortal:
 def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ha_agent.command.deploy_steps._CHUNK_SIZE", 16 << 20)
+    monkeypatch.setattr("ha_agent.command.deploy.steps._CHUNK_SIZE", 16 << 20)
     cut = 0
     while True:
         folder = tmp_path / f"{cut}"

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.deploy_plan import Create, Join, Watch
-from ha_agent.command.deploy_steps import HOSTID_BUSY, create, join, start_services
-from ha_agent.command.deploy_survey import survey
-from ha_agent.command.deploy_world import UNITS
+from ha_agent.command.deploy.plan import Create, Join, Watch
+from ha_agent.command.deploy.steps import HOSTID_BUSY, create, join, start_services
+from ha_agent.command.deploy.survey import survey
+from ha_agent.command.deploy.world import UNITS
 from ha_agent.command.errors import CommandError
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import LockspaceError

@@ -12,12 +12,13 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from ha_agent.command import engine_start, engine_stop
-from ha_agent.command.engine import Engine
+from ha_agent.command.config.vm_conf import read_vm_conf
 from ha_agent.command.errors import CommandError, NotReachedError, UsageError
-from ha_agent.command.lease_holder import OtherOwner, other_owner
-from ha_agent.command.patient_lockspace import PatientLockspace
-from ha_agent.command.vm_conf import read_vm_conf
+from ha_agent.command.vm import start as engine_start
+from ha_agent.command.vm import stop as engine_stop
+from ha_agent.command.vm.engine import Engine
+from ha_agent.command.vm.lease_holder import OtherOwner, other_owner
+from ha_agent.command.vm.patient_lockspace import PatientLockspace
 from ha_agent.command.wait import EndedError, follow, wait_s
 from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.snapshot import EngineView, Snapshot
@@ -460,7 +461,7 @@ def test_sanlock_that_is_frozen_is_given_up_and_nothing_is_done(
 ) -> None:
     forever = threading.Event()
     monkeypatch.setattr(hosts.lockspaces[0], "lease_owner", forever.wait)
-    monkeypatch.setattr("ha_agent.command.engine.SANLOCK_DEADLINE_S", 0.05)
+    monkeypatch.setattr("ha_agent.command.vm.engine.SANLOCK_DEADLINE_S", 0.05)
     with pytest.raises(CommandError, match=r"sanlock .* has not answered"):
         engine_start.start(hosts.engine(0))
     forever.set()
@@ -473,7 +474,7 @@ def reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[object], obj
 
     def read_by(read: Callable[[object], object]) -> Lockspace:
         monkeypatch.setattr(SanlockLockspace, "lease_owner", read)
-        monkeypatch.setattr("ha_agent.command.deploy_deadline.STORAGE_DEADLINE_S", 0.2)
+        monkeypatch.setattr("ha_agent.command.deploy.deadline.STORAGE_DEADLINE_S", 0.2)
         return PatientLockspace(PARTS)
 
     return read_by

@@ -16,14 +16,14 @@ import pytest
 from fsm.states import State
 from fsm.table import TABLE
 from ha_agent import collect
-from ha_agent.command.explain import place_text
-from ha_agent.command.explain_advice import NOTHING
-from ha_agent.command.explain_engine import HELD, WAITING
-from ha_agent.command.explain_facts import Cluster, Life
-from ha_agent.command.explain_hosts import _BLOCKED, _IN_STATE
-from ha_agent.command.explain_text import WIDTH, Explanation, explain, explanation_json
-from ha_agent.command.explain_text import explanation_text as text_of
-from ha_agent.command.explain_words import listed, span
+from ha_agent.command.explain.advice import NOTHING
+from ha_agent.command.explain.command import place_text
+from ha_agent.command.explain.engine import HELD, WAITING
+from ha_agent.command.explain.facts import Cluster, Life
+from ha_agent.command.explain.hosts import _BLOCKED, _IN_STATE
+from ha_agent.command.explain.text import WIDTH, Explanation, explain, explanation_json
+from ha_agent.command.explain.text import explanation_text as text_of
+from ha_agent.command.explain.words import listed, span
 from ha_agent.command.main import main
 from ha_broker.desk import Refusal
 from ha_broker.http_server import ApiServer

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from ha_agent.chronicle.entry import Alive, Began, Blind, Cost, Entry, HostSight, Lost, Transition
-from ha_agent.command.history_changes import Change, changes_of
-from ha_agent.command.history_past import Past, Span, past_of
-from ha_agent.command.history_since import moment
-from ha_agent.command.history_text import iso_text
-from ha_agent.command.history_times import timed
+from ha_agent.command.history.changes import Change, changes_of
+from ha_agent.command.history.past import Past, Span, past_of
+from ha_agent.command.history.since import moment
+from ha_agent.command.history.text import iso_text
+from ha_agent.command.history.times import timed
 from ha_agent.command.main import main
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
 

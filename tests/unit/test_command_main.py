@@ -200,7 +200,7 @@ def test_bug_is_one_document_too(
         raise ZeroDivisionError("oops")
 
     broker.tell()
-    monkeypatch.setattr("ha_agent.command.vm_status.status_json", crash)
+    monkeypatch.setattr("ha_agent.command.status.command.status_json", crash)
     assert main(["--vm-status", "--json"]) == 1
     assert "unexpected ZeroDivisionError: oops" in json.loads(capsys.readouterr().out)["error"]
 
@@ -263,7 +263,7 @@ def test_interrupt_is_one_document_in_json(
     def interrupted(_timeout_s: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ha_agent.command.broker_status.read_from_broker", interrupted)
+    monkeypatch.setattr("ha_agent.command.status.from_broker.read_from_broker", interrupted)
     assert main(["--vm-status", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"error": "interrupted"}
 

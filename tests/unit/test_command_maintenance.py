@@ -11,7 +11,7 @@ from typing import Any, Optional
 import pytest
 
 from ha_agent.command.main import main
-from ha_agent.command.maintenance import _host_missing, _missing_local, _missing_none
+from ha_agent.command.vm.maintenance import _host_missing, _missing_local, _missing_none
 from ha_broker.desk import Refusal
 from ha_broker.snapshot import EngineView, HostView, Publication
 from ha_broker.snapshot_json import snapshot_to_data

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.reinitialize import CLAIM_SETTLES_S, reinitialize
-from ha_agent.command.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
+from ha_agent.command.storage.reinitialize import CLAIM_SETTLES_S, reinitialize
+from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
 from ha_broker.snapshot import HostView, LeaseState, LeaseView
 from ha_broker.world.ports import DomainState, Liveness, LockspaceError, LockspaceGoneError
 from metadata.layout import config_lease_address, slot_address

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.broker_status import cluster_status
-from ha_agent.command.status import ClusterStatus, HostStatus, error_json, status_json
-from ha_agent.command.status_text import BANNER, status_text
+from ha_agent.command.status.from_broker import cluster_status
+from ha_agent.command.status.picture import ClusterStatus, HostStatus, error_json, status_json
+from ha_agent.command.status.text import BANNER, status_text
 from ha_broker.snapshot import HostView, Snapshot, StorageView
 from ha_broker.world.ports import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord

@@ -9,11 +9,11 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.command.broker_status import cluster_status
-from ha_agent.command.status import ClusterStatus, HostStatus
-from ha_agent.command.status_table import status_table
+from ha_agent.command.status.command import MOST_DETAILED_HOSTS, for_terminal
+from ha_agent.command.status.from_broker import cluster_status
+from ha_agent.command.status.picture import ClusterStatus, HostStatus
+from ha_agent.command.status.table import status_table
 from ha_agent.command.terminal import Terminal, terminal_of
-from ha_agent.command.vm_status import MOST_DETAILED_HOSTS, for_terminal
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, Snapshot, StorageView
 from ha_broker.world.ports import Liveness
 from metadata.records import EngineStatus, EngineVm, Health

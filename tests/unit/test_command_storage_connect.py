@@ -9,12 +9,12 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.command import storage_connect
-from ha_agent.command.deploy import connect_storage
-from ha_agent.command.deploy_answers import local_settings, parse_answers
-from ha_agent.command.deploy_next import next_answers
+from ha_agent.command.deploy.answers import local_settings, parse_answers
+from ha_agent.command.deploy.command import connect_storage
+from ha_agent.command.deploy.next import next_answers
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage_connect import Site, connect, disconnect
+from ha_agent.command.storage import connect as storage_connect
+from ha_agent.command.storage.connect import Site, connect, disconnect
 from metadata.layout import storage_parts
 from metadata.settings import HostSettings
 from metadata.storage_connection import (

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage_use import refuse_while_used
+from ha_agent.command.storage.use import refuse_while_used
 from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
 from tests.unit.storage_scene import AGENT, BROKER, Scene
 

@@ -10,19 +10,19 @@ import pytest
 
 from ha_agent.command import deadline
 from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.sanlock_disk import (
+from ha_agent.command.status.from_volume import (
+    open_reader_of,
+    parse_address,
+    read_from_volume,
+    watch_volume,
+)
+from ha_agent.command.status.picture import ClusterStatus
+from ha_agent.command.storage.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
     host_ids_in_use,
     lease_owner,
     parse_record,
-)
-from ha_agent.command.status import ClusterStatus
-from ha_agent.command.volume_status import (
-    open_reader_of,
-    parse_address,
-    read_from_volume,
-    watch_volume,
 )
 from ha_agent.simulation.world import VirtualClock
 from metadata.layout import SLOT_SIZE, storage_parts

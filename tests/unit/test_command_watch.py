@@ -9,11 +9,11 @@ from typing import Any, Union
 
 import pytest
 
-from ha_agent.command import watch as watching
 from ha_agent.command.errors import CommandError
-from ha_agent.command.status import ClusterStatus, HostStatus
+from ha_agent.command.status import watch as watching
+from ha_agent.command.status.picture import ClusterStatus, HostStatus
+from ha_agent.command.status.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
 from ha_agent.command.terminal import Terminal
-from ha_agent.command.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
 from ha_broker.client import BrokerGoneError
 from ha_broker.snapshot import HostView, Snapshot, StorageView
 from ha_broker.world.ports import Liveness

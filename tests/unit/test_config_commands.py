@@ -12,12 +12,13 @@ from typing import Any, Callable
 import pytest
 import yaml
 
-from ha_agent.command import config_local, config_value
-from ha_agent.command.config_apply import Telling
-from ha_agent.command.config_edit import Desk, ask, edit_vm_conf, edit_with, editor
-from ha_agent.command.config_history import history_data, history_lines, roll_back
-from ha_agent.command.config_spread import Spread
-from ha_agent.command.config_value import HE_SHARED, latest, plain_text, set_value
+from ha_agent.command.config import local as config_local
+from ha_agent.command.config import value as config_value
+from ha_agent.command.config.apply import Telling
+from ha_agent.command.config.edit import Desk, ask, edit_vm_conf, edit_with, editor
+from ha_agent.command.config.history import history_data, history_lines, roll_back
+from ha_agent.command.config.spread import Spread
+from ha_agent.command.config.value import HE_SHARED, latest, plain_text, set_value
 from ha_agent.command.errors import CommandError, NotReachedError, UsageError
 from metadata.settings import HostSettings, host_settings_to_data
 from metadata.shared_history import decode_history
@@ -34,8 +35,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.setattr("ha_agent.command.config_spread.OWN_AGENT_S", 0.0)
-    monkeypatch.setattr("ha_agent.command.config_apply.user_name", lambda: "root")
+    monkeypatch.setattr("ha_agent.command.config.spread.OWN_AGENT_S", 0.0)
+    monkeypatch.setattr("ha_agent.command.config.apply.user_name", lambda: "root")
 
 
 @pytest.fixture

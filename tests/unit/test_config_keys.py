@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.command.config_keys import (
+from ha_agent.command.config.keys import (
     MISSING,
     changed_keys,
     check_key,

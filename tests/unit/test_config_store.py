@@ -9,9 +9,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_agent.command.config_keys import with_value
-from ha_agent.command.config_store import changed, check, describe_change, read, write
-from ha_agent.command.config_world import ConfigWorld
+from ha_agent.command.config.keys import with_value
+from ha_agent.command.config.store import changed, check, describe_change, read, write
+from ha_agent.command.config.world import ConfigWorld
 from ha_agent.command.errors import CommandError
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.ports import LeaseOwner

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command import export_status
 from ha_agent.command.errors import CommandError
-from ha_agent.command.export_pieces import Piece, pieces, shared_config_piece
-from ha_agent.command.export_run import Output, Programs
-from ha_agent.command.export_status import Collected, collect, write_archive
+from ha_agent.command.export import command as export_status
+from ha_agent.command.export.command import Collected, collect, write_archive
+from ha_agent.command.export.pieces import Piece, pieces, shared_config_piece
+from ha_agent.command.export.run import Output, Programs
 from ha_agent.command.main import main
 from tests.unit.agent_host import HOST
 

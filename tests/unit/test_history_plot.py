@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from fsm.states import State
 from ha_agent.chronicle.entry import Alive, Began, Blind, Entry, Transition
-from ha_agent.command.history_past import HostPast, Past, Span, past_of
-from ha_agent.command.history_plot import cut
-from ha_agent.command.history_times import timed
+from ha_agent.command.history.draw import cut
+from ha_agent.command.history.past import HostPast, Past, Span, past_of
+from ha_agent.command.history.plot import colours
+from ha_agent.command.history.plot.axis import ticks
+from ha_agent.command.history.plot.chart import chart, short_names
+from ha_agent.command.history.plot.png import png_bytes
+from ha_agent.command.history.plot.shapes import Drawing, Line, Rect, Text, shortened, text_width
+from ha_agent.command.history.plot.svg import svg_bytes
+from ha_agent.command.history.times import timed
 from ha_agent.command.main import main
-from ha_agent.command.plot import colours
-from ha_agent.command.plot.axis import ticks
-from ha_agent.command.plot.chart import chart, short_names
-from ha_agent.command.plot.png import png_bytes
-from ha_agent.command.plot.shapes import Drawing, Line, Rect, Text, shortened, text_width
-from ha_agent.command.plot.svg import svg_bytes
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
 
 DAY_S = 86400.0

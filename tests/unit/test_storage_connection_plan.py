@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.command.connection_plan import (
+from ha_agent.command.storage.connection_plan import (
     Step,
     connect_steps,
     disconnect_steps,

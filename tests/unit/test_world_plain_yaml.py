@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.deploy_answers import read_answers
+from ha_agent.command.deploy.answers import read_answers
 from ha_agent.command.errors import CommandError
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.plain_yaml import parse_yaml

@@ -23,7 +23,7 @@ GROUP = Group(
     (
         Command(
             "--get-shared-config",
-            run="ha_agent.command.config_value:run_get",
+            run="ha_agent.command.config.value:run_get",
             summary="show a setting of the cluster, or the engine's domain XML",
             text="KEY is dotted, as in the settings: timing.tick_s, notifications.smtp.server; a "
             "section (timing) is shown whole, as YAML, and 'all' shows everything. The key vm_conf "
@@ -40,7 +40,7 @@ GROUP = Group(
         ),
         Command(
             "--set-shared-config",
-            run="ha_agent.command.config_value:run_set",
+            run="ha_agent.command.config.value:run_set",
             summary="change a setting of the cluster",
             text="VALUE is a YAML or JSON value: a number, a text, a list, a mapping; null takes "
             "the key away, so that its default holds. A mapping for a section (timing) sets the "
@@ -72,7 +72,7 @@ GROUP = Group(
         ),
         Command(
             "--edit-vm-conf",
-            run="ha_agent.command.config_edit:run_command",
+            run="ha_agent.command.config.edit:run_command",
             summary="edit the engine's domain XML",
             text="Opens it in $VISUAL, $EDITOR or vi, has libvirt look at the result, checks that "
             "it carries the engine's lease, shows the difference and asks before it writes a new "
@@ -88,7 +88,7 @@ GROUP = Group(
         ),
         Command(
             "--shared-config-history",
-            run="ha_agent.command.config_history:run_history",
+            run="ha_agent.command.config.history:run_history",
             summary="show who changed the shared configuration, when, and what",
             text="The last 20 versions are kept on the shared storage, fewer where they are large. "
             "The newest comes first.",
@@ -97,7 +97,7 @@ GROUP = Group(
         ),
         Command(
             "--shared-config-rollback",
-            run="ha_agent.command.config_history:run_rollback",
+            run="ha_agent.command.config.history:run_rollback",
             summary="write an earlier version of the shared configuration as a new one",
             text="VERSION is a number that --shared-config-history shows. Settings and domain XML "
             "are those of that version; the same rules hold as for any other change.",

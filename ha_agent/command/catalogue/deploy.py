@@ -9,7 +9,7 @@ GROUP = Group(
     (
         Command(
             "--deploy",
-            run="ha_agent.command.deploy:run_command",
+            run="ha_agent.command.deploy.command:run_command",
             summary="make this host the first, or one more, of a cluster",
             text=(
                 "The first host formats the shared storage and stores there the cluster's "

@@ -36,7 +36,7 @@ GROUP = Group(
     (
         Command(
             "--set-maintenance",
-            run="ha_agent.command.maintenance:run_command",
+            run="ha_agent.command.vm.maintenance:run_command",
             summary="switch maintenance (with --mode)",
             text="In global maintenance no host of the cluster starts, stops or moves the engine: "
             "it is yours alone. The command is done when that was read back from the shared "
@@ -77,7 +77,7 @@ GROUP = Group(
         ),
         Command(
             "--vm-start",
-            run="ha_agent.command.engine_start:run_start_command",
+            run="ha_agent.command.vm.start:run_start_command",
             summary="start the engine's VM on this host",
             text="The engine's lease on the shared storage decides: while another host holds it, "
             "the start is refused and that host named; nothing can start a second engine. Where "
@@ -103,7 +103,7 @@ GROUP = Group(
         ),
         Command(
             "--vm-start-paused",
-            run="ha_agent.command.engine_start:run_start_paused_command",
+            run="ha_agent.command.vm.start:run_start_paused_command",
             summary="create the engine's VM on this host, and let nothing of it run yet",
             text="For a look at the boot from its first moment. It needs global maintenance, for "
             "else this host's agent switches a paused VM off.\n\n"
@@ -119,7 +119,7 @@ GROUP = Group(
         ),
         Command(
             "--vm-shutdown",
-            run="ha_agent.command.engine_stop:run_shutdown_command",
+            run="ha_agent.command.vm.stop:run_shutdown_command",
             summary="ask the engine's VM on this host to power off",
             text="Outside global maintenance the hosts start the engine again afterwards; the "
             "command says so.",
@@ -133,7 +133,7 @@ GROUP = Group(
         ),
         Command(
             "--vm-poweroff",
-            run="ha_agent.command.engine_stop:run_poweroff_command",
+            run="ha_agent.command.vm.stop:run_poweroff_command",
             summary="switch the engine's VM on this host off at once",
             text="As pulling the plug: what the guest has not written is lost. Outside global "
             "maintenance the hosts start the engine again afterwards.",
@@ -144,7 +144,7 @@ GROUP = Group(
         ),
         Command(
             "--console",
-            run="ha_agent.command.console:run_command",
+            run="ha_agent.command.vm.console:run_command",
             summary="the engine's serial console, in this terminal",
             text="On the host where the engine runs; elsewhere the command names that host. The "
             "VM needs a serial port of the type pty. Ctrl and ] leave the console. Over ssh it "
@@ -159,7 +159,7 @@ GROUP = Group(
         ),
         Command(
             "--add-console-password",
-            run="ha_agent.command.console_password:run_command",
+            run="ha_agent.command.vm.console_password:run_command",
             summary="set a password for the engine's VNC or SPICE display, for a short while",
             text="It is asked for twice and not shown, or taken from the environment variable "
             "HE_CONSOLE_PASSWORD. It counts for the VM that runs on this host now, and new "

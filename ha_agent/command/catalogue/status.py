@@ -9,7 +9,7 @@ GROUP = Group(
     (
         Command(
             "--vm-status",
-            run="ha_agent.command.vm_status:run_command",
+            run="ha_agent.command.status.command:run_command",
             summary="show the engine and all hosts",
             text="Shows what this host's broker knows, from its memory, however the storage is. "
             "A terminal gets a table first and then what each host says of itself; a pipe or a "
@@ -53,7 +53,7 @@ GROUP = Group(
         ),
         Command(
             "--explain",
-            run="ha_agent.command.explain:run_command",
+            run="ha_agent.command.explain.command:run_command",
             summary="say in plain words why the engine runs where it runs, or why nowhere",
             text="Says what this host's broker knows in sentences: what the engine does and why, "
             "for each host its state, how long it lasts and what its score lost, and what can be "

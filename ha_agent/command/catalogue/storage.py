@@ -16,7 +16,7 @@ GROUP = Group(
     (
         Command(
             "--clean-metadata",
-            run="ha_agent.command.clean_metadata:run_command",
+            run="ha_agent.command.storage.clean_metadata:run_command",
             summary="remove the record of a host that is gone for good",
             text="""Zeroes the slot of one host on the shared storage, this host's without
             --host-id, so that no status shows it any more. No other slot is touched. Works with
@@ -51,7 +51,7 @@ GROUP = Group(
         ),
         Command(
             "--reinitialize-lockspace",
-            run="ha_agent.command.reinitialize:run_command",
+            run="ha_agent.command.storage.reinitialize:run_command",
             summary="make a damaged sanlock lockspace anew",
             text="""Writes sanlock's lockspace and the engine's lease anew, for storage on which
             they were damaged. Records, maintenance and the shared configuration stay as they are.
@@ -87,7 +87,7 @@ GROUP = Group(
         ),
         Command(
             "--connect-storage",
-            run="ha_agent.command.storage_connect:run_connect_command",
+            run="ha_agent.command.storage.connect:run_connect_command",
             summary="mount the shared storage, or log in to it, as host.yaml says",
             text="""host.yaml says how this host reaches the storage (storage.connection: nfs,
             nfs4, glusterfs, posix, iscsi or fc). The system's own tools do it; each command line
@@ -97,7 +97,7 @@ GROUP = Group(
         ),
         Command(
             "--disconnect-storage",
-            run="ha_agent.command.storage_connect:run_disconnect_command",
+            run="ha_agent.command.storage.connect:run_disconnect_command",
             summary="unmount the shared storage, or log out of it",
             text="""The way back of --connect-storage. Refused while the engine runs on this host,
             while ha-agent or ha-broker runs, or sanlock is still in the lockspace; an iSCSI target
@@ -115,7 +115,7 @@ GROUP = Group(
 
 CLEANUP = Command(
     "",
-    run="ha_agent.command.cleanup:main",
+    run="ha_agent.command.storage.cleanup:main",
     summary="take this host out of its hosted-engine cluster",
     text="""Undoes hosted-engine --deploy on this host: stops and disables ha-agent and ha-broker,
     leaves sanlock's lockspace, empties this host's slot, disconnects the storage where host.yaml

@@ -7,7 +7,7 @@ from ha_agent.command.catalogue.base import JSON, Command, Group, Option, path, 
 
 def _since(text: str) -> object:
     """Parsed where it is needed: the catalogue stays light."""
-    from ha_agent.command.history_since import moment
+    from ha_agent.command.history.since import moment
 
     return moment(text)
 
@@ -21,7 +21,7 @@ def _count(text: str) -> int:
 
 _HISTORY = Command(
     "--history",
-    run="ha_agent.command.history:run_command",
+    run="ha_agent.command.history.command:run_command",
     summary="tell what happened here and what this host saw of others, or draw it",
     text="Tells from this host's own files what its agent did, with how long the state before had "
     "lasted, the score and the reason, and what it saw change on all hosts: states, the engine's "
@@ -63,7 +63,7 @@ _HISTORY = Command(
 
 _EXPORT = Command(
     "--export-status",
-    run="ha_agent.command.export_status:run_command",
+    run="ha_agent.command.export.command:run_command",
     arguments=("FILE",),
     completes="file",
     summary="collect what somebody who helps needs, in one archive",

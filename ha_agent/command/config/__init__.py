@@ -1,0 +1,1 @@
+"""The configuration that all hosts share: get, set, edit, history, roll back."""

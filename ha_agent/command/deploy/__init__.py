@@ -1,0 +1,1 @@
+"""``--deploy``: look, ask, check, preview, carry out."""

@@ -1,0 +1,164 @@
+"""What should be true before ``--deploy`` changes anything; what is not says how to mend it.
+
+All is looked at, beside each other and each with a deadline, so that one run tells everything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ha_agent.command.deadline import LIBVIRT_DEADLINE_S, look_at_domain
+from ha_agent.command.deploy import checks_storage as storage
+from ha_agent.command.deploy.checks_engine import (
+    check_bridge,
+    check_engine,
+    check_memory,
+    check_network,
+    check_page,
+)
+from ha_agent.command.deploy.findings import Check, Finding, fail, ok, run_checks, warn
+from ha_agent.command.deploy.subject import DEFAULT_LIBVIRT_URI, Subject
+from ha_agent.command.deploy.world import DeployWorld
+from ha_broker.world.ports import DomainState, WorldError
+from metadata.records import HostRecord
+
+DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
+
+# sanlock's own choice where nobody set a name: a random UUID before the machine's name.
+_RANDOM_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\..*)?", re.IGNORECASE)
+_COMMON_NAME = re.compile(r"localhost(\..*)?|\(none\)", re.IGNORECASE)
+_SET_NAME = "set our_host_name = NAME in /etc/sanlock/sanlock.conf: systemctl restart sanlock"
+
+
+def findings(subject: Subject) -> Iterator[Finding]:
+    """All of them, in an order in which people mend."""
+    yield replace(subject.look.volumes, name="storage")
+    yield from run_checks(list(_checks(subject)), DEADLINE_S)
+
+
+def _checks(subject: Subject) -> Iterator[Check]:
+    world, parts, found = subject.world, subject.parts, subject.look.survey
+    if found is not None:
+        io_timeout_s = subject.cluster.timing.io_timeout_s
+        yield Check("storage access", lambda: storage.check_access(world, parts))
+        yield Check("storage speed", lambda: storage.check_speed(world, parts, found, io_timeout_s))
+    yield Check("sanlock", lambda: check_sanlock(subject))
+    yield Check("watchdog", lambda: check_watchdog(world))
+    yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
+    if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
+        yield Check("lock manager", lambda: check_lock_manager(world))
+    if subject.answers.creates or subject.joins:
+        yield Check("engine", lambda: check_engine(subject))
+        yield Check("memory", lambda: check_memory(subject))
+        yield Check("health page", lambda: check_page(subject))
+    yield Check("bridge", lambda: check_bridge(world, subject.bridge))
+    yield Check("network", lambda: check_network(subject))
+
+
+# --- sanlock --------------------------------------------------------------------------------
+
+
+def check_sanlock(subject: Subject) -> Finding:
+    """The daemon runs and has a name that stays and that no other host has."""
+    try:
+        name = subject.lockspace.daemon_host_name()
+    except WorldError as error:
+        return fail(str(error), "systemctl enable --now sanlock")
+    if _RANDOM_NAME.fullmatch(name):
+        return fail(
+            f"sanlock's host name is a random one ({name}), with which this host would wait "
+            "minutes after each restart",
+            _SET_NAME,
+        )
+    other = _other_host_named(subject, name)
+    if _COMMON_NAME.fullmatch(name) or other:
+        whose = f", which is that of {other} too" if other else ""
+        return fail(f"sanlock's host name {name}{whose} is not this host's own", _SET_NAME)
+    return ok(f"its name of this host is {name}")
+
+
+def _other_host_named(subject: Subject, name: str) -> str:
+    """A host of the cluster that has our sanlock name and is surely not this one."""
+    found = subject.look.survey
+    if found is None:
+        return ""
+    own = subject.deployed.host_name if subject.deployed else subject.answers.host.get("host_name")
+    for host_id, owner in sorted(found.ids_in_use.items()):
+        record = found.slots.get(host_id)
+        if owner.resource != name or not isinstance(record, HostRecord):
+            continue
+        if record.hostname not in (own or subject.world.host_name, ""):
+            return found.describe_host(host_id)
+    return ""
+
+
+def check_watchdog(world: DeployWorld) -> Finding:
+    """sanlock's way to reset a host that it can't help otherwise."""
+    if world.probes.sanlock_settings().get("use_watchdog") != "1":
+        return warn(
+            "sanlock runs without one: when sanlock itself dies here, nothing resets this host, "
+            "and only the agent switches the engine off before another host starts it",
+            "hardware without a watchdog: echo softdog > /etc/modules-load.d/softdog.conf && "
+            "modprobe softdog",
+            "Debian: take -w 0 out of /etc/default/sanlock, set enabled=1 in /etc/default/wdmd",
+            "EL: take use_watchdog = 0 out of /etc/sanlock/sanlock.conf",
+            "then, while no engine runs here: systemctl enable --now wdmd; "
+            "systemctl restart sanlock",
+        )
+    if not world.probes.watchdog_runs():
+        return fail(
+            "sanlock is to use the watchdog, but wdmd does not run: it could join nothing",
+            "systemctl enable --now wdmd",
+            "hardware without a watchdog, before that: modprobe softdog",
+        )
+    return ok("sanlock uses it through wdmd")
+
+
+# --- libvirt --------------------------------------------------------------------------------
+
+
+def check_libvirt(world: DeployWorld, uri: str) -> Finding:
+    """libvirt answers, and knows its domains."""
+    try:
+        domain = look_at_domain(world.hypervisor(uri, "HostedEngine"))
+    except WorldError as error:
+        return fail(
+            f"{uri} does not answer: {error.why}",
+            "Debian: systemctl enable --now libvirtd",
+            "EL: systemctl enable --now virtqemud.socket",
+        )
+    if domain.state is DomainState.UNKNOWN:
+        return fail(f"{uri} does not know its domains", "restart libvirt")
+    return ok(f"{uri} answers")
+
+
+def check_lock_manager(world: DeployWorld) -> Finding:
+    """libvirt takes leases through sanlock, and lets VMs without leases run."""
+    restart = "then Debian: systemctl restart libvirtd, EL: systemctl restart virtqemud"
+    if not world.uses_sanlock():
+        return fail(
+            "libvirt's lock manager is not sanlock",
+            "Debian: apt-get install libvirt-sanlock",
+            "EL: dnf install libvirt-lock-sanlock",
+            'set lock_manager = "sanlock" in /etc/libvirt/qemu.conf, and auto_disk_leases = 0 '
+            f"and require_lease_for_disks = 0 in /etc/libvirt/qemu-sanlock.conf; {restart}",
+        )
+    return _judge_leases(world.probes.lock_manager_settings() or {}, restart)
+
+
+def _judge_leases(settings: Mapping[str, str], restart: str) -> Finding:
+    """The plug-in's own defaults are: no automatic leases, none starts without a lease."""
+    where = "/etc/libvirt/qemu-sanlock.conf"
+    if settings.get("auto_disk_leases", "0") != "0":
+        return warn(
+            "libvirt takes leases for disks by itself (auto_disk_leases), with host ids of its own",
+            f"set auto_disk_leases = 0 in {where}; {restart}",
+        )
+    if settings.get("require_lease_for_disks", "1") != "0":
+        return warn(
+            "sanlock, but other VMs with disks and without leases can't start here",
+            f"set require_lease_for_disks = 0 in {where}; {restart}",
+        )
+    return ok("sanlock, for VMs that have leases")

@@ -1,0 +1,1 @@
+"""``--explain``: why, in sentences."""

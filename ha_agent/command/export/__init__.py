@@ -1,0 +1,1 @@
+"""``--export-status``: what a supporter needs."""

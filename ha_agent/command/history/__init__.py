@@ -1,0 +1,1 @@
+"""``--history``: told and drawn."""

@@ -1,0 +1,1 @@
+"""``--vm-status``: the picture of the cluster, from the broker or from the volume."""

@@ -1,0 +1,1 @@
+"""The shared storage's own commands, and leaving the cluster."""

@@ -1,0 +1,1 @@
+"""The engine's VM and maintenance, by hand."""
