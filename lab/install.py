@@ -29,7 +29,10 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_ASIDE = Path("/usr/sbin/policy-rc.d.hosted-engine-lab")
 NO_STARTS = "#!/bin/sh\n# Of the hosted-engine lab, during its package installation.\nexit 101\n"
 UNIT_LINKS = Path("/etc/systemd/system")
-PRODUCT_FILES = ("pyproject.toml", "README.md", "LICENSE", "systemd")
+PRODUCT_FILES = (
+    *("pyproject.toml", "README.md", "LICENSE", "systemd"),
+    *("docs/man", "docs/completion"),
+)
 
 
 def prepare(places: Places, with_product: bool) -> None:

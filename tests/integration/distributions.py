@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_TIMEOUT_S = 120.0
 _NO_SOURCES = shutil.ignore_patterns(
-    ".git", ".venv", "*.egg-info", "build", "__pycache__", ".*_cache", "tests", "docs", "lab"
+    ".git", ".venv", "*.egg-info", "build", "__pycache__", ".*_cache", "tests", "lab"
 )
 # Nothing is fetched: what building takes is in the environment of the tests.
 _OFFLINE = ("--no-deps", "--no-index", "--disable-pip-version-check", "--quiet")
@@ -31,7 +31,7 @@ def top_level_names(wheel: Path) -> set[str]:
     """What the wheel adds to the names that a program can import."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name.split("/")[0] for name in archive.namelist()}
-    return {name for name in names if not name.endswith(".dist-info")}
+    return {name for name in names if not name.endswith((".dist-info", ".data"))}
 
 
 def environment(directory: Path, *wheels: Path) -> Path:

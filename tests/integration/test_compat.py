@@ -64,6 +64,18 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment(directory, *wheels)
 
 
+def test_pages_and_completion_come_with_the_wheel(python: Path) -> None:
+    share = python.parents[1] / "share"
+    for name in (
+        "man/man8/hosted-engine.8",
+        "man/man8/hosted-engine-cleanup.8",
+        "bash-completion/completions/hosted-engine",
+        "zsh/site-functions/_hosted-engine",
+        "fish/vendor_completions.d/hosted-engine.fish",
+    ):
+        assert (share / name).stat().st_size > 0
+
+
 @pytest.fixture
 def site() -> Iterator[Site]:
     with direct_io_directory() as directory:

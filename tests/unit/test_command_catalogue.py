@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,10 @@ from ha_agent.command.catalogue import COMMANDS
 from ha_agent.command.catalogue.base import Command, Option
 from ha_agent.command.errors import EXIT_CODES, UsageError
 from ha_agent.command.main import main
+from ha_agent.command.manual import files
 from ha_agent.command.parser import Asked, command_help, parse, parse_command
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def each_command() -> pytest.MarkDecorator:
@@ -67,6 +71,21 @@ def test_texts_have_one_form(command: Command) -> None:
     assert len(command.summary) <= 72
     assert command.text == "" or command.text.endswith(".")
     assert [one.name for one in command.options if not one.help or one.help.endswith(".")] == []
+
+
+@pytest.mark.parametrize("name", sorted(files()))
+def test_manual_and_completion_are_what_the_catalogue_makes(name: str) -> None:
+    """After a change: python -m ha_agent.command.manual docs."""
+    assert (DOCS / name).read_text(encoding="utf-8") == files()[name]
+
+
+def test_no_other_page_or_completion_is_kept() -> None:
+    kept = {
+        str(path.relative_to(DOCS))
+        for folder in ("man", "completion")
+        for path in (DOCS / folder).iterdir()
+    }
+    assert kept == set(files())
 
 
 WEIGH = Command(
