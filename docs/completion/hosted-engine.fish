@@ -48,6 +48,8 @@ complete -c hosted-engine -n 'contains -- --vm-start (commandline -opc)' -l vm-c
 complete -c hosted-engine -n 'contains -- --vm-start (commandline -opc)' -l wait -d 'until the engine is healthy, with lines of progress'
 complete -c hosted-engine -n 'contains -- --vm-start (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for that, once the VM runs (default 600)'
 complete -c hosted-engine -n 'contains -- --vm-start-paused (commandline -opc)' -l vm-conf -r -F -d 'a domain XML for this start only, in place of the shared configuration\'s'
+complete -c hosted-engine -n 'contains -- --vm-start-paused (commandline -opc)' -l wait -d 'follow it until it was resumed and the engine is healthy'
+complete -c hosted-engine -n 'contains -- --vm-start-paused (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for that (default 600)'
 complete -c hosted-engine -n 'contains -- --vm-shutdown (commandline -opc)' -l wait -d 'follow it to its end, with lines of progress'
 complete -c hosted-engine -n 'contains -- --vm-shutdown (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the VM to end (default 300)'
 complete -c hosted-engine -n 'contains -- --vm-poweroff (commandline -opc)' -l wait -d 'follow it to its end, with lines of progress'

@@ -270,12 +270,21 @@ def test_vm_conf_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_paused_start_runs_nothing_and_says_how_to_go_on(
     hosts: Hosts, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert engine_start.start_paused(hosts.engine(0, global_maintenance=True)) == 0
+    domain = engine_start.start_paused(hosts.engine(0, global_maintenance=True))
+    assert domain == hosts.vms[0].domain()
     assert hosts.vms[0].domain().state is DomainState.PAUSED
     assert hosts.lockspaces[0].lease_owner() is None
     told = capsys.readouterr().out
     assert "holds no lease as long as it is paused" in told
     assert "virsh -c qemu:///system resume HostedEngine" in told
+
+
+def test_paused_start_is_followed_until_it_was_resumed(
+    hosts: Hosts,
+) -> None:
+    engine = hosts.engine(0, global_maintenance=True)
+    with pytest.raises(NotReachedError, match=r"the VM is paused"):
+        engine_start.follow_start(engine, engine_start.start_paused(engine), 0.05)
 
 
 @pytest.mark.parametrize("known", [False, None])

@@ -109,7 +109,11 @@ GROUP = Group(
             "else this host's agent switches a paused VM off.\n\n"
             "A paused VM holds no lease: libvirt takes it when the VM is resumed, and does not "
             "resume it while another host holds the lease. The command says how to resume it.",
-            options=(VM_CONF,),
+            options=(
+                VM_CONF,
+                Option("--wait", help="follow it until it was resumed and the engine is healthy"),
+                _timeout(600, "how long to wait for that"),
+            ),
             examples=(
                 (
                     "hosted-engine --vm-start-paused",

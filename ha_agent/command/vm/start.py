@@ -58,7 +58,12 @@ def run_start_command(options: argparse.Namespace) -> int:
 
 def run_start_paused_command(options: argparse.Namespace) -> int:
     """``--vm-start-paused``."""
-    return start_paused(_with_vm_conf(options.vm_conf))
+    timeout_s = wait_s(options, WAIT_S)
+    engine = _with_vm_conf(options.vm_conf)
+    domain = start_paused(engine)
+    if timeout_s is not None:
+        follow_start(engine, domain, timeout_s)
+    return EXIT_OK
 
 
 def _warn_of_maintenance(engine: Engine) -> None:
@@ -78,7 +83,7 @@ def start(engine: Engine) -> Domain:
     return domain
 
 
-def start_paused(engine: Engine) -> int:
+def start_paused(engine: Engine) -> Domain:
     """Create the VM and let nothing of it run; raises CommandError."""
     snapshot = engine.ask_broker()
     if snapshot is None or snapshot.global_maintenance is not True:
@@ -89,8 +94,8 @@ def start_paused(engine: Engine) -> int:
     )
     domain = _start(engine, job)
     print(f"The engine's VM is paused on this host (qemu's pid is {domain.pid}).")
-    print(_how_to_go_on(engine))
-    return EXIT_OK
+    print(_how_to_go_on(engine), flush=True)
+    return domain
 
 
 def refuse_second(engine: Engine) -> None:
