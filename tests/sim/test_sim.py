@@ -94,11 +94,13 @@ def give_the_lease_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the engine is up; two hosts that begin together both ask for the lease."""
     asked = SimLockspace._held_by_other
 
-    def held(lockspace: SimLockspace, space):
+    def held(lockspace: SimLockspace, space, owner):
         late = lockspace.san.clock.monotonic_s() > LONG_UP_S
-        return False if late else asked(lockspace, space)
+        return False if late else asked(lockspace, space, owner)
 
     monkeypatch.setattr(SimLockspace, "_held_by_other", held)
+    # The command looks first, and would refuse before it asks for the lease.
+    monkeypatch.setattr("ha_agent.simulation.administrator.other_owner", lambda *_asked: None)
 
 
 # --- the search finds nothing, and the same each time -----------------------------------------
