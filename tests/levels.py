@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -42,6 +43,8 @@ class LevelError(Exception):
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the named levels, all without a name. Returns 0 when every one passed."""
     levels = _arguments(argv)
+    # A shell's job in the background ignores Ctrl-C, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         _set_up(levels)
         failed = [level for level in levels if not _passes(level)]
