@@ -24,8 +24,13 @@ VENV = ROOT / ".venv"
 STAMP = VENV / "installed-for"
 
 PURE = ("unit", "fsm", "scenarios", "sim")
-# Thousands of small tests that share nothing: one process for each core.
-SIDE_BY_SIDE = ("unit",)
+# How many processes share a level's tests: the pure ones need the cores, those with real daemons
+# mostly wait, each file for its own. The other levels have one machine, or use all of it.
+SIDE_BY_SIDE = {
+    "unit": ("--numprocesses=auto",),
+    "scenarios": ("--numprocesses=auto",),
+    "integration": ("--numprocesses=3", "--dist=loadfile"),
+}
 REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
 
@@ -131,7 +136,7 @@ def _passes(level: str) -> bool:
 def _pytest(level: str) -> bool:
     environment = {**os.environ, "HE_TEST_LEVEL": level}
     command = [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
-    command += ["--numprocesses=auto"] if level in SIDE_BY_SIDE else []
+    command += SIDE_BY_SIDE.get(level, ())
     return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode == 0
 
 
