@@ -15,6 +15,7 @@ from typing import Callable
 ROOT = Path(__file__).resolve().parent.parent
 CTRL_C = b"\x03"
 CTRL_D = b"\x04"
+PRESSED_AGAIN_S = 2.0
 
 
 class Typist:
@@ -37,6 +38,27 @@ class Typist:
         self._read_until(lambda: question in self.screen[self._seen :], question)
         self._seen = len(self.screen)
         os.write(self._fd, keys)
+
+    def interrupt(self, question: str) -> None:
+        """Ctrl-C, again and again, as people press it.
+
+        Python misses one that comes between the question and the moment it begins to read.
+        """
+        self.press(question, CTRL_C)
+        with suppress(OSError):
+            while not self._is_quiet():
+                os.write(self._fd, CTRL_C)
+
+    def _is_quiet(self) -> bool:
+        """Has it ended within a moment? What it has written until then is on the screen."""
+        end_s = time.monotonic() + PRESSED_AGAIN_S
+        while time.monotonic() < end_s:
+            ready, _, _ = select.select([self._fd], [], [], 0.05)
+            if ready:
+                self.screen += os.read(self._fd, 65536).decode()
+            if self._process.poll() is not None:
+                return True
+        return False
 
     def end(self) -> int:
         """The exit code."""

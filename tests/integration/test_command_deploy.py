@@ -26,7 +26,7 @@ from metadata.layout import CONFIG_SIZE, slot_address, storage_parts
 from metadata.records import HostRecord
 from metadata.shared_config import SharedConfig, decode_area
 from metadata.wire import decode_slot
-from tests.typist import CTRL_C, CTRL_D, Typist, typing
+from tests.typist import CTRL_D, Typist, typing
 
 pytest.importorskip("sanlock", reason="needs the package python3-sanlock")
 if shutil.which("sanlock") is None:
@@ -372,13 +372,19 @@ def test_first_host_and_the_next_one_are_deployed_by_hand(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "expected"), [(CTRL_C, "interrupted: nothing"), (CTRL_D, "the input ended: nothing")]
+    ("leave", "expected"),
+    [
+        (Typist.interrupt, "interrupted: nothing"),
+        (lambda typist, question: typist.press(question, CTRL_D), "the input ended: nothing"),
+    ],
 )
-def test_questions_can_be_left_at_any_time(lab: Lab, key: bytes, expected: str) -> None:
+def test_questions_can_be_left_at_any_time(
+    lab: Lab, leave: Callable[[Typist, str], None], expected: str
+) -> None:
     host = lab.host("h1")
     with typing_on(host) as typist:
         typist.answer("Shared storage", str(lab.volume))
-        typist.press("Name of this host", key)
+        leave(typist, "Name of this host")
         assert typist.end() == 1
     assert f"{expected} was changed\n" in typist.screen
     assert "Traceback" not in typist.screen
