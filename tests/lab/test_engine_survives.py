@@ -89,8 +89,8 @@ def test_power_cut_is_taken_over_as_soon_as_sanlock_lets_it(lab: LabVerbs) -> No
     scores = {name: one["score"] for name, one in lab.status()["hosts"].items() if name != host}
     taken = json.loads(lab("takeover", "--json"))
     print(json.dumps(taken, indent=1))
-    for name in scores:  # should another one have started it: why
-        print(name, scores[name], lab.on(name, "hosted-engine", "--history", "--last=30"))
+    for name, score in scores.items():  # should another one have started it: why
+        print(name, score, lab.on(name, "hosted-engine", "--history", "--last=30"))
     lab("power-on", host)
     # An earlier test may have cost a host a failed start.
     best = min(scores, key=lambda name: (-scores[name], name))
