@@ -16,6 +16,7 @@ from typing import Any, Optional
 from ha_agent.command.deploy import checks as deploy_checks
 from ha_agent.command.deploy import steps as deploy_steps
 from ha_agent.command.deploy.answers import Answers, local_settings, read_data, storage_parts
+from ha_agent.command.deploy.files import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from ha_agent.command.deploy.findings import (
     Finding,
     Level,
@@ -44,8 +45,6 @@ from ha_broker.world.ports import WorldError
 from metadata.layout import SECTOR_SIZES
 from metadata.settings import HostSettings, SettingsError, host_settings_to_data
 
-_USUAL_ANSWERS_NAME = "answers.yaml"
-TYPED_ANSWERS_NAME = "typed-answers.yaml"
 _NO_TERMINAL = (
     "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
     "ask on"
@@ -275,7 +274,7 @@ def _carry_out(site: deploy_steps.Site, chosen: Plan) -> None:
 
 
 def _usual_answers_file(world: DeployWorld) -> str:
-    return str(Path(world.settings_file).with_name(_USUAL_ANSWERS_NAME))
+    return str(Path(world.settings_file).with_name(ANSWERS_NAME))
 
 
 def _typed_file(world: DeployWorld) -> str:

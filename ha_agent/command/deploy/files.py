@@ -10,6 +10,10 @@ from ha_agent.command.errors import CommandError
 from ha_broker.world.durable import sync_directory
 from metadata.settings import HostSettings, host_settings_to_data
 
+# Beside host.yaml: what the next host needs, and what was typed for a deployment not finished yet.
+ANSWERS_NAME = "answers.yaml"
+TYPED_ANSWERS_NAME = "typed-answers.yaml"
+
 _HEADER = "# Written by hosted-engine --deploy. Restart ha-broker and ha-agent after a change.\n"
 
 

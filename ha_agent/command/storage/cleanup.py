@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from ha_agent.command.catalogue.storage import CLEANUP
+from ha_agent.command.deploy.files import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from ha_agent.command.parser import parse_command
 from ha_agent.command.storage.clean_metadata import zero_slot
@@ -36,8 +37,6 @@ from metadata.settings import HostSettings, SettingsError
 PROGRAM = "hosted-engine-cleanup"
 MAINTENANCE_FLAG = "local-maintenance"
 STATE_FILES = (MAINTENANCE_FLAG, "told.json", "notifications.jsonl")
-ANSWERS_NAME = "answers.yaml"
-TYPED_ANSWERS_NAME = "typed-answers.yaml"  # of a deployment that was not finished
 HISTORY_FOLDER = "history"
 
 Ask = Callable[[str], str]
