@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.world import SimPostOffice, SimSan, VirtualClock
+from ha_agent.simulation.world.volume import SparseVolume
 from metadata.domain_xml import lease_element
 from metadata.layout import required_size, storage_parts
 from metadata.records import VolumeAddress
@@ -27,7 +28,7 @@ class SharedWorld:
         self.gateway_up = True
         self.post_office = SimPostOffice()
         self.parts = storage_parts(VOLUME)
-        self.volumes = {VOLUME: bytearray(required_size(self.parts))}
+        self.volumes = {VOLUME: SparseVolume(required_size(self.parts))}
         self.san = SimSan(self.clock)
         self.san.lockspace_io_timeout_s = settings.cluster.timing.io_timeout_s
         self.cluster = _with_health_page(settings)

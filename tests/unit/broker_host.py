@@ -20,6 +20,7 @@ from ha_agent.simulation.world import (
     SimVitals,
     VirtualClock,
 )
+from ha_agent.simulation.world.volume import SparseVolume
 from ha_broker.broker import Broker
 from ha_broker.desk import Ticket
 from ha_broker.observer import Observer
@@ -60,7 +61,7 @@ class Cluster:
     def __init__(self, config: Optional[SharedConfig] = CONFIG) -> None:
         self.clock = VirtualClock()
         self.san = SimSan(self.clock)
-        self.volumes: dict[str, bytearray] = {VOLUME: bytearray(required_size(PARTS))}
+        self.volumes: dict[str, SparseVolume] = {VOLUME: SparseVolume(required_size(PARTS))}
         self.hosts: list[Host] = []
         self.post_office = SimPostOffice()
         if config is not None:

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, cast
 from ha_agent.command.config.apply import Bench
 from ha_agent.command.config.world import ConfigWorld
 from ha_agent.simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
+from ha_agent.simulation.world.volume import SparseVolume
 from ha_broker.client import BrokerClient, BrokerGoneError
 from ha_broker.snapshot import HostView, Snapshot
 from ha_broker.world.ports import HealthReading, HypervisorError
@@ -97,7 +98,7 @@ class Cluster:
     def __init__(self, hosts: int = 2, config: SharedConfig = CONFIG) -> None:
         self.clock = VirtualClock()
         self.san = SimSan(self.clock)
-        self.volumes = {VOLUME: bytearray(required_size(PARTS))}
+        self.volumes = {VOLUME: SparseVolume(required_size(PARTS))}
         self.lockspaces = [SimLockspace(self.san, f"h{number + 1}") for number in range(hosts)]
         self.broker = Broker(dict.fromkeys(range(1, hosts + 1), 100))
         self.page = Page()

@@ -33,19 +33,22 @@ class JobClock(Protocol):
 
 
 class VirtualClock:
-    """A `Clock` that moves only by `advance` (and by `spend`, for calls that take time)."""
+    """A `Clock` that moves only by `advance` (and by `spend`, for calls that take time).
+
+    `now_s` is for those who ask millions of times; it is set here only.
+    """
 
     def __init__(self, start_s: float = 1000.0, wall_start_s: float = 1_700_000_000.0) -> None:
-        self._now_s = start_s
+        self.now_s = start_s
         self._wall_offset_s = wall_start_s - start_s
         self._observers: list[Callable[[], None]] = []
         self._job_cost_s: list[float] = []
 
     def monotonic_s(self) -> float:
-        return self._now_s
+        return self.now_s
 
     def wall_s(self) -> float:
-        return self._now_s + self._wall_offset_s
+        return self.now_s + self._wall_offset_s
 
     def shift_wall(self, seconds: float) -> None:
         """Somebody set the wall clock; monotonic time does not notice."""
@@ -55,13 +58,13 @@ class VirtualClock:
         """Move on, then let the rest of the simulated world do what was due meanwhile."""
         if seconds < 0:
             raise ValueError(f"a clock does not run backwards: {seconds}")
-        self._now_s += seconds
+        self.now_s += seconds
         for observer in self._observers:
             observer()
 
     def move_to(self, at_s: float) -> None:
         """Move on for somebody who looks after all that is due himself."""
-        self._now_s = at_s
+        self.now_s = at_s
 
     def on_advance(self, observer: Callable[[], None]) -> None:
         self._observers.append(observer)
@@ -101,7 +104,7 @@ class HostClock:
         self._drifts_since_s = self._zero_s
 
     def monotonic_s(self) -> float:
-        return self._base.monotonic_s() - self._zero_s
+        return self._base.now_s - self._zero_s
 
     def wall_s(self) -> float:
         return self._base.wall_s() + self._wall_offset_s + self._drifted_s()
@@ -115,7 +118,7 @@ class HostClock:
 
     def power_on(self) -> None:
         """Monotonic time begins anew; the wall clock, which has a battery, goes on."""
-        self._zero_s = self._base.monotonic_s()
+        self._zero_s = self._base.now_s
 
     def step_wall(self, seconds: float) -> None:
         """Somebody sets the wall clock."""
@@ -124,7 +127,7 @@ class HostClock:
     def drift(self, ppm: float) -> None:
         """From now on the wall clock gains so many microseconds a second."""
         self._wall_offset_s += self._drifted_s()
-        self._drifts_since_s = self._base.monotonic_s()
+        self._drifts_since_s = self._base.now_s
         self._drift_ppm = ppm
 
     def begin_job(self) -> None:
@@ -134,4 +137,4 @@ class HostClock:
         return self._base.end_job()
 
     def _drifted_s(self) -> float:
-        return (self._base.monotonic_s() - self._drifts_since_s) * self._drift_ppm / 1e6
+        return (self._base.now_s - self._drifts_since_s) * self._drift_ppm / 1e6

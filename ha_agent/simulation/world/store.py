@@ -7,6 +7,7 @@ import os
 from typing import Callable, Optional
 
 from ha_agent.simulation.world.clock import CallHangs, VirtualClock
+from ha_agent.simulation.world.volume import SparseVolume
 from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
 
@@ -14,7 +15,7 @@ _ALIGNMENT = 4096
 
 
 class SimStore:
-    """A `BlockStore` over byte arrays; give several hosts' stores the same `volumes`.
+    """A `BlockStore` over volumes in memory; give several hosts' stores the same `volumes`.
 
     `reads` and `writes` list what was done as (address, size), failed attempts excluded, unless
     `keep_log` is off. Each operation takes `latency_s` of the `clock`, when there is one.
@@ -24,11 +25,11 @@ class SimStore:
 
     def __init__(
         self,
-        volumes: Optional[dict[str, bytearray]] = None,
+        volumes: Optional[dict[str, SparseVolume]] = None,
         clock: Optional[VirtualClock] = None,
         keep_log: bool = True,
     ) -> None:
-        self.volumes: dict[str, bytearray] = {} if volumes is None else volumes
+        self.volumes: dict[str, SparseVolume] = {} if volumes is None else volumes
         self.reads: list[tuple[VolumeAddress, int]] = []
         self.writes: list[tuple[VolumeAddress, int]] = []
         self.latency_s = 0.0
@@ -42,7 +43,7 @@ class SimStore:
 
     def add(self, path: str, size: int) -> None:
         """A new volume full of zeros."""
-        self.volumes[path] = bytearray(size)
+        self.volumes[path] = SparseVolume(size)
 
     def fail(self, errno: int) -> None:
         """Every operation raises StorageError with `errno` until `heal`."""
@@ -65,8 +66,7 @@ class SimStore:
         volume = self._volume("read", address, size)
         if self._keep_log:
             self.reads.append((address, size))
-        with memoryview(volume) as view:
-            data = bytes(view[address.offset : address.offset + size])
+        data = volume.read(address.offset, size)
         return self._translated.get(data, data) if self._translated else data
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
@@ -92,7 +92,7 @@ class SimStore:
         self._translated = {stored: data} if stored != data else {}
         return stored
 
-    def _volume(self, verb: str, address: VolumeAddress, size: int) -> bytearray:
+    def _volume(self, verb: str, address: VolumeAddress, size: int) -> SparseVolume:
         self.before_call(verb)
         what = f"{verb} {size} bytes at {address.path}:{address.offset}"
         if self._clock is not None and self.latency_s:
@@ -106,7 +106,7 @@ class SimStore:
             raise StorageError(what, why, errno_module.ENOSPC)
         return volume
 
-    def _reach(self, what: str, path: str) -> bytearray:
+    def _reach(self, what: str, path: str) -> SparseVolume:
         if self._hanging:
             raise CallHangs(what)
         if self._errno:
