@@ -50,13 +50,20 @@ def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
     end = _whole_slots(store, parts, result)
     for first in range(1, end, _SCAN_STEP):
         count = min(_SCAN_STEP, end - first)
-        step = SlotBytes()
         try:
-            _read_run(store, parts, first, count, step)
+            data = store.read(slot_address(parts, first), SLOT_SIZE * count)
         except StorageError as error:
             result.errors.append(_slots_failed(first, count, error))
-        result.slots.update((key, data) for key, data in step.slots.items() if data[0])
+        else:
+            result.slots.update(_used_slots(data, first))
     return result
+
+
+def _used_slots(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
+    """Only these are cut out: of 2000 slots a few are in use."""
+    for place, begins_with in enumerate(data[::SLOT_SIZE]):
+        if begins_with:
+            yield first + place, data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
 
 
 class LostWriteError(Exception):
