@@ -250,12 +250,12 @@ class Broker:
 
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
-        self._notifications.look(snapshot)
-        snapshot = self._with_news(snapshot)
         what_matters = matters(snapshot)
         if what_matters != self._matters:
             self._matters = what_matters
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
+        self._notifications.look(snapshot, self._matters)
+        snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
         self.desk.show(snapshot, self._settings.config)
         self._observer.shown(snapshot)

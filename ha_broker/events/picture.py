@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from operator import is_
 from typing import Optional
 
 from ha_broker.snapshot import HostView, LeaseState, Snapshot
@@ -91,29 +90,6 @@ class ClusterPicture:
     def tellers(self) -> tuple[int, ...]:
         """The hosts whose brokers tell events, lowest id first."""
         return tuple(sorted(host.host_id for host in self.hosts if host.tells))
-
-
-def seen_in(snapshot: Snapshot) -> tuple[object, ...]:
-    """All of `snapshot` that a picture, or a change of the agent's state, is made of."""
-    return (
-        snapshot.hosts,
-        snapshot.agent,
-        snapshot.lease.state,
-        snapshot.lease.owner_id,
-        snapshot.engine.domain,
-        snapshot.engine.health,
-        snapshot.lockspace.membership,
-        bool(snapshot.lockspace.error),
-        bool(snapshot.storage.error),
-        snapshot.storage.last_read_at_s is None,
-        snapshot.global_maintenance,
-        snapshot.local_maintenance,
-    )
-
-
-def same(seen: tuple[object, ...], before: tuple[object, ...]) -> bool:
-    """Are both the very same? Not being sure (2000 hosts are not compared) is a no."""
-    return len(seen) == len(before) and all(map(is_, seen, before))
 
 
 def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:

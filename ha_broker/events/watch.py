@@ -146,7 +146,7 @@ def watch(
         )
         for place, item in enumerate(found, 1)
     )
-    return replace(memory, count=memory.count + len(numbered)), numbered
+    return (replace(memory, count=memory.count + len(numbered)) if numbered else memory), numbered
 
 
 def _tellers(
@@ -193,9 +193,9 @@ def _engine(
     value = _engine_value(memory, picture.engine)
     track = memory.engine.look(value, now_s)
     if track.resting and value is not None and value.condition is EngineCondition.HEALTHY:
-        memory = replace(memory, healthy_at_s=now_s)
+        return replace(memory, engine=track, healthy_at_s=now_s), []
     if not track.has_held(now_s, _engine_hold_s(memory, value, hold)) or value is None:
-        return replace(memory, engine=track), []
+        return (memory if track is memory.engine else replace(memory, engine=track)), []
     found = _engine_happening(memory, picture, track, value)
     return _settle_engine(memory, picture, track, value), found
 
@@ -290,7 +290,7 @@ def _outage_s(memory: WatchMemory, track: Held[EngineValue], value: EngineValue)
 def _hosts(
     memory: WatchMemory, picture: ClusterPicture, now_s: float, hold: Hold
 ) -> tuple[WatchMemory, list[Happening]]:
-    if not picture.hosts or (memory.hosts_rest and picture.hosts is memory.pictured):
+    if not picture.hosts or (memory.hosts_rest and picture.hosts == memory.pictured):
         return memory, []
     known = memory.hosts
     # Those that are seen to work just after this process began may have done so for long.
@@ -403,6 +403,8 @@ def _flags(
     storage = _settled(memory.storage_ok.look(picture.storage_ok, now_s), now_s, hold)
     if memory.storage_ok.settled is not None and storage.settled != memory.storage_ok.settled:
         found.append(_storage_happening(storage, picture))
+    if after is before and storage is memory.storage_ok:
+        return memory, found
     return replace(memory, global_maintenance=after, storage_ok=storage), found
 
 

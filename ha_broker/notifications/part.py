@@ -16,7 +16,7 @@ from ha_broker.desk import TrialTicket
 from ha_broker.events.duty import Duty, due_duties, duty_of
 from ha_broker.events.event import Event
 from ha_broker.events.memory import EventMemory, essence
-from ha_broker.events.picture import ClusterPicture, picture_of, same, seen_in
+from ha_broker.events.picture import ClusterPicture, picture_of
 from ha_broker.events.text import sentence
 from ha_broker.events.transitions import changes
 from ha_broker.events.watch import Happening, Hold, watch
@@ -72,6 +72,7 @@ class Notifications:
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._picture: Optional[ClusterPicture] = None
         self._seen: tuple[object, ...] = ()
+        self._agent: Optional[Publication] = None
         self._quiet_until_s = -NEVER_S
         self._notices = 0
         self._saved = self._to_save()
@@ -98,19 +99,26 @@ class Notifications:
 
     # --- a new picture --------------------------------------------------------------------
 
-    def look(self, snapshot: Snapshot) -> None:
-        """Take in what the broker knows now."""
+    def look(self, snapshot: Snapshot, what_matters: tuple[object, ...]) -> None:
+        """Take in what the broker knows now.
+
+        `what_matters` of it (`ha_broker.changes`) is the same tuple until some of it changes:
+        till then a picture is made once a tick.
+        """
         if self._settings.config is None:
             return  # what counts, and who wants to know it, is not known yet
         now_s = snapshot.taken_at_s
-        seen = seen_in(snapshot)
-        if now_s < self._quiet_until_s and same(seen, self._seen):
-            return
-        self._seen = seen
+        if now_s >= self._quiet_until_s or what_matters is not self._seen:
+            self._seen = what_matters
+            self._look(snapshot, now_s)
+        if snapshot.agent is not self._agent:
+            self._agent = snapshot.agent
+            self._note_changes(snapshot.agent, now_s)
+
+    def _look(self, snapshot: Snapshot, now_s: float) -> None:
         before, self._picture = self._picture, picture_of(snapshot, self._picture)
         if now_s >= self._quiet_until_s or self._picture != before:
             self._watch(self._picture, now_s)
-        self._note_changes(snapshot.agent, now_s)
 
     def _watch(self, picture: ClusterPicture, now_s: float) -> None:
         memory = self._memory
