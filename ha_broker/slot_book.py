@@ -74,15 +74,18 @@ class _Reading:
 
 @dataclass(frozen=True)
 class _Shown:
-    """The views while sanlock knows these hosts, until the next record gets stale."""
+    """A host's view, until its record gets stale."""
 
-    hosts: Mapping[int, LockspaceHost]
-    alive_s: float
+    view: HostView
     until_s: float
-    views: tuple[HostView, ...]
 
-    def holds(self, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float) -> bool:
-        return hosts is self.hosts and now_s < self.until_s and alive_s == self.alive_s
+
+@dataclass(frozen=True)
+class _AllShown:
+    """The views of all, until the first record gets stale."""
+
+    views: tuple[HostView, ...]
+    until_s: float
 
 
 class SlotBook:
@@ -97,28 +100,46 @@ class SlotBook:
         self._slots: dict[int, SlotState] = {}
         self._unreadable: dict[int, str] = {}
         self._seen_absent: set[int] = set()
+        self._hosts: Mapping[int, LockspaceHost] = {}
+        self._alive_s = 0.0
         self._forget_conclusions()
 
     def _forget_conclusions(self) -> None:
         self._reading: Optional[_Reading] = None
-        self._shown: Optional[_Shown] = None
+        self._all_shown: Optional[_AllShown] = None
+        self._shown: dict[int, _Shown] = {}
+
+    def _forget_view(self, host_id: int) -> None:
+        self._all_shown = None
+        self._shown.pop(host_id, None)
 
     def note(self, host_id: int, seen: DecodedSlot, at_s: float) -> None:
         """A look at one slot; an absent one is forgotten.
 
         A record where there was none a moment ago is a change that was seen.
         """
-        self._forget_conclusions()
+        self._forget_view(host_id)
+        before = self._kind(host_id)
         if isinstance(seen, SlotAbsent):
             self._slots.pop(host_id, None)
             self._seen_absent.add(host_id)
-            return
+        else:
+            self._note_present(host_id, seen, at_s)
+        if self._kind(host_id) != before:
+            self._reading = None
+
+    def _note_present(self, host_id: int, seen: DecodedSlot, at_s: float) -> None:
         state = self._slots.get(host_id)
         if state is None:
             state = self._slots[host_id] = SlotState(seen)
             state.changed_at_s = at_s if host_id in self._seen_absent else None
         self._seen_absent.discard(host_id)
         state.note(seen, at_s)
+
+    def _kind(self, host_id: int) -> Optional[tuple[bool, bool]]:
+        """All of a slot that decides how often it is read."""
+        state = self._slots.get(host_id)
+        return None if state is None else (_is_hosts(state), _is_torn(state))
 
     def state(self, host_id: int) -> Optional[SlotState]:
         """What is known of a slot; None: absent, or never seen."""
@@ -134,14 +155,14 @@ class SlotBook:
 
     def note_unreadable(self, host_id: int, why: str) -> None:
         """The slot can't be read now."""
-        self._forget_conclusions()
+        self._forget_view(host_id)
         self._unreadable[host_id] = why
 
     def note_readable(self, host_id: int) -> bool:
         """The slot can be read; True: it could not be before."""
         if host_id not in self._unreadable:
             return False
-        self._forget_conclusions()
+        self._forget_view(host_id)
         del self._unreadable[host_id]
         return True
 
@@ -177,18 +198,24 @@ class SlotBook:
 
         Until something changes, or a record gets stale, the same tuple is given again.
         """
-        shown = self._shown
-        if shown is None or not shown.holds(hosts, now_s, alive_s):
+        if hosts is not self._hosts or alive_s != self._alive_s:
+            self._hosts, self._alive_s = hosts, alive_s
+            self._shown, self._all_shown = {}, None
+        shown = self._all_shown
+        if shown is None or now_s >= shown.until_s:
             ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
-            views = tuple(self._view(host_id, hosts, now_s, alive_s) for host_id in sorted(ids))
-            until_s = self._fresh_until_s(views, alive_s)
-            shown = self._shown = _Shown(hosts, alive_s, until_s, views)
+            each = [self._show(host_id, now_s) for host_id in sorted(ids)]
+            until_s = min([shown.until_s for shown in each], default=inf)
+            shown = self._all_shown = _AllShown(tuple([shown.view for shown in each]), until_s)
         return shown.views
 
-    def _fresh_until_s(self, views: tuple[HostView, ...], alive_s: float) -> float:
-        """When the first of the fresh records gets stale."""
-        states = (self._slots[view.host_id] for view in views if view.fresh)
-        return min((state.stale_at_s(alive_s) for state in states), default=inf)
+    def _show(self, host_id: int, now_s: float) -> _Shown:
+        shown = self._shown.get(host_id)
+        if shown is None or now_s >= shown.until_s:
+            view = self._view(host_id, self._hosts, now_s, self._alive_s)
+            until_s = self._slots[host_id].stale_at_s(self._alive_s) if view.fresh else inf
+            shown = self._shown[host_id] = _Shown(view, until_s)
+        return shown
 
     def _view(
         self, host_id: int, hosts: Mapping[int, LockspaceHost], now_s: float, alive_s: float
