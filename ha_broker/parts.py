@@ -36,6 +36,8 @@ from metadata.shared_config import SharedConfig
 NEVER_S = math.inf
 # Intervals that are shares of each other meet, but for rounding: one wake-up does for both.
 EARLY_S = 0.001
+# Just after a deadline a job is late, at it not yet.
+LATE_S = 0.001
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,8 @@ class HarvestedRunner:
         self._runner = runner
         self._clock = clock
         self._awaited: dict[str, float] = {}
+        self.busy_since_s: Callable[[str], Optional[float]] = self._awaited.get
+        """As `Runner.busy_since_s`; until the outcome was harvested. Asked very often."""
 
     def submit(self, key: str, job: Callable[[], object]) -> bool:
         """As `Runner.submit`."""
@@ -131,10 +135,6 @@ class HarvestedRunner:
             return False
         self._awaited[key] = started_at_s
         return True
-
-    def busy_since_s(self, key: str) -> Optional[float]:
-        """Monotonic second at which the job of `key` began that was not harvested yet."""
-        return self._awaited.get(key)
 
     def poll(self) -> list[Outcome[object]]:
         """As `Runner.poll`."""
@@ -154,6 +154,7 @@ class Task:
     def __init__(self, runner: Runner, key: str) -> None:
         self.key = key
         self._runner = runner
+        self._busy_since_s = runner.busy_since_s
         self._due_at_s = -math.inf
         self._started_at_s = -math.inf
 
@@ -167,7 +168,7 @@ class Task:
 
     def is_due(self, now_s: float) -> bool:
         """Would `start` submit it now? Asked first where making the job is work."""
-        return now_s >= self._due_at_s - EARLY_S and self._runner.busy_since_s(self.key) is None
+        return now_s >= self._due_at_s - EARLY_S and self._busy_since_s(self.key) is None
 
     def hurry(self, at_s: float) -> None:
         """Do it again at `at_s`, if that is earlier; after the running one, if one runs."""
@@ -184,27 +185,32 @@ class Task:
     @property
     def busy_since_s(self) -> Optional[float]:
         """Since when a job of this kind runs."""
-        return self._runner.busy_since_s(self.key)
+        return self._busy_since_s(self.key)
 
     def stuck_since_s(self, now_s: float, deadline_s: float) -> Optional[float]:
         """Since when a job runs that should have ended by now."""
-        since_s = self._runner.busy_since_s(self.key)
+        since_s = self._busy_since_s(self.key)
         return since_s if since_s is not None and now_s - since_s > deadline_s else None
 
     def next_due_s(self, now_s: float, deadline_s: float = NEVER_S) -> float:
         """When it is due, or its running job is late; the end of a job wakes by itself."""
-        return min(self.due_at_s, self.late_at_s(now_s, deadline_s))
+        since_s = self._busy_since_s(self.key)
+        return self._due_at_s if since_s is None else _later(since_s + deadline_s, now_s)
 
     @property
     def due_at_s(self) -> float:
         """When it is due; never while its job runs."""
-        return self._due_at_s if self._runner.busy_since_s(self.key) is None else NEVER_S
+        return self._due_at_s if self._busy_since_s(self.key) is None else NEVER_S
 
     def late_at_s(self, now_s: float, deadline_s: float) -> float:
         """When the job that runs will be late, if it still is in time."""
-        since_s = self._runner.busy_since_s(self.key)
-        late_at_s = NEVER_S if since_s is None else since_s + deadline_s + 0.001
-        return late_at_s if late_at_s > now_s else NEVER_S
+        since_s = self._busy_since_s(self.key)
+        return NEVER_S if since_s is None else _later(since_s + deadline_s, now_s)
+
+
+def _later(late_at_s: float, now_s: float) -> float:
+    """A moment after it, unless that is over."""
+    return late_at_s + LATE_S if late_at_s + LATE_S > now_s else NEVER_S
 
 
 class Teller:

@@ -127,17 +127,17 @@ class MonitorPart:
 
     def next_due_s(self, now_s: float) -> float:
         """When it is due, or its measurement is late."""
-        if not self._configured and self._began_at_s is None:
-            return NEVER_S  # looked at again in whatever cycle comes
-        return self._task.next_due_s(now_s, self._monitor.timeout_s())
+        return self.dues_s(now_s)[0]
 
-    def again_s(self, now_s: float) -> float:
-        """When `work` may do something: also what nobody needs to be woken for.
+    def dues_s(self, now_s: float) -> tuple[float, float]:
+        """When the cycle is to be woken for it, and when `work` may do something.
 
-        That is a look at settings that may have changed, and a word on how late a measurement is.
+        Nobody needs to be woken for a look at settings that may have changed, nor for a word on
+        how late a measurement is.
         """
-        due_s = self._task.next_due_s(now_s, self._monitor.timeout_s())
-        return now_s if due_s == NEVER_S else due_s
+        at_s = self._task.next_due_s(now_s, self._monitor.timeout_s())
+        waits_for_settings = not self._configured and self._began_at_s is None
+        return NEVER_S if waits_for_settings else at_s, now_s if at_s == NEVER_S else at_s
 
     def view(self, now_s: float) -> MonitorView:
         """Its latest word, as far as it still counts; the same value until there is another.

@@ -36,8 +36,9 @@ class MonitorRound:
         for part in self._parts:
             part.work(now_s)
         self._views_end_s = -NEVER_S
-        self._again_s = min([part.again_s(now_s) for part in self._parts], default=NEVER_S)
-        self._due_s = min([part.next_due_s(now_s) for part in self._parts], default=NEVER_S)
+        dues_s = [part.dues_s(now_s) for part in self._parts]
+        self._due_s = min([wake_s for wake_s, _ in dues_s], default=NEVER_S)
+        self._again_s = min([work_s for _, work_s in dues_s], default=NEVER_S)
 
     def next_due_s(self, now_s: float) -> float:
         """When the first of them is due, or late."""
