@@ -300,14 +300,16 @@ class Broker:
         return (*measured, *self._storage_times.views(now_s), *self._plugins.views(now_s))
 
     def _storage_view(self, now_s: float) -> StorageView:
-        busy = [self._storage.busy_since_s, self._own.busy_since_s]
-        errors = [self._storage.error(now_s), self._own.error(now_s)]
+        reading_s, writing_s = self._storage.busy_since_s, self._own.busy_since_s
+        if reading_s is not None and writing_s is not None:
+            reading_s = min(reading_s, writing_s)
+        errors = (self._storage.error(now_s), self._own.error(now_s))
         return StorageView(
             last_read_at_s=self._storage.last_read_at_s,
             last_write_at_s=self._own.written_at_s,
-            busy_since_s=min((at_s for at_s in busy if at_s is not None), default=None),
+            busy_since_s=writing_s if reading_s is None else reading_s,
             latency_s=self._storage.latency_s,
-            error="; ".join(error for error in errors if error),
+            error="; ".join(filter(None, errors)),
         )
 
     def _hosts(self, now_s: float) -> tuple[HostView, ...]:
