@@ -1,86 +1,108 @@
-"""What an administrator's commands do on a simulated host, and how a daemon sees libvirt."""
+"""What an administrator does on a simulated host: ``hosted-engine`` and ``virsh``.
+
+Each raises SimulationError when it can't be done now.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Callable, Optional
+from functools import partial
+from typing import Optional
 
 from ha_agent.command.vm.lease_holder import held_by_text, held_text, host_text, other_owner
 from ha_agent.engine_vm import WHAT, start_engine
-from ha_agent.simulation.shared import SharedWorld
-from ha_agent.simulation.world import SimHypervisor, SimLockspace
-from ha_broker.desk import Refusal, Ticket
+from ha_agent.simulation.errors import SimulationError
+from ha_agent.simulation.host import SimHost
+from ha_broker.desk import Refusal
 from ha_broker.snapshot import Snapshot
 from ha_broker.world.ports import (
-    Domain,
     DomainState,
     Ending,
     HypervisorError,
     LeaseHeldError,
+    WorldError,
 )
 
+# --- virsh --------------------------------------------------------------------------------
 
-def start_vm(
-    vm: SimHypervisor,
-    lockspace: SimLockspace,
-    shared: SharedWorld,
-    host_id: int,
-    snapshot: Optional[Snapshot],
-) -> str:
-    """``--vm-start``: by the same way as the agent's. Raises WorldError."""
-    state = vm.domain().state
+
+def suspend(host: SimHost) -> None:
+    """``virsh suspend``."""
+    host.need_vm(DomainState.RUNNING)
+    host.vm.pause("user")
+
+
+def resume(host: SimHost) -> None:
+    """``virsh resume``."""
+    host.need_vm(DomainState.PAUSED)
+    try:
+        host.vm.resume()
+    except WorldError as error:
+        raise SimulationError(str(error)) from error
+
+
+def destroy(host: SimHost) -> None:
+    """``virsh destroy``."""
+    host.need_vm()
+    host.vm.end(Ending.STOPPED)
+
+
+def shutdown(host: SimHost) -> None:
+    """``virsh shutdown``: libvirt tells it from a power-off inside the guest by nothing."""
+    host.need_vm(DomainState.RUNNING)
+    host.vm.shutdown_by_user()
+
+
+# --- hosted-engine; what became of it is told when it is done ---------------------------------
+
+
+def vm_start(host: SimHost) -> None:
+    """``hosted-engine --vm-start``."""
+    host.order("vm-start", partial(_start, host, host.snapshot))
+
+
+def vm_shutdown(host: SimHost) -> None:
+    """``hosted-engine --vm-shutdown``."""
+    host.order("vm-shutdown", partial(_stop, host, graceful=True))
+
+
+def vm_poweroff(host: SimHost) -> None:
+    """``hosted-engine --vm-poweroff``."""
+    host.order("vm-poweroff", partial(_stop, host, graceful=False))
+
+
+def set_maintenance(host: SimHost, scope: str, on: bool) -> None:
+    """Ask the broker for "global" or "local" maintenance."""
+    host.need_running()
+    if host.broker is None:
+        raise SimulationError("there is no broker")
+    try:
+        ticket = host.broker.desk.ask_maintenance(scope, on)
+    except Refusal as refusal:
+        raise SimulationError(refusal.why) from refusal
+    host.await_answer(f"{scope} maintenance {'on' if on else 'off'}", ticket)
+
+
+def _start(host: SimHost, snapshot: Optional[Snapshot]) -> str:
+    """By the same way as the agent's. Raises WorldError."""
+    state = host.vm.domain().state
     if state in (DomainState.RUNNING, DomainState.PAUSED):
         raise HypervisorError(WHAT, f"it is {state.value} on this host already")
-    owner = other_owner(lockspace, host_id)
+    owner = other_owner(host.lockspace, host.host_id)
     if owner is not None and owner.lives:
         raise HypervisorError(WHAT, held_by_text(host_text(snapshot, owner.host_id)))
     try:
-        start_engine(vm, lockspace, shared.domain_xml, shared.parts)
+        start_engine(host.vm, host.lockspace, host.shared.domain_xml, host.shared.parts)
     except LeaseHeldError as error:
-        raise HypervisorError(WHAT, held_text(lockspace, snapshot)) from error
+        raise HypervisorError(WHAT, held_text(host.lockspace, snapshot)) from error
     return "the VM was started"
 
 
-def stop_vm(vm: SimHypervisor, graceful: bool) -> str:
-    """``--vm-shutdown`` and ``--vm-poweroff``. Raises WorldError."""
-    if vm.domain().state == DomainState.ABSENT:
+def _stop(host: SimHost, graceful: bool) -> str:
+    """Raises WorldError."""
+    if host.vm.domain().state == DomainState.ABSENT:
         raise HypervisorError("stop the engine's VM", "it does not run on this host")
     if graceful:
-        vm.shutdown_by_user()
+        host.vm.shutdown_by_user()
         return "the VM was asked to power off"
-    vm.end(Ending.STOPPED)
+    host.vm.end(Ending.STOPPED)
     return "the VM was switched off"
-
-
-def answer_of(ticket: Ticket) -> Optional[str]:
-    """What became of a request for maintenance; None: nothing yet."""
-    try:
-        return "done" if ticket.is_done() else None
-    except Refusal as refusal:
-        return f"refused: {refusal.why}"
-
-
-class HypervisorOf:
-    """libvirt as one process sees it: it knows nothing of what ended before it came."""
-
-    def __init__(self, vm: SimHypervisor, since_s: float) -> None:
-        self._vm = vm
-        self._since_s = since_s
-        self.shutdown = vm.shutdown
-        self.destroy = vm.destroy
-        self.on_change = vm.on_change
-
-    def domain(self) -> Domain:
-        """As `Hypervisor.domain`."""
-        found = self._vm.domain()
-        ended_at_s = self._vm.ended_at_s
-        long_ago = ended_at_s is not None and ended_at_s < self._since_s
-        if found.state == DomainState.ABSENT and long_ago:
-            return replace(found, ending=Ending.NONE)
-        return found
-
-    def start(
-        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
-    ) -> Domain:
-        """As `Hypervisor.start`."""
-        return self._vm.start(domain_xml, before_run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from functools import partial
+from operator import attrgetter
 from typing import Callable, Optional, cast
 
 from ha_agent.command.errors import CommandError
@@ -14,6 +15,7 @@ from ha_agent.command.status.from_broker import cluster_status, unanswered
 from ha_agent.command.status.from_volume import DEFAULT_WATCH_S, watch_volume
 from ha_agent.command.status.picture import ClusterStatus, status_json
 from ha_agent.command.status.text import status_text
+from ha_agent.simulation import administrator
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.grammar import Command
@@ -32,14 +34,19 @@ KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
 
 def carry_out(command: Command, cluster: SimCluster) -> list[str]:
     """Do it; returns what it prints. Raises SimulationError when it can't be done now."""
-    owner, name = command.verb.deed.split(".")
+    owner, _, name = command.verb.deed.partition(".")
     arguments = [*command.arguments, *command.verb.extra]
     if owner == "deeds":
         return _DEEDS[name](cluster, *arguments)
-    target = cluster if owner == "cluster" else cluster.host(str(arguments.pop(0)))
-    refusal = getattr(target, name)(*arguments)
-    if refusal:
-        raise SimulationError(str(refusal))
+    if owner == "cluster":
+        getattr(cluster, name)(*arguments)
+        return []
+    host = cluster.host(str(arguments.pop(0)))
+    if owner == "administrator":
+        getattr(administrator, name)(host, *arguments)
+    else:
+        attrgetter(name)(host)(*arguments)
+    host.plan()
     return []
 
 
@@ -52,9 +59,8 @@ def _set_maintenance(cluster: SimCluster, name: str, option: str) -> list[str]:
     # `none` ends both, the host's own first, as the command does.
     wanted = [("local", False), ("global", False)] if mode == "none" else [(mode, True)]
     for scope, on in wanted:
-        refusal = host.set_maintenance(scope, on)
-        if refusal:
-            raise SimulationError(refusal)
+        administrator.set_maintenance(host, scope, on)
+    host.plan()
     return []
 
 
@@ -183,7 +189,7 @@ def _others(host: SimHost, unit: str, what: str) -> None:
     if deed is None:
         known = " or ".join(known for name, known in _OTHERS if name == unit)
         raise SimulationError(f"{unit}: {what} is not simulated; allowed: {known}")
-    deed(host)
+    deed(host)()
 
 
 _SERVICE_VERBS = {
@@ -194,15 +200,15 @@ _SERVICE_VERBS = {
     FREEZE: "freeze",
     THAW: "thaw",
 }
-_OTHERS: dict[tuple[str, str], Callable[[SimHost], None]] = {
-    (SANLOCK, "start"): SimHost.sanlock_start,
-    (SANLOCK, KILL): SimHost.sanlock_kill,
-    (LIBVIRT, "start"): SimHost.libvirt_start,
-    (LIBVIRT, "stop"): SimHost.libvirt_stop,
-    (LIBVIRT, "restart"): SimHost.libvirt_restart,
-    (LIBVIRT, KILL): SimHost.libvirt_restart,
-    (LIBVIRT, FREEZE): SimHost.libvirt_hang,
-    (LIBVIRT, THAW): SimHost.libvirt_heal,
+_OTHERS: dict[tuple[str, str], Callable[[SimHost], Callable[[], None]]] = {
+    (SANLOCK, "start"): attrgetter("sanlock.start"),
+    (SANLOCK, KILL): attrgetter("sanlock.kill"),
+    (LIBVIRT, "start"): attrgetter("libvirt.start"),
+    (LIBVIRT, "stop"): attrgetter("libvirt.stop"),
+    (LIBVIRT, "restart"): attrgetter("libvirt.restart"),
+    (LIBVIRT, KILL): attrgetter("libvirt.restart"),
+    (LIBVIRT, FREEZE): attrgetter("libvirt.hang"),
+    (LIBVIRT, THAW): attrgetter("libvirt.heal"),
 }
 _DEEDS = cast(
     dict[str, Callable[..., list[str]]],

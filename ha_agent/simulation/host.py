@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import math
 from pathlib import Path
 from typing import Callable, Optional
@@ -12,11 +11,15 @@ from fsm.machine import walk
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_agent.simulation import administrator, versions
+from ha_agent.simulation import versions
+from ha_agent.simulation.errands import LOOK_S, Errands
 from ha_agent.simulation.errors import SimulationError
+from ha_agent.simulation.foreign import Libvirt, Sanlock
+from ha_agent.simulation.hypervisor_view import HypervisorOf
 from ha_agent.simulation.process import AgentCore, BrokerCore, Core, Process
 from ha_agent.simulation.settings import HOST_CPUS, HostTraits
 from ha_agent.simulation.shared import SharedWorld
+from ha_agent.simulation.storage_path import StoragePath
 from ha_agent.simulation.world import (
     HostClock,
     InlineRunner,
@@ -32,11 +35,11 @@ from ha_agent.simulation.world import (
 )
 from ha_broker.broker import Broker
 from ha_broker.client import BrokerGoneError, BrokerRefusedError
-from ha_broker.desk import Refusal, Ticket
+from ha_broker.desk import Ticket
 from ha_broker.local_state import read_flag
 from ha_broker.parts import World
 from ha_broker.snapshot import Publication, Snapshot
-from ha_broker.world.ports import DomainState, Ending, HypervisorError, WorldError
+from ha_broker.world.ports import DomainState, Ending
 from metadata.settings import HostSettings
 from metadata.shared_config import SharedConfig
 
@@ -45,9 +48,6 @@ GATEWAY = "192.0.2.1"
 BRIDGE = "ovirtmgmt"
 MIB = 1 << 20
 MAX_ROUNDS = 60
-# What a host's path to the storage does.
-WORKS, HANGS, FAILS = "works", "hangs", "fails"
-LIBVIRT_RESTART_S = 3.0
 # How long an orderly shutdown of the machine takes between two of its steps.
 SHUTDOWN_STEP_S = 5.0
 
@@ -70,24 +70,21 @@ class SimHost:
         self.next_s = math.inf
         self.tell_transition: Callable[[SimHost, State, State, str], None] = _nothing
         self.tell: Callable[[SimHost, str], None] = _nothing
-        self._shared = shared
+        self.shared = shared
         self._directory = directory / traits.name
         self._directory.mkdir(exist_ok=True)
         self._make_world()
-        self._admin = InlineRunner(self.clock, keep_log=False)
-        self._tickets: list[tuple[str, Ticket]] = []
+        self._errands = Errands(self.clock, self._tell_own)
         self._current: Optional[Process] = None
         self._boots_at_s = math.inf
         self._steps: list[tuple[float, Callable[[], None]]] = []
-        self._flap_s = math.inf
-        self._flaps_at_s = math.inf
         self._look = BrokerLook()
         self._broker_sequence = -1
         self.agent_process = Process(AGENT, self.clock, self._make_agent, self._agent_died)
         self.broker_process = Process(BROKER, self.clock, self._make_broker, self._broker_died)
 
     def _make_world(self) -> None:
-        shared, traits = self._shared, self.traits
+        shared, traits = self.shared, self.traits
         self.clock = HostClock(shared.clock)
         self.clock.drift(traits.clock_drift_ppm)
         self.store = SimStore(shared.volumes, shared.clock, keep_log=False)
@@ -110,7 +107,7 @@ class SimHost:
         self.vm.cpu_unknown_s = shared.engine.cpu_unknown_s
         self.vitals = SimVitals(self.clock, HOST_CPUS, lambda: self.vm.cpu_busy_s)
         self.courier = SimCourier(
-            shared.clock, shared.post_office, lambda: self._network_cut, self._tell_delivered
+            shared.clock, shared.post_office, lambda: self._network_cut, self._tell_own
         )
         self.settings = HostSettings(
             self.host_id,
@@ -120,7 +117,11 @@ class SimHost:
             gateway=GATEWAY if traits.gateway else "",
         )
         self._network_cut = False
-        self._path = WORKS
+        self.storage = StoragePath(
+            self.store, self.lockspace, lambda: shared.now_s, self._wake_both
+        )
+        self.sanlock = Sanlock(self.name, self.lockspace, self.need_running, self._wake_both)
+        self.libvirt = Libvirt(self.vm, self.need_running, self._step_in)
         self.lockspace.on_reset(self._watchdog_resets)
         self.vm.on_change(self._domain_changed)
         for port in (self.store, self.lockspace, self.vm):
@@ -148,7 +149,7 @@ class SimHost:
     @property
     def is_changing(self) -> bool:
         """Is a boot, a shutdown, a stop of a daemon, or somebody's command under way?"""
-        if self._boots_at_s != math.inf or self._steps or self._tickets:
+        if self._boots_at_s != math.inf or self._steps or self._errands.tickets_wait:
             return True
         return self.agent_process.is_stopping or self.broker_process.is_stopping
 
@@ -191,8 +192,8 @@ class SimHost:
         self.vm.reboot_host()
         self.vitals.reboot()
         self.set_gateway()
-        self._boots_at_s = self._shared.now_s + self.traits.boot_s
-        self._plan()
+        self._boots_at_s = self.shared.now_s + self.traits.boot_s
+        self.plan()
 
     def power_off(self) -> None:
         """Cut the power: everything in it is gone at once."""
@@ -202,16 +203,15 @@ class SimHost:
         self._steps.clear()
         self.broker_process.vanish()
         self.agent_process.vanish()
-        self._admin = InlineRunner(self.clock, keep_log=False)
-        self._drop_tickets("the host lost its power")
+        self._errands.power_off()
         self.lockspace.power_off()
         self.history.power_off()
         self.vm.reboot_host()
-        self._plan()
+        self.plan()
 
     def shutdown(self) -> None:
         """Shut it down in order: agent, guest, broker, power."""
-        self._need_running()
+        self.need_running()
         self.agent_process.stop()
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
         guest_s = SHUTDOWN_STEP_S + (self.vm.guest_obeys_after_s or 0) + 1
@@ -238,47 +238,8 @@ class SimHost:
         self.power_off()
         self.power_on()
 
-    # --- storage, network, clock ------------------------------------------------------------
-    # Paths and cables lie outside the host: they stay as they are over a power cut.
-
-    def storage_hang(self) -> None:
-        """The path to the storage hangs."""
-        self._set_path(HANGS)
-
-    def storage_fail(self) -> None:
-        """The path to the storage answers with I/O errors."""
-        self._set_path(FAILS)
-
-    def storage_slow(self, seconds: float) -> None:
-        """Each storage operation of the daemons takes so long."""
-        self.store.latency_s = seconds
-
-    def storage_flap(self, period_s: float) -> None:
-        """The path hangs for one period, works for one, and so on."""
-        self._flap_s, self._flaps_at_s = period_s, self._shared.now_s
-        self._plan()
-
-    def storage_heal(self) -> None:
-        """The path works as usual."""
-        self._flaps_at_s = math.inf
-        self.store.latency_s = self.traits.latency_s
-        self._set_path(WORKS)
-
-    def _flap(self) -> None:
-        self._flaps_at_s = self._shared.now_s + self._flap_s
-        self._set_path(HANGS if self._path == WORKS else WORKS)
-
-    def _set_path(self, path: str) -> None:
-        self._path = path
-        self.store.heal()
-        self.lockspace.heal_storage()
-        if path == HANGS:
-            self.store.hang()
-            self.lockspace.hang_storage()
-        elif path == FAILS:
-            self.store.fail(errno.EIO)
-            self.lockspace.fail_storage(errno.EIO)
-        self._wake_both()
+    # --- network, clock, condition ------------------------------------------------------------
+    # The cable lies outside the host: it stays as it is over a power cut.
 
     def network_cut(self) -> None:
         """Pull the network cable."""
@@ -293,9 +254,7 @@ class SimHost:
     def set_gateway(self) -> None:
         """Look whether the gateway can be reached from here now."""
         reachable = not self._network_cut and self.vitals.bridge_up
-        self.network.answers = reachable and self._shared.gateway_up
-
-    # --- the host's own condition -------------------------------------------------------------
+        self.network.answers = reachable and self.shared.gateway_up
 
     def bridge(self, state: str) -> None:
         """Set the management bridge "down" or "up"; a host that boots sets it up."""
@@ -323,137 +282,20 @@ class SimHost:
         self._need_power()
         self.clock.drift(ppm)
 
-    # --- sanlock and libvirt ----------------------------------------------------------------
-
-    def sanlock_kill(self) -> None:
-        """sanlock's daemon dies."""
-        self._need_running()
-        if not self.lockspace.is_alive:
-            raise SimulationError(f"sanlock does not run on {self.name}")
-        self.lockspace.kill_daemon()
-        self._wake_both()
-
-    def sanlock_start(self) -> None:
-        """sanlock's daemon is started anew; it has joined nothing. Nothing, when it runs."""
-        self._need_running()
-        if self.lockspace.daemon_runs:
-            return
-        if self.lockspace.is_alive:
-            raise SimulationError(f"sanlock runs on {self.name} already")
-        self.lockspace.start_daemon()
-        self._wake_both()
-
-    def libvirt_hang(self) -> None:
-        """libvirtd takes calls and never answers."""
-        self._need_running()
-        self.vm.hang()
-
-    def libvirt_lose_events(self) -> None:
-        """libvirtd reports no more events, and forgets why a domain ended."""
-        self._need_running()
-        self.vm.loses_events = True
-
-    def libvirt_heal(self) -> None:
-        """libvirtd works as usual."""
-        self._need_running()
-        self.vm.heal()
-        self.vm.reappear()
-
-    def libvirt_stop(self) -> None:
-        """libvirtd is stopped; its guests run on."""
-        self._need_running()
-        self.vm.disappear()
-
-    def libvirt_start(self) -> None:
-        """libvirtd is started."""
-        self.libvirt_heal()
-
-    def libvirt_restart(self) -> None:
-        """libvirtd is restarted; its guests run on."""
-        self.libvirt_stop()
-        self._step_in(LIBVIRT_RESTART_S, self.libvirt_heal)
-
-    def start_fails(self, fails: bool) -> None:
-        """From now on libvirt refuses to create the domain, or does not."""
-        why = "the emulator can't be run"
-        self.vm.start_error = HypervisorError("create the domain", why) if fails else None
-
-    # --- the VM, by somebody's hand -----------------------------------------------------------
-
-    def vm_suspend(self) -> None:
-        """``virsh suspend``."""
-        self._need_vm(DomainState.RUNNING)
-        self.vm.pause("user")
-
-    def vm_resume(self) -> None:
-        """``virsh resume``."""
-        self._need_vm(DomainState.PAUSED)
-        try:
-            self.vm.resume()
-        except WorldError as error:
-            raise SimulationError(str(error)) from error
-
-    def vm_destroy_by_user(self) -> None:
-        """``virsh destroy``."""
-        self._need_vm()
-        self.vm.end(Ending.STOPPED)
-
-    def vm_shutdown_by_user(self) -> None:
-        """``virsh shutdown``: libvirt tells it from a power-off inside the guest by nothing."""
-        self._need_vm(DomainState.RUNNING)
-        self.vm.shutdown_by_user()
-        self._plan()
-
-    def vm_start(self) -> str:
-        """``hosted-engine --vm-start``; its result is told when it is there."""
-        snapshot = self.snapshot
-        self._admin_job(
-            "vm-start",
-            lambda: administrator.start_vm(
-                self.vm, self.lockspace, self._shared, self.host_id, snapshot
-            ),
-        )
-        return ""
-
-    def vm_shutdown(self) -> str:
-        """``hosted-engine --vm-shutdown``."""
-        self._admin_job("vm-shutdown", lambda: administrator.stop_vm(self.vm, graceful=True))
-        return ""
-
-    def vm_poweroff(self) -> str:
-        """``hosted-engine --vm-poweroff``."""
-        self._admin_job("vm-poweroff", lambda: administrator.stop_vm(self.vm, graceful=False))
-        return ""
-
-    def set_maintenance(self, scope: str, on: bool) -> str:
-        """Ask the broker; its answer is told when it is there. Returns an immediate refusal."""
-        self._need_running()
-        broker = self.broker
-        if broker is None:
-            return "there is no broker"
-        try:
-            ticket = broker.desk.ask_maintenance(scope, on)
-        except Refusal as refusal:
-            return refusal.why
-        self._tickets.append((f"{scope} maintenance {'on' if on else 'off'}", ticket))
-        self.broker_process.wake()
-        self._plan()
-        return ""
-
     # --- the daemons --------------------------------------------------------------------------
 
     def service(self, unit: str, verb: str) -> None:
         """`verb` (start, stop, restart, kill, freeze, thaw) to "ha-agent" or "ha-broker"."""
-        self._need_running()
+        self.need_running()
         process = self._process(unit)
         if verb in ("kill", "freeze") and process.core is None:
             raise SimulationError(f"{unit} does not run on {self.name}")
         getattr(process, verb)()
-        self._plan()
+        self.plan()
 
     def after_calls(self, unit: str, fault: str, calls: int) -> None:
         """ "kill" or "freeze" the daemon right before the call that follows `calls` others."""
-        self._need_running()
+        self.need_running()
         process = self._process(unit)
         if process.core is None:
             raise SimulationError(f"{unit} does not run on {self.name}")
@@ -482,7 +324,7 @@ class SimHost:
         return BrokerCore(Broker(world, self.settings, str(self._directory), process.wake))
 
     def _make_agent(self, runner: InlineRunner) -> Core:
-        view = administrator.HypervisorOf(self.vm, self._shared.now_s)
+        view = HypervisorOf(self.vm, self.shared.now_s)
         services = SimServiceManager(keep_log=False)
         ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services, self.history)
         self._look = BrokerLook()  # a new process has heard nothing yet
@@ -490,14 +332,14 @@ class SimHost:
             Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)
         )
 
-    def _tell_delivered(self, text: str) -> None:
+    def _tell_own(self, text: str) -> None:
         self.tell(self, text)
 
     def _tell_decision(self, before: State, decision: Decision) -> None:
         self.tell_transition(self, before, decision.memory.state, decision.why)
 
     def _broker_died(self) -> None:
-        self._drop_tickets("the broker has ended")
+        self._errands.drop_tickets("the broker has ended")
 
     def _agent_died(self) -> None:
         self.vm.starter_died()
@@ -510,7 +352,7 @@ class SimHost:
     def _wake_both(self) -> None:
         self.agent_process.wake()
         self.broker_process.wake()
-        self._plan()
+        self.plan()
 
     # --- the broker, as the agent reaches it -----------------------------------------------------
 
@@ -541,18 +383,17 @@ class SimHost:
 
     def run(self) -> None:
         """Let everything in this host do what is due now."""
-        if self._flaps_at_s <= self._shared.now_s:
-            self._flap()
+        self.storage.run()
         if not self.power:
-            return self._plan()
+            return self.plan()
         self._run_due_steps()
         for _ in range(MAX_ROUNDS):
             if not self._round():
                 break
         else:
             raise SpinError(f"{self.name}: a daemon finds something to do again and again")
-        self._run_admin()
-        return self._plan()
+        self._errands.run()
+        return self.plan()
 
     def _round(self) -> bool:
         ran = self._run_process(self.broker_process)
@@ -570,7 +411,7 @@ class SimHost:
             self._current = None
 
     def _run_due_steps(self) -> None:
-        now_s = self._shared.now_s
+        now_s = self.shared.now_s
         if self._boots_at_s <= now_s:
             self._boot()
         due = [step for at_s, step in self._steps if at_s <= now_s]
@@ -581,53 +422,41 @@ class SimHost:
         if vm_s is not None and vm_s <= now_s:
             self.vm.settle()
 
-    def _plan(self) -> None:
+    def plan(self) -> None:
+        """Work out `next_s` anew; to be called when something was done to this host."""
         if not self.power:
-            self.next_s = self._flaps_at_s
+            self.next_s = self.storage.next_s
             return
-        mine_s = min(self._boots_at_s, self._flaps_at_s)
+        mine_s = min(self._boots_at_s, self.storage.next_s)
         for at_s, _step in self._steps:
             mine_s = min(mine_s, at_s)
         vm_s = self.vm.next_event_s()
         if vm_s is not None:
             mine_s = min(mine_s, vm_s)
-        # Commands that wait are looked at each second.
-        if self._tickets or self._admin.next_try_s() or self._admin.next_end_s():
-            mine_s = min(mine_s, self._shared.now_s + 1)
+        if self._errands.wait:
+            mine_s = min(mine_s, self.shared.now_s + LOOK_S)
         daemons_s = min(self.broker_process.next_s(), self.agent_process.next_s())
         self.next_s = min(mine_s, self.clock.at_s(daemons_s))
 
     def _step_in(self, seconds: float, step: Callable[[], None]) -> None:
-        self._steps.append((self._shared.now_s + seconds, step))
-        self._plan()
+        self._steps.append((self.shared.now_s + seconds, step))
+        self.plan()
 
     def _before_call(self, _what: str) -> None:
         if self._current is not None:
             self._current.note_call()
 
-    # --- commands -------------------------------------------------------------------------
+    # --- what people order ------------------------------------------------------------------
 
-    def _admin_job(self, key: str, job: Callable[[], object]) -> None:
-        self._need_running()
-        if not self._admin.submit(key, job):
-            raise SimulationError(f"the previous {key} has not ended")
-        self._run_admin()
-        self._plan()
+    def order(self, key: str, job: Callable[[], object]) -> None:
+        """Run a command on this host; its result is told when it is there."""
+        self.need_running()
+        self._errands.begin(key, job)
 
-    def _run_admin(self) -> None:
-        for outcome in self._admin.poll():
-            result = outcome.value if outcome.error is None else f"refused: {outcome.error}"
-            self.tell(self, f"{outcome.key}: {result}")
-        for name, ticket in list(self._tickets):
-            answer = administrator.answer_of(ticket)
-            if answer is not None:
-                self._tickets.remove((name, ticket))
-                self.tell(self, f"{name}: {answer}")
-
-    def _drop_tickets(self, why: str) -> None:
-        for name, _ticket in self._tickets:
-            self.tell(self, f"{name}: not confirmed, {why}")
-        self._tickets.clear()
+    def await_answer(self, name: str, ticket: Ticket) -> None:
+        """The broker was asked for `name`; its answer is told when it is there."""
+        self._errands.await_answer(name, ticket)
+        self.broker_process.wake()
 
     # --- details --------------------------------------------------------------------------
 
@@ -637,19 +466,21 @@ class SimHost:
             return False, "Connection refused"
         if guest.hangs or not self.vitals.bridge_up:
             return False, "timed out"
-        return guest.is_healthy(self._shared.now_s), "Connection refused"
+        return guest.is_healthy(self.shared.now_s), "Connection refused"
 
     def _need_power(self) -> None:
         if not self.power:
             raise SimulationError(f"{self.name} is off")
 
-    def _need_running(self) -> None:
+    def need_running(self) -> None:
+        """Raises SimulationError when it is off or boots."""
         self._need_power()
         if self._boots_at_s != math.inf:
             raise SimulationError(f"{self.name} is still booting")
 
-    def _need_vm(self, *states: DomainState) -> None:
-        self._need_running()
+    def need_vm(self, *states: DomainState) -> None:
+        """Raises SimulationError unless the engine's VM is here, in one of `states` if given."""
+        self.need_running()
         state = self.vm.now.state
         if state == DomainState.ABSENT or (states and state not in states):
             raise SimulationError(f"the engine's VM is {state.value} on {self.name}")
