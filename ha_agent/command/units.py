@@ -17,7 +17,7 @@ _DEADLINE_S = 120.0
 
 
 class Units(Protocol):
-    """The service manager, as far as the storage's commands need it."""
+    """The service manager, as far as commands need it."""
 
     def available(self) -> bool:
         """Does a service manager run here?"""
@@ -33,6 +33,9 @@ class Units(Protocol):
 
     def disable(self) -> None:
         """Start neither at the next boot; raises CommandError."""
+
+    def enable(self) -> None:
+        """Start both, now and at every boot; raises CommandError."""
 
 
 class SystemdUnits:
@@ -60,6 +63,10 @@ class SystemdUnits:
         enabled = [unit for unit in IN_STARTING_ORDER if self._is_enabled(unit)]
         if enabled:
             _systemctl("disable", *enabled)
+
+    def enable(self) -> None:
+        """All at once: systemd orders them."""
+        _systemctl("enable", "--now", *IN_STARTING_ORDER)
 
     def _is_enabled(self, unit: str) -> bool:
         return self.available() and _run("is-enabled", unit).output.strip().startswith("enabled")

@@ -17,6 +17,7 @@ from ha_agent.command.deploy.questions import real_terminal
 from ha_agent.command.deploy.world import real_world
 from ha_agent.command.errors import CommandError
 from ha_agent.command.parser import Asked, parse
+from ha_agent.command.units import SystemdUnits
 from ha_broker.world.ports import BridgeLook, Domain, DomainState
 from ha_broker.world.sanlock_lockspace import SanlockLockspace
 from metadata.layout import storage_parts
@@ -32,17 +33,11 @@ class NoDomains:
         return Domain(DomainState.ABSENT)
 
 
-class NoSystemd:
+class NoSystemd(SystemdUnits):
     """A machine without a service manager."""
 
     def available(self) -> bool:
         return False
-
-    def is_active(self, _unit: str) -> bool:
-        return False
-
-    def enable_and_start(self, _units: tuple[str, ...]) -> None:
-        raise AssertionError("there is no systemd")
 
 
 class Network:
@@ -74,7 +69,7 @@ def run_deploy(words: list[str]) -> int:
         real_world(),
         hypervisor=NoDomains,  # type: ignore[arg-type]
         uses_sanlock=lambda: os.environ.get("TEST_LOCK_MANAGER", "sanlock") == "sanlock",
-        services=NoSystemd(),
+        units=NoSystemd(),
         probes=Probes(),
         host_name=os.environ["TEST_HOST_NAME"],
         gateway="",

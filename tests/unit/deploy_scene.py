@@ -23,6 +23,7 @@ from ha_broker.world.ports import (
 )
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
+from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
 from tests.unit.test_command_volume import leader
 
@@ -65,24 +66,6 @@ class Lockspace:
 
     def daemon_host_name(self) -> str:
         return self.name
-
-
-class Services:
-    """systemd with units that may run."""
-
-    def __init__(self, available: bool = True) -> None:
-        self._available = available
-        self.active: set[str] = set()
-        self.started: list[tuple[str, ...]] = []
-
-    def available(self) -> bool:
-        return self._available
-
-    def is_active(self, unit: str) -> bool:
-        return unit in self.active
-
-    def enable_and_start(self, units: tuple[str, ...]) -> None:
-        self.started.append(units)
 
 
 class Probes:
@@ -152,7 +135,8 @@ class Scene:
         self.volume = volume
         self.clock = VirtualClock()
         self.lockspace = Lockspace(volume)
-        self.services = Services()
+        self.orders: list[str] = []
+        self.units = Services(self.orders)
         self.probes = Probes()
         self.said: list[str] = []
         self.while_asleep: Callable[[], None] = lambda: None
@@ -168,7 +152,7 @@ class Scene:
             lockspace=lambda _parts: self.lockspace,  # type: ignore[arg-type,return-value]
             hypervisor=self.hypervisor,
             uses_sanlock=lambda: self.has_lock_manager,
-            services=self.services,
+            units=self.units,
             probes=self.probes,  # type: ignore[arg-type]
             clock=self.clock,
             sleep=self._sleep,

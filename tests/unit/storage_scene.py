@@ -195,6 +195,9 @@ class Services:
     def disable(self) -> None:
         self._log.append("disable")
 
+    def enable(self) -> None:
+        self._log.append("enable")
+
 
 class Scene:
     """Host h1 (id 1), its cluster's volume, and a world that a test can change."""

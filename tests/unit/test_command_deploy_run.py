@@ -190,7 +190,7 @@ def test_deployed_host_needs_no_answers(first: Desk) -> None:
     assert first.deploy() == 0
     assert "this host is deployed already, as h9 (id 1)" in first.said
     assert (bytes_of(first), first.scene.settings_file.read_bytes()) == before
-    assert len(first.scene.services.started) == 2
+    assert first.scene.orders == ["enable", "enable"]
 
 
 # --- --check ----------------------------------------------------------------------------------
@@ -473,11 +473,11 @@ def test_storage_is_connected_first_but_not_by_a_look(
 def test_interrupted_deployment_says_that_it_can_go_on(
     next_one: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(_units: tuple[str, ...]) -> NoReturn:
+    def interrupt() -> NoReturn:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(next_one.scene.services, "enable_and_start", interrupt)
+        patch.setattr(next_one.scene.units, "enable", interrupt)
         message = next_one.refusal(answers_file=next_one.joining())
     assert message == "interrupted; the same --deploy goes on where this one was"
     assert next_one.deploy(answers_file=next_one.joining()) == 0
@@ -511,7 +511,7 @@ class Mortal:
         for thing, names in (
             (scene.volume, ("write", "zero")),
             (scene.lockspace, ("join", "leave_if_unused", "format_lockspace")),
-            (scene.services, ("enable_and_start",)),
+            (scene.units, ("enable",)),
         ):
             for name in names:
                 monkeypatch.setattr(thing, name, self.watched(getattr(thing, name)))

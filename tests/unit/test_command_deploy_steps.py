@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from ha_agent.command.deploy.plan import Create, Join, Watch
 from ha_agent.command.deploy.steps import HOSTID_BUSY, create, join, start_services
 from ha_agent.command.deploy.survey import survey
-from ha_agent.command.deploy.world import UNITS
 from ha_agent.command.errors import CommandError
+from ha_agent.command.units import IN_STARTING_ORDER
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.ports import LockspaceError
 from metadata.metrics_settings import MetricsSettings
 from metadata.records import HostRecord, SlotAbsent
-from tests.unit.deploy_scene import Scene, Services, put_record
+from tests.unit.deploy_scene import Scene, put_record
 from tests.unit.test_command_deploy import (
     PARTS,
     PATH,
@@ -50,7 +51,7 @@ def test_join_writes_record_settings_and_starts_the_services(tmp_path: Path) -> 
     assert (settings.host_id, settings.bridge, settings.gateway) == (2, "br0", "10.0.0.1")
     written = scene.slot(2)
     assert (written.hostname, written.score, written.stopped) == ("h9", 0, True)
-    assert scene.services.started == [UNITS]
+    assert scene.orders == ["enable"]
 
 
 def test_the_metrics_of_the_answers_stand_in_host_yaml(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_create_makes_a_cluster_out_of_zeros(tmp_path: Path) -> None:
     assert found.config is not None
     assert found.config.domain_xml == XML
     assert found.host_name(1) == "h9"
-    assert scene.services.started == [UNITS]
+    assert scene.orders == ["enable"]
 
 
 def test_create_that_fails_at_any_moment_never_leaves_what_looks_like_a_cluster(
@@ -166,10 +167,10 @@ def test_storage_that_changed_since_the_look_is_not_formatted(tmp_path: Path) ->
     assert bytes(scene.volume.volumes[PATH]) == before
 
 
-@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("unit", IN_STARTING_ORDER)
 def test_running_services_must_be_stopped_first(tmp_path: Path, unit: str) -> None:
     scene = Scene(tmp_path, cluster_store())
-    scene.services.active = {unit}
+    scene.units.running = (unit,)
     before = bytes(scene.volume.volumes[PATH])
     with pytest.raises(CommandError, match="systemctl stop ha-agent"):
         create(scene.site(), CREATING)
@@ -193,9 +194,21 @@ def test_silent_host_is_waited_for_as_long_as_planned(tmp_path: Path) -> None:
     assert "[lost] what is destroyed now: a cluster" in scene.said
 
 
+def test_services_that_do_not_start_are_no_end_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def masked() -> NoReturn:
+        raise CommandError("systemctl enable --now: it is masked")
+
+    scene = Scene(tmp_path, store())
+    monkeypatch.setattr(scene.units, "enable", masked)
+    with pytest.raises(CommandError, match="it is masked; mend that and run the same --deploy"):
+        start_services(scene.world())
+
+
 def test_without_systemd_the_services_are_left_to_people(tmp_path: Path) -> None:
     scene = Scene(tmp_path, store())
-    scene.services = Services(available=False)
+    scene.units.is_there = False
     start_services(scene.world())
     assert scene.said[0].startswith("[skip] no systemd")
-    assert scene.services.started == []
+    assert scene.orders == []

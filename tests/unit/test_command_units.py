@@ -84,3 +84,11 @@ def test_without_systemd_nothing_runs_and_nothing_is_asked(
     assert bench.units.active() == ()
     bench.units.disable()
     assert not (bench.folder / "calls").exists()
+
+
+def test_both_are_enabled_and_started_at_once(bench: Bench) -> None:
+    bench.units.enable()
+    assert bench.orders() == [f"enable --now {BROKER} {AGENT}"]
+    bench.systemctl("echo 'Unit ha-agent.service is masked.' >&2; exit 1")
+    with pytest.raises(CommandError, match=r"enable --now .*: Unit ha-agent.service is masked"):
+        bench.units.enable()

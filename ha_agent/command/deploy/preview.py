@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ha_agent.command.deploy.plan import Create, Deployed, Join, Plan, Watch
 from ha_agent.command.deploy.survey import Survey
-from ha_agent.command.deploy.world import UNITS
+from ha_agent.command.units import IN_STARTING_ORDER
 from metadata.layout import MIB, extents
 from metadata.timing import join_s
 
@@ -90,4 +90,4 @@ def _join_line(host_id: str, io_timeout_s: int) -> str:
 
 
 def _start() -> str:
-    return f"enable and start {' and '.join(UNITS)}"
+    return f"enable and start {' and '.join(IN_STARTING_ORDER)}"

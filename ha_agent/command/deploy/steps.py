@@ -27,9 +27,10 @@ from ha_agent.command.deploy.plan import (
     Watch,
 )
 from ha_agent.command.deploy.survey import Kind, Survey, ids_in_use, read_lockspace, survey
-from ha_agent.command.deploy.world import UNITS, DeployWorld
+from ha_agent.command.deploy.world import DeployWorld
 from ha_agent.command.errors import CommandError
 from ha_agent.command.storage.sanlock_disk import LeaderRecord
+from ha_agent.command.units import IN_STARTING_ORDER
 from ha_broker.world.ports import LockspaceAdmin, LockspaceError, Membership, WorldError
 from metadata import wire
 from metadata.layout import (
@@ -102,11 +103,12 @@ def _refuse_while_serving(site: Site) -> None:
     """A running broker would join again while we format; a running engine would lose its lease."""
     if site.lockspace.holders():
         raise CommandError(_HOLDER)
-    active = [unit for unit in UNITS if site.world.services.is_active(unit)]
+    active = site.world.units.active()
     if active:
         raise CommandError(
             f"{' and '.join(active)} must not run on this host while the storage is formatted; "
-            f"systemctl stop {' '.join(reversed(UNITS))}, then run the same --deploy again"
+            f"systemctl stop {' '.join(reversed(IN_STARTING_ORDER))}, then run the same "
+            "--deploy again"
         )
 
 
@@ -349,11 +351,14 @@ def complete(site: Site, plan: Deployed) -> None:
 
 def start_services(world: DeployWorld) -> None:
     """Enable and start both daemons."""
-    if not world.services.available():
-        world.say(f"[skip] no systemd runs here: start {' and '.join(UNITS)} yourself")
+    if not world.units.available():
+        world.say(f"[skip] no systemd runs here: start {' and '.join(IN_STARTING_ORDER)} yourself")
         return
-    world.services.enable_and_start(UNITS)
-    world.say(f"[ ok ] {' and '.join(UNITS)} enabled and started")
+    try:
+        world.units.enable()
+    except CommandError as error:
+        raise CommandError(f"{error}; mend that and run the same --deploy again") from error
+    world.say(f"[ ok ] {' and '.join(IN_STARTING_ORDER)} enabled and started")
 
 
 def watch_for_life(site: Site, watch: Watch) -> None:

@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Protocol, TypeVar
 
 from ha_agent.command.deploy.probes import Probes
-from ha_agent.command.errors import CommandError
+from ha_agent.command.units import SystemdUnits, Units
 from ha_broker.world.ports import BlockStore, Clock, Hypervisor, LockspaceAdmin
 from metadata.records import VolumeAddress
 from metadata.settings import StorageParts
 
 T = TypeVar("T")
-
-UNITS = ("ha-broker.service", "ha-agent.service")
-_SYSTEMCTL_TIMEOUT_S = 120.0
 
 
 class FormatStore(BlockStore, Protocol):
@@ -31,19 +27,6 @@ class FormatStore(BlockStore, Protocol):
 
     def probe_direct_io(self, path: str) -> None:
         """Raise StorageError unless `path` takes direct I/O."""
-
-
-class Services(Protocol):
-    """The service manager, as far as deploying needs it."""
-
-    def available(self) -> bool:
-        """Does a service manager run here?"""
-
-    def is_active(self, unit: str) -> bool:
-        """Does the unit run?"""
-
-    def enable_and_start(self, units: tuple[str, ...]) -> None:
-        """Now and at every boot; raises CommandError."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +42,7 @@ class DeployWorld:
     lockspace: Callable[[StorageParts], LockspaceAdmin]
     hypervisor: Callable[[str, str], Hypervisor]
     uses_sanlock: Callable[[], bool]
-    services: Services
+    units: Units
     probes: Probes
     clock: Clock
     sleep: Callable[[float], None]
@@ -75,40 +58,6 @@ class DeployWorld:
         """
         result: T = self.storage_jobs(job)
         return result
-
-
-class SystemdServices:
-    """systemd, through systemctl."""
-
-    def available(self) -> bool:
-        """As sd_booted(3) decides it."""
-        return Path("/run/systemd/system").is_dir()
-
-    def is_active(self, unit: str) -> bool:
-        """False also where there is no systemd."""
-        return self.available() and _systemctl("is-active", "--quiet", unit).returncode == 0
-
-    def enable_and_start(self, units: tuple[str, ...]) -> None:
-        """Raises CommandError with systemd's own words."""
-        done = _systemctl("enable", "--now", *units)
-        if done.returncode != 0:
-            raise CommandError(
-                f"systemctl could not enable and start {' and '.join(units)}: "
-                f"{done.stderr.strip()}; mend that and run the same --deploy again"
-            )
-
-
-def _systemctl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["systemctl", *arguments],
-            capture_output=True,
-            text=True,
-            timeout=_SYSTEMCTL_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise CommandError(f"systemctl {arguments[0]}: {error}") from error
 
 
 def block_sector_size(path: str) -> int:
@@ -167,7 +116,7 @@ def real_world() -> DeployWorld:
         lockspace=_lockspace,
         hypervisor=LibvirtHypervisor,
         uses_sanlock=uses_sanlock,
-        services=SystemdServices(),
+        units=SystemdUnits(),
         probes=HostProbes(),
         clock=SystemClock(),
         sleep=time.sleep,
