@@ -26,6 +26,10 @@ from lab.settings import (
     PREFIX_LENGTH,
 )
 
+# Its own, or the bridge takes the lowest of its ports': each host that goes or comes could change
+# the gateway's, and the others' probes would miss it until they asked for it anew.
+GATEWAY_MAC = "52:54:00:00:00:01"
+
 
 def exists() -> bool:
     """Whether the lab's bridge is there."""
@@ -37,7 +41,7 @@ def create() -> None:
     if exists():
         raise LabError(f"network interface {BRIDGE} exists already: run `lab down` first")
     _refuse_used_network()
-    run(["ip", "link", "add", BRIDGE, "type", "bridge"])
+    run(["ip", "link", "add", BRIDGE, "address", GATEWAY_MAC, "type", "bridge"])
     # No IPv6 address on the machine's end: the lab has no use for it. A kernel without IPv6
     # refuses this, and needs it not.
     with contextlib.suppress(LabError):

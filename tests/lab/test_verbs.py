@@ -1,8 +1,14 @@
 """The lab's own promises: clear refusals, and faults that touch one host alone."""
 
+from pathlib import Path
+
 import pytest
 
+from lab.lan import GATEWAY_MAC
+from lab.settings import BRIDGE
 from tests.lab.verbs import LabVerbs
+
+NET_ADDR_SET = 3  # linux/netdevice.h: given by a person, not to be changed by the kernel
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,13 @@ def test_refusals_are_one_line(built_lab: LabVerbs, words: tuple[str, ...], name
 def test_on_passes_output_and_exit_code(built_lab: LabVerbs) -> None:
     done = built_lab.attempt("on", "h1", "sh", "-c", "hostname; exit 7")
     assert (done.stdout, done.returncode) == ("h1\n", 7)
+
+
+def test_gateway_stays_the_same_whoever_comes_and_goes(built_lab: LabVerbs) -> None:
+    """A bridge without an address of its own takes its ports', so hosts lost sight of it."""
+    bridge = Path("/sys/class/net") / BRIDGE
+    assert (bridge / "address").read_text().strip() == GATEWAY_MAC
+    assert int((bridge / "addr_assign_type").read_text()) == NET_ADDR_SET
 
 
 def test_service_stops_and_starts_while_the_vm_lives(lab: LabVerbs) -> None:
