@@ -38,7 +38,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     seeds = range(asked.first, asked.last + 1)
     summary = Summary()
     first_bad: Optional[Result] = None
-    for result in _shown(_results(asked, seeds), len(seeds), console, summary):
+    if asked.seeds is None:
+        results = _told(asked, console)
+    else:
+        results = _shown(_results(asked, seeds), len(seeds), console, summary)
+    for result in results:
         summary.add(result)
         if result.verdict != FINE:
             _tell_failure(result, asked, console, told=len(summary.failed) - 1)
@@ -59,7 +63,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--seed", type=_seed, help="one seed, with its whole log and plan")
+    which.add_argument("--seed", type=_seed, help="one seed: what it draws, then its whole log")
     which.add_argument("--seeds", type=_seeds, metavar="A..B", help="all seeds from A to B")
     parser.add_argument("--hosts", type=_hosts, help="so many hosts (else the seed draws it)")
     parser.add_argument("--hours", type=_hours, help="so many hours of faults (likewise)")
@@ -125,6 +129,16 @@ def _whole(text: str, low: int, high: int, what: str) -> int:
 
 
 # --- running ----------------------------------------------------------------------------
+
+
+def _told(asked: argparse.Namespace, console: Console) -> Iterator[Result]:
+    """One seed: what it draws comes first, so that it is there whatever becomes of the run."""
+    plan = draw_plan(asked.seed, asked.hosts, asked.hours)
+    console.print(f"seed {plan.seed} draws {', '.join(plan.families) or 'no faults'}:")
+    console.print(plan.text(), markup=False)
+    console.print("\nand so it goes:")
+    yield run_plan(plan, tell=partial(console.print, markup=False))
+    console.print()
 
 
 def _results(asked: argparse.Namespace, seeds: Sequence[int]) -> Iterator[Result]:

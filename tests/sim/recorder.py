@@ -6,20 +6,31 @@ import hashlib
 import re
 from collections import Counter, deque
 from functools import cache
+from typing import Callable
 
 from fsm.states import State
 from fsm.table import TABLE, Row
 
 KEPT_LINES = 2000
 
+TellLine = Callable[[str], None]
+
+
+def tell_nobody(_line: str) -> None:
+    """A search of many seeds shows no lines."""
+
 
 class Recorder:
-    """A listener of the cluster; `digest` is the same for runs that went the same way."""
+    """A listener of the cluster; `digest` is the same for runs that went the same way.
 
-    def __init__(self) -> None:
+    `tell` gets each line of the log when it is written.
+    """
+
+    def __init__(self, tell: TellLine = tell_nobody) -> None:
         self.lines: deque[str] = deque(maxlen=KEPT_LINES)
         self.transitions: Counter[tuple[str, str, str]] = Counter()
         self._hash = hashlib.sha256()
+        self._tell = tell
 
     def transition(self, at_s: float, host: str, before: State, after: State, why: str) -> None:
         self.transitions[before.value, after.value, row_label(before, after, why)] += 1
@@ -32,6 +43,7 @@ class Recorder:
         written = f"{at_s:10.2f} {text}"
         self.lines.append(written)
         self._hash.update(written.encode() + b"\n")
+        self._tell(written)
 
     @property
     def digest(self) -> str:

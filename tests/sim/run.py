@@ -23,7 +23,7 @@ from ha_agent.simulation.world import CallHangs, ProcessEnded
 from tests.sim import heal
 from tests.sim.bound import Bound, recovery_bound, unable
 from tests.sim.plan import Happening, Plan
-from tests.sim.recorder import Recorder
+from tests.sim.recorder import Recorder, TellLine, tell_nobody
 
 FINE, SAFETY, LIVENESS, CRASH = "fine", "safety", "liveness", "crash"
 EXIT_CODES = {FINE: 0, SAFETY: 3, LIVENESS: 4, CRASH: 5}
@@ -70,11 +70,16 @@ class Result:
         return f"{self.verdict}/{self.rule}"
 
 
-def run_plan(plan: Plan, make_cluster: MakeCluster = SimCluster) -> Result:
-    """Never raises for what the code under test does: that is a verdict."""
+def run_plan(
+    plan: Plan, make_cluster: MakeCluster = SimCluster, tell: TellLine = tell_nobody
+) -> Result:
+    """Never raises for what the code under test does: that is a verdict.
+
+    `tell` gets the log line by line.
+    """
     began_s = time.process_time()
     result = Result(plan)
-    recorder = Recorder()
+    recorder = Recorder(tell)
     with _silence(), _few_collections():
         run: Optional[_Run] = None
         try:
@@ -159,6 +164,7 @@ class _Run:
                 self._fail(NOT_BROUGHT_UP, str(error))
                 return False
         self._zero_s = self._cluster.now_s
+        self._recorder.line(self._zero_s, "the plan's times count from here")
         return True
 
     def _let_happen(self) -> None:

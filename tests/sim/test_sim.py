@@ -375,6 +375,33 @@ def test_the_command_ends_well_and_writes_its_page(tmp_path, capsys) -> None:
     assert "Seeds 3 to 4." in page.read_text()
 
 
+def test_one_seed_tells_what_it_draws_before_it_runs(monkeypatch, capsys) -> None:
+    def never(*_arguments):
+        raise ZeroDivisionError("in the code under test")
+
+    monkeypatch.setattr("tests.sim.run._Run._begin", never)
+    assert main(["--seed", "3", "--hosts", "2", "--hours", "0.05", "--no-shrink"]) == 5
+    told, _, after = capsys.readouterr().out.partition("and so it goes:")
+    assert told.startswith("seed 3 draws ")
+    assert draw_plan(3, 2, 0.05).text() in told
+    assert "ZeroDivisionError" in after
+
+
+def test_one_seed_tells_its_whole_log(capsys) -> None:
+    lines: list[str] = []
+    run_plan(draw_plan(3, 2, 0.05), tell=lines.append)
+    assert any("EngineStarting => EngineUp" in line for line in lines)
+    main(["--seed", "3", "--hosts", "2", "--hours", "0.05"])
+    shown = capsys.readouterr().out
+    assert "\n".join(lines) in shown
+
+
+def test_many_seeds_tell_their_figures_only(capsys) -> None:
+    main(["--seeds", "3..4", "--hosts", "2", "--hours", "0.05"])
+    shown = capsys.readouterr().out
+    assert "=>" not in shown and "draws" not in shown
+
+
 @pytest.mark.parametrize(
     ("broken", "code"),
     [("ha_agent.simulation.oracle.Oracle._is_loose", 5), ("tests.sim.run._Run._is_up", 4)],
