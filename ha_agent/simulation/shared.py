@@ -57,7 +57,7 @@ class SharedWorld:
 
     def get(self, address: VolumeAddress, size: int) -> bytes:
         """The bytes that stand there."""
-        return bytes(self.volumes[address.path][address.offset : address.offset + size])
+        return self.volumes[address.path][address.offset : address.offset + size]
 
 
 def _with_health_page(settings: WorldSettings) -> ClusterSettings:

@@ -111,7 +111,8 @@ def test_the_daemon_reads_the_lease_only_when_it_changed(
     assert [lockspace.lease_owner() for _ in range(5)] == [LeaseOwner(2, 3)] * 5
     assert stub.calls.count("read_resource_owners") == 1
     assert store.reads == [(PARTS.lease, 4096)] * 5
-    store.volumes[VOLUME][PARTS.lease.offset + 100] = 1
+    place = PARTS.lease.offset + 100
+    store.volumes[VOLUME][place : place + 1] = b"\1"
     answer(stub, read_resource_owners=[])
     assert [lockspace.lease_owner() for _ in range(2)] == [None, None]
     assert stub.calls.count("read_resource_owners") == 2

@@ -66,7 +66,7 @@ class SimStore:
         volume = self._volume("read", address, size)
         if self._keep_log:
             self.reads.append((address, size))
-        data = volume.read(address.offset, size)
+        data = volume[address.offset : address.offset + size]
         return self._translated.get(data, data) if self._translated else data
 
     def write(self, address: VolumeAddress, data: bytes) -> None:

@@ -2,31 +2,62 @@
 
 from __future__ import annotations
 
-from typing import SupportsIndex, Union
-
 BLOCK_SIZE = 1 << 20
 _BLANK = bytes(BLOCK_SIZE)
 
 
-class SparseVolume(bytearray):
+class SparseVolume:
     """Zeros until they are written, as in a sparse file.
 
-    Most of a volume never is; each look at all slots would else copy megabytes of nothing.
+    Most of a volume never is; each look at all slots would else copy megabytes of nothing. It
+    takes slices without a step, as a bytearray does, and no other change than those here: all
+    of them know what was written.
     """
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        self._bytes = bytearray(size)
         self._written: set[int] = set()
 
-    def __setitem__(self, key: Union[SupportsIndex, slice], value: object) -> None:
-        start, stop, _ = key.indices(len(self)) if isinstance(key, slice) else (key, key, 1)
-        self._written.update(range(int(start) // BLOCK_SIZE, int(stop) // BLOCK_SIZE + 1))
-        super().__setitem__(key, value)  # type: ignore[call-overload]
+    def __len__(self) -> int:
+        return len(self._bytes)
 
-    def read(self, offset: int, size: int) -> bytes:
-        """The bytes from `offset` on; ask for no more than there are."""
-        blocks = range(offset // BLOCK_SIZE, (offset + size - 1) // BLOCK_SIZE + 1)
-        if size <= BLOCK_SIZE and self._written.isdisjoint(blocks):
-            return _BLANK[:size]
-        with memoryview(self) as view:
-            return bytes(view[offset : offset + size])
+    def __bytes__(self) -> bytes:
+        return bytes(self._bytes)
+
+    def __getitem__(self, places: slice) -> bytes:
+        start, stop = self._bounds(places)
+        if stop - start <= BLOCK_SIZE and self._written.isdisjoint(_blocks(start, stop)):
+            return _BLANK[: stop - start]
+        with memoryview(self._bytes) as view:
+            return bytes(view[start:stop])
+
+    def __setitem__(self, places: slice, data: bytes) -> None:
+        """ValueError: that would change the size."""
+        start, stop = self._bounds(places)
+        if stop - start != len(data):
+            raise ValueError(f"{len(data)} bytes do not fit from {start} to {stop}")
+        self._written.update(_blocks(start, stop))
+        self._bytes[start:stop] = data
+
+    def __delitem__(self, places: slice) -> None:
+        """Cut the end off; ValueError for a piece that is not the end."""
+        start, stop = self._bounds(places)
+        if stop != len(self):
+            raise ValueError(f"{start} to {stop} is not the end of {len(self)} bytes")
+        del self._bytes[start:]
+
+    def extend(self, data: bytes) -> None:
+        """Put `data` behind the end."""
+        start = len(self)
+        self._bytes.extend(data)
+        self._written.update(_blocks(start, len(self)))
+
+    def _bounds(self, places: slice) -> tuple[int, int]:
+        start, stop, step = places.indices(len(self))
+        if step != 1:
+            raise ValueError(f"a step of {step} is not known here")
+        return start, max(start, stop)
+
+
+def _blocks(start: int, stop: int) -> range:
+    return range(start // BLOCK_SIZE, (stop + BLOCK_SIZE - 1) // BLOCK_SIZE)
