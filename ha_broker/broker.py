@@ -254,7 +254,7 @@ class Broker:
         if what_matters != self._matters:
             self._matters = what_matters
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
-        self._notifications.look(snapshot, self._matters)
+        self._notifications.look(snapshot)
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
         self.desk.show(snapshot, self._settings.config)
@@ -300,14 +300,12 @@ class Broker:
         return (*measured, *self._storage_times.views(now_s), *self._plugins.views(now_s))
 
     def _storage_view(self, now_s: float) -> StorageView:
-        reading_s, writing_s = self._storage.busy_since_s, self._own.busy_since_s
-        if reading_s is not None and writing_s is not None:
-            reading_s = min(reading_s, writing_s)
+        busy_s = (self._storage.busy_since_s, self._own.busy_since_s)
         errors = (self._storage.error(now_s), self._own.error(now_s))
         return StorageView(
             last_read_at_s=self._storage.last_read_at_s,
             last_write_at_s=self._own.written_at_s,
-            busy_since_s=writing_s if reading_s is None else reading_s,
+            busy_since_s=min([at_s for at_s in busy_s if at_s is not None], default=None),
             latency_s=self._storage.latency_s,
             error="; ".join(filter(None, errors)),
         )

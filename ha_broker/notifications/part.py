@@ -71,7 +71,7 @@ class Notifications:
         self._trials = Trials(world)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._picture: Optional[ClusterPicture] = None
-        self._seen: tuple[object, ...] = ()
+        self._sequence: Optional[int] = None
         self._agent: Optional[Publication] = None
         self._quiet_until_s = -NEVER_S
         self._notices = 0
@@ -99,17 +99,13 @@ class Notifications:
 
     # --- a new picture --------------------------------------------------------------------
 
-    def look(self, snapshot: Snapshot, what_matters: tuple[object, ...]) -> None:
-        """Take in what the broker knows now.
-
-        `what_matters` of it (`ha_broker.changes`) is the same tuple until some of it changes:
-        till then a picture is made once a tick.
-        """
+    def look(self, snapshot: Snapshot) -> None:
+        """Take in what the broker knows now: while its sequence stays, a picture once a tick."""
         if self._settings.config is None:
             return  # what counts, and who wants to know it, is not known yet
         now_s = snapshot.taken_at_s
-        if now_s >= self._quiet_until_s or what_matters is not self._seen:
-            self._seen = what_matters
+        if now_s >= self._quiet_until_s or snapshot.sequence != self._sequence:
+            self._sequence = snapshot.sequence
             self._look(snapshot, now_s)
         if snapshot.agent is not self._agent:
             self._agent = snapshot.agent
