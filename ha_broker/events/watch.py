@@ -146,7 +146,7 @@ def watch(
         )
         for place, item in enumerate(found, 1)
     )
-    return (replace(memory, count=memory.count + len(numbered)) if numbered else memory), numbered
+    return replace(memory, count=memory.count + len(numbered)), numbered
 
 
 def _tellers(
@@ -195,7 +195,7 @@ def _engine(
     if track.resting and value is not None and value.condition is EngineCondition.HEALTHY:
         return replace(memory, engine=track, healthy_at_s=now_s), []
     if not track.has_held(now_s, _engine_hold_s(memory, value, hold)) or value is None:
-        return (memory if track is memory.engine else replace(memory, engine=track)), []
+        return replace(memory, engine=track), []
     found = _engine_happening(memory, picture, track, value)
     return _settle_engine(memory, picture, track, value), found
 
@@ -403,8 +403,6 @@ def _flags(
     storage = _settled(memory.storage_ok.look(picture.storage_ok, now_s), now_s, hold)
     if memory.storage_ok.settled is not None and storage.settled != memory.storage_ok.settled:
         found.append(_storage_happening(storage, picture))
-    if after is before and storage is memory.storage_ok:
-        return memory, found
     return replace(memory, global_maintenance=after, storage_ok=storage), found
 
 

@@ -137,7 +137,9 @@ class MonitorPart:
         """
         at_s = self._task.next_due_s(now_s, self._monitor.timeout_s())
         waits_for_settings = not self._configured and self._began_at_s is None
-        return NEVER_S if waits_for_settings else at_s, now_s if at_s == NEVER_S else at_s
+        wake_s = NEVER_S if waits_for_settings else at_s
+        work_s = now_s if at_s == NEVER_S else at_s
+        return wake_s, work_s
 
     def view(self, now_s: float) -> MonitorView:
         """Its latest word, as far as it still counts; the same value until there is another.
