@@ -32,7 +32,7 @@ def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> Sl
     result = SlotBytes()
     for first, count in _runs(sorted(ids)):
         try:
-            _read_run(store, parts, first, count, result)
+            result.slots.update(_cut(_read_run(store, parts, first, count), first, range(count)))
         except StorageError as error:
             if count == 1:
                 result.failed[first] = _slots_failed(first, count, error)
@@ -51,19 +51,14 @@ def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
     for first in range(1, end, _SCAN_STEP):
         count = min(_SCAN_STEP, end - first)
         try:
-            data = store.read(slot_address(parts, first), SLOT_SIZE * count)
+            data = _read_run(store, parts, first, count)
         except StorageError as error:
             result.errors.append(_slots_failed(first, count, error))
         else:
-            result.slots.update(_used_slots(data, first))
+            # Of 2000 slots a few are in use: the others are not even cut out.
+            used = (place for place, begins_with in enumerate(data[::SLOT_SIZE]) if begins_with)
+            result.slots.update(_cut(data, first, used))
     return result
-
-
-def _used_slots(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
-    """Only these are cut out: of 2000 slots a few are in use."""
-    for place, begins_with in enumerate(data[::SLOT_SIZE]):
-        if begins_with:
-            yield first + place, data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
 
 
 class LostWriteError(Exception):
@@ -133,12 +128,14 @@ def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
             start = place
 
 
-def _read_run(
-    store: BlockStore, parts: StorageParts, first: int, count: int, result: SlotBytes
-) -> None:
-    data = store.read(slot_address(parts, first), SLOT_SIZE * count)
-    for place in range(count):
-        result.slots[first + place] = data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
+def _read_run(store: BlockStore, parts: StorageParts, first: int, count: int) -> bytes:
+    return store.read(slot_address(parts, first), SLOT_SIZE * count)
+
+
+def _cut(data: bytes, first: int, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The slots at these places of `data`, which begins with the slot `first`."""
+    for place in places:
+        yield first + place, data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
 
 
 def _read_one_by_one(
@@ -146,7 +143,7 @@ def _read_one_by_one(
 ) -> None:
     for host_id in ids:
         try:
-            _read_run(store, parts, host_id, 1, result)
+            result.slots[host_id] = _read_run(store, parts, host_id, 1)
         except StorageError as error:
             result.failed[host_id] = _slots_failed(host_id, 1, error)
 
