@@ -50,6 +50,7 @@ def shutdown(host: SimHost) -> None:
     """``virsh shutdown``: libvirt tells it from a power-off inside the guest by nothing."""
     host.need_vm(DomainState.RUNNING)
     host.vm.shutdown_by_user()
+    host.plan()
 
 
 # --- hosted-engine; what became of it is told when it is done ---------------------------------

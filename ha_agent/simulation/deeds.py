@@ -46,7 +46,6 @@ def carry_out(command: Command, cluster: SimCluster) -> list[str]:
         getattr(administrator, name)(host, *arguments)
     else:
         attrgetter(name)(host)(*arguments)
-    host.plan()
     return []
 
 
@@ -60,7 +59,6 @@ def _set_maintenance(cluster: SimCluster, name: str, option: str) -> list[str]:
     wanted = [("local", False), ("global", False)] if mode == "none" else [(mode, True)]
     for scope, on in wanted:
         administrator.set_maintenance(host, scope, on)
-    host.plan()
     return []
 
 

@@ -423,7 +423,7 @@ class SimHost:
             self.vm.settle()
 
     def plan(self) -> None:
-        """Work out `next_s` anew; to be called when something was done to this host."""
+        """Work out `next_s` anew; for whoever changes when something is due."""
         if not self.power:
             self.next_s = self.storage.next_s
             return
@@ -452,11 +452,13 @@ class SimHost:
         """Run a command on this host; its result is told when it is there."""
         self.need_running()
         self._errands.begin(key, job)
+        self.plan()
 
     def await_answer(self, name: str, ticket: Ticket) -> None:
         """The broker was asked for `name`; its answer is told when it is there."""
         self._errands.await_answer(name, ticket)
         self.broker_process.wake()
+        self.plan()
 
     # --- details --------------------------------------------------------------------------
 

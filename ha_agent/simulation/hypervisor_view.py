@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, Optional
 
 from ha_agent.simulation.world import SimHypervisor
 from ha_broker.world.ports import Domain, DomainState, Ending
@@ -15,6 +14,7 @@ class HypervisorOf:
     def __init__(self, vm: SimHypervisor, since_s: float) -> None:
         self._vm = vm
         self._since_s = since_s
+        self.start = vm.start
         self.shutdown = vm.shutdown
         self.destroy = vm.destroy
         self.on_change = vm.on_change
@@ -27,9 +27,3 @@ class HypervisorOf:
         if found.state == DomainState.ABSENT and long_ago:
             return replace(found, ending=Ending.NONE)
         return found
-
-    def start(
-        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
-    ) -> Domain:
-        """As `Hypervisor.start`."""
-        return self._vm.start(domain_xml, before_run)

@@ -48,7 +48,8 @@ class StoragePath:
 
     def flap(self, period_s: float) -> None:
         """It hangs for one period, works for one, and so on."""
-        self._flap_s, self.next_s = period_s, self._now_s()
+        self._flap_s = period_s
+        self._flap()
 
     def heal(self) -> None:
         """It works as usual."""
@@ -59,8 +60,11 @@ class StoragePath:
     def run(self) -> None:
         """Change by itself, if that is due."""
         if self.next_s <= self._now_s():
-            self.next_s = self._now_s() + self._flap_s
-            self._set(HANGS if self._path == WORKS else WORKS)
+            self._flap()
+
+    def _flap(self) -> None:
+        self.next_s = self._now_s() + self._flap_s
+        self._set(HANGS if self._path == WORKS else WORKS)
 
     def _set(self, path: str) -> None:
         self._path = path
