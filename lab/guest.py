@@ -49,7 +49,7 @@ def build(places: Places, kernel_root: Path) -> Path:
     target.mkdir(parents=True, exist_ok=True)
     kernel = _only(kernel_root / "boot", "vmlinuz-*")
     (target / "vmlinuz").write_bytes(kernel.read_bytes())
-    modules = _only(kernel_root / "lib/modules", "*")
+    modules = _only(_modules_folder(kernel_root), "*")
     (target / "initrd").write_bytes(archive(list(_entries(modules))))
     return target
 
@@ -71,8 +71,10 @@ def _entries(modules: Path) -> Iterator[Entry]:
         if applet != "busybox":
             yield Entry(f"bin/{applet}", stat.S_IFLNK | 0o777, b"/bin/busybox")
     yield Entry("init", stat.S_IFLNK | 0o777, b"/bin/busybox")
+    built_in = _built_in(modules)
     for name in MODULES:
-        yield _file(f"modules/{name}.ko", _module(modules, name))
+        if name not in built_in:
+            yield _file(f"modules/{name}.ko", _module(modules, name))
     for name in ("boot", "heartbeat", "service"):
         yield _file(f"lab/{name}", _script(name), 0o755)
     yield _file("control/cgi-bin/control", _script("control"), 0o755)
@@ -106,6 +108,27 @@ def _script(name: str) -> bytes:
         "REGIONS": heartbeat.REGIONS,
     }
     return render(f"guest_files/{name}", values).encode()
+
+
+def _modules_folder(kernel_root: Path) -> Path:
+    """Where the package has its modules: Debian 13 packages them below /usr."""
+    folders = [kernel_root / "lib/modules", kernel_root / "usr/lib/modules"]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def _built_in(modules: Path) -> frozenset[str]:
+    """The modules that are part of the kernel itself, as `insmod` would name them.
+
+    Which ones differs: Debian 13's cloud kernel has virtio and its PCI transport built in.
+    """
+    lines = (modules / "modules.builtin").read_text(encoding="ascii").split()
+    # File names have dashes or underlines as their authors liked; the kernel takes both as one.
+    names = {Path(line).name.partition(".")[0] for line in lines}
+    return frozenset(name for name in MODULES if _same(name) in {_same(other) for other in names})
+
+
+def _same(module: str) -> str:
+    return module.replace("-", "_")
 
 
 def _module(modules: Path, name: str) -> bytes:

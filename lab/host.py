@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lab import cgroups, hostroot, lan, processes, san
+from lab import cgroups, hostroot, lan, mounts, processes, san
 from lab.errors import LabError
 from lab.processes import Process, run
 from lab.settings import (
@@ -26,6 +26,10 @@ from lab.settings import (
 BOOT_TIMEOUT_S = 30.0
 POWER_OFF_TIMEOUT_S = 10.0
 SHUTDOWN_TIMEOUT_S = 90.0
+SUPERVISOR_TIMEOUT_S = 5.0
+# Where systemd-nspawn mounts a folder for sockets of its machines, since version 256. It refuses to
+# start a machine whose mount a killed predecessor has left.
+EXPORTS = Path("/run/systemd/nspawn/unix-export")
 # What systemd takes as "power off now, in order".
 SIGNAL_POWER_OFF = signal.SIGRTMIN + 4
 HOST_ENVIRONMENT = (
@@ -58,6 +62,7 @@ def power_on(places: Places, host: str) -> bool:
     if leader(places, host) is not None:
         raise LabError(f"{host} is on already")
     cgroups.remove(host)
+    _remove_exports(host)
     with _notifications(places, host) as notices:
         launcher = _launch(places, host)
         deadline_s = time.monotonic() + scaled(BOOT_TIMEOUT_S)
@@ -132,9 +137,13 @@ def remove_all(places: Places) -> None:
         and not _is_supervisor(places, found)
     ]
     processes.kill(sorted({*inits, *children}))
+    for supervisor in supervisors:
+        # It cleans up behind its container; killed at once, it would leave mounts behind.
+        processes.wait_gone(supervisor.pid, SUPERVISOR_TIMEOUT_S)
     processes.kill([supervisor.pid for supervisor in supervisors])
     for name in _built_hosts(places):
         lan.remove_cable(name)
+        _remove_exports(name)
 
 
 def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
@@ -242,6 +251,10 @@ def _is_supervisor(places: Places, found: Process, host: str = "") -> bool:
     return "systemd-nspawn" in found.command and any(
         word == wanted if host else word.startswith(wanted) for word in found.command
     )
+
+
+def _remove_exports(host: str) -> None:
+    mounts.unmount_below(EXPORTS / host)
 
 
 def _built_hosts(places: Places) -> list[str]:
