@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import math
 import os
 import signal
 import subprocess
@@ -39,6 +40,8 @@ PACKAGES = {
     "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish"),
     "lab": ("prometheus", "nodejs"),
 }
+# Packages that only some releases have; elsewhere another one brings what is in them.
+PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
 
 
 class LevelError(Exception):
@@ -100,8 +103,17 @@ def _install_packages(levels: Sequence[str]) -> None:
     places = settings.places()
     places.cache.mkdir(parents=True, exist_ok=True)
     install.restore_policy()
-    more = sorted({name for level in levels for name in PACKAGES.get(level, ())})
+    tables = [PACKAGES, *(table for since, table in PACKAGES_SINCE.items() if _debian() >= since)]
+    more = sorted({name for table in tables for level in levels for name in table.get(level, ())})
     install.install_packages(places, more)
+
+
+def _debian() -> float:
+    """The release's number; a system without one (testing) is newer than all."""
+    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    fields = dict(line.split("=", 1) for line in lines if "=" in line)
+    number = fields.get("VERSION_ID", "").strip('"')
+    return float(number) if number.replace(".", "", 1).isdigit() else math.inf
 
 
 def _fingerprint() -> str:
