@@ -228,7 +228,10 @@ def _copy_checkout(target: Path) -> None:
     """Copy what git knows or would add, as a fresh clone of the present work has it."""
     words = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = [name for name in run(words).split("\0") if name]
-    shutil.rmtree(target, ignore_errors=True)
+    for entry in target.iterdir() if target.is_dir() else ():
+        # The test environment of the latest run serves again, as it does in a checkout.
+        if entry.name != ".venv":
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     for name in names:
         source, copy = ROOT / name, target / name
         if source.is_symlink() or source.is_file():
