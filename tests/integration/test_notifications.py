@@ -345,7 +345,7 @@ def test_what_waits_survives_a_kill_and_nothing_is_told_again(site: Site) -> Non
     client = ready(site)
     client.set_local_maintenance(True)
     wait_for("a failed attempt", lambda: client.status().notifications.failed)
-    wait_for("the file", (site.state_dir / "notifications.jsonl").exists)
+    wait_for("both files", lambda: _is_stored(site))
     process.kill()
     process.wait()
     box = Mailbox()
@@ -362,6 +362,14 @@ def test_what_waits_survives_a_kill_and_nothing_is_told_again(site: Site) -> Non
         client.set_local_maintenance(False)
         wait_for("the next mail", lambda: OFF in box.subjects)
     assert box.subjects == [ON, OFF]
+
+
+def _is_stored(site: Site) -> bool:
+    """What was told is written behind the queue: a kill between the two tells it twice."""
+    queue, told = site.state_dir / "notifications.jsonl", site.state_dir / "told.json"
+    if not queue.exists() or not told.exists():
+        return False
+    return told.stat().st_mtime_ns >= queue.stat().st_mtime_ns
 
 
 def test_a_mail_server_that_hangs_delays_no_record(site: Site) -> None:
