@@ -42,7 +42,7 @@ from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
 from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import DomainState, Liveness, Outcome
+from ha_broker.world.ports import Liveness, Outcome
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
 
@@ -157,8 +157,6 @@ class Broker:
     def _cycle(self, requests: Requests, now_s: float) -> None:
         self._pass_on(now_s)
         self._take(requests, now_s)
-        if self._stopping:
-            self._leave_if_absent()
         for part in self._parts:
             part.work(now_s)
         self._show(now_s)
@@ -180,21 +178,16 @@ class Broker:
             self._cycle(NO_REQUESTS, now_s)
 
     def begin_stop(self) -> None:
-        """Leave the lockspace in the next cycles, unless the engine may be on this host."""
+        """Begin nothing new that outlives it; the host stays in the lockspace."""
         self._stopping = True
+        self._lockspace.stop()
         self._plugins.stop()
         self._world.services.stopping()
-        self._leave_if_absent()
 
     @property
     def stopped(self) -> bool:
         """After `begin_stop`: is there nothing left to wait for?"""
-        leaving = self._engine.domain == DomainState.ABSENT
-        return self._stopping and (not leaving or self._lockspace.left is not None)
-
-    def _leave_if_absent(self) -> None:
-        if self._engine.domain == DomainState.ABSENT:
-            self._lockspace.leave()
+        return self._stopping
 
     def _harvest(self, outcomes: list[Outcome[object]]) -> bool:
         """False: nothing came, or nothing but what was known already."""

@@ -38,7 +38,9 @@ class LockspaceWatch:
     """Joins, joins again after sanlock dropped the lockspace, and knows the hosts.
 
     Only a successful answer "out" makes it join; a daemon that does not answer is no "out".
-    It never leaves but by `leave`, which `ha_broker.broker` calls at an orderly stop.
+    It never leaves: what sanlock has learnt of the other hosts lasts while this host is a member,
+    so a member that leaves and joins again begins to wait for a dead host anew. The unit
+    ha-lockspace.service leaves when this host shuts down (`ha_broker.leave`).
     """
 
     keys = (SANLOCK, JOIN)
@@ -55,8 +57,7 @@ class LockspaceWatch:
         self._look_error = ""
         self._join_error = ""
         self._pause_s = FIRST_PAUSE_S
-        self._leaving = False
-        self._left: Optional[bool] = None
+        self._stopping = False
         self._somebody_joins = False
         # Replaced, never changed: the metrics read it from another thread.
         self.renewed_at_s: Mapping[int, float] = {}
@@ -70,8 +71,7 @@ class LockspaceWatch:
     def view(self, now_s: float) -> LockspaceView:
         """Membership and what is wrong with it."""
         membership = self._membership
-        joining = self._join.busy_since_s is not None and not self._leaving
-        if membership == Membership.OUT and joining:
+        if membership == Membership.OUT and self._join.busy_since_s is not None:
             membership = Membership.JOINING
         return LockspaceView(membership, self.error(now_s))
 
@@ -115,16 +115,9 @@ class LockspaceWatch:
             return "this host has not joined the lockspace"
         return ""
 
-    def leave(self) -> None:
-        """Leave if no process here holds a lease, and join no more."""
-        self._leaving = True
-        if self._membership == Membership.OUT and self._join.busy_since_s is None:
-            self._left = True
-
-    @property
-    def left(self) -> Optional[bool]:
-        """None: still at it; False: it stays joined, since somebody needs it."""
-        return self._left
+    def stop(self) -> None:
+        """Join no more."""
+        self._stopping = True
 
     # --- the cycle ----------------------------------------------------------------------------
 
@@ -133,8 +126,6 @@ class LockspaceWatch:
         self.looked_in_vain = False
         if outcome.key == SANLOCK:
             self._harvest_look(outcome)
-        elif isinstance(outcome.value, bool) or self._leaving:
-            self._harvest_leave(outcome)
         else:
             self._harvest_join(outcome)
 
@@ -144,9 +135,7 @@ class LockspaceWatch:
         self._look.quicken(interval_s)
         if self._look.is_due(now_s):
             self._look.start(now_s, self._look_job(), interval_s)
-        if self._leaving:
-            self._start_leave(now_s)
-        elif self._wants_to_join():
+        if self._wants_to_join():
             self._start_join(now_s)
         self._teller.tell("lockspace", self.error(now_s))
 
@@ -178,7 +167,7 @@ class LockspaceWatch:
         known_out = self.looked_at_s is not None and not self._look_error
         out = known_out and self._membership == Membership.OUT
         # Before libvirt's first word it is not known whether a VM runs here.
-        return out and not self._leaving and self.engine is not None and not self._waits_for()
+        return out and not self._stopping and self.engine is not None and not self._waits_for()
 
     def _harvest_look(self, outcome: Outcome[object]) -> None:
         before = self._seen()
@@ -231,7 +220,7 @@ class LockspaceWatch:
         self._membership = membership
         if membership == Membership.JOINED:
             self._join_error, self._pause_s = "", FIRST_PAUSE_S
-        elif lost and not self._leaving:
+        elif lost:
             self._join_error = "sanlock dropped the lockspace; joining again"
             self._join.hurry(now_s)
 
@@ -249,20 +238,6 @@ class LockspaceWatch:
         self._join_error = error_text(outcome.error)
         self._join.postpone(outcome.finished_at_s + self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
-
-    def _start_leave(self, now_s: float) -> None:
-        if self._left is None and self._join.busy_since_s is None:
-            self._join.hurry(now_s)
-            job = partial(self._world.lockspace.leave_if_unused, self._settings.host.host_id)
-            self._join.start(now_s, job, 0.0)
-
-    def _harvest_leave(self, outcome: Outcome[object]) -> None:
-        """A join that ended after `leave` was called is no answer to it."""
-        if isinstance(outcome.value, bool):
-            self._left = outcome.value
-        elif outcome.error is not None:
-            self._left = False
-            log.warning("leaving the lockspace: %s", error_text(outcome.error))
 
 
 def look(lockspace: Lockspace, host_id: int) -> Look:

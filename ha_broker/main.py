@@ -14,6 +14,7 @@ from ha_broker import paths
 from ha_broker.api import Api
 from ha_broker.broker import ALIVE_INTERVAL_S, Broker
 from ha_broker.http_server import ApiServer, SocketError
+from ha_broker.leave import leave_host
 from ha_broker.local_state import StateDirError
 from ha_broker.metrics.exporter import Exporter
 from ha_broker.metrics.service import MetricsService
@@ -34,7 +35,6 @@ OK, FAILED = 0, 1
 
 SHORTEST_PAUSE_S = 0.02  # whatever a part says is due: no busy loop
 GATHER_S = 0.02  # jobs begun together end together: one cycle for all of them
-STOP_ALLOWED_S = 15.0  # for leaving the lockspace; below the unit's TimeoutStopSec
 
 
 def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = None) -> int:
@@ -42,6 +42,8 @@ def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = Non
     arguments = _parser().parse_args(argv)
     log_setup(arguments.log_level)
     try:
+        if arguments.leave_lockspace:
+            return leave_host(arguments)
         return Daemon(arguments, maker or RealWorld()).run()
     except SettingsError as error:
         for problem in error.problems:
@@ -101,24 +103,12 @@ class Daemon:
             metrics.stop()
             broker.desk.close()
             server.stop()
-        self._stop(broker, monotonic_s)
+        # The engine is left alone, and so is the lockspace: see ha_broker.leave.
+        broker.begin_stop()
 
     def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
         while not self._stop_requested:
             self._cycle(broker, monotonic_s, tallies)
-
-    def _stop(self, broker: Broker, monotonic_s: Monotonic) -> None:
-        """Leave the lockspace when nobody here needs it; the engine is left alone."""
-        broker.begin_stop()
-        give_up_at_s = monotonic_s() + STOP_ALLOWED_S
-        while True:
-            broker.tick()
-            if broker.stopped:
-                return
-            if monotonic_s() > give_up_at_s:
-                log.warning("stopping without having left the lockspace: sanlock did not answer")
-                return
-            self._wake.wait(1.0)
 
     def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
         begun_at_s = monotonic_s()
@@ -147,6 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         default=paths.state_dir(),
         help="what survives restarts (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--leave-lockspace",
+        action="store_true",
+        help="leave the lockspace once nothing here holds a lease of it, and end: what "
+        "ha-lockspace.service does when the host shuts down",
     )
     return parser
 

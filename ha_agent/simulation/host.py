@@ -21,6 +21,7 @@ from ha_agent.simulation.settings import HOST_CPUS, HostTraits
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.storage_path import StoragePath
 from ha_agent.simulation.world import (
+    CallHangs,
     HostClock,
     InlineRunner,
     SimCourier,
@@ -39,7 +40,7 @@ from ha_broker.desk import Ticket
 from ha_broker.local_state import read_flag
 from ha_broker.parts import World
 from ha_broker.snapshot import Publication, Snapshot
-from ha_broker.world.ports import DomainState, Ending
+from ha_broker.world.ports import DomainState, Ending, WorldError
 from metadata.settings import HostSettings
 from metadata.shared_config import SharedConfig
 
@@ -50,6 +51,8 @@ MIB = 1 << 20
 MAX_ROUNDS = 60
 # How long an orderly shutdown of the machine takes between two of its steps.
 SHUTDOWN_STEP_S = 5.0
+# From having left the lockspace to being off, and what ha-lockspace.service is given to leave.
+OFF_S, LEAVE_TIMEOUT_S = 3.0, 30.0
 
 
 class SpinError(Exception):
@@ -210,7 +213,7 @@ class SimHost:
         self.plan()
 
     def shutdown(self) -> None:
-        """Shut it down in order: agent, guest, broker, power."""
+        """Shut it down in order, as the units are ordered: services, guest, lockspace, power."""
         self.need_running()
         self.agent_process.stop()
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
@@ -218,14 +221,25 @@ class SimHost:
         self._step_in(guest_s, self._shutdown_rest)
 
     def _shutdown_guest(self) -> None:
+        self.broker_process.stop()
         if self.vm.now.state == DomainState.RUNNING:
             self.vm.shutdown_by_user()
 
     def _shutdown_rest(self) -> None:
         if self.vm.now.state != DomainState.ABSENT:
             self.vm.end(Ending.STOPPED)
-        self.broker_process.stop()
-        self._step_in(20.0, self.power_off)
+        self._step_in(self._leave_s() + OFF_S, self.power_off)
+
+    def _leave_s(self) -> float:
+        """ha-lockspace.service leaves the lockspace, whether the broker ran or not."""
+        self.clock.begin_job()
+        try:
+            self.lockspace.leave_if_unused(self.host_id)
+        except (WorldError, CallHangs):
+            return LEAVE_TIMEOUT_S
+        finally:
+            spent_s = self.clock.end_job()
+        return spent_s
 
     def _boot(self) -> None:
         self._boots_at_s = math.inf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -105,7 +106,7 @@ def test_a_life_with_kills_and_an_orderly_end(member: tuple[Site, SanlockHost]) 
 
     restarted.send_signal(signal.SIGTERM)
     assert restarted.wait(20 * FACTOR) == 0
-    assert sanlock.call("membership", 1) == Membership.OUT
+    assert sanlock.call("membership", 1) == Membership.JOINED
     assert not site.socket.exists()
     assert "STOPPING=1" in site.told()
     assert any(line.startswith("STATUS=host 1 (h1); lockspace joined") for line in site.told())
@@ -133,6 +134,37 @@ def test_a_stop_never_takes_the_lease_from_a_process_here(
     assert sanlock.call("membership", 1) == Membership.JOINED
     assert sanlock.call("process_holds_lease", holder)
     sanlock.release(holder)
+
+
+def test_a_host_that_shuts_down_leaves_without_a_broker(
+    member: tuple[Site, SanlockHost],
+) -> None:
+    site, sanlock = member
+    process = site.start()
+    joined(site)
+    assert _leave(site) == 1
+    assert "the broker runs, and would join it again" in site.log_text()
+    process.kill()
+    process.wait()
+    site.forget()
+    holder = sanlock.acquire()
+    leaving = site.start("--leave-lockspace")
+    with pytest.raises(subprocess.TimeoutExpired):
+        leaving.wait(2.0)
+    assert sanlock.call("process_holds_lease", holder)
+    sanlock.release(holder)
+    assert leaving.wait(20 * FACTOR) == 0
+    site.forget()
+    assert sanlock.call("membership", 1) == Membership.OUT
+    assert _leave(site) == 0  # there is nothing left to do
+
+
+def test_a_host_that_is_not_deployed_has_nothing_to_leave(site: Site) -> None:
+    assert _leave(site) == 0
+
+
+def _leave(site: Site) -> int:
+    return site.start("--leave-lockspace").wait(20 * FACTOR)
 
 
 def test_a_change_of_the_lease_ends_the_long_poll(member: tuple[Site, SanlockHost]) -> None:

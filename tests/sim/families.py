@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from metadata.timing import lease_floor_s
 from tests.sim.dice import Dice, spread
 
 AGENT, BROKER = "ha-agent", "ha-broker"
@@ -147,6 +148,22 @@ def _daemon(dice: Dice, at_s: float, name: str, unit: str, kind: float) -> None:
         dice.add(at_s, _systemctl(name, "restart", unit))
 
 
+def restarts_beside_a_cut(dice: Dice) -> None:
+    """While a dead host's lease runs out, the services of the others are restarted, or die."""
+    at_s = dice.moment_s()
+    dead = dice.host()
+    dice.pair(at_s, f"power-off {dead}", f"power-on {dead}", always=0.9)
+    for name in dice.some_hosts():
+        if name == dead:
+            continue
+        unit = dice.one_of(BROKER, BROKER, AGENT)
+        again_s = dice.rng.uniform(0, lease_floor_s(dice.timing.io_timeout_s))
+        for _ in range(dice.rng.randint(1, 3)):
+            how = _systemctl(name, "restart", unit)
+            dice.add(at_s + again_s, how if dice.chance(0.6) else _signal(name, unit, "SIGKILL"))
+            again_s += spread(dice.rng, 1, 60)
+
+
 def between_actions(dice: Dice) -> None:
     """Agent or broker ends or stands still between any two of its calls to the world."""
     at_s = dice.moment_s()
@@ -220,6 +237,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "virsh": (virsh, 0.6),
     "migration": (migration, 0.7),
     "daemons": (daemons, 1.0),
+    "restarts beside a cut": (restarts_beside_a_cut, 0.6),
     "between actions": (between_actions, 0.9),
     "sanlock": (sanlock, 0.8),
     "clocks": (clocks, 0.3),

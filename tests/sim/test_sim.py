@@ -289,8 +289,13 @@ def test_finds_a_broker_that_takes_the_lockspace_away(monkeypatch) -> None:
         lockspace._lose(lockspace.san.clock.monotonic_s())
         return True
 
-    monkeypatch.setattr(SimLockspace, "leave_if_unused", leave_anyway)
-    monkeypatch.setattr(Broker, "_leave_if_absent", lambda self: self._lockspace.leave())
+    stop = Broker.begin_stop
+
+    def leave_and_stop(broker: Broker) -> None:
+        leave_anyway(broker._world.lockspace, 1)
+        stop(broker)
+
+    monkeypatch.setattr(Broker, "begin_stop", leave_and_stop)
     result = run_plan(plan((100, "on h1 systemctl stop ha-broker")))
     assert (result.verdict, result.rule) == (SAFETY, LOST_LOCKSPACE)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ha_broker.leave import LEAVE_WITHIN_S
 from ha_broker.world.host_file import read_host_settings
 from ha_broker.world.journal import log_setup
 from ha_broker.world.wake import Wake
@@ -137,9 +138,13 @@ def test_a_directory_is_no_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def unit() -> configparser.ConfigParser:
+    return read_unit("ha-agent")
+
+
+def read_unit(name: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read_string((ROOT / "systemd" / "ha-agent.service").read_text())
+    parser.read_string((ROOT / "systemd" / f"{name}.service").read_text())
     return parser
 
 
@@ -175,3 +180,25 @@ def test_systemd_watches_and_restarts_it_for_ever(unit: configparser.ConfigParse
 
 def test_stopping_it_kills_no_qemu(unit: configparser.ConfigParser) -> None:
     assert unit["Service"]["KillMode"] in ("mixed", "process")
+
+
+def test_the_lockspace_is_left_between_the_guests_and_sanlock() -> None:
+    """systemd stops in the opposite order of the start; guests' scopes stop before libvirtd."""
+    unit = read_unit("ha-lockspace")
+    guests = {"libvirtd.service", "libvirt-guests.service", "virt-guest-shutdown.target"}
+    assert guests <= set(unit["Unit"]["Before"].split())
+    assert {"sanlock.service", "remote-fs.target"} <= set(unit["Unit"]["After"].split())
+    stop = unit["Service"]["ExecStop"]
+    assert stop == "/usr/lib/hosted-engine-ha/bin/ha-broker --leave-lockspace"
+    assert unit["Service"]["RemainAfterExit"] == "yes"
+    assert float(unit["Service"]["TimeoutStopSec"]) > LEAVE_WITHIN_S
+
+
+def test_the_broker_brings_the_unit_that_leaves_and_stops_without_it() -> None:
+    """However the broker stops, the unit stays until the host shuts down; stopped by hand, it
+    takes along the broker, which would join again."""
+    broker, leaver = read_unit("ha-broker"), read_unit("ha-lockspace")
+    assert "ha-lockspace.service" in broker["Unit"]["Requires"].split()
+    assert "ha-lockspace.service" in broker["Unit"]["After"].split()
+    for word in ("Requires", "BindsTo", "PartOf", "Requisite", "StopWhenUnneeded"):
+        assert word not in leaver["Unit"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
+from ha_broker.leave import LEAVE_WITHIN_S, leave_lockspace
 from ha_broker.lockspace_watch import LONGEST_PAUSE_S, OVERDUE_IO_TIMEOUTS
 from ha_broker.snapshot import LeaseState
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, LockspaceError, Membership
@@ -159,83 +161,104 @@ def test_joined_with_another_id(cluster: Cluster, host: Host) -> None:
     assert host.snapshot.lockspace.membership == Membership.OUT
 
 
-# --- leaving -----------------------------------------------------------------------------------
+# --- stopping ----------------------------------------------------------------------------------
 
 
-def test_an_orderly_stop_leaves_an_unused_lockspace(cluster: Cluster, host: Host) -> None:
-    joined(cluster)
-    assert stop(cluster, host)
-    assert cluster.san.slots[1].timestamp == 0
-    assert "STOPPING=1" in host.services.calls
-    assert host.runner.submitted.count("join") == 2  # the join, and the leaving; no join again
-
-
-@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.PAUSED])
-def test_never_leaves_while_the_engines_domain_is_here(
-    cluster: Cluster, host: Host, state: DomainState
+@pytest.mark.parametrize("state", [None, DomainState.RUNNING, DomainState.PAUSED])
+def test_a_stop_stays_in_the_lockspace(
+    cluster: Cluster, host: Host, state: Optional[DomainState]
 ) -> None:
     joined(cluster)
-    host.hypervisor.set_domain(Domain(state, pid=44))
-    cluster.run(TICK_S)
+    if state is not None:
+        host.hypervisor.set_domain(Domain(state, pid=44))
+        cluster.run(TICK_S)
+    assert stop(cluster, host)
+    assert "STOPPING=1" in host.services.calls
+    assert host.lockspace.membership(1) == Membership.JOINED
+    assert host.runner.submitted.count("join") == 1
+
+
+def test_a_stop_during_the_join_ends_at_once_and_leaves_it_to_sanlock(
+    cluster: Cluster, host: Host
+) -> None:
+    cluster.run(10)
     assert stop(cluster, host, allowed_s=0)
-    assert cluster.san.slots[1].timestamp != 0
+    cluster.run(JOIN_S)
+    assert host.lockspace.membership(1) == Membership.JOINED
 
 
-def test_leaves_when_the_engine_ends_in_the_moment_of_the_stop(
+def test_joins_no_more_once_told_to_stop(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.broker.begin_stop()
+    assert host.lockspace.leave_if_unused(1)
+    cluster.run(JOIN_S + 2 * TICK_S)
+    assert host.lockspace.membership(1) == Membership.OUT
+
+
+# --- leaving, when the host shuts down -----------------------------------------------------------
+
+
+def leave(cluster: Cluster, host: Host, host_id: int = 1) -> bool:
+    return leave_lockspace(host.lockspace, host_id, cluster.clock, cluster.run)
+
+
+def test_a_host_that_shuts_down_leaves(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.broker.begin_stop()
+    assert leave(cluster, host)
+    assert cluster.san.slots[1].timestamp == 0
+    assert leave(cluster, host)  # again: there is nothing to do
+
+
+def test_leaving_waits_for_a_guest_that_is_about_to_end(cluster: Cluster, host: Host) -> None:
+    joined(cluster)
+    host.broker.begin_stop()
+    host.lockspace.acquire(55)
+    slept = []
+
+    def sleep(seconds: float) -> None:
+        assert host.lockspace.holders == {55}
+        assert cluster.san.slots[1].timestamp != 0
+        slept.append(seconds)
+        if len(slept) == 3:
+            host.lockspace.release(55)
+        cluster.run(seconds)
+
+    assert leave_lockspace(host.lockspace, 1, cluster.clock, sleep)
+    assert cluster.san.slots[1].timestamp == 0 and len(slept) == 3
+
+
+def test_leaving_never_takes_the_lease_of_a_guest_that_does_not_end(
     cluster: Cluster, host: Host
 ) -> None:
     joined(cluster)
-    host.hypervisor.start("<domain/>")
-    cluster.run(1)
-    host.hypervisor.crash()  # a host that shuts down: the guests end with the services
     host.broker.begin_stop()
-    cluster.run(5)
-    assert host.broker.stopped
-    assert cluster.san.slots[1].timestamp == 0
-
-
-def test_never_leaves_while_libvirt_is_silent(cluster: Cluster, host: Host) -> None:
-    joined(cluster)
-    host.hypervisor.disappear()
-    cluster.run(TICK_S)
-    assert stop(cluster, host, allowed_s=0)
-    assert cluster.san.slots[1].timestamp != 0
-
-
-def test_never_leaves_while_anybody_here_holds_the_lease(cluster: Cluster, host: Host) -> None:
-    joined(cluster)
     host.lockspace.acquire(55)
-    assert stop(cluster, host, allowed_s=1)
+    before_s = cluster.clock.monotonic_s()
+    assert not leave(cluster, host)
+    assert cluster.clock.monotonic_s() - before_s <= LEAVE_WITHIN_S + 1
     assert host.lockspace.holders == {55}
     assert cluster.san.slots[1].timestamp != 0
 
 
-def test_a_stop_during_the_join_waits_for_it_with_a_bound(cluster: Cluster, host: Host) -> None:
+def test_a_join_under_way_is_left_when_it_is_done(cluster: Cluster, host: Host) -> None:
     cluster.run(10)
     host.broker.begin_stop()
-    cluster.run(5)
-    assert not host.broker.stopped
-    cluster.run(JOIN_S)
-    assert host.broker.stopped
+    assert host.lockspace.membership(1) == Membership.JOINING
+    assert leave(cluster, host)
     assert cluster.san.slots[1].timestamp == 0
 
 
-def test_a_stop_before_anything_was_joined_ends_at_once(tmp_path: Path) -> None:
-    cluster = Cluster(config=None)
-    host = cluster.host(1, tmp_path)
-    cluster.run(3)
-    assert stop(cluster, host, allowed_s=0)
-
-
-def test_a_leave_that_fails_ends_the_stop(
-    cluster: Cluster, host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(host_id: int) -> bool:
-        raise LockspaceError("leave", "sanlock is gone", 32)
-
+def test_a_host_without_sanlock_has_nothing_to_leave(cluster: Cluster, host: Host) -> None:
     joined(cluster)
-    monkeypatch.setattr(host.lockspace, "leave_if_unused", fail)
-    assert stop(cluster, host, allowed_s=1)
+    host.lockspace.kill_daemon()
+    assert leave(cluster, host)
+
+
+def test_another_id_is_not_left_for_ours(cluster: Cluster, host: Host) -> None:
+    host.lockspace.join(9, int(IO_TIMEOUT_S))
+    with pytest.raises(LockspaceError, match="9"):
+        leave(cluster, host)
 
 
 # --- the lease -----------------------------------------------------------------------------------

@@ -37,7 +37,10 @@ def test_a_host_without_sanlock_may_be_disconnected(scene: Scene) -> None:
 def test_a_running_service_uses_it(scene: Scene, unit: str) -> None:
     scene.services.running = (unit,)
     why = refusal(scene)
-    assert f"{unit} runs on this host" in why and "systemctl stop ha-agent ha-broker" in why
+    assert (
+        f"{unit} runs on this host" in why
+        and "systemctl stop ha-agent ha-broker ha-lockspace" in why
+    )
 
 
 def test_a_broker_uses_it_whoever_started_it(scene: Scene) -> None:

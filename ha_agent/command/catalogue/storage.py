@@ -106,7 +106,8 @@ GROUP = Group(
             examples=(
                 (
                     "hosted-engine --disconnect-storage",
-                    "Before work on the storage, after 'systemctl stop ha-agent ha-broker'.",
+                    "Before work on the storage, after 'systemctl stop ha-agent ha-broker "
+                    "ha-lockspace'.",
                 ),
             ),
         ),

@@ -384,7 +384,8 @@ def _refuse_living(
     hosts = ", ".join(site.survey.describe_host(host_id) for host_id in living)
     raise CommandError(
         f"{hosts} lives and uses {site.parts.lockspace.path}: nothing was changed; stop it first "
-        "(there: systemctl stop ha-agent ha-broker, with the engine shut down), or use another "
+        "(there: systemctl stop ha-agent ha-broker ha-lockspace, with the engine shut down), or "
+        "use another "
         "name or storage"
     )
 

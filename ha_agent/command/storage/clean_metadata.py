@@ -83,7 +83,7 @@ def _refuse_living(world: StorageWorld, host_id: int, found: DecodedSlot, force:
         )
     raise CommandError(
         f"host id {host_id} lives: {life}; nothing was done; stop its services (there: systemctl "
-        "stop ha-agent ha-broker), or add --force-clean"
+        "stop ha-agent ha-broker ha-lockspace), or add --force-clean"
     )
 
 

@@ -206,7 +206,9 @@ def _say_life(world: StorageWorld, life: Life) -> None:
 
 
 def _advice(force: bool) -> str:
-    stop = "stop it there (systemctl stop ha-agent ha-broker, with the engine shut down)"
+    stop = (
+        "stop it there (systemctl stop ha-agent ha-broker ha-lockspace, with the engine shut down)"
+    )
     return f"{stop} or switch that host off" if force else stop
 
 

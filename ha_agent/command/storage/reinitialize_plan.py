@@ -187,7 +187,7 @@ def unready(look: Look, maintenance: Optional[bool], own_id: int) -> list[str]:
     if running:
         problems.append(
             f"by its record the agent of {_names(look, running)} has not been stopped (there: "
-            "systemctl stop ha-agent ha-broker; of a host that is gone: hosted-engine "
+            "systemctl stop ha-agent ha-broker ha-lockspace; of a host that is gone: hosted-engine "
             "--clean-metadata --host-id=N)"
         )
     return problems

@@ -16,7 +16,7 @@ from ha_broker.world.ports import DomainState, LockspaceGoneError, Membership, W
 SHUT_DOWN = "hosted-engine --vm-shutdown"
 LEAVE_WITHIN_S = 60.0
 LOOK_EVERY_S = 0.5
-STOP_SERVICES = "systemctl stop ha-agent ha-broker"
+STOP_SERVICES = "systemctl stop ha-agent ha-broker ha-lockspace"
 
 
 def refuse_engine_here(world: StorageWorld) -> None:
@@ -71,8 +71,7 @@ def refuse_while_used(world: StorageWorld) -> None:
     if is_member(world):
         raise CommandError(
             "sanlock on this host is still in the lockspace on that storage; nothing was done; "
-            f"systemctl start {BROKER.partition('.')[0]}, then {STOP_SERVICES}: stopping the "
-            "broker leaves the lockspace"
+            f"{STOP_SERVICES} first"
         )
 
 
