@@ -53,7 +53,8 @@ class LibvirtHypervisor:
     It connects at the first call and again whenever the connection is lost, at most every few
     seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files. With `strict`,
     libvirt holds the XML of a start against its schema, instead of passing over what it does
-    not know.
+    not know. `keepalive` is for who makes one call at a time and has no deadline for it: see
+    `_Line`.
     """
 
     def __init__(
@@ -63,13 +64,14 @@ class LibvirtHypervisor:
         pid_directory: Path = PID_DIRECTORY,
         *,
         strict: bool = False,
+        keepalive: bool = False,
     ) -> None:
         self._uri = uri
         self._name = domain_name
         self._pid_directory = pid_directory
         self._strict = strict
         self._callbacks: list[Callable[[], None]] = []
-        self._line = _Line(uri, self._connected, self._notify)
+        self._line = _Line(uri, self._connected, self._notify, keepalive)
         self._news = threading.Condition()
         self._life = Life()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
@@ -382,14 +384,25 @@ class LibvirtHypervisor:
 
 
 class _Line:
-    """The connection to libvirt, opened again when lost, and not more often than is useful."""
+    """The connection to libvirt, opened again when lost, and not more often than is useful.
+
+    A call to a frozen libvirtd lasts as long as it is frozen. With `keepalive` it fails after
+    20 s; but that closes the connection under all calls that wait on it, and the library ends
+    the process (SIGSEGV, libvirt 9.0.0) when libvirtd wakes up and there were several. So the
+    daemons, whose calls are jobs that are looked after, do without.
+    """
 
     def __init__(
-        self, uri: str, on_open: Callable[[Any], list[int]], on_close: Callable[[], None]
+        self,
+        uri: str,
+        on_open: Callable[[Any], list[int]],
+        on_close: Callable[[], None],
+        keepalive: bool,
     ) -> None:
         self._uri = uri
         self._on_open = on_open
         self._on_close = on_close
+        self._keepalive = keepalive
         self._lock = threading.Lock()
         self._connection: Any = None
         self._event_ids: list[int] = []
@@ -429,9 +442,9 @@ class _Line:
         return connection
 
     def _watch(self, connection: Any) -> None:
-        """Without keepalive, a call to a frozen libvirtd never returns."""
-        with contextlib.suppress(_libvirt().libvirtError):  # drivers inside this process have none
-            connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+        if self._keepalive:
+            with contextlib.suppress(_libvirt().libvirtError):  # a driver inside this process
+                connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
         connection.registerCloseCallback(lambda *_: self._on_close(), None)
         self._event_ids = self._on_open(connection)
 

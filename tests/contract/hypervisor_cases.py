@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 PARTS = storage_parts(str(BOX / "volume"))
 LIMIT_S = 20 * TIME_FACTOR
 VALID_S = 3 * TIME_FACTOR
+# Longer than any keepalive that a client could ask for: 45 s took clients down, 4 of 4.
+FROZEN_S = 45.0
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 LIBVIRTD_PID = Path("/run/libvirtd.pid")
 
@@ -64,8 +67,8 @@ def kill_libvirtd() -> None:
     wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + LIMIT_S
+def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
+    deadline_s = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
@@ -371,6 +374,68 @@ def test_a_running_engine_survives_a_killed_libvirtd(
     assert lockspace.process_holds_lease(pid)
     os.kill(pid, signal.SIGKILL)
     assert ended(hypervisor).ending == Ending.CRASHED
+
+
+@pytest.fixture
+def client(hypervisor: LibvirtHypervisor) -> Iterator[Client]:
+    running(hypervisor)
+    client = Client()
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+class Client:
+    """A process that asks libvirt on three threads, and what it told of the answers."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.contract.libvirt_client"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.told.extend(self.process.stdout)
+
+    def hears(self, *words: str) -> None:
+        """Wait until it has told each of them after this moment."""
+        self.told.clear()
+        wait_until(lambda: self.died() or all(self._told(word) for word in words))
+        assert not self.died()
+
+    def _told(self, word: str) -> bool:
+        return any(line.startswith(word) for line in list(self.told))
+
+    def died(self) -> bool:
+        return self.process.poll() is not None
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.parametrize(("frozen_s", "then"), [(FROZEN_S, signal.SIGCONT), (3.0, signal.SIGKILL)])
+def test_a_frozen_libvirtd_takes_nobody_down(
+    client: Client, frozen_s: float, then: signal.Signals
+) -> None:
+    """Calls of several threads wait for it on one connection; it wakes up, or dies so."""
+    client.hears("domain answered", "cpu answered")
+    pid = int(LIBVIRTD_PID.read_text())
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        end_s = time.monotonic() + frozen_s
+        wait_until(lambda: client.died() or time.monotonic() > end_s, LIMIT_S + frozen_s)
+    finally:
+        os.kill(pid, then)
+    if then == signal.SIGKILL:
+        wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+        start_libvirtd()
+    client.hears("domain answered", "cpu answered")
 
 
 def test_an_end_that_nobody_saw_is_missing(hypervisor: LibvirtHypervisor) -> None:

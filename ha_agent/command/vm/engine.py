@@ -74,7 +74,7 @@ def engine_here(*, strict: bool = False) -> Engine:
         client.close()
     name = config.settings.engine.domain_name
     return Engine(
-        hypervisor=LibvirtHypervisor(host.libvirt_uri, name, strict=strict),
+        hypervisor=LibvirtHypervisor(host.libvirt_uri, name, strict=strict, keepalive=True),
         lockspace=PatientLockspace(host.storage),
         parts=host.storage,
         domain_xml=config.domain_xml,
