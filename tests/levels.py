@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Optional
 
-from tests.leftovers import Leftovers
-
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-for"
@@ -43,6 +41,9 @@ PACKAGES = {
 # Packages that only some releases have; elsewhere another one brings what is in them.
 PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
 
+# A lab of the tests' own, beside one that somebody may have built to play with.
+LAB_STATE = "/var/lib/hosted-engine-lab-tests"
+
 
 class LevelError(Exception):
     """A level could not be run, or failed; the message is for people."""
@@ -51,6 +52,7 @@ class LevelError(Exception):
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the named levels, all without a name. Returns 0 when every one passed."""
     levels = _arguments(argv)
+    os.environ.setdefault("HE_LAB_STATE", LAB_STATE)
     # A shell's job in the background ignores Ctrl-C, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -98,14 +100,22 @@ def _install_packages(levels: Sequence[str]) -> None:
         if set(levels) & set(REAL):
             raise LevelError(f"the levels {', '.join(REAL)} need root; run it with sudo")
         return
-    from lab import install, settings  # only root installs anything
+    # Only root installs anything.
+    from lab import install, settings
+    from lab.errors import LabError
 
-    places = settings.places()
-    places.cache.mkdir(parents=True, exist_ok=True)
-    install.restore_policy()
     tables = [PACKAGES, *(table for since, table in PACKAGES_SINCE.items() if _debian() >= since)]
     more = sorted({name for table in tables for level in levels for name in table.get(level, ())})
-    install.install_packages(places, more)
+    try:
+        places = settings.places()
+        places.cache.mkdir(parents=True, exist_ok=True)
+        install.restore_policy()
+        install.install_packages(places, more)
+        if "lab" in levels:
+            # The tests themselves run in a network of their own, where nothing can be fetched.
+            install.prepare(places, with_product=True)
+    except LabError as error:
+        raise LevelError(str(error)) from error
 
 
 def _debian() -> float:
@@ -135,21 +145,25 @@ def _run(command: list[str]) -> None:
 
 def _passes(level: str) -> bool:
     _say(f"level {level}")
-    before = Leftovers.now()
     began_s = time.monotonic()
     passed = _RUNNERS.get(level, _pytest)(level)
-    left = Leftovers.now().beyond(before)
-    if left:
-        print(f"tests/run: level {level} left behind:\n  " + "\n  ".join(left), file=sys.stderr)
     _say(f"level {level} {'passed' if passed else 'failed'} in {time.monotonic() - began_s:.0f} s")
-    return passed and not left
+    return passed
 
 
 def _pytest(level: str) -> bool:
+    """The level's tests; something left behind by them is a failure as well."""
     environment = {**os.environ, "HE_TEST_LEVEL": level}
-    command = [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
+    command = [sys.executable, "-m", "tests.leftovers"]
+    command += [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
     command += SIDE_BY_SIDE.get(level, ())
-    return subprocess.run(command, check=False, cwd=ROOT, env=environment).returncode == 0
+    child = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        return child.wait() == 0
+    except KeyboardInterrupt:
+        # The tests got the same Ctrl-C, and take down what they have built. A second one ends this.
+        child.wait()
+        raise
 
 
 def _lint(_level: str) -> bool:
