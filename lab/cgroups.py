@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 from pathlib import Path
 
 from lab.processes import wait_until
+from lab.settings import Places
 
 ROOT = Path("/sys/fs/cgroup")
-GROUP = "hosted-engine-lab"
 HOST_MEMORY_BYTES = 1536 << 20
 
 
@@ -22,34 +23,40 @@ def is_unified() -> bool:
     return (ROOT / "cgroup.controllers").exists()
 
 
-def launcher(host: str) -> list[str]:
+def group(places: Places) -> str:
+    """The name of a lab's control group: another lab on this machine has another one."""
+    return f"hosted-engine-lab-{hashlib.sha256(bytes(places.state)).hexdigest()[:8]}"
+
+
+def launcher(places: Places, host: str) -> list[str]:
     """The words before a command that let it run in the host's own control group."""
     if machine_has_systemd():
         return [
-            *("systemd-run", "--quiet", "--scope", "--collect", f"--unit={GROUP}-{host}"),
+            *("systemd-run", "--quiet", "--scope", "--collect", f"--unit={group(places)}-{host}"),
             f"--description=Host {host} of the hosted-engine lab",
             *("--property=Delegate=yes", f"--property=MemoryMax={HOST_MEMORY_BYTES}"),
         ]
-    groups = [_make(hierarchy, host) for hierarchy in _hierarchies()]
-    joins = "".join(f"echo $$ >{group}/cgroup.procs; " for group in groups)
+    name = Path(group(places), host)
+    groups = [_make(hierarchy / name) for hierarchy in _hierarchies()]
+    joins = "".join(f"echo $$ >{one}/cgroup.procs; " for one in groups)
     return ["/bin/sh", "-ec", f'{joins}exec "$@"', "sh"]
 
 
-def remove(host: str) -> None:
+def remove(places: Places, host: str) -> None:
     """Remove a host's control groups, which are empty when it is off."""
-    _remove_below(Path(GROUP) / host)
+    _remove_below(Path(group(places), host))
 
 
-def remove_all() -> None:
+def remove_all(places: Places) -> None:
     """Remove the lab's control groups."""
-    _remove_below(Path(GROUP))
+    _remove_below(Path(group(places)))
 
 
 def _remove_below(name: Path) -> None:
     # Busy for a moment after the last process: the kernel's own cleaning lags behind.
     for hierarchy in [] if machine_has_systemd() else _hierarchies():
-        group = hierarchy / name
-        wait_until(f"{group} empty", functools.partial(_removed, group), 10, 0.02)
+        folder = hierarchy / name
+        wait_until(f"{folder} empty", functools.partial(_removed, folder), 10, 0.02)
 
 
 def _hierarchies() -> list[Path]:
@@ -59,21 +66,20 @@ def _hierarchies() -> list[Path]:
     return [ROOT / name for name in names if (ROOT / name / "cgroup.procs").exists()]
 
 
-def _make(hierarchy: Path, host: str) -> Path:
-    group = hierarchy / GROUP / host
-    group.mkdir(parents=True, exist_ok=True)
-    limit = group / "memory.limit_in_bytes"
+def _make(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    limit = folder / "memory.limit_in_bytes"
     if limit.exists():
         limit.write_text(str(HOST_MEMORY_BYTES), encoding="ascii")
-    return group
+    return folder
 
 
-def _removed(group: Path) -> bool:
+def _removed(folder: Path) -> bool:
     try:
-        for child in group.iterdir():
+        for child in folder.iterdir():
             if child.is_dir():
                 _removed(child)
-        group.rmdir()
+        folder.rmdir()
     except FileNotFoundError:
         return True
     except OSError:

@@ -61,7 +61,7 @@ def power_on(places: Places, host: str) -> bool:
     """Start a host; returns whether its start has finished (a faulty SAN can delay that)."""
     if leader(places, host) is not None:
         raise LabError(f"{host} is on already")
-    cgroups.remove(host)
+    cgroups.remove(places, host)
     _remove_exports(host)
     with _notifications(places, host) as notices:
         launcher = _launch(places, host)
@@ -126,21 +126,26 @@ def network_is_cut(places: Places, host: str) -> bool:
     return _cut_marker(places, host).exists()
 
 
+def supervisors(places: Places) -> list[Process]:
+    """The systemd-nspawn of every host of this lab, and what launched it."""
+    return [found for found in processes.processes() if _is_supervisor(places, found)]
+
+
 def remove_all(places: Places) -> None:
     """End all hosts, also those whose start was broken off half-way."""
-    supervisors = [found for found in processes.processes() if _is_supervisor(places, found)]
+    launched = supervisors(places)
     inits = [pid for name in _built_hosts(places) if (pid := leader(places, name)) is not None]
     children = [
         found.pid
         for found in processes.processes()
-        if found.parent in {supervisor.pid for supervisor in supervisors}
+        if found.parent in {supervisor.pid for supervisor in launched}
         and not _is_supervisor(places, found)
     ]
     processes.kill(sorted({*inits, *children}))
-    for supervisor in supervisors:
+    for supervisor in launched:
         # It cleans up behind its container; killed at once, it would leave mounts behind.
         processes.wait_gone(supervisor.pid, SUPERVISOR_TIMEOUT_S)
-    processes.kill([supervisor.pid for supervisor in supervisors])
+    processes.kill([supervisor.pid for supervisor in launched])
     for name in _built_hosts(places):
         lan.remove_cable(name)
         _remove_exports(name)
@@ -148,7 +153,7 @@ def remove_all(places: Places) -> None:
 
 def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
     command = [
-        *cgroups.launcher(host),
+        *cgroups.launcher(places, host),
         *_time_namespace_launcher(),
         "systemd-nspawn",
         *("--directory", str(hostroot.root(places, host)), "--machine", host),
@@ -242,15 +247,14 @@ def _wait_off(places: Places, host: str, pid: int, timeout_s: float) -> None:
         if _is_supervisor(places, found, host) and not processes.wait_gone(found.pid, timeout_s):
             raise LabError(f"{host}: its systemd-nspawn has not ended")
     lan.remove_cable(host)
-    cgroups.remove(host)
+    cgroups.remove(places, host)
 
 
 def _is_supervisor(places: Places, found: Process, host: str = "") -> bool:
     """Whether a process is systemd-nspawn, or what launched it, for our hosts (or one)."""
     wanted = str(hostroot.root(places, host)) if host else f"{places.run}/hosts/"
-    return "systemd-nspawn" in found.command and any(
-        word == wanted if host else word.startswith(wanted) for word in found.command
-    )
+    named = any(word == wanted if host else word.startswith(wanted) for word in found.command)
+    return "systemd-nspawn" in found.command and named and places.are_seen_by(found.pid)
 
 
 def _remove_exports(host: str) -> None:

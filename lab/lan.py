@@ -10,7 +10,6 @@ import contextlib
 import http.client
 import json
 import socket
-from pathlib import Path
 from typing import Any
 
 from lab.errors import LabError
@@ -24,6 +23,7 @@ from lab.settings import (
     LAB_ADDRESS,
     NETWORK,
     PREFIX_LENGTH,
+    Places,
 )
 
 # Its own, or the bridge takes the lowest of its ports': each host that goes or comes could change
@@ -33,15 +33,21 @@ GATEWAY_MAC = "52:54:00:00:00:01"
 
 def exists() -> bool:
     """Whether the lab's bridge is there."""
-    return Path(f"/sys/class/net/{BRIDGE}").exists()
+    return BRIDGE in _interfaces()
 
 
-def create() -> None:
-    """Make the bridge and its addresses, unless that would disturb this machine's network."""
+def refuse_if_used() -> None:
+    """Refuse to disturb this machine's network: another lab's, or what is there otherwise."""
     if exists():
-        raise LabError(f"network interface {BRIDGE} exists already: run `lab down` first")
+        of_lab = f" and belongs to the lab of HE_LAB_STATE={_owner()}" if _owner() else ""
+        raise LabError(f"network interface {BRIDGE} exists already{of_lab}")
     _refuse_used_network()
+
+
+def create(places: Places) -> None:
+    """Make the bridge and its addresses."""
     run(["ip", "link", "add", BRIDGE, "address", GATEWAY_MAC, "type", "bridge"])
+    run(["ip", "link", "set", BRIDGE, "alias", str(places.state)])
     # No IPv6 address on the machine's end: the lab has no use for it. A kernel without IPv6
     # refuses this, and needs it not.
     with contextlib.suppress(LabError):
@@ -52,9 +58,9 @@ def create() -> None:
     gateway_up()
 
 
-def remove() -> None:
-    """Remove the bridge; the hosts' cables go with the hosts."""
-    if exists():
+def remove(places: Places) -> None:
+    """Remove this lab's bridge; the hosts' cables go with the hosts."""
+    if exists() and _owner() == str(places.state):
         run(["ip", "link", "delete", BRIDGE])
 
 
@@ -80,7 +86,7 @@ def cable(host: str) -> str:
 
 def cable_exists(host: str) -> bool:
     """Whether the host's cable is there, which it is while the host has power."""
-    return Path(f"/sys/class/net/{cable(host)}").exists()
+    return cable(host) in _interfaces()
 
 
 def set_cable(host: str, plugged: bool) -> None:
@@ -135,6 +141,17 @@ def _lan_socket(timeout_s: float) -> socket.socket:
         probe.close()
         raise
     return probe
+
+
+def _interfaces() -> list[str]:
+    """Those of this process's own network; /sys may show another one's."""
+    return [name for _, name in socket.if_nameindex()]
+
+
+def _owner() -> str:
+    """Whose lab's bridge it is: that lab's folder."""
+    shown: list[dict[str, Any]] = json.loads(run(["ip", "-json", "link", "show", "dev", BRIDGE]))
+    return str(shown[0].get("ifalias", ""))
 
 
 def _refuse_used_network() -> None:

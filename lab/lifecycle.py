@@ -40,8 +40,12 @@ def up(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: S
     What was built is removed again when any of it fails.
     """
     features.require()
-    if state.is_up(places):
+    if state.is_up(places) or host.supervisors(places):
         raise LabError("a lab is up already: `lab down` removes it")
+    say("packages, guest, product")
+    install.prepare(places, with_product)
+    features.require()
+    lan.refuse_if_used()
     try:
         return _build(places, hosts, io_timeout_s, with_product, say)
     except BaseException:
@@ -56,9 +60,9 @@ def down(places: Places) -> None:
         install.restore_policy,
         lambda: host.remove_all(places),
         lambda: san.remove(places),
-        lan.remove,
+        lambda: lan.remove(places),
         lambda: mounts.unmount_below(places.state),
-        cgroups.remove_all,
+        lambda: cgroups.remove_all(places),
         lambda: _remove_folder(places.run),
     ]
     failures: list[str] = []
@@ -96,9 +100,6 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
-    say("packages, guest, product")
-    install.prepare(places, with_product)
-    features.require()
     lab = Lab(tuple(host_names(hosts)), io_timeout_s, features.accelerator(places))
     say(f"SAN, LAN, {hosts} hosts (guest runs by {lab.accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
@@ -106,7 +107,7 @@ def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, sa
     state.save(places, lab)
     state.log_event(places, "up", [str(hosts), str(io_timeout_s)])
     san.create_volumes(places)
-    lan.create()
+    lan.create(places)
     for name in lab.hosts:
         san.connect(places, name)
         hostroot.build(places, lab, name, with_product)

@@ -88,7 +88,9 @@ def remove(places: Places) -> None:
     mine = [
         found.pid
         for found in processes.processes()
-        if found.program == "nbdkit" and any(run_folder in word for word in found.command)
+        if found.program == "nbdkit"
+        and any(run_folder in word for word in found.command)
+        and places.are_seen_by(found.pid)
     ]
     processes.kill(mine)
 

@@ -91,6 +91,16 @@ class Places:
         """One host's folder."""
         return self.run / "hosts" / name
 
+    def are_seen_by(self, pid: int) -> bool:
+        """Whether the lab's folder is, to another process, this same folder.
+
+        In a container a folder of that name is another lab's; its processes are visible here.
+        """
+        try:
+            return Path(f"/proc/{pid}/root{self.state}").samefile(self.state)
+        except OSError:
+            return False
+
 
 def places() -> Places:
     """The lab's places; the environment variable HE_LAB_STATE moves them."""
