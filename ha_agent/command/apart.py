@@ -4,6 +4,9 @@ A thread that waits in the kernel for storage can't be ended, and no process can
 has one: the command would say in time what hangs, and not return all the same. So a child does
 the work. One that can't be killed is left behind; it holds nothing of ours, and ends by itself
 once its storage answers.
+
+The child is a copy of this process, made while this one has no threads: what another thread held at
+that moment, such as the lock of a module that it was importing, would be held for ever in the copy.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import pickle
 import select
 import signal
 import time
+from contextlib import suppress
 from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, cast
 
 from ha_agent.command.errors import CommandError
@@ -28,29 +32,61 @@ def within_deadline_apart(job: Callable[[], T], whom: str, deadline_s: float) ->
     Raises CommandError naming `whom` when it has not ended in time. Result and errors must be
     values that pickle takes; what else the job changes is lost.
     """
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        _work(job, writing)
-    os.close(writing)
+    work = Apart(job)
     try:
-        data = _read_all(reading, time.monotonic() + deadline_s)
+        return cast(T, work.result(whom, deadline_s, time.monotonic() + deadline_s))
     finally:
-        os.close(reading)
-        _end(child)
-    if data is None:
-        raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
-    return cast(T, _result(data, whom))
+        work.end()
+
+
+class Apart:
+    """A job that a child process has begun to do; several can be done beside each other."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        self._reading, writing = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            _work(job, writing)
+        os.close(writing)
+
+    def result(self, whom: str, deadline_s: float, end_s: float) -> object:
+        """What the job returned by `end_s` of the monotonic clock; raises what it raised.
+
+        Raises CommandError naming `whom`, and `deadline_s`, when it has not ended by then.
+        """
+        data = _read_all(self._reading, end_s)
+        if data is None:
+            raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
+        return _result(data, whom)
+
+    def end(self) -> None:
+        """Never waits: a child that storage holds up does not even die."""
+        os.close(self._reading)
+        _end(self._child)
 
 
 def _work(job: Callable[[], Any], writing: int) -> NoReturn:
     """The child's life; whatever happens in it, it never comes back into the caller's code."""
     try:
+        _lead_group()
         _let_go_of_streams()
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(_packed(job))
     finally:
         os._exit(0)
+
+
+def _lead_group() -> None:
+    """One for the whole job: what a job does apart in its turn belongs to it."""
+    if not _Copy.is_one:
+        os.setpgid(0, 0)
+    _Copy.is_one = True
+
+
+class _Copy:
+    """Whether this process was made to do a job."""
+
+    is_one = False
 
 
 def _let_go_of_streams() -> None:
@@ -83,7 +119,9 @@ def _read_all(reading: int, end_s: float) -> Optional[bytes]:
 
 
 def _end(child: int) -> None:
-    """Never waits: a child that storage holds up does not even die."""
+    """With all that it has begun itself, which is in its process group."""
+    with suppress(ProcessLookupError):  # it has none when it has not run at all yet
+        os.killpg(child, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, os.WNOHANG)
 

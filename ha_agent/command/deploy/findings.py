@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Callable
+from functools import partial
+from typing import Any, Callable, cast
 
+from ha_agent.command.apart import Apart
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import WorldError
 
@@ -62,40 +63,32 @@ class Check:
 def run_checks(checks: Sequence[Check], deadline_s: float) -> Iterator[Finding]:
     """All findings in the checks' order, all within `deadline_s` after the beginning.
 
-    The checks run beside each other, each on a thread of its own: one that hangs is a `FAIL`
-    and is given up.
+    The checks run beside each other, each in a process of its own: one that hangs is a `FAIL` and
+    is given up. (Not on threads: some checks make a process themselves, see `apart`.)
     """
     end_s = time.monotonic() + deadline_s
-    running = [_Run(check) for check in checks]
-    for run in running:
-        run.join(max(0.0, end_s - time.monotonic()))
-        yield run.finding(deadline_s)
+    running = [Apart(partial(_look, check)) for check in checks]
+    try:
+        for check, run in zip(checks, running):
+            yield replace(_finding(run, deadline_s, end_s), name=check.name)
+    finally:
+        for run in running:
+            run.end()
 
 
-class _Run:
-    def __init__(self, check: Check) -> None:
-        self._check = check
-        self._found: list[Finding] = []
-        self._bugs: list[Exception] = []
-        self._thread = threading.Thread(target=self._run, name=check.name, daemon=True)
-        self._thread.start()
+def _look(check: Check) -> Finding:
+    try:
+        return check.look()
+    except (CommandError, WorldError, OSError) as error:
+        return fail(" ".join(str(error).split()))
 
-    def _run(self) -> None:
-        try:
-            self._found.append(self._check.look())
-        except (CommandError, WorldError, OSError) as error:
-            self._found.append(fail(" ".join(str(error).split())))
-        except Exception as error:  # a bug: raised where somebody hears of it
-            self._bugs.append(error)
 
-    def join(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
-
-    def finding(self, deadline_s: float) -> Finding:
-        for bug in self._bugs:
-            raise bug
-        found = self._found or [fail(f"has not answered for {deadline_s:.0f} s")]
-        return replace(found[0], name=self._check.name)
+def _finding(run: Apart, deadline_s: float, end_s: float) -> Finding:
+    """What the check found; a bug in it is raised here, where somebody hears of it."""
+    try:
+        return cast(Finding, run.result("what it asks", deadline_s, end_s))
+    except CommandError as error:
+        return fail(error.message)
 
 
 # --- telling people -------------------------------------------------------------------------
