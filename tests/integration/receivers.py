@@ -19,6 +19,8 @@ from typing import Any, Callable, Optional
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
+from tests.unit.certificates import AUTHORITY_USAGE
+
 HOST = "127.0.0.1"
 USER, PASSWORD = "ha", "påss word"
 
@@ -43,7 +45,8 @@ def make_authority(directory: Path, names: str = f"IP:{HOST},DNS:localhost") -> 
     ca, ca_key = directory / "ca.pem", directory / "ca.key"
     certificate, key = directory / "server.pem", directory / "server.key"
     new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    _openssl(*new, "-subj", "/CN=test authority", "-keyout", str(ca_key), "-out", str(ca))
+    usage = ["-addext", AUTHORITY_USAGE]
+    _openssl(*new, *usage, "-subj", "/CN=test authority", "-keyout", str(ca_key), "-out", str(ca))
     signed = ["-CA", str(ca), "-CAkey", str(ca_key), "-addext", f"subjectAltName={names}"]
     not_ca = ["-addext", "basicConstraints=critical,CA:FALSE"]
     to = ["-keyout", str(key), "-out", str(certificate)]

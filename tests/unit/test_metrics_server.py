@@ -23,6 +23,7 @@ from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.service import MetricsService
 from ha_broker.metrics.tcp_server import MOST_CONNECTIONS, MetricsServer
 from metadata.metrics_settings import MetricsSettings
+from tests.unit.certificates import AUTHORITY_USAGE
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 PROMPT_S = 2.0 * FACTOR
@@ -220,7 +221,8 @@ def make_certificate(directory: Path, name: str = "localhost") -> tuple[Path, Pa
     certificate, key = directory / "metrics.pem", directory / "metrics.key"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}",
+         "-addext", f"{AUTHORITY_USAGE},digitalSignature", "-addext",
          f"subjectAltName=DNS:{name},IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip
