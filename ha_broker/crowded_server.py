@@ -72,4 +72,5 @@ class CrowdedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         ender.start()
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
-        ender.join(5)
+        # Not the ender: `shutdown` returns a moment before the thread is gone.
+        thread.join(5)
