@@ -371,12 +371,14 @@ def test_sanlock_that_is_gone_is_refused_with_what_to_do(scene: Scene) -> None:
 
 def test_host_without_a_watchdog_is_told_what_is_lost(scene: Scene) -> None:
     scene.probes.sanlock = {"use_watchdog": "0"}
-    expect(check_watchdog(scene.world()), Level.WARN, "nothing resets this host", "softdog", "-w 0")
+    found = check_watchdog(scene.world())
+    expect(found, Level.WARN, "nothing resets this host", "softdog", "-w 0", "leave enabled=0")
 
 
 def test_watchdog_that_sanlock_waits_for_in_vain_is_refused(scene: Scene) -> None:
     scene.probes.wdmd_runs = False
-    expect(check_watchdog(scene.world()), Level.FAIL, "systemctl enable --now wdmd")
+    found = check_watchdog(scene.world())
+    expect(found, Level.FAIL, "systemctl enable --now wdmd", "leave enabled=0")
 
 
 def test_what_sanlock_runs_with_is_read_from_its_status() -> None:

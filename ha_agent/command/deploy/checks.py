@@ -29,7 +29,12 @@ DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
 # sanlock's own choice where nobody set a name: a random UUID before the machine's name.
 _RANDOM_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\..*)?", re.IGNORECASE)
 _COMMON_NAME = re.compile(r"localhost(\..*)?|\(none\)", re.IGNORECASE)
-_SET_NAME = "set our_host_name = NAME in /etc/sanlock/sanlock.conf: systemctl restart sanlock"
+_SET_NAME = (
+    "set our_host_name = NAME in /etc/sanlock/sanlock.conf (Debian brings neither file nor folder: "
+    "make them): systemctl restart sanlock"
+)
+# The first step of Debian 12's unit is written for another value, and fails.
+_WDMD_ENABLED = "Debian 12: leave enabled=0 in /etc/default/wdmd, with 1 its wdmd.service fails"
 
 
 def findings(subject: Subject) -> Iterator[Finding]:
@@ -102,8 +107,9 @@ def check_watchdog(world: DeployWorld) -> Finding:
             "and only the agent switches the engine off before another host starts it",
             "hardware without a watchdog: echo softdog > /etc/modules-load.d/softdog.conf && "
             "modprobe softdog",
-            "Debian: take -w 0 out of /etc/default/sanlock, set enabled=1 in /etc/default/wdmd",
-            "EL: take use_watchdog = 0 out of /etc/sanlock/sanlock.conf",
+            "Debian: take -w 0 out of /etc/default/sanlock, where Debian 12 has it from the start",
+            _WDMD_ENABLED,
+            "where there is one: take use_watchdog = 0 out of /etc/sanlock/sanlock.conf",
             "then, while no engine runs here: systemctl enable --now wdmd; "
             "systemctl restart sanlock",
         )
@@ -112,6 +118,7 @@ def check_watchdog(world: DeployWorld) -> Finding:
             "sanlock is to use the watchdog, but wdmd does not run: it could join nothing",
             "systemctl enable --now wdmd",
             "hardware without a watchdog, before that: modprobe softdog",
+            _WDMD_ENABLED,
         )
     return ok("sanlock uses it through wdmd")
 

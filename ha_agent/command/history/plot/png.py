@@ -21,8 +21,8 @@ def png_bytes(drawing: Drawing) -> bytes:
         from PIL import Image, ImageDraw
     except ImportError as error:
         raise CommandError(
-            "a PNG needs Pillow, which is not installed here (package python3-pillow or "
-            "python3-pil; or hosted-engine-ha[plot]); an SVG needs nothing: --plot FILE.svg"
+            "a PNG needs Pillow, which is not installed here (Debian: python3-pil, EL: "
+            "python3-pillow, or hosted-engine-ha[plot]); an SVG needs nothing: --plot FILE.svg"
         ) from error
     size = (round(drawing.width * SCALE), round(drawing.height * SCALE))
     image = Image.new("RGB", size, "#ffffff")
