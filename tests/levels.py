@@ -1,7 +1,8 @@
 """Sets up the test environment and runs the levels: ``python3 -m tests.levels [LEVEL ...]``.
 
 Runs on the system's Python with the standard library alone; the tests themselves run in a
-virtual environment of their own, beside the checkout's sources.
+virtual environment of their own, beside the checkout's sources, or, with
+``--distribution-packages``, on the system's Python with what the distribution has.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
 ROOT = Path(__file__).resolve().parent.parent
+SYSTEM_PYTHON = "/usr/bin/python3"
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed-for"
 
@@ -35,11 +37,26 @@ LEVELS = ("lint", *PURE, *REAL)
 
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
-    "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish"),
+    # An environment with nothing but wheels of this checkout takes YAML from the system.
+    "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish", "python3-yaml"),
     "lab": ("prometheus", "nodejs"),
 }
 # Packages that only some releases have; elsewhere another one brings what is in them.
 PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
+
+# What the pure levels take from the distribution where nothing else is to be used.
+DISTRIBUTION_PACKAGES = (
+    *("python3-transitions", "python3-sdnotify", "python3-prometheus-client", "python3-yaml"),
+    *("python3-libvirt", "python3-sanlock", "python3-rich", "python3-pil"),
+    *("python3-pytest", "python3-pytest-xdist", "python3-hypothesis", "openssl"),
+)
+# The modules that they bring, each of which must come from where the distribution puts it.
+DISTRIBUTION_FOLDER = "/usr/lib/python3/dist-packages"
+WHERE_FROM = """
+import importlib
+for name in "transitions sdnotify prometheus_client yaml libvirt sanlock pytest xdist rich".split():
+    print(name, importlib.import_module(name).__file__)
+"""
 
 # A lab of the tests' own, beside one that somebody may have built to play with.
 LAB_STATE = "/var/lib/hosted-engine-lab-tests"
@@ -51,13 +68,13 @@ class LevelError(Exception):
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the named levels, all without a name. Returns 0 when every one passed."""
-    levels = _arguments(argv)
+    levels, distribution = _arguments(argv)
     os.environ.setdefault("HE_LAB_STATE", LAB_STATE)
     # A shell's job in the background ignores Ctrl-C, and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        _set_up(levels)
-        failed = [level for level in levels if not _passes(level)]
+        python = _set_up_distribution() if distribution else _set_up(levels)
+        failed = [level for level in levels if not _passes(level, python)]
     except LevelError as error:
         print(f"tests/run: {error}", file=sys.stderr)
         return 1
@@ -68,33 +85,58 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 1 if failed else 0
 
 
-def _arguments(argv: Optional[Sequence[str]]) -> list[str]:
+def _arguments(argv: Optional[Sequence[str]]) -> tuple[list[str], bool]:
+    """The levels, and whether only the distribution's packages are to be used."""
     parser = argparse.ArgumentParser(
         prog="tests/run", description="Set up and run the tests; no level means all of them."
     )
     parser.add_argument("levels", nargs="*", metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
-    asked = parser.parse_args(argv).levels
-    for level in asked:
-        if level not in LEVELS:
-            parser.error(f"no level {level!r}: choose from {', '.join(LEVELS)}")
-    return [level for level in LEVELS if level in asked or not asked]
+    parser.add_argument(
+        "--distribution-packages",
+        action="store_true",
+        help=f"use no package but the distribution's: with {', '.join(PURE)} alone",
+    )
+    options = parser.parse_args(argv)
+    allowed = PURE if options.distribution_packages else LEVELS
+    for level in options.levels:
+        if level not in allowed:
+            parser.error(f"no level {level!r}: choose from {', '.join(allowed)}")
+    levels = [level for level in allowed if level in options.levels or not options.levels]
+    return levels, options.distribution_packages
 
 
 # --- setting up -----------------------------------------------------------------------
 
 
-def _set_up(levels: Sequence[str]) -> None:
+def _set_up(levels: Sequence[str]) -> str:
+    """A virtual environment, made anew when something in it may have changed; its Python."""
     _install_packages(levels)
+    python = str(VENV / "bin" / "python")
     wanted = _fingerprint()
     if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
-        return
+        return python
     _say("setting up the test environment")
-    _run(["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages", str(VENV)])
+    _run([SYSTEM_PYTHON, "-m", "venv", "--clear", "--system-site-packages", str(VENV)])
     _run([str(VENV / "bin" / "pip"), "install", "--quiet", "-e", f"{ROOT}[test]"])
     STAMP.write_text(wanted, encoding="utf-8")
+    return python
 
 
-def _install_packages(levels: Sequence[str]) -> None:
+def _set_up_distribution() -> str:
+    """The system's Python, which finds the distribution's packages and this checkout."""
+    _install_packages((), DISTRIBUTION_PACKAGES)
+    os.environ.update(PYTHONNOUSERSITE="1", PYTHONPATH=str(ROOT))
+    for line in _run([SYSTEM_PYTHON, "-c", WHERE_FROM]).splitlines():
+        name, file = line.split(maxsplit=1)
+        if not file.startswith(DISTRIBUTION_FOLDER):
+            raise LevelError(f"{name} is that of {file}, not the distribution's: remove it first")
+    shown = _run(["dpkg-query", "--show", "--showformat=${Package} ${Version}, ",
+                  *DISTRIBUTION_PACKAGES])  # fmt: skip
+    _say(f"the distribution's packages alone: {shown.strip(', ')}")
+    return SYSTEM_PYTHON
+
+
+def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None:
     """The same packages as the lab's, in the same harmless way."""
     if os.geteuid() != 0:
         if set(levels) & set(REAL):
@@ -106,6 +148,7 @@ def _install_packages(levels: Sequence[str]) -> None:
 
     tables = [PACKAGES, *(table for since, table in PACKAGES_SINCE.items() if _debian() >= since)]
     more = sorted({name for table in tables for level in levels for name in table.get(level, ())})
+    more += others
     try:
         places = settings.places()
         places.cache.mkdir(parents=True, exist_ok=True)
@@ -128,34 +171,33 @@ def _debian() -> float:
 
 def _fingerprint() -> str:
     text = (ROOT / "pyproject.toml").read_bytes()
-    version = subprocess.run(
-        ["/usr/bin/python3", "--version"], capture_output=True, check=True
-    ).stdout
+    version = subprocess.run([SYSTEM_PYTHON, "--version"], capture_output=True, check=True).stdout
     return hashlib.sha256(text + version + str(ROOT).encode()).hexdigest()
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str]) -> str:
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT)
     if done.returncode != 0:
         raise LevelError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 # --- running --------------------------------------------------------------------------
 
 
-def _passes(level: str) -> bool:
+def _passes(level: str, python: str) -> bool:
     _say(f"level {level}")
     began_s = time.monotonic()
-    passed = _RUNNERS.get(level, _pytest)(level)
+    passed = _lint() if level == "lint" else _pytest(level, python)
     _say(f"level {level} {'passed' if passed else 'failed'} in {time.monotonic() - began_s:.0f} s")
     return passed
 
 
-def _pytest(level: str) -> bool:
+def _pytest(level: str, python: str) -> bool:
     """The level's tests; something left behind by them is a failure as well."""
     environment = {**os.environ, "HE_TEST_LEVEL": level}
     command = [sys.executable, "-m", "tests.leftovers"]
-    command += [str(VENV / "bin" / "python"), "-m", "pytest", "-q", f"tests/{level}"]
+    command += [python, "-m", "pytest", "-q", f"tests/{level}"]
     command += SIDE_BY_SIDE.get(level, ())
     child = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
@@ -166,7 +208,7 @@ def _pytest(level: str) -> bool:
         raise
 
 
-def _lint(_level: str) -> bool:
+def _lint() -> bool:
     tools = VENV / "bin"
     commands = (
         [str(tools / "ruff"), "check", "."],
@@ -175,9 +217,6 @@ def _lint(_level: str) -> bool:
     )
     codes = [subprocess.run(command, check=False, cwd=ROOT).returncode for command in commands]
     return not any(codes)
-
-
-_RUNNERS: dict[str, Callable[[str], bool]] = {"lint": _lint}
 
 
 def _say(text: str) -> None:
