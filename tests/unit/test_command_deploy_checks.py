@@ -140,21 +140,22 @@ def test_check_that_hangs_is_given_up_and_stops_no_other() -> None:
         threading.Event().wait()
         return ok("at last")
 
-    checks = [Check("hangs", hang)] * 20 + [Check("works", lambda: ok(""))]
-    deadline_s = 1.0 * FACTOR
+    checks = [Check("hangs", hang)] * 6 + [Check("works", lambda: ok(""))]
+    deadline_s = 2.0 * FACTOR
     began_s = time.monotonic()
     found = list(run_checks(checks, deadline_s))
-    assert time.monotonic() - began_s < 10 * deadline_s  # and not 20 times
-    assert [one.level for one in found] == [Level.FAIL] * 20 + [Level.OK]
+    assert time.monotonic() - began_s < 5 * deadline_s  # and not 6 times
+    assert [one.level for one in found] == [Level.FAIL] * 6 + [Level.OK]
     assert "has not answered" in found[0].detail
 
 
 def test_checks_begin_no_thread() -> None:
     """A process with threads can't safely be copied, and each check is done by a copy."""
-    before = threading.active_count()
+    before = set(threading.enumerate())
     checks = [Check(str(number), lambda: ok(str(threading.active_count()))) for number in range(3)]
     for found in run_checks(checks, 30):
-        assert (found.detail, threading.active_count()) == ("1", before)
+        assert found.detail == "1"
+        assert set(threading.enumerate()) <= before
 
 
 def test_check_that_is_given_up_takes_along_what_it_began(tmp_path: Path) -> None:

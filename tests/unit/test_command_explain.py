@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import time
@@ -646,7 +647,7 @@ def test_a_broker_that_hangs_is_given_up_in_time(
         listening.listen()
         begun_s = time.monotonic()
         assert main(["--explain", "--timeout=0.3"]) == 1
-        assert time.monotonic() - begun_s < 3.0
+        assert time.monotonic() - begun_s < 3.0 * float(os.environ.get("HE_TIME_FACTOR", "1"))
     assert "no answer within 0.3 s" in " ".join(capsys.readouterr().out.split())
 
 
