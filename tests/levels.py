@@ -71,7 +71,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     levels, distribution = _arguments(argv)
     os.environ.setdefault("HE_LAB_STATE", LAB_STATE)
     # A shell's job in the background ignores Ctrl-C, and so would all that the tests start.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         python = _set_up_distribution() if distribution else _set_up(levels)
         failed = [level for level in levels if not _passes(level, python)]
@@ -199,11 +200,13 @@ def _pytest(level: str, python: str) -> bool:
     command = [sys.executable, "-m", "tests.leftovers"]
     command += [python, "-m", "pytest", "-q", f"tests/{level}"]
     command += SIDE_BY_SIDE.get(level, ())
-    child = subprocess.Popen(command, cwd=ROOT, env=environment)
+    # A group of their own: they are told of an interruption once, by whichever way it came here.
+    child = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     try:
         return child.wait() == 0
     except KeyboardInterrupt:
-        # The tests got the same Ctrl-C, and take down what they have built. A second one ends this.
+        os.killpg(child.pid, signal.SIGINT)
+        # They take down what they have built. A second interruption does not wait for that.
         child.wait()
         raise
 
