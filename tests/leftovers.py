@@ -31,6 +31,7 @@ _CLONE_NEWNET = 0x40000000
 _MS_REC = 0x4000
 _MS_SLAVE = 0x80000
 _PR_SET_CHILD_SUBREAPER = 36
+_MOUNT_TABLE = Path("/proc/self/mountinfo")
 
 
 def main() -> int:
@@ -43,12 +44,14 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: None)
     adopt_orphans()
+    # What is opened here goes on showing this namespace: what others have mounted at its reading.
+    outside = _MOUNT_TABLE.open(encoding="utf-8")
     apart = enter_own_namespaces()
-    mounts, interfaces = mount_table("self"), interface_names()
+    mounts, interfaces = mount_table(), interface_names()
     code = _run(command)
     left = [f"process {text}" for text in _lasting_descendants()]
     if apart:
-        left += [f"mount {point}" for point in _new_mounts(mounts)]
+        left += [f"mount {point}" for point in _new_mounts(mounts, parse_mounts(outside.read()))]
         left += [f"interface {name}" for name in sorted(interface_names() - interfaces)]
     if left:
         print("tests/run: left behind:\n  " + "\n  ".join(left), file=sys.stderr)
@@ -82,7 +85,7 @@ def _show_own_network() -> None:
 
     With what was mounted in it, such as the control groups.
     """
-    inner = [mount.point for mount in mount_table("self") if mount.point.startswith("/sys/")]
+    inner = [mount.point for mount in mount_table() if mount.point.startswith("/sys/")]
     fresh = tempfile.mkdtemp(prefix="he-tests-sys-")
     try:
         subprocess.run(["mount", "-t", "sysfs", "sysfs", fresh], check=True)
@@ -183,21 +186,23 @@ class Mount:
     point: str
 
 
-def mount_table(process: str) -> list[Mount]:
-    """What a process sees mounted, parents first."""
-    lines = Path(f"/proc/{process}/mountinfo").read_text(encoding="utf-8").splitlines()
-    fields = [line.split()[:5] for line in lines]
+def mount_table() -> list[Mount]:
+    """What this process sees mounted, parents first."""
+    return parse_mounts(_MOUNT_TABLE.read_text(encoding="utf-8"))
+
+
+def parse_mounts(text: str) -> list[Mount]:
+    """The lines of a ``mountinfo`` (proc(5))."""
+    fields = [line.split()[:5] for line in text.splitlines()]
     return [Mount(int(number), device, root, point) for number, _, device, root, point in fields]
 
 
-def _new_mounts(before: Sequence[Mount]) -> list[str]:
+def _new_mounts(before: Sequence[Mount], outside: Sequence[Mount]) -> list[str]:
     known = {mount.number for mount in before}
-    # What others mount is mounted outside of the command's namespace as well.
-    foreign = {(mount.file_system, mount.root, mount.point)
-               for mount in mount_table(str(os.getppid()))}  # fmt: skip
+    foreign = {(mount.file_system, mount.root, mount.point) for mount in outside}
     return sorted(
         mount.point
-        for mount in mount_table("self")
+        for mount in mount_table()
         if mount.number not in known and (mount.file_system, mount.root, mount.point) not in foreign
     )
 
