@@ -36,6 +36,7 @@ ALL = "all"
 EVENT_RULES = (
     *("started", "stopped", "taken-over", "unhealthy", "healthy", "maintenance"),
     *("host-lost", "host-back", "storage-lost", "storage-back"),
+    *("unattended", "attended"),
 )
 # What a template may name; each is a text.
 TEMPLATE_FIELDS = ("text", "kind", "detail", "host", "engine", "outage", "time", "sender", "id")

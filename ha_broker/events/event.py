@@ -21,6 +21,8 @@ class EventKind(str, Enum):
     HOST_BACK = "host-back"
     STORAGE_LOST = "storage-lost"
     STORAGE_BACK = "storage-back"
+    UNATTENDED = "unattended"
+    ATTENDED = "attended"
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class _Saved:
     hosts: tuple[_Host, ...] = ()
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
+    unattended: Optional[int] = None
     duties: tuple[_Duty, ...] = ()
     transitions: TransitionMemory = field(default_factory=TransitionMemory)
 
@@ -63,6 +64,7 @@ def memory_to_data(memory: EventMemory, now_s: float) -> dict[str, Any]:
         hosts=tuple(_host(host_id, watch.hosts[host_id]) for host_id in sorted(watch.hosts)),
         global_maintenance=watch.global_maintenance.settled,
         storage_ok=watch.storage_ok.settled,
+        unattended=watch.unattended.settled,
         duties=tuple(
             _Duty(duty.event, duty.before_me, duty.told_by_s - now_s, duty.lives)
             for duty in memory.duties
@@ -84,6 +86,7 @@ def memory_from_data(data: object, now_s: float) -> EventMemory:
         hosts={host.host_id: _host_memory(host) for host in saved.hosts},
         global_maintenance=Held(saved.global_maintenance),
         storage_ok=Held(saved.storage_ok),
+        unattended=Held(saved.unattended),
     )
     duties = tuple(
         Duty(duty.event, duty.before_me, now_s + duty.left_s, duty.lives) for duty in saved.duties
@@ -109,6 +112,7 @@ def essence(memory: EventMemory) -> tuple[object, ...]:
         tuple([_host(host_id, host) for host_id, host in watch.hosts.items()]),
         watch.global_maintenance.settled,
         watch.storage_ok.settled,
+        watch.unattended.settled,
         memory.duties,
         memory.transitions,
     )

@@ -62,6 +62,7 @@ class ClusterPicture:
     """All of it, as this host sees it.
 
     sees            the storage can be read and sanlock be asked: other hosts can be seen
+    unattended      the host that has the engine while no agent speaks there; 0: one does
     own_written_s   the time stamp in this host's own record: when it was last known to work
                     (this machine's monotonic second, if it was not rebooted since)
     views           what `hosts` was made of
@@ -73,6 +74,7 @@ class ClusterPicture:
     hosts: tuple[HostPicture, ...] = ()
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
+    unattended: Optional[int] = None
     own_written_s: Optional[float] = field(default=None, compare=False)
     views: tuple[HostView, ...] = field(default=(), compare=False)
 
@@ -103,6 +105,7 @@ def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> C
         hosts=_hosts(snapshot, sees, before),
         global_maintenance=snapshot.global_maintenance if sees else None,
         storage_ok=_storage_ok(snapshot),
+        unattended=_unattended(snapshot) if sees else None,
         own_written_s=float(own.record.timestamp_s) if own and own.record else None,
         views=snapshot.hosts,
     )
@@ -163,6 +166,22 @@ def _presence(view: HostView) -> Optional[Presence]:
 
 
 # --- the engine ---------------------------------------------------------------------------
+
+
+def _unattended(snapshot: Snapshot) -> Optional[int]:
+    """Of another host only: this one, where it is so, may have no broker to tell it.
+
+    In global maintenance nobody is to act, and agents are stopped on purpose.
+    """
+    lease = snapshot.lease
+    if lease.state != LeaseState.HELD or lease.owner_id is None or snapshot.global_maintenance:
+        return None
+    if lease.owner_id == snapshot.host_id:
+        return None
+    view = _view(snapshot, lease.owner_id)
+    if view is None or view.record is None or view.liveness != Liveness.LIVE:
+        return None
+    return 0 if view.fresh and not view.record.stopped else lease.owner_id
 
 
 def _engine(snapshot: Snapshot) -> EnginePicture:

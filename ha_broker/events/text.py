@@ -16,6 +16,8 @@ _SENTENCES = {
     EventKind.HOST_BACK: "{host} is back",
     EventKind.STORAGE_LOST: "{host} can't use the shared storage",
     EventKind.STORAGE_BACK: "{host} can use the shared storage again",
+    EventKind.UNATTENDED: "nobody looks after the engine on {host}: ha-agent does not work there",
+    EventKind.ATTENDED: "the engine on {host} is looked after again",
 }
 _CLUSTER_MAINTENANCE = {
     EventKind.MAINTENANCE_ON: "the cluster is in maintenance: the engine is left alone",

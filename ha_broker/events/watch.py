@@ -29,6 +29,7 @@ from ha_broker.events.picture import (
 
 T = TypeVar("T")
 
+UNATTENDED_S = 120.0  # an update of the program is no news
 _GONE = (Presence.LOST, Presence.LEFT)
 
 
@@ -93,6 +94,7 @@ class WatchMemory:
     hosts_rest: bool = False
     global_maintenance: Held[bool] = field(default_factory=Held)
     storage_ok: Held[bool] = field(default_factory=Held)
+    unattended: Held[int] = field(default_factory=Held)
     began_at_s: Optional[float] = None
     gap_s: Optional[float] = None
     saw_at_s: Optional[float] = None
@@ -102,7 +104,7 @@ class WatchMemory:
     @property
     def rests(self) -> bool:
         """Is nothing about to change? Then time alone brings no event."""
-        tracks = (self.engine, self.global_maintenance, self.storage_ok)
+        tracks = (self.engine, self.global_maintenance, self.storage_ok, self.unattended)
         return self.hosts_rest and all(track.resting for track in tracks)
 
 
@@ -403,7 +405,27 @@ def _flags(
     storage = _settled(memory.storage_ok.look(picture.storage_ok, now_s), now_s, hold)
     if memory.storage_ok.settled is not None and storage.settled != memory.storage_ok.settled:
         found.append(_storage_happening(storage, picture))
-    return replace(memory, global_maintenance=after, storage_ok=storage), found
+    memory = replace(memory, global_maintenance=after, storage_ok=storage)
+    return _attendance(memory, picture, found, now_s, hold)
+
+
+def _attendance(
+    memory: WatchMemory, picture: ClusterPicture, found: list[Happening], now_s: float, hold: Hold
+) -> tuple[WatchMemory, list[Happening]]:
+    before = memory.unattended
+    after = before.look(picture.unattended, now_s)
+    hold_s = max(hold.hold_s, UNATTENDED_S) if picture.unattended else hold.hold_s
+    if after.has_held(now_s, hold_s):
+        after = after.settle()
+    if after is before:
+        return memory, found
+    now = after.settled
+    if before.settled is not None and before.settled != now:
+        kind = EventKind.UNATTENDED if now else EventKind.ATTENDED
+        about = now or picture.engine.host_id
+        event = Event(0, kind, after.since_s, about, picture.name(about))
+        found.append(Happening(event, not_by_id=about, witnessed=_witnessed(memory, after)))
+    return replace(memory, unattended=after), found
 
 
 def _storage_happening(track: Held[bool], picture: ClusterPicture) -> Happening:

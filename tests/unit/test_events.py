@@ -266,6 +266,24 @@ def test_own_storage(story: Story) -> None:
     assert story.run(60) == ["storage-back h1"]
 
 
+def test_an_engine_that_nobody_looks_after() -> None:
+    """An update is no news; services that are forgotten are, and so is their return."""
+    story = Story(own_id=2)
+    story.see(unattended=0)
+    assert story.run(60) == []
+    story.see(unattended=1)
+    assert story.run(90) == []
+    story.see(unattended=0)
+    assert story.run(60) == []
+    story.see(unattended=1)
+    assert story.run(130) == ["unattended h1"]
+    assert story.happenings[-1].not_by_id == 1
+    story.restart()
+    assert story.run(200) == []
+    story.see(unattended=0)
+    assert story.run(60) == ["attended h1"]
+
+
 def test_numbers_rise_by_one(story: Story) -> None:
     story.host(2, presence=Presence.LOST)
     story.host(3, presence=Presence.LOST)
@@ -360,6 +378,7 @@ def test_no_story_tells_the_same_thing_twice_running(looks: list[Any]) -> None:
         ("host-lost", "host-back"),
         ("storage-lost", "storage-back"),
         ("maintenance-on", "maintenance-off"),
+        ("unattended", "attended"),
     ):
         own = [kind for kind in kinds if kind in pair]
         assert all(one != two for one, two in zip(own, own[1:])), kinds
