@@ -7,6 +7,7 @@ a bound.
 GET    /v1/status                          the snapshot, ages beside the stamps
 GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N
 GET    /v1/config                          the shared configuration as last read
+GET    /v1/config/copy                     the same as it stood on the storage (base64)
 GET    /metrics                            numbers for Prometheus, in its text format
 PUT    /v1/record                          a `Publication` for this host's own slot
 PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
@@ -27,6 +28,7 @@ Errors are ``{"error": "..."}`` with a fitting status.
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
@@ -36,6 +38,7 @@ from ha_broker.desk import Desk, Refusal
 from ha_broker.http_server import TextAnswer
 from ha_broker.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from metadata.settings import cluster_settings_to_data
+from metadata.shared_config import encode_stored
 
 MAX_WAIT_S = 60.0
 MAX_CONFIRM_S = 300.0
@@ -89,6 +92,7 @@ class Api:
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
             ("GET", "/v1/config"): self._config,
+            ("GET", "/v1/config/copy"): self._config_copy,
             ("GET", "/metrics"): self._metrics_text,
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
@@ -156,6 +160,13 @@ class Api:
             "settings": cluster_settings_to_data(config.settings),
             "domain_xml": config.domain_xml,
         }
+
+    def _config_copy(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        stored = self._desk.stored_config()
+        if stored is None:
+            raise Refusal(503, "this broker has read no shared configuration since it was started")
+        return {"copy": base64.b64encode(encode_stored(stored)).decode("ascii")}
 
     def _record(self, query: dict[str, str], body: bytes) -> Any:
         _only(query)

@@ -39,6 +39,7 @@ from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
+from ha_broker.slot_notes import newer_config_elsewhere
 from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
@@ -88,7 +89,13 @@ class Broker:
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
         self._storage_times = StorageTimes(settings, self._storage, self._own)
         self._global = GlobalSlot(world, settings, self._storage)
-        self._config = ConfigWatch(world, settings, teller)
+        self._config = ConfigWatch(
+            world,
+            settings,
+            teller,
+            lambda: self._lockspace.joined,
+            lambda sequence: newer_config_elsewhere(self._views, sequence),
+        )
         self._lockspace = LockspaceWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
@@ -250,7 +257,7 @@ class Broker:
         self._notifications.look(snapshot)
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
-        self.desk.show(snapshot, self._settings.config)
+        self.desk.show(snapshot, self._settings.config, self._config.held)
         self._observer.shown(snapshot)
 
     def _with_news(self, snapshot: Snapshot) -> Snapshot:

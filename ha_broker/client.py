@@ -10,6 +10,7 @@ Errors::
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import errno as errno_module
 import http.client
@@ -32,7 +33,7 @@ from ha_broker.snapshot_json import (
 if TYPE_CHECKING:
     from ha_broker.desk import TrialResult
     from ha_broker.snapshot import Publication, Snapshot
-    from metadata.shared_config import SharedConfig
+    from metadata.shared_config import SharedConfig, StoredConfig
 
 
 class BrokerError(Exception):
@@ -116,6 +117,20 @@ class BrokerClient:
             )
         except (TypeError, KeyError, ValueError) as error:  # a broker of another version
             raise BrokerError(what, f"unexpected answer: {error!r}") from None
+
+    def stored_config(self) -> StoredConfig:
+        """The same as it stood on the storage: what can be written back there."""
+        from metadata.shared_config import StoredConfig, decode_copy  # noqa: PLC0415  # needs YAML
+
+        what = "ask for the shared configuration as it was stored"
+        data = self._get(what, "/v1/config/copy")
+        try:
+            found = decode_copy(base64.b64decode(data["copy"]))
+        except (TypeError, KeyError, ValueError) as error:  # a broker of another version
+            raise BrokerError(what, f"unexpected answer: {error!r}") from None
+        if not isinstance(found, StoredConfig):
+            raise BrokerError(what, "unexpected answer: no configuration")
+        return found
 
     def reread(self) -> None:
         """Have the broker read the shared configuration and the whole metadata area again."""

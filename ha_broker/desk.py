@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 from ha_broker.snapshot import Publication, Snapshot
 
 if TYPE_CHECKING:
-    from metadata.shared_config import SharedConfig
+    from metadata.shared_config import SharedConfig, StoredConfig
 
 MAX_WAITING_REQUESTS = 16
 
@@ -127,6 +127,7 @@ class Desk:
         self._changed = threading.Condition()
         self._snapshot = first
         self._config: Optional[SharedConfig] = None
+        self._stored: Optional[StoredConfig] = None
         self._publication: Optional[Publication] = None
         self._tickets: deque[Ticket] = deque()
         self._reread = False
@@ -147,6 +148,10 @@ class Desk:
     def config(self) -> Optional[SharedConfig]:
         """The shared configuration last read without an error."""
         return self._config
+
+    def stored_config(self) -> Optional[StoredConfig]:
+        """The same as it stood on the storage, for who writes it back."""
+        return self._stored
 
     def publish(self, publication: Publication) -> None:
         """Have it written; a newer one replaces an older one that was not begun."""
@@ -191,12 +196,17 @@ class Desk:
             self._tickets.clear()
         return requests
 
-    def show(self, snapshot: Snapshot, config: Optional[SharedConfig]) -> None:
+    def show(
+        self,
+        snapshot: Snapshot,
+        config: Optional[SharedConfig],
+        stored: Optional[StoredConfig] = None,
+    ) -> None:
         """Everybody sees this from now on; long polls end when its sequence is new."""
         with self._changed:
             news = snapshot.sequence != self._snapshot.sequence
             self._snapshot = snapshot
-            self._config = config
+            self._config, self._stored = config, stored
             if news:
                 self._changed.notify_all()
 

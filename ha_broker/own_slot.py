@@ -10,6 +10,7 @@ from ha_broker.local_state import LocalState
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
 from ha_broker.slot_book import SlotState
 from ha_broker.slot_io import ForeignRecordError, OwnWrite, write_own_slot
+from ha_broker.slot_notes import Notes, with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
@@ -172,9 +173,18 @@ class OwnSlot:
             timeout_wall_time=publication.timeout_wall_time,
             wall_time=_ctime(clock, published_at_s),
             vm_conf_refresh_wall_time=_ctime(clock, publication.vm_conf_refresh_s),
-            notes=_merged_notes(publication, kept),
+            notes=self._notes(publication),
             trailing_fields=kept.trailing_fields if kept else (),
             feature_version=max(FEATURE_VERSION, kept.feature_version if kept else 0),
+        )
+
+    def _notes(self, publication: Publication) -> Notes:
+        config = self._settings.config
+        return with_cluster_notes(
+            _merged_notes(publication, self._kept),
+            self._storage.maintenance,
+            config.sequence if config else None,
+            self._seen_record(),
         )
 
     def _remember_newer_fields(self) -> None:

@@ -31,7 +31,7 @@ from ha_broker.world.ports import (
 )
 from metadata.pace import in_step_s
 from metadata.settings import ClusterSettings, HostSettings, Timing
-from metadata.shared_config import SharedConfig
+from metadata.shared_config import SharedConfig, StoredConfig
 
 NEVER_S = math.inf
 # Intervals that are shares of each other meet, but for rounding: one wake-up does for both.
@@ -56,6 +56,18 @@ class NoPlugin:
         """Nothing to end."""
 
 
+def no_restore(_held: StoredConfig) -> bool:
+    """A `Restore` for a world without one; raises WorldError."""
+    raise WorldError("write the shared configuration back", "nothing here can do that")
+
+
+Restore = Callable[[StoredConfig], bool]
+"""Writes it back to the storage under the lock of writers; False: there was no need any more.
+
+Raises WorldError.
+"""
+
+
 @dataclass(frozen=True)
 class World:
     """All ports of the broker.
@@ -75,6 +87,7 @@ class World:
     courier: Courier
     services: ServiceManager
     plugins: PluginMaker = NoPlugin
+    restore: Restore = no_restore
 
 
 class Settings:

@@ -33,6 +33,7 @@ class RealWorld:
     def world(self, host: HostSettings, wake: Callable[[], None]) -> World:
         """This machine's storage, sanlock, libvirt and network."""
         from ha_broker.world.clock import SystemClock  # noqa: PLC0415
+        from ha_broker.world.config_restore import ConfigRestorer  # noqa: PLC0415
         from ha_broker.world.direct_store import DirectStore  # noqa: PLC0415
         from ha_broker.world.health_page import HttpHealthPage  # noqa: PLC0415
         from ha_broker.world.kernel_vitals import KernelVitals  # noqa: PLC0415
@@ -54,6 +55,7 @@ class RealWorld:
             courier=LateCourier(),
             services=self.services(),
             plugins=PluginChild,
+            restore=ConfigRestorer(host),
         )
 
 

@@ -145,6 +145,10 @@ class SlotBook:
         """What is known of a slot; None: absent, or never seen."""
         return self._slots.get(host_id)
 
+    def seen(self) -> list[DecodedSlot]:
+        """What stands in each slot in use, as last looked at."""
+        return [state.seen for state in self._slots.values()]
+
     def forget_all_but(self, ids: set[int]) -> None:
         """All other slots are absent."""
         self._forget_conclusions()

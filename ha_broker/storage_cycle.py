@@ -10,9 +10,12 @@ from typing import Optional, cast
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
 from ha_broker.slot_book import SlotBook
 from ha_broker.slot_io import SlotBytes, read_slots, scan_slots
+from ha_broker.slot_notes import global_maintenance_said
 from ha_broker.world.ports import LockspaceHost, Outcome
 from metadata.records import DecodedGlobal, DecodedSlot, GlobalRecord, describe_slot_error
 from metadata.wire import decode_global, decode_slot
+
+log = logging.getLogger(__name__)
 
 READ = "read"
 SCAN = "scan"
@@ -45,6 +48,7 @@ class StorageCycle:
         self._scan = Task(world.runner, SCAN)
         self._hosts: Mapping[int, LockspaceHost] = {}
         self._read_error = ""
+        self._has_scanned = False
         self._own_looked_at_s = float("-inf")
         self._global_written_at_s = float("-inf")
         self._reread.postpone(float("inf"))
@@ -176,6 +180,8 @@ class StorageCycle:
             self._note(slot, result.slots[slot], outcome.started_at_s)
         if not result.errors:
             self.book.forget_all_but(in_use | set(result.slots))
+            self._has_scanned = True
+            self._go_by_the_records()
 
     def _note(self, slot: int, data: bytes, read_at_s: float) -> None:
         if slot == 0:
@@ -194,4 +200,21 @@ class StorageCycle:
             self.maintenance, self.global_error = seen.maintenance, ""
         else:
             self.global_error = describe_slot_error(seen)
+            self._go_by_the_records()
         self._teller.tell("slot 0", self.global_error)
+
+    def _go_by_the_records(self) -> None:
+        """Slot 0 was never readable in this broker's life: what did the hosts last say of it?
+
+        It counts when every slot in use tells; one that says "on" is enough.
+        """
+        if self.maintenance is not None or not self.global_error or not self._has_scanned:
+            return
+        said = [global_maintenance_said(seen) for seen in self.book.seen()]
+        if said and None not in said:
+            self.maintenance = any(said)
+            log.warning(
+                "slot 0: %s; by the hosts' own records global maintenance was %s",
+                self.global_error,
+                "on" if self.maintenance else "off",
+            )

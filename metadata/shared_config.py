@@ -157,6 +157,11 @@ def decode_stored(data: bytes) -> Union[StoredConfig, ConfigError]:
     return ConfigDamaged("; ".join(damaged)) if damaged else ConfigAbsent()
 
 
+def decode_copy(data: bytes) -> Union[StoredConfig, ConfigError]:
+    """What `encode_stored` made; never raises."""
+    return decode_stored(data.ljust(COPY_SIZE, b"\0")[:COPY_SIZE] + bytes(COPY_SIZE))
+
+
 def header_sequence(block: bytes) -> Optional[int]:
     """The sequence number in a copy's first 32 bytes (or more), None without our magic.
 

@@ -3,7 +3,7 @@ complete -c hosted-engine -f
 complete -c hosted-engine -l help -d 'show help'
 function __hosted_engine_no_command
     for word in (commandline -opc)
-        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --history --export-status --test-notification --simulate --version; and return 1
+        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --history --export-status --test-notification --simulate --version; and return 1
     end
     return 0
 end
@@ -23,6 +23,7 @@ complete -c hosted-engine -n __hosted_engine_no_command -l set-shared-config -d 
 complete -c hosted-engine -n __hosted_engine_no_command -l edit-vm-conf -d 'edit the engine\'s domain XML'
 complete -c hosted-engine -n __hosted_engine_no_command -l shared-config-history -d 'show who changed the shared configuration, when, and what'
 complete -c hosted-engine -n __hosted_engine_no_command -l shared-config-rollback -d 'write an earlier version of the shared configuration as a new one'
+complete -c hosted-engine -n __hosted_engine_no_command -l restore-shared-config -d 'write the configuration that this host goes by back to the storage'
 complete -c hosted-engine -n __hosted_engine_no_command -l clean-metadata -d 'remove the record of a host that is gone for good'
 complete -c hosted-engine -n __hosted_engine_no_command -l reinitialize-lockspace -d 'make a damaged sanlock lockspace anew'
 complete -c hosted-engine -n __hosted_engine_no_command -l connect-storage -d 'mount the shared storage, or log in to it, as host.yaml says'
@@ -73,6 +74,7 @@ complete -c hosted-engine -n 'contains -- --shared-config-history (commandline -
 complete -c hosted-engine -n 'contains -- --shared-config-rollback (commandline -opc)' -l wait -d 'return once every host whose agent speaks goes by the new version'
 complete -c hosted-engine -n 'contains -- --shared-config-rollback (commandline -opc)' -l timeout -x -d 'with --wait: wait this long (default 120)'
 complete -c hosted-engine -n 'contains -- --shared-config-rollback (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
+complete -c hosted-engine -n 'contains -- --restore-shared-config (commandline -opc)' -l force -d 'also when a newer version was begun that no host has; it gets a number above that'
 complete -c hosted-engine -n 'contains -- --clean-metadata (commandline -opc)' -l host-id -x -d 'the id of the host (default: this one)'
 complete -c hosted-engine -n 'contains -- --clean-metadata (commandline -opc)' -l force-clean -d 'do not ask whether the host lives'
 complete -c hosted-engine -n 'contains -- --reinitialize-lockspace (commandline -opc)' -l force -d 'also outside of maintenance, and with hosts that live'

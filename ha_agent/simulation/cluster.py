@@ -21,7 +21,7 @@ from ha_agent.simulation.world import Guest
 from ha_agent.simulation.world import courier as post
 from ha_broker.world.endings import GUEST_PANIC
 from ha_broker.world.ports import DomainState, Ending, WorldError
-from metadata.layout import SLOT_SIZE, slot_address
+from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 
 MIGRATION_S = 3.0
 # A stale slot is as old as this at the most.
@@ -281,6 +281,17 @@ class SimCluster:
             raise SimulationError(f"there is no record in slot {number}")
         spoilt = self._old_slots.get(number, data) if kind == "stale" else _SPOILERS[kind](data)
         self.shared.put(address, spoilt)
+
+    def config(self, kind: str) -> None:
+        """Both copies of the shared configuration are garbage, or nothing (cut and grown).
+
+        With "backup" people put back what they have kept, where nothing whole stands.
+        """
+        if kind == "backup":
+            self.shared.put_config_back()
+            return
+        byte = {"garbage": b"\xa5", "zero": b"\0"}[kind]
+        self.shared.put(self.shared.parts.shared_config, byte * CONFIG_SIZE)
 
     def _remember_slots(self) -> None:
         """What stands in the slots now is what a later `stale` brings back."""

@@ -168,6 +168,7 @@ VERBS: tuple[Verb, ...] = (
     _sim("migrate HOST HOST finishes", "cluster.migrate", True),
     _sim("migrate HOST HOST fails", "cluster.migrate", False),
     _sim("slot SLOT garbage|torn|stale|zero|too-new", "cluster.slot"),
+    _sim("config garbage|zero|backup", "cluster.config"),
     _sim("daemon HOST ha-agent|ha-broker kill|freeze after COUNT calls", "host.after_calls"),
     _sim("start HOST fails", "host.libvirt.start_fails", True),
     _sim("start HOST works", "host.libvirt.start_fails", False),

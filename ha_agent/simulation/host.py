@@ -40,9 +40,10 @@ from ha_broker.desk import Ticket
 from ha_broker.local_state import read_flag
 from ha_broker.parts import World
 from ha_broker.snapshot import Publication, Snapshot
+from ha_broker.world.config_restore import restore_config
 from ha_broker.world.ports import DomainState, Ending, WorldError
 from metadata.settings import HostSettings
-from metadata.shared_config import SharedConfig
+from metadata.shared_config import SharedConfig, StoredConfig
 
 AGENT, BROKER = "ha-agent", "ha-broker"
 GATEWAY = "192.0.2.1"
@@ -333,9 +334,13 @@ class SimHost:
             vitals=self.vitals,
             courier=self.courier,
             services=SimServiceManager(keep_log=False),
+            restore=self._restore_config,
         )
         process = self.broker_process
         return BrokerCore(Broker(world, self.settings, str(self._directory), process.wake))
+
+    def _restore_config(self, held: StoredConfig) -> bool:
+        return restore_config(self.store, self.lockspace, self.settings.storage.shared_config, held)
 
     def _make_agent(self, runner: InlineRunner) -> Core:
         view = HypervisorOf(self.vm, self.shared.now_s)

@@ -8,10 +8,10 @@ from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.world import SimPostOffice, SimSan, VirtualClock
 from ha_agent.simulation.world.volume import SparseVolume
 from metadata.domain_xml import lease_element
-from metadata.layout import required_size, storage_parts
+from metadata.layout import CONFIG_SIZE, required_size, storage_parts
 from metadata.records import VolumeAddress
 from metadata.settings import ClusterSettings
-from metadata.shared_config import SharedConfig, copy_offset, encode_copy
+from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
 
 VOLUME = "/shared/leases"
 HEALTH_URL = "http://engine/health"
@@ -43,6 +43,12 @@ class SharedWorld:
     def now_s(self) -> float:
         """Seconds of the world."""
         return self.clock.monotonic_s()
+
+    def put_config_back(self) -> None:
+        """The first version, unless one stands there."""
+        place = self.parts.shared_config
+        if not isinstance(decode_area(self.get(place, CONFIG_SIZE)), SharedConfig):
+            self._put_config(SharedConfig(1, self.cluster, self.domain_xml))
 
     def _put_config(self, config: SharedConfig) -> None:
         place = self.parts.shared_config

@@ -16,6 +16,7 @@ def first_words(cluster: SimCluster) -> Iterator[str]:
     """Said once; what is not broken refuses, and that is fine."""
     yield "gateway up"
     yield "engine never-shuts-down off"
+    yield "config backup"
     yield f"engine boots-in {max(cluster.settings.engine.boot_s, 0.1):g}"
     for name in cluster.hosts:
         yield f"power-on {name}"

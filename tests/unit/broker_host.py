@@ -26,6 +26,7 @@ from ha_broker.desk import Ticket
 from ha_broker.observer import Observer
 from ha_broker.parts import NoPlugin, World
 from ha_broker.snapshot import HostView, MonitorView, Publication, Snapshot
+from ha_broker.world.config_restore import restore_config
 from ha_broker.world.ports import PluginMaker
 from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
@@ -170,6 +171,9 @@ class Host:
             courier=self.courier,
             services=self.services,
             plugins=self.plugins,
+            restore=lambda held: restore_config(
+                self.store, self.lockspace, PARTS.shared_config, held
+            ),
         )
         self.due_s = 0.0
         self._woken = True

@@ -106,5 +106,22 @@ GROUP = Group(
             examples=(("hosted-engine --shared-config-rollback 7", "Back to version 7."),),
             exit_codes=_NOT_REACHED,
         ),
+        Command(
+            "--restore-shared-config",
+            run="ha_agent.command.config.restore:run_command",
+            summary="write the configuration that this host goes by back to the storage",
+            text="For a shared configuration that is damaged or gone: what this host's broker has "
+            "read before, and still goes by, is written back. The brokers do that by themselves, "
+            "unless the lock of writers is gone with it (the volume was cut and grown again), or a "
+            "newer version was begun. A whole configuration on the storage is never overwritten.",
+            options=(
+                Option(
+                    "--force",
+                    help="also when a newer version was begun that no host has; it gets a number "
+                    "above that",
+                ),
+            ),
+            examples=(("hosted-engine --restore-shared-config", "From this host's broker."),),
+        ),
     ),
 )

@@ -73,8 +73,9 @@ def _config(cluster: Cluster) -> Iterator[str]:
     view = cluster.snapshot.config
     if view.error and cluster.blind_s is None:
         yield (
-            "The shared configuration: 'journalctl -u ha-broker' has the error. If it was never "
-            "written, 'hosted-engine --deploy --config-append=FILE' writes it."
+            "The shared configuration: 'journalctl -u ha-broker' has the error. Where a host still "
+            "goes by a good one, 'hosted-engine --restore-shared-config' there writes it back. If "
+            "it was never written, 'hosted-engine --deploy --config-append=FILE' writes it."
         )
 
 
@@ -158,7 +159,13 @@ def _services(cluster: Cluster) -> Iterator[str]:
     """Living hosts whose services do not work."""
     if cluster.blind_s is not None:
         return
+    owner = cluster.owner
     for host in cluster.hosts:
+        if host is owner and host.life is Life.STOPPED and not host.this:
+            yield (
+                f"Nobody looks after the engine on {host.name}: should it fail there, no host can "
+                "start it again."
+            )
         ill = host.life in (Life.SILENT, Life.UNREADABLE) and host.liveness is Liveness.LIVE
         if host.life is Life.STOPPED:
             yield f"To have {host.name} take part, there: 'systemctl start ha-broker ha-agent'"
