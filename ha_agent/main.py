@@ -15,9 +15,10 @@ from ha_agent.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
 from ha_agent.world import RealWorld, World
 from ha_broker.client import BrokerClient
-from ha_broker.paths import host_settings_file
+from ha_broker.paths import host_settings_file, state_dir
 from ha_broker.world.daemon import daemon_parser, wait_for_settings
 from ha_broker.world.journal import log_setup
+from ha_broker.world.only_one import OnlyOne
 from ha_broker.world.ports import ServiceManager, WorldError
 from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
@@ -60,7 +61,11 @@ class Daemon:
         self._agent: Optional[Agent] = None
 
     def run(self) -> int:
-        """Wait for a deployment, then tick until a requested stop is done."""
+        """Wait for a deployment, then tick until a requested stop is done.
+
+        Two agents would publish into one slot: raises AnotherRunsError.
+        """
+        self._only_one = OnlyOne(state_dir(), "ha-agent")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         host = wait_for_settings(

@@ -22,6 +22,7 @@ from ha_broker.metrics.tallies import Tallies
 from ha_broker.real_world import RealWorld, WorldMaker
 from ha_broker.world.daemon import daemon_parser, wait_for_settings
 from ha_broker.world.journal import log_setup
+from ha_broker.world.only_one import OnlyOne
 from ha_broker.world.ports import ServiceManager, WorldError
 from ha_broker.world.wake import Wake
 from metadata.errors import SettingsError
@@ -68,7 +69,11 @@ class Daemon:
         self._stop_requested = False
 
     def run(self) -> int:
-        """Wait for a deployment, then serve until a requested stop is done."""
+        """Wait for a deployment, then serve until a requested stop is done.
+
+        Two brokers would write one slot, and serve one socket: raises AnotherRunsError.
+        """
+        self._only_one = OnlyOne(self._state_dir, "ha-broker")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         host = wait_for_settings(

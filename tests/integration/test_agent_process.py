@@ -46,6 +46,19 @@ def test_killed_and_started_again_it_adopts_the_engine(running: AgentBench) -> N
     assert running.machine.pid == 1
 
 
+def test_a_second_agent_ends_with_one_line_and_the_first_goes_on(running: AgentBench) -> None:
+    first = running.agent
+    assert first is not None
+    before = len(running.log.splitlines())
+    running.start_agent()
+    assert running.end_of_agent() == 1
+    (line,) = running.log.splitlines()[before:]
+    assert f"ha-agent runs on this host already (process {first.pid} " in line
+    running.agent = first
+    assert first.poll() is None
+    assert running.machine.calls == ["start"]
+
+
 def test_frozen_and_thawed_it_does_nothing_to_the_engine(running: AgentBench) -> None:
     assert running.agent is not None
     running.agent.send_signal(signal.SIGSTOP)

@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -316,3 +317,28 @@ def test_version_and_help(site: Site) -> None:
     assert site.start("--help").wait(10 * FACTOR) == 0
     assert site.start("--colour").wait(10 * FACTOR) == 2
     assert "ha-broker" in site.log_text()
+
+
+# --- one broker on a host ------------------------------------------------------------------------
+
+PAIRS = 12
+
+
+def ended_of(pair: list[subprocess.Popen[bytes]]) -> list[subprocess.Popen[bytes]]:
+    return [one for one in pair if one.poll() is not None]
+
+
+def test_of_two_brokers_started_together_one_lives(site: Site) -> None:
+    for _ in range(PAIRS):
+        pair = [site.start(), site.start()]
+        wait_for("one of them ends", partial(ended_of, pair))
+        site.serving()
+        (ended,) = ended_of(pair)
+        (living,) = [one for one in pair if one is not ended]
+        assert ended.returncode == 1
+        (line,) = [line for line in site.log_text().splitlines() if "runs on this host" in line]
+        assert f"process {living.pid} " in line
+        living.send_signal(signal.SIGTERM)
+        assert living.wait(timeout=20 * FACTOR) == 0
+        site.forget()
+        site.log.unlink()
