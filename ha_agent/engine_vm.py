@@ -5,11 +5,14 @@ libvirt's sanlock lock manager registers qemu with sanlock and acquires the leas
 guest runs. Where the lock manager is not configured libvirt starts the domain all the same,
 silently without the lease. Hence two checks: before the guest's first instruction qemu must
 be known to sanlock, and once it runs it must hold the lease.
+
+A sanlock that is busy says neither yes nor no, and is asked again; a lease is missing when
+sanlock says so twice.
 """
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 from ha_broker.world.ports import (
     AdministeredHypervisor,
@@ -19,12 +22,16 @@ from ha_broker.world.ports import (
     HypervisorError,
     LeaseHeldError,
     Lockspace,
+    LockspaceBusyError,
     WorldError,
 )
 from metadata.domain_xml import lease_problems
 from metadata.settings import StorageParts
 
 WHAT = "start the engine's VM"
+# Each takes a second while sanlock is busy. The lease is some seconds old at the most then: far
+# from the time after which another host could have it.
+QUESTIONS = 5
 
 
 class EngineNotStartedError(HypervisorError):
@@ -90,7 +97,7 @@ def _unregistered_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]
     if pid is None:
         return "libvirt does not tell qemu's process id, so its lease can't be checked"
     try:
-        known = lockspace.process_is_registered(pid)
+        known = _asked(lambda: lockspace.process_is_registered(pid))
     except WorldError as error:
         return f"sanlock can't be asked about qemu (pid {pid}): {error.why}"
     if known:
@@ -114,7 +121,9 @@ def lease_missing_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]
     if pid is None:
         return "the engine's lease can't be confirmed: libvirt does not tell qemu's process id"
     try:
-        held = lockspace.process_holds_lease(pid)
+        held = _asked(lambda: lockspace.process_holds_lease(pid)) or _asked(
+            lambda: lockspace.process_holds_lease(pid)
+        )
     except WorldError as error:
         return f"sanlock can't confirm the engine's lease for qemu (pid {pid}): {error.why}"
     if held:
@@ -123,6 +132,16 @@ def lease_missing_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]
         f"sanlock lists no engine lease for qemu (pid {pid}): is libvirt's lock manager set "
         'up (lock_manager = "sanlock" in qemu.conf)?'
     )
+
+
+def _asked(question: Callable[[], bool]) -> bool:
+    """The answer of a sanlock that may be busy; raises WorldError when there is none."""
+    for _ in range(QUESTIONS - 1):
+        try:
+            return question()
+        except LockspaceBusyError:
+            continue
+    return question()
 
 
 def _destroy_again(hypervisor: Hypervisor, why: str) -> None:

@@ -7,6 +7,9 @@ before the domain goes on, and the answers of the two daemons are not of one mom
 counts when libvirt, asked after the first "no", still shows the same process running and
 sanlock says "no" again.
 
+A sanlock that is busy says nothing, and lives: it is asked again at once, and counts as silent
+only after 8 x io_timeout.
+
 When sanlock itself is gone (and no watchdog resets the host), other hosts may take the
 lease 8 x io_timeout + 60 s after its last renewal; the answer turns to "no" at
 8 x io_timeout, or sooner where long ticks need more of the rest for switching the VM off
@@ -20,9 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ha_broker.world.ports import Lockspace, Outcome, Runner
+from ha_broker.world.ports import Lockspace, LockspaceBusyError, Outcome, Runner
 from metadata.settings import Timing
-from metadata.timing import sanlock_silence_s
+from metadata.timing import renewal_fail_s, sanlock_silence_s
 
 KEY = "lease-check"
 NEVER_THERE_AFTER_IO_TIMEOUTS = 2
@@ -45,31 +48,34 @@ class LeaseVerdict:
         self._holds: Optional[bool] = None
         self._first_no_at_s: Optional[float] = None
         self._silent_since_s: Optional[float] = None
+        self._busy = False
 
     def answered(self, answer: LeaseAnswer, at_s: float) -> None:
         """sanlock gave `answer`, which arrived at `at_s`."""
         if answer.pid != self._pid:
             self.forget()
             self._pid = answer.pid
-        self._silent_since_s = None
+        self._silent_since_s, self._busy = None, False
         if answer.holds:
             self._holds, self._first_no_at_s = True, None
         else:
             self._said_no(answer, at_s)
 
-    def failed(self, since_s: float) -> None:
-        """A question asked at `since_s` brought an error: sanlock is gone or refuses."""
+    def failed(self, since_s: float, busy: bool = False) -> None:
+        """A question asked at `since_s` brought an error: sanlock is gone, refuses or is `busy`."""
+        self._busy = busy
         if self._silent_since_s is None:
             self._silent_since_s = since_s
 
     def forget(self) -> None:
         """No VM runs here."""
         self._pid = self._holds = self._first_no_at_s = self._silent_since_s = None
+        self._busy = False
 
     @property
     def doubtful(self) -> bool:
-        """Has a "no" not been confirmed yet? Then asking again should not wait."""
-        return self._first_no_at_s is not None and self._holds is not False
+        """Is there a "no" not confirmed yet, or no answer? Then asking again should not wait."""
+        return self._busy or (self._first_no_at_s is not None and self._holds is not False)
 
     def verdict(
         self,
@@ -89,7 +95,9 @@ class LeaseVerdict:
             return None
         known = pid == self._pid
         patience_s = sanlock_silence_s(timing)
-        if not known:
+        if self._busy:  # it lives, and ends a holder of a lost lease itself
+            patience_s = renewal_fail_s(timing.io_timeout_s)
+        elif not known:
             patience_s = min(patience_s, NEVER_THERE_AFTER_IO_TIMEOUTS * timing.io_timeout_s)
         if self._silent_s(now_s, asked_at_s, storage_good_at_s) > patience_s:
             return False
@@ -131,7 +139,8 @@ class LeaseWatch:
         if isinstance(outcome.value, LeaseAnswer):
             self._rules.answered(outcome.value, outcome.finished_at_s)
         else:
-            self._rules.failed(outcome.started_at_s)
+            busy = isinstance(outcome.error, LockspaceBusyError)
+            self._rules.failed(outcome.started_at_s, busy)
 
     def vm_is_gone(self) -> None:
         """No VM runs here."""

@@ -42,6 +42,11 @@ class Sanlock:
         self._lockspace.start_daemon()
         self._wake()
 
+    def be_busy(self, answers: int) -> None:
+        """Its next `answers` to questions about a process are that it is busy."""
+        self._need_running()
+        self._lockspace.busy_answers = answers
+
 
 class Libvirt:
     """libvirtd; its guests run on, whatever happens to it. `step_in` does something later."""

@@ -162,6 +162,7 @@ VERBS: tuple[Verb, ...] = (
     _lab(f"on HOST virsh shutdown {DOMAIN}", "administrator.shutdown"),
     _lab(f"on HOST virsh destroy {DOMAIN}", "administrator.destroy"),
     _lab(f"on HOST virsh migrate --live --p2p {DOMAIN} TARGET", "cluster.migrate", True),
+    _sim("sanlock HOST busy COUNT", "host.sanlock.be_busy"),
     _sim("libvirt HOST hang", "host.libvirt.hang"),
     _sim("libvirt HOST lose-events", "host.libvirt.lose_events"),
     _sim("libvirt HOST heal", "host.libvirt.heal"),

@@ -7,6 +7,7 @@ Errors::
       LockspaceError           sanlock refused or is gone (`errno` decides, never the text)
         LeaseHeldError         the engine's lease is held by a live host
         LockspaceGoneError     sanlock's daemon does not answer: nothing is known
+        LockspaceBusyError     sanlock is busy with another question: ask again
       HypervisorError          libvirt refused or is gone
         HypervisorGoneError    there is no connection to libvirt: nothing is known
       DeliveryError            a mail server or a webhook's did not take a message
@@ -42,6 +43,14 @@ class LeaseHeldError(LockspaceError):
 
 class LockspaceGoneError(LockspaceError):
     """sanlock's daemon does not answer (`errno` is ECONNREFUSED): nothing is known."""
+
+
+class LockspaceBusyError(LockspaceError):
+    """sanlock lives and had no time for this question (busy, interrupted, timed out).
+
+    That says neither yes nor no. It is raised after a while of trying, so whoever asks again
+    need not wait first.
+    """
 
 
 class HypervisorError(WorldError):

@@ -24,6 +24,9 @@ from ha_broker.world.errors import (
     LeaseHeldError as LeaseHeldError,
 )
 from ha_broker.world.errors import (
+    LockspaceBusyError as LockspaceBusyError,
+)
+from ha_broker.world.errors import (
     LockspaceError as LockspaceError,
 )
 from ha_broker.world.errors import (
@@ -181,10 +184,16 @@ class Lockspace(Protocol):
         """Read the lease's owner from storage; None: nobody owns it."""
 
     def process_holds_lease(self, pid: int) -> bool:
-        """Does the local process `pid` hold the engine's lease? Without I/O."""
+        """Does the local process `pid` hold the engine's lease? Without I/O.
+
+        Raises LockspaceBusyError where sanlock had no time for the question for a second.
+        """
 
     def process_is_registered(self, pid: int) -> bool:
-        """Is the local process `pid` a client of sanlock, with or without leases?"""
+        """Is the local process `pid` a client of sanlock, with or without leases?
+
+        Raises as `process_holds_lease`.
+        """
 
     def renewals(self) -> list[Renewal]:
         """This host's latest renewals, the oldest first; without I/O on the storage.

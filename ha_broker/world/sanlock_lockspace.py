@@ -16,6 +16,7 @@ EINVAL (owners)          there is no lease at that place (`read_resource` says -
 EBUSY (rem)              a process here holds a lease
 ENOSPC (acquire)         not joined
 ENOENT                   not joined, or no daemon: `get_lockspaces` tells which
+EBUSY (inquire)          another process asks about the same one just now
 ESRCH (inquire)          the daemon does not know that process
 =======================  =====================================================================
 
@@ -29,6 +30,7 @@ import errno as errno_module
 import os
 import re
 import subprocess
+import time
 from typing import Any, Callable, Optional, TypeVar
 
 from ha_broker.world.direct_store import DirectStore
@@ -38,6 +40,7 @@ from ha_broker.world.ports import (
     LeaseOnStorage,
     LeaseOwner,
     Liveness,
+    LockspaceBusyError,
     LockspaceError,
     LockspaceGoneError,
     LockspaceHost,
@@ -61,6 +64,9 @@ T = TypeVar("T")
 LEADER_MAGIC = -223
 ACQUIRE_IDLIVE = -243
 HOSTID_BUSY = -262
+AIO_TIMEOUT = -202
+
+BUSY_PATIENCE_S = 1.0
 
 _HOST_MASK = 0xF
 _LEADER_SIZE = 4096
@@ -70,6 +76,14 @@ _GONE_ERRNOS = (
     errno_module.EPIPE,
     errno_module.ECONNRESET,
 )
+_BUSY_ERRNOS = (
+    errno_module.EBUSY,
+    errno_module.EINTR,
+    errno_module.EAGAIN,
+    errno_module.ETIMEDOUT,
+    AIO_TIMEOUT,
+)
+_BUSY_PAUSE_S = 0.02
 _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
 _CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
@@ -179,11 +193,14 @@ class SanlockLockspace:
         """Lockspace and name of what `pid` holds; None: sanlock does not know the process."""
         binding = _binding()
         try:
-            resources = binding.inquire(pid=pid)
+            resources = _ask_again_while_busy(lambda: binding.inquire(pid=pid))
         except binding.SanlockException as error:
             if error.errno == errno_module.ESRCH:
                 return None
-            raise _typed(f"ask sanlock for the leases of process {pid}", error) from error
+            what = f"ask sanlock for the leases of process {pid}"
+            if error.errno in _BUSY_ERRNOS:
+                raise LockspaceBusyError(what, str(error.args[-1]), error.errno) from error
+            raise _typed(what, error) from error
         return [(resource["lockspace"], resource["resource"]) for resource in resources]
 
     def renewals(self) -> list[Renewal]:
@@ -480,6 +497,21 @@ def _binding() -> Any:
         why = f"{error}; install the distribution's package python3-sanlock"
         raise LockspaceError("load sanlock's Python binding", why) from error
     return sanlock
+
+
+def _ask_again_while_busy(question: Callable[[], T]) -> T:
+    """sanlock refuses a question about a process while somebody else asks about the same one.
+
+    That takes it milliseconds; raises what it raised last when it is busy for longer.
+    """
+    give_up_at_s = time.monotonic() + BUSY_PATIENCE_S
+    while True:
+        try:
+            return question()
+        except _binding().SanlockException as error:
+            if error.errno not in _BUSY_ERRNOS or time.monotonic() >= give_up_at_s:
+                raise
+            time.sleep(_BUSY_PAUSE_S)
 
 
 def _call(what: str, function: Callable[[Any], T]) -> T:

@@ -41,6 +41,21 @@ sys.stdin.read()
 """
 
 
+_ASKER = """
+import errno, sys, sanlock
+refused = 0
+print("ready", flush=True)
+while True:
+    try:
+        sanlock.inquire(pid=int(sys.argv[1]))
+    except sanlock.SanlockException as error:
+        if error.errno != errno.EBUSY:
+            raise
+        refused += 1
+        print("refused", flush=True)
+"""
+
+
 def need_sanlock() -> None:
     """Skip, naming what is missing."""
     pytest.importorskip("sanlock", reason="no Python binding: install python3-sanlock")
@@ -161,6 +176,24 @@ class SanlockHost:
             self.release(holder.pid)
             raise ports.LockspaceError("acquire", " ".join(said), int(said[1]))
         return holder.pid
+
+    def ask_side_by_side(self, pid: int, questions: int) -> tuple[set[bool], bool]:
+        """Ask whether `pid` holds the lease while another process asks sanlock without a pause.
+
+        Returns all the answers, and whether that other process was refused meanwhile.
+        """
+        asker = subprocess.Popen(
+            [sys.executable, "-c", _ASKER, str(pid)],
+            env=self._env(), stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            assert asker.stdout is not None
+            assert asker.stdout.readline() == "ready\n"
+            told = {self.call("process_holds_lease", pid) for _ in range(questions)}
+        finally:
+            asker.kill()
+            said, _ = asker.communicate()
+        return told, "refused" in said
 
     def release(self, pid: int) -> None:
         """End the process `pid`; sanlock lets its lease go."""

@@ -19,6 +19,7 @@ from ha_broker.world.sanlock_lockspace import ACQUIRE_IDLIVE, LEADER_MAGIC
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
+    RealHost,
     failure,
     fake_cluster,
     joined,
@@ -181,6 +182,19 @@ def test_the_lease_has_an_owner_until_it_is_released(formatted: Cluster) -> None
     assert first.call("process_holds_lease", pid) is False
     second.acquire()
     assert first.call("lease_owner") == LeaseOwner(2, 1)
+
+
+def test_questions_about_one_process_do_not_disturb_each_other() -> None:
+    """sanlock refuses the second of two at a time (EBUSY); that is no answer to hand on."""
+    with real_cluster() as cluster:
+        cluster.host("h1").call("format_lockspace", IO_TIMEOUT_S)
+        cluster.host("h1").call("format_lease")
+        (host,) = joined(cluster, "h1")
+        pid = host.acquire()
+        assert isinstance(host, RealHost)
+        told, refused = host.ask_side_by_side(pid, questions=300)
+        assert told == {True}
+        assert refused, "a bare question is refused now and then: else this shows nothing"
 
 
 def test_a_held_lease_is_refused_at_once(formatted: Cluster) -> None:

@@ -177,9 +177,13 @@ def between_actions(dice: Dice) -> None:
 
 
 def sanlock(dice: Dice) -> None:
-    """sanlock dies; a hardware watchdog, where there is one, then resets the host."""
+    """sanlock dies, and a hardware watchdog, where there is one, then resets the host; or it is
+    busy when it is asked."""
     at_s = dice.moment_s()
     name = dice.host()
+    if dice.chance(0.3):
+        dice.add(at_s, f"sanlock {name} busy {round(spread(dice.rng, 1, 8))}")
+        return
     dice.pair(at_s, _signal(name, "sanlock", "SIGKILL"), _systemctl(name, "start", "sanlock"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.engine_vm import EngineNotStartedError, start_engine
+from ha_agent.engine_vm import QUESTIONS, EngineNotStartedError, start_engine
 from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import (
     Domain,
@@ -79,6 +79,54 @@ def test_what_sanlock_cannot_confirm_is_destroyed(
     with pytest.raises(EngineNotStartedError, match=r"can't confirm.*the daemon does not answer"):
         host.start()
     assert host.vm.calls == ["start", "destroy"]
+
+
+@pytest.mark.parametrize("answers", [1, QUESTIONS - 1])
+def test_a_busy_sanlock_is_asked_again(
+    san: SimSan, monkeypatch: pytest.MonkeyPatch, answers: int
+) -> None:
+    host = Host(san)
+    ask = host.lockspace.process_is_registered
+
+    def then_busy(pid: int) -> bool:
+        known = ask(pid)
+        host.lockspace.busy_answers = answers
+        return known
+
+    monkeypatch.setattr(host.lockspace, "process_is_registered", then_busy)
+    assert host.start().state is DomainState.RUNNING
+    assert host.vm.calls == ["start"]
+
+
+def test_a_sanlock_that_is_busy_before_the_guest_runs_is_asked_again(san: SimSan) -> None:
+    host = Host(san)
+    host.lockspace.busy_answers = QUESTIONS - 1
+    assert host.start().state is DomainState.RUNNING
+
+
+def test_a_sanlock_that_is_always_busy_confirms_nothing(
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+    begun_s = san.clock.monotonic_s()
+
+    def then_busy(pid: int) -> bool:
+        host.lockspace.busy_answers = 100
+        return True
+
+    monkeypatch.setattr(host.lockspace, "process_is_registered", then_busy)
+    with pytest.raises(EngineNotStartedError, match=r"can't confirm.*busy"):
+        host.start()
+    assert host.vm.calls == ["start", "destroy"]
+    assert san.clock.monotonic_s() - begun_s < 10
+
+
+def test_one_no_is_asked_again(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Host(san)
+    answers = iter([False, True])
+    monkeypatch.setattr(host.lockspace, "process_holds_lease", lambda _pid: next(answers))
+    assert host.start().state is DomainState.RUNNING
+    assert host.vm.calls == ["start"]
 
 
 def test_a_failing_destroy_is_told_too(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:

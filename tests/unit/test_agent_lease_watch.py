@@ -141,3 +141,34 @@ def test_sanlock_that_dies_after_the_storage_had_renewed_nothing_since(
 def test_a_question_that_was_just_asked_is_no_silence(rules: LeaseVerdict) -> None:
     rules.answered(LeaseAnswer(7, 100, True), 200)
     assert rules.verdict(7, 200, 199.9, TIMING, storage_good_at_s=50.0) is True
+
+
+def test_busy_is_no_answer_and_is_asked_again_at_once(rules: LeaseVerdict) -> None:
+    rules.failed(100, busy=True)
+    assert rules.doubtful
+    assert verdict(rules, 101 + 2 * IO_S) is None, "it lives: not as long as one that is gone"
+    rules.answered(LeaseAnswer(7, 103, True), 104)
+    assert not rules.doubtful
+    assert verdict(rules, 104) is True
+
+
+def test_busy_between_two_noes_does_not_count_as_the_second(rules: LeaseVerdict) -> None:
+    rules.answered(LeaseAnswer(7, 100, False), 101)
+    rules.failed(102, busy=True)
+    assert verdict(rules, 103) is None
+    rules.answered(LeaseAnswer(7, 104, False), 105)
+    assert verdict(rules, 105) is False
+
+
+def test_busy_for_too_long_is_silence(rules: LeaseVerdict) -> None:
+    rules.failed(100, busy=True)
+    rules.failed(150, busy=True)
+    assert verdict(rules, 100 + 8 * IO_S) is None
+    assert verdict(rules, 101 + 8 * IO_S) is False
+
+
+def test_gone_after_having_been_busy_is_gone(rules: LeaseVerdict) -> None:
+    rules.failed(100, busy=True)
+    rules.failed(105)
+    assert not rules.doubtful
+    assert verdict(rules, 101 + 2 * IO_S) is False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import errno
 import sys
+import time
 from types import ModuleType
 from typing import Any, Optional
 
@@ -15,12 +16,14 @@ from ha_broker.world.ports import (
     LeaseHeldError,
     LeaseOwner,
     Liveness,
+    LockspaceBusyError,
     LockspaceError,
     LockspaceGoneError,
     Membership,
     Renewal,
 )
 from ha_broker.world.sanlock_lockspace import (
+    AIO_TIMEOUT,
     SanlockLockspace,
     parse_daemon_name,
     parse_holders,
@@ -226,6 +229,39 @@ def test_only_the_engines_lease_counts(stub: Stub, lockspace: SanlockLockspace) 
     assert lockspace.process_holds_lease(5) is False
     answer(stub, inquire=[other, {"lockspace": b"hosted-engine", "resource": b"engine"}])
     assert lockspace.process_holds_lease(5) is True
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EBUSY, errno.EINTR, errno.EAGAIN, errno.ETIMEDOUT, AIO_TIMEOUT]
+)
+def test_a_busy_daemon_is_asked_again(
+    stub: Stub, lockspace: SanlockLockspace, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    busy = StubError(number, "x", "later")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            answer(stub, inquire=[{"lockspace": b"hosted-engine", "resource": b"engine"}])
+
+    monkeypatch.setattr(time, "sleep", pause)
+    answer(stub, inquire=busy)
+    assert lockspace.process_holds_lease(5) is True
+    assert len(pauses) == 2
+    assert stub.calls.count("inquire") == 3
+
+
+def test_a_daemon_that_stays_busy_says_so_in_the_end(
+    stub: Stub, lockspace: SanlockLockspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_s = iter(range(100))
+    monkeypatch.setattr(time, "monotonic", lambda: 0.5 * next(now_s))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    answer(stub, inquire=StubError(errno.EBUSY, "x", "Device or resource busy"))
+    for question in (lockspace.process_holds_lease, lockspace.process_is_registered):
+        with pytest.raises(LockspaceBusyError, match="Device or resource busy"):
+            question(5)
 
 
 def test_the_daemons_status() -> None:

@@ -28,6 +28,7 @@ from ha_broker.world.ports import (
     LeaseOnStorage,
     LeaseOwner,
     Liveness,
+    LockspaceBusyError,
     LockspaceError,
     LockspaceGoneError,
     LockspaceHost,
@@ -41,6 +42,7 @@ LEAVE_S = 2.0
 SIGKILL_AFTER_S = 40.0
 RESET_AFTER_S = 55.0
 
+BUSY_S = 1.0  # for so long the adapter itself asks again
 RENEWALS_KEPT = 180
 RETRY_S = 1.0
 
@@ -168,6 +170,7 @@ class SimLockspace:
         self.registered: set[int] = set()
         self.watchdog = False
         self.disk_hangs_too = False
+        self.busy_answers = 0  # to the next questions about a process
         self.renewal_takes_s = 0.01
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = san.clock
@@ -244,12 +247,12 @@ class SimLockspace:
         return self.san.lease
 
     def process_holds_lease(self, pid: int) -> bool:
-        self._need_daemon(f"ask for the leases of process {pid}")
+        self._ask(f"ask for the leases of process {pid}")
         self.san.settle()
         return pid in self.holders
 
     def process_is_registered(self, pid: int) -> bool:
-        self._need_daemon(f"ask whether process {pid} is known")
+        self._ask(f"ask whether process {pid} is known")
         return pid in self.registered or pid in self.holders
 
     def renewals(self) -> list[Renewal]:
@@ -625,6 +628,13 @@ class SimLockspace:
         if not self._alive:
             why = "the sanlock daemon does not answer"
             raise LockspaceGoneError(what, why, errno_module.ECONNREFUSED)
+
+    def _ask(self, what: str) -> None:
+        self._need_daemon(what)
+        if self.busy_answers > 0:
+            self.busy_answers -= 1
+            self._clock.spend(BUSY_S)
+            raise LockspaceBusyError(what, os.strerror(errno_module.EBUSY), errno_module.EBUSY)
 
     def _need_storage(self, what: str) -> None:
         if self._hanging:
