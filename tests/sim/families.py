@@ -164,6 +164,29 @@ def restarts_beside_a_cut(dice: Dice) -> None:
             again_s += spread(dice.rng, 1, 60)
 
 
+def shared_config(dice: Dice) -> None:
+    """Both copies of the shared configuration are written over, or cut off with the volume."""
+    dice.add(dice.moment_s(), f"config {dice.one_of('garbage', 'zero')}")
+
+
+def forgotten(dice: Dice) -> None:
+    """Services are stopped by hand, and nobody starts them again."""
+    at_s = dice.moment_s()
+    units = dice.one_of([AGENT], [AGENT], [BROKER], [AGENT, BROKER])
+    for name in dice.some_hosts():
+        for unit in units:
+            dice.add(at_s, _systemctl(name, "stop", unit))
+
+
+def all_lose_power(dice: Dice) -> None:
+    """All hosts lose their power, and slot 0 may be garbage when they come back."""
+    at_s = dice.moment_s()
+    for name in dice.hosts:
+        dice.pair(at_s, f"power-off {name}", f"power-on {name}", always=0.9)
+    if dice.chance(0.6):
+        dice.add(at_s + 1, "slot 0 garbage")
+
+
 def between_actions(dice: Dice) -> None:
     """Agent or broker ends or stands still between any two of its calls to the world."""
     at_s = dice.moment_s()
@@ -241,6 +264,9 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "virsh": (virsh, 0.6),
     "migration": (migration, 0.7),
     "daemons": (daemons, 1.0),
+    "shared config": (shared_config, 0.3),
+    "forgotten": (forgotten, 0.3),
+    "all lose power": (all_lose_power, 0.3),
     "restarts beside a cut": (restarts_beside_a_cut, 0.6),
     "between actions": (between_actions, 0.9),
     "sanlock": (sanlock, 0.8),
