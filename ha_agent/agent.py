@@ -106,6 +106,7 @@ class Agent:
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
         self._memory = Memory()
+        self._fire_timeout_s: Optional[int] = None
         self._settled: Optional[_Settled] = None
         self._status = ""
         self._next_tick_s = self._started_at_s
@@ -284,7 +285,11 @@ class Agent:
         age_s = look.age_s(now_s)
         fresh = age_s is not None and age_s <= self._timing.tick_s
         good_at_s = look.snapshot.storage.last_read_at_s if look.snapshot and fresh else None
-        return self._lease.holds(pid, now_s, self._timing, good_at_s)
+        fire_timeout_s = look.snapshot.lockspace.fire_timeout_s if look.snapshot else None
+        self._fire_timeout_s = fire_timeout_s or self._fire_timeout_s
+        return self._lease.holds(
+            pid, now_s, self._timing, good_at_s, fire_timeout_s=self._fire_timeout_s
+        )
 
     def _start_is_running(self) -> bool:
         return self._ports.runner.busy_since_s(execute.START) is not None

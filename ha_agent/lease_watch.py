@@ -11,8 +11,8 @@ A sanlock that is busy says nothing, and lives: it is asked again at once, and c
 only after 8 x io_timeout.
 
 When sanlock itself is gone (and no watchdog resets the host), other hosts may take the
-lease 8 x io_timeout + 60 s after its last renewal; the answer turns to "no" at
-8 x io_timeout, or sooner where long ticks need more of the rest for switching the VM off
+lease 8 x io_timeout + its watchdog_fire_timeout after its last renewal; the answer turns to "no"
+at 8 x io_timeout, or sooner where long ticks need more of the rest for switching the VM off
 (`metadata.timing.sanlock_silence_s`). An agent that has never had an answer about this
 process does not know how long sanlock has been gone: it may itself have just been restarted,
 so it waits only one renewal, 2 x io_timeout.
@@ -25,7 +25,7 @@ from typing import Optional
 
 from ha_broker.world.ports import Lockspace, LockspaceBusyError, Outcome, Runner
 from metadata.settings import Timing
-from metadata.timing import renewal_fail_s, sanlock_silence_s
+from metadata.timing import SHORTEST_FIRE_TIMEOUT_S, renewal_fail_s, sanlock_silence_s
 
 KEY = "lease-check"
 NEVER_THERE_AFTER_IO_TIMEOUTS = 2
@@ -84,17 +84,21 @@ class LeaseVerdict:
         asked_at_s: Optional[float],
         timing: Timing,
         storage_good_at_s: Optional[float] = None,
+        *,
+        fire_timeout_s: Optional[int] = None,
     ) -> Optional[bool]:
         """True: `pid` holds it; False: it does not, or nobody can tell for too long; else None.
 
         `asked_at_s` is when the question that is still open was asked; `storage_good_at_s` when
         the storage last answered this host. A sanlock that has died can't have renewed its
-        place since then, so the time that others wait for began there.
+        place since then, so the time that others wait for began there. `fire_timeout_s` None:
+        nobody has told it yet, and it may be short.
         """
         if pid is None:
             return None
         known = pid == self._pid
-        patience_s = sanlock_silence_s(timing)
+        fire_s = SHORTEST_FIRE_TIMEOUT_S if fire_timeout_s is None else fire_timeout_s
+        patience_s = sanlock_silence_s(timing, fire_s)
         if self._busy:  # it lives, and ends a holder of a lost lease itself
             patience_s = renewal_fail_s(timing.io_timeout_s)
         elif not known:
@@ -157,7 +161,11 @@ class LeaseWatch:
         now_s: float,
         timing: Timing,
         storage_good_at_s: Optional[float] = None,
+        *,
+        fire_timeout_s: Optional[int] = None,
     ) -> Optional[bool]:
         """`LeaseVerdict.verdict`."""
         asked_at_s = self._runner.busy_since_s(KEY)
-        return self._rules.verdict(pid, now_s, asked_at_s, timing, storage_good_at_s)
+        return self._rules.verdict(
+            pid, now_s, asked_at_s, timing, storage_good_at_s, fire_timeout_s=fire_timeout_s
+        )

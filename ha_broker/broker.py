@@ -44,6 +44,7 @@ from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, Stor
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Liveness, Outcome
+from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
 
@@ -75,6 +76,7 @@ class Broker:
         self._told_alive_at_s = -inf
         self._status = ""
         self._due_s = -inf
+        self._identity = identity_notes(world.vitals.identity())
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
         # Begins high enough that a restarted broker never repeats a number.
@@ -228,6 +230,9 @@ class Broker:
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
+        if self._storage.all_slots_seen:
+            self._lockspace.note_peers(self._views, now_s)
+        self._own.marks = self._marks()
         self._engine.guest = self._guest.view(now_s)
         self._lease.judge(now_s, self._knows_healthy_engine())
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
@@ -235,6 +240,14 @@ class Broker:
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
         return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
+
+    def _marks(self) -> Notes:
+        """What the record says beside what the agent published: which machine writes it, and as a
+        member of the lockspace sanlock's watchdog time."""
+        fire_timeout_s = self._lockspace.fire_timeout_s
+        if not self._lockspace.joined or fire_timeout_s is None:
+            return self._identity
+        return (*self._identity, (FIRE_TIMEOUT, str(fire_timeout_s)))
 
     def _owner_may_be_gone(self) -> bool:
         """May the lease be free as soon as sanlock says something new of its owner's host?

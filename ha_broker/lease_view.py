@@ -30,10 +30,13 @@ def lease_view(
     oldest_s: float,
     *,
     unlisted_long: bool = False,
+    silent_long: bool = False,
 ) -> LeaseView:
     """The first rule that applies, in this order (sources: the project's measured facts).
 
-    `unlisted_long` says that sanlock has not listed the owner's host for several renewals.
+    `unlisted_long` says that sanlock has not listed the owner's host for several renewals,
+    `silent_long` that by our own clock its place in the lockspace may not have changed for the
+    floor.
 
     unknown   `unusable_why` is not empty: this host is not joined or sanlock does not answer,
               so nothing is known of the owner's life
@@ -45,8 +48,10 @@ def lease_view(
     free      the owner's host has joined again since ("its own old leases are void at once:
               its generation went up"); so also this host's own lease from an earlier life
     held      sanlock has not seen the owner's generation yet
-    free      the owner's host is DEAD (8 x io_timeout + 60 s without a renewal, so its
-              watchdog has reset it) or FREE (it left, and leaving kills lease holders)
+    free      the owner's host is DEAD (8 x io_timeout + watchdog_fire_timeout without a renewal,
+              so its watchdog has reset it) or FREE (it left, and leaving kills lease holders)
+    free      it is FAIL and has been silent for just as long: sanlock says DEAD only at its next
+              renewal, and gives the lease away without waiting for that word (ADR 30)
     held      LIVE; FAIL: its holder may still be alive; UNKNOWN: just after joining, "peers
               are UNKNOWN until two renewals were seen"
     """
@@ -59,7 +64,8 @@ def lease_view(
     owner = reading.owner
     if owner is None:
         return LeaseView(LeaseState.FREE, None, reading.read_at_s, "the lease has no owner")
-    state, why = _by_owner(owner, hosts.get(owner.host_id), own_id, unlisted_long)
+    host = hosts.get(owner.host_id)
+    state, why = _by_owner(owner, host, own_id, unlisted_long, silent_long)
     return LeaseView(state, owner.host_id, reading.read_at_s, why)
 
 
@@ -68,7 +74,11 @@ def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:
 
 
 def _by_owner(
-    owner: LeaseOwner, host: Optional[LockspaceHost], own_id: int, unlisted_long: bool
+    owner: LeaseOwner,
+    host: Optional[LockspaceHost],
+    own_id: int,
+    unlisted_long: bool,
+    silent_long: bool,
 ) -> tuple[str, str]:
     name = "this host" if owner.host_id == own_id else f"host {owner.host_id}"
     if host is None and unlisted_long:
@@ -79,6 +89,12 @@ def _by_owner(
         return LeaseState.FREE, f"{name} owned it in an earlier life"
     if host.generation < owner.generation:
         return LeaseState.HELD, f"sanlock has not seen the present life of {name} yet"
-    if host.liveness in (Liveness.DEAD, Liveness.FREE):
-        return LeaseState.FREE, f"{name} owned it and is {host.liveness.value}"
-    return LeaseState.HELD, f"{name} owns it and is {host.liveness.value}"
+    return _by_life(name, host.liveness, silent_long)
+
+
+def _by_life(name: str, liveness: Liveness, silent_long: bool) -> tuple[str, str]:
+    if liveness in (Liveness.DEAD, Liveness.FREE):
+        return LeaseState.FREE, f"{name} owned it and is {liveness.value}"
+    if liveness == Liveness.FAIL and silent_long:
+        return LeaseState.FREE, f"{name} owned it and has been silent for sanlock's whole time"
+    return LeaseState.HELD, f"{name} owns it and is {liveness.value}"

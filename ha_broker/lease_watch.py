@@ -10,6 +10,7 @@ from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import LeaseState, LeaseView
 from ha_broker.world.ports import LeaseOwner, Liveness, Outcome
 from metadata.pace import quick_s
+from metadata.timing import lease_floor_s
 
 LEASE = "lease"
 # A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.
@@ -86,6 +87,7 @@ class LeaseWatch:
             unusable,
             now_s - self._longest_use_s(),
             unlisted_long=self._is_unlisted_long(now_s),
+            silent_long=self._is_silent_long(now_s),
         )
 
     @property
@@ -107,6 +109,17 @@ class LeaseWatch:
     def _is_unlisted_long(self, now_s: float) -> bool:
         limit_s = UNLISTED_IO_TIMEOUTS * self._settings.timing.io_timeout_s
         return self._unlisted is not None and now_s - self._unlisted[1] >= limit_s
+
+    def _is_silent_long(self, now_s: float) -> bool:
+        """Is it time to try? sanlock saw the owner's last renewal between two looks of ours, and
+        counts from then; a try that comes between the two moments waits for the second one."""
+        owner = self._reading.owner if self._reading else None
+        fire_timeout_s = self._lockspace.fire_timeout_s
+        if owner is None or fire_timeout_s is None:
+            return False
+        silent_since_s = self._lockspace.silent_since_s.get(owner.host_id, now_s)
+        floor_s = lease_floor_s(self._settings.timing.io_timeout_s, fire_timeout_s)
+        return now_s - silent_since_s > floor_s
 
     def _interval_s(self) -> float:
         tick_s = self._settings.timing.tick_s

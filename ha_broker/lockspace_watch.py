@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, cast
 
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
-from ha_broker.snapshot import LockspaceView
+from ha_broker.snapshot import HostView, LockspaceView
 from ha_broker.world.ports import (
     DomainState,
     Liveness,
     Lockspace,
+    LockspaceError,
     LockspaceHost,
     Membership,
     Outcome,
 )
+from metadata.host_notes import fire_timeout_in
 from metadata.pace import quickest_s, with_ticks_s
+from metadata.timing import floor_problems
 
 SANLOCK = "sanlock"
 JOIN = "join"
 SHORTEST_CALM_S = 2.0
-LONGEST_CALM_S = 30.0  # a host is FAIL for 60 s before it is DEAD: never missed
+LONGEST_CALM_S = 30.0
 ANSWER_DEADLINE_S = 10.0
 OVERDUE_IO_TIMEOUTS = 4  # a living host renews its place every 2
 FIRST_PAUSE_S = 1.0
@@ -31,7 +35,14 @@ LONGEST_PAUSE_S = 16.0
 
 log = logging.getLogger(__name__)
 
-Look = tuple[Membership, list[LockspaceHost]]
+
+@dataclass(frozen=True)
+class Look:
+    """What the daemon answered; `fire_timeout_s` None: it was not asked for that."""
+
+    membership: Membership
+    hosts: list[LockspaceHost]
+    fire_timeout_s: Optional[int] = None
 
 
 class LockspaceWatch:
@@ -41,6 +52,8 @@ class LockspaceWatch:
     It never leaves: what sanlock has learnt of the other hosts lasts while this host is a member,
     so a member that leaves and joins again begins to wait for a dead host anew. The unit
     ha-lockspace.service leaves when this host shuts down (`ha_broker.leave`).
+    It joins only with a watchdog time that the cluster's times allow and that all living members
+    have, and as a member goes by its word only while that is so.
     """
 
     keys = (SANLOCK, JOIN)
@@ -61,9 +74,16 @@ class LockspaceWatch:
         self._somebody_joins = False
         # Replaced, never changed: the metrics read it from another thread.
         self.renewed_at_s: Mapping[int, float] = {}
+        self.silent_since_s: Mapping[int, float] = {}
+        self._hosts_at_s: Optional[float] = None
         self.overdue: set[int] = set()
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
+        self.fire_timeout_s: Optional[int] = None
+        self._fire_why = ""
+        self._ask_all = True
+        self._peers_known = False
+        self._started_at_s = world.clock.monotonic_s()
         self.looked_in_vain = False
 
     # --- what others ask --------------------------------------------------------------------
@@ -73,7 +93,7 @@ class LockspaceWatch:
         membership = self._membership
         if membership == Membership.OUT and self._join.busy_since_s is not None:
             membership = Membership.JOINING
-        return LockspaceView(membership, self.error(now_s))
+        return LockspaceView(membership, self.error(now_s), self.fire_timeout_s)
 
     def error(self, now_s: float) -> str:
         """Why this host is not a member, or why nobody knows; empty: nothing is wrong."""
@@ -82,9 +102,42 @@ class LockspaceWatch:
             return f"sanlock has not answered since {clock_time(self._world.clock, since_s)}"
         if self._look_error:
             return self._look_error
-        if self.joined or self.looked_at_s is None:
+        if self.looked_at_s is None:
             return ""
+        if self.joined:
+            return self._fire_why
         return self._waits_for() or self._join_error
+
+    def note_peers(self, views: Iterable[HostView], now_s: float) -> None:
+        """Compare sanlock's watchdog time with that of all others who may be members."""
+        self._peers_known = True
+        own_s = self.fire_timeout_s
+        self._fire_why = "" if own_s is None else self._differs_why(own_s, views, now_s)
+
+    def _differs_why(self, own_s: int, views: Iterable[HostView], now_s: float) -> str:
+        """A member with the longer time is only slow; the other one would take a lease early."""
+        host = self._settings.host
+        for view in views:
+            record = view.record
+            if record is None or view.host_id == host.host_id or not self._may_live(view, now_s):
+                continue
+            other_s = fire_timeout_in(record)
+            if other_s is None or other_s == own_s or (self.joined and own_s > other_s):
+                continue
+            return (
+                f"sanlock's watchdog_fire_timeout is {own_s} s on this host ({host.host_name}) "
+                f"and {other_s} s on {record.hostname}: set the same in /etc/sanlock/sanlock.conf "
+                "of all hosts and restart sanlock there"
+            )
+        return ""
+
+    def _may_live(self, view: HostView, now_s: float) -> bool:
+        """Does the host write, or is it too early to say?"""
+        seen_at_s = view.changed_at_s
+        alive_s = self._settings.timing.alive_s
+        if seen_at_s is None:
+            seen_at_s = self._started_at_s
+        return now_s - seen_at_s <= alive_s
 
     def _waits_for(self) -> str:
         """Why this host does not even try to join now; empty: it may.
@@ -99,7 +152,21 @@ class LockspaceWatch:
             return "not joined: a VM runs here that would lose its lease at once"
         if self.engine == DomainState.UNKNOWN:
             return "not joined: waits for libvirt's word on the VM"
-        return ""
+        return self._fire_refusal()
+
+    def _fire_refusal(self) -> str:
+        """Why sanlock's watchdog time keeps this host from joining; empty: it does not."""
+        if not self._peers_known:
+            return "not joined: waits for the first look at all hosts' records"
+        if self.fire_timeout_s is None:
+            return "not joined: sanlock has not told its watchdog_fire_timeout yet"
+        problems = floor_problems(self._settings.timing, self.fire_timeout_s)
+        if problems:
+            return (
+                f"not joined: with sanlock's watchdog_fire_timeout of {self.fire_timeout_s} s "
+                f"here, {problems[0]}"
+            )
+        return f"not joined: {self._fire_why}" if self._fire_why else ""
 
     @property
     def joined(self) -> bool:
@@ -152,7 +219,7 @@ class LockspaceWatch:
         return self._look.due_at_s
 
     def _look_job(self) -> Callable[[], Look]:
-        return partial(look, self._world.lockspace, self._settings.host.host_id)
+        return partial(look, self._world.lockspace, self._settings.host.host_id, self._ask_all)
 
     def _interval_s(self) -> float:
         quickest = quickest_s(self._settings.timing.tick_s)
@@ -173,6 +240,7 @@ class LockspaceWatch:
         before = self._seen()
         if outcome.error is not None:
             self._look_error = error_text(outcome.error)
+            self._ask_all = True  # who answers next may be another daemon
             self._use_hosts([], outcome.started_at_s)
         else:
             self._use_look(cast(Look, outcome.value), outcome)
@@ -182,14 +250,15 @@ class LockspaceWatch:
         """All that a look tells and that others act on; renewals are only counted."""
         lives = {host.host_id: (host.liveness, host.generation) for host in self.hosts.values()}
         heard = self.looked_at_s is not None
-        return heard, self._look_error, self._membership, lives, self.overdue
+        return heard, self._look_error, self._membership, lives, self.overdue, self.fire_timeout_s
 
     def _use_look(self, seen: Look, outcome: Outcome[object]) -> None:
-        membership, hosts = seen
         self._look_error = ""
         self.looked_at_s = outcome.started_at_s
-        self._use_hosts(hosts, outcome.started_at_s)
-        self._note_membership(membership, outcome.finished_at_s)
+        if seen.fire_timeout_s is not None:
+            self.fire_timeout_s, self._ask_all = seen.fire_timeout_s, False
+        self._use_hosts(seen.hosts, outcome.started_at_s)
+        self._note_membership(seen.membership, outcome.finished_at_s)
 
     def _use_hosts(self, hosts: list[LockspaceHost], at_s: float) -> None:
         """A new mapping only for new hosts: others see by its identity that nothing changed."""
@@ -201,10 +270,19 @@ class LockspaceWatch:
 
     def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
         limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
+        renewed = {host_id for host_id, host in hosts.items() if self._is_renewed(host)}
         renewed_at_s = {
-            host_id: at_s if self._is_renewed(host) else self.renewed_at_s[host_id]
-            for host_id, host in hosts.items()
+            host_id: at_s if host_id in renewed else self.renewed_at_s[host_id] for host_id in hosts
         }
+        # A change that this look shows and the one before did not came between the two.
+        before_s = at_s if self._hosts_at_s is None else self._hosts_at_s
+        self.silent_since_s = {
+            host_id: (before_s if host_id in self.hosts else at_s)
+            if host_id in renewed
+            else self.silent_since_s[host_id]
+            for host_id in hosts
+        }
+        self._hosts_at_s = at_s if hosts else None
         self.renewed_at_s = renewed_at_s
         self.overdue = {host_id for host_id in hosts if at_s - renewed_at_s[host_id] >= limit_s}
 
@@ -221,13 +299,14 @@ class LockspaceWatch:
         if membership == Membership.JOINED:
             self._join_error, self._pause_s = "", FIRST_PAUSE_S
         elif lost:
+            self._ask_all = True
             self._join_error = "sanlock dropped the lockspace; joining again"
             self._join.hurry(now_s)
 
     def _start_join(self, now_s: float) -> None:
         host_id = self._settings.host.host_id
         io_timeout_s = self._settings.timing.io_timeout_s
-        job = partial(self._world.lockspace.join, host_id, io_timeout_s)
+        job = partial(join, self._world.lockspace, host_id, io_timeout_s, self.fire_timeout_s or 0)
         self._join.start(now_s, job, self._pause_s)
 
     def _harvest_join(self, outcome: Outcome[object]) -> None:
@@ -236,12 +315,25 @@ class LockspaceWatch:
             self._join_error = ""
             return
         self._join_error = error_text(outcome.error)
+        self._ask_all = True
         self._join.postpone(outcome.finished_at_s + self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
 
-def look(lockspace: Lockspace, host_id: int) -> Look:
-    """Ask the local daemon; raises LockspaceError. Hosts are known to members only."""
+def look(lockspace: Lockspace, host_id: int, ask_all: bool = True) -> Look:
+    """Ask the local daemon; raises LockspaceError. Hosts are known to members only.
+
+    `ask_all`: also for what it runs with, which is not cheap and rarely changes.
+    """
     membership = lockspace.membership(host_id)
     hosts = lockspace.hosts() if membership == Membership.JOINED else []
-    return membership, hosts
+    return Look(membership, hosts, lockspace.fire_timeout_s() if ask_all else None)
+
+
+def join(lockspace: Lockspace, host_id: int, io_timeout_s: int, fire_timeout_s: int) -> None:
+    """Join, if the daemon still runs with what was looked at; raises LockspaceError."""
+    now_s = lockspace.fire_timeout_s()
+    if now_s != fire_timeout_s:
+        why = f"sanlock's watchdog_fire_timeout has become {now_s} s"
+        raise LockspaceError("join the lockspace", why)
+    lockspace.join(host_id, io_timeout_s)

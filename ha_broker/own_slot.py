@@ -14,6 +14,7 @@ from ha_broker.slot_notes import Notes, with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
+from metadata.host_notes import Notes
 from metadata.layout import slot_address
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
@@ -47,6 +48,7 @@ class OwnSlot:
         self.written_at_s: Optional[float] = None
         self.published_at_s: Optional[float] = None
         self.published: Optional[Publication] = None
+        self.marks: Notes = ()
         self._world = world
         self._settings = settings
         self._storage = storage
@@ -181,7 +183,7 @@ class OwnSlot:
     def _notes(self, publication: Publication) -> Notes:
         config = self._settings.config
         return with_cluster_notes(
-            _merged_notes(publication, self._kept),
+            _merged_notes((*self.marks, *publication.notes), self._kept),
             self._storage.maintenance,
             config.sequence if config else None,
             self._seen_record(),
@@ -216,13 +218,11 @@ def _foreign_record(state: Optional[SlotState], host: HostSettings) -> Optional[
     return record if record is not None and record.hostname != host.host_name else None
 
 
-def _merged_notes(
-    publication: Publication, kept: Optional[HostRecord]
-) -> tuple[tuple[str, str], ...]:
+def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
     if kept is None or kept.feature_version <= FEATURE_VERSION:
-        return publication.notes
-    ours = {key for key, _ in publication.notes}
-    return publication.notes + tuple(note for note in kept.notes if note[0] not in ours)
+        return notes
+    ours = {key for key, _ in notes}
+    return notes + tuple(note for note in kept.notes if note[0] not in ours)
 
 
 def _ctime(clock: Clock, at_s: float) -> str:

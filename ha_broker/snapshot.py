@@ -29,10 +29,14 @@ class StorageView:
 
 @dataclass(frozen=True)
 class LockspaceView:
-    """This host's membership in the sanlock lockspace."""
+    """This host's membership in the sanlock lockspace.
+
+    `fire_timeout_s` is its sanlock's watchdog_fire_timeout; None: not known yet.
+    """
 
     membership: Membership = Membership.OUT
     error: str = ""
+    fire_timeout_s: Optional[int] = None
 
 
 class LeaseState:

@@ -40,6 +40,7 @@ class StorageCycle:
         self.last_read_at_s: Optional[float] = None
         self.latency_s: Optional[float] = None
         self.own_slot_seen = False
+        self.all_slots_seen = False  # or tried to: once
         self._world = world
         self._settings = settings
         self._teller = teller
@@ -170,6 +171,7 @@ class StorageCycle:
 
     def _harvest_scan(self, outcome: Outcome[object]) -> None:
         """A scan only discovers: the slots in use are read by the cycle, which is newer."""
+        self.all_slots_seen = True
         if outcome.error is not None:
             self._teller.tell("scan of all slots", error_text(outcome.error))
             return

@@ -1,11 +1,15 @@
 """The time budget: sanlock's times, and which settings together are safe and live.
 
-sanlock's times follow from its I/O time-out *io* alone (sanlock 3.8, measured)::
+sanlock's times follow from its I/O time-out *io* and from *fire*, the seconds after which the
+watchdog resets a host that sanlock has given up (measured)::
 
     renewal_s       2 x io        a host renews its place in the lockspace
     renewal_fail_s  8 x io        no renewal for so long: sanlock kills the lease holders
-    lease_floor_s   8 x io + 60   the host counts as dead and its leases are free
+    lease_floor_s   8 x io + fire the host counts as dead and its leases are free
     join_s          2.5 x io      joining the lockspace with a free host id
+
+*fire* is 60, unless sanlock (from 3.9.0 on) is told otherwise by ``watchdog_fire_timeout`` in its
+sanlock.conf, alike on all hosts: so it is asked of the daemon, never taken from our own settings.
 
 The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)::
 
@@ -44,7 +48,8 @@ from dataclasses import dataclass
 
 from metadata.values import Timing
 
-WATCHDOG_S = 60
+USUAL_FIRE_TIMEOUT_S = 60
+SHORTEST_FIRE_TIMEOUT_S = 10  # wdmd looks every 10 s: with less a sound host would be reset
 KILL_S = 15
 
 
@@ -58,12 +63,12 @@ def renewal_fail_s(io_timeout_s: float) -> float:
     return 8 * io_timeout_s
 
 
-def lease_floor_s(io_timeout_s: float) -> float:
+def lease_floor_s(io_timeout_s: float, fire_timeout_s: float) -> float:
     """Seconds from a host's last renewal until another one can take its lease.
 
     No correct program takes over a crashed host's lease sooner.
     """
-    return renewal_fail_s(io_timeout_s) + WATCHDOG_S
+    return renewal_fail_s(io_timeout_s) + fire_timeout_s
 
 
 def join_s(io_timeout_s: float) -> float:
@@ -71,7 +76,7 @@ def join_s(io_timeout_s: float) -> float:
     return 2.5 * io_timeout_s
 
 
-def sanlock_silence_s(timing: Timing) -> float:
+def sanlock_silence_s(timing: Timing, fire_timeout_s: float) -> float:
     """How long the engine may go on here after sanlock fell silent.
 
     sanlock's last renewal may be renewal_s old by then, its silence is seen up to a tick late
@@ -79,7 +84,7 @@ def sanlock_silence_s(timing: Timing) -> float:
     that before another host may take the lease. `check_timing` lets it be 0 at the least.
     """
     io_s = timing.io_timeout_s
-    left_s = lease_floor_s(io_s) - renewal_s(io_s) - 3 * timing.tick_s - KILL_S
+    left_s = lease_floor_s(io_s, fire_timeout_s) - renewal_s(io_s) - 3 * timing.tick_s - KILL_S
     return max(0.0, min(renewal_fail_s(io_s), left_s))
 
 
@@ -101,11 +106,18 @@ class _AtLeast:
         )
 
 
-def check_timing(timing: Timing, failed_starts_to_zero: int = 3) -> list[str]:
-    """The inequalities (see the module) that `timing` breaks, in words; empty: safe and live."""
+def check_timing(
+    timing: Timing,
+    failed_starts_to_zero: int = 3,
+    fire_timeout_s: float = USUAL_FIRE_TIMEOUT_S,
+) -> list[str]:
+    """The inequalities (see the module) that `timing` breaks, in words; empty: safe and live.
+
+    Where no daemon can be asked its usual value counts; whoever joins asks again with its own.
+    """
     rules = _own_rules(timing) + _derived_rules(timing, failed_starts_to_zero)
     problems = [rule.problem() for rule in rules if _above(rule.bound, rule.value)]
-    return problems + _floor_problems(timing)
+    return problems + floor_problems(timing, fire_timeout_s)
 
 
 def _above(left: float, right: float) -> bool:
@@ -205,21 +217,22 @@ def _derived_rules(timing: Timing, failed_starts: int) -> list[_AtLeast]:
     ]
 
 
-def _floor_problems(timing: Timing) -> list[str]:
-    tick, io = timing.tick_s, timing.io_timeout_s
-    floor = lease_floor_s(io)
+def floor_problems(timing: Timing, fire_timeout_s: float) -> list[str]:
+    """Those of `check_timing` that sanlock's watchdog time decides, in words."""
+    tick, io, fire = timing.tick_s, timing.io_timeout_s, fire_timeout_s
+    floor = lease_floor_s(io, fire)
     problems = []
     if _above(3 * tick + KILL_S, floor - renewal_s(io)):
         problems.append(
             f"3 × tick_s + {KILL_S} (3 × {tick:g} + {KILL_S} = {3 * tick + KILL_S:g}) must be at "
-            f"most 6 × io_timeout_s + {WATCHDOG_S} (6 × {io:g} + {WATCHDOG_S} = "
+            f"most 6 × io_timeout_s + {fire:g} (6 × {io:g} + {fire:g} = "
             f"{floor - renewal_s(io):g}): when sanlock dies, the agent must have switched the "
             f"engine off before another host can take its lease"
         )
     if _above(timing.alive_s + tick, floor):
         problems.append(
             f"alive_s + tick_s ({timing.alive_s:g} + {tick:g} = {timing.alive_s + tick:g}) must be "
-            f"at most 8 × io_timeout_s + {WATCHDOG_S} (8 × {io:g} + {WATCHDOG_S} = {floor:g}): "
+            f"at most 8 × io_timeout_s + {fire:g} (8 × {io:g} + {fire:g} = {floor:g}): "
             f"nobody may wait for a dead host's turn when its lease falls free"
         )
     return problems

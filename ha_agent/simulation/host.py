@@ -96,6 +96,7 @@ class SimHost:
         self.store.on_write = versions.translator(traits.version, traits.host_id, shared.parts)
         self.lockspace = SimLockspace(shared.san, self.name)
         self.lockspace.watchdog = traits.watchdog
+        self.lockspace.fire_timeout = traits.watchdog_fire_timeout_s
         self.lockspace.disk_hangs_too = True
         self.lockspace.host_clock_s = self.clock.monotonic_s
         self.lockspace.kill_daemon()
@@ -110,6 +111,7 @@ class SimHost:
         self.vm.cpus_used = shared.engine.cpus
         self.vm.cpu_unknown_s = shared.engine.cpu_unknown_s
         self.vitals = SimVitals(self.clock, HOST_CPUS, lambda: self.vm.cpu_busy_s)
+        self.vitals.machine_id = self.vitals.hardware_id = f"machine {self.name}"
         self.courier = SimCourier(
             shared.clock, shared.post_office, lambda: self._network_cut, self._tell_own
         )

@@ -122,6 +122,8 @@ class Oracle:
         self._timing = cluster.settings.cluster.timing
         self._health_timeout_s = cluster.settings.cluster.engine.health_timeout_s
         self._hosts = list(cluster.hosts.values())
+        # Whoever has the shortest takes a lease first.
+        self._fire_timeout_s = min(host.lockspace.fire_timeout for host in self._hosts)
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._watched: dict[int, _Engine] = {}
         self._last_host = ""
@@ -236,7 +238,7 @@ class Oracle:
         if slot is None or slot.timestamp == 0 or slot.generation > lease.generation:
             return True
         silent_s = self._cluster.shared.now_s - slot.timestamp
-        return silent_s > lease_floor_s(self._timing.io_timeout_s) + 1
+        return silent_s > lease_floor_s(self._timing.io_timeout_s, self._fire_timeout_s) + 1
 
     # --- the rules ------------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ from metadata.settings import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
-from metadata.timing import KILL_S
+from metadata.timing import KILL_S, USUAL_FIRE_TIMEOUT_S
 
 MOST_HOSTS = 9
 HOST_CPUS = 4
@@ -47,6 +47,7 @@ class HostTraits:
     """One host.
 
     watchdog         a hardware watchdog resets the host when sanlock dies or can't renew
+    watchdog_fire_timeout_s  sanlock's watchdog_fire_timeout
     latency_s        what each storage operation takes
     version          how it writes its records: as this program, older, newer or too new
     boot_s           from power-on until its services run
@@ -57,6 +58,7 @@ class HostTraits:
     name: str
     host_id: int
     watchdog: bool = True
+    watchdog_fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
     latency_s: float = 0.005
     version: str = "same"
     boot_s: float = 30.0
@@ -105,6 +107,7 @@ _SECONDS = number(0, 3600)
 _HOST: dict[str, Rule] = {
     "host_id": integer(1, MAX_HOSTS),
     "watchdog": _SWITCH,
+    "watchdog_fire_timeout_s": integer(1, 3600),
     "latency_s": number(0, 60),
     "version": _word(*VERSIONS),
     "boot_s": _SECONDS,

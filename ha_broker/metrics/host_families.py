@@ -62,6 +62,8 @@ def _lockspace(snapshot: Snapshot) -> Iterator[Metric]:
     yield one_hot("lockspace_state", text, "state", members, lockspace.membership.value)
     text = "Whether sanlock does not answer or joining its lockspace fails."
     yield gauge("lockspace_failing", text, bool(lockspace.error))
+    text = "sanlock's watchdog_fire_timeout on this host; it must be the same on all."
+    yield gauge("watchdog_fire_timeout_seconds", text, lockspace.fire_timeout_s)
 
 
 def _engine(snapshot: Snapshot, now_s: float) -> Iterator[Metric]:

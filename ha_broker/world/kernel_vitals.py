@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Optional
 
 from ha_broker.world.ports import BridgeLook, CpuTimes, MemoryFree, SpaceLook, WorldError
+from metadata.host_notes import MachineIdentity, machine_identity
 
 _CARRYING = ("up", "unknown")
 _KINDS = 8  # user, nice, system, idle, iowait, irq, softirq, steal
@@ -18,6 +19,7 @@ class KernelVitals:
     """The `HostVitals` of the real world; `root` is where its proc and sys stand."""
 
     def __init__(self, root: str = "/") -> None:
+        self._etc = Path(root) / "etc"
         self._proc = Path(root) / "proc"
         self._sys = Path(root) / "sys"
 
@@ -34,6 +36,14 @@ class KernelVitals:
         idle = ticks[3] + ticks[4]
         per_s = os.sysconf("SC_CLK_TCK")
         return CpuTimes((sum(ticks) - idle) / per_s, sum(ticks) / per_s, _online(lines))
+
+    def identity(self) -> MachineIdentity:
+        """From machine-id(5), the firmware's tables and /proc."""
+        return machine_identity(
+            machine_id=_text_or_nothing(self._etc / "machine-id"),
+            hardware_id=_text_or_nothing(self._sys / "class/dmi/id/product_uuid"),
+            boot_id=_text_or_nothing(self._proc / "sys/kernel/random/boot_id"),
+        )
 
     def memory(self) -> MemoryFree:
         """MemAvailable of /proc/meminfo, and the pools under /sys/kernel/mm/hugepages."""
@@ -111,3 +121,10 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise WorldError(f"read {path}", error.strerror or str(error)) from None
+
+
+def _text_or_nothing(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -38,6 +38,7 @@ from ha_broker.world.errors import (
 from ha_broker.world.errors import (
     WorldError as WorldError,
 )
+from metadata.host_notes import MachineIdentity
 from metadata.notification_settings import SmtpSettings, WebhookSettings
 from metadata.records import VolumeAddress
 
@@ -154,6 +155,18 @@ class LeaseOwner:
     generation: int
 
 
+@dataclass(frozen=True)
+class HostPlace:
+    """A host id's place in the lockspace as it stands on the storage; timestamp 0: it is free.
+
+    `owner_name` is the name under which a daemon joined with that id.
+    """
+
+    owner_name: str
+    generation: int
+    timestamp: int
+
+
 class Membership(str, Enum):
     """This host's place in the lockspace."""
 
@@ -195,6 +208,14 @@ class Lockspace(Protocol):
         Raises as `process_holds_lease`.
         """
 
+    def fire_timeout_s(self) -> int:
+        """The daemon's watchdog_fire_timeout: so long after its last good moment the watchdog
+        resets a host that sanlock has given up. Without I/O on the storage; not cheap."""
+
+    def place(self, host_id: int) -> Optional[HostPlace]:
+        """Read from the storage what stands in a host id's place of the lockspace; None:
+        nothing of sanlock's."""
+
     def renewals(self) -> list[Renewal]:
         """This host's latest renewals, the oldest first; without I/O on the storage.
 
@@ -229,7 +250,7 @@ class WriterLock(Protocol):
         """Take it for this process; it is let go with the process at the latest.
 
         Blocks while its holder's host has fallen silent and is not surely dead (up to
-        8 x io_timeout + 60 s).
+        8 x io_timeout + fire_timeout_s).
         """
 
     def drop_config_lease(self) -> None:
@@ -474,6 +495,9 @@ class HostVitals(Protocol):
 
     def bridge(self, name: str) -> BridgeLook:
         """The bridge `name`; one that is not there is not up."""
+
+    def identity(self) -> MachineIdentity:
+        """Which machine this is; never raises: what can't be had is empty."""
 
     def space(self, path: str) -> Optional[SpaceLook]:
         """Room where `path` lies; None: on no file system, it is a block device."""

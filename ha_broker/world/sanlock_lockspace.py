@@ -36,6 +36,7 @@ from typing import Any, Callable, Optional, TypeVar
 from ha_broker.world.direct_store import DirectStore
 from ha_broker.world.ports import (
     BlockStore,
+    HostPlace,
     LeaseHeldError,
     LeaseOnStorage,
     LeaseOwner,
@@ -57,7 +58,10 @@ from metadata.layout import (
     config_lease_address,
     sanlock_align,
 )
+from metadata.records import VolumeAddress
+from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 from metadata.settings import StorageParts
+from metadata.timing import USUAL_FIRE_TIMEOUT_S
 
 T = TypeVar("T")
 
@@ -70,6 +74,7 @@ BUSY_PATIENCE_S = 1.0
 
 _HOST_MASK = 0xF
 _LEADER_SIZE = 4096
+_BLOCK_SIZE = 4096
 _GONE_ERRNOS = (
     errno_module.ENOENT,
     errno_module.ECONNREFUSED,
@@ -109,7 +114,7 @@ class SanlockLockspace:
         """Join and wait until it is done; joined already with this id is fine.
 
         Raises LockspaceError: EINVAL (joined with another id), -223 (no lockspace there),
-        -262 (another host renews this id; that is known only after its 8 x io + 60 s).
+        -262 (another host renews this id; that is known only after its whole floor).
         """
         what = f"join lockspace {LOCKSPACE_NAME} as host id {host_id}"
         path, offset = self._parts.lockspace.path, self._parts.lockspace.offset
@@ -202,6 +207,31 @@ class SanlockLockspace:
                 raise LockspaceBusyError(what, str(error.args[-1]), error.errno) from error
             raise _typed(what, error) from error
         return [(resource["lockspace"], resource["resource"]) for resource in resources]
+
+    def fire_timeout_s(self) -> int:
+        """The daemon's watchdog_fire_timeout; before 3.9.0 it is none of its settings, and 60."""
+        text = daemon_settings().get("watchdog_fire_timeout", str(USUAL_FIRE_TIMEOUT_S))
+        if not text.isdigit():
+            what = "ask sanlock for its watchdog_fire_timeout"
+            raise LockspaceError(what, f"it says {text!r}, which is no number")
+        return int(text)
+
+    def place(self, host_id: int) -> Optional[HostPlace]:
+        """Read from the storage; neither library nor daemon tell it to those who are no members."""
+        sector_size, what = self._parts.sector_size, f"read the place of host id {host_id}"
+        offset = (host_id - 1) * sector_size
+        in_block = offset % _BLOCK_SIZE
+        space = self._parts.lockspace
+        try:
+            block = self._store.read(
+                VolumeAddress(space.path, space.offset + offset - in_block), _BLOCK_SIZE
+            )
+        except StorageError as error:
+            raise LockspaceError(what, error.why, error.errno) from error
+        found = parse_record(block[in_block : in_block + sector_size])
+        if found is None or found.magic != HOST_ID_MAGIC:
+            return None
+        return HostPlace(found.resource, found.generation, found.timestamp)
 
     def renewals(self) -> list[Renewal]:
         """This host's latest renewals, the oldest first; neither library nor binding tell them.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from typing import Optional
 
 import pytest
 
 from ha_broker.world.ports import (
+    HostPlace,
     LeaseOnStorage,
     LeaseOwner,
     Liveness,
@@ -103,6 +105,37 @@ def test_a_join_under_way_is_waited_for(formatted: Cluster) -> None:
     second.finish()
     assert host.call("membership", 1) == Membership.JOINED
     first.finish()
+
+
+def test_the_watchdog_time_is_asked_of_the_daemon(formatted: Cluster) -> None:
+    host = formatted.host("h1")
+    assert host.call("fire_timeout_s") == 60
+    host.kill_daemon()
+    assert isinstance(failure(lambda: host.call("fire_timeout_s")), LockspaceGoneError)
+
+
+def test_a_host_ids_place_on_the_storage(formatted: Cluster) -> None:
+    """Readable by those who have not joined; it changes with each renewal and with each life."""
+    watcher = formatted.host("h3")
+    assert_free(watcher.call("place", 1))
+    first, second = joined(formatted, "h1", "h2")
+    for host_id in (1, 2):
+        seen = watcher.call("place", host_id)
+        assert (seen.owner_name, seen.generation) == (f"h{host_id}", 1)
+        assert seen.timestamp > 0
+    before = watcher.call("place", 2)
+    wait_for(formatted, lambda: watcher.call("place", 2) != before, 10)
+    assert first.call("leave_if_unused", 1) is True
+    assert_free(watcher.call("place", 1))
+    second.kill_daemon()
+    dead = watcher.call("place", 2)
+    second.start_daemon()
+    second.call("join", 2, IO_TIMEOUT_S)
+    assert watcher.call("place", 2).generation == dead.generation + 1
+
+
+def assert_free(place: Optional[HostPlace]) -> None:
+    assert place is None or place.timestamp == 0
 
 
 def test_leaving_and_joining_again(formatted: Cluster) -> None:

@@ -148,7 +148,7 @@ class BrokerStandIn:
             host_name="h1",
             started_at_s=self._started_at_s,
             storage=StorageView(now_s, self._written_at_s),
-            lockspace=LockspaceView(Membership.JOINED),
+            lockspace=LockspaceView(Membership.JOINED, fire_timeout_s=60),
             lease=held if machine.lease_pid else free,
             engine=EngineView(
                 DomainState(machine.state), self.health if here else Health.UNKNOWN, "", now_s

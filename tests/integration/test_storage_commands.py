@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.storage.sanlock_disk import host_ids_in_use, lease_owner
 from metadata.layout import MIB, slot_address
 from metadata.records import GlobalRecord, SlotAbsent
+from metadata.sanlock_disk import host_ids_in_use, lease_owner
 from metadata.wire import decode_slot, encode_global
 from tests.integration.test_command_deploy import (
     IO_TIMEOUT_S,

@@ -75,7 +75,7 @@ def snapshot(now_s: float, **fields: Any) -> Snapshot:
         "host_name": "h1",
         "started_at_s": now_s - 1000,
         "storage": StorageView(last_read_at_s=now_s, last_write_at_s=now_s),
-        "lockspace": LockspaceView(Membership.JOINED),
+        "lockspace": LockspaceView(Membership.JOINED, fire_timeout_s=60),
         "lease": LeaseView(LeaseState.FREE, seen_at_s=now_s),
         "engine": EngineView(DomainState.ABSENT, seen_at_s=now_s),
         "monitors": (network(1.0, now_s),),

@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from ha_agent.command.deploy.answers import local_settings
 from ha_agent.command.deploy.plan import ThisHost
+from ha_agent.command.deploy.probes import DeviceLimits
 from ha_agent.command.deploy.steps import Site
 from ha_agent.command.deploy.survey import survey
 from ha_agent.command.deploy.world import DeployWorld
@@ -33,6 +34,7 @@ class Lockspace:
 
     def __init__(self, volume: SimStore, name: str = "h9") -> None:
         self.name = name
+        self.fire_timeout = 60
         self.joined: Optional[int] = None
         self.refuses: dict[int, int] = {}
         self.holder_pids: list[int] = []
@@ -67,6 +69,9 @@ class Lockspace:
     def daemon_host_name(self) -> str:
         return self.name
 
+    def fire_timeout_s(self) -> int:
+        return self.fire_timeout
+
 
 class Probes:
     """A host on which all is well: what a test changes here, is not."""
@@ -81,6 +86,7 @@ class Probes:
         self.sanlock: dict[str, str] = {"use_watchdog": "1"}
         self.refused_to_sanlock = ""
         self.wdmd_runs = True
+        self.device_limits: Optional[DeviceLimits] = None
         self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
 
     def network(self) -> Any:
@@ -114,6 +120,9 @@ class Probes:
 
     def file_system(self, _path: str) -> str:
         return self.file_system_type
+
+    def watchdog_limits(self) -> Optional[DeviceLimits]:
+        return self.device_limits
 
     def sanlock_settings(self) -> Mapping[str, str]:
         return self.sanlock

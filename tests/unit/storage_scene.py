@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
 from ha_agent.command.storage.world import StorageWorld
 from ha_agent.command.units import AGENT, BROKER
 from ha_agent.simulation.world import SimStore, VirtualClock
@@ -30,6 +29,7 @@ from metadata.layout import (
     storage_parts,
 )
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
+from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
 from metadata.settings import ClusterSettings, HostSettings, Timing
 from metadata.wire import decode_slot, encode_global, encode_host
 
@@ -245,7 +245,7 @@ class Scene:
             host_id=1,
             host_name="h1",
             started_at_s=0.0,
-            lockspace=LockspaceView(Membership.JOINED),
+            lockspace=LockspaceView(Membership.JOINED, fire_timeout_s=60),
             hosts=(own, *hosts),
         )
         self.snapshot = replace(snapshot, **more)

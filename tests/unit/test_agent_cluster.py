@@ -12,7 +12,7 @@ from metadata.timing import lease_floor_s
 from tests.unit.agent_cluster import BOOT_S, FullCluster, FullHost
 from tests.unit.broker_host import JOIN_S, SETTINGS, TICK_S
 
-FLOOR_S = lease_floor_s(SETTINGS.timing.io_timeout_s)
+FLOOR_S = lease_floor_s(SETTINGS.timing.io_timeout_s, 60)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from metadata.timing import KILL_S, lease_floor_s, renewal_s
 
 TIMING = Timing()
 IO_S = TIMING.io_timeout_s
+FIRE_S = 60
 
 
 def verdict(
@@ -20,8 +21,9 @@ def verdict(
     pid: Optional[int] = 7,
     asked_at_s: Optional[float] = None,
     timing: Timing = TIMING,
+    fire_timeout_s: Optional[int] = FIRE_S,
 ) -> Optional[bool]:
-    return rules.verdict(pid, now_s, asked_at_s, timing)
+    return rules.verdict(pid, now_s, asked_at_s, timing, fire_timeout_s=fire_timeout_s)
 
 
 @pytest.fixture
@@ -119,7 +121,7 @@ def test_silence_leaves_the_time_to_switch_the_engine_off(
     rules.answered(LeaseAnswer(7, 100, True), 100)
     died_at_s = 100.5
     rules.failed(died_at_s + tick_s)
-    judged_at_s = lease_floor_s(io_s) - renewal_s(io_s) - KILL_S + died_at_s - tick_s + 0.1
+    judged_at_s = lease_floor_s(io_s, FIRE_S) - renewal_s(io_s) - KILL_S + died_at_s - tick_s + 0.1
     assert verdict(rules, judged_at_s, timing=timing) is False
 
 
@@ -130,7 +132,7 @@ def test_sanlock_that_dies_after_the_storage_had_renewed_nothing_since(
     storage_good_at_s = 110.0
 
     def judged(now_s: float) -> Optional[bool]:
-        return rules.verdict(7, now_s, None, TIMING, storage_good_at_s)
+        return rules.verdict(7, now_s, None, TIMING, storage_good_at_s, fire_timeout_s=FIRE_S)
 
     assert judged(200) is True  # sanlock lives: it ends the engine itself
     rules.failed(180)
@@ -172,3 +174,13 @@ def test_gone_after_having_been_busy_is_gone(rules: LeaseVerdict) -> None:
     rules.failed(105)
     assert not rules.doubtful
     assert verdict(rules, 101 + 2 * IO_S) is False
+
+
+def test_a_short_watchdog_time_shortens_the_patience(rules: LeaseVerdict) -> None:
+    quick = Timing(io_timeout_s=2, tick_s=2, alive_s=20)
+    rules.answered(LeaseAnswer(7, 100, True), 100)
+    rules.failed(102)
+    for fire_timeout_s, patience_s in ((60, 16), (10, 1), (None, 1)):
+        asked = {"timing": quick, "fire_timeout_s": fire_timeout_s}
+        assert rules.verdict(7, 102 + patience_s, None, **asked) is None
+        assert rules.verdict(7, 102.1 + patience_s, None, **asked) is False

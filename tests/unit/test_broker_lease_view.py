@@ -118,3 +118,21 @@ def test_fresh(
 ) -> None:
     found = is_fresh(first_seen_at_s, changed_at_s, liveness, now_s=100.0, alive_s=60.0)
     assert found is fresh
+
+
+@pytest.mark.parametrize(
+    ("liveness", "silent_long", "state"),
+    [
+        (Liveness.FAIL, True, LeaseState.FREE),
+        (Liveness.FAIL, False, LeaseState.HELD),
+        (Liveness.LIVE, True, LeaseState.HELD),
+        (Liveness.UNKNOWN, True, LeaseState.HELD),
+    ],
+)
+def test_silent_for_the_floor_is_as_good_as_dead_while_sanlock_hears_nothing(
+    liveness: Liveness, silent_long: bool, state: str
+) -> None:
+    reading = LeaseReading(LeaseOwner(2, 1), 100.0)
+    hosts = {2: LockspaceHost(2, 1, 7, liveness)}
+    found = lease_view(reading, hosts, OWN_ID, "", 90.0, silent_long=silent_long)
+    assert found.state == state

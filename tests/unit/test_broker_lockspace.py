@@ -13,9 +13,12 @@ from ha_broker.leave import LEAVE_WITHIN_S, leave_lockspace
 from ha_broker.lockspace_watch import LONGEST_PAUSE_S, OVERDUE_IO_TIMEOUTS
 from ha_broker.snapshot import LeaseState
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, LockspaceError, Membership
+from metadata.host_notes import FIRE_TIMEOUT, MACHINE
 from metadata.records import Health
 from metadata.shared_config import SharedConfig
+from metadata.timing import lease_floor_s
 from tests.unit.broker_host import (
+    CONFIG,
     IO_TIMEOUT_S,
     JOIN_S,
     SETTINGS,
@@ -270,13 +273,17 @@ def lease_reads(cluster: Cluster, host: Host, seconds: float) -> int:
     return host.runner.submitted.count("lease") - before
 
 
-def run_engine_on(cluster: Cluster, host: Host, host_id: int = 2) -> object:
+def run_engine_on(
+    cluster: Cluster, host: Host, host_id: int = 2, notes: tuple[tuple[str, str], ...] = ()
+) -> object:
     """A healthy engine on a peer, seen by `host`."""
     peer = cluster.peer(host_id)
     cluster.run(60)
     peer.acquire(99)
     for timestamp_s in range(3):
-        cluster.put_record(host_id, timestamp_s=timestamp_s, engine_status=UP, state="EngineUp")
+        cluster.put_record(
+            host_id, timestamp_s=timestamp_s, engine_status=UP, state="EngineUp", notes=notes
+        )
         cluster.run(TICK_S)
     assert host.snapshot.lease.state == LeaseState.HELD
     return peer
@@ -296,26 +303,31 @@ def test_read_each_tick_while_a_healthy_engine_is_known(cluster: Cluster, host: 
 def test_read_each_second_once_the_owner_is_not_live(cluster: Cluster, host: Host) -> None:
     peer = run_engine_on(cluster, host)
     peer.power_off()  # type: ignore[attr-defined]
-    cluster.run(8 * IO_TIMEOUT_S + 3)
+    cluster.run(8 * IO_TIMEOUT_S + 2 * IO_TIMEOUT_S + 3)
     assert host.view(2).liveness == Liveness.FAIL
     assert 9 <= lease_reads(cluster, host, 10) <= 11
     assert host.snapshot.lease.state == LeaseState.HELD
 
 
-def test_free_within_two_seconds_of_the_owners_death(cluster: Cluster, host: Host) -> None:
-    peer = run_engine_on(cluster, host)
+@pytest.mark.parametrize("fire_timeout_s", [60, 30])
+def test_free_when_the_owner_was_silent_for_the_floor_not_when_sanlock_says_dead(
+    cluster: Cluster, host: Host, fire_timeout_s: int
+) -> None:
+    host.lockspace.fire_timeout = fire_timeout_s
+    peer = run_engine_on(cluster, host, notes=says(fire_timeout_s))
     peer.power_off()  # type: ignore[attr-defined]
-    died_at_s = None
-    for _ in range(400):
+    renewed_at_s = cluster.san.slots[2].timestamp
+    floor_s = lease_floor_s(IO_TIMEOUT_S, fire_timeout_s)
+    while host.snapshot.lease.state != LeaseState.FREE:
         cluster.run(0.5)
-        hosts = {each.host_id: each for each in host.lockspace.hosts()}
-        if died_at_s is None and hosts[2].liveness == Liveness.DEAD:
-            died_at_s = cluster.clock.monotonic_s()
-        if host.snapshot.lease.state == LeaseState.FREE:
-            break
-    assert died_at_s is not None
-    assert cluster.clock.monotonic_s() - died_at_s <= 2
+        assert cluster.clock.monotonic_s() - renewed_at_s < floor_s + 60
+    free_after_s = cluster.clock.monotonic_s() - renewed_at_s
+    # Our daemon sees a renewal up to one of its own later, and we look at that once a tick.
+    assert floor_s - TICK_S <= free_after_s <= floor_s + 2 * IO_TIMEOUT_S + 1
     assert host.snapshot.lease.owner_id == 2  # kept for people
+    assert host.view(2).liveness == Liveness.FAIL
+    host.lockspace.acquire(77)  # it can be had
+    assert "silent for sanlock's whole time" in host.snapshot.lease.why
 
 
 def test_read_at_once_when_the_domain_here_changes(cluster: Cluster, host: Host) -> None:
@@ -402,3 +414,110 @@ def test_a_calm_look_follows_the_tick_from_two_seconds_on(
     cluster.run(3 * tick_s)
     assert host.snapshot.engine.health == Health.GOOD
     assert looks(cluster, host, 60) == 60 / interval_s
+
+
+# --- sanlock's watchdog time --------------------------------------------------------------------
+
+
+def says(fire_timeout_s: int) -> tuple[tuple[str, str], ...]:
+    return ((MACHINE, "0123456789ab"), (FIRE_TIMEOUT, str(fire_timeout_s)))
+
+
+def write_as_member(cluster: Cluster, seconds: float, fire_timeout_s: int) -> None:
+    """Host 2's record goes on."""
+    for timestamp_s in range(int(seconds / TICK_S)):
+        notes = says(fire_timeout_s)
+        cluster.put_record(2, timestamp_s=1000 + timestamp_s, notes=notes)
+        cluster.run(TICK_S)
+
+
+def test_a_members_record_tells_its_watchdog_time(cluster: Cluster, host: Host) -> None:
+    host.vitals.machine_id = "m1"
+    host.start()
+    host.lockspace.fire_timeout = 30
+    cluster.run(1)
+    host.publish()
+    cluster.run(1)
+    notes = dict(cluster.stored(1).notes)
+    assert MACHINE in notes
+    assert FIRE_TIMEOUT not in notes, "it has not joined"
+    joined(cluster)
+    host.publish()
+    cluster.run(1)
+    assert dict(cluster.stored(1).notes)[FIRE_TIMEOUT] == "30"
+    assert host.snapshot.lockspace.fire_timeout_s == 30
+
+
+@pytest.mark.parametrize(("own_s", "other_s"), [(30, 60), (60, 30)])
+def test_does_not_join_living_members_with_another_watchdog_time(
+    cluster: Cluster, host: Host, own_s: int, other_s: int
+) -> None:
+    host.lockspace.fire_timeout = own_s
+    write_as_member(cluster, 30 * TICK_S, other_s)
+    assert host.snapshot.lockspace.membership == Membership.OUT
+    assert "join" not in host.runner.submitted
+    error = host.snapshot.lockspace.error
+    assert f"{own_s} s on this host (h1) and {other_s} s on h2" in error
+    host.lockspace.kill_daemon()
+    cluster.run(3)
+    host.lockspace.fire_timeout = other_s
+    host.lockspace.start_daemon()
+    write_as_member(cluster, JOIN_S + 4 * TICK_S, other_s)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+
+
+def test_what_a_dead_host_ran_with_hinders_nobody(cluster: Cluster, host: Host) -> None:
+    cluster.put_record(2, notes=says(30))
+    cluster.run(SETTINGS.timing.alive_s - TICK_S)
+    assert host.snapshot.lockspace.membership == Membership.OUT, "it may live"
+    cluster.run(JOIN_S + 2 * TICK_S)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+
+
+def test_older_hosts_have_the_usual_watchdog_time(cluster: Cluster, host: Host) -> None:
+    host.lockspace.fire_timeout = 30
+    for timestamp_s in range(4):
+        cluster.put_record(2, timestamp_s=1000 + timestamp_s)
+        cluster.run(TICK_S)
+    assert "60 s on h2" in host.snapshot.lockspace.error
+
+
+@pytest.mark.parametrize(("own_s", "other_s", "state"), [
+    (30, 60, LeaseState.UNKNOWN),
+    (60, 30, LeaseState.FREE),
+    (60, 60, LeaseState.FREE),
+])  # fmt: skip
+def test_of_two_members_who_differ_the_one_with_the_shorter_time_takes_nothing(
+    cluster: Cluster, host: Host, own_s: int, other_s: int, state: str
+) -> None:
+    """Both joined at the same moment, and neither could know of the other."""
+    host.lockspace.fire_timeout = own_s
+    joined(cluster)
+    cluster.peer(2)
+    write_as_member(cluster, 4 * TICK_S, other_s)
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert host.snapshot.lease.state == state
+    told = "watchdog_fire_timeout is 30 s on this host (h1) and 60 s on h2"
+    assert (told in host.snapshot.lease.why) == (own_s < other_s)
+
+
+def test_a_watchdog_time_that_the_clusters_times_do_not_allow(tmp_path: Path) -> None:
+    timing = replace(SETTINGS.timing, io_timeout_s=2)
+    cluster = Cluster(replace(CONFIG, settings=replace(SETTINGS, timing=timing)))
+    host = cluster.host(1, tmp_path)
+    host.lockspace.fire_timeout = 10
+    joined(cluster)
+    assert host.snapshot.lockspace.membership == Membership.OUT
+    error = host.snapshot.lockspace.error
+    assert "with sanlock's watchdog_fire_timeout of 10 s here, " in error
+    assert "must be at most" in error
+
+
+def test_a_watchdog_time_that_changes_just_before_the_join(cluster: Cluster, host: Host) -> None:
+    asked = iter([60, 30, 30, 30, 30, 30])
+    host.lockspace.fire_timeout_s = lambda: next(asked, 30)  # type: ignore[method-assign]
+    joined(cluster)
+    cluster.run(10)
+    assert host.snapshot.lockspace.fire_timeout_s == 30
+    assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert host.runner.submitted.count("join") == 2

@@ -96,7 +96,7 @@ def test_without_a_broker_the_storage_is_watched(scene: Scene) -> None:
 
 
 def test_the_dead_hosts_own_io_timeout_sets_the_time(scene: Scene) -> None:
-    from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC
+    from metadata.sanlock_disk import HOST_ID_MAGIC
     from tests.unit.storage_scene import leader
 
     scene.volume.sector(3, leader(HOST_ID_MAGIC, 3, 1, 100, "h3", io_timeout_s=10))

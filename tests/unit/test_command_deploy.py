@@ -34,12 +34,12 @@ from ha_agent.command.deploy.plan import (
 from ha_agent.command.deploy.survey import Kind, Survey, survey
 from ha_agent.command.deploy.world import default_gateway
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.host_file import read_host_settings
 from metadata import layout
 from metadata.metrics_settings import MetricsSettings
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
+from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
 from metadata.settings import HostSettings, NetworkSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import encode_host

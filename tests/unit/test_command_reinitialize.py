@@ -9,11 +9,11 @@ import pytest
 
 from ha_agent.command.errors import CommandError
 from ha_agent.command.storage.reinitialize import CLAIM_SETTLES_S, reinitialize
-from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
 from ha_broker.snapshot import HostView, LeaseState, LeaseView
 from ha_broker.world.ports import DomainState, Liveness, LockspaceError, LockspaceGoneError
 from metadata.layout import config_lease_address, slot_address
 from metadata.records import EngineStatus, EngineVm
+from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
 from metadata.settings import ClusterSettings, EngineSettings
 from tests.unit.storage_scene import (
     AGENT,

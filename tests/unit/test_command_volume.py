@@ -17,16 +17,16 @@ from ha_agent.command.status.from_volume import (
     watch_volume,
 )
 from ha_agent.command.status.picture import ClusterStatus
-from ha_agent.command.storage.sanlock_disk import (
+from ha_agent.simulation.world import VirtualClock
+from metadata.layout import SLOT_SIZE, storage_parts
+from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
+from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
     host_ids_in_use,
     lease_owner,
     parse_record,
 )
-from ha_agent.simulation.world import VirtualClock
-from metadata.layout import SLOT_SIZE, storage_parts
-from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.wire import encode_global, encode_host
 
 MIB = 1024 * 1024

@@ -27,7 +27,7 @@ BASE = Timing(
 
 @pytest.mark.parametrize(("io_timeout_s", "floor_s"), [(1, 68), (2, 76), (5, 100), (10, 140)])
 def test_sanlocks_times(io_timeout_s, floor_s):
-    assert timing.lease_floor_s(io_timeout_s) == floor_s
+    assert timing.lease_floor_s(io_timeout_s, 60) == floor_s
     assert timing.renewal_s(io_timeout_s) == 2 * io_timeout_s
     assert timing.renewal_fail_s(io_timeout_s) == 8 * io_timeout_s
     assert timing.join_s(io_timeout_s) == 2.5 * io_timeout_s
@@ -143,3 +143,33 @@ def test_a_bound_is_not_missed_by_floating_point():
 
 def test_all_problems_come_at_once():
     assert len(check_timing(replace(Timing(), tick_s=60))) >= 5
+
+
+@pytest.mark.parametrize(
+    ("io_timeout_s", "fire_timeout_s", "floor_s"), [(10, 60, 140), (5, 30, 70), (2, 10, 26)]
+)
+def test_the_pairs_that_sanlocks_manual_names(
+    io_timeout_s: int, fire_timeout_s: int, floor_s: int
+) -> None:
+    assert timing.lease_floor_s(io_timeout_s, fire_timeout_s) == floor_s
+
+
+def test_which_of_the_pairs_the_default_times_allow() -> None:
+    assert check_timing(Timing(io_timeout_s=10), fire_timeout_s=60) == []
+    assert check_timing(Timing(io_timeout_s=5), fire_timeout_s=30) == []
+    quick = Timing(io_timeout_s=2, tick_s=2, alive_s=20)
+    assert check_timing(quick, fire_timeout_s=10) == []
+    silent, stale = check_timing(Timing(io_timeout_s=2), fire_timeout_s=10)
+    assert silent.startswith(
+        "3 × tick_s + 15 (3 × 5 + 15 = 30) must be at most 6 × io_timeout_s + 10 "
+        "(6 × 2 + 10 = 22): "
+    )
+    assert stale.startswith(
+        "alive_s + tick_s (60 + 5 = 65) must be at most 8 × io_timeout_s + 10 (8 × 2 + 10 = 26): "
+    )
+
+
+def test_a_shorter_watchdog_time_leaves_less_time_to_switch_the_engine_off() -> None:
+    quick = Timing(io_timeout_s=2, tick_s=2, alive_s=20)
+    assert timing.sanlock_silence_s(quick, 60) == 16
+    assert timing.sanlock_silence_s(quick, 10) == 26 - 4 - 6 - 15

@@ -12,6 +12,7 @@ from typing import Any, Optional
 import pytest
 
 from ha_agent.simulation.world import SimStore
+from ha_broker.world import sanlock_lockspace
 from ha_broker.world.ports import (
     LeaseHeldError,
     LeaseOwner,
@@ -301,3 +302,21 @@ def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(LockspaceError, match="python3-sanlock"):
         SanlockLockspace(PARTS, SimStore()).membership(1)
+
+
+@pytest.mark.parametrize(("told", "seconds"), [({}, 60), ({"watchdog_fire_timeout": "10"}, 10)])
+def test_the_watchdog_time_is_the_daemons(
+    lockspace: SanlockLockspace, monkeypatch: pytest.MonkeyPatch, told: dict[str, str], seconds: int
+) -> None:
+    settings = {"use_watchdog": "1", **told}
+    monkeypatch.setattr(sanlock_lockspace, "daemon_settings", lambda: settings)
+    assert lockspace.fire_timeout_s() == seconds
+
+
+def test_a_watchdog_time_that_is_no_number(
+    lockspace: SanlockLockspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"watchdog_fire_timeout": "soon"}
+    monkeypatch.setattr(sanlock_lockspace, "daemon_settings", lambda: told)
+    with pytest.raises(LockspaceError, match="'soon'"):
+        lockspace.fire_timeout_s()

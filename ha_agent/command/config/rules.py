@@ -18,6 +18,7 @@ from metadata.errors import DomainXmlError
 from metadata.schema import shown
 from metadata.settings import ClusterSettings, StorageParts, Timing, check_timing
 from metadata.shared_config import SharedConfig
+from metadata.timing import USUAL_FIRE_TIMEOUT_S, floor_problems
 
 MAINTENANCE_FIRST = "set global maintenance first (hosted-engine --set-maintenance --mode=global)"
 
@@ -37,6 +38,7 @@ class Situation:
 
     global_maintenance: Optional[bool] = None
     engine_held_by: Optional[str] = None
+    fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
 
 
 def is_renamed(before: SharedConfig, after: SharedConfig) -> bool:
@@ -52,6 +54,7 @@ def refusals(
         *fixed_problems(before.settings, after.settings.timing.io_timeout_s),
         *_xml_problems(after, parts),
         *_rename_problems(before, after, now),
+        *_fire_problems(after.settings.timing, now),
         *_mixture_problems(before.settings.timing, after.settings.timing, now),
     ]
 
@@ -113,12 +116,22 @@ def _rename_problems(before: SharedConfig, after: SharedConfig, now: Situation) 
     return problems
 
 
+def _fire_problems(after: Timing, now: Situation) -> list[str]:
+    """With sanlock's usual watchdog time the settings were found good before."""
+    problems = floor_problems(after, now.fire_timeout_s)
+    return [
+        f"sanlock's watchdog_fire_timeout is {now.fire_timeout_s} s on this host, and with that "
+        f"{problem}"
+        for problem in problems
+    ]
+
+
 def _mixture_problems(before: Timing, after: Timing, now: Situation) -> list[str]:
     """In global maintenance nobody acts, so no mixture matters there."""
     if now.global_maintenance is True:
         return []
     for mixed in _mixtures(before, after):
-        problems = check_timing(mixed)
+        problems = check_timing(mixed, fire_timeout_s=now.fire_timeout_s)
         if problems:
             return [
                 "while some hosts have the new times and others still the old ones, they would "

@@ -136,10 +136,12 @@ def _check(world: ConfigWorld, before: StoredConfig, after: StoredConfig) -> Sit
 def _situation(world: ConfigWorld, before: SharedConfig, after: SharedConfig) -> Situation:
     slot = wire.decode_global(world.store.read(slot_address(world.parts, 0), SLOT_SIZE))
     maintenance = slot.maintenance if isinstance(slot, GlobalRecord) else None
+    fire_timeout_s = world.lockspace.fire_timeout_s()
     if not is_renamed(before, after):
-        return Situation(maintenance)
+        return Situation(maintenance, fire_timeout_s=fire_timeout_s)
     owner = world.lockspace.lease_owner()
-    return Situation(maintenance, host_text(world, owner.host_id) if owner else "")
+    held_by = host_text(world, owner.host_id) if owner else ""
+    return Situation(maintenance, held_by, fire_timeout_s)
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -154,7 +156,8 @@ def write(
     allowed now, it does not fit, or the storage or sanlock fail.
     """
     note = ChangeNote(user, world.host_name, world.wall_s(), shortened(what))
-    floor_s = lease_floor_s(before.config.settings.timing.io_timeout_s)
+    io_timeout_s = before.config.settings.timing.io_timeout_s
+    floor_s = lease_floor_s(io_timeout_s, world.lockspace.fire_timeout_s())
     whom = (
         "writing the shared configuration (see --shared-config-history whether it was written): "
         f"the storage {world.parts.shared_config.path}, or the lock of a writer whose host fell "

@@ -22,13 +22,19 @@ from ha_agent.command.deploy.findings import Check, Finding, fail, ok, run_check
 from ha_agent.command.deploy.subject import DEFAULT_LIBVIRT_URI, Subject
 from ha_agent.command.deploy.world import DeployWorld
 from ha_broker.world.ports import DomainState, WorldError
+from metadata.host_notes import fire_timeout_in
 from metadata.records import HostRecord
+from metadata.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
 
 DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
 
 # sanlock's own choice where nobody set a name: a random UUID before the machine's name.
 _RANDOM_NAME = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\..*)?", re.IGNORECASE)
 _COMMON_NAME = re.compile(r"localhost(\..*)?|\(none\)", re.IGNORECASE)
+_SET_FIRE_TIMEOUT = (
+    "set watchdog_fire_timeout in /etc/sanlock/sanlock.conf alike on all hosts (sanlock 3.9 or "
+    "later), and restart wdmd and sanlock while no engine runs there"
+)
 _SET_NAME = (
     "set our_host_name = NAME in /etc/sanlock/sanlock.conf (Debian brings neither file nor folder: "
     "make them): systemctl restart sanlock"
@@ -51,6 +57,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
         yield Check("storage speed", lambda: storage.check_speed(world, parts, found, io_timeout_s))
     yield Check("sanlock", lambda: check_sanlock(subject))
     yield Check("watchdog", lambda: check_watchdog(world))
+    yield Check("watchdog time", lambda: check_watchdog_time(subject))
     yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
     if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
         yield Check("lock manager", lambda: check_lock_manager(world))
@@ -121,6 +128,43 @@ def check_watchdog(world: DeployWorld) -> Finding:
             _WDMD_ENABLED,
         )
     return ok("sanlock uses it through wdmd")
+
+
+def check_watchdog_time(subject: Subject) -> Finding:
+    """sanlock's watchdog_fire_timeout: the device can do it, the cluster's times allow it, and
+    the other hosts have the same."""
+    seconds = subject.lockspace.fire_timeout_s()
+    told = f"sanlock's watchdog_fire_timeout is {seconds} s"
+    if seconds < SHORTEST_FIRE_TIMEOUT_S:
+        why = f"{told}, and wdmd looks only every {SHORTEST_FIRE_TIMEOUT_S} s"
+        return fail(why, f"set {SHORTEST_FIRE_TIMEOUT_S} or more; {_SET_FIRE_TIMEOUT}")
+    device = subject.world.probes.watchdog_limits()
+    if device is not None and not device.allows(seconds):
+        why = f"{told}, which the watchdog's device can't be set to ({device.text()})"
+        return fail(why, _SET_FIRE_TIMEOUT, "or use another watchdog (wdmd -w PATH)")
+    problems = floor_problems(subject.cluster.timing, seconds)
+    if problems:
+        return fail(f"{told}; with that {problems[0]}", _SET_FIRE_TIMEOUT, "or change the timing")
+    other = _other_fire_timeout(subject, seconds)
+    if other:
+        return fail(f"{told}, and {other}: all hosts must have the same", _SET_FIRE_TIMEOUT)
+    floor_s = lease_floor_s(subject.cluster.timing.io_timeout_s, seconds)
+    return ok(f"{told}: the lease of a dead host is free after {floor_s:g} s")
+
+
+def _other_fire_timeout(subject: Subject, seconds: int) -> str:
+    """A host of the cluster whose record says another time; stopped and dead hosts don't count:
+    nobody can mend theirs."""
+    found = subject.look.survey
+    own_id = subject.deployed.host_id if subject.deployed else None
+    slots = found.slots if found and subject.joins else {}
+    for host_id, record in slots.items():
+        if not isinstance(record, HostRecord) or record.stopped or host_id == own_id:
+            continue
+        other_s = fire_timeout_in(record)
+        if other_s is not None and other_s != seconds:
+            return f"{other_s} s on {record.hostname}"
+    return ""
 
 
 # --- libvirt --------------------------------------------------------------------------------

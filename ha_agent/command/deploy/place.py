@@ -34,7 +34,14 @@ def look(
         found = look_again(world, parts)
         joined_id, membership = _own_membership(lockspace, found, name, deployed)
         if membership is not Membership.JOINING:
-            host = ThisHost(world.host_name, name, joined_id, world.gateway, deployed)
+            host = ThisHost(
+                world.host_name,
+                name,
+                joined_id,
+                world.gateway,
+                deployed,
+                lockspace.fire_timeout_s(),
+            )
             return found, host
         what = f"joining the lockspace as host id {joined_id}"
         if world.clock.monotonic_s() - began_s >= patience_s:

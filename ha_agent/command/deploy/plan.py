@@ -31,17 +31,17 @@ from ha_agent.command.deploy.answers import (
 )
 from ha_agent.command.deploy.survey import Kind, Survey
 from metadata.errors import ConfigTooLargeError
+from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS
 from metadata.records import HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 from metadata.shared_config import SharedConfig, encode_copy
+from metadata.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 
 FIRST_HOST_ID = 1
 FIRST_SEQUENCE = 1
 MAX_CANDIDATES = 64
 """Ids that are tried at most; each that is taken meanwhile costs one join."""
-
-_WATCHDOG_S = 60
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class ThisHost:
     """What is known of this host.
 
     `sanlock_name` is the name of its sanlock daemon; `joined_id` the id with which that
-    daemon is in the lockspace now; `gateway` the default route's.
+    daemon is in the lockspace now; `gateway` the default route's; `fire_timeout_s` sanlock's
+    watchdog_fire_timeout.
     """
 
     name: str
@@ -57,6 +58,7 @@ class ThisHost:
     joined_id: Optional[int] = None
     gateway: str = ""
     deployed: Optional[HostSettings] = None
+    fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,13 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
     waits = [_two_renewals_s(record.io_timeout_s) for record in others.values()]
     owner = survey.lease_owner and others.get(survey.lease_owner.owner_id)
     if owner:
-        waits.append(8 * owner.io_timeout_s + _WATCHDOG_S)
+        fire_timeout_s = longest_fire_timeout_s(_records(survey), host.fire_timeout_s)
+        waits.append(round(lease_floor_s(owner.io_timeout_s, fire_timeout_s)))
     return Watch(tuple(sorted(others)), max(waits, default=0))
+
+
+def _records(survey: Survey) -> list[HostRecord]:
+    return [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
 
 
 def _two_renewals_s(io_timeout_s: int) -> int:

@@ -17,8 +17,26 @@ from ha_broker.world.ports import BridgeLook, MemoryFree, NetworkProbe, WorldErr
 
 QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
 _SANLOCK_RUN_DIR = "/run/sanlock"
+WATCHDOG_DEVICE = Path("/sys/class/watchdog/watchdog0")
 _WATCHDOG_SOCKET = "/run/wdmd/wdmd.sock"
 _DD_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True)
+class DeviceLimits:
+    """The seconds to which a watchdog's device can be set; `longest_s` 0: it does not say."""
+
+    name: str
+    shortest_s: int
+    longest_s: int
+
+    def allows(self, seconds: int) -> bool:
+        """Can it be set to so many?"""
+        return self.shortest_s <= seconds and (not self.longest_s or seconds <= self.longest_s)
+
+    def text(self) -> str:
+        """``iTCO_wdt: 2 to 613 s``."""
+        return f"{self.name}: {self.shortest_s} to {self.longest_s or 'any number of'} s"
 
 
 class Probes(Protocol):
@@ -50,6 +68,9 @@ class Probes(Protocol):
 
     def watchdog_runs(self) -> bool:
         """Does wdmd, sanlock's way to the watchdog, answer?"""
+
+    def watchdog_limits(self) -> Optional[DeviceLimits]:
+        """How the watchdog's device can be set; None: there is none, or it does not tell."""
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """libvirt's ``qemu-sanlock.conf``; None: there is none."""
@@ -119,6 +140,19 @@ class HostProbes:
             except OSError:
                 return False
         return True
+
+    def watchdog_limits(self) -> Optional[DeviceLimits]:
+        """See `Probes`; from /sys/class/watchdog, of the first device, which wdmd uses."""
+        device = WATCHDOG_DEVICE
+        try:
+            shortest_s, longest_s = (
+                int((device / name).read_text(encoding="ascii"))
+                for name in ("min_timeout", "max_timeout")
+            )
+            name = (device / "identity").read_text(encoding="ascii", errors="replace").strip()
+        except (OSError, ValueError):
+            return None
+        return DeviceLimits(name, shortest_s, longest_s)
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """See `Probes`."""

@@ -29,7 +29,6 @@ from ha_agent.command.deploy.plan import (
 from ha_agent.command.deploy.survey import Kind, Survey, ids_in_use, read_lockspace, survey
 from ha_agent.command.deploy.world import DeployWorld
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.sanlock_disk import LeaderRecord
 from ha_agent.command.units import IN_STARTING_ORDER
 from ha_broker.world.ports import LockspaceAdmin, LockspaceError, Membership, WorldError
 from metadata import wire
@@ -41,6 +40,7 @@ from metadata.layout import (
     slot_address,
 )
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
+from metadata.sanlock_disk import LeaderRecord
 from metadata.settings import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
 from metadata.timing import join_s, lease_floor_s
@@ -220,7 +220,7 @@ def _try_id(site: Site, host_id: int, host_name: str, io_timeout_s: int) -> bool
 def _claimed(site: Site, host_id: int, host_name: str) -> Iterator[bool]:
     """Write our name into the slot, and see whether it stands when the others have written too.
 
-    sanlock takes its 8 x io_timeout + 60 s to tell the loser of a race for one id. Who loses
+    sanlock takes its whole floor to tell the loser of a race for one id. Who loses
     the race for the slot goes on to the next id after a second; sanlock still decides between
     two who both believe they won. The claim is taken back when the id is not joined.
     """
@@ -272,7 +272,8 @@ def _range_text(candidates: tuple[int, ...]) -> str:
 def _join_as(site: Site, host_id: int, io_timeout_s: int) -> None:
     """sanlock needs its time, and more to refuse an id; only storage that hangs needs longer."""
     say, what = site.world.say, f"joining the lockspace as host id {host_id}"
-    longest_s = lease_floor_s(io_timeout_s) + join_s(io_timeout_s) + SANLOCK_DEADLINE_S
+    floor_s = lease_floor_s(io_timeout_s, site.lockspace.fire_timeout_s())
+    longest_s = floor_s + join_s(io_timeout_s) + SANLOCK_DEADLINE_S
     whom = (
         f"{what}: sanlock (see 'sanlock client status', and the storage; then run the same "
         "--deploy again, which goes on)"

@@ -14,12 +14,12 @@ from ha_agent.command.deploy.plan import NewEngine
 from ha_agent.command.deploy.survey import Survey, survey
 from ha_agent.command.deploy.world import DeployWorld, block_sector_size
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.sanlock_disk import parse_record
 from ha_broker.world.ports import LockspaceAdmin, StorageError, WorldError
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.errors import DomainXmlError
 from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
 from metadata.records import VolumeAddress
+from metadata.sanlock_disk import parse_record
 from metadata.settings import ClusterSettings, HostSettings, StorageParts, parse_cluster_settings
 
 DEFAULT_LIBVIRT_URI = "qemu:///system"

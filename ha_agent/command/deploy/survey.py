@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional, Union
 
-from ha_agent.command.storage.sanlock_disk import (
+from ha_broker.world.ports import BlockStore
+from metadata import wire
+from metadata.layout import LOCKSPACE_NAME, SLOT_SIZE, Extent, extents
+from metadata.records import HostRecord, SlotAbsent, VolumeAddress, describe_slot_error
+from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
     LeaderRecord,
@@ -15,10 +19,6 @@ from ha_agent.command.storage.sanlock_disk import (
     lease_owner,
     parse_record,
 )
-from ha_broker.world.ports import BlockStore
-from metadata import wire
-from metadata.layout import LOCKSPACE_NAME, SLOT_SIZE, Extent, extents
-from metadata.records import HostRecord, SlotAbsent, VolumeAddress, describe_slot_error
 from metadata.settings import StorageParts
 from metadata.shared_config import (
     ConfigAbsent,

@@ -14,7 +14,6 @@ from ha_agent.command.explain.words import clause, listed, span
 from ha_broker.snapshot import LeaseState
 from ha_broker.world.ports import Liveness
 from metadata.records import Health
-from metadata.timing import lease_floor_s
 
 Told = list[str]
 
@@ -255,7 +254,7 @@ def _silence_of(host: HostFacts) -> str:
 def _if_it_is_gone(cluster: Cluster, host: HostFacts) -> Told:
     """How long the lease of a host that died stays taken, at the most."""
     timing = cluster.settings.timing
-    floor_s = lease_floor_s(timing.io_timeout_s)
+    floor_s = cluster.floor_s
     told = [
         f"If {host.name} has lost its power or the storage, sanlock lets nobody else have the "
         f"lease before {host.name} is surely dead: {floor_s:g} s after its last sign of life"

@@ -18,6 +18,7 @@ from ha_broker.snapshot import HostView, LeaseState, PenaltyView, Publication, S
 from ha_broker.world.ports import DomainState, Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings
+from metadata.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 
 QUIET_TICKS = 3
 _CTIME = "%a %b %d %H:%M:%S %Y"
@@ -110,6 +111,16 @@ class Cluster:
     def this(self) -> HostFacts:
         """The host that is asked."""
         return next(host for host in self.hosts if host.this)
+
+    @property
+    def fire_timeout_s(self) -> int:
+        """sanlock's watchdog_fire_timeout here; before it is known, the usual one."""
+        return self.snapshot.lockspace.fire_timeout_s or USUAL_FIRE_TIMEOUT_S
+
+    @property
+    def floor_s(self) -> float:
+        """How long after a host's last sign of life nobody else can have its lease."""
+        return lease_floor_s(self.settings.timing.io_timeout_s, self.fire_timeout_s)
 
     @property
     def owner(self) -> Optional[HostFacts]:

@@ -13,7 +13,7 @@ from ha_agent.penalty_note import NotedPenalty
 from ha_broker.snapshot import LeaseState
 from ha_broker.world.ports import Liveness, Membership
 from metadata.records import Health
-from metadata.timing import WATCHDOG_S, lease_floor_s, renewal_fail_s
+from metadata.timing import renewal_fail_s
 
 Told = list[str]
 
@@ -281,9 +281,8 @@ def _absent(cluster: Cluster, host: HostFacts) -> Told:
 
 
 def _dead(cluster: Cluster, _host: HostFacts) -> str:
-    floor_s = lease_floor_s(cluster.settings.timing.io_timeout_s)
     return (
-        f"sanlock counts it as dead: it has shown no sign of life for {floor_s:g} s. It is "
+        f"sanlock counts it as dead: it has shown no sign of life for {cluster.floor_s:g} s. It is "
         "switched off, or has lost the storage; it holds no lease any more."
     )
 
@@ -291,8 +290,8 @@ def _dead(cluster: Cluster, _host: HostFacts) -> str:
 def _failing(cluster: Cluster, _host: HostFacts) -> str:
     fail_s = renewal_fail_s(cluster.settings.timing.io_timeout_s)
     return (
-        f"sanlock has had no sign of life of it for {fail_s:g} s or more; within {WATCHDOG_S} s it "
-        "counts as dead, unless it comes back."
+        f"sanlock has had no sign of life of it for {fail_s:g} s or more; within "
+        f"{cluster.fire_timeout_s} s it counts as dead, unless it comes back."
     )
 
 

@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 from ha_agent.command.apart import within_deadline_apart
 from ha_agent.command.errors import CommandError, UsageError
 from ha_agent.command.status.picture import ClusterStatus, HostStatus
-from ha_agent.command.storage.sanlock_disk import HOST_ID_MAGIC, parse_record
 from ha_broker.world.direct_store import DirectStore
 from ha_broker.world.errors import StorageError
 from metadata import wire
@@ -38,6 +37,7 @@ from metadata.records import (
     VolumeAddress,
     describe_slot_error,
 )
+from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 
 if TYPE_CHECKING:
     from ha_broker.world.ports import Clock

@@ -11,13 +11,13 @@ from typing import Optional
 
 from ha_agent.command.errors import EXIT_OK, CommandError
 from ha_agent.command.host import host_settings
-from ha_agent.command.storage.sanlock_disk import lease_owner
 from ha_agent.command.storage.signs_of_life import signs_of_life
 from ha_agent.command.storage.world import StorageWorld, real_world
 from ha_agent.command.units import AGENT
 from ha_broker.world.ports import StorageError
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, HostRecord, SlotAbsent, describe_slot_error
+from metadata.sanlock_disk import lease_owner
 
 FORGOTTEN_WITHIN_S = 15.0
 LOOK_EVERY_S = 0.25

@@ -74,8 +74,9 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
     timing = cluster.timing if cluster is not None else Timing()
     before = _look(world)
     io_s = judge.io_timeout_s(before, timing.io_timeout_s)
-    seen = _watch(world, before, judge.watch_s(before, io_s, timing.tick_s), force)
-    _write(world, seen, io_s)
+    fire_s = judge.fire_timeout_s(before, world.lockspace.fire_timeout_s())
+    seen = _watch(world, before, judge.watch_s(before, io_s, fire_s, timing.tick_s), force)
+    _write(world, seen, io_s, fire_s)
     world.say(
         "Done: lockspace and lease are as new, and hosts can join again; when all is well: "
         "hosted-engine --set-maintenance --mode=none"
@@ -239,7 +240,7 @@ def _half_done_told() -> Iterator[None]:
         ) from error
 
 
-def _write(world: StorageWorld, seen: Seen, io_s: int) -> None:
+def _write(world: StorageWorld, seen: Seen, io_s: int, fire_s: int) -> None:
     sanlock = world.lockspace
     has_config_lease = sanlock.has_config_lease()
     if world.store.read(world.settings.storage.lease, SECTORS_READ) != seen.look.lease:
@@ -251,7 +252,7 @@ def _write(world: StorageWorld, seen: Seen, io_s: int) -> None:
         sanlock.format_lockspace(io_s)
         world.say("[ ok ] the lockspace is as new")
         if seen.life.host_ids:
-            _wait_for_old_members(world, lease_floor_s(io_s) + 1)
+            _wait_for_old_members(world, lease_floor_s(io_s, fire_s) + 1)
         _check_claim(world, mark)
         sanlock.format_lease()
         if has_config_lease:

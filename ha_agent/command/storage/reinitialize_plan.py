@@ -12,7 +12,7 @@ has joined anew since            --force: none of them holds the lease, and from
                                  write until they have certainly lost their old place nobody
                                  can take it
 held by a host                   that host must be silent for as long as sanlock needs to be
-                                 sure that its holder has ended, 8 x io_timeout + 60 s
+                                 sure that its holder has ended: the floor
 can't be read                    everybody must be: any living host may be the holder
 ================================ ============================================================
 """
@@ -23,14 +23,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Optional, Union
 
-from ha_agent.command.storage.sanlock_disk import (
+from metadata.host_notes import longest_fire_timeout_s
+from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS
+from metadata.records import DecodedSlot, EngineVm, HostRecord
+from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
     LeaderRecord,
     parse_record,
 )
-from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS
-from metadata.records import DecodedSlot, EngineVm, HostRecord
 from metadata.timing import lease_floor_s
 
 DEFAULT_IO_TIMEOUT_S = 10
@@ -119,10 +120,16 @@ def io_timeout_s(look: Look, usual_s: Optional[int]) -> int:
     return max([usual_s or DEFAULT_IO_TIMEOUT_S, *used])
 
 
-def watch_s(look: Look, io_s: int, tick_s: float) -> float:
+def fire_timeout_s(look: Look, own_s: int) -> int:
+    """sanlock's longest watchdog_fire_timeout, by what the hosts say; `own_s` is this host's."""
+    records = [slot for slot in look.slots.values() if isinstance(slot, HostRecord)]
+    return longest_fire_timeout_s(records, own_s)
+
+
+def watch_s(look: Look, io_s: int, fire_s: int, tick_s: float) -> float:
     """How long to look before anything is written."""
     if not isinstance(lease_holder(look), Nobody):
-        return lease_floor_s(io_s) + 1
+        return lease_floor_s(io_s, fire_s) + 1
     may_renew = any(record is None or record.in_use for record in _records(look))
     may_write = any(
         isinstance(slot, HostRecord) and not slot.stopped for slot in look.slots.values()

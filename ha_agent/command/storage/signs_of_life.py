@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.sanlock_disk import parse_record
 from ha_agent.command.storage.world import StorageWorld
 from ha_broker.snapshot import HostView, Snapshot
 from ha_broker.world.ports import Liveness, Membership, StorageError
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
+from metadata.sanlock_disk import parse_record
 from metadata.settings import Timing
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.

@@ -145,7 +145,8 @@ def _held_text(engine: Engine) -> str:
 
 
 def _floor_s(engine: Engine) -> float:
-    return lease_floor_s(engine.settings.timing.io_timeout_s)
+    fire_timeout_s = ask_sanlock(engine.lockspace.fire_timeout_s)
+    return lease_floor_s(engine.settings.timing.io_timeout_s, fire_timeout_s)
 
 
 def _with_vm_conf(path: Optional[str]) -> Engine:

@@ -2,14 +2,15 @@
 
 The times are sanlock's (io is the lockspace's io_timeout): a host id is renewed every 2 x io,
 given up after 8 x io without a renewal (then the holders of leases are killed), and others
-find the host dead after 8 x io + 60 s without a change, measured from the last change that
-they saw themselves. A join takes 2.5 x io; the daemon looks at the others half an io later, and
-until then `hosts` is empty. Leaving takes 2 s.
+find the host dead after 8 x io + fire_timeout (60) without a change, measured from the last
+change that they saw themselves; `hosts` says so after the next look only. A join takes 2.5 x io;
+the daemon looks at the others half an io later, and until then `hosts` is empty. Leaving takes
+2 s.
 
-A qemu whose own disk hangs (`disk_hangs_too`) ignores SIGTERM; SIGKILL follows 40 s later. A
-hardware watchdog
-(`watchdog`) resets the host when its daemon died as a member: 55 s after the place in the
-lockspace ran out, so before anybody else may take its leases.
+A qemu whose own disk hangs (`disk_hangs_too`) ignores SIGTERM; SIGKILL follows 40 s later, or
+sooner where fire_timeout is short. A hardware watchdog (`watchdog`) resets the host when its
+daemon died as a member: 5 s before fire_timeout is over after the place in the lockspace ran
+out, so before anybody else may take its leases.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Callable, Optional
 
 from ha_agent.simulation.world.clock import CallHangs, VirtualClock
 from ha_broker.world.ports import (
+    HostPlace,
     LeaseHeldError,
     LeaseOnStorage,
     LeaseOwner,
@@ -36,11 +38,11 @@ from ha_broker.world.ports import (
     Membership,
     Renewal,
 )
+from metadata.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 
-WATCHDOG_S = 60.0
 LEAVE_S = 2.0
-SIGKILL_AFTER_S = 40.0
-RESET_AFTER_S = 55.0
+# How long before fire_timeout is over the watchdog resets the host at the latest.
+RESET_EARLY_S = 5.0
 
 BUSY_S = 1.0  # for so long the adapter itself asks again
 RENEWALS_KEPT = 180
@@ -169,6 +171,7 @@ class SimLockspace:
         self.holders = Holders(self._need_daemon)
         self.registered: set[int] = set()
         self.watchdog = False
+        self.fire_timeout = USUAL_FIRE_TIMEOUT_S
         self.disk_hangs_too = False
         self.busy_answers = 0  # to the next questions about a process
         self.renewal_takes_s = 0.01
@@ -254,6 +257,18 @@ class SimLockspace:
     def process_is_registered(self, pid: int) -> bool:
         self._ask(f"ask whether process {pid} is known")
         return pid in self.registered or pid in self.holders
+
+    def fire_timeout_s(self) -> int:
+        self._need_daemon("ask for the settings")
+        return self.fire_timeout
+
+    def place(self, host_id: int) -> Optional[HostPlace]:
+        what = f"read the place of host id {host_id}"
+        self.before_call(what)
+        self._need_storage(what)
+        self.san.settle()
+        slot = self.san.slots.get(host_id)
+        return HostPlace(slot.owner_name, slot.generation, slot.timestamp) if slot else None
 
     def renewals(self) -> list[Renewal]:
         self._need_daemon("ask for the renewals")
@@ -403,6 +418,13 @@ class SimLockspace:
         return self._reset_at_s != math.inf
 
     @property
+    def kill_grace_s(self) -> float:
+        """How long it waits between SIGTERM and SIGKILL; a short fire_timeout leaves less time."""
+        if self.fire_timeout >= USUAL_FIRE_TIMEOUT_S:
+            return 40.0
+        return 15.0 if self.fire_timeout >= 30 else 0.0
+
+    @property
     def kill_is_due(self) -> bool:
         """Will a holder that ignores SIGTERM be killed?"""
         return self._kill_at_s != math.inf
@@ -414,7 +436,8 @@ class SimLockspace:
         lockspace is still the dead one's.
         """
         if self.watchdog and self._space is not None:
-            self._reset_at_s = min(self._reset_at_s, self._space.lost_at_s + RESET_AFTER_S)
+            reset_at_s = self._space.lost_at_s + self.fire_timeout - RESET_EARLY_S
+            self._reset_at_s = min(self._reset_at_s, reset_at_s)
         self._alive = False
         self._space = None
         self._has_config_lease = False
@@ -506,7 +529,7 @@ class SimLockspace:
         """The place in the lockspace is gone; a holder whose disk hangs dies of SIGKILL only."""
         self._space = None
         if self.holders and self._hanging and self.disk_hangs_too:
-            self._kill_at_s = at_s + SIGKILL_AFTER_S
+            self._kill_at_s = at_s + self.kill_grace_s
         else:
             self._kill_holders(at_s, "kill")
 
@@ -553,7 +576,7 @@ class SimLockspace:
             waited_s = self._clock.monotonic_s() - since_s
             if seen is None:
                 self._waits_for = self.san.slots[host_id], self._clock.monotonic_s()
-            elif waited_s >= 8 * seen.io_timeout_s + WATCHDOG_S:
+            elif waited_s >= lease_floor_s(seen.io_timeout_s, self.fire_timeout):
                 break
             self._clock.block(what)
         seen, self._waits_for = self._waits_for[0], (None, 0.0)
@@ -580,13 +603,14 @@ class SimLockspace:
         return LockspaceHost(host_id, view.slot.generation, view.slot.timestamp, liveness)
 
     def _liveness(self, space: _Space, host_id: int, view: _View) -> Liveness:
-        silent_s = self._clock.monotonic_s() - view.last_live_s
+        """As of the latest look at the others, as the daemon says it: up to a renewal late."""
+        silent_s = view.last_check_s - view.last_live_s
         fail_s = 8 * view.slot.io_timeout_s
         if view.slot.timestamp == 0:
             return Liveness.FREE
         if host_id == space.host_id:
             return Liveness.LIVE
-        if silent_s > fail_s + WATCHDOG_S:
+        if silent_s > fail_s + self.fire_timeout:
             return Liveness.DEAD
         if silent_s > fail_s:
             return Liveness.FAIL
@@ -615,7 +639,8 @@ class SimLockspace:
         view = space.views.get(owner.host_id)
         if view is None or view.slot != slot or view.last_live_s == view.last_check_s:
             return True
-        return False if self._liveness(space, owner.host_id, view) == Liveness.DEAD else None
+        floor_s = lease_floor_s(view.slot.io_timeout_s, self.fire_timeout)
+        return False if self._clock.monotonic_s() - view.last_live_s > floor_s else None
 
     def _joined_space(self, what: str, errno: int = errno_module.ENOENT) -> _Space:
         space = self._space

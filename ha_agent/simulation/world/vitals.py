@@ -6,6 +6,7 @@ from typing import Callable, Optional
 
 from ha_agent.simulation.world.clock import JobClock
 from ha_broker.world.ports import BridgeLook, CpuTimes, MemoryFree, SpaceLook
+from metadata.host_notes import MachineIdentity, machine_identity
 
 GIB = 1 << 30
 
@@ -29,6 +30,8 @@ class SimVitals:
         self.free_bytes = 100 * GIB
         self.total_bytes = 200 * GIB
         self.on_block_device = False
+        self.machine_id = self.hardware_id = ""
+        self._boots = 0
         self.before_call: Callable[[str], None] = lambda _what: None
         self._engine_busy_s = engine_busy_s
         self._clock = clock
@@ -40,9 +43,14 @@ class SimVitals:
 
     def reboot(self) -> None:
         """The host was switched on: its bridge is up, and nothing uses memory or CPUs yet."""
+        self._boots += 1
         self.available_bytes = 64 * GIB
         self.bridge_up = True
         self.cpu_load = 0.0
+
+    def identity(self) -> MachineIdentity:
+        boot_id = f"{self.hardware_id} {self._boots}" if self.machine_id else ""
+        return machine_identity(self.machine_id, self.hardware_id, boot_id)
 
     @property
     def cpu_load(self) -> float:
