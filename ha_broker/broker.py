@@ -39,6 +39,7 @@ from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
 from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
+from ha_broker.same_id import SameIdWatch
 from ha_broker.slot_notes import newer_config_elsewhere
 from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
@@ -47,6 +48,7 @@ from ha_broker.world.ports import Liveness, Outcome
 from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
+from metadata.timing import USUAL_FIRE_TIMEOUT_S
 
 ALIVE_INTERVAL_S = 5.0
 # Records are written each tick and read each tick. An engine's host that is silent for longer
@@ -99,6 +101,7 @@ class Broker:
             lambda sequence: newer_config_elsewhere(self._views, sequence),
         )
         self._lockspace = LockspaceWatch(world, settings, teller)
+        self._same_id = SameIdWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
         self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
@@ -110,6 +113,7 @@ class Broker:
         self._parts: tuple[Part, ...] = (
             self._local,
             self._config,
+            self._same_id,
             self._lockspace,
             self._storage,
             self._own,
@@ -233,6 +237,8 @@ class Broker:
         if self._storage.all_slots_seen:
             self._lockspace.note_peers(self._views, now_s)
         self._own.marks = self._marks()
+        self._look_for_same_id(now_s)
+        self._lease.note_records(self._views)
         self._engine.guest = self._guest.view(now_s)
         self._lease.judge(now_s, self._knows_healthy_engine())
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
@@ -240,6 +246,18 @@ class Broker:
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
         return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
+
+    def _look_for_same_id(self, now_s: float) -> None:
+        """Nobody else may use our id when we join, nor while we look whether somebody does."""
+        same_id = self._same_id
+        same_id.joined = self._lockspace.joined
+        same_id.known_generation = self._lockspace.own_generation
+        same_id.fire_timeout_s = self._lockspace.fire_timeout_s or USUAL_FIRE_TIMEOUT_S
+        if self._storage.own_slot_seen:
+            same_id.slot = self._storage.book.state(self._settings.host.host_id)
+        same_id.judge(now_s)
+        self._lockspace.same_id_why = same_id.why
+        self._own.held_why = same_id.why if same_id.holds_slot else ""
 
     def _marks(self) -> Notes:
         """What the record says beside what the agent published: which machine writes it, and as a

@@ -31,12 +31,13 @@ def lease_view(
     *,
     unlisted_long: bool = False,
     silent_long: bool = False,
+    new_life_for_s: Optional[float] = None,
 ) -> LeaseView:
     """The first rule that applies, in this order (sources: the project's measured facts).
 
     `unlisted_long` says that sanlock has not listed the owner's host for several renewals,
     `silent_long` that by our own clock its place in the lockspace may not have changed for the
-    floor.
+    floor. `new_life_for_s` is how long the owner's new life still frees nothing (None: it does).
 
     unknown   `unusable_why` is not empty: this host is not joined or sanlock does not answer,
               so nothing is known of the owner's life
@@ -45,8 +46,11 @@ def lease_view(
     free      sanlock has not listed the owner's host for long: an id that was left in order is
               not listed, and the release of its lease could not be written
     held      sanlock does not list the owner's host: it may have joined just now
+    free      the owner is this host in an earlier life
+    held      the owner's host has joined again since, a moment ago, and may be a copy of it: the
+              original's sanlock ends its engine when it next looks at its place (ADR 31)
     free      the owner's host has joined again since ("its own old leases are void at once:
-              its generation went up"); so also this host's own lease from an earlier life
+              its generation went up")
     held      sanlock has not seen the owner's generation yet
     free      the owner's host is DEAD (8 x io_timeout + watchdog_fire_timeout without a renewal,
               so its watchdog has reset it) or FREE (it left, and leaving kills lease holders)
@@ -65,12 +69,27 @@ def lease_view(
     if owner is None:
         return LeaseView(LeaseState.FREE, None, reading.read_at_s, "the lease has no owner")
     host = hosts.get(owner.host_id)
-    state, why = _by_owner(owner, host, own_id, unlisted_long, silent_long)
+    if host is not None and host.generation > owner.generation:
+        wait_s = 0.0 if owner.host_id == own_id else new_life_for_s or 0.0
+        state, why = _by_new_life(_name(owner, own_id), wait_s)
+    else:
+        state, why = _by_owner(owner, host, own_id, unlisted_long, silent_long)
     return LeaseView(state, owner.host_id, reading.read_at_s, why)
 
 
 def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:
     return LeaseView(LeaseState.UNKNOWN, None, reading.read_at_s if reading else None, why)
+
+
+def _name(owner: LeaseOwner, own_id: int) -> str:
+    return "this host" if owner.host_id == own_id else f"host {owner.host_id}"
+
+
+def _by_new_life(name: str, wait_s: float) -> tuple[str, str]:
+    if wait_s <= 0:
+        return LeaseState.FREE, f"{name} owned it in an earlier life"
+    why = f"{name} has joined again; the engine of its earlier life may run for {wait_s:.0f} s more"
+    return LeaseState.HELD, why
 
 
 def _by_owner(
@@ -80,13 +99,11 @@ def _by_owner(
     unlisted_long: bool,
     silent_long: bool,
 ) -> tuple[str, str]:
-    name = "this host" if owner.host_id == own_id else f"host {owner.host_id}"
+    name = _name(owner, own_id)
     if host is None and unlisted_long:
         return LeaseState.FREE, f"{name} owned it and has left the lockspace"
     if host is None:
         return LeaseState.HELD, f"sanlock does not know {name}, which owns it"
-    if host.generation > owner.generation:
-        return LeaseState.FREE, f"{name} owned it in an earlier life"
     if host.generation < owner.generation:
         return LeaseState.HELD, f"sanlock has not seen the present life of {name} yet"
     return _by_life(name, host.liveness, silent_long)

@@ -7,14 +7,16 @@ from typing import Optional, cast
 from ha_broker.lease_view import LeaseReading, lease_view
 from ha_broker.lockspace_watch import LockspaceWatch
 from ha_broker.parts import Settings, Task, Teller, World, error_text
-from ha_broker.snapshot import LeaseState, LeaseView
+from ha_broker.snapshot import HostView, LeaseState, LeaseView
 from ha_broker.world.ports import LeaseOwner, Liveness, Outcome
+from metadata.host_notes import MachineIdentity, identity_in
 from metadata.pace import quick_s
-from metadata.timing import lease_floor_s
+from metadata.timing import lease_floor_s, renewal_s
 
 LEASE = "lease"
 # A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.
 UNLISTED_IO_TIMEOUTS = 6
+MACHINES_KEPT = 8
 
 
 class LeaseWatch:
@@ -38,6 +40,9 @@ class LeaseWatch:
         self._task = Task(world.runner, LEASE)
         self._reading: Optional[LeaseReading] = None
         self._unlisted: Optional[tuple[LeaseOwner, float]] = None
+        self._new_life: Optional[tuple[LeaseOwner, int, float]] = None
+        self._views: tuple[HostView, ...] = ()
+        self._machines: dict[int, list[MachineIdentity]] = {}
         self._error = ""
         self._unusable_why = ""
 
@@ -45,8 +50,21 @@ class LeaseWatch:
         """Take in what was harvested; `view` and `restless` hold until the next cycle."""
         self._unusable_why = self._lockspace.unusable_why(now_s)
         self._note_unlisted(now_s)
+        self._note_new_life(now_s)
         self.view = self._view(now_s)
         self.restless = not healthy_engine_known or not self.owner_lives
+
+    def note_records(self, views: tuple[HostView, ...]) -> None:
+        """Remember which machines have written each host's record since this broker began."""
+        if views is self._views:
+            return
+        self._views = views
+        for view in views:
+            identity = identity_in(view.record) if view.record else MachineIdentity()
+            seen = self._machines.setdefault(view.host_id, [])
+            if identity.known and (not seen or seen[-1] != identity):
+                seen.append(identity)
+                del seen[:-MACHINES_KEPT]
 
     def hurry(self, now_s: float) -> None:
         """Something happened to the domain here: read again at once."""
@@ -88,6 +106,7 @@ class LeaseWatch:
             now_s - self._longest_use_s(),
             unlisted_long=self._is_unlisted_long(now_s),
             silent_long=self._is_silent_long(now_s),
+            new_life_for_s=self._new_life_for_s(now_s),
         )
 
     @property
@@ -109,6 +128,38 @@ class LeaseWatch:
     def _is_unlisted_long(self, now_s: float) -> bool:
         limit_s = UNLISTED_IO_TIMEOUTS * self._settings.timing.io_timeout_s
         return self._unlisted is not None and now_s - self._unlisted[1] >= limit_s
+
+    def _note_new_life(self, now_s: float) -> None:
+        """Since when the owner's host is seen in a later life than the one that owns."""
+        owner = self._reading.owner if self._reading else None
+        host = self._lockspace.hosts.get(owner.host_id) if owner else None
+        if owner is None or host is None or host.generation <= owner.generation:
+            self._new_life = None
+        elif self._new_life is None or self._new_life[:2] != (owner, host.generation):
+            self._new_life = owner, host.generation, now_s
+
+    def _new_life_for_s(self, now_s: float) -> Optional[float]:
+        """How long such a new life still frees nothing; None: it is surely the same machine.
+
+        In a copy of the host a new life ends the old one's engine only when the original's
+        sanlock next looks at its place, and that is within a renewal.
+        """
+        if self._new_life is None:
+            return None
+        owner, _, seen_at_s = self._new_life
+        if self._has_rebooted(owner.host_id):
+            return None
+        timing = self._settings.timing
+        return renewal_s(timing.io_timeout_s) + timing.tick_s - (now_s - seen_at_s)
+
+    def _has_rebooted(self, host_id: int) -> bool:
+        """Was one and the same machine, and no other, seen there in two boots?"""
+        seen = self._machines.get(host_id, [])
+        return (
+            len(seen) > 1
+            and seen[0].boot != seen[-1].boot
+            and all(one.is_same_machine(seen[-1]) for one in seen)
+        )
 
     def _is_silent_long(self, now_s: float) -> bool:
         """Is it time to try? sanlock saw the owner's last renewal between two looks of ours, and

@@ -80,6 +80,8 @@ class LockspaceWatch:
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
         self.fire_timeout_s: Optional[int] = None
+        self.same_id_why = ""
+        self.own_generation: Optional[int] = None
         self._fire_why = ""
         self._ask_all = True
         self._peers_known = False
@@ -152,21 +154,22 @@ class LockspaceWatch:
             return "not joined: a VM runs here that would lose its lease at once"
         if self.engine == DomainState.UNKNOWN:
             return "not joined: waits for libvirt's word on the VM"
-        return self._fire_refusal()
+        why = self._fire_refusal() or self.same_id_why
+        return f"not joined: {why}" if why else ""
 
     def _fire_refusal(self) -> str:
         """Why sanlock's watchdog time keeps this host from joining; empty: it does not."""
         if not self._peers_known:
-            return "not joined: waits for the first look at all hosts' records"
+            return "waits for the first look at all hosts' records"
         if self.fire_timeout_s is None:
-            return "not joined: sanlock has not told its watchdog_fire_timeout yet"
+            return "sanlock has not told its watchdog_fire_timeout yet"
         problems = floor_problems(self._settings.timing, self.fire_timeout_s)
         if problems:
             return (
-                f"not joined: with sanlock's watchdog_fire_timeout of {self.fire_timeout_s} s "
+                f"with sanlock's watchdog_fire_timeout of {self.fire_timeout_s} s "
                 f"here, {problems[0]}"
             )
-        return f"not joined: {self._fire_why}" if self._fire_why else ""
+        return self._fire_why
 
     @property
     def joined(self) -> bool:
@@ -263,6 +266,9 @@ class LockspaceWatch:
     def _use_hosts(self, hosts: list[LockspaceHost], at_s: float) -> None:
         """A new mapping only for new hosts: others see by its identity that nothing changed."""
         by_id = {host.host_id: host for host in hosts}
+        own = by_id.get(self._settings.host.host_id)
+        if own is not None:
+            self.own_generation = own.generation
         self._note_renewals(by_id, at_s)
         if by_id != self.hosts:
             self.hosts = by_id

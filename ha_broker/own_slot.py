@@ -49,6 +49,7 @@ class OwnSlot:
         self.published_at_s: Optional[float] = None
         self.published: Optional[Publication] = None
         self.marks: Notes = ()
+        self.held_why = ""
         self._world = world
         self._settings = settings
         self._storage = storage
@@ -86,10 +87,8 @@ class OwnSlot:
             return "this host's slot has not been read yet"
         state = self._storage.book.state(self._settings.host.host_id)
         other = _foreign_record(state, self._settings.host)
-        if state is None or other is None:
-            return ""
-        if not self._may_live(state, now_s):
-            return ""
+        if state is None or other is None or not self._may_live(state, now_s):
+            return f"this host's slot is not written: {self.held_why}" if self.held_why else ""
         return (
             f"host id {other.host_id} is also used by {other.hostname!r}; this host "
             f"({self._settings.host.host_name!r}) does not write its slot"

@@ -55,6 +55,11 @@ class MachineIdentity:
         same = (self.machine, self.hardware) == (other.machine, other.hardware)
         return bool(self.machine and self.hardware) and same
 
+    def is_another_machine(self, other: MachineIdentity) -> bool:
+        """Is `other` surely not this very machine, or not this installation of it?"""
+        pairs = ((self.machine, other.machine), (self.hardware, other.hardware))
+        return any(ours and theirs and ours != theirs for ours, theirs in pairs)
+
     def text(self) -> str:
         """For people."""
         parts = (("machine", self.machine), ("hardware", self.hardware), ("boot", self.boot))

@@ -75,7 +75,8 @@ class SimCluster:
         for host in self.hosts.values():
             host.tell_transition = self._tell_transition
             host.tell = self._tell
-            host.power_on()
+            if not host.traits.copy_of:
+                host.power_on()
         self._remember_slots()
 
     def close(self) -> None:
@@ -143,7 +144,11 @@ class SimCluster:
         engines = [engine for engine in self.running_engines() if engine.healthy]
         if len(engines) != 1:
             return False
-        resting = {host.state for name, host in self.hosts.items() if name != engines[0].host}
+        resting = {
+            host.state
+            for name, host in self.hosts.items()
+            if name != engines[0].host and (host.power or not host.traits.copy_of)
+        }
         up = self.hosts[engines[0].host].state is State.ENGINE_UP
         return up and resting <= {State.ENGINE_DOWN, State.LOCAL_MAINTENANCE}
 

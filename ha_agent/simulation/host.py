@@ -94,7 +94,9 @@ class SimHost:
         self.store = SimStore(shared.volumes, shared.clock, keep_log=False)
         self.store.latency_s = traits.latency_s
         self.store.on_write = versions.translator(traits.version, traits.host_id, shared.parts)
-        self.lockspace = SimLockspace(shared.san, self.name)
+        # A copy takes itself for its original in all that stands on the disk.
+        known_as = traits.copy_of or self.name
+        self.lockspace = SimLockspace(shared.san, known_as)
         self.lockspace.watchdog = traits.watchdog
         self.lockspace.fire_timeout = traits.watchdog_fire_timeout_s
         self.lockspace.disk_hangs_too = True
@@ -111,13 +113,14 @@ class SimHost:
         self.vm.cpus_used = shared.engine.cpus
         self.vm.cpu_unknown_s = shared.engine.cpu_unknown_s
         self.vitals = SimVitals(self.clock, HOST_CPUS, lambda: self.vm.cpu_busy_s)
-        self.vitals.machine_id = self.vitals.hardware_id = f"machine {self.name}"
+        self.vitals.machine_id = f"machine {known_as}"
+        self.vitals.hardware_id = f"board {self.name}"
         self.courier = SimCourier(
             shared.clock, shared.post_office, lambda: self._network_cut, self._tell_own
         )
         self.settings = HostSettings(
             self.host_id,
-            self.name,
+            known_as,
             shared.parts,
             bridge=BRIDGE,
             gateway=GATEWAY if traits.gateway else "",

@@ -14,8 +14,8 @@ Every key may be left out::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Optional
 
 import yaml
@@ -48,6 +48,8 @@ class HostTraits:
 
     watchdog         a hardware watchdog resets the host when sanlock dies or can't renew
     watchdog_fire_timeout_s  sanlock's watchdog_fire_timeout
+    copy_of          it is a copy of that host's disk, and takes itself for that one; empty: it is
+                     none. A copy is off until it is switched on
     latency_s        what each storage operation takes
     version          how it writes its records: as this program, older, newer or too new
     boot_s           from power-on until its services run
@@ -64,6 +66,7 @@ class HostTraits:
     boot_s: float = 30.0
     gateway: bool = True
     clock_drift_ppm: float = 0.0
+    copy_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ _HOST: dict[str, Rule] = {
     "boot_s": _SECONDS,
     "gateway": _SWITCH,
     "clock_drift_ppm": number(-10_000, 10_000),
+    "copy_of": _word(*HOST_NAMES),
 }
 _ENGINE: dict[str, Rule] = {
     "boot_s": _SECONDS,
@@ -205,12 +209,26 @@ def _hosts(reader: Reader, data: object) -> tuple[HostTraits, ...]:
         return ()
     reader.unknown_keys(data, list(HOST_NAMES), "hosts")
     # Two hosts with one id are a mistake that people make: what happens then can be asked.
-    return tuple(_host(reader, name, data[name]) for name in HOST_NAMES if name in data)
+    found = [_host(reader, name, data[name]) for name in HOST_NAMES if name in data]
+    return tuple(_with_originals_id(reader, host, found) for host in found)
 
 
 def _host(reader: Reader, name: str, data: object) -> HostTraits:
     fields = reader.section({} if data is None else data, _HOST, f"hosts.{name}")
     return HostTraits(name, **{"host_id": HOST_NAMES.index(name) + 1, **fields})
+
+
+def _with_originals_id(reader: Reader, host: HostTraits, hosts: Sequence[HostTraits]) -> HostTraits:
+    if not host.copy_of:
+        return host
+    originals = [one for one in hosts if one.name == host.copy_of and not one.copy_of]
+    if not originals:
+        allowed = "another host of this world that is no copy itself"
+        reader.problem(
+            f"hosts.{host.name}.copy_of", f"{shown(host.copy_of)} is refused; allowed: {allowed}"
+        )
+        return host
+    return replace(host, host_id=originals[0].host_id)
 
 
 # --- writing ------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ class Bound:
 
 def recovery_bound(world: WorldSettings) -> Bound:
     timing, io_s = world.cluster.timing, world.cluster.timing.io_timeout_s
-    floor_s = lease_floor_s(io_s)
+    floor_s = lease_floor_s(io_s, max(host.watchdog_fire_timeout_s for host in world.hosts))
     failures = world.cluster.score.failed_starts_to_zero
     boot_s = max(host.boot_s for host in world.hosts)
     return Bound(
@@ -69,6 +69,10 @@ def unable(world: WorldSettings) -> dict[str, str]:
     for host in world.hosts:
         by_id.setdefault(host.host_id, []).append(host.name)
     shared = [names for names in by_id.values() if len(names) > 1]
+    times = {host.watchdog_fire_timeout_s for host in world.hosts}
+    if len(times) > 1:
+        return {host.name: "sanlock's watchdog time is not the same everywhere"
+                for host in world.hosts}  # fmt: skip
     return {name: f"shares its host id with {_others(name, names)}"
             for names in shared for name in names}  # fmt: skip
 

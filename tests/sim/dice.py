@@ -77,7 +77,7 @@ class Dice:
                 timing.away_s,
                 rules.renewal_s(timing.io_timeout_s),
                 rules.renewal_fail_s(timing.io_timeout_s),
-                rules.lease_floor_s(timing.io_timeout_s),
+                rules.lease_floor_s(timing.io_timeout_s, rules.USUAL_FIRE_TIMEOUT_S),
                 rules.join_s(timing.io_timeout_s),
             )
         )

@@ -14,7 +14,13 @@ from typing import Any, Optional
 from ha_agent.simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
 from metadata.monitor_settings import MonitorSettings
 from metadata.settings import ClusterSettings, ScoreWeights, Timing, check_timing
-from metadata.timing import KILL_S, lease_floor_s, renewal_fail_s
+from metadata.timing import (
+    KILL_S,
+    USUAL_FIRE_TIMEOUT_S,
+    floor_problems,
+    lease_floor_s,
+    renewal_fail_s,
+)
 from tests.sim.dice import Dice, spread
 from tests.sim.families import FAMILIES
 from tests.sim.plan import Plan
@@ -83,13 +89,47 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
     if count > 1 and rng.random() < 0.08:
         start = "cold"
         hosts = _with_twins(rng, hosts)
-    return WorldSettings(
+    world = WorldSettings(
         hosts=tuple(hosts),
         cluster=ClusterSettings(timing=timing, score=score, monitors=draw_monitors(rng, timing)),
         engine=_draw_engine(rng, timing),
         start=start,
         seed=rng.randrange(1_000_000),
     )
+    return _with_sanlocks_settings(_with_copy(world))
+
+
+def _with_copy(world: WorldSettings) -> WorldSettings:
+    """Now and then a host is a copy of another one. Drawn apart: it changes no other draw."""
+    rng = random.Random(f"copy {world.seed}")
+    ids = {host.host_id for host in world.hosts}
+    if len(ids) < max(3, len(world.hosts)) or rng.random() >= 0.15:
+        return world
+    hosts = list(world.hosts)
+    first, second = rng.sample(range(len(hosts)), 2)
+    original = hosts[first]
+    hosts[second] = replace(hosts[second], host_id=original.host_id, copy_of=original.name)
+    return replace(world, hosts=tuple(hosts))
+
+
+def _with_sanlocks_settings(world: WorldSettings) -> WorldSettings:
+    """Another watchdog time for all hosts, or for one of them; drawn apart, too."""
+    rng = random.Random(f"fire {world.seed}")
+    chance = rng.random()
+    if chance >= 0.25:
+        return world
+    timing = world.cluster.timing
+    fitting = [s for s in (10, 15, 30, 45, 90, 120) if not floor_problems(timing, s)]
+    if not fitting:
+        return world
+    fire_timeout_s = rng.choice(fitting)
+    names = [host.name for host in world.hosts]
+    chosen = {rng.choice(names)} if chance < 0.05 else set(names)
+    hosts = [
+        replace(host, watchdog_fire_timeout_s=fire_timeout_s) if host.name in chosen else host
+        for host in world.hosts
+    ]
+    return replace(world, hosts=tuple(hosts))
 
 
 def _draw_host(rng: random.Random, number: int, watchdogs: float, mixed: bool) -> HostTraits:
@@ -153,7 +193,7 @@ def draw_timing(rng: random.Random, failed_starts: int) -> Timing:
     io_s = rng.choice([io_s for io_s in range(1, 41) if _has_room(tick_s, io_s)])
     timing: dict[str, Any] = {"tick_s": tick_s, "io_timeout_s": io_s}
     least_s = max(3 * tick_s, 2 * tick_s + 2 * io_s, 1)
-    timing["alive_s"] = round(rng.uniform(least_s + 0.1, lease_floor_s(io_s) - tick_s - 0.1), 1)
+    timing["alive_s"] = round(rng.uniform(least_s + 0.1, _floor_s(io_s) - tick_s - 0.1), 1)
     timing["turn_s"] = _stretch(rng, max(3 * tick_s, 2 * io_s + tick_s))
     timing["start_s"] = _stretch(rng, tick_s + 4 * io_s)
     timing["starting_s"] = _stretch(rng, max(2 * tick_s, spread(rng, 20, 600)))
@@ -179,10 +219,14 @@ def _draw_tick_s(rng: random.Random) -> float:
     return rng.uniform(10, 40) if chance < 0.85 else spread(rng, 1, 10)
 
 
+def _floor_s(io_s: int) -> float:
+    return lease_floor_s(io_s, USUAL_FIRE_TIMEOUT_S)
+
+
 def _has_room(tick_s: float, io_s: int) -> bool:
     """Can alive_s lie between what a slow I/O and what the lease's floor ask for?"""
     least_s = max(3 * tick_s, 2 * tick_s + 2 * io_s)
-    return least_s + tick_s + 1 <= lease_floor_s(io_s) and 3 * tick_s + 15 <= 6 * io_s + 60
+    return least_s + tick_s + 1 <= _floor_s(io_s) and 3 * tick_s + 15 <= 6 * io_s + 60
 
 
 def _stretch(rng: random.Random, least_s: float) -> float:

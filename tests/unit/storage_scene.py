@@ -139,6 +139,9 @@ class Sanlock:
         self._volume.sector(host_id, leader(HOST_ID_MAGIC, host_id, 1, 0, f"h{host_id}"))
         return True
 
+    def fire_timeout_s(self) -> int:
+        return 60
+
     def format_lockspace(self, io_timeout_s: int) -> None:
         self.before_format()
         self._log.append(f"format lockspace {io_timeout_s}")

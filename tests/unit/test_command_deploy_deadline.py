@@ -103,7 +103,7 @@ def test_join_that_never_ends_is_given_up_and_goes_on_with_the_next_run(
     scene.lockspace.on_join = lambda _host_id: forever.wait() and None
     scene.lockspace.membership = lambda _host_id: Membership.JOINING  # type: ignore[method-assign]
     for name in ("lease_floor_s", "join_s"):
-        monkeypatch.setattr(deploy_steps, name, lambda _io_timeout_s: 0.0)
+        monkeypatch.setattr(deploy_steps, name, lambda *_seconds: 0.0)
     monkeypatch.setattr(deploy_steps, "SANLOCK_DEADLINE_S", 0.1)
     with pytest.raises(CommandError, match="run the same --deploy again, which goes on"):
         join(scene.site(), JOINING)

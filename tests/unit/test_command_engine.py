@@ -166,7 +166,7 @@ def test_silent_owner_is_named_before_the_wait(
     told = capsys.readouterr().out
     assert "host h1 (id 1), which is silent: the start waits" in told
     assert "at most 140 s" in told
-    hosts.clock.advance(90)
+    hosts.clock.advance(110)
     engine_start._refuse_while_other_owns(hosts.engine(1))
     assert capsys.readouterr().out == "", "a dead one's lease is free"
 
@@ -198,7 +198,7 @@ def test_the_lease_of_a_dead_host_or_of_an_earlier_life_stops_nobody(hosts: Host
     other.power_off()
     hosts.clock.advance(90)
     assert other_owner(mine, 2) == OtherOwner(1, lives=None)
-    hosts.clock.advance(90)
+    hosts.clock.advance(110)
     assert other_owner(mine, 2) == OtherOwner(1, lives=False)
 
 

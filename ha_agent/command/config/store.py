@@ -157,7 +157,8 @@ def write(
     """
     note = ChangeNote(user, world.host_name, world.wall_s(), shortened(what))
     io_timeout_s = before.config.settings.timing.io_timeout_s
-    floor_s = lease_floor_s(io_timeout_s, world.lockspace.fire_timeout_s())
+    fire_timeout_s = in_time(world, world.lockspace.fire_timeout_s, "sanlock", READ_DEADLINE_S)
+    floor_s = lease_floor_s(io_timeout_s, fire_timeout_s)
     whom = (
         "writing the shared configuration (see --shared-config-history whether it was written): "
         f"the storage {world.parts.shared_config.path}, or the lock of a writer whose host fell "
