@@ -44,7 +44,7 @@ from ha_broker.slot_notes import newer_config_elsewhere
 from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import Liveness, Outcome
+from ha_broker.world.ports import Liveness, Membership, Outcome
 from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
@@ -250,7 +250,7 @@ class Broker:
     def _look_for_same_id(self, now_s: float) -> None:
         """Nobody else may use our id when we join, nor while we look whether somebody does."""
         same_id = self._same_id
-        same_id.joined = self._lockspace.joined
+        same_id.joined = self._lockspace.view(now_s).membership != Membership.OUT
         same_id.known_generation = self._lockspace.own_generation
         same_id.fire_timeout_s = self._lockspace.fire_timeout_s or USUAL_FIRE_TIMEOUT_S
         if self._storage.own_slot_seen:

@@ -33,6 +33,7 @@ from metadata.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_s
 
 PLACE = "own-place"
 LOOK_EVERY_S = 1.0
+NOT_LOOKED = "has not looked yet whether another machine uses this host's id"
 
 
 def watch_s(timing: Timing) -> float:
@@ -85,7 +86,9 @@ def trouble(own: MachineIdentity, signs: Signs, renewal_s: float, floor_s: float
     """
     other = identity_in(signs.record) if signs.record is not None else MachineIdentity()
     same_boot = own.is_same_boot(other)
-    record_moves = signs.record_moved and not same_boot and signs.record_still_s < renewal_s
+    # A machine that does not know itself can't tell its own writes from another one's.
+    foreign_record = own.known and not same_boot
+    record_moves = foreign_record and signs.record_moved and signs.record_still_s < renewal_s
     if record_moves or (signs.place_moved and signs.place_still_s < renewal_s and not signs.free):
         return _used_text(own, other, signs)
     if signs.free:
@@ -118,7 +121,8 @@ def _used_text(own: MachineIdentity, other: MachineIdentity, signs: Signs) -> st
 class SameIdWatch:
     """Reads our id's place until it is decided that we may use the id.
 
-    `why` says what stands against that; it is empty once we have joined. `slot` is our own slot
+    `why` says what stands against that; it is empty once we have joined or begun to, when our own
+    sanlock writes there. `slot` is our own slot
     as the broker sees it; `known_generation` and `fire_timeout_s` are our daemon's own. They are
     set in each cycle.
     """
@@ -126,7 +130,7 @@ class SameIdWatch:
     keys = (PLACE,)
 
     def __init__(self, world: World, settings: Settings, teller: Teller) -> None:
-        self.why = "has not looked yet whether another machine uses this host's id"
+        self.why = NOT_LOOKED
         self.joined = False
         self.slot: Optional[SlotState] = None
         self.known_generation: Optional[int] = None
@@ -152,6 +156,8 @@ class SameIdWatch:
         if self.joined:
             self.why, self._place_since_s, self._place_moved = "", None, False
             return
+        if self._place_since_s is None:
+            self.why = NOT_LOOKED
         if self._error:
             self.why = f"can't see whether another machine uses this host's id: {self._error}"
         elif self._place_since_s is not None and self._looked_at_s is not None:
