@@ -14,7 +14,6 @@ from ha_broker.slot_notes import Notes, with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
-from metadata.host_notes import Notes
 from metadata.layout import slot_address
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
