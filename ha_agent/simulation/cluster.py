@@ -166,7 +166,7 @@ class SimCluster:
             EngineProcess(
                 host=name,
                 pid=domain.pid,
-                executing=domain.state == DomainState.RUNNING,
+                executing=host.vm.executes,
                 holds_lease=domain.pid in host.lockspace.holders,
                 healthy=host.engine_is_healthy,
             )
@@ -242,9 +242,9 @@ class SimCluster:
     def migrate(self, source: str, target: str, finishes: bool = True) -> None:
         """A person moves the VM alive from host to host, past the program."""
         here, there = self.host(source), self.host(target)
-        if here.vm.now.state != DomainState.RUNNING:
+        if not here.vm.executes:
             raise SimulationError(f"the engine's VM does not run on {source}")
-        if not there.power or there is here or there.vm.now.state != DomainState.ABSENT:
+        if not there.is_awake or there is here or there.vm.now.state != DomainState.ABSENT:
             raise SimulationError(f"{target} can't take the engine's VM")
         there.vm.receive()
         pids = here.vm.now.pid, there.vm.now.pid
@@ -253,6 +253,9 @@ class SimCluster:
     def _switch_over(
         self, here: SimHost, there: SimHost, pids: tuple[object, object], finishes: bool
     ) -> None:
+        if here.suspended_at_s is not None or there.suspended_at_s is not None:
+            again_s = self.now_s + MIGRATION_S
+            return self.at(again_s, lambda: self._switch_over(here, there, pids, finishes))
         if (here.vm.now.pid, there.vm.now.pid) != pids:
             return self._give_up_migration(there, pids[1])
         if here.vm.now.state != DomainState.RUNNING or not finishes:
@@ -315,7 +318,7 @@ class SimCluster:
             host.set_gateway()
 
     def _engine_host(self) -> SimHost:
-        found = self.running_engines()
+        found = [one for one in self.running_engines() if self.hosts[one.host].is_awake]
         if not found:
             raise SimulationError("the engine's VM runs nowhere")
         return self.hosts[max(found, key=lambda engine: engine.executing).host]

@@ -79,8 +79,7 @@ def _known_to_broker(host: SimHost) -> ClusterStatus:
 
 def _snapshot_of(host: SimHost) -> Optional[Snapshot]:
     """What its broker answers; None: nothing."""
-    if not host.power:
-        raise SimulationError(f"{host.name} is off")
+    host.need_awake()
     return host.snapshot if host.broker_process.running else None
 
 
@@ -100,8 +99,7 @@ def _explain(cluster: SimCluster, name: str) -> list[str]:
 def _volume_status(cluster: SimCluster, name: str, address: str) -> list[str]:
     """Takes its time, as the command does: it watches which records change."""
     host = cluster.host(name)
-    if not host.power:
-        raise SimulationError(f"{name} is off")
+    host.need_awake()
     reader = _Volume(cluster, host)
     try:
         found = watch_volume(

@@ -71,6 +71,7 @@ class SimHost:
         self.name = traits.name
         self.host_id = traits.host_id
         self.power = False
+        self.suspended_at_s: Optional[float] = None
         self.next_s = math.inf
         self.tell_transition: Callable[[SimHost, State, State, str], None] = _nothing
         self.tell: Callable[[SimHost, str], None] = _nothing
@@ -156,6 +157,11 @@ class SimHost:
         return read_flag(str(self._directory))
 
     @property
+    def is_awake(self) -> bool:
+        """Is it on, and not suspended?"""
+        return self.power and self.suspended_at_s is None
+
+    @property
     def is_changing(self) -> bool:
         """Is a boot, a shutdown, a stop of a daemon, or somebody's command under way?"""
         if self._boots_at_s != math.inf or self._steps or self._errands.tickets_wait:
@@ -208,6 +214,7 @@ class SimHost:
         """Cut the power: everything in it is gone at once."""
         self._need_power()
         self.power = False
+        self.suspended_at_s = None
         self._boots_at_s = math.inf
         self._steps.clear()
         self.broker_process.vanish()
@@ -216,6 +223,32 @@ class SimHost:
         self.lockspace.power_off()
         self.history.power_off()
         self.vm.reboot_host()
+        self.plan()
+
+    def pause(self) -> None:
+        """As `suspend`, but by a hypervisor below it: none of its clocks tells of it, ever."""
+        self.suspend(boottime_stands=True)
+
+    def suspend(self, boottime_stands: bool = False) -> None:
+        """All of it stands still, its monotonic clock too; the world and the storage go on."""
+        self.need_running()
+        self.suspended_at_s = self.shared.now_s
+        self.clock.suspend(boottime_stands)
+        self.lockspace.suspend()
+        self.vm.suspend_host()
+        self.plan()
+
+    def resume(self) -> None:
+        """It goes on where it stood."""
+        if self.suspended_at_s is None:
+            raise SimulationError(f"{self.name} is not suspended")
+        self.suspended_at_s = None
+        slept_s = self.clock.resume()
+        self._steps = [(at_s + slept_s, step) for at_s, step in self._steps]
+        self.lockspace.resume()
+        self.vm.resume_host()
+        if not self.clock.boottime_stands:
+            self._wake_both()  # as `ha_broker.world.wake` does
         self.plan()
 
     def shutdown(self) -> None:
@@ -408,7 +441,7 @@ class SimHost:
     def run(self) -> None:
         """Let everything in this host do what is due now."""
         self.storage.run()
-        if not self.power:
+        if not self.is_awake:
             return self.plan()
         self._run_due_steps()
         for _ in range(MAX_ROUNDS):
@@ -448,7 +481,7 @@ class SimHost:
 
     def plan(self) -> None:
         """Work out `next_s` anew; for whoever changes when something is due."""
-        if not self.power:
+        if not self.is_awake:
             self.next_s = self.storage.next_s
             return
         mine_s = min(self._boots_at_s, self.storage.next_s)
@@ -490,7 +523,7 @@ class SimHost:
         guest = self.vm.guest
         if self.vm.now.state != DomainState.RUNNING or guest is None:
             return False, "Connection refused"
-        if guest.hangs or not self.vitals.bridge_up:
+        if guest.hangs or not self.vitals.bridge_up or not self.vm.executes:
             return False, "timed out"
         return guest.is_healthy(self.shared.now_s), "Connection refused"
 
@@ -498,9 +531,15 @@ class SimHost:
         if not self.power:
             raise SimulationError(f"{self.name} is off")
 
+    def need_awake(self) -> None:
+        """Raises SimulationError when it is off or suspended."""
+        self._need_power()
+        if self.suspended_at_s is not None:
+            raise SimulationError(f"{self.name} is suspended")
+
     def need_running(self) -> None:
         """Raises SimulationError when it is off or boots."""
-        self._need_power()
+        self.need_awake()
         if self._boots_at_s != math.inf:
             raise SimulationError(f"{self.name} is still booting")
 

@@ -10,6 +10,11 @@ Two things are counted (`Oracle.beyond`) and not judged, for no program on these
 better: sanlock dead on a host without a watchdog while the agent or libvirt there does not work
 either (nobody is left to switch the engine off), and an order of an agent that was frozen after
 it had decided.
+
+One thing is allowed, for a program that slept can't act: the VM of a host that was suspended for
+longer than its lease lasts goes on with its host. Two looks at the storage, `LOOKS_AFTER_WAKING`
+ticks, and qemu's own time to end are all that it gets, counted from when its daemons, its libvirt,
+its sanlock and its storage work (longer than that since the waking: counted too).
 """
 
 from __future__ import annotations
@@ -22,7 +27,6 @@ from typing import Callable, Optional
 from fsm.states import State
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.host import SimHost
-from ha_broker.world.ports import DomainState
 from metadata.layout import slot_address
 from metadata.timing import KILL_S, lease_floor_s
 
@@ -36,7 +40,7 @@ LOST_LOCKSPACE = "lost-lockspace"
 AT_REST = "at-rest"
 
 SENTENCES = {
-    ONE_ENGINE: "At most one engine executes at any moment.",
+    ONE_ENGINE: "At most one engine executes, but for two looks after its host has slept.",
     LEASE: "An engine executes only while nobody else can take its lease.",
     GLOBAL_START: "No agent starts the engine in global maintenance.",
     LOCAL_START: "No agent starts the engine on a host in local maintenance.",
@@ -55,6 +59,7 @@ _CALLS = {
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
+LOOKS_AFTER_WAKING = 2
 # What a host may still go through when all is well: time-outs that end, and what follows them.
 CALM_CHANGES = 4
 # sanlock's SIGKILL comes 40 s after its SIGTERM, and it looks each second.
@@ -89,10 +94,14 @@ class _Engine:
     helpless_s: float = 0.0  # for so long nobody could switch it off
     shutdown_at_s: Optional[float] = None
     destroyed: bool = False
+    slept: bool = False
+    asleep: bool = False  # when it was looked at last
+    awake_s: float = 0.0  # since its host woke up
+    looking_s: float = 0.0  # ... without a break in which nobody there could look
 
     @property
     def executing(self) -> bool:
-        return self.host.vm.now.state == DomainState.RUNNING
+        return self.host.vm.executes
 
 
 @dataclass(frozen=True)
@@ -110,6 +119,7 @@ class Oracle:
 
     orders    how often an agent gave which order
     engines   how many qemus began to execute, `moves` how many on another host than before
+    double_life_s   the longest that two engines executed after a host had slept
     """
 
     def __init__(self, cluster: SimCluster) -> None:
@@ -118,6 +128,7 @@ class Oracle:
         self.orders: Counter[str] = Counter()
         self.engines = 0
         self.moves = 0
+        self.double_life_s = 0.0
         self._cluster = cluster
         self._timing = cluster.settings.cluster.timing
         self._health_timeout_s = cluster.settings.cluster.engine.health_timeout_s
@@ -221,6 +232,7 @@ class Oracle:
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
+        _note_sleep(engine, passed_s)
         if not engine.executing or not self._is_loose(host, now_s):
             engine.loose_since_s = None
         elif engine.loose_since_s is None:
@@ -232,13 +244,18 @@ class Oracle:
         """Could another host take the lease of the qemu that runs here?"""
         san = self._cluster.shared.san
         lease = san.lease
-        if lease is None or lease.host_id != host.host_id:
+        if lease is None or not self._owns_lease(host):
             return True
         slot = san.slots.get(lease.host_id)
         if slot is None or slot.timestamp == 0 or slot.generation > lease.generation:
             return True
         silent_s = self._cluster.shared.now_s - slot.timestamp
         return silent_s > lease_floor_s(self._timing.io_timeout_s, self._fire_timeout_s) + 1
+
+    def _owns_lease(self, host: SimHost) -> bool:
+        """By the storage."""
+        lease = self._cluster.shared.san.lease
+        return lease is not None and lease.host_id == host.host_id
 
     # --- the rules ------------------------------------------------------------------------------
 
@@ -249,12 +266,18 @@ class Oracle:
         if any(self._is_beyond(engine) for engine in executing):
             self._excuse(executing, "two engines: sanlock is dead and nobody can switch it off")
             return
+        sleepers = [engine for engine in executing if self._has_slept_too_long(engine)]
+        if len(executing) - len(sleepers) < 2 and all(map(self._is_waking, sleepers)):
+            self._note_waking(sleepers)
+            return
         names = " and ".join(f"{engine.host.name} (qemu {engine.pid})" for engine in executing)
         self._break(ONE_ENGINE, f"the engine executes on {names}")
 
     def _break_lease(self, engine: _Engine) -> None:
         if self._is_beyond(engine):
             self._excuse([engine], "no lease: sanlock is dead and nobody can switch it off")
+            return
+        if self._has_slept_too_long(engine) and self._is_waking(engine):
             return
         why = f"qemu {engine.pid} on {engine.host.name} executes since {engine.loose_since_s:.2f}"
         self._break(LEASE, f"{why} while its lease can be taken")
@@ -269,6 +292,22 @@ class Oracle:
     def _is_beyond(self, engine: _Engine) -> bool:
         unguarded = engine.sanlock_died and not engine.host.traits.watchdog
         return unguarded and engine.helpless_s > self._timing.tick_s
+
+    def _has_slept_too_long(self, engine: _Engine) -> bool:
+        """Has it lost its lease while its host was suspended?"""
+        return engine.slept and not self._owns_lease(engine.host)
+
+    def _is_waking(self, engine: _Engine) -> bool:
+        return engine.looking_s <= self._waking_s(engine)
+
+    def _waking_s(self, engine: _Engine) -> float:
+        return LOOKS_AFTER_WAKING * self._timing.tick_s + engine.host.vm.kill_takes_s
+
+    def _note_waking(self, sleepers: list[_Engine]) -> None:
+        for engine in sleepers:
+            self.double_life_s = max(self.double_life_s, engine.awake_s)
+            if engine.awake_s > self._waking_s(engine):
+                self._excuse([engine], "two engines: its host slept, and nobody there can look")
 
     def _check_kills(self, now_s: float) -> None:
         history = self._cluster.shared.san.history
@@ -344,7 +383,8 @@ class Oracle:
 
     def _has_lease(self, engine: _Engine) -> bool:
         lockspace = engine.host.lockspace
-        return lockspace.daemon_runs and engine.pid in lockspace.holders
+        listed = lockspace.daemon_runs and engine.pid in lockspace.holders
+        return listed and self._owns_lease(engine.host)
 
     def _break(self, rule: str, text: str) -> None:
         self.violations.append(Violation(self._cluster.now_s, rule, text, tuple(self._tail)))
@@ -387,6 +427,22 @@ class Oracle:
             self._global_since_s = None
         elif self._global_since_s is None:
             self._global_since_s = now_s
+
+
+def _note_sleep(engine: _Engine, passed_s: float) -> None:
+    host = engine.host
+    asleep = host.suspended_at_s is not None
+    if asleep or engine.asleep:
+        engine.slept, engine.awake_s, engine.looking_s = True, 0.0, 0.0
+        engine.asleep = asleep
+    elif engine.slept:
+        engine.awake_s += passed_s
+        engine.looking_s = engine.looking_s + passed_s if _can_look(host) else 0.0
+
+
+def _can_look(host: SimHost) -> bool:
+    reads = host.broker_process.running and host.store.is_healthy and host.lockspace.daemon_runs
+    return reads and _can_switch_off(host)
 
 
 def _can_switch_off(host: SimHost) -> bool:

@@ -55,7 +55,7 @@ def _tell(cluster: SimCluster, script: Script, say: Say) -> tuple[str, ...]:
     cluster.run_until(max(zero_s + script.until_s, cluster.now_s))
     tale.look()
     violations = tuple(violation.report() for violation in oracle.violations)
-    _tell_end(cluster, tale, say, violations)
+    _tell_end(cluster, tale, say, violations, oracle.double_life_s)
     return violations
 
 
@@ -78,14 +78,21 @@ def _tell_hosts(cluster: SimCluster, tale: Tale) -> None:
 
 
 def _tell_end(
-    cluster: SimCluster, tale: Tale, say: Callable[[str], None], violations: tuple[str, ...]
+    cluster: SimCluster,
+    tale: Tale,
+    say: Callable[[str], None],
+    violations: tuple[str, ...],
+    double_life_s: float,
 ) -> None:
     tale.tell(NOBODY, "the end")
     _tell_hosts(cluster, tale)
     starts = ", ".join(f"{name} {count}" for name, count in tale.starts.items())
     say(f"engine healthy {tale.healthy_s:.1f} s, not healthy {tale.now_s - tale.healthy_s:.1f} s")
     say(f"starts: {starts}")
+    if double_life_s:
+        say(f"the engine ran twice for {double_life_s:.1f} s, after its host had slept")
     if not violations:
-        say("the engine ran nowhere twice; no rule was broken")
+        nowhere = "" if double_life_s else "the engine ran nowhere twice; "
+        say(f"{nowhere}no rule was broken")
     for violation in violations:
         say(f"RULE BROKEN: {violation}")

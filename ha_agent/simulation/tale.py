@@ -123,8 +123,7 @@ class Tale:
             self.starts[now.host] += before is None
             self.tell(now.host, f"engine: VM {'started' if before is None else 'runs on'}")
         if not now.executing and (executed or before is None):
-            detail = self._cluster.hosts[now.host].vm.now.detail
-            self.tell(now.host, f"engine: VM paused ({detail})")
+            self.tell(now.host, f"engine: VM {_standing(self._cluster.hosts[now.host])}")
         if now.healthy is not was_healthy:
             self.tell(now.host, f"engine: {'healthy' if now.healthy else 'not healthy'}")
 
@@ -151,6 +150,12 @@ class Tale:
             before, self._scores[name] = self._scores.get(name), record.score
             if tell and before is not None:
                 self.tell(name, f"score {before} => {record.score}{_penalties(record)}")
+
+
+def _standing(host: SimHost) -> str:
+    if host.suspended_at_s is not None:
+        return "stands still with its host"
+    return f"paused ({host.vm.now.detail})"
 
 
 def _ending(host: SimHost) -> str:

@@ -16,6 +16,10 @@ class SystemClock:
         """Seconds of CLOCK_MONOTONIC."""
         return time.monotonic()
 
+    def boottime_s(self) -> float:
+        """Seconds of CLOCK_BOOTTIME."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
     def wall_s(self) -> float:
         """Seconds since the epoch."""
         return time.time()

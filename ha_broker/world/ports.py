@@ -52,7 +52,14 @@ class Clock(Protocol):
     """Time. Only `monotonic_s` ever decides; `wall_s` is for people."""
 
     def monotonic_s(self) -> float:
-        """Seconds of CLOCK_MONOTONIC."""
+        """Seconds of CLOCK_MONOTONIC, which stands still while the machine is suspended."""
+
+    def boottime_s(self) -> float:
+        """Seconds of CLOCK_BOOTTIME: as monotonic, but it counts a suspend too.
+
+        How far the two are apart tells how long the machine has slept; nothing else is
+        reckoned with it.
+        """
 
     def wall_s(self) -> float:
         """Seconds since the epoch."""

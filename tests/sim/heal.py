@@ -20,6 +20,7 @@ def first_words(cluster: SimCluster) -> Iterator[str]:
     yield f"engine boots-in {max(cluster.settings.engine.boot_s, 0.1):g}"
     for name in cluster.hosts:
         yield f"power-on {name}"
+        yield f"resume {name}"
         yield f"storage {name} heal"
         yield f"network {name} heal"
         yield f"bridge {name} up"
@@ -39,7 +40,7 @@ def missing_words(cluster: SimCluster) -> list[str]:
 def is_settling(cluster: SimCluster) -> bool:
     """Is something on its way that nobody can stop any more?"""
     return any(
-        not host.power
+        not host.is_awake
         or host.is_changing
         or host.lockspace.reset_is_due
         or host.lockspace.kill_is_due
@@ -58,6 +59,9 @@ def forget_traps(cluster: SimCluster) -> None:
 def _host_words(host: SimHost) -> Iterator[str]:
     if not host.power:
         yield f"power-on {host.name}"
+        return
+    if not host.is_awake:
+        yield f"resume {host.name}"
         return
     if host.is_changing:
         return

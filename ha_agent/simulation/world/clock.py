@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+from typing import Callable, Optional, Protocol
 
 
 class CallHangs(BaseException):
@@ -41,14 +41,23 @@ class VirtualClock:
     def __init__(self, start_s: float = 1000.0, wall_start_s: float = 1_700_000_000.0) -> None:
         self.now_s = start_s
         self._wall_offset_s = wall_start_s - start_s
+        self._slept_s = 0.0
         self._observers: list[Callable[[], None]] = []
         self._job_cost_s: list[float] = []
 
     def monotonic_s(self) -> float:
         return self.now_s
 
+    def boottime_s(self) -> float:
+        return self.now_s + self._slept_s
+
     def wall_s(self) -> float:
         return self.now_s + self._wall_offset_s
+
+    def sleep(self, seconds: float) -> None:
+        """The machine was suspended for so long: only boottime and the wall clock went on."""
+        self._slept_s += seconds
+        self._wall_offset_s += seconds
 
     def shift_wall(self, seconds: float) -> None:
         """Somebody set the wall clock; monotonic time does not notice."""
@@ -99,12 +108,20 @@ class HostClock:
     def __init__(self, base: VirtualClock, wall_offset_s: float = 0.0) -> None:
         self._base = base
         self._zero_s = base.monotonic_s()
+        self._booted_at_s = self._zero_s
+        self._stands_since_s: Optional[float] = None
+        self.boottime_stands = False
         self._wall_offset_s = wall_offset_s
         self._drift_ppm = 0.0
         self._drifts_since_s = self._zero_s
 
     def monotonic_s(self) -> float:
-        return self._base.now_s - self._zero_s
+        stands_since_s = self._stands_since_s
+        now_s = self._base.now_s if stands_since_s is None else stands_since_s
+        return now_s - self._zero_s
+
+    def boottime_s(self) -> float:
+        return self._base.now_s - self._booted_at_s
 
     def wall_s(self) -> float:
         return self._base.wall_s() + self._wall_offset_s + self._drifted_s()
@@ -118,7 +135,22 @@ class HostClock:
 
     def power_on(self) -> None:
         """Monotonic time begins anew; the wall clock, which has a battery, goes on."""
-        self._zero_s = self._base.now_s
+        self._zero_s = self._booted_at_s = self._base.now_s
+        self._stands_since_s = None
+
+    def suspend(self, boottime_stands: bool = False) -> None:
+        """Monotonic time stands still until `resume`, and boottime too if it is said so."""
+        self._stands_since_s = self._base.now_s
+        self.boottime_stands = boottime_stands
+
+    def resume(self) -> float:
+        """Monotonic time goes on where it stood; returns for how long that was."""
+        assert self._stands_since_s is not None
+        stood_s = self._base.now_s - self._stands_since_s
+        self._zero_s += stood_s
+        self._booted_at_s += stood_s * self.boottime_stands
+        self._stands_since_s = None
+        return stood_s
 
     def step_wall(self, seconds: float) -> None:
         """Somebody sets the wall clock."""

@@ -81,6 +81,7 @@ class SimHypervisor:
         self._gone = False
         self._hanging = False
         self._power_off_at_s: Optional[float] = None
+        self._suspended_at_s: Optional[float] = None
         self._power_off_ending = Ending.STOPPED
         self._callbacks: list[Callable[[], None]] = []
         lockspace.on_kill(self._killed)
@@ -272,21 +273,44 @@ class SimHypervisor:
 
     def reboot_host(self) -> None:
         """The host was powered on again: no domain has run in this life."""
+        self._suspended_at_s = None
         self._before_start = None
         self._gone = self._hanging = self.loses_events = False
         self.guest = None
         self.ended_at_s = None
         self.set_domain(Domain(DomainState.ABSENT))
 
+    def suspend_host(self) -> None:
+        """The host is suspended, and with it qemu and whatever it was about to do."""
+        self.settle()
+        self._suspended_at_s = self._clock.monotonic_s()
+
+    def resume_host(self) -> None:
+        """All goes on where it stood."""
+        assert self._suspended_at_s is not None
+        slept_s = self._clock.monotonic_s() - self._suspended_at_s
+        self._suspended_at_s = None
+        self._since_s += slept_s
+        self._began_s += slept_s
+        if self._power_off_at_s is not None:
+            self._power_off_at_s += slept_s
+        if self.guest is not None:
+            self.guest.begun_at_s += slept_s
+
+    @property
+    def executes(self) -> bool:
+        """Does the guest execute at this moment?"""
+        return self._domain.state == DomainState.RUNNING and self._suspended_at_s is None
+
     def settle(self) -> None:
         """Do what was due until now."""
-        at_s = self._power_off_at_s
+        at_s = self.next_event_s()
         if at_s is not None and at_s <= self._clock.monotonic_s():
             self.end(self._power_off_ending)
 
     def next_event_s(self) -> Optional[float]:
         """When something happens next by itself, for simulators."""
-        return self._power_off_at_s
+        return None if self._suspended_at_s is not None else self._power_off_at_s
 
     def _acquire_at_once(self, pid: int) -> None:
         self._clock.begin_job()

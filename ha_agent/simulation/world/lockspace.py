@@ -92,6 +92,16 @@ class _Space:
     def lost_at_s(self) -> float:
         return self.renewed_at_s + 8 * self.io_timeout_s
 
+    def shift(self, seconds: float) -> None:
+        """All that it remembers of its own clock happened so much later on the world's."""
+        self.joined_at_s += seconds
+        self.renewed_at_s += seconds
+        self.next_renewal_s += seconds
+        for view in self.views.values():
+            view.first_check_s += seconds
+            view.last_live_s += seconds
+            view.last_check_s += seconds
+
 
 class SimSan:
     """The lockspace and the lease on the shared storage, and the clock of everybody.
@@ -183,6 +193,7 @@ class SimLockspace:
         self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
         self._has_config_lease = False
         self._alive = True
+        self._suspended_at_s: Optional[float] = None
         self._hanging = False
         self._errno = 0
         self._kill_at_s = math.inf
@@ -378,7 +389,9 @@ class SimLockspace:
             return
         self.holders.discard(pid)
         self.san.note(self._clock.monotonic_s(), "release", self.host_name)
-        if self._alive and not self._storage_broken():
+        space = self._space
+        own = space is not None and self.san.lease == LeaseOwner(space.host_id, space.generation)
+        if self._alive and not self._storage_broken() and (own or space is None):
             self.san.lease = None
 
     def on_kill(self, callback: Callable[[int], None]) -> None:
@@ -456,6 +469,7 @@ class SimLockspace:
     def power_off(self) -> None:
         """Everything on this host is gone at once; the storage keeps what stood there."""
         self.san.settle()
+        self._suspended_at_s = None
         self.kill_daemon()
         self._reset_at_s = math.inf
         self._kill_holders(self._clock.monotonic_s(), "power")
@@ -465,10 +479,30 @@ class SimLockspace:
         self.heal_storage()
         self.start_daemon()
 
+    def suspend(self) -> None:
+        """The host's monotonic clock, and with it this daemon and its watchdog, stand still."""
+        self.san.settle()
+        self._suspended_at_s = self._clock.monotonic_s()
+        self.san.changed()
+
+    def resume(self) -> None:
+        """They go on; by their clock no time has passed (measured with the real daemon)."""
+        assert self._suspended_at_s is not None
+        slept_s = self._clock.monotonic_s() - self._suspended_at_s
+        self._suspended_at_s = None
+        self._kill_at_s += slept_s
+        self._reset_at_s += slept_s
+        self._waits_for = (self._waits_for[0], self._waits_for[1] + slept_s)
+        if self._space is not None:
+            self._space.shift(slept_s)
+        self.san.changed()
+
     # --- time -----------------------------------------------------------------------------------
 
     def next_event_at_s(self) -> float:
         """When this daemon does something next; infinity: never."""
+        if self._suspended_at_s is not None:
+            return math.inf
         space = self._space
         space_s = math.inf if space is None else min(space.next_renewal_s, space.lost_at_s)
         return min(space_s, self._kill_at_s, self._reset_at_s)
