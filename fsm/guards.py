@@ -27,6 +27,8 @@ REPEAT_TICKS = 4
 # After losing the lease to another host: long enough for our view of the lease to catch up,
 # short enough to matter little where sanlock was merely not yet sure of the owner's death.
 LEASE_RETRY_S = 2.0
+# Looks at the storage after which a lease that is another host's is believed to be so.
+DENIALS = 2
 # With no other host able to run the engine, waiting longer than this many turns helps nobody.
 LONELY_TURNS = 2
 
@@ -149,9 +151,9 @@ def vm_absent(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
-def vm_without_lease(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+def vm_without_lease(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """The VM runs here and its process does not hold the engine's lease."""
-    return o.vm is Vm.RUNNING and o.vm_holds_lease is False
+    return o.vm is Vm.RUNNING and (o.vm_holds_lease is False or is_denied(m, o))
 
 
 def ended(ending: VmEnding) -> Guard:
@@ -240,6 +242,32 @@ def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettin
     """When peers have had the time to show that they live."""
     since_s = observation.now_s if memory.started_at_s is None else memory.started_at_s
     return since_s + SETTLE_TICKS * config.timing.tick_s
+
+
+def is_elsewhere(observation: Observation) -> bool:
+    """Does a VM run here whose lease on the storage is not this host's?"""
+    elsewhere = observation.lease in (Lease.FREE, Lease.THEIRS)
+    return observation.vm is Vm.RUNNING and elsewhere
+
+
+def is_denied(memory: Memory, observation: Observation) -> bool:
+    """Has the storage denied the lease of the VM that runs here for certain?
+
+    The local sanlock may be wrong: its clock stands still while its host is suspended, and on
+    waking it renews as if nothing had happened, though another host has taken the lease. So the
+    storage's word goes first. A single look proves nothing, for libvirt's and the storage's
+    answers are of different moments: two looks, and libvirt asked after the second one still
+    shows the same process running.
+    """
+    looks_s = memory.lease_denied_s
+    if not is_elsewhere(observation) or len(looks_s) < DENIALS:
+        return False
+    return seen_at_s(observation.vm_seen_at_s, observation) >= looks_s[-1]
+
+
+def seen_at_s(at_s: float | None, observation: Observation) -> float:
+    """A moment of the observation; what has none was seen now."""
+    return observation.now_s if at_s is None else at_s
 
 
 def is_left_over(observation: Observation) -> bool:

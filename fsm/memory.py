@@ -58,6 +58,8 @@ class Memory:
     held_off_until_s         no start before this moment, since the latest came to nothing
     last_owner_id            who held the lease last: it wins a tie, for a restart in place
     attempt_s                when the latest action was asked for in this state
+    lease_denied_s           the first two looks at the storage, one after the other, in which
+                             the lease of the VM that runs here was not this host's
     """
 
     state: State = State.START_STATE
@@ -71,3 +73,4 @@ class Memory:
     held_off_until_s: Optional[float] = None
     last_owner_id: Optional[int] = None
     attempt_s: Optional[float] = None
+    lease_denied_s: tuple[float, ...] = ()

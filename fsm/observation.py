@@ -119,6 +119,10 @@ class Observation:
                           process, or sanlock has been gone too long to be sure; None: not known
     lease_owner           the name (or id) of the lease's owner, for people
     lease_owner_id        its host id, while the lease is OURS or THEIRS
+    lease_seen_at_s       when the storage was looked at for `lease` (None: now)
+    vm_seen_at_s          when libvirt was asked for `vm` (None: now)
+    vm_running_since_s    since when libvirt has shown this very process running, each time
+                          (None: for as long as anybody looked)
     start, start_why      the latest start's outcome and its reason
     stop_requested        the agent was told to stop
     """
@@ -135,6 +139,9 @@ class Observation:
     lease: Lease = Lease.UNKNOWN
     lease_owner: str = ""
     lease_owner_id: Optional[int] = None
+    lease_seen_at_s: Optional[float] = None
+    vm_seen_at_s: Optional[float] = None
+    vm_running_since_s: Optional[float] = None
     vm_holds_lease: Optional[bool] = None
     global_maintenance: Optional[bool] = None
     local_maintenance: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fsm.guards import elapsed_s, time_out_s, turn_in_s
 from fsm.memory import Memory
-from fsm.observation import Observation
+from fsm.observation import Lease, Observation
 from fsm.peers import ahead_of_us, undecided
 from fsm.score import score
 from fsm.table import Row
@@ -30,6 +30,14 @@ class _Names(dict[str, str]):
 
     def _owner(self) -> str:
         return self._observation.lease_owner or "another host"
+
+    def _lease_lost(self) -> str:
+        seen = self._observation
+        if seen.vm_holds_lease is False:
+            return ""
+        if seen.lease is Lease.FREE:
+            return ": on the storage it is not this host's any more"
+        return f": on the storage it belongs to {self._owner()}"
 
     def _vm_detail(self) -> str:
         return self._observation.vm_detail or "no detail"

@@ -18,17 +18,20 @@ from typing import Any, Callable, Optional
 
 from fsm.decision import Decision
 from fsm.guards import (
+    DENIALS,
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
+    is_elsewhere,
     is_left_over,
+    seen_at_s,
     settled_at_s,
     time_out_s,
     turn_in_s,
 )
 from fsm.machine import fire
 from fsm.memory import Memory
-from fsm.observation import Lease, Observation
+from fsm.observation import Lease, Observation, Vm
 from fsm.reasons import reason
 from fsm.score import score
 from fsm.states import State
@@ -79,6 +82,7 @@ def _remember(memory: Memory, observation: Observation, config: ClusterSettings)
         "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "last_owner_id": _last_owner(memory, observation),
+        "lease_denied_s": _denials(memory.lease_denied_s, observation),
     }
     # Mostly nothing is new, and a new memory costs more than a look at the old one.
     if all(getattr(memory, name) == value for name, value in noted.items()):
@@ -106,6 +110,25 @@ def _last_owner(memory: Memory, observation: Observation) -> Optional[int]:
     if observation.lease_owner_id is None:
         return memory.last_owner_id
     return observation.lease_owner_id
+
+
+def _denials(before_s: tuple[float, ...], observation: Observation) -> tuple[float, ...]:
+    """The looks at the storage that deny the lease of the VM here; what is not known ends none.
+
+    A look from before libvirt showed the VM running says nothing of it: the target of a live
+    migration has its process long before it has the lease.
+    """
+    if observation.vm is Vm.UNKNOWN or observation.lease is Lease.UNKNOWN:
+        return before_s
+    if not is_elsewhere(observation):
+        return ()
+    looked_at_s = seen_at_s(observation.lease_seen_at_s, observation)
+    since_s = observation.vm_running_since_s
+    kept_s = tuple([at_s for at_s in before_s if since_s is None or at_s >= since_s])
+    too_early = since_s is not None and looked_at_s < since_s
+    if too_early or (kept_s and looked_at_s <= kept_s[-1]):
+        return kept_s
+    return (*kept_s, looked_at_s)[:DENIALS]
 
 
 def _apply(

@@ -78,7 +78,7 @@ def _without_lease(source: State) -> Row:
         source,
         (g.vm_without_lease,),
         State.ENGINE_STOP,
-        "the VM runs here without the engine's lease",
+        "the VM runs here without the engine's lease{lease_lost}",
     )
 
 

@@ -31,6 +31,7 @@ from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publish import Publisher, publication
 from ha_agent.reasons import ReasonFilter
 from ha_broker.world.ports import Domain, DomainState, Outcome
+from ha_broker.world.sleep_watch import SleepWatch
 from metadata.pace import in_step_s
 from metadata.settings import ClusterSettings, HostSettings, Timing
 
@@ -94,6 +95,8 @@ class Agent:
         self._host = host
         self._clock = ports.clock
         self._started_at_s = ports.clock.monotonic_s()
+        self._sleep = SleepWatch(ports.clock)
+        self._woke_at_s: Optional[float] = None
         self._domain = DomainWatch(ports.runner, ports.hypervisor)
         self._lease = LeaseWatch(ports.runner, ports.lockspace)
         self._config = ConfigKeeper(ports.runner, ports.broker, host.storage, on_settings)
@@ -157,6 +160,9 @@ class Agent:
     def tick(self) -> None:
         """Harvest, collect, decide, publish, act; again at once while the state changes."""
         due = self._clock.monotonic_s() >= self._next_tick_s
+        if self._sleep.slept_s():
+            self._woke_at_s = self._clock.monotonic_s()
+            due = True
         if due:
             self._begin_tick()
         for turn in range(MAX_STEPS):
@@ -259,7 +265,7 @@ class Agent:
         if self._executor.give_up_start(now_s, self._timing.start_s):
             self._domain.want()
         domain = self._domain.domain(now_s, self._timing.tick_s)
-        return collect(
+        seen = collect(
             Inputs(
                 now_s=now_s,
                 host=self._host,
@@ -269,15 +275,26 @@ class Agent:
                 domain=domain,
                 domain_asked=self._domain.was_answered(now_s, self._timing.tick_s),
                 vm_since_s=self._domain.vm_since_s,
+                vm_seen_at_s=self._domain.seen_at_s,
+                vm_running_since_s=self._domain.running_since_s,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
                 start=self._executor.start,
                 unfinished_why=self._executor.unfinished_why(now_s),
                 config_why=self._config.blocked_why(),
                 config_current=self._config.current(),
                 stop_requested=self._stop_requested_at_s is not None,
+                woke_at_s=self._woke_at_s,
                 peers=self._peers.look(look.snapshot),
             )
         )
+        self._confirm(seen)
+        return seen
+
+    def _confirm(self, seen: Observation) -> None:
+        """A look at the storage that denies the VM its lease: does the VM run even now?"""
+        looked_at_s, asked_at_s = seen.lease_seen_at_s, seen.vm_seen_at_s
+        if looked_at_s is not None and (asked_at_s is None or asked_at_s < looked_at_s):
+            self._domain.want()
 
     def _holds_lease(self, domain: Domain, now_s: float, look: BrokerLook) -> Optional[bool]:
         pid = domain.pid if vm_of(domain) is Vm.RUNNING else None

@@ -55,10 +55,13 @@ class Inputs:
     domain            libvirt's word; UNKNOWN with the reason in `detail`
     domain_asked      libvirt's first answer, error or deadline is in
     vm_since_s        since when the VM is this very process; None: it ran before us
+    vm_seen_at_s      when libvirt was asked for `domain`
+    vm_running_since_s  since when each answer has shown this process running
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
     config_current    what is held is the newest configuration
+    woke_at_s         when this machine woke up last; None: it has not slept since we started
     peers             the other hosts in `look`, where they are known already (`PeerList`)
     """
 
@@ -70,12 +73,15 @@ class Inputs:
     domain: Domain = field(default_factory=lambda: Domain(DomainState.UNKNOWN))
     domain_asked: bool = False
     vm_since_s: Optional[float] = None
+    vm_seen_at_s: Optional[float] = None
+    vm_running_since_s: Optional[float] = None
     vm_holds_lease: Optional[bool] = None
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
     config_why: str = ""
     config_current: Optional[bool] = None
     stop_requested: bool = False
+    woke_at_s: Optional[float] = None
     peers: Optional[tuple[Peer, ...]] = None
 
     @cached_property
@@ -100,13 +106,17 @@ def collect(inputs: Inputs) -> Observation:
     snapshot = inputs.snapshot
     lease, owner_id = _lease(inputs)
     health, health_detail = _health(inputs)
+    vm = vm_of(inputs.domain)
+    # Only where they can matter: looks without news must not look like news.
+    contradicted = vm is Vm.RUNNING and lease in (Lease.FREE, Lease.THEIRS)
+    snapshot_lease = snapshot.lease if snapshot and contradicted else None
     latest = inputs.look.snapshot
     return Observation(
         now_s=inputs.now_s,
         host_id=inputs.host.host_id,
         complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
         blocked_why=blocked_why(inputs),
-        vm=vm_of(inputs.domain),
+        vm=vm,
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=inputs.domain.detail,
         health=health,
@@ -114,6 +124,9 @@ def collect(inputs: Inputs) -> Observation:
         lease=lease,
         lease_owner="" if owner_id is None else _owner_name(inputs, owner_id),
         lease_owner_id=owner_id,
+        lease_seen_at_s=snapshot_lease.seen_at_s if snapshot_lease else None,
+        vm_seen_at_s=inputs.vm_seen_at_s if contradicted else None,
+        vm_running_since_s=inputs.vm_running_since_s if contradicted else None,
         vm_holds_lease=inputs.vm_holds_lease,
         # The last word on maintenance holds until there is a newer one: a silent broker
         # does not end it.
@@ -178,6 +191,16 @@ def _storage_why(inputs: Inputs) -> str:
     return ""
 
 
+def _sleep_why(inputs: Inputs) -> str:
+    """What was read before a sleep looks fresh after it, for the clock stood still."""
+    snapshot = inputs.look.snapshot
+    if snapshot is None or inputs.woke_at_s is None:
+        return ""
+    if (snapshot.storage.last_read_at_s or 0) >= inputs.woke_at_s:
+        return ""
+    return "this machine has slept; the broker has not read the shared storage since"
+
+
 def _lockspace_why(inputs: Inputs) -> str:
     snapshot = inputs.look.snapshot
     if snapshot is None or snapshot.lockspace.membership is Membership.JOINED:
@@ -227,6 +250,7 @@ _REASONS: tuple[Callable[[Inputs], str], ...] = (
     _broker_why,
     _host_id_why,
     _storage_why,
+    _sleep_why,
     _lockspace_why,
     _same_id_why,
     _write_why,

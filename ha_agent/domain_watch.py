@@ -35,6 +35,8 @@ class DomainWatch:
         self._seen = False
         self._pid: Optional[int] = None
         self._pid_since_s: Optional[float] = None
+        self._running_pid: Optional[int] = None
+        self._running_since_s: Optional[float] = None
 
     def want(self) -> None:
         """The domain may have changed: ask soon. May be called from any thread."""
@@ -84,14 +86,31 @@ class DomainWatch:
         """Since when the VM has been this very process; None: it ran before we looked."""
         return self._pid_since_s
 
+    @property
+    def running_since_s(self) -> Optional[float]:
+        """Since when each answer has shown this very process running; None: it does not run."""
+        return self._running_since_s
+
+    @property
+    def seen_at_s(self) -> Optional[float]:
+        """When libvirt was asked for what is known."""
+        return self._reading.at_s if self._reading else None
+
     def _keep(self, reading: Reading) -> None:
         self._reading = reading
         if reading.domain is None:
             return
+        self._note_running(reading.domain, reading.at_s)
         first, self._seen = not self._seen, True
         if reading.domain.pid != self._pid:
             self._pid = reading.domain.pid
             self._pid_since_s = None if first else reading.at_s
+
+    def _note_running(self, domain: Domain, at_s: float) -> None:
+        pid = domain.pid if domain.state is DomainState.RUNNING else None
+        if pid is None or pid != self._running_pid:
+            self._running_since_s = None if pid is None else at_s
+        self._running_pid = pid
 
     def _silence_s(self, now_s: float) -> float:
         since_s = self._runner.busy_since_s(KEY)

@@ -13,6 +13,7 @@ Nothing here waits: storage, sanlock and libvirt are touched by jobs only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from math import inf
@@ -44,11 +45,14 @@ from ha_broker.slot_notes import newer_config_elsewhere
 from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
 from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import Liveness, Membership, Outcome
+from ha_broker.world.ports import DomainState, Liveness, Membership, Outcome
+from ha_broker.world.sleep_watch import SleepWatch
 from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
 from metadata.records import EngineVm, Health
 from metadata.settings import HostSettings
 from metadata.timing import USUAL_FIRE_TIMEOUT_S
+
+log = logging.getLogger(__name__)
 
 ALIVE_INTERVAL_S = 5.0
 # Records are written each tick and read each tick. An engine's host that is silent for longer
@@ -74,6 +78,7 @@ class Broker:
         self._world = replace(world, runner=HarvestedRunner(world.runner, world.clock))
         self._settings = Settings(host)
         self._started_at_s = world.clock.monotonic_s()
+        self._sleep = SleepWatch(world.clock)
         self._stopping = False
         self._told_alive_at_s = -inf
         self._status = ""
@@ -155,13 +160,25 @@ class Broker:
         outcomes = self._world.runner.poll()
         now_s = self._world.clock.monotonic_s()
         requests = self.desk.take()
-        news = self._harvest(outcomes)
+        slept = self._note_sleep(now_s)
+        news = self._harvest(outcomes) or slept
         if news or requests is not NO_REQUESTS or self._has_work(now_s):
             self._cycle(requests, now_s)
         elif outcomes or now_s >= self._lockspace.next_look_s:
             self._glance(now_s)
         self._tell_alive(now_s)
         return min(self._due_s, self._lockspace.next_look_s)
+
+    def _note_sleep(self, now_s: float) -> bool:
+        """After a sleep of this machine, look at everything at once; True: so it was."""
+        slept_s = self._sleep.slept_s()
+        if not slept_s:
+            return False
+        log.warning("this machine has slept for %.0f s; looking who holds the lease", slept_s)
+        self._lease.slept(now_s)
+        self._lockspace.hurry(now_s)
+        self._storage.hurry_scan(now_s)
+        return True
 
     def _has_work(self, now_s: float) -> bool:
         """Jobs that end a moment after those whose end woke the loop wake it for nothing."""
@@ -240,7 +257,8 @@ class Broker:
         self._look_for_same_id(now_s)
         self._lease.note_records(self._views)
         self._engine.guest = self._guest.view(now_s)
-        self._lease.judge(now_s, self._knows_healthy_engine())
+        runs_here = self._engine.domain == DomainState.RUNNING
+        self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
 
     def _knows_healthy_engine(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.snapshot import HostView, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, Snapshot
+from ha_broker.world.ports import DomainState
 from metadata.records import HostRecord
 
 
@@ -13,6 +14,7 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
     return (
         snapshot.lease.state,
         snapshot.lease.owner_id,
+        snapshot.lease.seen_at_s if is_denied(snapshot) else None,
         snapshot.engine.domain,
         snapshot.engine.health,
         snapshot.lockspace.membership,
@@ -26,6 +28,17 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.local_maintenance,
         tuple(_host(view, view.host_id == snapshot.host_id) for view in snapshot.hosts),
     )
+
+
+def is_denied(snapshot: Snapshot) -> bool:
+    """Does a VM run here whose lease on the storage is not this host's?
+
+    Then each look counts, also one that says the same as the one before.
+    """
+    lease = snapshot.lease
+    known = lease.state != LeaseState.UNKNOWN
+    ours = lease.state == LeaseState.HELD and lease.owner_id == snapshot.host_id
+    return snapshot.engine.domain == DomainState.RUNNING and known and not ours
 
 
 def _host(view: HostView, own: bool) -> tuple[object, ...]:

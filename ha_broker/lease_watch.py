@@ -23,7 +23,8 @@ class LeaseWatch:
     """The lease's owner, as it stands on the storage (read by the sanlock daemon).
 
     view       free, held or not known
-    restless   the lease may change hands soon: no healthy engine, or an owner who is not LIVE
+    restless   the lease may change hands soon: no healthy engine, or an owner who is not LIVE;
+               or a VM runs here and the lease is not this host's
     """
 
     keys = (LEASE,)
@@ -45,14 +46,19 @@ class LeaseWatch:
         self._machines: dict[int, list[MachineIdentity]] = {}
         self._error = ""
         self._unusable_why = ""
+        self._valid_from_s = float("-inf")
 
-    def judge(self, now_s: float, healthy_engine_known: bool) -> None:
-        """Take in what was harvested; `view` and `restless` hold until the next cycle."""
+    def judge(self, now_s: float, healthy_engine_known: bool, runs_here: bool) -> None:
+        """Take in what was harvested; `view` and `restless` hold until the next cycle.
+
+        `runs_here`: a VM runs on this host.
+        """
         self._unusable_why = self._lockspace.unusable_why(now_s)
         self._note_unlisted(now_s)
         self._note_new_life(now_s)
         self.view = self._view(now_s)
-        self.restless = not healthy_engine_known or not self.owner_lives
+        denied = runs_here and not self._is_ours
+        self.restless = not healthy_engine_known or not self.owner_lives or denied
 
     def note_records(self, views: tuple[HostView, ...]) -> None:
         """Remember which machines have written each host's record since this broker began."""
@@ -70,8 +76,16 @@ class LeaseWatch:
         """Something happened to the domain here: read again at once."""
         self._task.hurry(now_s)
 
+    def slept(self, now_s: float) -> None:
+        """This machine slept until now: what was read before says nothing any more."""
+        self._valid_from_s, self._reading = now_s, None
+        self._task.hurry(now_s)
+
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
+        if outcome.started_at_s < self._valid_from_s:
+            self._task.hurry(outcome.finished_at_s)
+            return
         if outcome.error is not None:
             self._error = error_text(outcome.error)
             return
@@ -108,6 +122,11 @@ class LeaseWatch:
             silent_long=self._is_silent_long(now_s),
             new_life_for_s=self._new_life_for_s(now_s),
         )
+
+    @property
+    def _is_ours(self) -> bool:
+        held = self.view.state == LeaseState.HELD
+        return held and self.view.owner_id == self._settings.host.host_id
 
     @property
     def owner_lives(self) -> bool:

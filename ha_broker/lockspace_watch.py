@@ -189,6 +189,10 @@ class LockspaceWatch:
         """Join no more."""
         self._stopping = True
 
+    def hurry(self, now_s: float) -> None:
+        """Ask sanlock again at once."""
+        self._look.hurry(now_s)
+
     # --- the cycle ----------------------------------------------------------------------------
 
     def harvest(self, outcome: Outcome[object]) -> None:

@@ -6,9 +6,11 @@ import contextlib
 import os
 import select
 
+from ha_broker.world.clock_jump import clock_jump_fd
+
 
 class Wake:
-    """`wake()` ends a `wait()`, the present or the next one.
+    """`wake()` ends a `wait()`, the present or the next one; so does the machine's own waking up.
 
     A `threading.Event` would do but for signal handlers: its `set` takes a lock that the
     interrupted `wait` may hold. Writing to a pipe takes none.
@@ -18,8 +20,11 @@ class Wake:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
+        self._jump = clock_jump_fd()
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
+        if self._jump >= 0:
+            self._poll.register(self._jump, select.POLLIN)
 
     def wake(self) -> None:
         """May be called from any thread and from a signal handler."""
@@ -29,14 +34,17 @@ class Wake:
 
     def wait(self, timeout_s: float) -> bool:
         """Sleep until woken or for `timeout_s`; True: woken."""
-        woken = bool(self._poll.poll(max(0.0, timeout_s) * 1000))
-        if woken:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._reader, 4096)
-        return woken
+        ready = self._poll.poll(max(0.0, timeout_s) * 1000)
+        for fd, _event in ready:
+            with contextlib.suppress(OSError):  # it is empty already, or says ECANCELED
+                os.read(fd, 4096)
+        return bool(ready)
 
     def close(self) -> None:
         """Free the pipe; later calls of `wake` do nothing."""
         reader, writer, self._reader, self._writer = self._reader, self._writer, -1, -1
         os.close(reader)
         os.close(writer)
+        jump, self._jump = self._jump, -1
+        if jump >= 0:
+            os.close(jump)

@@ -384,7 +384,8 @@ def test_a_fresh_agent_gives_its_peers_time_to_show_that_they_live() -> None:
 
 
 def test_a_running_engine_is_adopted_by_a_new_agent_before_the_broker_answers() -> None:
-    host = Host(complete=False, vm=Vm.RUNNING, health=Health.UNKNOWN, global_maintenance=None)
+    host = Host(complete=False, vm=Vm.RUNNING, health=Health.UNKNOWN, global_maintenance=None,
+                lease=Lease.UNKNOWN)  # fmt: skip
     assert host.settle() is State.ENGINE_STARTING
     host.see(10 * TIMING.starting_s)
     assert host.memory.state is State.ENGINE_STARTING, "unknown health stops nothing"

@@ -84,6 +84,14 @@ def libvirt(dice: Dice) -> None:
         dice.pair(at_s, _systemctl(name, "stop", "libvirtd"), _systemctl(name, "start", "libvirtd"))
 
 
+def sleep(dice: Dice) -> None:
+    """Hosts are suspended, or paused by an outer hypervisor, and go on."""
+    at_s = dice.moment_s()
+    verb = dice.one_of("suspend", "pause")
+    for name in dice.some_hosts():
+        dice.pair(at_s, f"{verb} {name}", f"resume {name}", always=0.95)
+
+
 def engine_dies(dice: Dice) -> None:
     """qemu is killed, the guest panics or is powered off by its user."""
     dice.add(dice.moment_s(), f"engine {dice.one_of('kill', 'kill', 'crash', 'shutdown')}")
@@ -258,6 +266,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "network": (network, 0.5),
     "condition": (condition, 0.5),
     "libvirt": (libvirt, 0.8),
+    "sleep": (sleep, 0.6),
     "engine dies": (engine_dies, 1.0),
     "engine ails": (engine_ails, 0.8),
     "engine stays": (engine_stays, 0.3),

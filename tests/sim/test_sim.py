@@ -211,6 +211,17 @@ def test_an_engine_that_has_lost_its_lease_is_not_taken_for_one_at_rest() -> Non
     assert result.orders["destroy"] == 1
 
 
+SLEEPS = ((20, "suspend h1"), (150, "resume h1"))
+
+
+@pytest.mark.parametrize("verb", ["suspend", "pause"])
+def test_a_host_that_slept_gives_way_within_two_looks(verb: str) -> None:
+    result = run_plan(plan((20, f"{verb} h1"), (150, "resume h1")))
+    assert result.verdict == FINE, result.report
+    assert result.orders["destroy"] == 1
+    assert not result.beyond
+
+
 # --- it finds what is broken --------------------------------------------------------------------
 
 
@@ -252,6 +263,22 @@ def test_finds_an_agent_that_leaves_an_engine_without_its_lease(monkeypatch) -> 
     killed = "on h1 systemctl kill --signal=SIGKILL sanlock"
     result = run_plan(plan((15, killed), watchdog=False))
     assert (result.verdict, result.rule) in ((SAFETY, ONE_ENGINE), (SAFETY, LEASE))
+
+
+def test_finds_an_agent_that_believes_its_sanlock_after_a_sleep(monkeypatch) -> None:
+    monkeypatch.setattr(g, "is_denied", lambda _memory, _observation: False)
+    result = run_plan(plan(*SLEEPS))
+    assert (result.verdict, result.rule) == (SAFETY, ONE_ENGINE)
+    # Two looks after the waking and not before.
+    assert 150 + 2 * QUICK.tick_s < result.failed_at_s < 150 + 3 * QUICK.tick_s
+
+
+def test_what_nobody_can_look_at_after_a_sleep_is_counted_and_not_judged() -> None:
+    frozen = "on h1 systemctl kill --signal=SIGSTOP libvirtd"
+    thawed = "on h1 systemctl kill --signal=SIGCONT libvirtd"
+    result = run_plan(plan((19, frozen), *SLEEPS, (190, thawed)))
+    assert result.verdict == FINE, result.report
+    assert list(result.beyond) == ["two engines: its host slept, and nobody there can look"]
 
 
 def test_finds_an_agent_that_stops_a_healthy_engine(monkeypatch) -> None:

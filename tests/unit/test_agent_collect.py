@@ -398,3 +398,38 @@ def test_plugins_cost_the_share_that_they_say() -> None:
         view("plugin:idle", 0.5),
     )
     assert found.plugins == (PluginCost("raid", 200, 0.25, "one disk is gone"),)
+
+
+@pytest.mark.parametrize(
+    ("state", "owner_id"), [(LeaseState.HELD, 2), (LeaseState.FREE, None), (LeaseState.FREE, 1)]
+)
+def test_moments_of_a_lease_that_is_not_this_hosts_though_a_vm_runs(state, owner_id) -> None:
+    seen = observe(
+        {"lease": LeaseView(state, owner_id, NOW_S - 1)},
+        domain=Domain(DomainState.RUNNING, pid=7),
+        vm_seen_at_s=NOW_S - 0.5,
+        vm_running_since_s=NOW_S - 90,
+    )
+    moments = seen.lease_seen_at_s, seen.vm_seen_at_s, seen.vm_running_since_s
+    assert moments == (NOW_S - 1, NOW_S - 0.5, NOW_S - 90)
+
+
+@pytest.mark.parametrize(
+    ("domain", "owner_id"),
+    [
+        (Domain(DomainState.RUNNING, pid=7), 1),
+        (Domain(DomainState.PAUSED, pid=7, detail="migration"), 2),
+        (Domain(DomainState.ABSENT), 2),
+    ],
+)
+def test_looks_without_news_do_not_look_like_news(domain: Domain, owner_id: int) -> None:
+    lease = LeaseView(LeaseState.HELD, owner_id, NOW_S - 1)
+    seen = observe({"lease": lease}, domain=domain, vm_seen_at_s=NOW_S)
+    assert (seen.lease_seen_at_s, seen.vm_seen_at_s, seen.vm_running_since_s) == (None,) * 3
+
+
+def test_after_a_sleep_nothing_starts_before_the_storage_was_read() -> None:
+    read = StorageView(last_read_at_s=NOW_S - 3, last_write_at_s=NOW_S)
+    assert blocked_why(inputs({"storage": read}, woke_at_s=NOW_S - 4)) == ""
+    why = blocked_why(inputs({"storage": read}, woke_at_s=NOW_S - 2))
+    assert why == "this machine has slept; the broker has not read the shared storage since"

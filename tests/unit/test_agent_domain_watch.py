@@ -173,3 +173,21 @@ def test_an_error_without_words_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     bench.watch.request()
     bench.harvest()
     assert bench.now == Domain(DomainState.UNKNOWN, detail="TimeoutError")
+
+
+def test_running_since_begins_anew_with_each_pause_and_each_process(bench: Bench) -> None:
+    begun_s = bench.clock.monotonic_s()
+    bench.ask(running(7))
+    bench.clock.advance(3)
+    bench.ask(running(7))
+    assert (bench.watch.running_since_s, bench.watch.seen_at_s) == (begun_s, begun_s + 3)
+    bench.ask(None)  # an answer that says nothing ends nothing
+    assert bench.watch.running_since_s == begun_s
+    bench.ask(Domain(DomainState.PAUSED, pid=7, detail="migration"))
+    assert bench.watch.running_since_s is None
+    bench.clock.advance(1)
+    bench.ask(running(7))
+    assert bench.watch.running_since_s == begun_s + 4
+    bench.clock.advance(1)
+    bench.ask(running(8))
+    assert bench.watch.running_since_s == begun_s + 5

@@ -88,6 +88,7 @@ def early(mem: Mem) -> Memory:
         held_off_until_s=NOW_S + TIMING.turn_s if mem.held else None,
         last_owner_id=mem.owner or None,
         attempt_s=NOW_S - (_REPEAT_S if mem.due else 0),
+        lease_denied_s=_DENIALS_S[mem.denied],
     )
 
 
@@ -108,8 +109,12 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
         lease_left_since_s=NOW_S - left_end + JUST_S,
         held_off_until_s=NOW_S + JUST_S if mem.held else NOW_S,
         attempt_s=NOW_S - (LONG_S if mem.due else _REPEAT_S - JUST_S),
+        # This observation's own look comes on top.
+        lease_denied_s=_DENIALS_S[3 if mem.denied >= 2 else mem.denied],
     )
 
+
+_DENIALS_S = ((), (NOW_S,), (NOW_S - JUST_S,), (NOW_S - JUST_S, NOW_S))
 
 _REPEATS = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
 
@@ -133,7 +138,16 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         and after.held_off_until_s > NOW_S,
         settled=down and before.settled and bool(undecided(observation)),
         owner=after.last_owner_id or 0,
+        denied=_denied(after, observation),
     )
+
+
+def _denied(after: Memory, observation: Observation) -> int:
+    """Of a VM whose lease sanlock itself denies nobody asks the storage's word."""
+    looks_s = after.lease_denied_s
+    if not looks_s or observation.vm_holds_lease is False:
+        return 0
+    return 3 if len(looks_s) > 1 else 1 + (looks_s != (NOW_S,))
 
 
 # --- observation ----------------------------------------------------------------------
@@ -199,7 +213,7 @@ def _holds(host: Host) -> Optional[bool]:
         return None
     if host.life is Life.LAPSED:
         return False
-    return host.hold is Hold.YES
+    return host.hold in (Hold.YES, Hold.SLEPT)
 
 
 def _peers(host_id: int, view: View) -> tuple[Peer, ...]:

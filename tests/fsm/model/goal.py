@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsm.states import State
+from tests.fsm.model.concrete import can_ask
 from tests.fsm.model.shape import Agent, Dom, Hold, Host, Left, Life, World
 from tests.fsm.model.world import Key, Worlds
 
@@ -20,11 +21,13 @@ def is_at_rest(world: World) -> bool:
 
 def _acts(host: Host) -> bool:
     """Can its agent do something about a VM here?"""
-    return host.on and host.agent is Agent.RUNS and host.libvirt
+    return host.on and not host.asleep and host.agent is Agent.RUNS and host.libvirt
 
 
 def _must_go(host: Host) -> bool:
     """A VM that runs without its lease, whose host can switch it off."""
+    if host.hold is Hold.SLEPT and host.life is Life.LIVE:
+        return host.runs and _acts(host) and host.broker and can_ask(host)
     unsafe = host.hold is not Hold.YES or host.life in (Life.GONE, Life.LAPSED)
     return host.runs and unsafe and _acts(host)
 

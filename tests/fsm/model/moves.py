@@ -11,7 +11,7 @@ from typing import Callable, NamedTuple
 
 from fsm.observation import StartOutcome, VmEnding
 from fsm.states import State
-from tests.fsm.model.concrete import THRESHOLDS
+from tests.fsm.model.concrete import THRESHOLDS, can_ask
 from tests.fsm.model.shape import (
     FREE,
     Agent,
@@ -54,9 +54,9 @@ class Waits(NamedTuple):
 
 def moves_of(host: Host, host_id: int, lease: Lease, waits: Waits) -> list[Move]:
     """All of this host's moves, those that change nothing left out."""
-    sources = _ON if host.on else _OFF
+    sources = (_asleep,) if host.asleep else _ON if host.on else _OFF
     found = [move for source in sources for move in source(host, host_id, lease)]
-    if host.on:
+    if host.on and not host.asleep:
         found += _time(host, lease, waits)
     return [move for move in found if (move.host, move.lease) != (host, lease)]
 
@@ -148,7 +148,7 @@ def _storage(host: Host, host_id: int, lease: Lease) -> Moves:
     yield Move("storage heals", Kind.HEAL, healed, lease)
     if host.life in (Life.LIVE, Life.JOINS):
         killed, left = host, lease
-        if host.hold is Hold.YES:
+        if host.hold in (Hold.YES, Hold.SLEPT):
             killed, left = ended(host, host_id, lease, VmEnding.CRASHED)
         expired = killed._replace(life=Life.EXPIRED)
         yield Move("no renewal: sanlock kills the lease holders", Kind.FAIR, expired, left)
@@ -171,7 +171,7 @@ def _sanlock(host: Host, host_id: int, lease: Lease) -> Moves:
         yield Move("sanlock gone for 8 x io_timeout", Kind.FAIR, lapsed, lease)
     daemon_is_gone = host.life in (Life.GONE, Life.LAPSED) or host.life is Life.DEAD
     if daemon_is_gone and host.storage:
-        hold = Hold.LOST if host.hold is Hold.YES else host.hold
+        hold = _AFTER_RESTART.get(host.hold, host.hold)
         back = host._replace(life=Life.JOINS, hold=hold)
         yield Move("sanlock is restarted", Kind.HEAL, back, lease)
     # The broker does not join under a VM that would lose its lease by it.
@@ -179,6 +179,28 @@ def _sanlock(host: Host, host_id: int, lease: Lease) -> Moves:
     if host.life is Life.JOINS and host.storage and safe:
         freed = _own_freed(host_id, lease)
         yield Move("joins the lockspace", Kind.FAIR, host._replace(life=Life.LIVE), freed)
+
+
+# What had been lost before is only found out now.
+_AFTER_RESTART = {Hold.YES: Hold.LOST, Hold.SLEPT: Hold.NO}
+
+
+def _sleep(host: Host, _host_id: int, lease: Lease) -> Moves:
+    """Only the host of a VM that has its lease: any other one is no more than slow."""
+    if host.runs and host.hold is Hold.YES and host.life is Life.LIVE:
+        yield Move("host is suspended", Kind.FAULT, host._replace(asleep=True), lease)
+    mem = host.mem
+    if mem is not None and mem.denied == 1 and not host.slow and can_ask(host):
+        again = host._replace(mem=mem._replace(denied=2))
+        yield Move("the storage is looked at again", Kind.FAIR, again, lease)
+
+
+def _asleep(host: Host, host_id: int, lease: Lease) -> Moves:
+    """Its sanlock's clock stands still with it: only the others' find it dead."""
+    yield Move("host wakes up", Kind.HEAL, host._replace(asleep=False), lease)
+    if lease == Lease(host_id):
+        lost = host._replace(hold=Hold.SLEPT)
+        yield Move("sleeps until its lease is free", Kind.FAIR, lost, FREE)
 
 
 def _release(host: Host, host_id: int, lease: Lease) -> Moves:
@@ -408,7 +430,7 @@ _TIMERS: dict[State, Callable[[Host, Mem], Timers]] = {
 }
 
 _ON = (
-    _power, _agent, _storage, _death, _sanlock, _release, _libvirt, _broker, _conditions,
+    _power, _agent, _storage, _death, _sanlock, _sleep, _release, _libvirt, _broker, _conditions,
     _endings, _health, _pause, _people, _job, _give_up, _kill,
 )  # fmt: skip
 _OFF = (_power_on, _death)

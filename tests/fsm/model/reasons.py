@@ -46,6 +46,12 @@ def ahead(mem: Mem, seen: Observation) -> int:
     return sum(rival > own for rival in rivals)
 
 
+def is_lost(mem: Mem, seen: Observation) -> bool:
+    """Does the VM run here without its lease, by sanlock or by two looks at the storage?"""
+    denied = mem.denied >= 2 and seen.lease in (Lease.FREE, Lease.THEIRS)
+    return seen.vm is Vm.RUNNING and (seen.vm_holds_lease is False or denied)
+
+
 def _ended(ending: VmEnding) -> Truth:
     return lambda _mem, seen: seen.vm is Vm.ABSENT and seen.vm_ending is ending
 
@@ -95,9 +101,7 @@ _TRUTHS: dict[str, Truth] = {
     "local maintenance is on": lambda _mem, seen: seen.local_maintenance,
     "local maintenance is over": lambda _mem, seen: not seen.local_maintenance,
     # the VM and its lease
-    "without the engine's lease": lambda _mem, seen: (
-        seen.vm is Vm.RUNNING and seen.vm_holds_lease is False
-    ),
+    "without the engine's lease": is_lost,
     "the engine runs here and is healthy": _health(Health.GOOD),
     "the engine's VM runs here": _vm(Vm.RUNNING),
     "paused here": _vm(Vm.PAUSED),

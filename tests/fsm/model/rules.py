@@ -10,7 +10,7 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
-from tests.fsm.model.reasons import ahead, some_undecided, untrue
+from tests.fsm.model.reasons import ahead, is_lost, some_undecided, untrue
 from tests.fsm.model.shape import Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
@@ -62,21 +62,22 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     if not entered and not _STOPS & set(decision.actions):
         return
     healthy = seen.vm is Vm.RUNNING and seen.health is Health.GOOD
-    if healthy and seen.vm_holds_lease is True and mem.state is not State.ENGINE_FORCE_STOP:
+    kept = seen.vm_holds_lease is True and not is_lost(mem, seen)
+    if healthy and kept and mem.state is not State.ENGINE_FORCE_STOP:
         yield "a healthy engine is never stopped"
     known_bad = seen.vm is Vm.RUNNING and seen.health is Health.BAD
     already = mem.state in _FORCED
-    if not already and not known_bad and not _may_be_forced(seen):
+    if not already and not known_bad and not _may_be_forced(mem, seen):
         yield "an engine is stopped whose health is not known to be bad"
     leave_alone = seen.global_maintenance is True or seen.local_maintenance
-    if leave_alone and not already and seen.vm_holds_lease is not False:
+    if leave_alone and not already and not is_lost(mem, seen):
         yield "in maintenance the engine is left alone"
-    if not already and not _may_be_forced(seen) and Action.SHUTDOWN_VM not in decision.actions:
+    if not already and not _may_be_forced(mem, seen) and Action.SHUTDOWN_VM not in decision.actions:
         yield "a stop begins with the request to shut down"
 
 
-def _may_be_forced(seen: Observation) -> bool:
-    return seen.vm is Vm.PAUSED or (seen.vm is Vm.RUNNING and seen.vm_holds_lease is False)
+def _may_be_forced(mem: Mem, seen: Observation) -> bool:
+    return seen.vm is Vm.PAUSED or is_lost(mem, seen)
 
 
 def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
@@ -88,7 +89,7 @@ def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     if mem.state not in _FORCED:
         yield "a forced stop always follows a stop"
     ended = mem.age >= 2
-    if mem.state is State.ENGINE_STOP and not ended and not _may_be_forced(seen):
+    if mem.state is State.ENGINE_STOP and not ended and not _may_be_forced(mem, seen):
         yield "a forced stop always follows a stop that did not end"
     if decision.memory.state is not State.ENGINE_FORCE_STOP:
         yield "a forced stop belongs to EngineForceStop"
@@ -141,12 +142,7 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     if counts and after.crashed_at_s != seen.now_s:
         yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
-    if (
-        stopped
-        and seen.vm_holds_lease is not False
-        and not failed
-        and seen.lease is not Lease.THEIRS
-    ):
+    if stopped and not is_lost(mem, seen) and not failed and seen.lease is not Lease.THEIRS:
         yield "an engine that had to be stopped for its health is a failed start"
 
 
@@ -240,7 +236,7 @@ def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     if mem.state in _ENDS_FIRST or seen.vm is Vm.UNKNOWN or mem.state is State.AGENT_STOPPED:
         return
     in_maintenance = seen.global_maintenance or seen.local_maintenance
-    if seen.vm is Vm.RUNNING and seen.vm_holds_lease is False:
+    if is_lost(mem, seen):
         if after not in _LEASE_FIRST:
             yield "a VM without its lease goes before anything else"
         return
@@ -287,7 +283,7 @@ def _rests(mem: Mem, seen: Observation) -> set[State]:
         return {State.START_STATE} if blind else set()
     if seen.vm is Vm.UNKNOWN:
         return {State.UNKNOWN_LOCAL_VM_STATE}
-    if seen.vm is Vm.RUNNING and seen.vm_holds_lease is False:
+    if is_lost(mem, seen):
         return {State.ENGINE_FORCE_STOP}
     return _rests_with_libvirt(mem, seen)
 

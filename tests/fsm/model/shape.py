@@ -33,6 +33,7 @@ class Hold(IntEnum):
     NO = 0
     YES = 1
     LOST = 2  # it had it, and its sanlock was restarted
+    SLEPT = 3  # its sanlock lists it still, but its host slept until others could take it
 
 
 class Life(IntEnum):
@@ -80,6 +81,9 @@ class Mem(NamedTuple):
     held: bool = False
     settled: bool = False
     owner: int = 0
+    # Looks at the storage that deny the lease of the VM here. 0: none; 1: one, the latest;
+    # 2: one, and there may be another; 3: two.
+    denied: int = 0
 
 
 class View(NamedTuple):
@@ -111,6 +115,7 @@ class Host(NamedTuple):
     kill: bool = False
     asked: bool = False
     slow: bool = False
+    asleep: bool = False
     view: Optional[View] = None  # an old one that it still believes; None: the present one
 
     @property

@@ -58,6 +58,12 @@ VM_FAULTS = frozenset(
     {"qemu crashes", "qemu vanishes", "guest powers off", "engine falls ill", "VM paused",
      "VM started by hand", "VM created paused by hand", "a person migrates the VM", "falls behind"}
 )  # fmt: skip
+# What may meet a host that slept.
+SLEEP_FAULTS = frozenset(
+    {"host is suspended", "agent killed", "libvirt falls silent", "broker dies", "falls behind",
+     "global maintenance on", "local maintenance on", "lease can't be read", "qemu crashes",
+     "a person migrates the VM", "VM paused", "sanlock dies"}
+)  # fmt: skip
 # By which one host falls behind the others.
 HOST_FAULTS = frozenset(
     {"power cut", "storage breaks", "agent killed", "qemu crashes", "start fails",
@@ -118,8 +124,9 @@ class Worlds:
         mem, view = host.mem, host.view
         self.hosts.append(host)
         self._codes.append(self._code(host))
-        self._agents.append(host.on and host.agent_lives)
-        self._reacts.append(host.on and host.agent_lives and not host.slow)
+        awake = host.on and not host.asleep
+        self._agents.append(awake and host.agent_lives)
+        self._reacts.append(awake and host.agent_lives and not host.slow)
         self._views.append(view and (view.lease, int(bool(view.maintenance)), *view.peers))
         self._down.append(mem is not None and mem.state is State.ENGINE_DOWN)
 
@@ -245,7 +252,8 @@ class Worlds:
         ready = leaving.runs and leaving.hold is Hold.YES and leaving.libvirt
         room = arriving.dom is Dom.ABSENT and not arriving.job and arriving.libvirt
         joined = leaving.life is arriving.life is Life.LIVE and leaving.storage
-        return source != target and ready and arriving.on and room and joined
+        awake = arriving.on and not leaving.asleep and not arriving.asleep
+        return source != target and ready and awake and room and joined
 
     def _migrating(self, key: Key, source: int, target: int) -> Key:
         leaving, arriving = self.hosts[key[HOSTS + source]], self.hosts[key[HOSTS + target]]
@@ -341,7 +349,7 @@ class Worlds:
     def _code(self, host: Host) -> int:
         """The host's record and sanlock's word on it, as others read them."""
         cut_off = (Life.GONE, Life.LAPSED, Life.EXPIRED, Life.DEAD)
-        if not host.on or not host.storage or host.life in cut_off:
+        if not host.on or host.asleep or not host.storage or host.life in cut_off:
             return shape.GONE
         if host.agent is Agent.STOPPED:
             return shape.STOPPED
@@ -357,12 +365,26 @@ class Worlds:
 def broken_in(world: World) -> Iterator[str]:
     """The rules that a world itself breaks."""
     running = [index for index, host in enumerate(world.hosts, start=1)
-               if host.runs and host.hold is not Hold.NO]  # fmt: skip
+               if host.runs and host.hold is not Hold.NO and not _sleeps(host)]  # fmt: skip
     if len(running) > 1:
         yield "at most one running engine"
     for host_id in running:
         if world.lease != Lease(host_id, Left.HELD):
             yield "an engine runs though its lease can be taken"
+
+
+def _sleeps(host: Host) -> bool:
+    """Asleep, or awake again and about to learn that others could take its lease.
+
+    Two looks at the storage tell it, and then its VM must be on its way off. Nobody can, or
+    may, look where agent, libvirt, broker or storage do not work.
+    """
+    if host.asleep or host.hold is not Hold.SLEPT:
+        return host.asleep
+    able = host.agent is Agent.RUNS and host.libvirt and host.broker and can_ask(host)
+    if not able or host.mem is None or host.slow:
+        return True
+    return host.mem.denied < 3 or host.mem.state is State.ENGINE_FORCE_STOP
 
 
 def _with(key: Key, index: int, number: int) -> Key:
