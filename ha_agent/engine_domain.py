@@ -48,6 +48,10 @@ class EngineDomain:
         """`Hypervisor.shutdown`."""
         self._named().shutdown()
 
+    def resume_after_migration(self) -> None:
+        """`Hypervisor.resume_after_migration`."""
+        self._named().resume_after_migration()
+
     def destroy(self) -> None:
         """`Hypervisor.destroy`."""
         self._named().destroy()

@@ -9,21 +9,21 @@ import random
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Protocol
+from typing import Callable, Protocol, Union
 
 from fsm.states import State
 from ha_agent.simulation import versions
 from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.host import SimHost, SpinError
+from ha_agent.simulation.migration import FAILS, FINISHES, Migration
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.shared import SharedWorld
 from ha_agent.simulation.world import Guest
 from ha_agent.simulation.world import courier as post
 from ha_broker.world.endings import GUEST_PANIC
-from ha_broker.world.ports import DomainState, Ending, WorldError
+from ha_broker.world.ports import Ending
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 
-MIGRATION_S = 3.0
 # A stale slot is as old as this at the most.
 REMEMBER_SLOTS_S = 120.0
 AT_REST_S = 60.0
@@ -239,45 +239,19 @@ class SimCluster:
         for host in self.hosts.values():
             host.vm.guest_obeys_after_s = None if never else self.settings.engine.shutdown_s
 
-    def migrate(self, source: str, target: str, finishes: bool = True) -> None:
-        """A person moves the VM alive from host to host, past the program."""
-        here, there = self.host(source), self.host(target)
-        if not here.vm.executes:
-            raise SimulationError(f"the engine's VM does not run on {source}")
-        if not there.is_awake or there is here or there.vm.now.state != DomainState.ABSENT:
-            raise SimulationError(f"{target} can't take the engine's VM")
-        there.vm.receive()
-        pids = here.vm.now.pid, there.vm.now.pid
-        self.at(self.now_s + MIGRATION_S, lambda: self._switch_over(here, there, pids, finishes))
-
-    def _switch_over(
-        self, here: SimHost, there: SimHost, pids: tuple[object, object], finishes: bool
+    def migrate(
+        self, source: str, target: str, finishes: Union[bool, float] = True, end: str = ""
     ) -> None:
-        if here.suspended_at_s is not None or there.suspended_at_s is not None:
-            again_s = self.now_s + MIGRATION_S
-            return self.at(again_s, lambda: self._switch_over(here, there, pids, finishes))
-        if (here.vm.now.pid, there.vm.now.pid) != pids:
-            return self._give_up_migration(there, pids[1])
-        if here.vm.now.state != DomainState.RUNNING or not finishes:
-            return self._give_up_migration(there, pids[1])
-        guest = here.vm.guest
-        here.vm.pause("migration")
-        try:
-            there.vm.take_over(guest)
-        except WorldError:
-            self._give_up_migration(there, pids[1])
-            return self._resume_at_source(here)
-        return here.vm.end(Ending.MIGRATED)
+        """A person moves the VM alive from host to host, past the program.
 
-    def _give_up_migration(self, there: SimHost, pid: object) -> None:
-        if there.vm.now.pid == pid:
-            there.vm.end(Ending.STOPPED)
-
-    def _resume_at_source(self, here: SimHost) -> None:
-        try:
-            here.vm.resume()
-        except WorldError:
-            here.vm.pause("migration failed")
+        A number instead of `finishes` is for how long the lease is free between the two, and
+        `end` what comes then (see `Migration`).
+        """
+        move = Migration(self, self.host(source), self.host(target))
+        if isinstance(finishes, bool):
+            move.begin(0.0, FINISHES if finishes else FAILS)
+        else:
+            move.begin(finishes, end)
 
     def slot(self, number: int, kind: str) -> None:
         """Put garbage, torn, stale, zero or too-new bytes into a slot of the metadata."""

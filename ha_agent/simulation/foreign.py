@@ -6,7 +6,7 @@ from typing import Callable
 
 from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.world import SimHypervisor, SimLockspace
-from ha_broker.world.ports import HypervisorError
+from ha_broker.world.ports import DomainState, HypervisorError
 
 LIBVIRT_RESTART_S = 3.0
 
@@ -52,8 +52,13 @@ class Libvirt:
     """libvirtd; its guests run on, whatever happens to it. `step_in` does something later."""
 
     def __init__(
-        self, vm: SimHypervisor, need_running: Step, step_in: Callable[[float, Step], None]
+        self,
+        name: str,
+        vm: SimHypervisor,
+        need_running: Step,
+        step_in: Callable[[float, Step], None],
     ) -> None:
+        self._name = name
         self._vm = vm
         self._need_running = need_running
         self._step_in = step_in
@@ -87,6 +92,13 @@ class Libvirt:
         """It is restarted."""
         self.stop()
         self._step_in(LIBVIRT_RESTART_S, self.heal)
+
+    def hold(self, kind: str) -> None:
+        """It pauses the VM for a `kind` of its own doings, and never comes to an end with it."""
+        self._need_running()
+        if self._vm.now.state != DomainState.RUNNING:
+            raise SimulationError(f"the engine's VM does not run on {self._name}")
+        self._vm.pause(kind)
 
     def start_fails(self, fails: bool) -> None:
         """From now on it refuses to create the domain, or does not."""

@@ -131,7 +131,7 @@ class SimHost:
             self.store, self.lockspace, lambda: shared.now_s, self._wake_both
         )
         self.sanlock = Sanlock(self.name, self.lockspace, self.need_running, self._wake_both)
-        self.libvirt = Libvirt(self.vm, self.need_running, self._step_in)
+        self.libvirt = Libvirt(self.name, self.vm, self.need_running, self._step_in)
         self.lockspace.on_reset(self._watchdog_resets)
         self.vm.on_change(self._domain_changed)
         for port in (self.store, self.lockspace, self.vm):

@@ -16,6 +16,7 @@ class HypervisorOf:
         self._since_s = since_s
         self.start = vm.start
         self.shutdown = vm.shutdown
+        self.resume_after_migration = vm.resume_after_migration
         self.destroy = vm.destroy
         self.on_change = vm.on_change
 

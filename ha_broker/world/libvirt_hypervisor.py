@@ -75,6 +75,7 @@ class LibvirtHypervisor:
         self._news = threading.Condition()
         self._life = Life()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
+        self._migrates = False
 
     # --- the Hypervisor protocol --------------------------------------------------------------
 
@@ -169,6 +170,24 @@ class LibvirtHypervisor:
             domain.shutdown()
         except _libvirt().libvirtError as error:
             raise self._error(what, error) from error
+
+    def resume_after_migration(self) -> None:
+        """See `Hypervisor.resume_after_migration`.
+
+        libvirt refuses it for as long as the migration's own job is under way, and its lock
+        manager takes the lease before the processors are started.
+        """
+        libvirt = _libvirt()
+        what = f"resume domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            found = domain.state()
+            if list(found) != [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION]:
+                raise HypervisorError(what, f"it is {_words(_domain_state(*found))}")
+            domain.resume()
+        except libvirt.libvirtError as error:
+            raise self._start_error(what, error) from error
 
     def destroy(self) -> None:
         """Switch the domain off at once; fine when there is none."""
@@ -271,8 +290,20 @@ class LibvirtHypervisor:
             raise
         found = _domain_state(state, reason)
         if found.state in (DomainState.RUNNING, DomainState.PAUSED):
-            return Domain(found.state, found.ending, self._pid(domain), found.detail)
+            leaving = found.state == DomainState.RUNNING and self._still_migrates(domain)
+            return Domain(found.state, found.ending, self._pid(domain), found.detail, leaving)
         return found
+
+    def _still_migrates(self, domain: Any) -> bool:
+        """Is the migration under way that an event told of?
+
+        Only then is libvirt asked for its job: the question needs qemu's own answer, and one
+        that is stuck would hold up every look at the domain.
+        """
+        if not self._migrates:
+            return False
+        self._migrates = domain.jobInfo()[0] != _libvirt().VIR_DOMAIN_JOB_NONE
+        return self._migrates
 
     def _absent(self, found: Domain, events_before: int) -> Domain:
         """libvirt forgets a domain a moment before it sends the event that says why."""
@@ -348,6 +379,7 @@ class LibvirtHypervisor:
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),
             (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR, self._on_other),
+            (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, self._on_migration),
         )
         return [
             connection.domainEventRegisterAny(None, event_id, callback, None)
@@ -366,6 +398,12 @@ class LibvirtHypervisor:
 
     def _on_other(self, _connection: Any, domain: Any, *_details: Any) -> None:
         if domain.name() == self._name:
+            self._notify()
+
+    def _on_migration(self, _connection: Any, domain: Any, *_details: Any) -> None:
+        """qemu begins a pass over the memory: a migration from here has begun, or goes on."""
+        if domain.name() == self._name:
+            self._migrates = True
             self._notify()
 
     def _notify(self) -> None:

@@ -223,6 +223,15 @@ class Lockspace(Protocol):
         """Read from the storage what stands in a host id's place of the lockspace; None:
         nothing of sanlock's."""
 
+    def held_version(self, pid: int) -> Optional[int]:
+        """The version of the engine's lease that `pid` holds; None: it holds none. Without I/O.
+
+        The version rises by one each time that anybody takes the lease.
+        """
+
+    def lease_version(self) -> int:
+        """The same as it stands on the storage, held or free."""
+
     def renewals(self) -> list[Renewal]:
         """This host's latest renewals, the oldest first; without I/O on the storage.
 
@@ -331,13 +340,14 @@ class Domain:
     """What libvirt says of the engine's domain here.
 
     `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason in
-    words ("user", "ioerror", ...).
+    words ("user", "ioerror", ...). `leaving`: it runs, and a live migration is taking it away.
     """
 
     state: DomainState
     ending: Ending = Ending.NONE
     pid: Optional[int] = None
     detail: str = ""
+    leaving: bool = False
 
 
 @dataclass(frozen=True)
@@ -367,6 +377,13 @@ class Hypervisor(Protocol):
 
     def shutdown(self) -> None:
         """Ask the guest to power off (ACPI)."""
+
+    def resume_after_migration(self) -> None:
+        """Let the VM go on that a migration from here has left paused, with its lease.
+
+        Raises LeaseHeldError when another host has the lease, HypervisorError when the VM is in
+        any other condition, or libvirt is still at the migration.
+        """
 
     def destroy(self) -> None:
         """Switch the domain off at once; fine when there is none."""

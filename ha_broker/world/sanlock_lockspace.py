@@ -194,8 +194,32 @@ class SanlockLockspace:
         """Is the local process `pid` a client of sanlock, with or without leases?"""
         return self._leases_of(pid) is not None
 
+    def held_version(self, pid: int) -> Optional[int]:
+        """See `Lockspace.held_version`."""
+        versions = [
+            int(resource["version"])
+            for resource in self._resources_of(pid) or []
+            if (resource["lockspace"], resource["resource"]) == (_LOCKSPACE, _LEASE)
+        ]
+        return versions[0] if versions else None
+
+    def lease_version(self) -> int:
+        """See `Lockspace.lease_version`."""
+        place = self._parts.lease
+        found = _call(
+            f"read the lease at {_place(place)}",
+            lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
+        )
+        return int(found["version"])
+
     def _leases_of(self, pid: int) -> Optional[list[tuple[bytes, bytes]]]:
         """Lockspace and name of what `pid` holds; None: sanlock does not know the process."""
+        resources = self._resources_of(pid)
+        if resources is None:
+            return None
+        return [(resource["lockspace"], resource["resource"]) for resource in resources]
+
+    def _resources_of(self, pid: int) -> Optional[list[dict[str, Any]]]:
         binding = _binding()
         try:
             resources = _ask_again_while_busy(lambda: binding.inquire(pid=pid))
@@ -206,7 +230,7 @@ class SanlockLockspace:
             if error.errno in _BUSY_ERRNOS:
                 raise LockspaceBusyError(what, str(error.args[-1]), error.errno) from error
             raise _typed(what, error) from error
-        return [(resource["lockspace"], resource["resource"]) for resource in resources]
+        return list(resources)
 
     def fire_timeout_s(self) -> int:
         """The daemon's watchdog_fire_timeout; before 3.9.0 it is none of its settings, and 60."""

@@ -252,6 +252,17 @@ def test_pausing_lets_the_lease_go(
         hypervisor.start(XML)
 
 
+def test_only_what_a_migration_left_paused_is_resumed(
+    hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
+) -> None:
+    running(hypervisor)
+    with pytest.raises(HypervisorError, match="it is running"):
+        hypervisor.resume_after_migration()
+    subprocess.run(["virsh", "-q", "suspend", "HostedEngine"], check=True)
+    with pytest.raises(HypervisorError, match=r"it is paused \(user\)"):
+        hypervisor.resume_after_migration()
+
+
 def test_a_paused_start_takes_the_lease_when_it_is_resumed(
     hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
 ) -> None:

@@ -230,6 +230,21 @@ def test_questions_about_one_process_do_not_disturb_each_other() -> None:
         assert refused, "a bare question is refused now and then: else this shows nothing"
 
 
+def test_the_leases_version_tells_that_somebody_else_had_it(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire()
+    version = first.call("held_version", pid)
+    assert version == first.call("lease_version") == second.call("lease_version")
+    assert first.call("held_version", 1) is None
+    first.release(pid)
+    wait_for(formatted, lambda: second.call("lease_owner") is None, 10)
+    assert first.call("lease_version") == version
+    other = second.acquire()
+    second.release(other)
+    wait_for(formatted, lambda: first.call("lease_owner") is None, 10)
+    assert first.call("lease_version") == version + 1
+
+
 def test_a_held_lease_is_refused_at_once(formatted: Cluster) -> None:
     first, second = joined(formatted, "h1", "h2")
     first.acquire()

@@ -107,6 +107,12 @@ class FileLockspace:
     def fire_timeout_s(self) -> int:
         return 60
 
+    def held_version(self, pid: int) -> None:
+        return None
+
+    def lease_version(self) -> int:
+        raise NotImplementedError
+
     def join(self, host_id: int, io_timeout_s: int) -> None:
         raise NotImplementedError
 

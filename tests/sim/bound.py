@@ -5,6 +5,7 @@ What may still have to pass, one after the other, in the worst case::
     boot        the slowest host boots, joins the lockspace (2.5 io) and looks around; a watchdog
                 may reset it first (8 io + 55 s after its last renewal)
     floor       the lease of a host that died as the last thing before (8 io + 60 s)
+    held        libvirt itself holds the VM paused, and never ends that
     ailing      the engine's VM is there and does not get well: the longer of starting_s and
                 bad_health_s, then stop_s, then being switched off
     excluded    every host is out of the running: the longest of unexpected_down_s,
@@ -53,6 +54,7 @@ def recovery_bound(world: WorldSettings) -> Bound:
         {
             "boot": floor_s + boot_s + 2 * join_s(io_s) + RESTART_S,
             "floor": floor_s,
+            "held": max(timing.migration_s, timing.save_s),
             "ailing": max(timing.starting_s, timing.bad_health_s) + timing.stop_s + KILL_S,
             "excluded": max(timing.unexpected_down_s, timing.retry_window_s, timing.away_s),
             "condition": CPU_WINDOW_S + 2 * world.cluster.monitors.interval_s,

@@ -132,7 +132,20 @@ def migration(dice: Dice) -> None:
     source, target = dice.host(), dice.host()
     if source != target:
         end = dice.one_of("finishes", "finishes", "fails")
-        dice.add(dice.moment_s(), f"migrate {source} {target} {end}")
+        if dice.chance(0.7):
+            kind = dice.one_of("finishes", "finishes", "finishes", "refused", "sticks", "hangs")
+            end = f"gap {dice.rng.uniform(0.01, 3):.2f} {kind}"
+        at_s = dice.add(dice.moment_s(), f"migrate {source} {target} {end}")
+        if dice.chance(0.2):  # while the lease is free, or just before and after that
+            at_s += dice.rng.uniform(2, 7)
+            victim = dice.one_of(source, target)
+            dice.pair(at_s, f"power-off {victim}", f"power-on {victim}", always=0.9)
+
+
+def holds(dice: Dice) -> None:
+    """libvirt pauses the VM for something of its own, and never comes to an end with it."""
+    kind = dice.one_of("save", "dump", "snapshot", "migration")
+    dice.add(dice.moment_s(), f"libvirt {dice.host()} holds {kind}")
 
 
 def daemons(dice: Dice) -> None:
@@ -272,6 +285,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "engine stays": (engine_stays, 0.3),
     "virsh": (virsh, 0.6),
     "migration": (migration, 0.7),
+    "libvirt holds": (holds, 0.3),
     "daemons": (daemons, 1.0),
     "shared config": (shared_config, 0.3),
     "forgotten": (forgotten, 0.3),

@@ -265,6 +265,15 @@ def test_a_daemon_that_stays_busy_says_so_in_the_end(
             question(5)
 
 
+def test_the_version_is_that_of_the_engines_lease(stub: Stub, lockspace: SanlockLockspace) -> None:
+    other = {"lockspace": b"hosted-engine", "resource": b"other", "version": 3}
+    answer(stub, inquire=[other])
+    assert lockspace.held_version(5) is None
+    engine = {"lockspace": b"hosted-engine", "resource": b"engine", "version": 7}
+    answer(stub, inquire=[other, engine], read_resource={**engine, "version": 8})
+    assert (lockspace.held_version(5), lockspace.lease_version()) == (7, 8)
+
+
 def test_the_daemons_status() -> None:
     assert parse_daemon_name(STATUS) == "3fae-h1.example"
     assert parse_holders(STATUS) == [4711]

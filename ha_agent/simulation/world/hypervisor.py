@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from ha_agent.simulation.world.clock import CallHangs, VirtualClock
@@ -17,6 +17,7 @@ from ha_broker.world.ports import (
     EngineCpu,
     HypervisorError,
     HypervisorGoneError,
+    LeaseHeldError,
     LockspaceError,
     WorldError,
 )
@@ -47,8 +48,8 @@ class SimHypervisor:
     the changing calls ("start", "shutdown", "destroy"), `updates` the changes of devices.
     `guest_obeys_after_s` is how long the guest takes to power off when asked (None: it never
     does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
-    fail. A running VM keeps `cpus_used` CPUs busy; for `cpu_unknown_s` after its start libvirt
-    says that it used none.
+    fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
+    for `cpu_unknown_s` after its start libvirt says that it used none.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -66,6 +67,7 @@ class SimHypervisor:
         self.guest: Optional[Guest] = None
         self.boot_s = 0.0
         self.loses_events = False
+        self.migrates = False
         self.cpus_used = 0.5
         self.cpu_unknown_s = 0.0
         self.ended_at_s: Optional[float] = None
@@ -129,6 +131,22 @@ class SimHypervisor:
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("shut the domain down", "it is not running")
         self._ask_guest(Ending.STOPPED)
+
+    def resume_after_migration(self) -> None:
+        what = "resume the domain"
+        self._need(what)
+        self.calls.append("resume")
+        found = self._domain
+        if (found.state, found.detail) != (DomainState.PAUSED, "migration"):
+            raise HypervisorError(what, f"it is {found.state.value} ({found.detail})")
+        if self.migrates:
+            raise HypervisorError(what, "a migration is under way")
+        try:
+            self.resume()
+        except LeaseHeldError:
+            raise
+        except LockspaceError as error:
+            raise HypervisorError(what, error.why) from error
 
     def destroy(self) -> None:
         self._need("destroy the domain")
@@ -195,6 +213,7 @@ class SimHypervisor:
         if domain.state == DomainState.ABSENT and self._domain.state != DomainState.ABSENT:
             self.ended_at_s = self._clock.monotonic_s()
             self.guest = None
+            self.migrates = False
             self._power_off_at_s = None
         self._count_cpu(domain)
         self._domain = domain
@@ -241,6 +260,10 @@ class SimHypervisor:
         pid = next(self.lockspace.san.pids)
         self.lockspace.registered.add(pid)
         self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="migration"))
+
+    def leave(self, leaving: bool = True) -> None:
+        """A live migration from this host begins while the VM runs on, or is given up."""
+        self.set_domain(replace(self._domain, leaving=leaving))
 
     def take_over(self, guest: Optional[Guest]) -> None:
         """The migration ends here: the VM runs on, with its lease; raises LockspaceError."""

@@ -120,6 +120,7 @@ class SimSan:
         self.lockspace_io_timeout_s = 10
         self.slots: dict[int, Slot] = {}
         self.lease: Optional[LeaseOwner] = None
+        self.lease_version = 0
         self.config_lease_formatted = formatted
         self.config_lease: Optional[LeaseOwner] = None
         self.history: list[tuple[float, str, str]] = []
@@ -281,6 +282,19 @@ class SimLockspace:
         slot = self.san.slots.get(host_id)
         return HostPlace(slot.owner_name, slot.generation, slot.timestamp) if slot else None
 
+    def held_version(self, pid: int) -> Optional[int]:
+        self._need_daemon(f"ask for the version of the lease of process {pid}")
+        self.san.settle()
+        return self.san.lease_version if pid in self.holders else None
+
+    def lease_version(self) -> int:
+        what = "read the version of the lease"
+        self._need_daemon(what)
+        self._need_storage(what)
+        self.san.settle()
+        self._need_lease(what)
+        return self.san.lease_version
+
     def renewals(self) -> list[Renewal]:
         self._need_daemon("ask for the renewals")
         self.san.settle()
@@ -380,6 +394,7 @@ class SimLockspace:
             raise LockspaceError(what, why, errno_module.EEXIST)
         self._await_holder(what, space, lambda: self.san.lease)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
+        self.san.lease_version += 1
         self.holders.add(pid)
         self.san.note(self._clock.monotonic_s(), "acquire", self.host_name)
 
