@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable
 
+from fsm.handover import handover, resume_after_s
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.peers import ahead_of_us, candidates, undecided
@@ -199,6 +200,21 @@ def lease_ours(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     return o.lease is Lease.OURS
 
 
+@guard
+def elsewhere_soon(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The lease is free, and a host that lives may be handing the engine over just now."""
+    return handover(m, o, c) is not None
+
+
+@guard
+def left_between(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """A migration has left the VM paused here, and for a while nobody has had its lease."""
+    since_s = m.vm_held_since_s
+    return (
+        is_left_between(o) and since_s is not None and o.now_s - since_s >= resume_after_s(c.timing)
+    )
+
+
 # --- the start ------------------------------------------------------------------------
 
 
@@ -236,6 +252,12 @@ def our_turn(m: Memory, o: Observation, c: ClusterSettings) -> bool:
 def nobody_else_can(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """No other host runs the engine or could start it."""
     return o.lease is not Lease.THEIRS and (is_left_over(o) or not candidates(o))
+
+
+def is_left_between(observation: Observation) -> bool:
+    """Is the VM paused here by a migration from here, and its lease free?"""
+    between = observation.vm is Vm.IN_TRANSIT and observation.vm_leaving
+    return between and observation.lease is Lease.FREE
 
 
 def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:

@@ -15,6 +15,7 @@ class Action(str, Enum):
     START_VM = "start-vm"
     SHUTDOWN_VM = "shutdown-vm"
     DESTROY_VM = "destroy-vm"
+    RESUME_VM = "resume-vm"  # only after a migration that left it paused here
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ class Memory:
                              for the ranks' turns
     lease_left_since_s       since when it has been this host's own without a VM here
     held_off_until_s         no start before this moment, since the latest came to nothing
+    handover_since_s         since when it has been free while a host may be handing the engine over
+    vm_held_since_s          since when the VM has been leaving here, paused, its lease free (or
+                             since it was last asked to resume)
     last_owner_id            who held the lease last: it wins a tie, for a restart in place
     attempt_s                when the latest action was asked for in this state
     lease_denied_s           the first two looks at the storage, one after the other, in which
@@ -71,6 +75,8 @@ class Memory:
     lease_free_since_s: Optional[float] = None
     lease_left_since_s: Optional[float] = None
     held_off_until_s: Optional[float] = None
+    handover_since_s: Optional[float] = None
+    vm_held_since_s: Optional[float] = None
     last_owner_id: Optional[int] = None
     attempt_s: Optional[float] = None
     lease_denied_s: tuple[float, ...] = ()

@@ -64,7 +64,12 @@ class PeerLiveness(str, Enum):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another host. `fresh`: its record changed within the alive window, on our clock."""
+    """Another host. `fresh`: its record changed within the alive window, on our clock.
+
+    moving_limit_s, moving_to   it says that the engine leaves it by live migration: for how long
+                                it asks the others to wait, and where to
+    told_at_s                   when its record changed last, while it says so
+    """
 
     host_id: int
     name: str = ""
@@ -76,6 +81,9 @@ class Peer:
     engine_up: bool = False
     engine_healthy: bool = False
     state: str = ""
+    moving_limit_s: Optional[float] = None
+    moving_to: str = ""
+    told_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,9 @@ class Observation:
     blocked_why           why nothing can be started now (storage silent, lockspace not joined,
                           no configuration, broker gone ...); empty when nothing stands against it
     global_maintenance    None: slot 0 has not been readable yet
+    vm_leaving            a live migration takes the VM away: it runs while its memory is copied,
+                          or is IN_TRANSIT after it had run here
+    moving_limit_s        how long the others shall leave the lease alone for that
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
                           process, or sanlock has been gone too long to be sure; None: not known
     lease_owner           the name (or id) of the lease's owner, for people
@@ -134,6 +145,8 @@ class Observation:
     vm: Vm = Vm.UNKNOWN
     vm_ending: VmEnding = VmEnding.NONE
     vm_detail: str = ""
+    vm_leaving: bool = False
+    moving_limit_s: float = 0.0
     health: Health = Health.UNKNOWN
     health_detail: str = ""
     lease: Lease = Lease.UNKNOWN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsm.guards import elapsed_s, time_out_s, turn_in_s
+from fsm.handover import handover
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation
 from fsm.peers import ahead_of_us, undecided
@@ -80,6 +81,17 @@ class _Names(dict[str, str]):
         if not ahead:
             return "no other host"
         return f"{ahead[0].name or ahead[0].host_id} (score {ahead[0].score})"
+
+    def _handover(self) -> str:
+        found = handover(self._memory, self._observation, self._config)
+        if found is None:
+            return "no host has the engine"
+        peer = found.peer
+        name = peer.name or str(peer.host_id)
+        wait_s = f"{found.ends_at_s - self._observation.now_s:.0f} s"
+        if peer.moving_limit_s is None:
+            return f"{name} had the engine and has not told yet what became of it ({wait_s} more)"
+        return f"{name} is moving the engine to {peer.moving_to} ({wait_s} more)"
 
     def _undecided(self) -> str:
         return ", ".join(peer.name or str(peer.host_id) for peer in undecided(self._observation))

@@ -15,6 +15,8 @@ from metadata.settings import ClusterSettings
 
 FRACTION, BYTES, COUNT = "fraction", "bytes", "count"
 _MIB, _GIB = 2**20, 2**30
+# The engine's memory is taken on this host (by a VM that only arrives, too).
+_HERE = (Vm.RUNNING, Vm.PAUSED, Vm.IN_TRANSIT)
 
 # In these states the host does not offer itself, whatever its condition.
 ZERO_STATES: dict[State, tuple[str, str]] = {
@@ -94,7 +96,7 @@ def _bridge_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Opti
 def _memory_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     # The engine's own memory is what is missing where it runs, and in global maintenance
     # nobody is to be judged by it.
-    exempt = o.vm in (Vm.RUNNING, Vm.PAUSED) or o.global_maintenance
+    exempt = o.vm in _HERE or o.global_maintenance
     if o.condition.memory_sufficient is not False or exempt:
         return None
     free, needed = o.condition.memory_free_bytes, o.condition.memory_needed_bytes

@@ -23,14 +23,16 @@ from fsm.guards import (
     LONELY_TURNS,
     REPEAT_TICKS,
     is_elsewhere,
+    is_left_between,
     is_left_over,
     seen_at_s,
     settled_at_s,
     time_out_s,
     turn_in_s,
 )
+from fsm.handover import handover, is_told, resume_after_s
 from fsm.machine import fire
-from fsm.memory import Memory
+from fsm.memory import Action, Memory
 from fsm.observation import Lease, Observation, Vm
 from fsm.reasons import reason
 from fsm.score import score
@@ -75,12 +77,15 @@ def step(
 def _remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
     """What the observation itself adds to the memory, whichever row fires."""
     now_s = observation.now_s
+    told = is_told(memory, observation, config)
     noted: dict[str, Any] = {
         "since_s": now_s if memory.since_s is None else memory.since_s,
         "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
         "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
         "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
+        "handover_since_s": _since_s(told, memory.handover_since_s, now_s),
+        "vm_held_since_s": _since_s(is_left_between(observation), memory.vm_held_since_s, now_s),
         "last_owner_id": _last_owner(memory, observation),
         "lease_denied_s": _denials(memory.lease_denied_s, observation),
     }
@@ -140,6 +145,8 @@ def _apply(
         memory = replace(memory, state=row.target, since_s=now_s, attempt_s=now_s, why=why)
     if row.actions:
         memory = replace(memory, attempt_s=now_s)
+    if Action.RESUME_VM in row.actions:
+        memory = replace(memory, vm_held_since_s=now_s)
     for note in row.notes:
         memory = _take_note(note, memory, now_s, config)
     return memory
@@ -178,6 +185,10 @@ def _wake_at_s(
         moments_s.append(now_s + turn_in_s(memory, observation, config))
     if memory.state is State.ENGINE_DOWN:
         moments_s.append(settled_at_s(memory, observation, config))
+        waits_for = handover(memory, observation, config)
+        moments_s.append(waits_for.ends_at_s if waits_for else None)
+    if memory.vm_held_since_s is not None:
+        moments_s.append(memory.vm_held_since_s + resume_after_s(timing))
     if memory.attempt_s is not None:
         moments_s.append(memory.attempt_s + REPEAT_TICKS * timing.tick_s)
     if memory.state is State.ENGINE_UNEXPECTEDLY_DOWN and memory.since_s is not None:

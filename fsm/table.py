@@ -124,6 +124,17 @@ def _stay(source: State, why: str, *guards: Guard) -> Row:
     return Row(source, guards, source, why)
 
 
+def _resume(source: State) -> Row:
+    """Resuming takes the lease first: libvirt refuses it while another host has it."""
+    return Row(
+        source,
+        (g.left_between,),
+        source,
+        "a migration has left the VM paused and its lease free; it is to go on here",
+        actions=(Action.RESUME_VM,),
+    )
+
+
 def _gone(source: State) -> tuple[Row, ...]:
     """The VM that ran here is not here any more."""
     crashed = ended(VmEnding.CRASHED)
@@ -217,12 +228,14 @@ _ENGINE_DOWN = (
             ~g.score_is_zero,
             g.peers_settled,
             ~g.held_off,
+            ~g.elsewhere_soon,
             g.our_turn,
         ),
         State.ENGINE_START,
         "the lease can be taken and it is this host's turn (score {score})",
         actions=(Action.START_VM,),
     ),
+    _resume(State.ENGINE_DOWN),
     _stay(State.ENGINE_DOWN, "the engine's VM is arriving: {vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_DOWN, "the engine's lease is held by {owner}", g.lease_theirs),
     _stay(State.ENGINE_DOWN, "can't start the engine{blocked}", g.start_blocked),
@@ -236,6 +249,7 @@ _ENGINE_DOWN = (
     _stay(State.ENGINE_DOWN, "the score is 0: {penalties}", g.score_is_zero),
     _stay(State.ENGINE_DOWN, "finding out whether {undecided} live", ~g.peers_settled),
     _stay(State.ENGINE_DOWN, "the latest start came to nothing ({why}); waiting", g.held_off),
+    _stay(State.ENGINE_DOWN, "the lease is left alone: {handover}", g.elsewhere_soon),
     _stay(State.ENGINE_DOWN, "{best} goes first; this host's turn is in {turn}"),
 )
 
@@ -324,6 +338,7 @@ _ENGINE_STARTING = (
         actions=(Action.SHUTDOWN_VM,),
         notes=(Note.FAILED_START,),
     ),
+    _resume(State.ENGINE_STARTING),
     _stay(State.ENGINE_STARTING, "the engine boots: {health_detail}"),
 )
 
@@ -342,6 +357,7 @@ _ENGINE_UP = (
         State.ENGINE_UP_BAD_HEALTH,
         "the engine's health is bad: {health_detail}",
     ),
+    _resume(State.ENGINE_UP),
     _stay(State.ENGINE_UP, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
     _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
@@ -385,6 +401,7 @@ _BAD_HEALTH = (
         notes=(Note.RESTART_TIMER,),
     ),
     _stay(State.ENGINE_UP_BAD_HEALTH, "the VM is paused: {vm_detail}", g.vm_paused),
+    _resume(State.ENGINE_UP_BAD_HEALTH),
     _stay(State.ENGINE_UP_BAD_HEALTH, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_UP_BAD_HEALTH, "the engine's health is bad: {health_detail}"),
 )

@@ -49,6 +49,7 @@ _ORDER_NAMES = {
     Action.START_VM: "start the VM",
     Action.SHUTDOWN_VM: "shut the VM down",
     Action.DESTROY_VM: "switch the VM off",
+    Action.RESUME_VM: "let the VM go on",
 }
 
 
@@ -100,7 +101,13 @@ class Agent:
         self._domain = DomainWatch(ports.runner, ports.hypervisor)
         self._lease = LeaseWatch(ports.runner, ports.lockspace)
         self._config = ConfigKeeper(ports.runner, ports.broker, host.storage, on_settings)
-        self._executor = Executor(ports.runner, ports.hypervisor, ports.lockspace, host.storage)
+        self._executor = Executor(
+            ports.runner,
+            ports.hypervisor,
+            ports.lockspace,
+            host.storage,
+            lambda: self._lease.version,
+        )
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
         self._history = History(self._started_at_s)
@@ -277,6 +284,8 @@ class Agent:
                 vm_since_s=self._domain.vm_since_s,
                 vm_seen_at_s=self._domain.seen_at_s,
                 vm_running_since_s=self._domain.running_since_s,
+                vm_same_since_s=self._domain.vm_same_since_s,
+                vm_ran=self._domain.vm_ran,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
                 start=self._executor.start,
                 unfinished_why=self._executor.unfinished_why(now_s),

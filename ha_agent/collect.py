@@ -24,16 +24,26 @@ from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
+from metadata import moving_note
+from metadata.moving_note import decode_moving
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 
 STALE_TICKS = 3
 
-# libvirt's reasons for a pause that libvirt ends by itself.
-_PASSING_PAUSES = frozenset(
-    {"starting_up", "migration", "postcopy", "snapshot", "from_snapshot", "save", "dump",
-     "shutting_down"}
-)  # fmt: skip
+MIGRATION = "migration"
+# libvirt's reasons for a pause that libvirt ends by itself, and the setting that says how long
+# that may take.
+_PASSING_PAUSES = {
+    "starting_up": "start_s",
+    MIGRATION: "migration_s",
+    "postcopy": "migration_s",
+    "snapshot": "save_s",
+    "from_snapshot": "save_s",
+    "save": "save_s",
+    "dump": "save_s",
+    "shutting_down": "stop_s",
+}
 _VMS = {
     DomainState.RUNNING: Vm.RUNNING,
     DomainState.PAUSED: Vm.PAUSED,
@@ -57,6 +67,8 @@ class Inputs:
     vm_since_s        since when the VM is this very process; None: it ran before us
     vm_seen_at_s      when libvirt was asked for `domain`
     vm_running_since_s  since when each answer has shown this process running
+    vm_same_since_s   since when libvirt has said the very same of it
+    vm_ran            that process has been seen running here
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
@@ -75,6 +87,8 @@ class Inputs:
     vm_since_s: Optional[float] = None
     vm_seen_at_s: Optional[float] = None
     vm_running_since_s: Optional[float] = None
+    vm_same_since_s: Optional[float] = None
+    vm_ran: bool = False
     vm_holds_lease: Optional[bool] = None
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
@@ -106,7 +120,7 @@ def collect(inputs: Inputs) -> Observation:
     snapshot = inputs.snapshot
     lease, owner_id = _lease(inputs)
     health, health_detail = _health(inputs)
-    vm = vm_of(inputs.domain)
+    vm, vm_detail = _vm(inputs)
     # Only where they can matter: looks without news must not look like news.
     contradicted = vm is Vm.RUNNING and lease in (Lease.FREE, Lease.THEIRS)
     snapshot_lease = snapshot.lease if snapshot and contradicted else None
@@ -118,7 +132,9 @@ def collect(inputs: Inputs) -> Observation:
         blocked_why=blocked_why(inputs),
         vm=vm,
         vm_ending=_ENDINGS[inputs.domain.ending],
-        vm_detail=inputs.domain.detail,
+        vm_detail=vm_detail,
+        vm_leaving=_is_leaving(inputs, vm),
+        moving_limit_s=inputs.settings.timing.away_s,
         health=health,
         health_detail=health_detail,
         lease=lease,
@@ -145,6 +161,25 @@ def vm_of(domain: Domain) -> Vm:
     if domain.state is DomainState.PAUSED and domain.detail in _PASSING_PAUSES:
         return Vm.IN_TRANSIT
     return _VMS[domain.state]
+
+
+def _vm(inputs: Inputs) -> tuple[Vm, str]:
+    """The domain, and libvirt's words; one that libvirt holds for too long is just paused."""
+    vm, detail = vm_of(inputs.domain), inputs.domain.detail
+    if vm is not Vm.IN_TRANSIT or inputs.vm_same_since_s is None:
+        return vm, detail
+    setting = _PASSING_PAUSES[detail]
+    limit_s: float = getattr(inputs.settings.timing, setting)
+    if inputs.now_s - inputs.vm_same_since_s < limit_s:
+        return vm, detail
+    return Vm.PAUSED, f"{detail}, for longer than {setting} ({limit_s:g} s) allows"
+
+
+def _is_leaving(inputs: Inputs, vm: Vm) -> bool:
+    if vm is Vm.RUNNING:
+        return inputs.domain.leaving
+    # At a migration's target it has not run yet.
+    return vm is Vm.IN_TRANSIT and inputs.domain.detail == MIGRATION and inputs.vm_ran
 
 
 # --- why nothing can be started -------------------------------------------------------
@@ -398,6 +433,7 @@ def _peer(view: HostView) -> Peer:
     record = view.record
     if record is None:
         return Peer(view.host_id, _name(view), liveness)
+    moving = decode_moving(dict(record.notes).get(moving_note.KEY, ""))
     return Peer(
         host_id=view.host_id,
         name=_name(view),
@@ -409,6 +445,9 @@ def _peer(view: HostView) -> Peer:
         engine_up=record.engine_status.vm is EngineVm.UP,
         engine_healthy=_is_healthy(record),
         state=record.state,
+        moving_limit_s=moving.limit_s if moving else None,
+        moving_to=moving.to if moving else "",
+        told_at_s=view.changed_at_s if moving else None,
     )
 
 

@@ -37,6 +37,9 @@ class DomainWatch:
         self._pid_since_s: Optional[float] = None
         self._running_pid: Optional[int] = None
         self._running_since_s: Optional[float] = None
+        self._same_since_s: Optional[float] = None
+        self._ran_pid: Optional[int] = None
+        self._domain: Optional[Domain] = None  # the latest that libvirt has shown
 
     def want(self) -> None:
         """The domain may have changed: ask soon. May be called from any thread."""
@@ -96,11 +99,27 @@ class DomainWatch:
         """When libvirt was asked for what is known."""
         return self._reading.at_s if self._reading else None
 
+    @property
+    def vm_same_since_s(self) -> Optional[float]:
+        """Since when libvirt has said the very same of the domain, as far as it was asked."""
+        return self._same_since_s
+
+    @property
+    def vm_ran(self) -> bool:
+        """Has the VM's process been seen running here?"""
+        return self._pid is not None and self._pid == self._ran_pid
+
     def _keep(self, reading: Reading) -> None:
+        before = self._domain
         self._reading = reading
         if reading.domain is None:
             return
         self._note_running(reading.domain, reading.at_s)
+        if reading.domain != before or self._same_since_s is None:
+            self._same_since_s = reading.at_s
+        self._domain = reading.domain
+        if reading.domain.state is DomainState.RUNNING:
+            self._ran_pid = reading.domain.pid
         first, self._seen = not self._seen, True
         if reading.domain.pid != self._pid:
             self._pid = reading.domain.pid

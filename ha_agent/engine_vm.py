@@ -32,6 +32,7 @@ WHAT = "start the engine's VM"
 # Each takes a second while sanlock is busy. The lease is some seconds old at the most then: far
 # from the time after which another host could have it.
 QUESTIONS = 5
+RESUME = "resume the engine's VM"
 
 
 class EngineNotStartedError(HypervisorError):
@@ -114,6 +115,24 @@ def _refuse_unusable_lease(lockspace: Lockspace) -> None:
         lockspace.lease_owner()
     except WorldError as error:
         raise EngineNotStartedError(WHAT, f"the lease can't be used: {error.why}") from error
+
+
+def resume_left_engine(
+    hypervisor: Hypervisor, lockspace: Lockspace, version: Optional[int]
+) -> None:
+    """Resume the VM that a migration from here has left paused, if nobody ran it since.
+
+    `version` is the lease's while the VM ran here. Each taking of the lease raises it: had the
+    target run for a moment only, this VM's memory would be older than its disk. Raises
+    LeaseHeldError when another host holds the lease, else HypervisorError or LockspaceError.
+    """
+    if version is None:
+        raise HypervisorError(RESUME, "it is not known with which version of the lease it ran")
+    found = lockspace.lease_version()
+    if found != version:
+        why = f"another VM has had the lease since (version {found}, not {version})"
+        raise HypervisorError(RESUME, f"{why}: this one is older than the engine's disk")
+    hypervisor.resume_after_migration()
 
 
 def lease_missing_why(lockspace: Lockspace, pid: Optional[int]) -> Optional[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Optional, cast
 
 from fsm.memory import Action
 from fsm.observation import StartOutcome
-from ha_agent.engine_vm import start_engine
+from ha_agent.engine_vm import resume_left_engine, start_engine
 from ha_broker.world.ports import (
     Domain,
     Hypervisor,
@@ -19,8 +20,8 @@ from ha_broker.world.ports import (
 )
 from metadata.settings import StorageParts
 
-START, SHUTDOWN, DESTROY = "start", "shutdown", "destroy"
-KEYS = (START, SHUTDOWN, DESTROY)
+START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
+KEYS = (START, SHUTDOWN, DESTROY, RESUME)
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,24 @@ class OrderResult:
 
 
 class Executor:
-    """Starts, shuts down and destroys the engine's VM; each order at most once at a time."""
+    """Starts, shuts down, destroys and resumes the engine's VM; each order once at a time.
+
+    `lease_version` is the lease's while the VM ran here last, for resuming.
+    """
 
     def __init__(
-        self, runner: Runner, hypervisor: Hypervisor, lockspace: Lockspace, parts: StorageParts
+        self,
+        runner: Runner,
+        hypervisor: Hypervisor,
+        lockspace: Lockspace,
+        parts: StorageParts,
+        lease_version: Callable[[], Optional[int]] = lambda: None,
     ) -> None:
         self._runner = runner
         self._hypervisor = hypervisor
         self._lockspace = lockspace
         self._parts = parts
+        self._lease_version = lease_version
         self._start = StartState()
 
     @property
@@ -72,6 +82,10 @@ class Executor:
             return self._begin_start(domain_xml, blocked_why)
         if action is Action.SHUTDOWN_VM:
             return self._submit(SHUTDOWN, self._hypervisor.shutdown)
+        if action is Action.RESUME_VM:
+            version = self._lease_version()
+            resume = partial(resume_left_engine, self._hypervisor, self._lockspace, version)
+            return self._submit(RESUME, resume)
         return self._submit(DESTROY, self._hypervisor.destroy)
 
     def take(self, outcome: Outcome[object]) -> OrderResult:

@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ha_broker.world.ports import Lockspace, LockspaceBusyError, Outcome, Runner
+from ha_broker.world.ports import Lockspace, LockspaceBusyError, Outcome, Runner, WorldError
 from metadata.settings import Timing
 from metadata.timing import SHORTEST_FIRE_TIMEOUT_S, renewal_fail_s, sanlock_silence_s
 
@@ -33,11 +33,15 @@ NEVER_THERE_AFTER_IO_TIMEOUTS = 2
 
 @dataclass(frozen=True)
 class LeaseAnswer:
-    """sanlock's answer on process `pid`, which libvirt showed running at `vm_seen_at_s`."""
+    """sanlock's answer on process `pid`, which libvirt showed running at `vm_seen_at_s`.
+
+    `version` is that of the lease it holds (see `Lockspace.held_version`; None: not known).
+    """
 
     pid: int
     vm_seen_at_s: float
     holds: bool
+    version: Optional[int] = None
 
 
 class LeaseVerdict:
@@ -123,28 +127,41 @@ class LeaseVerdict:
 
 
 class LeaseWatch:
-    """Asks sanlock about the running VM, and keeps the verdict."""
+    """Asks sanlock about the running VM, and keeps the verdict.
+
+    `version` is the lease's when the VM was last known to hold it; it outlasts a pause.
+    """
 
     def __init__(self, runner: Runner, lockspace: Lockspace) -> None:
         self._runner = runner
         self._lockspace = lockspace
         self._rules = LeaseVerdict()
+        self.version: Optional[int] = None
 
     def request(self, pid: int, vm_seen_at_s: float) -> None:
         """Ask about `pid`, which libvirt showed running at `vm_seen_at_s`."""
 
         def ask() -> LeaseAnswer:
-            return LeaseAnswer(pid, vm_seen_at_s, self._lockspace.process_holds_lease(pid))
+            holds = self._lockspace.process_holds_lease(pid)
+            return LeaseAnswer(pid, vm_seen_at_s, holds, self._version(pid) if holds else None)
 
         self._runner.submit(KEY, ask)
 
     def take(self, outcome: Outcome[object]) -> None:
         """Keep an answer."""
         if isinstance(outcome.value, LeaseAnswer):
+            self.version = outcome.value.version
             self._rules.answered(outcome.value, outcome.finished_at_s)
         else:
             busy = isinstance(outcome.error, LockspaceBusyError)
             self._rules.failed(outcome.started_at_s, busy)
+
+    def _version(self, pid: int) -> Optional[int]:
+        """What else sanlock can't say must not spoil the answer that counts."""
+        try:
+            return self._lockspace.held_version(pid)
+        except WorldError:
+            return None
 
     def vm_is_gone(self) -> None:
         """No VM runs here."""

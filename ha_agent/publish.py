@@ -17,7 +17,9 @@ from ha_agent.history import History
 from ha_agent.ports import BrokerPort
 from ha_broker.snapshot import Publication
 from ha_broker.world.ports import Outcome, Runner
+from metadata import moving_note
 from metadata.extra_text import NOTE_LIMIT
+from metadata.moving_note import MovingNote, encode_moving
 from metadata.records import EngineStatus, EngineVm, Health
 
 KEY = "publish"
@@ -47,7 +49,7 @@ def publication(
         state=state.value,
         stopped=state is State.AGENT_STOPPED,
         timeout_wall_time=_timeout_text(decision, now_s, wall_s),
-        notes=_notes(decision, history, now_s, wall_s),
+        notes=(*_notes(decision, history, now_s, wall_s), *_moving(observation)),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
         why=decision.why[:NOTE_LIMIT],
@@ -126,6 +128,18 @@ def _notes(
     return tuple(notes)
 
 
+def _moving(observation: Observation) -> list[tuple[str, str]]:
+    """The engine is about to run elsewhere: nobody shall take its lease on the way.
+
+    The target's record has the VM as paused; before it is read nobody knows the target.
+    """
+    if not observation.vm_leaving:
+        return []
+    targets = [peer.name for peer in observation.peers if peer.fresh and peer.engine_up]
+    note = MovingNote(targets[0] if len(targets) == 1 else "", observation.moving_limit_s)
+    return [(moving_note.KEY, encode_moving(note))]
+
+
 def _one_line(text: str) -> str:
     """A line of the text part has exactly one ``=``: the one behind its key."""
     return " ".join(text.replace("=", ":").split())[:NOTE_LIMIT]
@@ -179,4 +193,6 @@ class Publisher:
 def _essence(record: Publication) -> tuple[object, ...]:
     """What others act on; a reason with a new number is no reason to write."""
     status = record.engine_status
-    return (record.score, record.state, record.stopped, status.vm, status.health, status.detail)
+    moving = moving_note.KEY in dict(record.notes)
+    words = (status.vm, status.health, status.detail)
+    return (record.score, record.state, record.stopped, *words, moving)

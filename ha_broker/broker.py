@@ -260,6 +260,14 @@ class Broker:
         runs_here = self._engine.domain == DomainState.RUNNING
         self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
+        if self._lease.view.state == LeaseState.FREE and any(map(self._is_to_tell, self._views)):
+            self._storage.quicken()
+
+    def _is_to_tell(self, view: HostView) -> bool:
+        """Its record has the engine though the lease is free: the next one says what happened."""
+        other = view.fresh and view.host_id != self._settings.host.host_id
+        record = view.record if other else None
+        return record is not None and record.engine_status.vm is EngineVm.UP
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""

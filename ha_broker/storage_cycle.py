@@ -12,6 +12,7 @@ from ha_broker.slot_book import SlotBook
 from ha_broker.slot_io import SlotBytes, read_slots, scan_slots
 from ha_broker.slot_notes import global_maintenance_said
 from ha_broker.world.ports import LockspaceHost, Outcome
+from metadata.pace import quick_s
 from metadata.records import DecodedGlobal, DecodedSlot, GlobalRecord, describe_slot_error
 from metadata.wire import decode_global, decode_slot
 
@@ -75,6 +76,10 @@ class StorageCycle:
         """Slot 0 was written and confirmed."""
         self._global_written_at_s = at_s
         self.maintenance, self.global_error = on, ""
+
+    def quicken(self) -> None:
+        """Somebody waits for what another host writes next."""
+        self._read.quicken(quick_s(self._settings.timing.tick_s))
 
     def hurry_scan(self, now_s: float) -> None:
         """Read the whole area soon."""

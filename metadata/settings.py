@@ -114,6 +114,8 @@ _TIMING: dict[str, Rule] = {
     "unexpected_down_s": number(1, _DAY_S),
     "retry_window_s": number(1, _DAY_S),
     "turn_s": number(1, 3600),
+    "migration_s": number(1, _DAY_S),
+    "save_s": number(1, _DAY_S),
     "io_timeout_s": integer(1, 120),
 }
 _POINTS = integer(0, 100_000)

@@ -32,6 +32,8 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
            A time-out is looked at once a tick: a shorter one fires before the first result.
     live   away_s >= 3 T + 2 io        the other host publishes (T, one slow write), we read it
            (T, one slow read), one tick to spare
+    live   migration_s >= 2 T, save_s >= 2 T
+           As above: libvirt's own doings must be seen to end.
     live   bad_health_s >= renewal_fail_s + 2 T
            A storage hang that sanlock survives must not get the engine stopped.
     live   unexpected_down_s >= turn_s + start_s + T
@@ -169,6 +171,8 @@ def _own_rules(timing: Timing) -> list[_AtLeast]:
         ),
         *_two_ticks("starting_s", timing.starting_s, tick),
         *_two_ticks("stop_s", timing.stop_s, tick),
+        *_two_ticks("migration_s", timing.migration_s, tick),
+        *_two_ticks("save_s", timing.save_s, tick),
     ]
 
 

@@ -63,6 +63,8 @@ class Timing:
     """The cluster's times, in seconds; `check_timing` says which combinations are safe.
 
     `turn_s` is how long the next in rank waits for the one before it to take a free lease.
+    `migration_s` and `save_s` are how long libvirt may hold the VM paused: for a migration, and
+    while it saves, dumps, snapshots or restores it.
     """
 
     tick_s: float = 5.0
@@ -75,6 +77,8 @@ class Timing:
     unexpected_down_s: float = 560.0
     retry_window_s: float = 600.0
     turn_s: float = 25.0
+    migration_s: float = 600.0
+    save_s: float = 600.0
     io_timeout_s: int = 10
 
 

@@ -13,11 +13,19 @@ from tests.fsm.model.__main__ import main
 from tests.fsm.model.explore import Explorer, Graph
 from tests.fsm.model.liveness import liveness
 from tests.fsm.model.report import Report, explored, gaps
-from tests.fsm.model.world import HOST_FAULTS, SLEEP_FAULTS, VM_FAULTS, Size, Worlds
+from tests.fsm.model.world import (
+    HOST_FAULTS,
+    MOVE_FAULTS,
+    SLEEP_FAULTS,
+    VM_FAULTS,
+    Size,
+    Worlds,
+)
 
 SIZES = (
     Size(2, 2),
     Size(2, 3, VM_FAULTS),
+    Size(2, 3, MOVE_FAULTS),
     Size(3, 1),
     Size(3, 2, HOST_FAULTS),
     Size(2, 2, SLEEP_FAULTS),
@@ -122,7 +130,7 @@ def test_the_command_prints_counts_and_gaps(capsys) -> None:
 def test_the_kinds_of_faults_have_names_that_exist() -> None:
     graph = Explorer(Size(2, 1)).run()
     names = {edge.name for key in graph.keys for edge in graph.worlds.edges(key)}
-    assert names >= (VM_FAULTS | HOST_FAULTS | SLEEP_FAULTS)
+    assert names >= (VM_FAULTS | HOST_FAULTS | MOVE_FAULTS | SLEEP_FAULTS)
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -433,3 +433,64 @@ def test_after_a_sleep_nothing_starts_before_the_storage_was_read() -> None:
     assert blocked_why(inputs({"storage": read}, woke_at_s=NOW_S - 4)) == ""
     why = blocked_why(inputs({"storage": read}, woke_at_s=NOW_S - 2))
     assert why == "this machine has slept; the broker has not read the shared storage since"
+
+
+# --- between two hosts ------------------------------------------------------------------
+
+PAUSED = DomainState.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("detail", "setting"),
+    [
+        ("migration", "migration_s"),
+        ("postcopy", "migration_s"),
+        ("save", "save_s"),
+        ("dump", "save_s"),
+        ("snapshot", "save_s"),
+        ("from_snapshot", "save_s"),
+        ("shutting_down", "stop_s"),
+        ("starting_up", "start_s"),
+    ],
+)
+def test_libvirt_may_hold_a_vm_for_a_while_and_no_longer(detail: str, setting: str) -> None:
+    limit_s = getattr(SETTINGS.timing, setting)
+    held = {"domain": Domain(PAUSED, pid=7, detail=detail)}
+    seen = observe(**held, vm_same_since_s=NOW_S - limit_s + 1)
+    assert (seen.vm, seen.vm_detail) == (Vm.IN_TRANSIT, detail)
+    seen = observe(**held, vm_same_since_s=NOW_S - limit_s)
+    assert seen.vm is Vm.PAUSED
+    assert seen.vm_detail == f"{detail}, for longer than {setting} ({limit_s:g} s) allows"
+    assert not seen.vm_leaving
+
+
+def test_another_pause_has_no_limit_here() -> None:
+    seen = observe(domain=Domain(PAUSED, pid=7, detail="ioerror"), vm_same_since_s=0.0)
+    assert (seen.vm, seen.vm_detail) == (Vm.PAUSED, "ioerror")
+
+
+@pytest.mark.parametrize(
+    ("domain", "ran", "leaving"),
+    [
+        (Domain(DomainState.RUNNING, pid=7, leaving=True), True, True),
+        (Domain(DomainState.RUNNING, pid=7), True, False),
+        (Domain(PAUSED, pid=7, detail="migration"), True, True),
+        (Domain(PAUSED, pid=7, detail="migration"), False, False),  # it arrives
+        (Domain(PAUSED, pid=7, detail="save"), True, False),
+        (Domain(PAUSED, pid=7, detail="postcopy"), True, False),  # it runs elsewhere already
+    ],
+)
+def test_a_vm_that_leaves_is_told_from_one_that_arrives(
+    domain: Domain, ran: bool, leaving: bool
+) -> None:
+    seen = observe(domain=domain, vm_ran=ran, vm_same_since_s=NOW_S)
+    assert seen.vm_leaving is leaving
+    assert seen.moving_limit_s == SETTINGS.timing.away_s
+
+
+def test_a_peer_says_that_the_engine_leaves_it() -> None:
+    record = {"notes": (("moving", "to h3, others wait 40 s"),)}
+    (peer,) = observe({"hosts": (host_view(2, record=record, changed_at_s=99.0),)}).peers
+    assert (peer.moving_limit_s, peer.moving_to, peer.told_at_s) == (40.0, "h3", 99.0)
+    (peer,) = observe({"hosts": (host_view(2, changed_at_s=99.0),)}).peers
+    assert (peer.moving_limit_s, peer.moving_to, peer.told_at_s) == (None, "", None)

@@ -191,3 +191,15 @@ def test_running_since_begins_anew_with_each_pause_and_each_process(bench: Bench
     bench.clock.advance(1)
     bench.ask(running(8))
     assert bench.watch.running_since_s == begun_s + 5
+
+
+def test_since_when_libvirt_says_the_same_and_whether_the_vm_ran(bench: Bench) -> None:
+    for at_s, domain, since_s, ran in (
+        (10, Domain(DomainState.PAUSED, pid=7, detail="migration"), 10, False),
+        (15, Domain(DomainState.PAUSED, pid=7, detail="migration"), 10, False),
+        (20, Domain(DomainState.RUNNING, pid=7), 20, True),
+        (25, Domain(DomainState.PAUSED, pid=7, detail="migration"), 25, True),
+        (30, Domain(DomainState.PAUSED, pid=8, detail="migration"), 30, False),
+    ):
+        bench.watch.changed(float(at_s), domain)
+        assert (bench.watch.vm_same_since_s, bench.watch.vm_ran) == (since_s, ran)

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
-from ha_agent.engine_vm import QUESTIONS, EngineNotStartedError, start_engine
+from ha_agent.engine_vm import (
+    QUESTIONS,
+    EngineNotStartedError,
+    resume_left_engine,
+    start_engine,
+)
 from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import (
     Domain,
@@ -222,3 +229,63 @@ def test_libvirts_own_refusal_comes_through(san: SimSan) -> None:
     host.vm.start_error = HypervisorError("start the domain", "no memory")
     with pytest.raises(HypervisorError, match="no memory"):
         host.start()
+
+
+# --- after a migration --------------------------------------------------------------------
+
+
+def left_between(san: SimSan) -> tuple[Host, Optional[int]]:
+    """A VM that a migration has left paused, and the lease's version while it ran."""
+    host = Host(san)
+    pid = host.start().pid
+    assert pid is not None
+    version = host.lockspace.held_version(pid)
+    host.vm.pause("migration")
+    return host, version
+
+
+def test_a_vm_left_between_two_hosts_goes_on_with_its_lease(san: SimSan) -> None:
+    host, version = left_between(san)
+    resume_left_engine(host.vm, host.lockspace, version)
+    domain = host.vm.domain()
+    assert domain.state is DomainState.RUNNING
+    assert domain.pid in host.lockspace.holders
+
+
+def test_one_that_has_run_elsewhere_since_never_goes_on(san: SimSan) -> None:
+    """For a moment only, and its lease is free again: but its disk is newer than this memory."""
+    host, version = left_between(san)
+    other = Host(san, 2)
+    other.start()
+    other.vm.destroy()
+    with pytest.raises(HypervisorError, match=r"version 2, not 1.*older than the engine's disk"):
+        resume_left_engine(host.vm, host.lockspace, version)
+    assert host.vm.domain().state is DomainState.PAUSED
+
+
+def test_one_whose_lease_another_host_holds_does_not_go_on(san: SimSan) -> None:
+    host, _version = left_between(san)
+    Host(san, 2).start()
+    with pytest.raises(LeaseHeldError):
+        resume_left_engine(host.vm, host.lockspace, host.lockspace.lease_version())
+
+
+def test_one_whose_version_nobody_knows_does_not_go_on(san: SimSan) -> None:
+    host, _version = left_between(san)
+    with pytest.raises(HypervisorError, match="not known with which version"):
+        resume_left_engine(host.vm, host.lockspace, None)
+
+
+@pytest.mark.parametrize("detail", ["user", "ioerror", "save", "postcopy"])
+def test_what_else_is_paused_is_not_resumed(san: SimSan, detail: str) -> None:
+    host, version = left_between(san)
+    host.vm.pause(detail)
+    with pytest.raises(HypervisorError, match=f"it is paused .{detail}."):
+        resume_left_engine(host.vm, host.lockspace, version)
+
+
+def test_nothing_is_resumed_in_the_middle_of_a_migration(san: SimSan) -> None:
+    host, version = left_between(san)
+    host.vm.migrates = True
+    with pytest.raises(HypervisorError, match="a migration is under way"):
+        resume_left_engine(host.vm, host.lockspace, version)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fsm import Decision, Memory, Penalty, Score, State
-from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.observation import Lease, Observation, Peer, Vm, VmEnding
 from fsm.table import rows_of
 from ha_agent.history import PENALTIES_KEPT, TRANSITIONS_KEPT, History
 from ha_agent.publish import KEY, Publisher, engine_status, publication
@@ -388,3 +388,51 @@ def test_stopped_at_is_known_once_the_broker_took_that_record() -> None:
     assert given.stopped_at_s is None
     harvest(given, runner)
     assert given.stopped_at_s == 1000.0
+
+
+# --- an engine that leaves ----------------------------------------------------------------
+
+
+def moving(**fields: Any) -> dict[str, str]:
+    taken = decision(State.ENGINE_UP)
+    history = History(10.0)
+    history.note(State.ENGINE_UP, taken, 100.0)
+    observation = seen(moving_limit_s=40.0, **fields)
+    return dict(publication(taken, observation, WALL_S, 42.9, history).notes)
+
+
+def target(host_id: int, **fields: Any) -> Peer:
+    return Peer(host_id, f"h{host_id}", fresh=True, **fields)
+
+
+def test_an_engine_that_leaves_is_told_with_its_target() -> None:
+    peers = (target(2), target(3, engine_up=True))
+    note = "to h3, others wait 40 s"
+    assert moving(vm=Vm.RUNNING, vm_leaving=True, peers=peers)["moving"] == note
+    assert moving(vm=Vm.IN_TRANSIT, vm_leaving=True, peers=peers)["moving"] == note
+    assert "moving" not in moving(vm=Vm.RUNNING, peers=peers)
+
+
+@pytest.mark.parametrize("up", [(), (2, 3)])
+def test_a_target_that_is_not_known_is_not_guessed(up: tuple[int, ...]) -> None:
+    peers = tuple(target(host_id, engine_up=host_id in up) for host_id in (2, 3))
+    told = moving(vm=Vm.IN_TRANSIT, vm_leaving=True, peers=peers)["moving"]
+    assert told == "to another-host, others wait 40 s"
+
+
+def test_that_it_leaves_is_written_at_once() -> None:
+    runner = InlineRunner(VirtualClock())
+    records: list[Publication] = []
+
+    class Broker:
+        def publish(self, record: Publication) -> None:
+            records.append(record)
+
+    publisher = Publisher(runner, Broker())  # type: ignore[arg-type]
+    still = record_of(decision(State.ENGINE_UP))
+    publisher.offer(still, due=False)
+    for outcome in runner.poll():
+        publisher.take(outcome)
+    leaving = replace(still, notes=(("moving", "to h3, others wait 40 s"),))
+    publisher.offer(leaving, due=False)
+    assert records == [still, leaving]

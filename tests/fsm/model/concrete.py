@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Optional
 
 from fsm.guards import LONELY_TURNS, REPEAT_TICKS, SETTLE_TICKS, time_out_s
+from fsm.handover import resume_after_s
 from fsm.memory import Memory
 from fsm.observation import (
     HostCondition,
@@ -38,6 +39,7 @@ LONG_S = 50_000.0
 JUST_S = 0.5
 
 _REPEAT_S = REPEAT_TICKS * TIMING.tick_s
+_RESUME_S = resume_after_s(TIMING)
 
 
 def _thresholds(state: State) -> tuple[float, ...]:
@@ -57,6 +59,7 @@ _VMS = {
     Dom.PAUSED: Vm.PAUSED,
     Dom.LEAVING: Vm.IN_TRANSIT,
     Dom.ARRIVING: Vm.IN_TRANSIT,
+    Dom.HELD: Vm.IN_TRANSIT,
     Dom.BOOTS: Vm.RUNNING,
     Dom.GOOD: Vm.RUNNING,
     Dom.SICK: Vm.RUNNING,
@@ -67,6 +70,12 @@ _PEERS = {
     shape.GONE: {"liveness": PeerLiveness.DEAD, "fresh": False, "score": 3400},
     shape.IN_MAINTENANCE: {"maintenance": True, "score": 3400},
     shape.STOPPED: {"stopped": True, "score": 3400},
+    shape.MOVING: {
+        "score": 3400,
+        "moving_limit_s": TIMING.away_s,
+        "moving_to": "h0",
+        "told_at_s": NOW_S,
+    },
     shape.SILENT: {"state": State.UNKNOWN_LOCAL_VM_STATE.value, "score": 3400},
 }
 
@@ -89,6 +98,8 @@ def early(mem: Mem) -> Memory:
         last_owner_id=mem.owner or None,
         attempt_s=NOW_S - (_REPEAT_S if mem.due else 0),
         lease_denied_s=_DENIALS_S[mem.denied],
+        handover_since_s=NOW_S - TIMING.away_s if mem.waited else NOW_S,
+        vm_held_since_s=NOW_S - (_RESUME_S if mem.between else 0),
     )
 
 
@@ -111,6 +122,8 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
         attempt_s=NOW_S - (LONG_S if mem.due else _REPEAT_S - JUST_S),
         # This observation's own look comes on top.
         lease_denied_s=_DENIALS_S[3 if mem.denied >= 2 else mem.denied],
+        handover_since_s=NOW_S - (LONG_S if mem.waited else TIMING.away_s - JUST_S),
+        vm_held_since_s=NOW_S - (LONG_S if mem.between else _RESUME_S - JUST_S),
     )
 
 
@@ -139,6 +152,10 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         settled=down and before.settled and bool(undecided(observation)),
         owner=after.last_owner_id or 0,
         denied=_denied(after, observation),
+        waited=down and before.waited and after.handover_since_s is not None,
+        between=before.between
+        and after.vm_held_since_s is not None
+        and NOW_S - after.vm_held_since_s >= _RESUME_S,
     )
 
 
@@ -164,6 +181,7 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         blocked_why=blocked_why(host),
         vm=_VMS[host.dom] if host.libvirt else Vm.UNKNOWN,
         vm_ending=host.ending,
+        vm_leaving=host.libvirt and host.dom in (Dom.LEAVING, Dom.HELD),
         health=_health(host),
         lease=lease,
         lease_owner=f"h{owner}" if owner else "",

@@ -50,6 +50,7 @@ class Waits(NamedTuple):
     turns: int = 0  # hosts that could go first for a free lease
     left_over: bool = False
     undecided: bool = False
+    moving: bool = False  # a host says that the engine is leaving it
 
 
 def moves_of(host: Host, host_id: int, lease: Lease, waits: Waits) -> list[Move]:
@@ -69,7 +70,9 @@ def ended(host: Host, host_id: int, lease: Lease, ending: VmEnding) -> tuple[Hos
     told = ending if host.agent_lives else VmEnding.NONE
     if lease == Lease(host_id, Left.HELD):
         lease = Lease(host_id, Left.LEFT)
-    gone = host._replace(dom=Dom.ABSENT, hold=Hold.NO, ending=told, asked=False, kill=False)
+    gone = host._replace(
+        dom=Dom.ABSENT, hold=Hold.NO, ending=told, asked=False, kill=False, wake=False
+    )
     return gone, lease
 
 
@@ -132,7 +135,7 @@ def _agent(host: Host, _host_id: int, lease: Lease) -> Moves:
 def _without_agent(host: Host, dom: Dom) -> Host:
     return host._replace(
         agent=Agent.KILLED, mem=None, dom=dom, ending=VmEnding.NONE, looked=False, job=Job.NONE,
-        start=StartOutcome.NONE, kill=False, slow=False, view=None,
+        start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None,
     )  # fmt: skip
 
 
@@ -288,6 +291,20 @@ def _pause(host: Host, host_id: int, lease: Lease) -> Moves:
         yield Move("VM resumed", Kind.HEAL, *_runs(host, host_id, Dom.GOOD))
 
 
+def _held(host: Host, host_id: int, lease: Lease) -> Moves:
+    """libvirt has lost track of a migration; its job is over, so it can resume the VM."""
+    if host.dom is not Dom.HELD:
+        return
+    paused = host._replace(dom=Dom.PAUSED, wake=False)
+    yield Move("libvirt has held the VM for too long", Kind.FAIR, paused, lease)
+    if host.wake and host.libvirt:
+        woken = host._replace(wake=False)
+        if _can_take(host, host_id, lease):
+            yield Move("VM resumed as asked", Kind.FAIR, *_runs(woken, host_id, Dom.GOOD))
+        else:
+            yield Move("VM not resumed", Kind.FAIR, woken, lease)
+
+
 def _people(host: Host, host_id: int, lease: Lease) -> Moves:
     if host.dom is not Dom.ABSENT or host.job or not host.libvirt:
         return
@@ -362,6 +379,10 @@ def _time(host: Host, lease: Lease, waits: Waits) -> Moves:
     mem = host.mem
     if mem is None or host.agent is not Agent.RUNS:
         return
+    if host.dom is Dom.HELD and lease == FREE and not mem.between:
+        kind = Kind.LAG if host.slow else Kind.FAIR
+        after = host._replace(mem=mem._replace(between=True))
+        yield Move("nobody takes the lease of the VM in between", kind, after, lease)
     timers = _TIMERS.get(mem.state, _no_timer)
     found = _waiting(mem, waits) if mem.state is State.ENGINE_DOWN else timers(host, mem)
     for name, after, sound in found:
@@ -402,6 +423,8 @@ def _waiting(mem: Mem, waits: Waits) -> Timers:
         yield "failed starts forgotten", mem._replace(failed=0), True
     if waits.undecided and not mem.settled:
         yield "peers had their time", mem._replace(settled=True), True
+    if waits.moving and not mem.waited:
+        yield "the moving engine had its time", mem._replace(waited=True), True
     if mem.free < waits.turns:
         yield "a turn passes", mem._replace(free=mem.free + 1), True
     if waits.left_over and not mem.left:
@@ -431,6 +454,6 @@ _TIMERS: dict[State, Callable[[Host, Mem], Timers]] = {
 
 _ON = (
     _power, _agent, _storage, _death, _sanlock, _sleep, _release, _libvirt, _broker, _conditions,
-    _endings, _health, _pause, _people, _job, _give_up, _kill,
+    _endings, _health, _pause, _held, _people, _job, _give_up, _kill,
 )  # fmt: skip
 _OFF = (_power_on, _death)

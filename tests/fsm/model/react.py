@@ -117,6 +117,8 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
             host = _begin_start(host)
         elif action is Action.SHUTDOWN_VM:
             host = host._replace(asked=host.runs)
+        elif action is Action.RESUME_VM:
+            host = host._replace(wake=host.dom is Dom.HELD)
         else:
             host = host._replace(kill=host.dom is not Dom.ABSENT)
     return host

@@ -34,6 +34,12 @@ def some_undecided(seen: Observation) -> bool:
     return any(peer.liveness in live and not peer.fresh and not peer.stopped for peer in seen.peers)
 
 
+def is_moving(seen: Observation) -> bool:
+    """Is the lease free while a host says that the engine is leaving it?"""
+    told = any(peer.fresh and peer.moving_limit_s is not None for peer in seen.peers)
+    return told and seen.lease is Lease.FREE
+
+
 def ahead(mem: Mem, seen: Observation) -> int:
     """How many hosts go first: better ones, at the same score the last owner, then low ids."""
     points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
@@ -152,6 +158,10 @@ _TRUTHS: dict[str, Truth] = {
     "the score is 0": lambda mem, _seen: mem.failed >= 2,
     "finding out whether": lambda mem, seen: some_undecided(seen) and not mem.settled,
     "the latest start came to nothing": lambda mem, _seen: mem.held,
+    "the lease is left alone": lambda mem, seen: is_moving(seen) and not mem.waited,
+    "a migration has left the VM paused": lambda mem, seen: (
+        seen.vm is Vm.IN_TRANSIT and seen.lease is Lease.FREE and mem.between
+    ),
     "goes first; this host's turn": lambda mem, seen: ahead(mem, seen) > mem.free,
     "the VM runs and holds the lease": _start(StartOutcome.OK),
     "took the lease first": _start(StartOutcome.LEASE_HELD),

@@ -10,7 +10,7 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
-from tests.fsm.model.reasons import ahead, is_lost, some_undecided, untrue
+from tests.fsm.model.reasons import ahead, is_lost, is_moving, some_undecided, untrue
 from tests.fsm.model.shape import Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
@@ -19,7 +19,19 @@ _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
-    rules = (_starts, _stops, _forced, _repeats, _silence, _scores, _notes, _ends, _claims, _first)
+    rules = (
+        _starts,
+        _stops,
+        _forced,
+        _resumes,
+        _repeats,
+        _silence,
+        _scores,
+        _notes,
+        _ends,
+        _claims,
+        _first,
+    )
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
 
@@ -53,6 +65,8 @@ def _start_order(mem: Mem, seen: Observation) -> Iterator[str]:
         yield "a start with score 0"
     if not mem.settled and some_undecided(seen):
         yield "a start before the peers could show that they live"
+    if is_moving(seen) and not mem.waited:
+        yield "a start while another host is handing the engine over"
     if seen.lease is Lease.FREE and mem.free < ahead(mem, seen):
         yield "a start before this host's turn"
 
@@ -93,6 +107,18 @@ def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a forced stop always follows a stop that did not end"
     if decision.memory.state is not State.ENGINE_FORCE_STOP:
         yield "a forced stop belongs to EngineForceStop"
+
+
+def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    between = seen.vm is Vm.IN_TRANSIT and seen.vm_leaving and seen.lease is Lease.FREE
+    asked = Action.RESUME_VM in decision.actions
+    if asked and not (between and mem.between):
+        yield "a VM is resumed only when a migration has left it paused and its lease free"
+    if asked and (seen.global_maintenance or seen.local_maintenance):
+        yield "in maintenance the engine is left alone"
+    waits = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING)
+    if between and mem.between and waits and not decision.changed and not asked:
+        yield "a VM that a migration has left paused goes on before another one is started"
 
 
 def _repeats(mem: Mem, _seen: Observation, decision: Decision) -> Iterator[str]:

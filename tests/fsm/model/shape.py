@@ -25,6 +25,7 @@ class Dom(IntEnum):
     BOOTS = 5
     GOOD = 6
     SICK = 7
+    HELD = 8  # as LEAVING, but nothing comes of the migration any more
 
 
 class Hold(IntEnum):
@@ -64,7 +65,7 @@ class Left(IntEnum):
 RUNNING = frozenset({Dom.BOOTS, Dom.GOOD, Dom.SICK})
 
 # Codes of a peer's record, beside its score (0 and up).
-UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT = -1, -2, -3, -4, -5
+UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT, MOVING = -1, -2, -3, -4, -5, -6
 LEASE_UNKNOWN, LEASE_FREE = -1, 0
 
 
@@ -84,6 +85,8 @@ class Mem(NamedTuple):
     # Looks at the storage that deny the lease of the VM here. 0: none; 1: one, the latest;
     # 2: one, and there may be another; 3: two.
     denied: int = 0
+    waited: bool = False  # a moving engine was waited for long enough
+    between: bool = False  # for a while nobody has had the lease of the VM that is leaving here
 
 
 class View(NamedTuple):
@@ -114,6 +117,7 @@ class Host(NamedTuple):
     start: StartOutcome = StartOutcome.NONE
     kill: bool = False
     asked: bool = False
+    wake: bool = False  # libvirt is to resume the VM
     slow: bool = False
     asleep: bool = False
     view: Optional[View] = None  # an old one that it still believes; None: the present one

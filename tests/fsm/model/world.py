@@ -26,6 +26,7 @@ from tests.fsm.model.shape import (
     Lease,
     Left,
     Life,
+    Mem,
     View,
     World,
 )
@@ -56,7 +57,8 @@ class Size:
 # What happens to the VM itself, and an agent that comes late to it.
 VM_FAULTS = frozenset(
     {"qemu crashes", "qemu vanishes", "guest powers off", "engine falls ill", "VM paused",
-     "VM started by hand", "VM created paused by hand", "a person migrates the VM", "falls behind"}
+     "VM started by hand", "VM created paused by hand", "a person migrates the VM", "falls behind",
+     "a migration leaves the VM between"}
 )  # fmt: skip
 # What may meet a host that slept.
 SLEEP_FAULTS = frozenset(
@@ -68,6 +70,12 @@ SLEEP_FAULTS = frozenset(
 HOST_FAULTS = frozenset(
     {"power cut", "storage breaks", "agent killed", "qemu crashes", "start fails",
      "a person migrates the VM", "gateway lost"}
+)  # fmt: skip
+
+# What may become of a migration.
+MOVE_FAULTS = frozenset(
+    {"a person migrates the VM", "a migration leaves the VM between", "libvirt falls silent",
+     "agent killed", "VM paused"}
 )  # fmt: skip
 
 
@@ -238,6 +246,9 @@ class Worlds:
         doms = [self.hosts[number].dom for number in key[HOSTS:]]
         if Dom.LEAVING in doms or Dom.ARRIVING in doms:
             found.append(Edge(0, "migration ends", Kind.FAIR, self._migrated(key, doms)))
+            if faults and Dom.LEAVING in doms:
+                left = self._left_between(key, doms)
+                found.append(Edge(0, "a migration leaves the VM between", Kind.FAULT, left))
         elif faults and _OWNERS[key[0]]:
             self._migrations(key, _OWNERS[key[0]] - 1, found)
 
@@ -274,6 +285,16 @@ class Worlds:
         if source is not None:
             back = free and not over and self._can_run(key, source)
             key = self._put(key, source, _left(self._host(key, source), source + 1, over, back))
+        return key
+
+    def _left_between(self, key: Key, doms: list[Dom]) -> Key:
+        """The target is gone, and the source's libvirt does not find back."""
+        for index in self._ids:
+            host = self._host(key, index)
+            if doms[index] is Dom.LEAVING:
+                key = _with(key, index, self.number(host._replace(dom=Dom.HELD)))
+            elif doms[index] is Dom.ARRIVING:
+                key = _with(key, index, self.number(_arrived(host, False)))
         return key
 
     def _can_run(self, key: Key, index: Optional[int]) -> bool:
@@ -357,9 +378,7 @@ class Worlds:
             return shape.UNDECIDED
         if host.local:
             return shape.IN_MAINTENANCE
-        if host.mem.state is State.UNKNOWN_LOCAL_VM_STATE:
-            return shape.SILENT
-        return self.reactor.points(host)
+        return _code_of_vm(host, host.mem) or self.reactor.points(host)
 
 
 def broken_in(world: World) -> Iterator[str]:
@@ -396,14 +415,22 @@ def _view_of(seen: tuple[int, ...]) -> View:
     return View(seen[0], bool(seen[1]), seen[2:])
 
 
+def _code_of_vm(host: Host, mem: Mem) -> int:
+    """What its record says of the VM, if others go by that; else 0."""
+    if mem.state is State.UNKNOWN_LOCAL_VM_STATE:
+        return shape.SILENT
+    return shape.MOVING if host.dom in (Dom.LEAVING, Dom.HELD) else 0
+
+
 def _waits(host: Host, index: int, seen: tuple[int, ...]) -> Waits:
     mem = host.mem
     if mem is None or not host.broker or not can_ask(host):
         return _NO_WAITS
     codes = [code for other, code in enumerate(seen[2:]) if other != index]
-    turns = sum(code > 0 for code in codes) if seen[0] == 0 else 0
+    turns = sum(code > 0 or code == shape.MOVING for code in codes) if seen[0] == 0 else 0
     left_over = seen[0] == index + 1 and host.dom is Dom.ABSENT
-    return Waits(turns, left_over, shape.UNDECIDED in codes)
+    return Waits(turns, left_over, shape.UNDECIDED in codes,
+                 seen[0] == 0 and shape.MOVING in codes)  # fmt: skip
 
 
 def _left(host: Host, host_id: int, arrives: bool, back: bool) -> Host:
