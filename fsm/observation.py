@@ -69,6 +69,8 @@ class Peer:
     moving_limit_s, moving_to   it says that the engine leaves it by live migration: for how long
                                 it asks the others to wait, and where to
     told_at_s                   when its record changed last, while it says so
+    cannot_start   why it says that it can't start the engine now; empty: nothing is in the way
+    tries          how often it says that it tried in vain (`Memory.tries`)
     """
 
     host_id: int
@@ -84,6 +86,8 @@ class Peer:
     moving_limit_s: Optional[float] = None
     moving_to: str = ""
     told_at_s: Optional[float] = None
+    cannot_start: str = ""
+    tries: int = 0
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,8 @@ class Observation:
     complete              the broker has had its first look at storage and lockspace
     blocked_why           why nothing can be started now (storage silent, lockspace not joined,
                           no configuration, broker gone ...); empty when nothing stands against it
+    cannot_start_why      the same where it lasts until somebody mends it (a refused domain, two
+                          hosts with one id): other hosts don't wait for this one
     global_maintenance    None: slot 0 has not been readable yet
     vm_leaving            a live migration takes the VM away: it runs while its memory is copied,
                           or is IN_TRANSIT after it had run here
@@ -142,6 +148,7 @@ class Observation:
     host_id: int
     complete: bool = False
     blocked_why: str = ""
+    cannot_start_why: str = ""
     vm: Vm = Vm.UNKNOWN
     vm_ending: VmEnding = VmEnding.NONE
     vm_detail: str = ""

@@ -28,6 +28,7 @@ from metadata import moving_note
 from metadata.moving_note import decode_moving
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
+from metadata.start_notes import read_start_notes
 
 STALE_TICKS = 3
 
@@ -72,6 +73,7 @@ class Inputs:
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
+    config_refused    why the shared configuration can never be started from
     config_current    what is held is the newest configuration
     woke_at_s         when this machine woke up last; None: it has not slept since we started
     peers             the other hosts in `look`, where they are known already (`PeerList`)
@@ -93,6 +95,7 @@ class Inputs:
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
     config_why: str = ""
+    config_refused: str = ""
     config_current: Optional[bool] = None
     stop_requested: bool = False
     woke_at_s: Optional[float] = None
@@ -115,6 +118,9 @@ class Inputs:
         return self.settings.timing.alive_s
 
 
+Reason = Callable[[Inputs], str]
+
+
 def collect(inputs: Inputs) -> Observation:
     """One look at everything; no I/O, no clock."""
     snapshot = inputs.snapshot
@@ -130,6 +136,7 @@ def collect(inputs: Inputs) -> Observation:
         host_id=inputs.host.host_id,
         complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
         blocked_why=blocked_why(inputs),
+        cannot_start_why=_first_of(_LASTING_REASONS, inputs),
         vm=vm,
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=vm_detail,
@@ -187,7 +194,11 @@ def _is_leaving(inputs: Inputs, vm: Vm) -> bool:
 
 def blocked_why(inputs: Inputs) -> str:
     """The first thing that stands against starting the engine here; empty: nothing does."""
-    for reason in _REASONS:
+    return _first_of(_REASONS, inputs)
+
+
+def _first_of(reasons: tuple[Reason, ...], inputs: Inputs) -> str:
+    for reason in reasons:
         why = reason(inputs)
         if why:
             return why
@@ -281,7 +292,13 @@ def _order_why(inputs: Inputs) -> str:
     return inputs.unfinished_why
 
 
-_REASONS: tuple[Callable[[Inputs], str], ...] = (
+def _refused_why(inputs: Inputs) -> str:
+    return inputs.config_refused
+
+
+# Hosts that boot together are all still joining, and none of them shall be passed over for that.
+_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why, _refused_why)
+_REASONS: tuple[Reason, ...] = (
     _broker_why,
     _host_id_why,
     _storage_why,
@@ -434,6 +451,7 @@ def _peer(view: HostView) -> Peer:
     if record is None:
         return Peer(view.host_id, _name(view), liveness)
     moving = decode_moving(dict(record.notes).get(moving_note.KEY, ""))
+    told = read_start_notes(record.notes)
     return Peer(
         host_id=view.host_id,
         name=_name(view),
@@ -448,6 +466,8 @@ def _peer(view: HostView) -> Peer:
         moving_limit_s=moving.limit_s if moving else None,
         moving_to=moving.to if moving else "",
         told_at_s=view.changed_at_s if moving else None,
+        cannot_start=told.cannot_start,
+        tries=told.tries,
     )
 
 

@@ -21,6 +21,7 @@ from metadata import moving_note
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
 from metadata.records import EngineStatus, EngineVm, Health
+from metadata.start_notes import StartNotes, read_start_notes, start_notes
 
 KEY = "publish"
 
@@ -49,7 +50,7 @@ def publication(
         state=state.value,
         stopped=state is State.AGENT_STOPPED,
         timeout_wall_time=_timeout_text(decision, now_s, wall_s),
-        notes=(*_notes(decision, history, now_s, wall_s), *_moving(observation)),
+        notes=(*_notes(decision, observation, history, wall_s), *_moving(observation)),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
         why=decision.why[:NOTE_LIMIT],
@@ -119,9 +120,12 @@ def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
 
 
 def _notes(
-    decision: Decision, history: History, now_s: float, wall_s: float
+    decision: Decision, observation: Observation, history: History, wall_s: float
 ) -> tuple[tuple[str, str], ...]:
-    notes = [("why", _one_line(decision.why))]
+    """What other hosts go by comes first: where room is short, the last lines are dropped."""
+    now_s = observation.now_s
+    told = StartNotes(_one_line(observation.cannot_start_why), decision.memory.tries)
+    notes = [*start_notes(told), ("why", _one_line(decision.why))]
     if history.penalties:
         text = penalty_note.penalties_note(history.penalties, now_s, wall_s)
         notes.append((penalty_note.KEY, _one_line(text)))
@@ -193,6 +197,8 @@ class Publisher:
 def _essence(record: Publication) -> tuple[object, ...]:
     """What others act on; a reason with a new number is no reason to write."""
     status = record.engine_status
+    told = read_start_notes(record.notes)
+    starts = bool(told.cannot_start), told.tries
     moving = moving_note.KEY in dict(record.notes)
-    words = (status.vm, status.health, status.detail)
-    return (record.score, record.state, record.stopped, *words, moving)
+    engine = status.vm, status.health, status.detail
+    return (record.score, record.state, record.stopped, *starts, *engine, moving)

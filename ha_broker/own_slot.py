@@ -14,6 +14,7 @@ from ha_broker.slot_notes import Notes, with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
+from metadata import moving_note, start_notes
 from metadata.layout import slot_address
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
@@ -219,7 +220,8 @@ def _foreign_record(state: Optional[SlotState], host: HostSettings) -> Optional[
 def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
     if kept is None or kept.feature_version <= FEATURE_VERSION:
         return notes
-    ours = {key for key, _ in notes}
+    # What this program writes itself and leaves out now is over.
+    ours = {key for key, _ in notes} | {*start_notes.KEYS, moving_note.KEY}
     return notes + tuple(note for note in kept.notes if note[0] not in ours)
 
 

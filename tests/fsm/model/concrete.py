@@ -43,7 +43,7 @@ _RESUME_S = resume_after_s(TIMING)
 
 
 def _thresholds(state: State) -> tuple[float, ...]:
-    limit_s = time_out_s(state, TIMING)
+    limit_s = time_out_s(Memory(state), CONFIG)
     if state is State.ENGINE_STOP and limit_s is not None:
         return (_REPEAT_S, limit_s)
     if state is State.ENGINE_UNEXPECTEDLY_DOWN and limit_s is not None:
