@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import inspect
 import math
 import os
 import signal
@@ -184,7 +185,7 @@ def _debian() -> float:
 
 
 def _fingerprint() -> str:
-    text = (ROOT / "pyproject.toml").read_bytes()
+    text = (ROOT / "pyproject.toml").read_bytes() + inspect.getsource(_set_up).encode()
     version = subprocess.run([SYSTEM_PYTHON, "--version"], capture_output=True, check=True).stdout
     return hashlib.sha256(text + version + str(ROOT).encode()).hexdigest()
 
