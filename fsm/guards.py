@@ -119,9 +119,16 @@ def vm_healthy(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
-def healthy_with_lease(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
-    """The VM runs here, the engine is healthy, and sanlock lists its lease."""
-    return vm_healthy(_m, o, _c) and o.vm_holds_lease is True
+def healthy_with_lease(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The VM runs here, the engine is healthy, and nobody denies its lease."""
+    denied = len(m.lease_denied_s) >= DENIALS
+    return vm_healthy(m, o, c) and o.vm_holds_lease is True and not denied
+
+
+@guard
+def healthy_lease_unknown(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The VM runs here, the engine is healthy, and its lease has not been asked for yet."""
+    return vm_healthy(m, o, c) and o.vm_holds_lease is None
 
 
 @guard

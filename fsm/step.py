@@ -61,7 +61,7 @@ def step(
 
     Returns a Decision; its score is that of the new state. Raises nothing.
     """
-    known = _remember(memory, observation, config)
+    known = remember(memory, observation, config)
     row = find_row(known, observation, config)
     why = reason(row, known, observation, config)
     after = _apply(row, known, observation, config, why)
@@ -77,8 +77,8 @@ def step(
     )
 
 
-def _remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
-    """What the observation itself adds to the memory, whichever row fires."""
+def remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
+    """What the observation itself adds to the memory, whichever row fires (`step` does it)."""
     now_s = observation.now_s
     told = is_told(memory, observation, config)
     noted: dict[str, Any] = {

@@ -466,6 +466,17 @@ _FORCE_STOP = (
     ),
     Row(
         State.ENGINE_FORCE_STOP,
+        (g.healthy_with_lease,),
+        State.ENGINE_UP,
+        "the engine became healthy again before it was switched off",
+    ),
+    _stay(
+        State.ENGINE_FORCE_STOP,
+        "the engine became healthy again; asking for its lease",
+        g.healthy_lease_unknown,
+    ),
+    Row(
+        State.ENGINE_FORCE_STOP,
         (g.repeat_due,),
         State.ENGINE_FORCE_STOP,
         "switching the VM off again",

@@ -21,10 +21,10 @@ from fsm.step import RowFinder, step
 from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
 from ha_agent.chronicle import recorder
 from ha_agent.chronicle.recorder import Recorder
-from ha_agent.collect import Inputs, PeerList, collect, vm_of
+from ha_agent.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
 from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
-from ha_agent.execute import Executor
+from ha_agent.execute import Executor, Judged
 from ha_agent.history import History
 from ha_agent.lease_watch import LeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
@@ -106,7 +106,8 @@ class Agent:
             ports.hypervisor,
             ports.lockspace,
             host.storage,
-            lambda: self._lease.version,
+            ports.clock,
+            lease_version=lambda: self._lease.version,
         )
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
@@ -117,6 +118,7 @@ class Agent:
         self._peers = PeerList(host.host_id)
         self._memory = Memory()
         self._fire_timeout_s: Optional[int] = None
+        self._judged = Domain(DomainState.UNKNOWN)
         self._settled: Optional[_Settled] = None
         self._status = ""
         self._next_tick_s = self._started_at_s
@@ -271,7 +273,7 @@ class Agent:
         self._config.request(again=due)
         if self._executor.give_up_start(now_s, self._timing.start_s):
             self._domain.want()
-        domain = self._domain.domain(now_s, self._timing.tick_s)
+        domain = self._judged = self._domain.domain(now_s, self._timing.tick_s)
         seen = collect(
             Inputs(
                 now_s=now_s,
@@ -330,8 +332,10 @@ class Agent:
         self._recorder.published(record, observation.now_s)
 
     def _act(self, action: Action, observation: Observation, now_s: float) -> None:
+        # What is older than a stale snapshot is nothing to act on.
+        judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
-        error = self._executor.perform(action, self._config.domain_xml, blocked_why)
+        error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged)
         self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
 
     def _stop_is_written(self) -> bool:

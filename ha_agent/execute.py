@@ -10,8 +10,11 @@ from fsm.memory import Action
 from fsm.observation import StartOutcome
 from ha_agent.engine_vm import resume_left_engine, start_engine
 from ha_broker.world.ports import (
+    Clock,
     Domain,
+    DomainState,
     Hypervisor,
+    HypervisorError,
     LeaseHeldError,
     Lockspace,
     Outcome,
@@ -22,6 +25,22 @@ from metadata.settings import StorageParts
 
 START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
 KEYS = (START, SHUTDOWN, DESTROY, RESUME)
+
+
+class OutdatedOrderError(HypervisorError):
+    """An order to stop the VM that came too late, or would have met another one."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an order to stop is about: the process and its state, as they were judged.
+
+    `latest_s` is the last monotonic second at which that judgement counts: later the VM may have
+    got well, or be a healthy one of the same name.
+    """
+
+    domain: Domain
+    latest_s: float
 
 
 @dataclass(frozen=True)
@@ -58,8 +77,11 @@ class Executor:
         hypervisor: Hypervisor,
         lockspace: Lockspace,
         parts: StorageParts,
+        clock: Clock,
+        *,
         lease_version: Callable[[], Optional[int]] = lambda: None,
     ) -> None:
+        self._clock = clock
         self._runner = runner
         self._hypervisor = hypervisor
         self._lockspace = lockspace
@@ -72,21 +94,22 @@ class Executor:
         """The latest start; `RUNNING` until it ended or was given up."""
         return self._start
 
-    def perform(self, action: Action, domain_xml: str, blocked_why: str) -> str:
+    def perform(self, action: Action, domain_xml: str, blocked_why: str, judged: Judged) -> str:
         """Give the order; returns why it could not be given (empty: it was).
 
-        Stopping is never refused. A start is, when something stands against it: the table
-        asks the same before it decides, so this is the second lock on the same door.
+        Stopping is never refused here; its job itself looks whether what it meets is what was
+        `judged`. A start is, when something stands against it: the table asks the same before
+        it decides, so this is the second lock on the same door.
         """
         if action is Action.START_VM:
             return self._begin_start(domain_xml, blocked_why)
         if action is Action.SHUTDOWN_VM:
-            return self._submit(SHUTDOWN, self._hypervisor.shutdown)
+            return self._submit(SHUTDOWN, self._bound(judged, self._hypervisor.shutdown))
         if action is Action.RESUME_VM:
             version = self._lease_version()
             resume = partial(resume_left_engine, self._hypervisor, self._lockspace, version)
             return self._submit(RESUME, resume)
-        return self._submit(DESTROY, self._hypervisor.destroy)
+        return self._submit(DESTROY, self._bound(judged, self._hypervisor.destroy))
 
     def take(self, outcome: Outcome[object]) -> OrderResult:
         """An order ended, perhaps one that was given up long ago."""
@@ -136,6 +159,23 @@ class Executor:
             self._start = StartState(StartOutcome.RUNNING)
         return blocked_why
 
+    def _bound(self, judged: Judged, order: Callable[[], None]) -> Callable[[], None]:
+        """`order`, unless the VM is not what was judged any more.
+
+        The job may stand still for minutes before it goes on: its process is stopped, or libvirt
+        hangs. So it looks as late as it can.
+        """
+
+        def carry_out() -> None:
+            found = self._hypervisor.domain()
+            why = _outdated_why(judged, found, self._clock.monotonic_s())
+            if why:
+                raise OutdatedOrderError("stop the VM", why)
+            if found.state is not DomainState.ABSENT:
+                order()
+
+        return carry_out
+
     def _start_job(self, domain_xml: str) -> Callable[[], object]:
         return lambda: start_engine(self._hypervisor, self._lockspace, domain_xml, self._parts)
 
@@ -149,6 +189,19 @@ class Executor:
             self._start = StartState(StartOutcome.LEASE_HELD, error)
         else:
             self._start = StartState(StartOutcome.FAILED, error)
+
+
+def _outdated_why(judged: Judged, found: Domain, now_s: float) -> str:
+    """Why the order is not carried out any more; empty: nothing has changed, or all is over."""
+    if found.state is DomainState.ABSENT:
+        return ""
+    if now_s > judged.latest_s:
+        return f"it came {now_s - judged.latest_s:.0f} s too late; to be decided anew"
+    if found.pid != judged.domain.pid:
+        return f"qemu is another process now (pid {found.pid}, not {judged.domain.pid})"
+    if found.state is not judged.domain.state:
+        return f"the VM is {found.state.value} now, not {judged.domain.state.value}"
+    return ""
 
 
 def _why(error: Exception) -> str:

@@ -60,6 +60,8 @@ _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
 LOOKS_AFTER_WAKING = 2
+# An order that comes later than this after it was decided is not carried out.
+ORDER_TICKS = 3
 # What a host may still go through when all is well: time-outs that end, and what follows them.
 CALM_CHANGES = 4
 # sanlock's SIGKILL comes 40 s after its SIGTERM, and it looks each second.
@@ -367,7 +369,8 @@ class Oracle:
         grace_s = 3 * self._timing.tick_s + self._health_timeout_s + 1
         if since_s is None or order.at_s - since_s <= grace_s or engine.destroyed:
             return
-        if order.decided_at_s - since_s <= grace_s:
+        late_s = order.at_s - since_s - grace_s
+        if order.decided_at_s - since_s <= grace_s and late_s <= ORDER_TICKS * self._timing.tick_s:
             self.beyond["stop: decided before the engine got well, carried out later"] += 1
             return
         text = f"the agent of {order.host.name} gives the order {order.what} to qemu {engine.pid}"

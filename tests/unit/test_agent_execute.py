@@ -6,7 +6,7 @@ import pytest
 
 from fsm.memory import Action
 from fsm.observation import StartOutcome
-from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, OrderResult
+from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, Judged, OrderResult
 from ha_agent.simulation.world import (
     InlineRunner,
     SimHypervisor,
@@ -14,10 +14,11 @@ from ha_agent.simulation.world import (
     SimSan,
     VirtualClock,
 )
-from ha_broker.world.ports import DomainState, HypervisorError
+from ha_broker.world.ports import DomainState, Ending, HypervisorError
 from tests.unit.agent_host import PARTS, domain_xml
 
 LIMIT_S = 60.0
+LATEST_S = 15.0
 
 
 class Bench:
@@ -28,10 +29,15 @@ class Bench:
         self.lockspace.join(1, 10)
         self.vm = SimHypervisor(self.lockspace)
         self.runner = InlineRunner(self.clock)
-        self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS)
+        self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS, self.clock)
+
+    @property
+    def judged(self) -> Judged:
+        """What is here now."""
+        return Judged(self.vm.now, self.clock.monotonic_s() + LATEST_S)
 
     def order(self, action: Action, xml: str = "", blocked_why: str = "") -> str:
-        return self.executor.perform(action, xml or domain_xml(), blocked_why)
+        return self.executor.perform(action, xml or domain_xml(), blocked_why, self.judged)
 
     def harvest(self) -> list[OrderResult]:
         return [self.executor.take(outcome) for outcome in self.runner.poll()]
@@ -83,7 +89,8 @@ def test_a_start_that_is_blocked_is_not_given(bench: Bench) -> None:
 
 
 def test_no_domain_xml_no_start(bench: Bench) -> None:
-    assert bench.executor.perform(Action.START_VM, "", "") == "there is no domain XML"
+    why = bench.executor.perform(Action.START_VM, "", "", bench.judged)
+    assert why == "there is no domain XML"
     assert (bench.outcome, bench.vm.calls) == (StartOutcome.FAILED, [])
 
 
@@ -97,9 +104,69 @@ def test_stopping_is_never_blocked(bench: Bench, action: Action) -> None:
 
 
 def test_the_error_of_a_stop_is_told(bench: Bench) -> None:
+    bench.order(Action.START_VM)
+    bench.harvest()
+    bench.vm.pause()
     bench.order(Action.SHUTDOWN_VM)
     (result,) = bench.harvest()
     assert (result.order, result.error) == (SHUTDOWN, "it is not running")
+
+
+# --- an order that comes late -----------------------------------------------------------
+
+
+def run_another(bench: Bench) -> None:
+    bench.vm.end(Ending.CRASHED)
+    bench.vm.start(domain_xml())
+
+
+LATE = {
+    "qemu is another process now (pid 4002, not 4001)": run_another,
+    "the VM is paused now, not running": lambda bench: bench.vm.pause(),
+    "it came 95 s too late; to be decided anew": lambda bench: bench.clock.advance(110),
+}
+
+
+@pytest.mark.parametrize("why", LATE)
+@pytest.mark.parametrize(
+    ("action", "call"), [(Action.SHUTDOWN_VM, "shutdown"), (Action.DESTROY_VM, "destroy")]
+)
+def test_a_late_order_meets_nothing_but_what_was_judged(
+    bench: Bench, action: Action, call: str, why: str
+) -> None:
+    bench.order(Action.START_VM)
+    bench.harvest()
+    bench.runner.hang(DESTROY if action is Action.DESTROY_VM else SHUTDOWN)
+    bench.order(action)
+    LATE[why](bench)
+    bench.runner.release(DESTROY if action is Action.DESTROY_VM else SHUTDOWN)
+    (result,) = bench.harvest()
+    assert result.error == why
+    assert call not in bench.vm.calls
+
+
+def test_an_order_that_libvirt_kept_waiting_is_late_too(bench: Bench) -> None:
+    bench.order(Action.START_VM)
+    bench.harvest()
+    bench.vm.hang()
+    bench.order(Action.DESTROY_VM)
+    bench.clock.advance(LATEST_S + 1)
+    bench.vm.heal()
+    bench.clock.advance(1)
+    (result,) = bench.harvest()
+    assert "too late" in result.error
+    assert bench.vm.now.state is DomainState.RUNNING
+
+
+def test_a_vm_that_is_gone_needs_no_order(bench: Bench) -> None:
+    bench.order(Action.START_VM)
+    bench.harvest()
+    bench.runner.hang(DESTROY)
+    bench.order(Action.DESTROY_VM)
+    bench.vm.end(Ending.CRASHED)
+    bench.runner.release(DESTROY)
+    assert [result.error for result in bench.harvest()] == [""]
+    assert "destroy" not in bench.vm.calls
 
 
 def test_a_start_that_hangs_is_given_up(bench: Bench) -> None:

@@ -120,8 +120,6 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
         lease_left_since_s=NOW_S - left_end + JUST_S,
         held_off_until_s=NOW_S + JUST_S if mem.held else NOW_S,
         attempt_s=NOW_S - (LONG_S if mem.due else _REPEAT_S - JUST_S),
-        # This observation's own look comes on top.
-        lease_denied_s=_DENIALS_S[3 if mem.denied >= 2 else mem.denied],
         handover_since_s=NOW_S - (LONG_S if mem.waited else TIMING.away_s - JUST_S),
         vm_held_since_s=NOW_S - (LONG_S if mem.between else _RESUME_S - JUST_S),
     )

@@ -11,7 +11,7 @@ from fsm.memory import Action
 from fsm.observation import Observation, StartOutcome, VmEnding
 from fsm.score import score
 from fsm.states import State
-from fsm.step import step
+from fsm.step import remember, step
 from fsm.table import TABLE, Row
 from tests.fsm.model import concrete, rules
 from tests.fsm.model.shape import Agent, Dom, Host, Job, Mem, View
@@ -100,7 +100,8 @@ class Reactor:
         find = partial(walk, table=self._by_state[mem.state])
         decision = step(memory, seen, concrete.CONFIG, find)
         broken = rules.broken_by(mem, seen, decision)
-        other = find(concrete.late(mem, seen.lease, self.hosts), seen, concrete.CONFIG)
+        late = remember(concrete.late(mem, seen.lease, self.hosts), seen, concrete.CONFIG)
+        other = find(late, seen, concrete.CONFIG)
         if other is not decision.row:
             broken = (*broken, f"the classes of age hide a threshold: {other.why}")
         after = concrete.abstract(mem, decision.memory, seen, not decision.changed)

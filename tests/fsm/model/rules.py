@@ -77,7 +77,7 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         return
     healthy = seen.vm is Vm.RUNNING and seen.health is Health.GOOD
     kept = seen.vm_holds_lease is True and not is_lost(mem, seen)
-    if healthy and kept and mem.state is not State.ENGINE_FORCE_STOP:
+    if healthy and kept and mem.denied < 3:
         yield "a healthy engine is never stopped"
     known_bad = seen.vm is Vm.RUNNING and seen.health is Health.BAD
     already = mem.state in _FORCED
@@ -121,7 +121,12 @@ def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a VM that a migration has left paused goes on before another one is started"
 
 
-def _repeats(mem: Mem, _seen: Observation, decision: Decision) -> Iterator[str]:
+def _repeats(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    well = seen.health is Health.GOOD and seen.vm_holds_lease is None
+    if mem.state is State.ENGINE_FORCE_STOP and seen.vm is Vm.RUNNING and well:
+        if decision.actions:
+            yield "an engine that got well is not switched off before its lease is known"
+        return
     if mem.due and mem.state in _FORCED and not decision.changed and not decision.actions:
         yield "an order that shows no effect is repeated"
 
