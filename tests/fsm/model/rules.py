@@ -109,6 +109,12 @@ def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a forced stop belongs to EngineForceStop"
 
 
+# An agent that was started again meanwhile is in EngineDown: the VM does not run.
+_RESUMING = frozenset(
+    [State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING, State.ENGINE_DOWN]
+)
+
+
 def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     between = seen.vm is Vm.IN_TRANSIT and seen.vm_leaving and seen.lease is Lease.FREE
     asked = Action.RESUME_VM in decision.actions
@@ -116,7 +122,7 @@ def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a VM is resumed only when a migration has left it paused and its lease free"
     if asked and (seen.global_maintenance or seen.local_maintenance):
         yield "in maintenance the engine is left alone"
-    waits = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING)
+    waits = mem.state in _RESUMING
     if between and mem.between and waits and not decision.changed and not asked:
         yield "a VM that a migration has left paused goes on before another one is started"
 
