@@ -204,7 +204,7 @@ class Lockspace(Protocol):
         """Read the lease's owner from storage; None: nobody owns it."""
 
     def process_holds_lease(self, pid: int) -> bool:
-        """Does the local process `pid` hold the engine's lease? Without I/O.
+        """Does the local process `pid` hold the engine's lease, at its place? Without I/O.
 
         Raises LockspaceBusyError where sanlock had no time for the question for a second.
         """

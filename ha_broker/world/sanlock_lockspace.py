@@ -187,8 +187,24 @@ class SanlockLockspace:
         return self._owner_seen[1]
 
     def process_holds_lease(self, pid: int) -> bool:
-        """Does the local process `pid` hold the engine's lease? Without I/O."""
-        return (_LOCKSPACE, _LEASE) in (self._leases_of(pid) or [])
+        """Does the local process `pid` hold the engine's lease? Without I/O on the storage.
+
+        A lease of that name somewhere else is another one: nobody else waits for it.
+        """
+        leases = self._leases_of(pid) or []
+        return any(self._is_the_engines(resource) for resource in leases)
+
+    def _is_the_engines(self, resource: dict[str, Any]) -> bool:
+        if (resource["lockspace"], resource["resource"]) != (_LOCKSPACE, _LEASE):
+            return False
+        return any(self._is_its_place(path, offset) for path, offset in resource["disks"])
+
+    def _is_its_place(self, path: str, offset: int) -> bool:
+        """Another path to the same file is no other place; the links are followed only then."""
+        place = self._parts.lease
+        if offset != place.offset:
+            return False
+        return path == place.path or os.path.realpath(path) == os.path.realpath(place.path)
 
     def process_is_registered(self, pid: int) -> bool:
         """Is the local process `pid` a client of sanlock, with or without leases?"""
@@ -198,8 +214,8 @@ class SanlockLockspace:
         """See `Lockspace.held_version`."""
         versions = [
             int(resource["version"])
-            for resource in self._resources_of(pid) or []
-            if (resource["lockspace"], resource["resource"]) == (_LOCKSPACE, _LEASE)
+            for resource in self._leases_of(pid) or []
+            if self._is_the_engines(resource)
         ]
         return versions[0] if versions else None
 
@@ -212,14 +228,8 @@ class SanlockLockspace:
         )
         return int(found["version"])
 
-    def _leases_of(self, pid: int) -> Optional[list[tuple[bytes, bytes]]]:
-        """Lockspace and name of what `pid` holds; None: sanlock does not know the process."""
-        resources = self._resources_of(pid)
-        if resources is None:
-            return None
-        return [(resource["lockspace"], resource["resource"]) for resource in resources]
-
-    def _resources_of(self, pid: int) -> Optional[list[dict[str, Any]]]:
+    def _leases_of(self, pid: int) -> Optional[list[dict[str, Any]]]:
+        """What `pid` holds: lockspace, name and place; None: sanlock does not know it."""
         binding = _binding()
         try:
             resources = _ask_again_while_busy(lambda: binding.inquire(pid=pid))

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
@@ -16,6 +17,8 @@ import pytest
 
 from ha_agent.simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from ha_broker.world.ports import Liveness, LockspaceError
+from metadata.layout import config_lease_address
+from metadata.settings import StorageParts
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
 
@@ -38,6 +41,12 @@ class Host(Protocol):
     def begin_join(self, host_id: int) -> Join: ...
 
     def acquire(self) -> int: ...
+
+    def format_elsewhere(self) -> None:
+        """Another lease, with the names of the engine's."""
+
+    def acquire_elsewhere(self) -> int:
+        """As `acquire`, but that other lease."""
 
     def release(self, pid: int) -> None: ...
 
@@ -134,6 +143,15 @@ class FakeHost:
         self._lockspace.acquire(pid)
         return pid
 
+    def format_elsewhere(self) -> None:
+        """Nothing is needed for it."""
+
+    def acquire_elsewhere(self) -> int:
+        pid = next(self._pids)
+        self._lockspace.elsewhere.add(pid)
+        self._lockspace.acquire(pid)
+        return pid
+
     def is_killed(self, pid: int) -> bool:
         return pid in self._killed
 
@@ -187,6 +205,23 @@ class RealHost(SanlockHost):
     def begin_join(self, host_id: int) -> RealJoin:
         """In a second process, so that the host can be asked meanwhile."""
         return RealJoin(self.new_talker(), host_id)
+
+    def format_elsewhere(self) -> None:
+        talker = Talker(self._directory, self._elsewhere())
+        try:
+            talker.call("format_lease")
+        finally:
+            talker.close()
+
+    def acquire_elsewhere(self) -> int:
+        parts, self._parts = self._parts, self._elsewhere()
+        try:
+            return self.acquire()
+        finally:
+            self._parts = parts
+
+    def _elsewhere(self) -> StorageParts:
+        return replace(self._parts, lease=config_lease_address(self._parts))
 
 
 class RealJoin:

@@ -201,6 +201,16 @@ def test_no_renewals_without_having_joined(formatted: Cluster) -> None:
 # --- the lease ------------------------------------------------------------------------------
 
 
+def test_a_lease_of_the_same_names_elsewhere_does_not_count(formatted: Cluster) -> None:
+    formatted.host("h1").format_elsewhere()
+    first, second = joined(formatted, "h1", "h2")
+    astray, pid = first.acquire_elsewhere(), second.acquire()
+    assert first.call("process_is_registered", astray)
+    assert not first.call("process_holds_lease", astray)
+    assert second.call("process_holds_lease", pid)
+    assert first.call("lease_owner") == second.call("lease_owner") == LeaseOwner(2, 1)
+
+
 def test_the_lease_has_an_owner_until_it_is_released(formatted: Cluster) -> None:
     first, second = joined(formatted, "h1", "h2")
     pid = first.acquire()

@@ -6,6 +6,7 @@ import builtins
 import errno
 import sys
 import time
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Optional
 
@@ -228,7 +229,33 @@ def test_only_the_engines_lease_counts(stub: Stub, lockspace: SanlockLockspace) 
     other = {"lockspace": b"hosted-engine", "resource": b"other"}
     answer(stub, inquire=[other])
     assert lockspace.process_holds_lease(5) is False
-    answer(stub, inquire=[other, {"lockspace": b"hosted-engine", "resource": b"engine"}])
+    answer(stub, inquire=[other, held(lockspace)])
+    assert lockspace.process_holds_lease(5) is True
+
+
+def held(lockspace: SanlockLockspace, **fields: object) -> dict[str, object]:
+    """The engine's lease as sanlock lists it."""
+    place = lockspace._parts.lease
+    names = {"lockspace": b"hosted-engine", "resource": b"engine"}
+    return {**names, "disks": [(place.path, place.offset)], **fields}
+
+
+def test_a_lease_of_the_same_name_elsewhere_is_another_one(
+    stub: Stub, lockspace: SanlockLockspace, tmp_path: Path
+) -> None:
+    place = lockspace._parts.lease
+    for disks in ([(place.path, 0)], [("/dev/vg/other", place.offset)], []):
+        answer(stub, inquire=[held(lockspace, disks=disks)])
+        assert lockspace.process_holds_lease(5) is False, disks
+
+
+def test_another_path_to_the_lease_is_the_same_place(
+    stub: Stub, lockspace: SanlockLockspace, tmp_path: Path
+) -> None:
+    place = lockspace._parts.lease
+    link = tmp_path / "link"
+    link.symlink_to(place.path)
+    answer(stub, inquire=[held(lockspace, disks=[(str(link), place.offset)])])
     assert lockspace.process_holds_lease(5) is True
 
 
@@ -244,7 +271,7 @@ def test_a_busy_daemon_is_asked_again(
     def pause(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 2:
-            answer(stub, inquire=[{"lockspace": b"hosted-engine", "resource": b"engine"}])
+            answer(stub, inquire=[held(lockspace)])
 
     monkeypatch.setattr(time, "sleep", pause)
     answer(stub, inquire=busy)
@@ -269,7 +296,7 @@ def test_the_version_is_that_of_the_engines_lease(stub: Stub, lockspace: Sanlock
     other = {"lockspace": b"hosted-engine", "resource": b"other", "version": 3}
     answer(stub, inquire=[other])
     assert lockspace.held_version(5) is None
-    engine = {"lockspace": b"hosted-engine", "resource": b"engine", "version": 7}
+    engine = held(lockspace, version=7)
     answer(stub, inquire=[other, engine], read_resource={**engine, "version": 8})
     assert (lockspace.held_version(5), lockspace.lease_version()) == (7, 8)
 

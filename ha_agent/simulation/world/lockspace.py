@@ -172,7 +172,8 @@ class Holders(set[int]):
 class SimLockspace:
     """A `Lockspace`: one host's sanlock daemon, with faults to set.
 
-    `holders` are the local pids that hold the lease (at most one can). `host_name` is the
+    `holders` are the local pids that hold the lease (at most one can), or `elsewhere` one with
+    its names in another place. `host_name` is the
     name the daemon gives itself; a second daemon with the same name takes a host id over.
     """
 
@@ -181,6 +182,7 @@ class SimLockspace:
         self.host_name = host_name
         self.holders = Holders(self._need_daemon)
         self.registered: set[int] = set()
+        self.elsewhere: set[int] = set()
         self.watchdog = False
         self.fire_timeout = USUAL_FIRE_TIMEOUT_S
         self.disk_hangs_too = False
@@ -264,7 +266,7 @@ class SimLockspace:
     def process_holds_lease(self, pid: int) -> bool:
         self._ask(f"ask for the leases of process {pid}")
         self.san.settle()
-        return pid in self.holders
+        return pid in self.holders and pid not in self.elsewhere
 
     def process_is_registered(self, pid: int) -> bool:
         self._ask(f"ask whether process {pid} is known")
@@ -388,6 +390,9 @@ class SimLockspace:
         self._need_storage(what)
         self.san.settle()
         space = self._joined_space(what, errno_module.ENOSPC)
+        if pid in self.elsewhere:
+            self.holders.add(pid)
+            return
         self._need_lease(what)
         if self.holders:
             why = "another process here holds the lease"
