@@ -17,6 +17,7 @@ from ha_agent.command.deploy.checks import (
     check_libvirt,
     check_lock_manager,
     check_sanlock,
+    check_sleep,
     check_watchdog,
     findings,
 )
@@ -51,6 +52,7 @@ from ha_agent.command.deploy.findings import (
 from ha_agent.command.deploy.probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
 from ha_agent.command.deploy.subject import Subject, look_at_storage
 from ha_agent.command.errors import CommandError
+from ha_agent.command.tools import Done
 from ha_agent.simulation.world import SimStore
 from ha_broker.world.ports import (
     Domain,
@@ -210,7 +212,7 @@ def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
     assert [one.text for one in found if one.level is not Level.OK] == []
     assert [one.name for one in found] == [
         *("storage", "storage access", "storage speed", "sanlock", "watchdog"),
-        *("watchdog time", "libvirt"),
+        *("watchdog time", "sleep", "libvirt"),
         *("lock manager", "engine", "memory", "health page", "bridge", "network"),
     ]
 
@@ -600,3 +602,39 @@ def test_sectors_that_sanlock_wrote_are_found_again(tmp_path: Path) -> None:
     put(volume, 0, bytes(record))
     scene = Scene(tmp_path, volume)
     assert look_at_storage(scene.world(), answers(JOINING)).parts == parts
+
+
+# --- sleep --------------------------------------------------------------------------------------
+
+
+def test_targets_that_put_the_host_to_sleep_are_named_with_the_command(scene: Scene) -> None:
+    expect(check_sleep(scene.world()), Level.OK)
+    scene.probes.may_sleep_by = ["suspend.target", "hybrid-sleep.target"]
+    found = check_sleep(scene.world())
+    expect(found, Level.WARN, "suspend.target, hybrid-sleep.target")
+    assert found.mend == ("systemctl mask suspend.target hybrid-sleep.target",)
+
+
+@pytest.mark.parametrize(
+    ("state", "names"), [("masked", 0), ("masked-runtime", 0), ("static", 4), ("", 0)]
+)
+def test_a_target_counts_unless_it_is_masked_or_unknown(
+    monkeypatch: pytest.MonkeyPatch, state: str, names: int
+) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def run(command: tuple[str, ...], _deadline_s: float) -> Done:
+        asked.append(command)
+        return Done(1, f"{state}\n", "")
+
+    monkeypatch.setattr("ha_agent.command.deploy.probes.run_tool", run)
+    assert len(HostProbes().sleep_targets()) == names
+    assert [command[:2] for command in asked] == [("systemctl", "is-enabled")] * 4
+
+
+def test_without_systemctl_nothing_is_said_of_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_asked: object) -> NoReturn:
+        raise CommandError("there is no command systemctl; install it")
+
+    monkeypatch.setattr("ha_agent.command.deploy.probes.run_tool", missing)
+    assert HostProbes().sleep_targets() == []

@@ -58,6 +58,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
     yield Check("sanlock", lambda: check_sanlock(subject))
     yield Check("watchdog", lambda: check_watchdog(world))
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
+    yield Check("sleep", lambda: check_sleep(world))
     yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
     if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
         yield Check("lock manager", lambda: check_lock_manager(world))
@@ -165,6 +166,18 @@ def _other_fire_timeout(subject: Subject, seconds: int) -> str:
         if other_s is not None and other_s != seconds:
             return f"{other_s} s on {record.hostname}"
     return ""
+
+
+def check_sleep(world: DeployWorld) -> Finding:
+    """Nothing puts this host to sleep: its engine would run on beside another one for a moment."""
+    found = world.probes.sleep_targets()
+    if not found:
+        return ok("systemd can't put this host to sleep")
+    return warn(
+        "this host can be put to sleep; after a sleep longer than the engine's lease lasts its "
+        f"engine runs beside the next one until it is noticed: {', '.join(found)}",
+        f"systemctl mask {' '.join(found)}",
+    )
 
 
 # --- libvirt --------------------------------------------------------------------------------

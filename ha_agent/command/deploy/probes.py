@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Protocol
 
+from ha_agent.command.errors import CommandError
+from ha_agent.command.tools import run_tool
 from ha_broker.world.kernel_vitals import KernelVitals
 from ha_broker.world.network_probe import SocketNetworkProbe
 from ha_broker.world.ports import BridgeLook, MemoryFree, NetworkProbe, WorldError
@@ -20,6 +22,11 @@ _SANLOCK_RUN_DIR = "/run/sanlock"
 WATCHDOG_DEVICE = Path("/sys/class/watchdog/watchdog0")
 _WATCHDOG_SOCKET = "/run/wdmd/wdmd.sock"
 _DD_TIMEOUT_S = 15.0
+_SYSTEMCTL_TIMEOUT_S = 5.0
+_SLEEP_TARGETS = (
+    "sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target",
+)  # fmt: skip
+_STARTABLE = ("static", "enabled", "enabled-runtime", "disabled", "indirect", "generated")
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,9 @@ class Probes(Protocol):
 
     def watchdog_limits(self) -> Optional[DeviceLimits]:
         """How the watchdog's device can be set; None: there is none, or it does not tell."""
+
+    def sleep_targets(self) -> list[str]:
+        """systemd's targets by which this host may be put to sleep: those that are not masked."""
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """libvirt's ``qemu-sanlock.conf``; None: there is none."""
@@ -154,6 +164,10 @@ class HostProbes:
             return None
         return DeviceLimits(name, shortest_s, longest_s)
 
+    def sleep_targets(self) -> list[str]:
+        """See `Probes`; a target that systemd does not know can't be begun."""
+        return [name for name in _SLEEP_TARGETS if _unit_file_state(name) in _STARTABLE]
+
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """See `Probes`."""
         try:
@@ -161,6 +175,14 @@ class HostProbes:
         except OSError:
             return None
         return parse_libvirt_conf(text)
+
+
+def _unit_file_state(unit: str) -> str:
+    """In systemd's words; empty: it can't be told."""
+    try:
+        return run_tool(("systemctl", "is-enabled", unit), _SYSTEMCTL_TIMEOUT_S).output.strip()
+    except CommandError:
+        return ""
 
 
 def mounted_type(table: str, device: str) -> str:
