@@ -7,13 +7,14 @@ reader computes ages itself, and an old snapshot can't look young. `None` means 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
 from ha_broker.events.event import Event
 from ha_broker.world.ports import DomainState, Liveness, Membership
-from metadata.records import EngineStatus, Health, HostRecord
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 
 
 @dataclass(frozen=True)
@@ -222,3 +223,41 @@ class Snapshot:
     events: tuple[Event, ...] = ()
     notifications: NotificationCounts = field(default_factory=NotificationCounts)
     metrics_error: str = ""  # why the metrics are not served over TCP as the settings say
+
+
+def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:
+    """The hosts whose fresh records say that the engine's VM runs there.
+
+    More than one is one too many, but for the moment of a live migration: the engine runs twice
+    (a host has slept), or somebody has started it past sanlock.
+    """
+    gone = (Liveness.DEAD, Liveness.FREE)
+    told = [view for view in snapshot.hosts if view.fresh and view.liveness not in gone]
+    return tuple([one for one in told if one.record and one.record.engine_status.vm is EngineVm.UP])
+
+
+def way_out_of_two(snapshot: Snapshot) -> str:
+    """Which of those hosts is right, and what to do on the others; empty: there are not two."""
+    found = hosts_that_say_up(snapshot)
+    if len(found) < 2:
+        return ""
+    owner_id = snapshot.lease.owner_id if snapshot.lease.state == LeaseState.HELD else None
+    owner = next((_name(view) for view in found if view.host_id == owner_id), "")
+    said = f"{listed_hosts(found)} both say that the engine runs there"
+    if len(found) > 2:
+        said = f"{listed_hosts(found)} all say that the engine runs there"
+    if not owner:
+        end = "look with 'virsh list' on each; the one without the engine's lease must go"
+        return f"{said}: {end} ('hosted-engine --vm-poweroff' there)"
+    others = listed_hosts([view for view in found if view.host_id != owner_id])
+    return f"{said}: its lease is {owner}'s; on {others}: 'hosted-engine --vm-poweroff'"
+
+
+def listed_hosts(views: Sequence[HostView]) -> str:
+    """Their names, with "and" before the last."""
+    names = [_name(view) for view in views]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def _name(view: HostView) -> str:
+    return view.record.hostname if view.record is not None else f"host {view.host_id}"

@@ -35,7 +35,7 @@ TRANSITION_RULE = "state_transition="
 ALL = "all"
 EVENT_RULES = (
     *("started", "stopped", "taken-over", "unhealthy", "healthy", "maintenance"),
-    *("host-lost", "host-back", "storage-lost", "storage-back"),
+    *("host-lost", "host-back", "storage-lost", "storage-back", "two-engines"),
     *("unattended", "attended"),
 )
 # What a template may name; each is a text.

@@ -21,6 +21,7 @@ class EventKind(str, Enum):
     HOST_BACK = "host-back"
     STORAGE_LOST = "storage-lost"
     STORAGE_BACK = "storage-back"
+    TWO_ENGINES = "two-engines"
     UNATTENDED = "unattended"
     ATTENDED = "attended"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
-from ha_broker.snapshot import HostView, LeaseState, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
 from ha_broker.world.ports import DomainState, Liveness, Membership
 from metadata.records import EngineVm, Health
 
@@ -65,6 +65,7 @@ class ClusterPicture:
     unattended      the host that has the engine while no agent speaks there; 0: one does
     own_written_s   the time stamp in this host's own record: when it was last known to work
                     (this machine's monotonic second, if it was not rebooted since)
+    two_engines_why which hosts say that the engine runs there, and the way out
     views           what `hosts` was made of
     """
 
@@ -74,6 +75,8 @@ class ClusterPicture:
     hosts: tuple[HostPicture, ...] = ()
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
+    two_engines: Optional[bool] = None
+    two_engines_why: str = field(default="", compare=False)
     unattended: Optional[int] = None
     own_written_s: Optional[float] = field(default=None, compare=False)
     views: tuple[HostView, ...] = field(default=(), compare=False)
@@ -97,6 +100,7 @@ class ClusterPicture:
 def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:
     """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
     sees = _sees_others(snapshot)
+    way_out = way_out_of_two(snapshot)
     own = _view(snapshot, snapshot.host_id)
     return ClusterPicture(
         own_id=snapshot.host_id,
@@ -105,6 +109,8 @@ def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> C
         hosts=_hosts(snapshot, sees, before),
         global_maintenance=snapshot.global_maintenance if sees else None,
         storage_ok=_storage_ok(snapshot),
+        two_engines=bool(way_out) if sees else None,
+        two_engines_why=way_out,
         unattended=_unattended(snapshot) if sees else None,
         own_written_s=float(own.record.timestamp_s) if own and own.record else None,
         views=snapshot.hosts,

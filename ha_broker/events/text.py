@@ -16,6 +16,7 @@ _SENTENCES = {
     EventKind.HOST_BACK: "{host} is back",
     EventKind.STORAGE_LOST: "{host} can't use the shared storage",
     EventKind.STORAGE_BACK: "{host} can use the shared storage again",
+    EventKind.TWO_ENGINES: "the engine runs on more than one host",
     EventKind.UNATTENDED: "nobody looks after the engine on {host}: ha-agent does not work there",
     EventKind.ATTENDED: "the engine on {host} is looked after again",
 }

@@ -94,6 +94,7 @@ class WatchMemory:
     hosts_rest: bool = False
     global_maintenance: Held[bool] = field(default_factory=Held)
     storage_ok: Held[bool] = field(default_factory=Held)
+    two_engines: Held[bool] = field(default_factory=Held)
     unattended: Held[int] = field(default_factory=Held)
     began_at_s: Optional[float] = None
     gap_s: Optional[float] = None
@@ -104,7 +105,13 @@ class WatchMemory:
     @property
     def rests(self) -> bool:
         """Is nothing about to change? Then time alone brings no event."""
-        tracks = (self.engine, self.global_maintenance, self.storage_ok, self.unattended)
+        tracks = (
+            self.engine,
+            self.global_maintenance,
+            self.storage_ok,
+            self.two_engines,
+            self.unattended,
+        )
         return self.hosts_rest and all(track.resting for track in tracks)
 
 
@@ -405,7 +412,11 @@ def _flags(
     storage = _settled(memory.storage_ok.look(picture.storage_ok, now_s), now_s, hold)
     if memory.storage_ok.settled is not None and storage.settled != memory.storage_ok.settled:
         found.append(_storage_happening(storage, picture))
-    memory = replace(memory, global_maintenance=after, storage_ok=storage)
+    two = _settled(memory.two_engines.look(picture.two_engines, now_s), now_s, hold)
+    if two.settled and not memory.two_engines.settled:
+        event = Event(0, EventKind.TWO_ENGINES, two.since_s, detail=picture.two_engines_why)
+        found.append(Happening(event, witnessed=_witnessed(memory, two)))
+    memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
     return _attendance(memory, picture, found, now_s, hold)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from prometheus_client.core import Metric
 
 from ha_broker.metrics.families import age_s, gauge, gauges, one_hot
-from ha_broker.snapshot import HostView, LeaseState, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, Snapshot, hosts_that_say_up
 from ha_broker.world.ports import DomainState, Liveness
 from metadata.records import EngineVm, Health
 
@@ -51,6 +51,9 @@ def _engine(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("up", "Whether this host knows the engine to run, here or elsewhere.", up)
     text = "Whether this host knows the engine to be healthy, here or elsewhere."
     yield gauge("healthy", text, healthy)
+    text = "Hosts whose fresh record says that the engine's VM runs there; two are one too many."
+    rows = [(_names(view), 1.0) for view in hosts_that_say_up(snapshot)[:MOST_HOSTS]]
+    yield gauges("host_engine_up", text, _HOST, rows)
 
 
 def _living_others(snapshot: Snapshot) -> Iterator[HostView]:

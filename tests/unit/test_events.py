@@ -560,3 +560,29 @@ def test_duties_survive_with_the_time_that_is_left() -> None:
     data = memory_to_data(EventMemory(duties=(duty,)), now_s=90.0)
     kept = memory_from_data(data, now_s=5.0)
     assert kept.duties == (replace(duty, told_by_s=15.0),)
+
+
+# --- two engines --------------------------------------------------------------------------------
+
+
+def test_two_engines_are_told_once_with_the_way_out() -> None:
+    story = Story()
+    story.see(two_engines=False)
+    assert story.run(60) == []
+    story.see(two_engines=True, two_engines_why="h1 and h2 both say so: end one")
+    assert story.run(HOLD.hold_s - TICK_S) == []
+    assert story.run(2 * TICK_S) == ["two-engines"]
+    event = story.happenings[-1].event
+    assert sentence(event) == "the engine runs on more than one host"
+    assert detail(event) == "h1 and h2 both say so: end one"
+    assert story.run(600) == []
+
+
+def test_a_moment_of_a_migration_is_no_second_engine() -> None:
+    story = Story()
+    story.see(two_engines=False)
+    story.run(60)
+    story.see(two_engines=True)
+    story.run(2 * TICK_S)
+    story.see(two_engines=False)
+    assert story.run(600) == []

@@ -11,7 +11,7 @@ from fsm.peers import Ranking
 from fsm.states import State
 from ha_agent.command.explain.facts import Cluster, HostFacts, Life
 from ha_agent.command.explain.words import clause, listed, span
-from ha_broker.snapshot import LeaseState
+from ha_broker.snapshot import LeaseState, way_out_of_two
 from ha_broker.world.ports import Liveness
 from metadata.records import Health
 
@@ -28,7 +28,7 @@ _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def engine_sentences(cluster: Cluster) -> Told:
     """Where the engine is, why it is there, or what it waits for."""
-    told = _own_view(cluster)
+    told = [*_own_view(cluster), *_two_engines(cluster)]
     for situation in _SITUATIONS:
         found = situation(cluster)
         if found:
@@ -47,6 +47,11 @@ def _own_view(cluster: Cluster) -> Told:
         f"This host has not been able to read the shared storage for {span(cluster.blind_s)}: "
         "what is said here of other hosts is that old."
     ]
+
+
+def _two_engines(cluster: Cluster) -> Told:
+    why = way_out_of_two(cluster.snapshot)
+    return [f"{why[0].upper()}{why[1:]}."] if why else []
 
 
 def _is_blind(cluster: Cluster) -> Optional[Told]:

@@ -8,7 +8,7 @@ from typing import Optional
 from ha_agent.command.errors import CommandError
 from ha_agent.command.status.picture import ClusterStatus, HostStatus
 from ha_broker.client import BrokerClient, BrokerError
-from ha_broker.snapshot import HostView, LeaseState, Snapshot
+from ha_broker.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
 from ha_broker.world.ports import Liveness
 
 BUSY_AFTER_S = 5.0
@@ -55,7 +55,7 @@ def _host(view: HostView, now_s: float) -> HostStatus:
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
-    notes = [_storage_note(snapshot, now_s), _global_note(snapshot)]
+    notes = [way_out_of_two(snapshot), _storage_note(snapshot, now_s), _global_note(snapshot)]
     return tuple(note for note in notes if note)
 
 
