@@ -1,0 +1,220 @@
+"""How long the engine was away, and how long the story itself made it stay away.
+
+`Stopwatch` looks at a simulated cluster's facts, as the oracle does, and knows at each moment
+whether anything could bring the engine back sooner. A second without a healthy engine is *excused*
+while
+
+- global maintenance is on, or no host could run the engine (power, boot, storage, daemons,
+  maintenance, a libvirt that refuses);
+- nobody could take the lease: its owner's host is dead, and the floor is not over;
+- the guest boots, on the way to being healthy;
+- a VM is there that does not get well, within the configured patience (`starting_s` or
+  `bad_health_s`, then the guest's shutdown or `stop_s`; `migration_s`, `save_s`);
+- every host that could is out by the configured rules for one that failed (`retry_window_s`,
+  `unexpected_down_s`, the pause after a failed start).
+
+The optimum is all of that and two ticks for each absence: one to see it, one to act.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fsm.states import State
+from ha_agent.simulation.cluster import SimCluster
+from ha_agent.simulation.host import SimHost
+from ha_broker.world.ports import DomainState, Membership
+from metadata.layout import slot_address
+from metadata.timing import KILL_S, lease_floor_s
+
+LOOKS = 2
+MOST = 2.0  # so many times the optimum, and no more
+
+MAINTENANCE = "global maintenance"
+UNABLE = "no host can run it"
+FLOOR = "the lease of a dead host"
+BOOT = "the guest boots"
+PATIENCE = "an ill VM, within the configured patience"
+RULED_OUT = "the hosts have failed, within the configured windows"
+
+
+@dataclass
+class Absence:
+    """One span without a healthy engine. `excused_s` by reason; `ended_at_s` None: to the end."""
+
+    began_at_s: float
+    ended_at_s: Optional[float] = None
+    excused_s: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What all absences took together, and what was the least."""
+
+    lasted_s: float
+    excused_s: float
+    absences: int
+    tick_s: float
+
+    @property
+    def optimum_s(self) -> float:
+        return self.excused_s + LOOKS * self.tick_s * self.absences
+
+    @property
+    def ratio(self) -> float:
+        return self.lasted_s / self.optimum_s if self.absences else 1.0
+
+    def text(self) -> str:
+        return f"{self.lasted_s:.0f} s of {self.optimum_s:.0f} s at the least: {self.ratio:.2f}"
+
+
+class Stopwatch:
+    """Attach it to a cluster; `absences` is what it has seen."""
+
+    def __init__(self, cluster: SimCluster) -> None:
+        self.absences: list[Absence] = []
+        self.began_at_s = cluster.now_s
+        self._cluster = cluster
+        self._hosts = list(cluster.hosts.values())
+        self._timing = cluster.settings.cluster.timing
+        self._open: Optional[Absence] = None
+        self._looked_at_s = cluster.now_s
+        self._excuse = ""
+        self._ill_since_s: dict[int, float] = {}  # by qemu
+        self._was_well: set[int] = set()
+        self._slot_0 = slot_address(cluster.shared.parts, 0)
+        cluster.on_event.append(self.look)
+        self.look()
+
+    def recovery(self, since_s: float = 0.0) -> Recovery:
+        """All absences that began or went on after `since_s`, to this moment."""
+        self.look()
+        found = [one for one in self.absences if self._end_s(one) > since_s]
+        lasted_s = sum(self._end_s(one) - one.began_at_s for one in found)
+        excused_s = sum(sum(one.excused_s.values()) for one in found)
+        return Recovery(lasted_s, excused_s, len(found), self._timing.tick_s)
+
+    def begin(self) -> None:
+        """From now on; what was is forgotten."""
+        self.absences.clear()
+        self._open = None
+        self.look()
+
+    def _end_s(self, one: Absence) -> float:
+        return self._cluster.now_s if one.ended_at_s is None else one.ended_at_s
+
+    def look(self) -> None:
+        """What was seen the last time has lasted until now."""
+        now_s = self._cluster.now_s
+        passed_s, self._looked_at_s = now_s - self._looked_at_s, now_s
+        if self._open is not None and self._excuse:
+            self._open.excused_s[self._excuse] += passed_s
+        self._note_vms(now_s)
+        if any(_is_well(host) for host in self._hosts):
+            if self._open is not None:
+                self._open.ended_at_s = now_s
+            self._open, self._excuse = None, ""
+            return
+        if self._open is None:
+            self._open = Absence(now_s)
+            self.absences.append(self._open)
+        self._excuse = self._excuse_now(now_s)
+
+    def _note_vms(self, now_s: float) -> None:
+        present = {host.vm.now.pid: host for host in self._hosts if host.vm.now.pid is not None}
+        for pid in set(self._ill_since_s) - set(present):
+            del self._ill_since_s[pid]
+        for pid, host in present.items():
+            if _is_well(host):
+                self._was_well.add(pid)
+                self._ill_since_s.pop(pid, None)
+            else:
+                self._ill_since_s.setdefault(pid, now_s)
+
+    # --- excuses ----------------------------------------------------------------------------
+
+    def _excuse_now(self, now_s: float) -> str:
+        if self._in_global_maintenance():
+            return MAINTENANCE
+        vm = self._vm_excuse(now_s)
+        if vm:
+            return vm
+        able = [host for host in self._hosts if _is_able(host)]
+        if not able:
+            return UNABLE
+        if self._lease_is_stuck():
+            return FLOOR
+        if all(self._is_ruled_out(host) for host in able):
+            return RULED_OUT
+        return ""
+
+    def _in_global_maintenance(self) -> bool:
+        data = self._cluster.shared.get(self._slot_0, 4096)
+        return data[:1] != b"\0" and not data.startswith(b"maintenance=0\0")
+
+    def _vm_excuse(self, now_s: float) -> str:
+        """Of the VM that would be the engine again, or is being given up."""
+        for host in self._hosts:
+            pid = host.vm.now.pid
+            if pid is None:
+                continue
+            guest, ill_s = host.vm.guest, now_s - self._ill_since_s[pid]
+            runs = host.vm.now.state == DomainState.RUNNING
+            boots = runs and guest is not None and not guest.has_booted(self._cluster.shared.now_s)
+            if boots and ill_s <= self._timing.starting_s:
+                return BOOT
+            if ill_s <= self._patience_s(host, pid):
+                return PATIENCE
+        return ""
+
+    def _patience_s(self, host: SimHost, pid: int) -> float:
+        timing = self._timing
+        if host.vm.now.state == DomainState.PAUSED:
+            held = host.vm.now.detail in ("migration", "save", "dump", "snapshot")
+            held_s = max(timing.migration_s, timing.save_s) if held else 0.0
+            return held_s + timing.bad_health_s
+        first_s = timing.bad_health_s if pid in self._was_well else timing.starting_s
+        obeys_s = host.vm.guest_obeys_after_s
+        hangs = host.vm.guest is not None and host.vm.guest.hangs
+        stop_s = timing.stop_s if obeys_s is None or hangs else min(obeys_s, timing.stop_s)
+        return first_s + stop_s + min(KILL_S, host.vm.kill_takes_s)
+
+    def _lease_is_stuck(self) -> bool:
+        """Is it a dead host's, so that not even the best program could take it?"""
+        san = self._cluster.shared.san
+        if san.lease is None:
+            return False
+        slot = san.slots.get(san.lease.host_id)
+        if slot is None or slot.timestamp == 0 or slot.generation > san.lease.generation:
+            return False
+        silent_s = self._cluster.shared.now_s - slot.timestamp
+        return silent_s <= lease_floor_s(self._timing.io_timeout_s)
+
+    def _is_ruled_out(self, host: SimHost) -> bool:
+        assert host.agent is not None
+        memory = host.agent.memory
+        if memory.state is State.ENGINE_UNEXPECTEDLY_DOWN:
+            return True
+        held_until_s = memory.held_off_until_s
+        held = held_until_s is not None and host.clock.monotonic_s() < held_until_s
+        failed = len(memory.failed_starts_s)
+        return held or failed >= self._cluster.settings.cluster.score.failed_starts_to_zero
+
+
+def _is_well(host: SimHost) -> bool:
+    return host.vm.now.pid is not None and host.engine_is_healthy
+
+
+def _is_able(host: SimHost) -> bool:
+    """Could it start the engine at this moment, whatever it believes?"""
+    if not host.power or host.broker is None or host.agent is None or not host.vm.answers:
+        return False
+    works = host.store.is_healthy and host.lockspace.daemon_runs and host.vm.start_error is None
+    running = host.broker_process.running and host.agent_process.running
+    return works and running and _is_member(host) and not host.in_local_maintenance
+
+
+def _is_member(host: SimHost) -> bool:
+    return host.lockspace.membership(host.host_id) == Membership.JOINED
