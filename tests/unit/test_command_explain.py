@@ -437,6 +437,7 @@ BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
         {"storage": StorageView(last_read_at_s=900.0, error="reading: timed out")},
         "Its access to the shared storage fails: reading: timed out.",
     ),
+    "_sleep_why": ({}, "the broker has not read the shared storage since"),
     "_lockspace_why": (
         {"lockspace": LockspaceView(Membership.OUT, "sanlock does not answer")},
         "It has not joined sanlock's lockspace",
@@ -453,6 +454,7 @@ BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
     "_order_why": ({}, "the order to switch the VM off has not ended for 20 s"),
 }
 SAID = {
+    "_sleep_why": "this machine has slept; the broker has not read the shared storage since",
     "_host_id_why": "the broker works as host id 2, this agent as host id 1",
     "_write_why": "this host's own record could not be written for 90 s",
     "_order_why": "the order to switch the VM off has not ended for 20 s",
