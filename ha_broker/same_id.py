@@ -6,14 +6,15 @@ that every lease of the original is void while its engine still runs. So whoever
 first sees that the id's place in the lockspace and its slot do not change for longer than a
 renewal.
 
-Three cases need no such look, for there the last one who had the id is surely this machine, and
+These cases need no such look, for there the last one who had the id is surely this machine, and
 no other life of it can go on:
 
 free          the place is free: it was left in order
+same daemon   its generation is the one that our own daemon had while this broker looked
 same boot     the record in the slot was written in this boot of this machine
 same machine  it was written by this mainboard with this installation, in whatever boot
 
-The last two hold only while nobody was seen to use the place, and while its generation is not
+The last three hold only while nobody was seen to use the place, and while its generation is not
 above the last one that we had ourselves. Where there are signs of another machine, its whole
 floor must pass without a change, as between hosts of different names.
 """
@@ -69,6 +70,11 @@ class Signs:
         return self.place is None or self.place.timestamp == 0
 
     @property
+    def last_was_ours(self) -> bool:
+        """Was it our own daemon that joined last? Each join raises the generation."""
+        return self.place is not None and self.place.generation == self.known_generation
+
+    @property
     def overtaken(self) -> bool:
         """Has somebody else surely used it since we did, or while we looked?"""
         if self.place is None:
@@ -93,13 +99,14 @@ def trouble(own: MachineIdentity, signs: Signs, renewal_s: float, floor_s: float
         return _used_text(own, other, signs)
     if signs.free:
         return ""
-    if (same_boot or own.is_same_machine(other)) and not signs.overtaken:
+    ours = same_boot or own.is_same_machine(other) or signs.last_was_ours
+    if ours and not signs.overtaken:
         return ""
     foreign = signs.overtaken or own.is_another_machine(other)
-    left_s = (floor_s if foreign else renewal_s) - signs.place_still_s
-    if left_s <= 0:
+    needed_s = floor_s if foreign else renewal_s
+    if signs.place_still_s >= needed_s:
         return ""
-    return f"looks for {left_s:.0f} s more whether another machine uses this host's id"
+    return f"looks for {needed_s:.0f} s whether another machine uses this host's id"
 
 
 def _used_text(own: MachineIdentity, other: MachineIdentity, signs: Signs) -> str:

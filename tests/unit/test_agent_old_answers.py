@@ -10,7 +10,7 @@ from ha_broker.world.ports import Domain, DomainState, LockspaceGoneError
 from metadata.timing import sanlock_silence_s
 from tests.unit.agent_host import SETTINGS, AgentHost
 
-SILENCE_S = sanlock_silence_s(SETTINGS.timing)
+SILENCE_S = sanlock_silence_s(SETTINGS.timing, 60)
 
 
 class OneFailure:

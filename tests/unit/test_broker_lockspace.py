@@ -139,6 +139,7 @@ def test_sanlock_that_hangs_makes_everything_unknown(cluster: Cluster, host: Hos
 
 def test_joins_again_when_storage_comes_back(cluster: Cluster, host: Host) -> None:
     joined(cluster)
+    cluster.run(IO_TIMEOUT_S)  # sanlock lists the hosts
     host.lockspace.hang_storage()
     cluster.run(8 * IO_TIMEOUT_S + 2)
     assert host.snapshot.lockspace.membership != Membership.JOINED
@@ -154,7 +155,8 @@ def test_another_hosts_id_is_an_error(cluster: Cluster, tmp_path: Path) -> None:
     cluster.peer(1)
     host = cluster.host(1, tmp_path, name="other")
     cluster.run(8 * IO_TIMEOUT_S + 65)
-    assert "another host uses this host id" in host.snapshot.lockspace.error
+    assert "another machine uses the same host id, h1 " in host.snapshot.lockspace.error
+    assert "this one is other " in host.snapshot.lockspace.error
 
 
 def test_joined_with_another_id(cluster: Cluster, host: Host) -> None:

@@ -65,15 +65,19 @@ def test_an_id_that_was_left_may_be_used_at_once(
 @pytest.mark.parametrize("record", [None, wrote(MachineIdentity()), wrote(NO_BOARD)])
 def test_who_can_not_tell_looks_for_longer_than_a_renewal(record: Optional[HostRecord]) -> None:
     other = machine_identity("disk", "", "boot 9")
-    assert "looks for 15 s more" in judged(other, record, still_s=10)
+    assert "looks for 25 s" in judged(other, record, still_s=10)
     assert judged(other, record, still_s=RENEWAL_S) == ""
 
 
+def test_whose_own_daemon_joined_last_may_at_once() -> None:
+    assert judged(NO_BOARD, None, known_generation=PLACE.generation) == ""
+
+
 def test_signs_of_another_machine_need_the_whole_floor() -> None:
-    assert "looks for 100 s more" in judged(COPY, wrote(HOME), still_s=40)
+    assert "looks for 140 s" in judged(COPY, wrote(HOME), still_s=40)
     assert judged(COPY, wrote(HOME), still_s=FLOOR_S) == ""
     overtaken = judged(REBOOTED, wrote(HOME), still_s=40, known_generation=2)
-    assert "looks for 100 s more" in overtaken
+    assert "looks for 140 s" in overtaken
     assert judged(REBOOTED, wrote(HOME), known_generation=3) == ""
 
 
@@ -83,7 +87,7 @@ def test_a_place_that_moves_is_refused_with_both_names() -> None:
     assert HOME.text() in why
     assert COPY.text() in why
     moved_before = judged(COPY, wrote(HOME), place_moved=True, still_s=RENEWAL_S)
-    assert "looks for 115 s more" in moved_before, "its storage may only have hung"
+    assert "looks for 140 s" in moved_before, "its storage may only have hung"
 
 
 def test_a_record_that_another_machine_writes_is_refused_although_the_place_is_free() -> None:
