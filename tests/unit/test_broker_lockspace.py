@@ -129,6 +129,17 @@ def test_sanlock_that_does_not_run_is_no_reason_to_join(cluster: Cluster, host: 
     assert host.snapshot.lockspace.membership == Membership.JOINED
 
 
+def test_what_sanlock_said_of_hosts_ends_with_its_first_error(cluster: Cluster, host: Host) -> None:
+    """A peer that died since must not pass for alive on the word of a daemon that is gone."""
+    run_engine_on(cluster, host)
+    assert host.view(2).liveness == Liveness.LIVE
+    host.lockspace.kill_daemon()
+    cluster.run(TICK_S)
+    assert host.view(2).liveness == Liveness.UNKNOWN
+    assert host.view(2).generation == 0
+    assert dict(host.broker.renewed_at_s) == {}
+
+
 def test_sanlock_that_hangs_makes_everything_unknown(cluster: Cluster, host: Host) -> None:
     joined(cluster)
     host.runner.hang("sanlock")
