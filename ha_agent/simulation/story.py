@@ -22,10 +22,17 @@ class Story:
     violations: tuple[str, ...]
 
 
-def tell(world: WorldSettings, script: Script, say: Say = lambda _line: None) -> Story:
+def tell(
+    world: WorldSettings,
+    script: Script,
+    say: Say = lambda _line: None,
+    watch: Callable[[SimCluster], None] = lambda _cluster: None,
+    at_end: Callable[[], None] = lambda: None,
+) -> Story:
     """Let `script` happen to `world`; each line is handed to `say` as soon as it is known.
 
-    Raises SimulationError when the world does not come up.
+    `watch` gets the cluster before the script begins, `at_end` is called when it is over. Raises
+    SimulationError when the world does not come up.
     """
     lines: list[str] = []
 
@@ -37,7 +44,9 @@ def tell(world: WorldSettings, script: Script, say: Say = lambda _line: None) ->
     try:
         if world.start == "running":
             cluster.bring_up()
+        watch(cluster)
         violations = _tell(cluster, script, keep)
+        at_end()
     finally:
         cluster.close()
     return Story(tuple(lines), violations)

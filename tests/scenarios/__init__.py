@@ -15,6 +15,7 @@ from pathlib import Path
 from ha_agent.simulation.script import Script, load_script
 from ha_agent.simulation.settings import WorldSettings, load_world
 from ha_agent.simulation.story import Story, tell
+from tests.optimum import Recovery, Stopwatch
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -41,6 +42,18 @@ class Scenario:
 
     def tell(self) -> Story:
         return tell(self.world, self.script)
+
+    def timed(self) -> tuple[Story, Recovery]:
+        """The story, and how long the engine was away in it."""
+        watches: list[Stopwatch] = []
+        found: list[Recovery] = []
+        story = tell(
+            self.world,
+            self.script,
+            watch=lambda cluster: watches.append(Stopwatch(cluster)),
+            at_end=lambda: found.append(watches[0].recovery()),
+        )
+        return story, found[0]
 
 
 def names() -> list[str]:

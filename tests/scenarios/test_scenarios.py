@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import difflib
 import re
+from dataclasses import replace
+from functools import cache
 
 import pytest
 
+from fsm.observation import Vm
+from fsm.states import State
+from ha_agent import agent
 from ha_agent.simulation.grammar import VERBS, Verb
+from ha_agent.simulation.story import Story
 from metadata.settings import ClusterSettings
+from tests.optimum import MOST, Recovery
 from tests.scenarios import FOLDER, differs, load, load_all, names, text_of
 
 FILES = {"README.md", "world.yaml", "script.yaml", "expect.log"}
@@ -19,10 +26,15 @@ LAB_HOSTS = 3
 LAB_LIMIT_S = 150
 
 
+@cache
+def told(name: str) -> tuple[Story, Recovery]:
+    return load(name).timed()
+
+
 @pytest.mark.parametrize("name", names())
 def test_scenario_gives_its_log(name: str, request: pytest.FixtureRequest) -> None:
     scenario = load(name)
-    story = scenario.tell()
+    story = told(name)[0]
     if request.config.getoption("--refresh-scenarios", default=False):
         scenario.log.write_text(text_of(story), encoding="utf-8")
     assert story.violations == ()
@@ -32,6 +44,35 @@ def test_scenario_gives_its_log(name: str, request: pytest.FixtureRequest) -> No
     difference = "\n".join(changed)
     if difference:
         pytest.fail(f"{name} went another way:\n{difference}", pytrace=False)
+
+
+# What takes more than twice what its story allows, and why that is right.
+SLOW: dict[str, str] = {}
+
+
+@pytest.mark.parametrize("name", names())
+def test_scenario_recovers_in_time(name: str) -> None:
+    recovery = told(name)[1]
+    if name in SLOW:
+        assert recovery.ratio > MOST, "it is slow no more: take it out of SLOW"
+    else:
+        assert recovery.ratio <= MOST, recovery.text()
+
+
+def test_a_program_that_dawdles_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that could start the engine, and does not."""
+    scenario = load("killed-qemu-restarts-in-place")
+    assert scenario.timed()[1].ratio <= MOST
+    step = agent.step
+
+    def dawdle(memory, observation, *rest):
+        ran = memory.last_owner_id is not None
+        late = ran and observation.vm is Vm.ABSENT and memory.state is State.ENGINE_DOWN
+        seen = replace(observation, blocked_why="no mind to") if late else observation
+        return step(memory, seen, *rest)
+
+    monkeypatch.setattr("ha_agent.agent.step", dawdle)
+    assert scenario.timed()[1].ratio > MOST
 
 
 @pytest.mark.parametrize("name", names())

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.optimum import MOST
 from tests.sim.recorder import all_rows
 from tests.sim.run import EXIT_CODES, FINE, Result
 
@@ -31,6 +32,7 @@ class Summary:
     beyond: Counter[str] = field(default_factory=Counter)
     not_judged: int = 0
     rows: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    ratios: list[tuple[float, int, float, float, str]] = field(default_factory=list)
     recoveries: list[tuple[float, int, float, float]] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -55,6 +57,8 @@ class Summary:
     def _note_recovery(self, result: Result) -> None:
         if result.used_s is None:
             return
+        why = ", ".join(f"{name} {s:.0f} s" for name, s in result.excused.most_common())
+        self.ratios.append((result.ratio, result.plan.seed, result.used_s, result.optimum_s, why))
         share = result.used_s / result.bound_s
         self.recoveries.append((share, result.plan.seed, result.used_s, result.bound_s))
         self.recoveries = sorted(self.recoveries, reverse=True)[:SLOWEST]
@@ -96,7 +100,26 @@ class Summary:
             f"slow recovery: seed {seed}: {used_s:.0f} s of {bound_s:.0f} s"
             for _, seed, used_s, bound_s in self.recoveries
         ]
+        lines += self._ratio_lines()
         return lines + [f"FAILED: seed {seed}: {failure}" for seed, failure in self.failed]
+
+    def _ratio_lines(self) -> list[str]:
+        """How the recoveries stand to the least that their stories allowed."""
+        ratios = sorted(self.ratios)
+        if not ratios:
+            return []
+        quantiles = [(share, ratios[min(len(ratios) - 1, int(share * len(ratios)))][0])
+                     for share in (0.5, 0.9, 0.99, 1.0)]  # fmt: skip
+        told = ", ".join(f"{share:.0%} up to {ratio:.2f}" for share, ratio in quantiles)
+        slow = [one for one in reversed(ratios) if one[0] > MOST]
+        return [
+            f"recovery by its optimum: {told}; {len(slow)} of {len(ratios)} above {MOST:g}",
+            *(
+                f"slower than it had to be: seed {seed}: {used_s:.0f} s, {ratio:.1f} x "
+                f"{optimum_s:.0f} s ({why or 'nothing stood against it'})"
+                for ratio, seed, used_s, optimum_s, why in slow[:SLOWEST]
+            ),
+        ]
 
 
 def page(summary: Summary, command: str, seeds: Sequence[int]) -> str:

@@ -20,6 +20,7 @@ from ha_agent.simulation.grammar import parse_command
 from ha_agent.simulation.oracle import Oracle, Violation
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.world import CallHangs, ProcessEnded
+from tests.optimum import LOOKS, Stopwatch
 from tests.sim import heal
 from tests.sim.bound import Bound, recovery_bound, unable
 from tests.sim.plan import Happening, Plan
@@ -42,7 +43,10 @@ class HaltError(Exception):
 
 @dataclass
 class Result:
-    """`used_s` of `bound` is what the recovery took; `done` is the whole script that was run."""
+    """`used_s` of `bound` is what the recovery took, `optimum_s` the least that it could have.
+
+    `done` is the whole script that was run.
+    """
 
     plan: Plan
     verdict: str = FINE
@@ -53,6 +57,8 @@ class Result:
     cpu_s: float = 0.0
     digest: str = ""
     used_s: Optional[float] = None
+    optimum_s: float = 0.0
+    excused: Counter[str] = field(default_factory=Counter)
     bound_s: float = 0.0
     bound_text: str = ""
     not_judged: str = ""
@@ -63,6 +69,11 @@ class Result:
     beyond: Counter[str] = field(default_factory=Counter)
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     done: list[Happening] = field(default_factory=list)
+
+    @property
+    def ratio(self) -> float:
+        """What the recovery took, by the least; 1 where it is not known."""
+        return self.used_s / self.optimum_s if self.used_s and self.optimum_s else 1.0
 
     @property
     def failure(self) -> str:
@@ -201,13 +212,25 @@ class _Run:
 
     def _wait_until_up(self, bound: Bound, began_s: float) -> bool:
         self._result.bound_s, self._result.bound_text = bound.total_s, bound.text()
+        watch = Stopwatch(self._cluster)
         while not self._is_up():
             if self._now_s - began_s > bound.total_s:
                 self._fail(NOT_UP, f"the engine is not up {bound.total_s:.0f} s after all healed")
                 return False
             self._run_until(self._now_s + LOOK_S)
         self._result.used_s = self._now_s - began_s
+        self._note_optimum(watch, began_s)
         return True
+
+    def _note_optimum(self, watch: Stopwatch, began_s: float) -> None:
+        """Healing itself took its time; the engine, once well, takes a few looks to be up."""
+        watch.look()
+        waited_s = watch.began_at_s - self._zero_s - began_s
+        for absence in watch.absences:
+            self._result.excused += absence.excused_s
+        looks_s = LOOKS * self._plan.world.cluster.timing.tick_s * (1 + len(watch.absences))
+        excused_s = sum(self._result.excused.values())
+        self._result.optimum_s = waited_s + excused_s + looks_s + LOOK_S
 
     def _stay_quiet(self) -> None:
         self._recorder.line(self._now_s, "the engine is up; nothing happens from now on")
