@@ -190,7 +190,8 @@ class Stopwatch:
         if slot is None or slot.timestamp == 0 or slot.generation > san.lease.generation:
             return False
         silent_s = self._cluster.shared.now_s - slot.timestamp
-        return silent_s <= lease_floor_s(self._timing.io_timeout_s)
+        fire_timeout_s = min(host.lockspace.fire_timeout for host in self._hosts)
+        return silent_s <= lease_floor_s(self._timing.io_timeout_s, fire_timeout_s)
 
     def _is_ruled_out(self, host: SimHost) -> bool:
         assert host.agent is not None
