@@ -210,7 +210,7 @@ def _is_well(host: SimHost) -> bool:
 
 def _is_able(host: SimHost) -> bool:
     """Could it start the engine at this moment, whatever it believes?"""
-    if not host.power or host.broker is None or host.agent is None or not host.vm.answers:
+    if not host.is_awake or host.broker is None or host.agent is None or not host.vm.answers:
         return False
     works = host.store.is_healthy and host.lockspace.daemon_runs and host.vm.start_error is None
     running = host.broker_process.running and host.agent_process.running
