@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metadata.timing import lease_floor_s
+from metadata.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 from tests.sim.dice import Dice, spread
 
 AGENT, BROKER = "ha-agent", "ha-broker"
@@ -178,7 +178,8 @@ def restarts_beside_a_cut(dice: Dice) -> None:
         if name == dead:
             continue
         unit = dice.one_of(BROKER, BROKER, AGENT)
-        again_s = dice.rng.uniform(0, lease_floor_s(dice.timing.io_timeout_s))
+        floor_s = lease_floor_s(dice.timing.io_timeout_s, USUAL_FIRE_TIMEOUT_S)
+        again_s = dice.rng.uniform(0, floor_s)
         for _ in range(dice.rng.randint(1, 3)):
             how = _systemctl(name, "restart", unit)
             dice.add(at_s + again_s, how if dice.chance(0.6) else _signal(name, unit, "SIGKILL"))
