@@ -8,7 +8,8 @@ A lease held by another host is recognised by libvirt's error numbers (VIR_FROM_
 VIR_ERR_RESOURCE_BUSY), never by text. libvirt 9 says the same of a lease that is missing or
 damaged on the storage, so who must know asks the lockspace for the lease's owner. The same
 lease held by another process of this host comes as VIR_ERR_SYSTEM_ERROR and is an ordinary
-failure, like a lockspace that was not joined.
+failure, like a lockspace that was not joined; with EAGAIN it is one that this host's sanlock is
+just releasing for a process that ended (seen with sanlock 3.9.5), and is tried again in a moment.
 
 While the lease's owner has fallen silent but is not surely dead, sanlock, and with it `start`,
 waits until it is (measured: up to 68 s at io_timeout 1); the domain is "starting_up" meanwhile.
@@ -17,6 +18,7 @@ waits until it is (measured: up to 68 s at io_timeout 1); the domain is "startin
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections.abc import Iterator
@@ -362,11 +364,13 @@ class LibvirtHypervisor:
     def _start_error(self, what: str, error: Any) -> Exception:
         libvirt = _libvirt()
         number = error.get_error_code()
-        if (error.get_error_domain(), number) == (
-            libvirt.VIR_FROM_LOCKING,
-            libvirt.VIR_ERR_RESOURCE_BUSY,
-        ):
+        if error.get_error_domain() != libvirt.VIR_FROM_LOCKING:
+            return self._error(what, error)
+        if number == libvirt.VIR_ERR_RESOURCE_BUSY:
             return LeaseHeldError(what, _text(error), number)
+        if (number, error.get_int1()) == (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EAGAIN):
+            why = f"this host is still letting the lease of an earlier VM go: {_text(error)}"
+            return LeaseHeldError(what, why, number)
         return self._error(what, error)
 
     # --- events -------------------------------------------------------------------------------

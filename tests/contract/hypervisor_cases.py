@@ -5,6 +5,7 @@ Not collected by itself: `test_hypervisor` starts it where these daemons are pri
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -104,8 +105,16 @@ def answers(hypervisor: LibvirtHypervisor) -> bool:
 
 
 def running(hypervisor: LibvirtHypervisor) -> int:
-    """Start the engine; returns qemu's pid."""
-    domain = hypervisor.start(XML)
+    """Start the engine; returns qemu's pid. sanlock may still be releasing the latest lease."""
+    domains: list[Domain] = []
+
+    def started() -> bool:
+        with contextlib.suppress(LeaseHeldError):
+            domains.append(hypervisor.start(XML))
+        return bool(domains)
+
+    wait_until(started)
+    (domain,) = domains
     assert domain.state == DomainState.RUNNING
     assert domain.pid is not None
     return domain.pid

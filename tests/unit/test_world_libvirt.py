@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from ha_broker.world.ports import (
     Ending,
     HypervisorError,
     HypervisorGoneError,
+    LeaseHeldError,
 )
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -267,3 +269,36 @@ def test_a_driver_without_guest_agents_can_not_be_asked(hypervisor: LibvirtHyper
     hypervisor.start(xml())
     with pytest.raises(HypervisorError, match="ask the guest agent of domain HostedEngine"):
         hypervisor.ping_guest(1)
+
+
+# --- errors of a start ------------------------------------------------------------------
+
+
+class RefusedStart:
+    """What libvirt raises when its lock manager can't get the lease."""
+
+    def __init__(self, domain: int, code: int, number: int) -> None:
+        self.get_error_domain = lambda: domain
+        self.get_error_code = lambda: code
+        self.get_int1 = lambda: number
+        self.get_error_message = lambda: "Failed to acquire lock"
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "held"),
+    [
+        ("VIR_ERR_RESOURCE_BUSY", 0, True),
+        ("VIR_ERR_SYSTEM_ERROR", errno.EAGAIN, True),
+        ("VIR_ERR_SYSTEM_ERROR", errno.EEXIST, False),
+        ("VIR_ERR_INTERNAL_ERROR", errno.EAGAIN, False),
+    ],
+)
+def test_a_lease_that_is_held_or_just_let_go_is_told_from_other_failures(
+    hypervisor: LibvirtHypervisor, code: str, number: int, held: bool
+) -> None:
+    import libvirt
+
+    refused = RefusedStart(libvirt.VIR_FROM_LOCKING, getattr(libvirt, code), number)
+    assert isinstance(hypervisor._start_error("start", refused), LeaseHeldError) is held
+    other = RefusedStart(libvirt.VIR_FROM_QEMU, getattr(libvirt, code), number)
+    assert not isinstance(hypervisor._start_error("start", other), LeaseHeldError)

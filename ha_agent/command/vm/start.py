@@ -19,9 +19,9 @@ from ha_agent.command.vm.engine import Engine, ask_sanlock, elsewhere, engine_he
 from ha_agent.command.vm.lease_holder import (
     NOTHING_DONE,
     held_by_text,
-    held_text,
     host_text,
     other_owner,
+    owner_text,
 )
 from ha_agent.command.wait import EndedError, follow, wait_s
 from ha_agent.engine_vm import start_engine, start_engine_paused
@@ -133,15 +133,18 @@ def _start(engine: Engine, job: partial[Domain]) -> Domain:
     try:
         return order(job, _floor_s(engine) + START_LIMIT_S)
     except LeaseHeldError as error:
-        raise CommandError(ask_sanlock(lambda: _held_text(engine))) from error
+        why = error
+        raise CommandError(ask_sanlock(lambda: _held_text(engine, why))) from error
     except WorldError as error:
         # Another holder may be the cause without being named: this host's agent, for one,
         # removes a VM that it finds paused here while the engine runs elsewhere.
         raise CommandError(f"{error.what}: {error.why}{elsewhere(engine)}") from error
 
 
-def _held_text(engine: Engine) -> str:
-    return held_text(engine.lockspace, engine.ask_broker())
+def _held_text(engine: Engine, error: LeaseHeldError) -> str:
+    """Who has the lease; nobody where this host itself is still letting it go."""
+    owner = owner_text(engine.lockspace, engine.ask_broker())
+    return held_by_text(owner) if owner else f"{error.what}: {error.why}; {NOTHING_DONE}"
 
 
 def _floor_s(engine: Engine) -> float:
