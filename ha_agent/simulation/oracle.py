@@ -14,7 +14,9 @@ it had decided.
 One thing is allowed, for a program that slept can't act: the VM of a host that was suspended for
 longer than its lease lasts goes on with its host. Two looks at the storage, `LOOKS_AFTER_WAKING`
 ticks, and qemu's own time to end are all that it gets, counted from when its daemons, its libvirt,
-its sanlock and its storage work (longer than that since the waking: counted too).
+its sanlock and its storage work (longer than that since the waking: counted too). A VM that such
+a host starts before its sanlock has renewed its place counts as one that slept: the others take
+the host for dead until then, and a pause from below leaves nothing that tells it.
 """
 
 from __future__ import annotations
@@ -143,6 +145,7 @@ class Oracle:
         self._looked_at_s = cluster.now_s
         self._open: dict[tuple[str, str], float] = {}
         self._frozen: dict[str, tuple[float, float]] = {}
+        self._woke_at_s: dict[str, float] = {}
         self._global_since_s: Optional[float] = None
         self._local_since_s: dict[str, float] = {}
         self._kills_seen = len(cluster.shared.san.history)
@@ -191,6 +194,8 @@ class Oracle:
         if len(found) > 1:
             self._check_one(found)
         for host in self._hosts:
+            if host.suspended_at_s is not None:
+                self._woke_at_s[host.name] = self._cluster.shared.now_s  # at the earliest
             if host.agent_process.frozen:
                 began_s = self._frozen.get(host.name, (now_s, now_s))[0]
                 self._frozen[host.name] = (began_s, now_s)
@@ -207,7 +212,7 @@ class Oracle:
         return found
 
     def _begin(self, host: SimHost, pid: int, now_s: float) -> _Engine:
-        engine = self._watched[pid] = _Engine(host, pid)
+        engine = self._watched[pid] = _Engine(host, pid, slept=self._is_taken_for_dead(host))
         self.engines += 1
         self.moves += bool(self._last_host) and self._last_host != host.name
         self._last_host = host.name
@@ -215,6 +220,12 @@ class Oracle:
         if self._resting:
             self._break(AT_REST, f"qemu {pid} began on {host.name}")
         return engine
+
+    def _is_taken_for_dead(self, host: SimHost) -> bool:
+        """Has it slept, and sanlock there not renewed its place since?"""
+        woke_at_s = self._woke_at_s.get(host.name)
+        slot = self._cluster.shared.san.slots.get(host.host_id)
+        return woke_at_s is not None and slot is not None and slot.timestamp < woke_at_s
 
     def _forget(self, left: set[int], now_s: float) -> None:
         for pid in set(self._watched) - left:
