@@ -46,7 +46,11 @@ UNIT_LINKS = {
     ),
     "multi-user": ("dbus.service", "sanlock.service", "libvirtd.service", "libvirt-guests.service"),
 }
-MASKED = ("wdmd.service", "systemd-remount-fs.service")
+MASKED = (
+    *("wdmd.service", "systemd-remount-fs.service"),
+    # As on every host with an engine: one that sleeps wakes up beside the next engine.
+    *("sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target"),
+)
 LAB_UNITS = ("lab-leases.service", "lab-network.service")
 OVERLAID_BELOW = ("/usr", "/var", "/etc", "/opt")
 
