@@ -40,7 +40,7 @@ LEVELS = ("lint", *PURE, *REAL)
 PACKAGES = {
     # An environment with nothing but wheels of this checkout takes YAML from the system.
     "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish", "python3-yaml"),
-    "lab": ("prometheus", "nodejs"),
+    "lab": ("prometheus", "nodejs", "curl"),
 }
 # Packages that only some releases have; elsewhere another one brings what is in them.
 PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
