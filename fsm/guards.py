@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Callable
 
 from fsm.memory import Memory
-from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
-from fsm.peers import ahead_of_us, candidates, undecided
-from fsm.score import score
+from fsm.observation import Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
+from fsm.score import points_but_for_failed_starts, score
 from fsm.states import State
 from metadata.records import Health
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings import ClusterSettings
 
 Test = Callable[[Memory, Observation, ClusterSettings], bool]
 
@@ -27,6 +27,9 @@ REPEAT_TICKS = 4
 # After losing the lease to another host: long enough for our view of the lease to catch up,
 # short enough to matter little where sanlock was merely not yet sure of the owner's death.
 LEASE_RETRY_S = 2.0
+# Each turn that came to nothing gives the next boot on that host so much more time (its first
+# time-out over again), up to this factor.
+MOST_PATIENCE = 4
 # With no other host able to run the engine, waiting longer than this many turns helps nobody.
 LONELY_TURNS = 2
 
@@ -207,9 +210,9 @@ def start_is(outcome: StartOutcome) -> Guard:
 
 
 @guard
-def score_is_zero(m: Memory, o: Observation, c: ClusterSettings) -> bool:
-    """This host does not offer itself."""
-    return score(m, o, c).points == 0
+def sits_out(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This host has no points, and others could start or its failed starts are not all of it."""
+    return score(m, o, c).points == 0 and not is_last_resort(m, o, c)
 
 
 @guard
@@ -236,6 +239,14 @@ def nobody_else_can(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     return o.lease is not Lease.THEIRS and (is_left_over(o) or not candidates(o))
 
 
+def is_last_resort(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """Do only failed starts stand against this host, while no other one offers itself?
+
+    A trouble that all hosts have would else stop them all for the whole retry window.
+    """
+    return points_but_for_failed_starts(m, o, c) > 0 and not candidates(o)
+
+
 def settled_at_s(memory: Memory, observation: Observation, config: ClusterSettings) -> float:
     """When peers have had the time to show that they live."""
     since_s = observation.now_s if memory.started_at_s is None else memory.started_at_s
@@ -258,31 +269,43 @@ def turn_in_s(memory: Memory, observation: Observation, config: ClusterSettings)
         left_since_s = memory.lease_left_since_s
         since_s = observation.now_s if left_since_s is None else left_since_s
         return since_s + config.timing.turn_s - observation.now_s
-    points = score(memory, observation, config).points
-    rank = len(ahead_of_us(observation, points, memory.last_owner_id))
+    rank = len(hosts_ahead(memory, observation, config))
     now_s = observation.now_s
     free_since_s = now_s if memory.lease_free_since_s is None else memory.lease_free_since_s
     return free_since_s + rank * config.timing.turn_s - now_s
 
 
+def hosts_ahead(memory: Memory, observation: Observation, config: ClusterSettings) -> list[Peer]:
+    """The hosts that go before this one, the best first."""
+    points = score(memory, observation, config).points
+    ranking = Ranking(memory.last_owner_id, config.score)
+    return ahead_of_us(observation, points, memory.tries, ranking)
+
+
 # --- time in the state ----------------------------------------------------------------
 
 
-_TIME_OUTS_S: dict[State, Callable[[Timing], float]] = {
+def boot_time_s(memory: Memory, config: ClusterSettings) -> float:
+    """How long a boot may take here: the longer, the more turns have come to nothing."""
+    patience = min(1 + turns_had(memory.tries, config.score), MOST_PATIENCE)
+    return patience * config.timing.starting_s
+
+
+_TIME_OUTS_S: dict[State, Callable[[Memory, ClusterSettings], float]] = {
     # The executor gives a start up after start_s; this is the net below it.
-    State.ENGINE_START: lambda timing: 2 * timing.start_s,
-    State.ENGINE_STARTING: lambda timing: timing.starting_s,
-    State.ENGINE_UP_BAD_HEALTH: lambda timing: timing.bad_health_s,
-    State.ENGINE_STOP: lambda timing: timing.stop_s,
-    State.ENGINE_MAYBE_AWAY: lambda timing: timing.away_s,
-    State.ENGINE_UNEXPECTEDLY_DOWN: lambda timing: timing.unexpected_down_s,
+    State.ENGINE_START: lambda _m, c: 2 * c.timing.start_s,
+    State.ENGINE_STARTING: boot_time_s,
+    State.ENGINE_UP_BAD_HEALTH: lambda _m, c: c.timing.bad_health_s,
+    State.ENGINE_STOP: lambda _m, c: c.timing.stop_s,
+    State.ENGINE_MAYBE_AWAY: lambda _m, c: c.timing.away_s,
+    State.ENGINE_UNEXPECTEDLY_DOWN: lambda _m, c: c.timing.unexpected_down_s,
 }
 
 
-def time_out_s(state: State, timing: Timing) -> float | None:
-    """How long `state` lasts at the most; None: no limit."""
-    limit_s = _TIME_OUTS_S.get(state)
-    return None if limit_s is None else limit_s(timing)
+def time_out_s(memory: Memory, config: ClusterSettings) -> float | None:
+    """How long the present state lasts at the most; None: no limit."""
+    limit_s = _TIME_OUTS_S.get(memory.state)
+    return None if limit_s is None else limit_s(memory, config)
 
 
 def elapsed_s(memory: Memory, observation: Observation) -> float:
@@ -293,7 +316,7 @@ def elapsed_s(memory: Memory, observation: Observation) -> float:
 @guard
 def overdue(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """The state's time-out is over."""
-    limit_s = time_out_s(m.state, c.timing)
+    limit_s = time_out_s(m, c)
     return limit_s is not None and elapsed_s(m, o) >= limit_s
 
 

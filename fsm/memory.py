@@ -51,6 +51,9 @@ class Memory:
     why                      the reason of the latest change of state
     failed_starts_s          when starts failed (pruned to the retry window, at most three)
     started_at_s             when the agent made its first step
+    tries                    how often this host tried in vain since the engine was last well
+                             (a start that failed counts 1, a boot that failed a whole turn)
+    well_since_s             since when the engine has been well, on whatever host
     crashed_at_s             when the engine last crashed here
     lease_free_since_s       since when the lease has been free outside of global maintenance,
                              for the ranks' turns
@@ -65,6 +68,8 @@ class Memory:
     why: str = ""
     started_at_s: Optional[float] = None
     failed_starts_s: tuple[float, ...] = ()
+    tries: int = 0
+    well_since_s: Optional[float] = None
     crashed_at_s: Optional[float] = None
     lease_free_since_s: Optional[float] = None
     lease_left_since_s: Optional[float] = None

@@ -64,7 +64,11 @@ class PeerLiveness(str, Enum):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another host. `fresh`: its record changed within the alive window, on our clock."""
+    """Another host. `fresh`: its record changed within the alive window, on our clock.
+
+    cannot_start   why it says that it can't start the engine now; empty: nothing is in the way
+    tries          how often it says that it tried in vain (`Memory.tries`)
+    """
 
     host_id: int
     name: str = ""
@@ -76,6 +80,8 @@ class Peer:
     engine_up: bool = False
     engine_healthy: bool = False
     state: str = ""
+    cannot_start: str = ""
+    tries: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,8 @@ class Observation:
     complete              the broker has had its first look at storage and lockspace
     blocked_why           why nothing can be started now (storage silent, lockspace not joined,
                           no configuration, broker gone ...); empty when nothing stands against it
+    cannot_start_why      the same where it lasts until somebody mends it (a refused domain, two
+                          hosts with one id): other hosts don't wait for this one
     global_maintenance    None: slot 0 has not been readable yet
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
                           process, or sanlock has been gone too long to be sure; None: not known
@@ -127,6 +135,7 @@ class Observation:
     host_id: int
     complete: bool = False
     blocked_why: str = ""
+    cannot_start_why: str = ""
     vm: Vm = Vm.UNKNOWN
     vm_ending: VmEnding = VmEnding.NONE
     vm_detail: str = ""

@@ -1,10 +1,12 @@
 """Who could run the engine, and whose turn it is.
 
 A peer is a candidate when its record is fresh (it changed within the alive window, on our
-clock), sanlock does not call the host failing, dead or gone, and its libvirt answers.
-Candidates are ranked by score; among equals the host that ran the engine last goes first (a
-restart in place is the fastest), then the lowest host id. Rank 0 starts at once, rank r waits
-r turns, so equal hosts never start together; sanlock decides should they disagree.
+clock), sanlock does not call the host failing, dead or gone, its libvirt answers, and it does
+not say itself that it can't start the engine. While the engine does not get well, a host that
+has had its turn in vain goes behind all that have not. Among those who have had as many turns
+the score decides, then who has tried less; then the host that ran the engine last goes first
+(a restart in place is the fastest), then the lowest host id. Rank 0 starts at once, rank r
+waits r turns, so equal hosts never start together; sanlock decides should they disagree.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from typing import Optional
 
 from fsm.observation import Observation, Peer, PeerLiveness
 from fsm.states import State
+from metadata.settings import ScoreWeights
 
 _ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 
-RankKey = tuple[int, bool, int]
+RankKey = tuple[int, int, int, bool, int]
 
 
 def is_candidate(peer: Peer) -> bool:
@@ -27,6 +30,7 @@ def is_candidate(peer: Peer) -> bool:
         and peer.score > 0
         and not peer.maintenance
         and not peer.stopped
+        and not peer.cannot_start
         and peer.state != State.UNKNOWN_LOCAL_VM_STATE.value
     )
 
@@ -36,18 +40,36 @@ def candidates(observation: Observation) -> list[Peer]:
     return [peer for peer in observation.peers if is_candidate(peer)]
 
 
-def rank_key(score: int, host_id: int, last_owner_id: Optional[int]) -> RankKey:
-    """Sort key: the smallest goes first."""
-    return (-score, host_id != last_owner_id, host_id)
+def turns_had(tries: int, weights: ScoreWeights) -> int:
+    """How many turns these tries amount to: a boot that failed, or so many failed starts."""
+    return tries // tries_of_turn(weights)
+
+
+def tries_of_turn(weights: ScoreWeights) -> int:
+    """How many tries a whole turn counts."""
+    return max(1, weights.failed_starts_to_zero)
+
+
+class Ranking:
+    """Sort keys of hosts, the smallest goes first."""
+
+    def __init__(self, last_owner_id: Optional[int], weights: ScoreWeights) -> None:
+        self._last_owner_id = last_owner_id
+        self._weights = weights
+
+    def key(self, host_id: int, score: int, tries: int) -> RankKey:
+        """The place of one host."""
+        turns = turns_had(tries, self._weights)
+        return (turns, -score, tries, host_id != self._last_owner_id, host_id)
 
 
 def ahead_of_us(
-    observation: Observation, own_score: int, last_owner_id: Optional[int]
+    observation: Observation, own_score: int, own_tries: int, ranking: Ranking
 ) -> list[Peer]:
     """The candidates that go before this host, the best first."""
-    own = rank_key(own_score, observation.host_id, last_owner_id)
+    own = ranking.key(observation.host_id, own_score, own_tries)
     keyed = [
-        (rank_key(peer.score, peer.host_id, last_owner_id), peer)
+        (ranking.key(peer.host_id, peer.score, peer.tries), peer)
         for peer in candidates(observation)
     ]
     return [peer for key, peer in sorted(keyed, key=lambda item: item[0]) if key < own]

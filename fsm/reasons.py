@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from fsm.guards import elapsed_s, time_out_s, turn_in_s
+from fsm.guards import elapsed_s, hosts_ahead, time_out_s, turn_in_s
 from fsm.memory import Memory
 from fsm.observation import Observation
-from fsm.peers import ahead_of_us, undecided
+from fsm.peers import undecided
 from fsm.score import score
 from fsm.table import Row
 from metadata.settings import ClusterSettings
@@ -51,7 +51,7 @@ class _Names(dict[str, str]):
         return f"{elapsed_s(self._memory, self._observation):.0f} s"
 
     def _remaining(self) -> str:
-        limit_s = time_out_s(self._memory.state, self._config.timing) or 0.0
+        limit_s = time_out_s(self._memory, self._config) or 0.0
         return f"{max(0.0, limit_s - elapsed_s(self._memory, self._observation)):.0f} s"
 
     def _retry_window(self) -> str:
@@ -68,7 +68,7 @@ class _Names(dict[str, str]):
         return "; ".join(penalty.reason for penalty in found) or "no penalty"
 
     def _best(self) -> str:
-        ahead = ahead_of_us(self._observation, self._own_points(), self._memory.last_owner_id)
+        ahead = hosts_ahead(self._memory, self._observation, self._config)
         if not ahead:
             return "no other host"
         return f"{ahead[0].name or ahead[0].host_id} (score {ahead[0].score})"

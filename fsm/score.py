@@ -6,6 +6,7 @@ neither does a penalty whose points come to 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional
 
 from fsm.memory import Memory, Penalty, Score
@@ -39,6 +40,13 @@ def score(memory: Memory, observation: Observation, config: ClusterSettings) -> 
     penalties = tuple([one for one in found if one is not None and one.points > 0])
     lost = sum([penalty.points for penalty in penalties])
     return Score(max(0, config.score.base - lost), penalties)
+
+
+def points_but_for_failed_starts(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> int:
+    """What the host would be worth had no start failed."""
+    return score(replace(memory, failed_starts_s=()), observation, config).points
 
 
 # --- the state ----------------------------------------------------------------------------
@@ -138,7 +146,7 @@ def _start_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optio
         points, said = failed * config.score.failed_start, f"{said}, {limit} cost all points"
         ends_at_s = m.failed_starts_s[-1] + window_s
     else:
-        points, said = config.score.base, f"{said}, so no more are tried for now"
+        points, said = config.score.base, f"{said}, so other hosts go first"
         ends_at_s = m.failed_starts_s[-limit] + window_s
     return Penalty("failed-starts", points, said, float(failed), float(limit), COUNT, ends_at_s)
 

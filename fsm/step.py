@@ -29,11 +29,14 @@ from fsm.guards import (
 from fsm.machine import fire
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation
+from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reasons import reason
 from fsm.score import score
 from fsm.states import State
 from fsm.table import Note, Row
 from metadata.settings import ClusterSettings
+
+MOST_TRIES = 999
 
 RowFinder = Callable[[Memory, Observation, ClusterSettings], Row]
 
@@ -79,6 +82,8 @@ def _remember(memory: Memory, observation: Observation, config: ClusterSettings)
         "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "last_owner_id": _last_owner(memory, observation),
+        "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
+        "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
     }
     # Mostly nothing is new, and a new memory costs more than a look at the old one.
     if all(getattr(memory, name) == value for name, value in noted.items()):
@@ -102,6 +107,20 @@ def _since_s(holds: bool, before_s: Optional[float], now_s: float) -> Optional[f
     return now_s if before_s is None else before_s
 
 
+def _is_well(memory: Memory, observation: Observation) -> bool:
+    """Is the engine up on some host, as far as that can be told?"""
+    up = State.ENGINE_UP.value
+    return memory.state is State.ENGINE_UP or any(
+        peer.fresh and (peer.engine_healthy or peer.state == up) for peer in observation.peers
+    )
+
+
+def _trouble_is_over(memory: Memory, now_s: float, config: ClusterSettings) -> bool:
+    """Has the engine been well for so long that earlier tries tell nothing any more?"""
+    since_s = memory.well_since_s
+    return since_s is not None and now_s - since_s >= config.timing.retry_window_s
+
+
 def _last_owner(memory: Memory, observation: Observation) -> Optional[int]:
     if observation.lease_owner_id is None:
         return memory.last_owner_id
@@ -118,17 +137,28 @@ def _apply(
     if row.actions:
         memory = replace(memory, attempt_s=now_s)
     for note in row.notes:
-        memory = _take_note(note, memory, now_s, config)
+        memory = _take_note(note, memory, observation, config)
     return memory
 
 
-def _take_note(note: Note, memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+def _take_note(
+    note: Note, memory: Memory, observation: Observation, config: ClusterSettings
+) -> Memory:
+    now_s = observation.now_s
+    if note is Note.TURN_HAD:
+        # One of the tries that make up a turn is counted with the failed start.
+        return replace(memory, tries=memory.tries + tries_of_turn(config.score) - 1)
     if note is Note.FAILED_START:
         kept = (*memory.failed_starts_s, now_s)[-config.score.failed_starts_to_zero :]
         # The more often it failed the longer it waits, so that a trouble of seconds does not
         # use up all tries, and equal hosts get their turn.
         pause_s = len(kept) * config.timing.turn_s
-        return replace(memory, failed_starts_s=kept, held_off_until_s=now_s + pause_s)
+        return replace(
+            memory,
+            failed_starts_s=kept,
+            held_off_until_s=now_s + pause_s,
+            tries=min(max(memory.tries + 1, _tries_of_all(observation, config)), MOST_TRIES),
+        )
     if note is Note.LEASE_LOST:
         return replace(memory, held_off_until_s=now_s + LEASE_RETRY_S)
     if note is Note.CRASH:
@@ -136,8 +166,17 @@ def _take_note(note: Note, memory: Memory, now_s: float, config: ClusterSettings
     return replace(memory, since_s=now_s)
 
 
+def _tries_of_all(observation: Observation, config: ClusterSettings) -> int:
+    """The tries behind the turns that every other candidate has had already.
+
+    A host that joins in after many rounds shall not make up for each of them.
+    """
+    turns = [turns_had(peer.tries, config.score) for peer in candidates(observation)]
+    return min(turns, default=0) * tries_of_turn(config.score)
+
+
 def _timeout_at_s(memory: Memory, config: ClusterSettings) -> Optional[float]:
-    limit_s = time_out_s(memory.state, config.timing)
+    limit_s = time_out_s(memory, config)
     if limit_s is None or memory.since_s is None:
         return None
     return memory.since_s + limit_s
@@ -160,4 +199,6 @@ def _wake_at_s(
     if memory.state is State.ENGINE_UNEXPECTEDLY_DOWN and memory.since_s is not None:
         moments_s.append(memory.since_s + LONELY_TURNS * timing.turn_s)
     moments_s += [at_s + timing.retry_window_s for at_s in memory.failed_starts_s]
+    if memory.tries and memory.well_since_s is not None:
+        moments_s.append(memory.well_since_s + timing.retry_window_s)
     return min([at_s for at_s in moments_s if at_s is not None and at_s > now_s], default=None)

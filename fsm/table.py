@@ -28,6 +28,7 @@ class Note(str, Enum):
     """What a row leaves in the memory, beyond the change of state."""
 
     FAILED_START = "failed-start"  # costs points for the retry window; others get their turn
+    TURN_HAD = "turn-had"  # a boot came to nothing: hosts that have not had their turn go first
     LEASE_LOST = "lease-lost"  # look again in a moment; no penalty
     CRASH = "crash"  # a second one within the retry window lets other hosts go first
     RESTART_TIMER = "restart-timer"  # the state's time-out begins anew
@@ -214,7 +215,7 @@ _ENGINE_DOWN = (
             g.lease_free_or_left,
             ~g.start_blocked,
             g.out_of_global_maintenance,
-            ~g.score_is_zero,
+            ~g.sits_out,
             g.peers_settled,
             ~g.held_off,
             g.our_turn,
@@ -233,7 +234,7 @@ _ENGINE_DOWN = (
     ),
     _stay(State.ENGINE_DOWN, "this host still holds the lease of a VM that ended", g.lease_ours),
     _stay(State.ENGINE_DOWN, "not known whether the lease is free", ~g.lease_free),
-    _stay(State.ENGINE_DOWN, "the score is 0: {penalties}", g.score_is_zero),
+    _stay(State.ENGINE_DOWN, "the score is 0: {penalties}", g.sits_out),
     _stay(State.ENGINE_DOWN, "finding out whether {undecided} live", ~g.peers_settled),
     _stay(State.ENGINE_DOWN, "the latest start came to nothing ({why}); waiting", g.held_off),
     _stay(State.ENGINE_DOWN, "{best} goes first; this host's turn is in {turn}"),
@@ -314,15 +315,15 @@ _ENGINE_STARTING = (
         (g.vm_absent,),
         State.ENGINE_DOWN,
         "the VM ended {elapsed} after its start: {vm_detail}",
-        notes=(Note.FAILED_START,),
+        notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
     Row(
         State.ENGINE_STARTING,
         (g.vm_unhealthy, g.overdue),
         State.ENGINE_STOP,
-        "the engine did not become healthy within {elapsed}: {health_detail}",
+        "the engine did not become healthy within {elapsed} (timing.starting_s): {health_detail}",
         actions=(Action.SHUTDOWN_VM,),
-        notes=(Note.FAILED_START,),
+        notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
     _stay(State.ENGINE_STARTING, "the engine boots: {health_detail}"),
 )

@@ -272,6 +272,7 @@ class Agent:
                 start=self._executor.start,
                 unfinished_why=self._executor.unfinished_why(now_s),
                 config_why=self._config.blocked_why(),
+                config_refused=self._config.refused_why,
                 config_current=self._config.current(),
                 stop_requested=self._stop_requested_at_s is not None,
                 peers=self._peers.look(look.snapshot),

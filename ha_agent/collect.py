@@ -26,6 +26,7 @@ from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Sna
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
+from metadata.start_notes import read_start_notes
 
 STALE_TICKS = 3
 
@@ -58,6 +59,7 @@ class Inputs:
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
+    config_refused    why the shared configuration can never be started from
     config_current    what is held is the newest configuration
     peers             the other hosts in `look`, where they are known already (`PeerList`)
     """
@@ -74,6 +76,7 @@ class Inputs:
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
     config_why: str = ""
+    config_refused: str = ""
     config_current: Optional[bool] = None
     stop_requested: bool = False
     peers: Optional[tuple[Peer, ...]] = None
@@ -95,6 +98,9 @@ class Inputs:
         return self.settings.timing.alive_s
 
 
+Reason = Callable[[Inputs], str]
+
+
 def collect(inputs: Inputs) -> Observation:
     """One look at everything; no I/O, no clock."""
     snapshot = inputs.snapshot
@@ -106,6 +112,7 @@ def collect(inputs: Inputs) -> Observation:
         host_id=inputs.host.host_id,
         complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
         blocked_why=blocked_why(inputs),
+        cannot_start_why=_first_of(_LASTING_REASONS, inputs),
         vm=vm_of(inputs.domain),
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=inputs.domain.detail,
@@ -139,7 +146,11 @@ def vm_of(domain: Domain) -> Vm:
 
 def blocked_why(inputs: Inputs) -> str:
     """The first thing that stands against starting the engine here; empty: nothing does."""
-    for reason in _REASONS:
+    return _first_of(_REASONS, inputs)
+
+
+def _first_of(reasons: tuple[Reason, ...], inputs: Inputs) -> str:
+    for reason in reasons:
         why = reason(inputs)
         if why:
             return why
@@ -223,7 +234,13 @@ def _order_why(inputs: Inputs) -> str:
     return inputs.unfinished_why
 
 
-_REASONS: tuple[Callable[[Inputs], str], ...] = (
+def _refused_why(inputs: Inputs) -> str:
+    return inputs.config_refused
+
+
+# Hosts that boot together are all still joining, and none of them shall be passed over for that.
+_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why, _refused_why)
+_REASONS: tuple[Reason, ...] = (
     _broker_why,
     _host_id_why,
     _storage_why,
@@ -374,6 +391,7 @@ def _peer(view: HostView) -> Peer:
     record = view.record
     if record is None:
         return Peer(view.host_id, _name(view), liveness)
+    told = read_start_notes(record.notes)
     return Peer(
         host_id=view.host_id,
         name=_name(view),
@@ -385,6 +403,8 @@ def _peer(view: HostView) -> Peer:
         engine_up=record.engine_status.vm is EngineVm.UP,
         engine_healthy=_is_healthy(record),
         state=record.state,
+        cannot_start=told.cannot_start,
+        tries=told.tries,
     )
 
 

@@ -101,6 +101,11 @@ class ConfigKeeper:
             return "the shared configuration has changed and is being fetched"
         return self._xml_problem
 
+    @property
+    def refused_why(self) -> str:
+        """Why no start from what is held can ever succeed here; empty: it can."""
+        return self._xml_problem
+
     def _is_held(self) -> bool:
         return self._config is not None and self._config.sequence == self._seen_sequence
 

@@ -19,6 +19,7 @@ from ha_broker.snapshot import Publication
 from ha_broker.world.ports import Outcome, Runner
 from metadata.extra_text import NOTE_LIMIT
 from metadata.records import EngineStatus, EngineVm, Health
+from metadata.start_notes import StartNotes, read_start_notes, start_notes
 
 KEY = "publish"
 
@@ -47,7 +48,7 @@ def publication(
         state=state.value,
         stopped=state is State.AGENT_STOPPED,
         timeout_wall_time=_timeout_text(decision, now_s, wall_s),
-        notes=_notes(decision, history, now_s, wall_s),
+        notes=_notes(decision, observation, history, wall_s),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
         why=decision.why[:NOTE_LIMIT],
@@ -117,9 +118,12 @@ def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
 
 
 def _notes(
-    decision: Decision, history: History, now_s: float, wall_s: float
+    decision: Decision, observation: Observation, history: History, wall_s: float
 ) -> tuple[tuple[str, str], ...]:
-    notes = [("why", _one_line(decision.why))]
+    """What other hosts go by comes first: where room is short, the last lines are dropped."""
+    now_s = observation.now_s
+    told = StartNotes(_one_line(observation.cannot_start_why), decision.memory.tries)
+    notes = [*start_notes(told), ("why", _one_line(decision.why))]
     if history.penalties:
         text = penalty_note.penalties_note(history.penalties, now_s, wall_s)
         notes.append((penalty_note.KEY, _one_line(text)))
@@ -179,4 +183,7 @@ class Publisher:
 def _essence(record: Publication) -> tuple[object, ...]:
     """What others act on; a reason with a new number is no reason to write."""
     status = record.engine_status
-    return (record.score, record.state, record.stopped, status.vm, status.health, status.detail)
+    told = read_start_notes(record.notes)
+    starts = bool(told.cannot_start), told.tries
+    engine = status.vm, status.health, status.detail
+    return (record.score, record.state, record.stopped, *starts, *engine)

@@ -14,6 +14,7 @@ from ha_broker.slot_notes import Notes, with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
+from metadata import start_notes
 from metadata.layout import slot_address
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
@@ -221,7 +222,7 @@ def _merged_notes(
 ) -> tuple[tuple[str, str], ...]:
     if kept is None or kept.feature_version <= FEATURE_VERSION:
         return publication.notes
-    ours = {key for key, _ in publication.notes}
+    ours = {key for key, _ in publication.notes} | set(start_notes.KEYS)
     return publication.notes + tuple(note for note in kept.notes if note[0] not in ours)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -42,12 +43,14 @@ from ha_broker.parts import World
 from ha_broker.snapshot import Publication, Snapshot
 from ha_broker.world.config_restore import restore_config
 from ha_broker.world.ports import DomainState, Ending, WorldError
-from metadata.settings import HostSettings
+from metadata.records import VolumeAddress
+from metadata.settings import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, StoredConfig
 
 AGENT, BROKER = "ha-agent", "ha-broker"
 GATEWAY = "192.0.2.1"
 BRIDGE = "ovirtmgmt"
+OTHER_LEASE = "/rhev/other/leases"
 MIB = 1 << 20
 MAX_ROUNDS = 60
 # How long an orderly shutdown of the machine takes between two of its steps.
@@ -116,7 +119,7 @@ class SimHost:
         self.settings = HostSettings(
             self.host_id,
             self.name,
-            shared.parts,
+            _parts_of(traits, shared),
             bridge=BRIDGE,
             gateway=GATEWAY if traits.gateway else "",
         )
@@ -505,6 +508,13 @@ class SimHost:
         state = self.vm.now.state
         if state == DomainState.ABSENT or (states and state not in states):
             raise SimulationError(f"the engine's VM is {state.value} on {self.name}")
+
+
+def _parts_of(traits: HostTraits, shared: SharedWorld) -> StorageParts:
+    """Where its own settings say that things are on the storage."""
+    if traits.lease == "same":
+        return shared.parts
+    return replace(shared.parts, lease=VolumeAddress(OTHER_LEASE, shared.parts.lease.offset))
 
 
 def _nothing(*_ignored: object) -> None:

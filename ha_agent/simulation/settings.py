@@ -37,6 +37,7 @@ HOST_CPUS = 4
 HOST_NAMES = tuple(f"h{number}" for number in range(1, MOST_HOSTS + 1))
 VERSIONS = ("same", "older", "newer", "too-new")
 STARTS = ("running", "cold")
+LEASES = ("same", "other")
 DEPLOYED = "deployed"
 
 ClusterSource = Callable[[], ClusterSettings]
@@ -52,6 +53,8 @@ class HostTraits:
     boot_s           from power-on until its services run
     gateway          has one that it watches
     clock_drift_ppm  how many microseconds a second its wall clock gains
+    lease            what its own settings name as the engine's lease: the same as everybody's, or
+                     another, so that it refuses the domain
     """
 
     name: str
@@ -62,6 +65,7 @@ class HostTraits:
     boot_s: float = 30.0
     gateway: bool = True
     clock_drift_ppm: float = 0.0
+    lease: str = "same"
 
 
 @dataclass(frozen=True)
@@ -110,6 +114,7 @@ _HOST: dict[str, Rule] = {
     "boot_s": _SECONDS,
     "gateway": _SWITCH,
     "clock_drift_ppm": number(-10_000, 10_000),
+    "lease": _word(*LEASES),
 }
 _ENGINE: dict[str, Rule] = {
     "boot_s": _SECONDS,

@@ -32,6 +32,8 @@ PEERS = st.builds(
     score=st.sampled_from([0, 1800, 3350, 3400]),
     maintenance=st.booleans(),
     stopped=st.booleans(),
+    cannot_start=st.sampled_from(["", "the domain XML is refused"]),
+    tries=st.integers(0, 9),
 )
 
 OBSERVATIONS = st.builds(
@@ -68,6 +70,8 @@ MEMORIES = st.builds(
     since_s=MAYBE_TIMES_S,
     started_at_s=MAYBE_TIMES_S,
     failed_starts_s=st.lists(TIMES_S, max_size=3).map(lambda times: tuple(sorted(times))),
+    tries=st.integers(0, 9),
+    well_since_s=MAYBE_TIMES_S,
     crashed_at_s=MAYBE_TIMES_S,
     lease_free_since_s=MAYBE_TIMES_S,
     lease_left_since_s=MAYBE_TIMES_S,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fsm.observation import Observation, Peer, PeerLiveness
-from fsm.peers import ahead_of_us, candidates, undecided
+from fsm.peers import Ranking, ahead_of_us, candidates, undecided
+from metadata.settings import ScoreWeights
 
 
 def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
@@ -16,9 +17,12 @@ def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
     return Peer(host_id, f"h{host_id}", score=score, **values)
 
 
-def ahead(host_id: int, score: int, *peers: Peer, owner: int | None = None) -> list[int]:
+def ahead(
+    host_id: int, score: int, *peers: Peer, owner: int | None = None, tries: int = 0
+) -> list[int]:
     seen = Observation(now_s=0.0, host_id=host_id, peers=peers)
-    return [one.host_id for one in ahead_of_us(seen, score, owner)]
+    ranking = Ranking(owner, ScoreWeights())
+    return [one.host_id for one in ahead_of_us(seen, score, tries, ranking)]
 
 
 FOUR = (peer(1, 3080), peer(2, 3400), peer(3, 2400), peer(5, 3400))
@@ -37,6 +41,17 @@ def test_among_equals_the_last_owner_goes_first_and_only_among_equals() -> None:
     assert ahead(4, 3400, *FOUR, owner=5) == [5, 2]
     assert ahead(4, 3080, *FOUR, owner=3) == [2, 5, 1]
     assert ahead(4, 3400, *FOUR, owner=4) == []
+
+
+def test_who_has_had_its_turn_goes_behind_all_who_have_not_whatever_the_scores() -> None:
+    peers = (peer(1, 3400, tries=3), peer(2, 1000), peer(3, 3350, tries=2))
+    assert ahead(4, 500, *peers) == [3, 2]
+    assert ahead(4, 500, *peers, tries=3) == [3, 2, 1]
+
+
+def test_among_equals_who_has_tried_less_goes_first_even_before_the_last_owner() -> None:
+    peers = (peer(1, tries=1), peer(2), peer(3, tries=1))
+    assert ahead(4, 3400, *peers, tries=2, owner=4) == [2, 1, 3]
 
 
 def test_every_host_has_another_rank() -> None:
@@ -58,6 +73,7 @@ OUT: list[dict[str, Any]] = [
     {"maintenance": True},
     {"stopped": True},
     {"state": "UnknownLocalVmState"},
+    {"cannot_start": "the domain XML is refused"},
 ]
 
 

@@ -171,7 +171,7 @@ def test_failed_starts_tell_how_many_and_until_when_they_count() -> None:
     )
     assert told(Memory(failed_starts_s=(990.0,))) == [some]
     (three,) = told(Memory(failed_starts_s=(700.0, 800.0, 990.0)))
-    assert three.reason == "3 starts failed within the last 600 s, so no more are tried for now"
+    assert three.reason == "3 starts failed within the last 600 s, so other hosts go first"
     assert (three.points, three.value, three.ends_at_s) == (3400, 3.0, 1300.0)
 
 

@@ -175,18 +175,104 @@ def test_a_failed_start_costs_points_and_gives_the_next_its_turn() -> None:
     assert host.memory.state is State.ENGINE_START, "the other had its turn and did not use it"
 
 
-def test_three_failed_starts_take_the_host_out_for_the_window() -> None:
-    host = Host()
+def thrice_failed(**fields: Any) -> Host:
+    """A host whose starts have failed three times, a while ago."""
+    host = Host(**fields)
     host.settle()
     for _ in range(3):
         assert host.memory.state is State.ENGINE_START
         host.see(1, start=StartOutcome.FAILED, start_why="no such disk")
         host.see(3 * TIMING.turn_s)
+    return host
+
+
+def test_three_failed_starts_take_the_host_out_for_the_window() -> None:
+    host = thrice_failed(peers=(peer(2),))
     assert host.memory.state is State.ENGINE_DOWN
     assert host.last.why == (
-        "the score is 0: 3 starts failed within the last 600 s, so no more are tried for now"
+        "the score is 0: 3 starts failed within the last 600 s, so other hosts go first"
     )
     assert host.settle(TIMING.retry_window_s) is State.ENGINE_START
+
+
+def test_with_no_other_host_left_failed_starts_are_tried_again_after_a_pause() -> None:
+    for peers in ((), (peer(2, 0),), (peer(2, cannot_start="the domain XML is refused"),)):
+        assert thrice_failed(peers=peers).memory.state is State.ENGINE_START
+
+
+def test_failed_starts_are_not_all_that_stands_against_a_host() -> None:
+    host = Host()
+    host.memory = replace(
+        host.memory,
+        state=State.ENGINE_UNEXPECTEDLY_DOWN,
+        since_s=900.0,
+        failed_starts_s=(990.0, 991.0, 992.0),
+    )
+    host.seen = replace(host.seen, peers=(peer(2),))
+    assert host.settle(1) is State.ENGINE_UNEXPECTEDLY_DOWN
+
+
+BOOTING = {"vm": Vm.RUNNING, "lease": Lease.OURS, "health": Health.BAD, "vm_holds_lease": True}
+
+
+def boots_in_vain(host: Host, lasts_s: float) -> None:
+    """Its VM starts, and is stopped after `lasts_s` for it does not get well."""
+    assert host.memory.state is State.ENGINE_START
+    host.settle(1, start=StartOutcome.OK, **BOOTING)
+    assert host.settle(lasts_s - 1) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+    host.settle(1, vm_ending=VmEnding.STOPPED, **{**GONE, "lease": Lease.FREE})
+
+
+def test_a_boot_in_vain_is_remembered_until_every_other_host_has_had_its_turn() -> None:
+    host = Host(peers=(peer(2, 1000), peer(3)))
+    host.settle()
+    boots_in_vain(host, TIMING.starting_s)
+    host.see(TIMING.turn_s, lease=Lease.THEIRS, lease_owner_id=2)
+    host.see(3 * TIMING.retry_window_s)
+    host.see(1, peers=(peer(2, 1000), peer(3)), lease=Lease.FREE, lease_owner_id=None)
+    assert "goes first; this host's turn is in 50 s" in host.last.why
+    host.see(1, peers=(peer(2, 1000, tries=3), peer(3)))
+    assert "h3 (score 3400) goes first; this host's turn is in 24 s" in host.last.why
+    assert host.settle(1, peers=(peer(2, 1000, tries=3), peer(3, tries=3))) is State.ENGINE_START
+
+
+def test_each_further_round_waits_longer_for_a_slow_boot_up_to_a_limit() -> None:
+    host = Host()
+    host.settle()
+    for factor in (1, 2, 3, 4, 4):
+        boots_in_vain(host, factor * TIMING.starting_s)
+        host.settle(3 * TIMING.turn_s)
+
+
+def test_a_host_that_joins_late_does_not_make_up_for_all_rounds() -> None:
+    host = Host(peers=(peer(2, tries=9), peer(3, tries=12)))
+    host.settle()
+    boots_in_vain(host, TIMING.starting_s)
+    assert host.memory.tries == 9
+
+
+def test_an_engine_that_has_been_well_for_the_window_ends_the_memory_of_tries() -> None:
+    host = Host(peers=(peer(2),))
+    host.settle()
+    boots_in_vain(host, TIMING.starting_s)
+    well = (peer(2, state="EngineUp"),)
+    host.see(1, lease=Lease.THEIRS, lease_owner_id=2, peers=well)
+    host.see(TIMING.retry_window_s - 1)
+    assert host.memory.tries == 3
+    assert host.last.wake_at_s == host.seen.now_s + 1
+    host.see(1)
+    assert host.memory.tries == 0
+
+
+def test_an_engine_that_was_well_for_a_moment_ends_no_memory() -> None:
+    host = Host(peers=(peer(2),))
+    host.settle()
+    boots_in_vain(host, TIMING.starting_s)
+    for _ in range(5):
+        host.see(TIMING.retry_window_s - 1, peers=(peer(2, engine_healthy=True),))
+        host.see(1, peers=(peer(2),))
+    assert host.memory.tries == 3
 
 
 def test_a_vm_that_dies_while_booting_counts_as_a_failed_start() -> None:

@@ -70,7 +70,7 @@ def test_only_one_row_starts_the_vm_and_it_carries_its_conditions() -> None:
         "lease_free_or_left",
         "not start_blocked",
         "out_of_global_maintenance",
-        "not score_is_zero",
+        "not sits_out",
         "our_turn",
     } <= names
 

@@ -124,7 +124,15 @@ def _plainer(plan: Plan) -> Iterator[Callable[[Plan], Plan]]:
     yield lambda plan: _in_world(plan, start="running")
     for host in plan.world.hosts:
         usual = HostTraits(host.name, host.host_id)
-        for name in ("watchdog", "latency_s", "version", "boot_s", "gateway", "clock_drift_ppm"):
+        for name in (
+            "watchdog",
+            "latency_s",
+            "version",
+            "boot_s",
+            "gateway",
+            "clock_drift_ppm",
+            "lease",
+        ):
             yield _one_trait(host.name, name, getattr(usual, name))
 
 

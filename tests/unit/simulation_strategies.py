@@ -30,6 +30,7 @@ _TRAITS = st.builds(
     boot_s=_SECONDS,
     gateway=st.booleans(),
     clock_drift_ppm=st.floats(-10_000, 10_000),
+    lease=st.sampled_from(["same", "other"]),
 )
 _CLUSTERS = st.builds(
     ClusterSettings,

@@ -117,7 +117,12 @@ def test_garbage_in_the_own_slot_is_said_and_replaced(cluster: Cluster, host: Ho
 
 
 def test_fields_of_a_newer_version_survive(cluster: Cluster, host: Host) -> None:
-    newer = record(1, feature_version=3, trailing_fields=("x", "y"), notes=(("newer", "line"),))
+    newer = record(
+        1,
+        feature_version=3,
+        trailing_fields=("x", "y"),
+        notes=(("newer", "line"), ("cannot-start", "an old reason")),
+    )
     cluster.put(1, encode_host(newer))
     cluster.run(1)
     for score in (1, 2):

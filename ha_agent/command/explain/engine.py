@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from fsm.peers import rank_key
+from fsm.peers import Ranking
 from fsm.states import State
 from ha_agent.command.explain.facts import Cluster, HostFacts, Life
 from ha_agent.command.explain.words import clause, listed, span
@@ -22,6 +22,7 @@ LEASE = "the engine's lease (the lock on the shared storage without which no hos
 # Parts of what a waiting agent says of itself.
 HELD = "the engine's lease is held by"
 WAITING = "; waiting"
+TRIED = "the latest start came to nothing"
 _BOOTING = (State.ENGINE_START, State.ENGINE_STARTING)
 _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
@@ -160,8 +161,8 @@ def _what_comes_of_it(cluster: Cluster, host: HostFacts) -> Told:
 
 _AFTER_ITS_TIME = {
     State.ENGINE_START: "{host} waits {left} more for libvirt to start it.",
-    State.ENGINE_STARTING: "It has {left} more to become healthy; else {host} stops it, and the "
-    "best host starts it again.",
+    State.ENGINE_STARTING: "It has {left} more to become healthy (timing.starting_s, longer in "
+    "each further round); else {host} stops it, and the best host starts it again.",
     State.ENGINE_UP_BAD_HEALTH: "Unless that changes within {left}, {host} stops it, and the best "
     "host starts it again.",
     State.ENGINE_STOP: "If it has not ended in {left}, {host} switches it off; then the best host "
@@ -350,13 +351,29 @@ def what_it_waits_for(host: HostFacts) -> str:
 
 
 def _nobody_can(cluster: Cluster) -> str:
+    tried = [host.name for host in cluster.hosts if _tries_again(host)]
+    if tried:
+        turn_s = cluster.settings.score.failed_starts_to_zero * cluster.settings.timing.turn_s
+        return (
+            f"No host has points, so {listed(tried)}, where only failed starts are the reason, "
+            f"will try again {span(turn_s)} after the latest try there."
+        )
     if all(host.maintenance for host in cluster.hosts if host.speaks):
         return "Nobody does: every host that is heard of is in local maintenance."
     return "Nobody does at this moment: no host offers itself; see below why."
 
 
+def _tries_again(host: HostFacts) -> bool:
+    """Do only failed starts stand against it?"""
+    waits = host.speaks and host.known_state is State.ENGINE_DOWN
+    failed = any(one.name == "failed-starts" for one in host.penalties)
+    return waits and failed and not host.score and not host.starts.cannot_start
+
+
 def _when_again(cluster: Cluster) -> Told:
     """Who offers itself again by time alone, and when by its own clock."""
+    if any(_tries_again(host) for host in cluster.hosts):
+        return []
     base = cluster.settings.score.base
     moments = [
         f"on {host.name} at {one.until}"
@@ -385,12 +402,15 @@ _SITUATIONS: tuple[Callable[[Cluster], Optional[Told]], ...] = (
 
 def ranked(cluster: Cluster) -> list[HostFacts]:
     """The hosts that offer themselves, in the order in which they would start the engine."""
-    last_owner_id = cluster.snapshot.lease.owner_id
+    ranking = Ranking(cluster.snapshot.lease.owner_id, cluster.settings.score)
     able = [host for host in cluster.hosts if _offers_itself(host)]
-    return sorted(able, key=lambda host: rank_key(host.score or 0, host.host_id, last_owner_id))
+    return sorted(
+        able, key=lambda host: ranking.key(host.host_id, host.score or 0, host.starts.tries)
+    )
 
 
 def _offers_itself(host: HostFacts) -> bool:
     silent = host.known_state is State.UNKNOWN_LOCAL_VM_STATE
     there = host.speaks and host.liveness in (Liveness.LIVE, Liveness.UNKNOWN)
-    return there and bool(host.score) and not host.maintenance and not host.stopped and not silent
+    out = host.maintenance or host.stopped or silent or host.starts.cannot_start
+    return there and bool(host.score) and not out

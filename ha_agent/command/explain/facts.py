@@ -6,7 +6,7 @@ This host is described by what its own agent handed to the broker, the others by
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
@@ -18,6 +18,7 @@ from ha_broker.snapshot import HostView, LeaseState, PenaltyView, Publication, S
 from ha_broker.world.ports import DomainState, Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings
+from metadata.start_notes import StartNotes, read_start_notes
 
 QUIET_TICKS = 3
 _CTIME = "%a %b %d %H:%M:%S %Y"
@@ -56,6 +57,7 @@ class HostFacts:
     since_s       how long it has been in that state, where that is known
     left_s        how long until the state's time-out, where it has one
     entered_why   why it went into that state, where that is known
+    starts        what it says of its own starts
     """
 
     host_id: int
@@ -75,6 +77,7 @@ class HostFacts:
     since_s: Optional[float] = None
     left_s: Optional[float] = None
     entered_why: str = ""
+    starts: StartNotes = field(default_factory=StartNotes)
 
     @property
     def speaks(self) -> bool:
@@ -191,6 +194,7 @@ class Cluster:
             "since_s": None if since_at_s is None else self.now_s - since_at_s,
             "left_s": None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
             "entered_why": latest.why if latest is not None else "",
+            "starts": read_start_notes(agent.notes),
         }
         return HostFacts(**{**vars(facts), **own})
 
@@ -223,6 +227,7 @@ class Cluster:
             stopped=record.stopped,
             penalties=_noted(notes.get(penalty_note.KEY, "")),
             left_s=_left_s(record, silent_s),
+            starts=read_start_notes(record.notes),
         )
 
     def _life(self, view: HostView, silent_s: Optional[float]) -> Life:

@@ -6,7 +6,7 @@ from typing import Callable, Optional
 
 from fsm.score import ZERO_STATES
 from fsm.states import State
-from ha_agent.command.explain.engine import what_it_waits_for
+from ha_agent.command.explain.engine import TRIED, what_it_waits_for
 from ha_agent.command.explain.facts import Cluster, HostFacts, Life
 from ha_agent.command.explain.words import clause, span
 from ha_agent.penalty_note import NotedPenalty
@@ -85,7 +85,9 @@ def _down(cluster: Cluster, host: HostFacts) -> str:
 def _waits(host: HostFacts) -> str:
     if not host.why:
         return "It does not run the engine."
-    if not host.score and host.penalties:  # they say the rest
+    if host.starts.cannot_start:
+        return f"It can't start the engine now: {clause(host.starts.cannot_start)}."
+    if not host.score and host.penalties and not host.why.startswith(TRIED):  # they say the rest
         return "It does not offer itself to run the engine."
     return f"It waits: {what_it_waits_for(host)}."
 

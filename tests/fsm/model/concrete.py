@@ -41,7 +41,7 @@ _REPEAT_S = REPEAT_TICKS * TIMING.tick_s
 
 
 def _thresholds(state: State) -> tuple[float, ...]:
-    limit_s = time_out_s(state, TIMING)
+    limit_s = time_out_s(Memory(state), CONFIG)
     if state is State.ENGINE_STOP and limit_s is not None:
         return (_REPEAT_S, limit_s)
     if state is State.ENGINE_UNEXPECTEDLY_DOWN and limit_s is not None:

@@ -10,7 +10,7 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
-from tests.fsm.model.reasons import ahead, some_undecided, untrue
+from tests.fsm.model.reasons import ahead, is_candidate, some_undecided, untrue
 from tests.fsm.model.shape import Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
@@ -49,8 +49,8 @@ def _starts(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
 def _start_order(mem: Mem, seen: Observation) -> Iterator[str]:
     if mem.held:
         yield "a start while others go first after one that came to nothing"
-    if mem.failed >= 2:
-        yield "a start with score 0"
+    if mem.failed >= 2 and any(is_candidate(peer) for peer in seen.peers):
+        yield "a start with score 0 while another host offers itself"
     if not mem.settled and some_undecided(seen):
         yield "a start before the peers could show that they live"
     if seen.lease is Lease.FREE and mem.free < ahead(mem, seen):
