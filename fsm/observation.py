@@ -123,6 +123,7 @@ class Observation:
     cannot_start_why      the same where it lasts until somebody mends it (a refused domain, two
                           hosts with one id): other hosts don't wait for this one
     global_maintenance    None: slot 0 has not been readable yet
+    vm_id, vm_began_s     which process the VM here is, and when it began; empty, None: not known
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
                           process, or sanlock has been gone too long to be sure; None: not known
     lease_owner           the name (or id) of the lease's owner, for people
@@ -139,6 +140,8 @@ class Observation:
     vm: Vm = Vm.UNKNOWN
     vm_ending: VmEnding = VmEnding.NONE
     vm_detail: str = ""
+    vm_id: str = ""
+    vm_began_s: Optional[float] = None
     health: Health = Health.UNKNOWN
     health_detail: str = ""
     lease: Lease = Lease.UNKNOWN

@@ -23,12 +23,20 @@ from fsm.observation import (
 from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
-from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    Liveness,
+    Membership,
+    ProcessStart,
+)
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 from metadata.start_notes import read_start_notes
 
 STALE_TICKS = 3
+NO_PAGE = "health is not looked at: no health page is configured"
 
 # libvirt's reasons for a pause that libvirt ends by itself.
 _PASSING_PAUSES = frozenset(
@@ -56,6 +64,7 @@ class Inputs:
     domain            libvirt's word; UNKNOWN with the reason in `detail`
     domain_asked      libvirt's first answer, error or deadline is in
     vm_since_s        since when the VM is this very process; None: it ran before us
+    vm_process        which process the VM is
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
@@ -72,6 +81,7 @@ class Inputs:
     domain: Domain = field(default_factory=lambda: Domain(DomainState.UNKNOWN))
     domain_asked: bool = False
     vm_since_s: Optional[float] = None
+    vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
@@ -116,6 +126,8 @@ def collect(inputs: Inputs) -> Observation:
         vm=vm_of(inputs.domain),
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=inputs.domain.detail,
+        vm_id=inputs.vm_process.identity if inputs.vm_process else "",
+        vm_began_s=inputs.vm_process.began_s if inputs.vm_process else None,
         health=health,
         health_detail=health_detail,
         lease=lease,
@@ -296,6 +308,8 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
     """The engine's health, unless what is known is older than the VM itself."""
     if inputs.snapshot is None:
         return Health.UNKNOWN, "the broker does not answer"
+    if not inputs.settings.engine.page_url:
+        return Health.UNKNOWN, NO_PAGE
     engine = inputs.snapshot.engine
     since_s = inputs.vm_since_s
     if engine.seen_at_s is None or (since_s is not None and engine.seen_at_s < since_s):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, cast
 
-from ha_broker.world.ports import Domain, DomainState, Hypervisor, Outcome, Runner
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Hypervisor,
+    Outcome,
+    Processes,
+    ProcessStart,
+    Runner,
+)
 
 KEY = "domain"
 
@@ -17,6 +25,7 @@ class Reading:
     at_s: float
     domain: Optional[Domain] = None
     error: str = ""
+    process: Optional[ProcessStart] = None
 
 
 class DomainWatch:
@@ -26,7 +35,11 @@ class DomainWatch:
     UNKNOWN until libvirt answers again.
     """
 
-    def __init__(self, runner: Runner, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self, runner: Runner, hypervisor: Hypervisor, processes: Optional[Processes] = None
+    ) -> None:
+        self._processes = processes
+        self._process: Optional[ProcessStart] = None
         self._runner = runner
         self._hypervisor = hypervisor
         self._wanted = True
@@ -46,7 +59,13 @@ class DomainWatch:
             return
         # Before the submission, so that an event during it is not lost.
         self._wanted = False
-        self._runner.submit(KEY, self._hypervisor.domain)
+        self._runner.submit(KEY, self._look)
+
+    def _look(self) -> tuple[Domain, Optional[ProcessStart]]:
+        domain = self._hypervisor.domain()
+        if domain.pid is None or self._processes is None:
+            return domain, None
+        return domain, self._processes.started(domain.pid)
 
     def take(self, outcome: Outcome[object]) -> Optional[Reading]:
         """Keep an answer; returns it, or None when something newer is known already."""
@@ -56,7 +75,8 @@ class DomainWatch:
         if outcome.error is not None:
             reading = Reading(outcome.started_at_s, error=_words(outcome.error))
         else:
-            reading = Reading(outcome.started_at_s, cast(Domain, outcome.value))
+            domain, process = cast(tuple[Domain, Optional[ProcessStart]], outcome.value)
+            reading = Reading(outcome.started_at_s, domain, process=process)
         self._keep(reading)
         return reading
 
@@ -84,10 +104,19 @@ class DomainWatch:
         """Since when the VM has been this very process; None: it ran before we looked."""
         return self._pid_since_s
 
+    @property
+    def process(self) -> Optional[ProcessStart]:
+        """Which process the VM is, as far as that is known."""
+        return self._process
+
     def _keep(self, reading: Reading) -> None:
         self._reading = reading
         if reading.domain is None:
             return
+        before, now = self._process, reading.process
+        # When a process began is reckoned anew each time, and differs by a hair.
+        if before is None or now is None or before.identity != now.identity:
+            self._process = now
         first, self._seen = not self._seen, True
         if reading.domain.pid != self._pid:
             self._pid = reading.domain.pid

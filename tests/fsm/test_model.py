@@ -13,9 +13,25 @@ from tests.fsm.model.__main__ import main
 from tests.fsm.model.explore import Explorer, Graph
 from tests.fsm.model.liveness import liveness
 from tests.fsm.model.report import Report, explored, gaps
-from tests.fsm.model.world import HOST_FAULTS, VM_FAULTS, Size, Worlds
+from tests.fsm.model.world import (
+    HOST_FAULTS,
+    PAIR_FAULTS,
+    RESTART_FAULTS,
+    UNSEEN_FAULTS,
+    VM_FAULTS,
+    Size,
+    Worlds,
+)
 
-SIZES = (Size(2, 2), Size(2, 3, VM_FAULTS), Size(3, 1), Size(3, 2, HOST_FAULTS))
+SIZES = (
+    Size(2, 2),
+    Size(2, 3, VM_FAULTS),
+    Size(3, 1),
+    Size(3, 2, HOST_FAULTS),
+    Size(1, 3, RESTART_FAULTS, keeps=True),
+    Size(2, 1, PAIR_FAULTS, keeps=True),
+    Size(2, 2, UNSEEN_FAULTS, page=False),
+)
 
 
 @pytest.fixture(scope="module")

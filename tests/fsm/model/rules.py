@@ -10,6 +10,7 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
+from tests.fsm.model.concrete import NO_PAGE, kept_age
 from tests.fsm.model.reasons import ahead, is_candidate, some_undecided, untrue
 from tests.fsm.model.shape import Mem
 
@@ -19,7 +20,8 @@ _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
-    rules = (_starts, _stops, _forced, _repeats, _silence, _scores, _notes, _ends, _claims, _first)
+    rules = (_starts, _stops, _forced, _repeats, _silence, _scores, _notes, _ends, _claims, _first,
+             _goes_on)  # fmt: skip
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
 
@@ -65,7 +67,7 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     if healthy and seen.vm_holds_lease is True and mem.state is not State.ENGINE_FORCE_STOP:
         yield "a healthy engine is never stopped"
     known_bad = seen.vm is Vm.RUNNING and seen.health is Health.BAD
-    already = mem.state in _FORCED
+    already = mem.state in _FORCED or mem.broke in _FORCED
     if not already and not known_bad and not _may_be_forced(seen):
         yield "an engine is stopped whose health is not known to be bad"
     leave_alone = seen.global_maintenance is True or seen.local_maintenance
@@ -143,6 +145,7 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     stopped = after.state is State.ENGINE_STOP and decision.changed
     if (
         stopped
+        and mem.broke not in _FORCED
         and seen.vm_holds_lease is not False
         and not failed
         and seen.lease is not Lease.THEIRS
@@ -215,8 +218,9 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.ENGINE_START: mem.state is State.ENGINE_DOWN,
         State.ENGINE_STARTING: (running and seen.health is not Health.GOOD)
         or seen.start is StartOutcome.OK,
-        State.ENGINE_UP: running and seen.health is Health.GOOD,
-        State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED or (running and seen.health is Health.BAD),
+        State.ENGINE_UP: running and (seen.health is Health.GOOD or _may_be_well(mem, seen)),
+        State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED
+        or (running and (seen.health is Health.BAD or mem.broke is State.ENGINE_UP_BAD_HEALTH)),
         State.ENGINE_STOP: seen.vm in _RUNNING_OR_PAUSED,
         State.ENGINE_FORCE_STOP: seen.vm is not Vm.ABSENT,
         State.ENGINE_MAYBE_AWAY: seen.vm is Vm.ABSENT,
@@ -226,6 +230,13 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.UNKNOWN_LOCAL_VM_STATE: seen.vm is Vm.UNKNOWN,
         State.AGENT_STOPPED: seen.stop_requested,
     }[state]
+
+
+def _may_be_well(mem: Mem, seen: Observation) -> bool:
+    """Its health is not known, and it was well before, or nobody can look at it at all."""
+    without_page = seen.health_detail == NO_PAGE and seen.vm_holds_lease is True
+    was_well = mem.broke is State.ENGINE_UP
+    return seen.health is Health.UNKNOWN and (was_well or without_page)
 
 
 _LEASE_FIRST = {State.ENGINE_STOP, State.ENGINE_FORCE_STOP, State.AGENT_STOPPED}
@@ -249,6 +260,26 @@ def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "maintenance goes before what the engine does"
     if seen.global_maintenance and after is State.LOCAL_MAINTENANCE and decision.changed:
         yield "global maintenance goes before local maintenance"
+
+
+_TIMED = (State.ENGINE_STARTING, State.ENGINE_UP_BAD_HEALTH)
+
+
+def _goes_on(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """A moment of not knowing begins no time-out of the same VM anew."""
+    after = decision.memory
+    same = after.state is mem.broke and decision.changed
+    if mem.broke in _TIMED and same and kept_age(after) < mem.broke_age:
+        yield "what was broken off goes on with the rest of its time"
+    lost = after.state is State.ENGINE_STARTING and mem.broke is State.ENGINE_UP_BAD_HEALTH
+    if lost and seen.vm is Vm.RUNNING:
+        yield "an ill engine is taken for a booting one"
+    counts = mem.broke is State.ENGINE_STARTING and mem.state is State.REINITIALIZE_FSM
+    gone = after.state is State.ENGINE_DOWN and seen.vm_ending is VmEnding.NONE
+    unseen = gone and seen.lease is not Lease.THEIRS and seen.vm is Vm.ABSENT
+    forgotten = _failed(decision) <= mem.failed and mem.failed < 2
+    if counts and unseen and forgotten:
+        yield "a boot that ended unseen counts"
 
 
 # --- where an agent comes to rest -----------------------------------------------------

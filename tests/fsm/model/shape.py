@@ -80,6 +80,8 @@ class Mem(NamedTuple):
     held: bool = False
     settled: bool = False
     owner: int = 0
+    broke: Optional[State] = None  # what a moment of not knowing broke off
+    broke_age: int = 0  # how many thresholds of that state were behind
 
 
 class View(NamedTuple):
@@ -111,6 +113,9 @@ class Host(NamedTuple):
     kill: bool = False
     asked: bool = False
     slow: bool = False
+    keeps: bool = False  # its agent's memory outlives the agent
+    kept: Optional[Mem] = None  # what of it an agent that ended has left
+    page: bool = True  # the engine has a health page
     view: Optional[View] = None  # an old one that it still believes; None: the present one
 
     @property
