@@ -9,7 +9,7 @@ from pathlib import Path
 from lab import host
 from lab.errors import LabError
 from lab.processes import machine_clock_s
-from lab.settings import HOST_LEASES, LOCKSPACE, Places
+from lab.settings import HOST_LEASES, LEASE_OFFSET, LOCKSPACE, RESOURCE, Places
 
 ANSWER_TIMEOUT_S = 5.0
 LIST_LIVE = (
@@ -50,12 +50,25 @@ def last_renewal_s(places: Places, reader: str, dead: str, origin_s: float) -> f
     sanlock writes whole seconds of the dead host's clock: the renewal was up to 1 s later.
     """
     lease = f"{LOCKSPACE}:{dead[1:]}:{HOST_LEASES}:0"
-    answer = host.run_in(places, reader, ["sanlock", "direct", "read_leader", "-s", lease])
+    return origin_s + _written_s(places, reader, ["-s", lease])
+
+
+def lease_taken_s(places: Places, owner: str, origin_s: float) -> float:
+    """The machine's clock when the engine's lease was taken by its present owner.
+
+    sanlock writes whole seconds of the owner's clock as it commits: up to 1 s later in truth.
+    """
+    lease = f"{LOCKSPACE}:{RESOURCE}:{HOST_LEASES}:{LEASE_OFFSET}"
+    return origin_s + _written_s(places, owner, ["-r", lease])
+
+
+def _written_s(places: Places, reader: str, what: list[str]) -> int:
+    answer = host.run_in(places, reader, ["sanlock", "direct", "read_leader", *what])
     for line in answer.splitlines():
         key, _, value = line.partition(" ")
         if key == "timestamp" and value.isdigit():
-            return origin_s + int(value)
-    raise LabError(f"{reader}: sanlock names no renewal of {dead}: {answer.strip()!r}")
+            return int(value)
+    raise LabError(f"{reader}: sanlock names no time for {what[-1]}: {answer.strip()!r}")
 
 
 def _offset_s(table: Path) -> float:

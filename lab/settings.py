@@ -34,6 +34,8 @@ CONTROL_PORT = 8080
 
 LOCKSPACE = "hosted-engine"
 RESOURCE = "engine"
+# Where the engine's lease lies in the volume of the leases.
+LEASE_OFFSET = 1 << 20
 LEASES_SIZE_BYTES = 32 << 20
 
 # Paths inside the hosts.

@@ -12,10 +12,9 @@ from typing import Any
 from lab import engine, host, lan, lockspace
 from lab.errors import LabError
 from lab.processes import machine_clock_s, wait_until
-from lab.settings import HOST_LEASES, LOCKSPACE, RESOURCE, Places, scaled
+from lab.settings import HOST_LEASES, LEASE_OFFSET, LOCKSPACE, RESOURCE, Places, scaled
 from lab.state import Lab
 
-LEASE_OFFSET = 1 << 20
 OBSERVER = Path(__file__).with_name("lease_observer.py")
 # Of sanlock's making, not ours: a host counts as dead after 8 I/O time-outs and a watchdog's 60 s.
 WATCHDOG_S = 60
@@ -30,7 +29,8 @@ class Timeline:
     renewed_s    the last sign of life of the dead host's sanlock (up to 1 s later in truth)
     cut_s        its power was cut
     free_s       host name: when sanlock on that survivor knew that the owner is dead
-    started_s    the new qemu process began
+    started_s    the new qemu process began; its guest waits until sanlock has given the lease
+    taken_s      sanlock gave the lease away, in whole seconds (up to 1 s later in truth)
     healthy_s    the engine answered again
     """
 
@@ -40,6 +40,7 @@ class Timeline:
     cut_s: float
     free_s: dict[str, float]
     started_s: float
+    taken_s: float
     healthy_s: float
     io_timeout_s: int
     guest_boot_s: float
@@ -61,13 +62,16 @@ class Timeline:
 
     @property
     def share_s(self) -> float:
-        """What the product took: from sanlock's word on the new host to the VM's start there."""
+        """What the product took: from sanlock's word on the new host to the VM's start there.
+
+        Below zero where the start was tried before that word, and waited inside sanlock.
+        """
         return self.started_s - self.free_s[self.target]
 
     @property
     def boot_s(self) -> float:
-        """The guest's own boot, this time."""
-        return self.healthy_s - self.started_s
+        """The guest's own boot, this time: it begins when its process has the lease."""
+        return self.healthy_s - max(self.started_s, self.taken_s)
 
     def figures(self) -> dict[str, Any]:
         """Everything, for programs."""
@@ -97,6 +101,7 @@ class Timeline:
             ("power cut", self.cut_s),
             *((f"lease free: sanlock on {name} says so", at) for name, at in self.free_s.items()),
             (f"VM started on {self.target}", self.started_s),
+            (f"lease taken by {self.target}", self.taken_s),
             ("engine healthy", self.healthy_s),
         ]
         return sorted(moments, key=lambda moment: moment[1])
@@ -180,6 +185,9 @@ def watch_power_cut(
         cut_s=cut_s,
         free_s=watch.free_at_s,
         started_s=after.process.started_s,
+        taken_s=lockspace.lease_taken_s(
+            places, after.host, lockspace.clock_origin_s(places, after.host)
+        ),
         healthy_s=healthy_s,
         io_timeout_s=lab.io_timeout_s,
         guest_boot_s=guest_boot_s,
