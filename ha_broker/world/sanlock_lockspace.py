@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import errno as errno_module
 import os
+import random
 import re
 import subprocess
 import time
@@ -88,7 +89,8 @@ _BUSY_ERRNOS = (
     errno_module.ETIMEDOUT,
     AIO_TIMEOUT,
 )
-_BUSY_PAUSE_S = 0.02
+# The longest pause; its length is drawn each time, so that two who ask do not keep step.
+_BUSY_PAUSE_S = 0.01
 _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
 _CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
@@ -575,7 +577,7 @@ def _ask_again_while_busy(question: Callable[[], T]) -> T:
         except _binding().SanlockException as error:
             if error.errno not in _BUSY_ERRNOS or time.monotonic() >= give_up_at_s:
                 raise
-            time.sleep(_BUSY_PAUSE_S)
+            time.sleep(random.uniform(0, _BUSY_PAUSE_S))
 
 
 def _call(what: str, function: Callable[[Any], T]) -> T:
