@@ -5,12 +5,19 @@ import time
 
 import pytest
 
-from tests.lab.verbs import FULL_SCORE, LabVerbs, allowed_share_s, machine_clock_s, scaled
+from tests.lab.verbs import FULL_SCORE, LabError, LabVerbs, allowed_share_s, machine_clock_s, scaled
 
 RESTART_ALLOWANCE_S = 5.0
 TAKEOVER_ALLOWANCE_S = 8.0
 AGENT = "ha-agent.service"
 BROKER = "ha-broker.service"
+_WITNESSES = (
+    ("virsh", "domstate", "--reason", "HostedEngine"),
+    ("virsh", "domjobinfo", "HostedEngine"),
+    ("sanlock", "client", "status"),
+    ("hosted-engine", "--history", "--last=20"),
+    ("journalctl", "--no-pager", "--lines=60", "--output=short-monotonic"),
+)
 
 
 def test_killed_qemu_is_started_again_on_the_same_host(lab: LabVerbs) -> None:
@@ -78,7 +85,14 @@ def test_live_migration_moves_the_engine_and_restarts_nothing(lab: LabVerbs) -> 
     source, _, boot = lab.engine_identity()
     target = next(name for name in lab.status()["hosts"] if name != source)
     uri = f"qemu+tcp://{target}/system"
-    lab.on(source, "virsh", "migrate", "--live", "--p2p", "HostedEngine", uri)
+    try:
+        lab.on(source, "virsh", "migrate", "--live", "--p2p", "HostedEngine", uri)
+    except LabError:
+        for name in lab.status()["hosts"]:  # who had the lease, and what became of the VM
+            for asked in _WITNESSES:
+                found = lab.attempt("on", name, *asked)
+                print(name, *asked, found.stdout, found.stderr, sep="\n")
+        raise
     lab.wait_settled()
     moved_to, _, boot_after = lab.engine_identity()
     assert (moved_to, boot_after) == (target, boot)
