@@ -15,6 +15,7 @@ from lab.settings import (
     HOST_FABRIC,
     HOST_GUEST_FILES,
     HOST_LEASES,
+    LEASE_OFFSET,
     LOCKSPACE,
     RESOURCE,
     Places,
@@ -55,6 +56,7 @@ def domain_xml(lab: Lab) -> str:
         "LEASES": HOST_LEASES,
         "LOCKSPACE": LOCKSPACE,
         "RESOURCE": RESOURCE,
+        "LEASE_OFFSET": LEASE_OFFSET,
     }
     return render("host_files/engine.xml", values)
 

@@ -53,13 +53,13 @@ def last_renewal_s(places: Places, reader: str, dead: str, origin_s: float) -> f
     return origin_s + _written_s(places, reader, ["-s", lease])
 
 
-def lease_taken_s(places: Places, owner: str, origin_s: float) -> float:
+def lease_taken_s(places: Places, owner: str) -> float:
     """The machine's clock when the engine's lease was taken by its present owner.
 
     sanlock writes whole seconds of the owner's clock as it commits: up to 1 s later in truth.
     """
     lease = f"{LOCKSPACE}:{RESOURCE}:{HOST_LEASES}:{LEASE_OFFSET}"
-    return origin_s + _written_s(places, owner, ["-r", lease])
+    return clock_origin_s(places, owner) + _written_s(places, owner, ["-r", lease])
 
 
 def _written_s(places: Places, reader: str, what: list[str]) -> int:

@@ -185,9 +185,7 @@ def watch_power_cut(
         cut_s=cut_s,
         free_s=watch.free_at_s,
         started_s=after.process.started_s,
-        taken_s=lockspace.lease_taken_s(
-            places, after.host, lockspace.clock_origin_s(places, after.host)
-        ),
+        taken_s=lockspace.lease_taken_s(places, after.host),
         healthy_s=healthy_s,
         io_timeout_s=lab.io_timeout_s,
         guest_boot_s=guest_boot_s,

@@ -89,8 +89,8 @@ _BUSY_ERRNOS = (
     errno_module.ETIMEDOUT,
     AIO_TIMEOUT,
 )
-# The longest pause; its length is drawn each time, so that two who ask do not keep step.
-_BUSY_PAUSE_S = 0.01
+# Drawn anew each time up to this, so that two who ask do not keep step.
+_LONGEST_BUSY_PAUSE_S = 0.01
 _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
 _CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
@@ -577,7 +577,7 @@ def _ask_again_while_busy(question: Callable[[], T]) -> T:
         except _binding().SanlockException as error:
             if error.errno not in _BUSY_ERRNOS or time.monotonic() >= give_up_at_s:
                 raise
-            time.sleep(random.uniform(0, _BUSY_PAUSE_S))
+            time.sleep(random.uniform(0, _LONGEST_BUSY_PAUSE_S))
 
 
 def _call(what: str, function: Callable[[Any], T]) -> T:

@@ -11,7 +11,7 @@ RESTART_ALLOWANCE_S = 5.0
 TAKEOVER_ALLOWANCE_S = 8.0
 AGENT = "ha-agent.service"
 BROKER = "ha-broker.service"
-_WITNESSES = (
+_ASKED_AFTER_A_FAILURE = (
     ("virsh", "domstate", "--reason", "HostedEngine"),
     ("virsh", "domjobinfo", "HostedEngine"),
     ("sanlock", "client", "status"),
@@ -88,10 +88,7 @@ def test_live_migration_moves_the_engine_and_restarts_nothing(lab: LabVerbs) -> 
     try:
         lab.on(source, "virsh", "migrate", "--live", "--p2p", "HostedEngine", uri)
     except LabError:
-        for name in lab.status()["hosts"]:  # who had the lease, and what became of the VM
-            for asked in _WITNESSES:
-                found = lab.attempt("on", name, *asked)
-                print(name, *asked, found.stdout, found.stderr, sep="\n")
+        _print_who_had_the_lease(lab)
         raise
     lab.wait_settled()
     moved_to, _, boot_after = lab.engine_identity()
@@ -115,6 +112,14 @@ def test_power_cut_is_taken_over_as_soon_as_sanlock_lets_it(lab: LabVerbs) -> No
     assert taken["healthy_s"] > taken["taken_s"]
     assert taken["share_s"] <= allowed_share_s(TAKEOVER_ALLOWANCE_S, taken["boot_s"]), taken
     lab.wait_settled()
+
+
+def _print_who_had_the_lease(lab: LabVerbs) -> None:
+    """And what became of the VM, as each host says it."""
+    for name in lab.status()["hosts"]:
+        for asked in _ASKED_AFTER_A_FAILURE:
+            found = lab.attempt("on", name, *asked)
+            print(name, *asked, found.stdout, found.stderr, sep="\n")
 
 
 def _do(lab: LabVerbs, host: str, deed: str, services: list[str]) -> None:
