@@ -13,10 +13,18 @@ from fsm.handover import handover, resume_after_s
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation, Peer, StartOutcome, Vm, VmEnding
 from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
+from fsm.reach import (
+    better_places,
+    is_cut_off,
+    is_no_place,
+    moved_lately,
+    network_is_good,
+    reached_by,
+)
 from fsm.score import points_but_for_failed_starts, score
 from fsm.states import State
 from metadata.records import Health
-from metadata.settings import ClusterSettings
+from metadata.settings import ClusterSettings, Timing
 
 Test = Callable[[Memory, Observation, ClusterSettings], bool]
 
@@ -35,6 +43,8 @@ DENIALS = 2
 MOST_PATIENCE = 4
 # With no other host able to run the engine, waiting longer than this many turns helps nobody.
 LONELY_TURNS = 2
+# What others saw of an engine before it was up is gone from their records after so many ticks.
+DARK_TICKS = 3
 
 
 @dataclass(frozen=True)
@@ -337,6 +347,59 @@ def hosts_ahead(memory: Memory, observation: Observation, config: ClusterSetting
     points = score(memory, observation, config).points
     ranking = Ranking(memory.last_owner_id, config.score)
     return ahead_of_us(observation, points, memory.tries, ranking)
+
+
+# --- in reach of others ---------------------------------------------------------------
+
+
+@guard
+def out_of_reach(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This host's network has failed, and no witness has reached the engine, for isolated_s."""
+    since_s = m.cut_off_since_s
+    return since_s is not None and o.now_s - since_s >= c.timing.isolated_s
+
+
+@guard
+def cut_off(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This host's network has failed, and no witness reaches the engine."""
+    return o.vm is Vm.RUNNING and is_cut_off(o, c, score(m, o, c).points)
+
+
+@guard
+def dark_for_all(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """No witness reaches the engine though this host's network is good; that is no old news."""
+    return m.dark_since_s is not None and o.now_s - m.dark_since_s >= dark_counts_s(c.timing)
+
+
+@guard
+def dark_too_long(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """It has been dark for all for bad_health_s."""
+    since_s = m.dark_since_s
+    return since_s is not None and o.now_s - since_s >= c.timing.bad_health_s
+
+
+@guard
+def moving_is_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """It was moved for that within the retry window, and nobody has reached it here since."""
+    return not m.reached and moved_lately(m, o, c)
+
+
+@guard
+def still_out_of_reach(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """It is being stopped for being out of reach, and that has not changed."""
+    back = bool(reached_by(o)) or (network_is_good(o) and not m.gave_away_uplink)
+    return m.giving_away and not back
+
+
+@guard
+def better_place(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """It was moved to be in reach, would not be so here, and would on another host."""
+    return is_no_place(m, o, c) and bool(better_places(o))
+
+
+def dark_counts_s(timing: Timing) -> float:
+    """So long a record may still say what was seen before: looked, written, read, each a tick."""
+    return DARK_TICKS * timing.tick_s + 2 * timing.io_timeout_s
 
 
 # --- time in the state ----------------------------------------------------------------

@@ -67,6 +67,13 @@ class Memory:
     attempt_s                when the latest action was asked for in this state
     lease_denied_s           the first two looks at the storage, one after the other, in which
                              the lease of the VM that runs here was not this host's
+    cut_off_since_s          since when the engine here has been out of reach together with this
+                             host, by its own network and the witnesses (`fsm.reach`)
+    dark_since_s             since when it has been dark for all, though this host's network is good
+    reached                  a witness has reached the engine since it came here
+    giving_away              the stop under way, forced or not, is for being out of reach
+    gave_away_at_s           when this host last stopped the engine for that
+    gave_away_uplink         ... behind a network of this host that was good
     """
 
     state: State = State.START_STATE
@@ -85,3 +92,9 @@ class Memory:
     last_owner_id: Optional[int] = None
     attempt_s: Optional[float] = None
     lease_denied_s: tuple[float, ...] = ()
+    cut_off_since_s: Optional[float] = None
+    dark_since_s: Optional[float] = None
+    reached: bool = False
+    giving_away: bool = False
+    gave_away_at_s: Optional[float] = None
+    gave_away_uplink: bool = False

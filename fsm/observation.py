@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
+from metadata.reach import Testimony
 from metadata.records import Health
 
 
@@ -64,8 +65,11 @@ class PeerLiveness(str, Enum):
 
 @dataclass(frozen=True)
 class Peer:
-    """Another host. `fresh`: its record changed within the alive window, on our clock.
+    """Another host.
 
+    fresh      its record changed within the alive window, on our clock
+    testimony  what it sees of the engine's page; None: it is not one of those that look
+    gave_away  it stopped the engine lately because nobody reached it there
     moving_limit_s, moving_to   it says that the engine leaves it by live migration: for how long
                                 it asks the others to wait, and where to
     told_at_s                   when its record changed last, while it says so
@@ -88,6 +92,8 @@ class Peer:
     told_at_s: Optional[float] = None
     cannot_start: str = ""
     tries: int = 0
+    testimony: Optional[Testimony] = None
+    gave_away: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +148,7 @@ class Observation:
                           (None: for as long as anybody looked)
     start, start_why      the latest start's outcome and its reason
     stop_requested        the agent was told to stop
+    testimony             what this host sees of the page of an engine that runs elsewhere
     """
 
     now_s: float
@@ -170,3 +177,4 @@ class Observation:
     stop_requested: bool = False
     condition: HostCondition = field(default_factory=HostCondition)
     peers: tuple[Peer, ...] = ()
+    testimony: Optional[Testimony] = None

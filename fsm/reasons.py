@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from fsm.guards import elapsed_s, hosts_ahead, time_out_s, turn_in_s
+from fsm import reach
+from fsm.guards import elapsed_s, hosts_ahead, moving_is_in_vain, time_out_s, turn_in_s
 from fsm.handover import handover
 from fsm.memory import Memory
-from fsm.observation import Lease, Observation
+from fsm.observation import Lease, Observation, Peer
 from fsm.peers import undecided
 from fsm.score import score
 from fsm.table import Row
 from metadata.settings import ClusterSettings
 
+# Parts of what a host says of an engine that nobody reaches.
+NETWORK_FAILED = "this host's network has failed"
+IN_VAIN = "it was moved for that within the last"
+
 
 def reason(row: Row, memory: Memory, observation: Observation, config: ClusterSettings) -> str:
     """`row.why` as a sentence part; `memory` is that before the row fired."""
-    return row.why.format_map(_Names(memory, observation, config))
+    return row.why.format_map(_Words(memory, observation, config))
 
 
-class _Names(dict[str, str]):
+class _Words(dict[str, str]):
     """Works a name out only when a reason asks for it."""
 
     def __init__(self, memory: Memory, observation: Observation, config: ClusterSettings) -> None:
@@ -93,8 +98,33 @@ class _Names(dict[str, str]):
             return f"{name} had the engine and has not told yet what became of it ({wait_s} more)"
         return f"{name} is moving the engine to {peer.moving_to} ({wait_s} more)"
 
+    def _dark_for(self) -> str:
+        return _names(reach.dark_for(self._observation)) or "others"
+
+    def _better_places(self) -> str:
+        return _names(reach.better_places(self._observation))
+
+    def _dark_s(self) -> str:
+        since_s = self._memory.dark_since_s
+        now_s = self._observation.now_s
+        return f"{0.0 if since_s is None else now_s - since_s:.0f} s"
+
+    def _unreached(self) -> str:
+        """Who does not reach the engine, and what comes of it."""
+        dark = _names(reach.dark_for(self._observation))
+        seen = f"{dark} can't reach the engine here" if dark else "another host is much better"
+        if reach.network_failed(self._observation):
+            seen = f"{NETWORK_FAILED} and {seen}"
+        if moving_is_in_vain(self._memory, self._observation, self._config):
+            return f"{seen}; {IN_VAIN} {self._retry_window()}, to no avail"
+        return seen
+
     def _undecided(self) -> str:
-        return ", ".join(peer.name or str(peer.host_id) for peer in undecided(self._observation))
+        return _names(undecided(self._observation))
 
     def _own_points(self) -> int:
         return score(self._memory, self._observation, self._config).points
+
+
+def _names(peers: list[Peer]) -> str:
+    return ", ".join(peer.name or str(peer.host_id) for peer in peers)

@@ -11,6 +11,7 @@ from typing import Optional
 
 from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, PluginCost, Vm
+from fsm.reach import is_no_place
 from fsm.states import State
 from metadata.settings import ClusterSettings
 
@@ -41,6 +42,10 @@ def score(memory: Memory, observation: Observation, config: ClusterSettings) -> 
         found += [_plugin_penalty(cost) for cost in observation.condition.plugins]
     penalties = tuple([one for one in found if one is not None and one.points > 0])
     lost = sum([penalty.points for penalty in penalties])
+    if config.score.base - lost > 1 and is_no_place(memory, observation, config):
+        # Behind every other host, but not out: where none can, it is better than nobody.
+        rest = config.score.base - lost - 1
+        penalties, lost = (*penalties, _reach_penalty(memory, rest, config)), lost + rest
     return Score(max(0, config.score.base - lost), penalties)
 
 
@@ -132,6 +137,14 @@ def _plugin_penalty(cost: PluginCost) -> Penalty:
 def _share(value: float) -> float:
     """Between 0 and 1, whatever was measured; what is no number at all counts nothing."""
     return min(1.0, max(0.0, value))
+
+
+def _reach_penalty(m: Memory, points: int, config: ClusterSettings) -> Penalty:
+    ends_at_s = None
+    if m.gave_away_at_s is not None:
+        ends_at_s = m.gave_away_at_s + config.timing.retry_window_s
+    reason = "the engine was moved to be in reach, and would not be so here; other hosts go first"
+    return Penalty("out-of-reach", points, reason, ends_at_s=ends_at_s)
 
 
 # --- starts that failed -------------------------------------------------------------------

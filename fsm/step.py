@@ -22,6 +22,7 @@ from fsm.guards import (
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
+    dark_counts_s,
     is_elsewhere,
     is_left_between,
     is_left_over,
@@ -35,11 +36,12 @@ from fsm.machine import fire
 from fsm.memory import Action, Memory
 from fsm.observation import Lease, Observation, Vm
 from fsm.peers import candidates, tries_of_turn, turns_had
+from fsm.reach import gave_away, is_cut_off, is_dark_for_all, reached_by
 from fsm.reasons import reason
 from fsm.score import score
 from fsm.states import State
 from fsm.table import Note, Row
-from metadata.settings import ClusterSettings
+from metadata.settings import ClusterSettings, Timing
 
 MOST_TRIES = 999
 
@@ -93,11 +95,45 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         "lease_denied_s": _denials(memory.lease_denied_s, observation),
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
+        **_reach(memory, observation, config),
     }
     # Mostly nothing is new, and a new memory costs more than a look at the old one.
     if all(getattr(memory, name) == value for name, value in noted.items()):
         return memory
     return replace(memory, **noted)
+
+
+def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
+    """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
+    now_s = observation.now_s
+    counts = observation.vm is Vm.RUNNING and memory.state in _TO_BE_REACHED
+    points = score(memory, observation, config).points if counts else 0
+    gave_away_at_s = _gave_away_at_s(memory, observation, config)
+    return {
+        "cut_off_since_s": _since_s(
+            counts and is_cut_off(observation, config, points), memory.cut_off_since_s, now_s
+        ),
+        "dark_since_s": _since_s(
+            counts and is_dark_for_all(observation), memory.dark_since_s, now_s
+        ),
+        "reached": observation.vm is not Vm.ABSENT
+        and (memory.reached or bool(reached_by(observation))),
+        "gave_away_at_s": gave_away_at_s,
+        "gave_away_uplink": memory.gave_away_uplink and gave_away_at_s is not None,
+    }
+
+
+def _gave_away_at_s(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> Optional[float]:
+    """The window begins when the stop for it ends."""
+    if memory.giving_away:
+        return observation.now_s
+    return memory.gave_away_at_s if gave_away(memory, observation, config) else None
+
+
+_TO_BE_REACHED = (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+_STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 
 def _turns_pass(observation: Observation) -> bool:
@@ -162,6 +198,7 @@ def _apply(
     if not row.keeps_state:
         # Every change of state clears its timers: a time-out never runs on from another state.
         memory = replace(memory, state=row.target, since_s=now_s, attempt_s=now_s, why=why)
+        memory = _unless_it_stays(memory)
     if row.actions:
         memory = replace(memory, attempt_s=now_s)
     if Action.RESUME_VM in row.actions:
@@ -169,6 +206,15 @@ def _apply(
     for note in row.notes:
         memory = _take_note(note, memory, observation, config)
     return memory
+
+
+def _unless_it_stays(memory: Memory) -> Memory:
+    """In another state no stop is under way; an engine that is left up was not given away."""
+    if not memory.giving_away or memory.state in _STOPPING:
+        return memory
+    if memory.state is State.ENGINE_UP:
+        memory = replace(memory, gave_away_at_s=None, gave_away_uplink=False)
+    return replace(memory, giving_away=False)
 
 
 def _take_note(
@@ -193,6 +239,9 @@ def _take_note(
         return replace(memory, held_off_until_s=now_s + LEASE_RETRY_S)
     if note is Note.CRASH:
         return replace(memory, crashed_at_s=now_s)
+    if note in (Note.CUT_OFF, Note.DARK):
+        uplink = note is Note.DARK
+        return replace(memory, giving_away=True, gave_away_at_s=now_s, gave_away_uplink=uplink)
     return replace(memory, since_s=now_s)
 
 
@@ -235,4 +284,17 @@ def _wake_at_s(
     moments_s += [at_s + timing.retry_window_s for at_s in memory.failed_starts_s]
     if memory.tries and memory.well_since_s is not None:
         moments_s.append(memory.well_since_s + timing.retry_window_s)
+    moments_s += _reach_moments_s(memory, timing)
     return min([at_s for at_s in moments_s if at_s is not None and at_s > now_s], default=None)
+
+
+def _reach_moments_s(memory: Memory, timing: Timing) -> list[float]:
+    found = []
+    if memory.cut_off_since_s is not None:
+        found.append(memory.cut_off_since_s + timing.isolated_s)
+    if memory.dark_since_s is not None:
+        found += [memory.dark_since_s + dark_counts_s(timing)]
+        found += [memory.dark_since_s + timing.bad_health_s]
+    if memory.gave_away_at_s is not None:
+        found.append(memory.gave_away_at_s + timing.retry_window_s)
+    return found

@@ -31,6 +31,10 @@ class Note(str, Enum):
     TURN_HAD = "turn-had"  # a boot came to nothing: hosts that have not had their turn go first
     LEASE_LOST = "lease-lost"  # look again in a moment; no penalty
     CRASH = "crash"  # a second one within the retry window lets other hosts go first
+    CUT_OFF = "cut-off"  # the engine was given away: nobody reached this host
+    DARK = (
+        "dark"  # the engine was given away: nobody reached it, though this host's network is good
+    )
     RESTART_TIMER = "restart-timer"  # the state's time-out begins anew
 
 
@@ -187,6 +191,23 @@ def _gone(source: State) -> tuple[Row, ...]:
     )
 
 
+def _out_of_reach(source: State) -> tuple[Row, ...]:
+    """The engine runs here, and nobody reaches this host: well or not, it serves nobody.
+
+    Moving it alive, where both hosts still reach each other, would stand before the stop.
+    """
+    return (
+        Row(
+            source,
+            (g.out_of_reach, ~g.moving_is_in_vain),
+            State.ENGINE_STOP,
+            "the engine is out of reach: {unreached}",
+            actions=(Action.SHUTDOWN_VM,),
+            notes=(Note.CUT_OFF,),
+        ),
+    )
+
+
 _START_STATE = (
     _stop(State.START_STATE),
     _stay(State.START_STATE, "waiting for libvirt's first word: {vm_detail}", g.vm_unknown),
@@ -230,6 +251,7 @@ _ENGINE_DOWN = (
             g.peers_settled,
             ~g.held_off,
             ~g.elsewhere_soon,
+            ~g.better_place,
             g.our_turn,
         ),
         State.ENGINE_START,
@@ -251,6 +273,11 @@ _ENGINE_DOWN = (
     _stay(State.ENGINE_DOWN, "finding out whether {undecided} live", ~g.peers_settled),
     _stay(State.ENGINE_DOWN, "the latest start came to nothing ({why}); waiting", g.held_off),
     _stay(State.ENGINE_DOWN, "the lease is left alone: {handover}", g.elsewhere_soon),
+    _stay(
+        State.ENGINE_DOWN,
+        "nobody reached the engine here; {better_places} can be reached and may start it",
+        g.better_place,
+    ),
     _stay(State.ENGINE_DOWN, "{best} goes first; this host's turn is in {turn}"),
 )
 
@@ -359,6 +386,14 @@ _ENGINE_UP = (
         "the engine's health is bad: {health_detail}",
     ),
     _resume(State.ENGINE_UP),
+    *_out_of_reach(State.ENGINE_UP),
+    Row(
+        State.ENGINE_UP,
+        (g.dark_for_all,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine is out of reach of {dark_for}, though this host's network is good",
+    ),
+    _stay(State.ENGINE_UP, "{unreached}", g.cut_off),
     _stay(State.ENGINE_UP, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
     _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
@@ -367,6 +402,16 @@ _ENGINE_UP = (
 _BAD_HEALTH = (
     *_first(State.ENGINE_UP_BAD_HEALTH),
     *_gone(State.ENGINE_UP_BAD_HEALTH),
+    *_out_of_reach(State.ENGINE_UP_BAD_HEALTH),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (~g.vm_unhealthy, g.dark_too_long, ~g.moving_is_in_vain),
+        State.ENGINE_STOP,
+        "the engine has been out of reach of {dark_for} for {dark_s}",
+        actions=(Action.SHUTDOWN_VM,),
+        notes=(Note.DARK,),
+    ),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "{unreached}", g.vm_healthy, g.dark_for_all),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
         (g.vm_healthy,),
@@ -425,7 +470,7 @@ _ENGINE_STOP = (
     ),
     Row(
         State.ENGINE_STOP,
-        (g.healthy_with_lease,),
+        (g.healthy_with_lease, ~g.still_out_of_reach),
         State.ENGINE_UP,
         "the engine became healthy again before it shut down",
     ),
@@ -466,7 +511,7 @@ _FORCE_STOP = (
     ),
     Row(
         State.ENGINE_FORCE_STOP,
-        (g.healthy_with_lease,),
+        (g.healthy_with_lease, ~g.still_out_of_reach),
         State.ENGINE_UP,
         "the engine became healthy again before it was switched off",
     ),
@@ -474,6 +519,7 @@ _FORCE_STOP = (
         State.ENGINE_FORCE_STOP,
         "the engine became healthy again; asking for its lease",
         g.healthy_lease_unknown,
+        ~g.still_out_of_reach,
     ),
     Row(
         State.ENGINE_FORCE_STOP,

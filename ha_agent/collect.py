@@ -26,6 +26,7 @@ from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Sna
 from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
 from metadata import moving_note
 from metadata.moving_note import decode_moving
+from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
 from metadata.records import EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings, HostSettings
 from metadata.start_notes import read_start_notes
@@ -130,7 +131,7 @@ def collect(inputs: Inputs) -> Observation:
     # Only where they can matter: looks without news must not look like news.
     contradicted = vm is Vm.RUNNING and lease in (Lease.FREE, Lease.THEIRS)
     snapshot_lease = snapshot.lease if snapshot and contradicted else None
-    latest = inputs.look.snapshot
+    latest, condition = inputs.look.snapshot, _condition(inputs)
     return Observation(
         now_s=inputs.now_s,
         host_id=inputs.host.host_id,
@@ -158,8 +159,9 @@ def collect(inputs: Inputs) -> Observation:
         start=inputs.start.outcome,
         start_why=inputs.start.why,
         stop_requested=inputs.stop_requested,
-        condition=_condition(inputs),
+        condition=condition,
         peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
+        testimony=_testimony(snapshot, condition),
     )
 
 
@@ -386,6 +388,13 @@ def _condition(inputs: Inputs) -> HostCondition:
     )
 
 
+def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Optional[Testimony]:
+    if snapshot is None or snapshot.witness is None:
+        return None
+    network = is_network_good(condition.network_failed_fraction)
+    return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
+
+
 def _value(monitors: dict[str, MonitorView], name: str) -> Optional[float]:
     view = monitors.get(name)
     return view.value if view else None
@@ -468,6 +477,8 @@ def _peer(view: HostView) -> Peer:
         told_at_s=view.changed_at_s if moving else None,
         cannot_start=told.cannot_start,
         tries=told.tries,
+        testimony=read_testimony(record.notes),
+        gave_away=any(key == GAVE_AWAY for key, _ in record.notes),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Optional
 
 from fsm.decision import Decision
 from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.reach import dark_for
 from fsm.states import State
 from ha_agent import penalty_note
 from ha_agent.history import History
@@ -20,7 +21,15 @@ from ha_broker.world.ports import Outcome, Runner
 from metadata import moving_note
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
-from metadata.records import EngineStatus, EngineVm, Health
+from metadata.reach import (
+    GAVE_AWAY,
+    GAVE_AWAY_TEXT,
+    OUT_OF_REACH,
+    WITNESS,
+    reach_notes,
+    testimony_text,
+)
+from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
 from metadata.start_notes import StartNotes, read_start_notes, start_notes
 
 KEY = "publish"
@@ -50,7 +59,12 @@ def publication(
         state=state.value,
         stopped=state is State.AGENT_STOPPED,
         timeout_wall_time=_timeout_text(decision, now_s, wall_s),
-        notes=(*_notes(decision, observation, history, wall_s), *_moving(observation)),
+        notes=(
+            *_notes(decision, observation, history, wall_s),
+            *_moving(observation),
+            *_testimony(observation),
+            *_giving(decision),
+        ),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
         why=decision.why[:NOTE_LIMIT],
@@ -77,6 +91,11 @@ def engine_status(state: State, observation: Observation) -> EngineStatus:
 
 def _running(state: State, observation: Observation) -> EngineStatus:
     detail = _running_detail(state, observation.health)
+    if state is State.ENGINE_UP_BAD_HEALTH and observation.health is not Health.BAD:
+        names = ", ".join(peer.name for peer in dark_for(observation))
+        if names:
+            reason = _joined(UNHEALTHY, f"{OUT_OF_REACH} {names}")
+            return EngineStatus(EngineVm.UP, Health.BAD, detail, reason)
     if observation.health is Health.GOOD:
         return EngineStatus(EngineVm.UP, Health.GOOD, detail)
     if observation.health is Health.BAD:
@@ -88,7 +107,7 @@ def _running(state: State, observation: Observation) -> EngineStatus:
 
 def _running_detail(state: State, health: Health) -> str:
     if state in _POWERING_DOWN:
-        return "Powering down"
+        return POWERING_DOWN
     if state in _POWERING_UP and health is not Health.GOOD:
         return "Powering up"
     return "Up"
@@ -142,6 +161,18 @@ def _moving(observation: Observation) -> list[tuple[str, str]]:
     targets = [peer.name for peer in observation.peers if peer.fresh and peer.engine_up]
     note = MovingNote(targets[0] if len(targets) == 1 else "", observation.moving_limit_s)
     return [(moving_note.KEY, encode_moving(note))]
+
+
+def _testimony(observation: Observation) -> tuple[tuple[str, str], ...]:
+    """What this host sees of an engine that runs elsewhere."""
+    testimony = observation.testimony
+    return () if testimony is None else ((WITNESS, testimony_text(testimony)),)
+
+
+def _giving(decision: Decision) -> tuple[tuple[str, str], ...]:
+    """That it gave the engine away, as long as it counts."""
+    given = decision.memory.gave_away_at_s is not None
+    return ((GAVE_AWAY, GAVE_AWAY_TEXT),) if given else ()
 
 
 def _one_line(text: str) -> str:
@@ -201,4 +232,5 @@ def _essence(record: Publication) -> tuple[object, ...]:
     starts = bool(told.cannot_start), told.tries
     moving = moving_note.KEY in dict(record.notes)
     engine = status.vm, status.health, status.detail
-    return (record.score, record.state, record.stopped, *starts, *engine, moving)
+    reach = reach_notes(record.notes)
+    return (record.score, record.state, record.stopped, *starts, *engine, moving, reach)

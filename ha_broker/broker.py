@@ -36,6 +36,7 @@ from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.monitors.plugins import PluginMonitors
 from ha_broker.monitors.round import MonitorRound
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
+from ha_broker.monitors.witness import Witness
 from ha_broker.notifications.part import Notifications
 from ha_broker.observer import NoObserver, Observer
 from ha_broker.own_slot import OwnSlot
@@ -48,7 +49,7 @@ from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import DomainState, Liveness, Membership, Outcome
 from ha_broker.world.sleep_watch import SleepWatch
 from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
-from metadata.records import EngineVm, Health
+from metadata.records import POWERING_DOWN, EngineVm, Health
 from metadata.settings import HostSettings
 from metadata.timing import USUAL_FIRE_TIMEOUT_S
 
@@ -109,6 +110,7 @@ class Broker:
         self._same_id = SameIdWatch(world, settings, teller)
         self._lease = LeaseWatch(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
+        self._witness = Witness(world, settings)
         self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
         measured = [MonitorPart(monitor, world, teller) for monitor in self._host_monitors()]
         self._monitors = MonitorRound((*measured, self._guest))
@@ -125,6 +127,7 @@ class Broker:
             self._global,
             self._engine,
             self._lease,
+            self._witness,
             self._monitors,
             self._plugins,
             self._notifications,
@@ -259,6 +262,7 @@ class Broker:
         self._engine.guest = self._guest.view(now_s)
         runs_here = self._engine.domain == DomainState.RUNNING
         self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
+        self._witness.consider(self._lease.view, self._lease.owner_lives, self._views)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
         if self._lease.view.state == LeaseState.FREE and any(map(self._is_to_tell, self._views)):
             self._storage.quicken()
@@ -336,6 +340,7 @@ class Broker:
             lockspace=self._lockspace.view(now_s),
             lease=self._lease.view,
             engine=self._engine.view(),
+            witness=self._witness.view(now_s),
             monitors=self._monitor_views(now_s),
             config=self._config.view(now_s),
             hosts=self._views,
@@ -395,4 +400,6 @@ def _runs_healthy_engine(view: HostView) -> bool:
     if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
         return False
     status = view.record.engine_status
-    return status.vm == EngineVm.UP and status.health == Health.GOOD
+    # One that is being stopped may end, and its lease be free, at any moment.
+    stays = status.detail != POWERING_DOWN
+    return status.vm == EngineVm.UP and status.health == Health.GOOD and stays

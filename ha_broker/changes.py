@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.snapshot import HostView, LeaseState, Snapshot
+from ha_broker.monitors.network import NETWORK
+from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, WitnessView
 from ha_broker.world.ports import DomainState
+from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
 
 
@@ -17,6 +19,8 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.lease.seen_at_s if is_denied(snapshot) else None,
         snapshot.engine.domain,
         snapshot.engine.health,
+        _witness(snapshot.witness),
+        _network(snapshot.monitors),
         snapshot.lockspace.membership,
         bool(snapshot.lockspace.error),
         snapshot.config.sequence,
@@ -59,4 +63,16 @@ def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:
         record.maintenance,
         record.stopped,
         record.hostname,
+        reach_notes(record.notes),
     )
+
+
+def _witness(view: Optional[WitnessView]) -> object:
+    """Seen again a second later it says nothing new."""
+    return view and (view.engine_host_id, view.sight)
+
+
+def _network(monitors: tuple[MonitorView, ...]) -> object:
+    """Whether all is well, nothing is, or something between."""
+    found = next((view.value for view in monitors if view.name == NETWORK), None)
+    return found if found is None else (is_network_good(1 - found), found <= 0)

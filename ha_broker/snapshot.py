@@ -14,6 +14,7 @@ from typing import Optional
 
 from ha_broker.events.event import Event
 from ha_broker.world.ports import DomainState, Liveness, Membership
+from metadata.reach import Sight
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 
 
@@ -64,6 +65,16 @@ class EngineView:
 
     domain: DomainState = DomainState.UNKNOWN
     health: Health = Health.UNKNOWN
+    detail: str = ""
+    seen_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class WitnessView:
+    """The engine's page as seen from here, while the engine is on the host `engine_host_id`."""
+
+    engine_host_id: int
+    sight: Sight = Sight.UNKNOWN
     detail: str = ""
     seen_at_s: Optional[float] = None
 
@@ -212,6 +223,7 @@ class Snapshot:
     lockspace: LockspaceView = field(default_factory=LockspaceView)
     lease: LeaseView = field(default_factory=LeaseView)
     engine: EngineView = field(default_factory=EngineView)
+    witness: Optional[WitnessView] = None  # this host does not look at another one's engine
     monitors: tuple[MonitorView, ...] = ()
     config: ConfigView = field(default_factory=ConfigView)
     hosts: tuple[HostView, ...] = ()

@@ -29,6 +29,9 @@ class Health(str, Enum):
     UNKNOWN = "unknown"
 
 
+POWERING_DOWN = "Powering down"  # the `detail` of an engine that is being stopped
+
+
 @dataclass(frozen=True)
 class EngineStatus:
     """One host's view of the engine; `reason` is written only when health is not good."""
@@ -125,6 +128,7 @@ def describe_slot_error(error: SlotError) -> str:
 
 
 __all__ = [
+    "POWERING_DOWN",
     "DecodedGlobal",
     "DecodedSlot",
     "EngineStatus",

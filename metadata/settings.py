@@ -36,7 +36,7 @@ from metadata.records import VolumeAddress
 from metadata.schema import Reader, Rule, integer, number, one_of, shown, text
 from metadata.storage_connection import StorageConnection, connection_to_data, read_connection
 from metadata.storage_parts import StorageParts
-from metadata.timing import check_timing
+from metadata.timing import check_timing, least_isolated_s
 from metadata.values import (
     ClusterSettings,
     EngineSettings,
@@ -117,6 +117,7 @@ _TIMING: dict[str, Rule] = {
     "migration_s": number(1, _DAY_S),
     "save_s": number(1, _DAY_S),
     "io_timeout_s": integer(1, 120),
+    "isolated_s": number(1, _DAY_S),
 }
 _POINTS = integer(0, 100_000)
 _FRACTION = number(0, 1)
@@ -188,7 +189,7 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
     }
     settings = ClusterSettings(
         engine=EngineSettings(**sections["engine"]),
-        timing=Timing(**sections["timing"]),
+        timing=_timing(sections["timing"]),
         score=ScoreWeights(**sections["score"]),
         network=NetworkSettings(**sections["network"]),
         monitors=read_monitors(reader, top.get("monitors", {}), "monitors"),
@@ -199,6 +200,14 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
     if reader.problems:
         raise SettingsError(reader.problems)
     return settings
+
+
+def _timing(given: dict[str, Any]) -> Timing:
+    """Settings made before there was `isolated_s` stay good, however slow their storage is."""
+    timing = Timing(**given)
+    if "isolated_s" in given:
+        return timing
+    return replace(timing, isolated_s=max(timing.isolated_s, least_isolated_s(timing)))
 
 
 def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:

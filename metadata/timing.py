@@ -34,6 +34,8 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
            (T, one slow read), one tick to spare
     live   migration_s >= 2 T, save_s >= 2 T
            As above: libvirt's own doings must be seen to end.
+    live   isolated_s >= 3 T + 2 io    a witness that reaches the engine again publishes it (T, one
+           slow write), we read it (T, one slow read), one tick to spare
     live   bad_health_s >= renewal_fail_s + 2 T
            A storage hang that sanlock survives must not get the engine stopped.
     live   unexpected_down_s >= turn_s + start_s + T
@@ -76,6 +78,11 @@ def lease_floor_s(io_timeout_s: float, fire_timeout_s: float) -> float:
 def join_s(io_timeout_s: float) -> float:
     """Seconds that joining the lockspace takes when the host id is free."""
     return 2.5 * io_timeout_s
+
+
+def least_isolated_s(timing: Timing) -> float:
+    """What `isolated_s` must be at the least."""
+    return 3 * timing.tick_s + 2 * timing.io_timeout_s
 
 
 def sanlock_silence_s(timing: Timing, fire_timeout_s: float) -> float:
@@ -192,6 +199,14 @@ def _derived_rules(timing: Timing, failed_starts: int) -> list[_AtLeast]:
             f"3 × {tick:g} + 2 × {io:g}",
             3 * tick + 2 * io,
             "the host that has the engine now must publish it and this one must read it",
+        ),
+        _AtLeast(
+            "isolated_s",
+            timing.isolated_s,
+            "3 × tick_s + 2 × io_timeout_s",
+            f"3 × {tick:g} + 2 × {io:g}",
+            least_isolated_s(timing),
+            "a host that reaches the engine again must publish it, and that must be read",
         ),
         _AtLeast(
             "bad_health_s",

@@ -62,7 +62,8 @@ class EngineSettings:
 class Timing:
     """The cluster's times, in seconds; `check_timing` says which combinations are safe.
 
-    `turn_s` is how long the next in rank waits for the one before it to take a free lease.
+    `turn_s` is how long the next in rank waits for the one before it to take a free lease;
+    `isolated_s` how long nobody may reach an engine's host that is cut off the network.
     `migration_s` and `save_s` are how long libvirt may hold the VM paused: for a migration, and
     while it saves, dumps, snapshots or restores it.
     """
@@ -80,6 +81,7 @@ class Timing:
     migration_s: float = 600.0
     save_s: float = 600.0
     io_timeout_s: int = 10
+    isolated_s: float = 60.0
 
 
 @dataclass(frozen=True)

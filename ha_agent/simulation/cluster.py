@@ -17,7 +17,7 @@ from ha_agent.simulation.errors import SimulationError
 from ha_agent.simulation.host import SimHost, SpinError
 from ha_agent.simulation.migration import FAILS, FINISHES, Migration
 from ha_agent.simulation.settings import WorldSettings
-from ha_agent.simulation.shared import SharedWorld
+from ha_agent.simulation.shared import DARK, SharedWorld
 from ha_agent.simulation.world import Guest
 from ha_agent.simulation.world import courier as post
 from ha_broker.world.endings import GUEST_PANIC
@@ -33,13 +33,18 @@ MOST_TURNS_AT_ONCE = 10_000
 
 @dataclass(frozen=True)
 class EngineProcess:
-    """One qemu of the engine. `executing`: its guest runs (it is not paused)."""
+    """One qemu of the engine.
+
+    executing  its guest runs (it is not paused)
+    reached    its page, if it answers, does so to others than its own host
+    """
 
     host: str
     pid: int
     executing: bool
     holds_lease: bool
     healthy: bool
+    reached: bool = True
 
 
 class Listener(Protocol):
@@ -68,6 +73,7 @@ class SimCluster:
         self._numbers = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._old_slots: dict[int, bytes] = {}
+        self.parted: set[frozenset[str]] = set()
         self.hosts = {
             traits.name: SimHost(traits, self.shared, Path(self._directory.name))
             for traits in settings.hosts
@@ -75,6 +81,8 @@ class SimCluster:
         for host in self.hosts.values():
             host.tell_transition = self._tell_transition
             host.tell = self._tell
+        self.shared.page_from = self._page_from
+        for host in self.hosts.values():
             if not host.traits.copy_of:
                 host.power_on()
         self._remember_slots()
@@ -169,6 +177,7 @@ class SimCluster:
                 executing=host.vm.executes,
                 holds_lease=domain.pid in host.lockspace.holders,
                 healthy=host.engine_is_healthy,
+                reached=host.shows_engine,
             )
             for name, host in self.hosts.items()
             if (domain := host.vm.now).pid is not None
@@ -183,6 +192,13 @@ class SimCluster:
     def gateway_up(self) -> None:
         """The gateway answers again."""
         self._set_gateway(True)
+
+    def part(self, one: str, other: str, state: str) -> None:
+        """Let two hosts not reach each other ("cut"), though all others do, or again ("heal")."""
+        pair = frozenset({one, other})
+        if len(pair) < 2:
+            raise SimulationError(f"{one} is one host")
+        (self.parted.add if state == "cut" else self.parted.discard)(pair)
 
     def name_server_answers_in(self, seconds: float) -> None:
         """How long the name server takes to answer from now on."""
@@ -283,6 +299,18 @@ class SimCluster:
         self.at(self.now_s + REMEMBER_SLOTS_S, self._remember_slots)
 
     # --- details ------------------------------------------------------------------------------
+
+    def _page_from(self, name: str) -> tuple[bool, str]:
+        """The engine's page from a host that does not run it."""
+        for engine in self.running_engines():
+            if engine.executing and self.reaches_engine(name, engine.host):
+                return self.hosts[engine.host].engine_page
+        return DARK
+
+    def reaches_engine(self, viewer: str, owner: str) -> bool:
+        """Does what `viewer` sends arrive at an engine that runs on `owner`?"""
+        parted = frozenset({viewer, owner}) in self.parted
+        return self.hosts[viewer].reaches_others and self.hosts[owner].shows_engine and not parted
 
     def _set_gateway(self, up: bool) -> None:
         if self.shared.gateway_up == up:

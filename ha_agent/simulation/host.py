@@ -53,6 +53,8 @@ BRIDGE = "ovirtmgmt"
 OTHER_LEASE = "/rhev/other/leases"
 MIB = 1 << 20
 MAX_ROUNDS = 60
+# How the engine's port on a host is: others reach the engine through it, only that host, nobody.
+WHOLE, CUT, UNPLUGGED = "heal", "cut", "unplug"
 # How long an orderly shutdown of the machine takes between two of its steps.
 SHUTDOWN_STEP_S = 5.0
 # From having left the lockspace to being off, and what ha-lockspace.service is given to leave.
@@ -112,7 +114,7 @@ class SimHost:
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
         self.history = SimHistory()
         self.page = SimHealthPage(keep_log=False)
-        self.page.answer = self._health
+        self.page.answer = self._look_at_page
         self.network = SimNetworkProbe(keep_log=False)
         self.vm.cpus_used = shared.engine.cpus
         self.vm.cpu_unknown_s = shared.engine.cpu_unknown_s
@@ -130,6 +132,8 @@ class SimHost:
             gateway=GATEWAY if traits.gateway else "",
         )
         self._network_cut = False
+        self._uplink = WHOLE
+        self._gateway_lost = False
         self.storage = StoragePath(
             self.store, self.lockspace, lambda: shared.now_s, self._wake_both
         )
@@ -197,7 +201,12 @@ class SimHost:
     @property
     def engine_is_healthy(self) -> bool:
         """Would the engine's health page, if it runs here, say so now?"""
-        return self._health()[0]
+        return self.engine_page[0]
+
+    @property
+    def engine_page(self) -> tuple[bool, str]:
+        """What the engine's page, if it runs here, answers to whoever reaches it."""
+        return self._health()
 
     # --- power ----------------------------------------------------------------------------
 
@@ -307,10 +316,29 @@ class SimHost:
         self._network_cut = False
         self.set_gateway()
 
+    def uplink(self, state: str) -> None:
+        """The engine's port here: "cut" (only this host reaches it), "unplug" (nobody), "heal"."""
+        self._uplink = state
+
+    def gateway(self, state: str) -> None:
+        """For this host alone the gateway answers no more ("down"), or again ("up")."""
+        self._gateway_lost = state == "down"
+        self.set_gateway()
+
+    @property
+    def reaches_others(self) -> bool:
+        """Is its network cable plugged?"""
+        return self.power and not self._network_cut and self.vitals.bridge_up
+
+    @property
+    def shows_engine(self) -> bool:
+        """Would the engine's page, if it ran here, reach the network?"""
+        return self.reaches_others and self._uplink == WHOLE
+
     def set_gateway(self) -> None:
         """Look whether the gateway can be reached from here now."""
         reachable = not self._network_cut and self.vitals.bridge_up
-        self.network.answers = reachable and self.shared.gateway_up
+        self.network.answers = reachable and self.shared.gateway_up and not self._gateway_lost
 
     def bridge(self, state: str) -> None:
         """Set the management bridge "down" or "up"; a host that boots sets it up."""
@@ -522,11 +550,17 @@ class SimHost:
 
     # --- details --------------------------------------------------------------------------
 
+    def _look_at_page(self) -> tuple[bool, str]:
+        """What this host sees of the engine's page, wherever the engine runs."""
+        here = self.vm.now.state == DomainState.RUNNING
+        return self._health() if here else self.shared.page_from(self.name)
+
     def _health(self) -> tuple[bool, str]:
         guest = self.vm.guest
         if self.vm.now.state != DomainState.RUNNING or guest is None:
             return False, "Connection refused"
-        if guest.hangs or not self.vitals.bridge_up or not self.vm.executes:
+        silent = guest.hangs or not self.vm.executes
+        if silent or not self.vitals.bridge_up or self._uplink == UNPLUGGED:
             return False, "timed out"
         return guest.is_healthy(self.shared.now_s), "Connection refused"
 

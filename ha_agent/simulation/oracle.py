@@ -46,7 +46,7 @@ SENTENCES = {
     LEASE: "An engine executes only while nobody else can take its lease.",
     GLOBAL_START: "No agent starts the engine in global maintenance.",
     LOCAL_START: "No agent starts the engine on a host in local maintenance.",
-    HEALTHY_STOPPED: "No agent stops an engine that is healthy and holds its lease.",
+    HEALTHY_STOPPED: "No agent stops an engine that is healthy, in reach, and holds its lease.",
     FORCED_STOP: "An agent switches off only what did not shut down, is paused or has no lease.",
     LOST_LOCKSPACE: "sanlock ends an engine only when its host can't reach the storage.",
     AT_REST: "A healthy engine stays where it is while nothing happens.",
@@ -102,6 +102,8 @@ class _Engine:
     asleep: bool = False  # when it was looked at last
     awake_s: float = 0.0  # since its host woke up
     looking_s: float = 0.0  # ... without a break in which nobody there could look
+    dark_from_s: float = math.inf  # no other host reached its page from then on, but for moments
+    dark_until_s: float = -math.inf  # ... until then
 
     @property
     def executing(self) -> bool:
@@ -240,6 +242,7 @@ class Oracle:
             engine.healthy_since_s = None
         elif engine.healthy_since_s is None:
             engine.healthy_since_s, engine.shutdown_at_s = now_s, None
+        self._watch_reach(engine, now_s)
         if not host.store.is_healthy:
             engine.no_storage_at_s = now_s
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
@@ -252,6 +255,23 @@ class Oracle:
             engine.loose_since_s = now_s
         elif now_s - engine.loose_since_s > 3 * self._timing.tick_s + KILL_S:
             self._break_lease(engine)
+
+    def _watch_reach(self, engine: _Engine, now_s: float) -> None:
+        name = engine.host.name
+        reach = self._cluster.reaches_engine
+        if any(reach(other.name, name) for other in self._hosts if other is not engine.host):
+            return
+        if now_s - engine.dark_until_s > self._old_news_s():
+            engine.dark_from_s = now_s
+        engine.dark_until_s = now_s
+
+    def _old_news_s(self) -> float:
+        """So old may a look be on which an agent counts.
+
+        The record that tells it may be as old as alive_s, and the look behind it older still.
+        """
+        timing = self._timing
+        return timing.alive_s + 3 * timing.tick_s + 2 * self._health_timeout_s
 
     def _is_loose(self, host: SimHost, now_s: float) -> bool:
         """Could another host take the lease of the qemu that runs here?"""
@@ -380,12 +400,20 @@ class Oracle:
         grace_s = 3 * self._timing.tick_s + self._health_timeout_s + 1
         if since_s is None or order.at_s - since_s <= grace_s or engine.destroyed:
             return
+        if self._was_dark(order, engine):
+            return
         late_s = order.at_s - since_s - grace_s
         if order.decided_at_s - since_s <= grace_s and late_s <= ORDER_TICKS * self._timing.tick_s:
             self.beyond["stop: decided before the engine got well, carried out later"] += 1
             return
         text = f"the agent of {order.host.name} gives the order {order.what} to qemu {engine.pid}"
         self._break(HEALTHY_STOPPED, f"{text}, healthy since {since_s:.2f}")
+
+    def _was_dark(self, order: _Order, engine: _Engine) -> bool:
+        """Could no other host reach the engine for as long as the settings ask for?"""
+        told_s = order.decided_at_s - engine.dark_from_s
+        recent = order.decided_at_s - engine.dark_until_s <= self._old_news_s()
+        return recent and told_s >= min(self._timing.isolated_s, self._timing.bad_health_s)
 
     def _was_asked(self, order: _Order, engine: _Engine) -> bool:
         """Was it asked to shut down, long enough ago (or a first destroy was right already)?"""

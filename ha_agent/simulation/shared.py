@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Callable
 
 from ha_agent.simulation.settings import WorldSettings
 from ha_agent.simulation.world import SimPostOffice, SimSan, VirtualClock
@@ -14,18 +15,23 @@ from metadata.settings import ClusterSettings
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
 
 VOLUME = "/shared/leases"
+DARK = (False, "timed out")
 HEALTH_URL = "http://engine/health"
 ENGINE_MEMORY_MIB = 16_384
 
 
 class SharedWorld:
-    """The volume is formatted, deployed and unused."""
+    """The volume is formatted, deployed and unused.
+
+    `page_from` is what the host of that name sees of the engine's page where it runs elsewhere.
+    """
 
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
         self.engine = settings.engine
         self.clock = VirtualClock()
         self.gateway_up = True
+        self.page_from: Callable[[str], tuple[bool, str]] = lambda _name: DARK
         self.post_office = SimPostOffice()
         self.parts = storage_parts(VOLUME)
         self.volumes = {VOLUME: SparseVolume(required_size(self.parts))}

@@ -102,7 +102,7 @@ class Tale:
         passed_s = self._cluster.now_s - self._looked_at_s
         self._looked_at_s = self._cluster.now_s
         # What was seen the last time has lasted until now.
-        if any(engine.healthy for engine in self._engines.values()):
+        if any(engine.healthy and engine.reached for engine in self._engines.values()):
             self.healthy_s += passed_s
 
     def _note_engines(self) -> None:
@@ -124,6 +124,9 @@ class Tale:
             self.tell(now.host, f"engine: VM {'started' if before is None else 'runs on'}")
         if not now.executing and (executed or before is None):
             self.tell(now.host, f"engine: VM {_standing(self._cluster.hosts[now.host])}")
+        was_reached = before is None or before.reached
+        if now.executing and now.reached is not was_reached:
+            self.tell(now.host, f"engine: {'in reach again' if now.reached else 'out of reach'}")
         if now.healthy is not was_healthy:
             self.tell(now.host, f"engine: {'healthy' if now.healthy else 'not healthy'}")
 

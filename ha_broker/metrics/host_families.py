@@ -10,6 +10,7 @@ from prometheus_client.core import Metric
 from ha_broker.metrics.families import Row, age_s, counter, gauge, gauges, one_hot
 from ha_broker.snapshot import MonitorView, Publication, Snapshot, Unit
 from ha_broker.world.ports import DomainState, Membership
+from metadata.reach import Sight
 from metadata.records import Health
 
 # The agent's states. They are shown to all readers by name, so they hardly ever change; a test
@@ -76,6 +77,10 @@ def _engine(snapshot: Snapshot, now_s: float) -> Iterator[Metric]:
     yield one_hot("domain_health", text, "health", healths, engine.health.value)
     text = "Seconds since this host last heard of the engine on it."
     yield gauge("domain_seen_age_seconds", text, age_s(engine.seen_at_s, now_s))
+    text = "The engine's page as seen from this host, while it is a witness of an engine elsewhere."
+    sights = [sight.value for sight in Sight] if snapshot.witness else ()
+    sight = snapshot.witness.sight.value if snapshot.witness else ""
+    yield one_hot("witness_sight", text, "sight", sights, sight)
     yield gauge("local_maintenance", "Local maintenance.", snapshot.local_maintenance)
 
 

@@ -43,7 +43,11 @@ class HttpHealthPage:
         except (TimeoutError, socket.timeout):
             return HealthReading(False, f"no answer within {timeout_s:g} s")
         except http.client.HTTPException as error:
-            return HealthReading(False, f"not an HTTP answer ({type(error).__name__})")
+            return HealthReading(
+                False, f"not an HTTP answer ({type(error).__name__})", answered=True
+            )
+        except ConnectionRefusedError as error:
+            return HealthReading(False, _reason(error), answered=True)
         except (OSError, ValueError) as error:
             return HealthReading(False, _reason(error))
         return _judge(status, body, expected_text)
@@ -189,9 +193,10 @@ def _request(parts: SplitResult) -> bytes:
 
 def _judge(status: int, body: bytes, expected_text: str) -> HealthReading:
     if status != http.HTTPStatus.OK:
-        return HealthReading(False, f"HTTP status {status}")
+        return HealthReading(False, f"HTTP status {status}", answered=True)
     if expected_text.encode("utf-8") not in body:
-        return HealthReading(False, f"the page does not say {expected_text!r}")
+        why = f"the page does not say {expected_text!r}"
+        return HealthReading(False, why, answered=True)
     return HealthReading(True, "")
 
 

@@ -427,12 +427,14 @@ class HealthReading:
     """One look at the engine's health page.
 
     Not `known`: no look could be made (the page's name can't be resolved, the address is
-    none, its certificate does not verify), which says nothing about the engine.
+    none, its certificate does not verify), which says nothing about the engine. `answered`:
+    it is not good, but in reach: something else than it should be was said, or a refusal.
     """
 
     good: bool
     detail: str
     known: bool = True
+    answered: bool = False
 
 
 class HealthPage(Protocol):

@@ -30,7 +30,7 @@ import fsm.table
 from fsm.states import State
 from fsm.table import TABLE, Row
 from tests.fsm.model.report import explored, gaps, name_of
-from tests.fsm.model.world import MOVE_FAULTS, VM_FAULTS, Size
+from tests.fsm.model.world import MOVE_FAULTS, REACH_FAULTS, VM_FAULTS, Size
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,8 +95,21 @@ def _other_targets(row: Row) -> list[State]:
 
 # --- who may object -------------------------------------------------------------------
 
-SMALL = (Size(1, 1), Size(2, 1), Size(1, 2), Size(1, 3, VM_FAULTS), Size(2, 2, VM_FAULTS))
-LARGE = (Size(3, 1), Size(2, 2), Size(2, 3, VM_FAULTS), Size(2, 3, MOVE_FAULTS))
+SMALL = (
+    Size(1, 1),
+    Size(2, 1),
+    Size(1, 2),
+    Size(1, 3, VM_FAULTS),
+    Size(2, 2, VM_FAULTS),
+    Size(2, 2, REACH_FAULTS),
+)
+LARGE = (
+    Size(3, 1),
+    Size(2, 2),
+    Size(2, 3, VM_FAULTS),
+    Size(2, 3, MOVE_FAULTS),
+    Size(3, 2, REACH_FAULTS),
+)
 STORIES = ("tests/fsm/test_stories.py", "tests/unit/test_agent_stories.py")
 PROPERTIES = ("tests/fsm/test_table.py",)
 # The page is that of the true table, so it would object to everything.

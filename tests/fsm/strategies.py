@@ -16,12 +16,20 @@ from fsm.observation import (
     VmEnding,
 )
 from fsm.states import State
+from metadata.reach import Sight, Testimony
 from metadata.records import Health
 
 TIMES_S = st.floats(min_value=0, max_value=5000)
 MAYBE_TIMES_S = st.none() | TIMES_S
-FRACTIONS = st.none() | st.floats(min_value=0, max_value=1)
+FRACTIONS = st.none() | st.sampled_from([0.0, 1.0]) | st.floats(min_value=0, max_value=1)
 MAYBE = st.none() | st.booleans()
+
+TESTIMONIES = st.builds(
+    Testimony,
+    sight=st.sampled_from(Sight),
+    engine_host_id=st.integers(1, 3),
+    network_good=MAYBE,
+)
 
 PEERS = st.builds(
     Peer,
@@ -34,6 +42,8 @@ PEERS = st.builds(
     stopped=st.booleans(),
     cannot_start=st.sampled_from(["", "the domain XML is refused"]),
     tries=st.integers(0, 9),
+    testimony=st.none() | TESTIMONIES,
+    gave_away=st.booleans(),
 )
 
 OBSERVATIONS = st.builds(
@@ -78,4 +88,10 @@ MEMORIES = st.builds(
     held_off_until_s=st.none() | st.floats(min_value=0, max_value=9000),
     last_owner_id=st.none() | st.integers(1, 6),
     attempt_s=MAYBE_TIMES_S,
+    cut_off_since_s=MAYBE_TIMES_S,
+    dark_since_s=MAYBE_TIMES_S,
+    reached=st.booleans(),
+    giving_away=st.booleans(),
+    gave_away_at_s=MAYBE_TIMES_S,
+    gave_away_uplink=st.booleans(),
 )

@@ -14,8 +14,10 @@ from tests.fsm.model.explore import Explorer, Graph
 from tests.fsm.model.liveness import liveness
 from tests.fsm.model.report import Report, explored, gaps
 from tests.fsm.model.world import (
+    APART,
     HOST_FAULTS,
     MOVE_FAULTS,
+    REACH_FAULTS,
     SLEEP_FAULTS,
     VM_FAULTS,
     Size,
@@ -29,6 +31,8 @@ SIZES = (
     Size(3, 1),
     Size(3, 2, HOST_FAULTS),
     Size(2, 2, SLEEP_FAULTS),
+    Size(3, 2, REACH_FAULTS),
+    Size(2, 3, REACH_FAULTS),
 )
 
 
@@ -130,7 +134,10 @@ def test_the_command_prints_counts_and_gaps(capsys) -> None:
 def test_the_kinds_of_faults_have_names_that_exist() -> None:
     graph = Explorer(Size(2, 1)).run()
     names = {edge.name for key in graph.keys for edge in graph.worlds.edges(key)}
-    assert names >= (VM_FAULTS | HOST_FAULTS | MOVE_FAULTS | SLEEP_FAULTS)
+    assert names >= (VM_FAULTS | HOST_FAULTS | MOVE_FAULTS | SLEEP_FAULTS) - APART
+    apart = Explorer(Size(2, 1, REACH_FAULTS)).run()
+    names = {edge.name for key in apart.keys for edge in apart.worlds.edges(key)}
+    assert names >= REACH_FAULTS
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -85,7 +85,7 @@ def play(lab: LabVerbs, script: Script) -> list[Transition]:
     finally:
         heal(lab)
     hosts = list(lab.status()["hosts"])
-    told = [one for host in hosts for one in _told(lab, host, start_wall_s, end_wall_s)]
+    told = [one for host in hosts for one in told_by(lab, host, start_wall_s, end_wall_s)]
     return sorted(told, key=lambda one: one.at_s)
 
 
@@ -136,7 +136,7 @@ def _wait_for(at_s: float) -> None:
     time.sleep(max(0.0, at_s - time.monotonic()))
 
 
-def _told(lab: LabVerbs, host: str, start_wall_s: float, end_wall_s: float) -> list[Transition]:
+def told_by(lab: LabVerbs, host: str, start_wall_s: float, end_wall_s: float) -> list[Transition]:
     since = f"--since=@{int(start_wall_s)}"
     log = lab.on(host, "journalctl", "-u", "ha-agent", "-o", "json", "--no-pager", since)
     found = []

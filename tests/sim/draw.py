@@ -202,6 +202,7 @@ def draw_timing(rng: random.Random, failed_starts: int) -> Timing:
     timing["away_s"] = _stretch(rng, 3 * tick_s + 2 * io_s)
     timing["migration_s"] = _stretch(rng, max(2 * tick_s, spread(rng, 20, 600)))
     timing["save_s"] = _stretch(rng, max(2 * tick_s, spread(rng, 20, 600)))
+    timing["isolated_s"] = _stretch(rng, 3 * tick_s + 2 * io_s)
     one_turn_s = timing["turn_s"] + timing["start_s"] + tick_s
     timing["unexpected_down_s"] = _stretch(rng, one_turn_s)
     pauses = failed_starts * (failed_starts - 1) // 2

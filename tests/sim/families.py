@@ -51,8 +51,33 @@ def network(dice: Dice) -> None:
     if dice.chance(0.3):
         dice.pair(at_s, "gateway down", "gateway up")
         return
+    if dice.chance(0.3):
+        name = dice.host()
+        dice.pair(at_s, f"gateway {name} down", f"gateway {name} up")
+        return
     for name in dice.some_hosts():
         dice.pair(at_s, f"network {name} cut", f"network {name} heal")
+
+
+def reach(dice: Dice) -> None:
+    """The engine is out of reach: by its uplink alone, with its host, or for one host only.
+
+    Where its uplink is cut its own host still sees it; where it is unplugged nobody does.
+    """
+    at_s = dice.moment_s()
+    kind = dice.rng.random()
+    if kind < 0.2 and len(dice.hosts) > 1:
+        one, other = dice.rng.sample(dice.hosts, 2)
+        dice.pair(at_s, f"network {one} {other} cut", f"network {one} {other} heal")
+        return
+    verb = "network" if kind < 0.5 else "uplink"
+    what = "cut" if kind < 0.8 else "unplug"
+    for name in dice.some_hosts():
+        back = f"{verb} {name} heal"
+        # Long enough to be noticed, mostly.
+        dice.add(at_s, f"{verb} {name} {what}")
+        if dice.chance(0.85):
+            dice.add(at_s + dice.span_s() + dice.one_of(0, 1, 1, 3) * dice.timing.isolated_s, back)
 
 
 def condition(dice: Dice) -> None:
@@ -278,6 +303,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "storage": (storage, 1.0),
     "slots": (slots, 0.6),
     "network": (network, 0.5),
+    "reach": (reach, 0.7),
     "condition": (condition, 0.5),
     "libvirt": (libvirt, 0.8),
     "sleep": (sleep, 0.6),

@@ -18,11 +18,15 @@ def first_words(cluster: SimCluster) -> Iterator[str]:
     yield "engine never-shuts-down off"
     yield "config backup"
     yield f"engine boots-in {max(cluster.settings.engine.boot_s, 0.1):g}"
+    for pair in list(cluster.parted):
+        yield f"network {' '.join(sorted(pair))} heal"
     for name in cluster.hosts:
         yield f"power-on {name}"
         yield f"resume {name}"
         yield f"storage {name} heal"
         yield f"network {name} heal"
+        yield f"uplink {name} heal"
+        yield f"gateway {name} up"
         yield f"bridge {name} up"
         yield f"cpu {name} 0"
         yield f"memory {name} 65536"

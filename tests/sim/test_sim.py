@@ -175,6 +175,7 @@ def test_a_dead_sanlock_leaves_time_to_switch_off_with_long_ticks(killed_at_s: i
         turn_s=75,
         retry_window_s=500,
         io_timeout_s=10,
+        isolated_s=95,
     )
     assert check_timing(timing) == []
     dies = "on h1 systemctl kill --signal=SIGKILL sanlock"
@@ -200,6 +201,7 @@ def test_an_engine_that_has_lost_its_lease_is_not_taken_for_one_at_rest() -> Non
         io_timeout_s=35,
         away_s=150,
         retry_window_s=3302.6,
+        isolated_s=116,
     )
     assert check_timing(timing) == []
     bare = replace(world(hosts=1, watchdog=False), cluster=ClusterSettings(timing=timing))
@@ -287,7 +289,8 @@ def test_finds_an_agent_that_stops_a_healthy_engine(monkeypatch) -> None:
     hasty = type(stop)(State.ENGINE_UP, (g.in_global_maintenance,), State.ENGINE_STOP, "no reason",
                        (Action.SHUTDOWN_VM,))  # fmt: skip
     use_table(monkeypatch, [*TABLE[:index], hasty, *TABLE[index:]])
-    result = run_plan(plan((100, "on h2 hosted-engine --set-maintenance --mode=global")))
+    # Long after the noise, in which no host reached the engine for a while.
+    result = run_plan(plan((150, "on h2 hosted-engine --set-maintenance --mode=global")))
     assert (result.verdict, result.rule) == (SAFETY, HEALTHY_STOPPED)
 
 

@@ -50,6 +50,12 @@ class FullHost:
     def vm_runs(self) -> bool:
         return self.vm._domain.state is DomainState.RUNNING
 
+    @property
+    def shows_page(self) -> bool:
+        """Has the engine booted here?"""
+        age_s = self.clock.monotonic_s() - self._pid_since_s
+        return self.power and self.vm_runs and age_s >= BOOT_S
+
     # --- BrokerPort -------------------------------------------------------------------
 
     def latest_snapshot(self) -> BrokerLook:
@@ -110,8 +116,8 @@ class FullHost:
         pid = self.vm._domain.pid
         if pid != self._pid:
             self._pid, self._pid_since_s = pid, self.clock.monotonic_s()
-        age_s = self.clock.monotonic_s() - self._pid_since_s
-        self.base.page.set(self.vm_runs and age_s >= BOOT_S, "booting")
+        # All hosts are on one network, so all see the same page.
+        self.base.page.set(any(host.shows_page for host in self.cluster.hosts), "booting")
 
     def _domain_changed(self) -> None:
         self.agent.domain_changed()

@@ -22,6 +22,7 @@ BASE = Timing(
     retry_window_s=84,
     turn_s=12,
     io_timeout_s=2,
+    isolated_s=16,
 )
 
 
@@ -64,6 +65,11 @@ def test_every_lower_bound_may_be_reached():
             "away_s",
             15,
             "away_s (15) must be at least 3 × tick_s + 2 × io_timeout_s (3 × 4 + 2 × 2 = 16): ",
+        ),
+        (
+            "isolated_s",
+            15,
+            "isolated_s (15) must be at least 3 × tick_s + 2 × io_timeout_s (3 × 4 + 2 × 2 = 16): ",
         ),
         (
             "bad_health_s",

@@ -139,7 +139,9 @@ def test_nobody_listens(serve: Callable[..., Server]) -> None:
     server = serve(says(GOOD))
     server.close()
     url = f"http://127.0.0.1:{server.port}/"
-    assert HttpHealthPage().check(url, "", LONG_S) == HealthReading(False, "Connection refused")
+    assert HttpHealthPage().check(url, "", LONG_S) == HealthReading(
+        False, "Connection refused", answered=True
+    )
     server.close = lambda: None  # type: ignore[method-assign]
 
 

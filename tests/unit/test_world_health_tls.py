@@ -99,7 +99,9 @@ def test_without_an_authority_nothing_is_verified(server: TlsServer) -> None:
 
 def test_a_page_that_is_ill_is_known_to_be(certificate: Path, authority: Authority) -> None:
     with TlsServer(certificate, ILL) as server:
-        assert check(server.url, authority.file) == HealthReading(False, "HTTP status 503")
+        assert check(server.url, authority.file) == HealthReading(
+            False, "HTTP status 503", answered=True
+        )
 
 
 def unknown(reading: HealthReading, *words: str) -> None:
@@ -142,7 +144,9 @@ def test_an_authority_that_can_not_be_read_says_nothing_of_the_engine(
 def test_an_engine_that_is_gone_is_known_to_be_even_so(certificate: Path, tmp_path: Path) -> None:
     with TlsServer(certificate) as server:
         url = server.url
-    assert check(url, tmp_path / "no such file") == HealthReading(False, "Connection refused")
+    assert check(url, tmp_path / "no such file") == HealthReading(
+        False, "Connection refused", answered=True
+    )
 
 
 def test_a_server_that_never_greets_is_known_to_be_silent(authority: Authority) -> None:

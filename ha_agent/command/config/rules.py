@@ -26,7 +26,10 @@ _DAY_S = 86400.0
 # What one host holds against what another one does. The other times of ours are held against
 # the same host's own only; here they get values that no rule minds.
 _BETWEEN_HOSTS = ("tick_s", "alive_s", "start_s", "away_s", "unexpected_down_s", "turn_s")
-_OWN = ("starting_s", "bad_health_s", "stop_s", "retry_window_s", "migration_s", "save_s")
+_OWN = (
+    *("starting_s", "bad_health_s", "stop_s", "retry_window_s", "isolated_s"),
+    *("migration_s", "save_s"),
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from fsm.states import State
 from ha_agent.command.explain.facts import Cluster, HostFacts, Life
 from ha_agent.command.explain.words import command, listed
 from ha_broker.world.ports import Liveness, Membership
+from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
 
 NOTHING = "Nothing needs to be done."
@@ -113,6 +114,12 @@ def _local_maintenance(cluster: Cluster) -> Iterator[str]:
 def _bad_engine(cluster: Cluster) -> Iterator[str]:
     host = cluster.runner
     if host is None or host.known_state is not State.ENGINE_UP_BAD_HEALTH:
+        return
+    if host.engine.health is Health.GOOD or OUT_OF_REACH in host.engine.detail:
+        yield (
+            f"Look at the engine's own way to the network on {host.name}: its port on the bridge, "
+            "its VLAN, what is set up inside the engine."
+        )
         return
     if host.engine.paused:
         domain = cluster.settings.engine.domain_name

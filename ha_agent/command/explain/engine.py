@@ -10,6 +10,7 @@ from typing import Callable, Optional
 from fsm.peers import Ranking
 from fsm.states import State
 from ha_agent.command.explain.facts import Cluster, HostFacts, Life
+from ha_agent.command.explain.reach import reach_sentences
 from ha_agent.command.explain.words import clause, listed, span
 from ha_broker.snapshot import LeaseState, way_out_of_two
 from ha_broker.world.ports import Liveness
@@ -80,7 +81,8 @@ def _is_healthy(cluster: Cluster) -> Optional[Told]:
     told += [*_how_it_came(cluster, host), *_lease_of(cluster, host)]
     if cluster.snapshot.global_maintenance:
         return [*told, "Global maintenance is on: whatever happens to it, no host acts."]
-    return told + _stays(cluster, host)
+    reach = reach_sentences(cluster, host)
+    return told + (reach or _stays(cluster, host))
 
 
 def _was_healthy(cluster: Cluster, host: HostFacts) -> Told:

@@ -399,8 +399,10 @@ class SimHypervisor:
         guest_hangs = self.guest is not None and self.guest.hangs
         if self.guest_obeys_after_s is None or guest_hangs:
             return
-        self._power_off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
-        self._power_off_ending = ending
+        off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
+        # A guest that is asked again does not begin its shutdown anew.
+        if self._power_off_at_s is None or self._power_off_at_s > off_at_s:
+            self._power_off_at_s, self._power_off_ending = off_at_s, ending
         self.settle()
 
     def _report(self) -> None:

@@ -6,27 +6,30 @@ from typing import Callable, Optional
 
 from ha_broker.world.ports import HealthReading
 
+REFUSED = "Connection refused"
+
 
 class SimHealthPage:
     """A `HealthPage` that says `reading`, or what `answer` gives: good or not, and why."""
 
-    def __init__(
-        self, good: bool = False, detail: str = "Connection refused", keep_log: bool = True
-    ) -> None:
-        self.reading = HealthReading(good, detail)
+    def __init__(self, good: bool = False, detail: str = REFUSED, keep_log: bool = True) -> None:
+        self.set(good, detail)
         self.answer: Optional[Callable[[], tuple[bool, str]]] = None
         self.calls: list[str] = []
         self._keep_log = keep_log
 
     def set(self, good: bool, detail: str = "") -> None:
-        self.reading = HealthReading(good, detail)
+        self.reading = HealthReading(good, detail, answered=detail == REFUSED)
 
     def check(
         self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
     ) -> HealthReading:
         if self._keep_log:
             self.calls.append(f"{url} ({ca_file})" if ca_file else url)
-        return self.reading if self.answer is None else HealthReading(*self.answer())
+        if self.answer is None:
+            return self.reading
+        good, detail = self.answer()
+        return HealthReading(good, detail, answered=detail == REFUSED)
 
 
 class SimNetworkProbe:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Optional
 
 from tests.fsm.model.report import explored, gaps
-from tests.fsm.model.world import HOST_FAULTS, VM_FAULTS, Size
+from tests.fsm.model.world import HOST_FAULTS, REACH_FAULTS, VM_FAULTS, Size
 
-KINDS = {"all": None, "vm": VM_FAULTS, "host": HOST_FAULTS}
+KINDS = {"all": None, "vm": VM_FAULTS, "host": HOST_FAULTS, "reach": REACH_FAULTS}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

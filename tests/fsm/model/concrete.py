@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from fsm.guards import LONELY_TURNS, REPEAT_TICKS, SETTLE_TICKS, time_out_s
+from fsm.guards import LONELY_TURNS, REPEAT_TICKS, SETTLE_TICKS, dark_counts_s, time_out_s
 from fsm.handover import resume_after_s
 from fsm.memory import Memory
 from fsm.observation import (
@@ -24,6 +24,7 @@ from fsm.observation import (
 )
 from fsm.peers import undecided
 from fsm.states import State
+from metadata.reach import Sight, Testimony
 from metadata.records import Health
 from metadata.settings import ClusterSettings, ScoreWeights, check_timing
 from tests.fsm.model import shape
@@ -38,6 +39,9 @@ NOW_S = 100_000.0
 LONG_S = 50_000.0
 JUST_S = 0.5
 
+UPLINK = 2
+_CUT_S = (0.0, 0.0, TIMING.isolated_s, LONG_S)
+_DARK_S = (0.0, 0.0, dark_counts_s(TIMING), TIMING.bad_health_s, LONG_S)
 _REPEAT_S = REPEAT_TICKS * TIMING.tick_s
 _RESUME_S = resume_after_s(TIMING)
 
@@ -100,6 +104,12 @@ def early(mem: Mem) -> Memory:
         lease_denied_s=_DENIALS_S[mem.denied],
         handover_since_s=NOW_S - TIMING.away_s if mem.waited else NOW_S,
         vm_held_since_s=NOW_S - (_RESUME_S if mem.between else 0),
+        cut_off_since_s=NOW_S - _CUT_S[mem.cut] if mem.cut else None,
+        dark_since_s=NOW_S - _DARK_S[mem.dark] if mem.dark else None,
+        reached=mem.reached,
+        giving_away=mem.leaving,
+        gave_away_at_s=NOW_S - JUST_S if mem.gave else None,
+        gave_away_uplink=mem.gave == UPLINK,
     )
 
 
@@ -113,6 +123,9 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
     return replace(
         early(mem),
         since_s=NOW_S - ends[mem.age] + JUST_S,
+        cut_off_since_s=NOW_S - _CUT_S[mem.cut + 1] + JUST_S if mem.cut else None,
+        dark_since_s=NOW_S - _DARK_S[mem.dark + 1] + JUST_S if mem.dark else None,
+        gave_away_at_s=NOW_S - window_s if mem.gave else None,
         started_at_s=NOW_S - (LONG_S if mem.settled else settle_s - JUST_S),
         failed_starts_s=(NOW_S - window_s,) * mem.failed,
         crashed_at_s=NOW_S - window_s if mem.crashed else NOW_S - LONG_S,
@@ -154,6 +167,11 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         between=before.between
         and after.vm_held_since_s is not None
         and NOW_S - after.vm_held_since_s >= _RESUME_S,
+        cut=0 if after.cut_off_since_s is None else before.cut or 1,
+        dark=0 if after.dark_since_s is None else before.dark or 1,
+        gave=0 if after.gave_away_at_s is None else UPLINK if after.gave_away_uplink else 1,
+        leaving=after.giving_away,
+        reached=after.reached and _moved(after, observation),
     )
 
 
@@ -163,6 +181,10 @@ def _denied(after: Memory, observation: Observation) -> int:
     if not looks_s or observation.vm_holds_lease is False:
         return 0
     return 3 if len(looks_s) > 1 else 1 + (looks_s != (NOW_S,))
+
+
+def _moved(after: Memory, observation: Observation) -> bool:
+    return after.gave_away_at_s is not None or any(peer.gave_away for peer in observation.peers)
 
 
 # --- observation ----------------------------------------------------------------------
@@ -189,8 +211,8 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         local_maintenance=host.local and host.looked,
         start=host.start,
         stop_requested=host.agent is Agent.STOPPING,
-        condition=HostCondition(network_failed_fraction=1.0 if host.poor else None),
-        peers=_peers(host_id, view) if host.looked else (),
+        condition=HostCondition(network_failed_fraction=float(host.poor)),
+        peers=_peers(host, host_id, view) if host.looked else (),
     )
 
 
@@ -232,12 +254,29 @@ def _holds(host: Host) -> Optional[bool]:
     return host.hold in (Hold.YES, Hold.SLEPT)
 
 
-def _peers(host_id: int, view: View) -> tuple[Peer, ...]:
+def _peers(host: Host, host_id: int, view: View) -> tuple[Peer, ...]:
+    # While the lease is free they still show what they saw last.
+    owner = view.lease if view.lease > 0 else host.mem.owner if host.mem else 0
+    dark = host.unseen and owner == host_id
     return tuple(
-        _peer(other, code) for other, code in enumerate(view.peers, start=1) if other != host_id
+        _peer(other, code, owner, dark)
+        for other, code in enumerate(view.peers, start=1)
+        if other != host_id
     )
 
 
-def _peer(host_id: int, code: int) -> Peer:
-    fields = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, "score": code}
+def _peer(host_id: int, code: int, owner: int, dark: bool) -> Peer:
+    points = code % shape.GAVE if code > 0 else code
+    fields = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, "score": points}
+    if code > 0:
+        fields["gave_away"] = code >= shape.GAVE
+        fields["testimony"] = _testimony(host_id, points, owner, dark)
     return Peer(host_id=host_id, **{**fields, **_PEERS.get(code, {})})  # type: ignore[arg-type]
+
+
+def _testimony(host_id: int, points: int, owner: int, dark: bool) -> Optional[Testimony]:
+    if not owner or owner == host_id:
+        return None
+    good = points > shape.HAS_NETWORK
+    # Who is cut off itself reaches nobody.
+    return Testimony(Sight.DARK if dark or not good else Sight.REACHED, owner, good)

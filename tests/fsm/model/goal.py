@@ -33,14 +33,28 @@ def _must_go(host: Host) -> bool:
 
 
 def _is_up(world: World) -> bool:
-    return any(_runs_well(host) for host in world.hosts)
+    return any(_runs_well(host) and not _is_left_dark(world, host) for host in world.hosts)
+
+
+def _is_left_dark(world: World, host: Host) -> bool:
+    """Cut off with its host, while another one that is not could run it."""
+    others = [other for other in world.hosts if other is not host]
+    sees = _able(host) and host.looked and host.unseen and host.poor and not host.slow
+    return sees and any(_able(each) and _shows_itself(each) for each in others)
+
+
+def _shows_itself(host: Host) -> bool:
+    """Does its record say that it could take over, and that its network is good?"""
+    ready = host.mem is not None and host.mem.state is State.ENGINE_DOWN and host.mem.failed < 2
+    return ready and not host.poor and not host.unseen and host.life is Life.LIVE and host.looked
 
 
 def _runs_well(host: Host) -> bool:
     if host.dom is not Dom.GOOD or host.hold is not Hold.YES:
         return False
     can_see = _acts(host) and host.broker and host.slot0 and not host.local
-    return not can_see or (host.mem is not None and host.mem.state is State.ENGINE_UP)
+    up = [State.ENGINE_UP, *([State.ENGINE_UP_BAD_HEALTH] if host.unseen else [])]
+    return not can_see or (host.mem is not None and host.mem.state in up)
 
 
 def _is_excused(world: World) -> bool:

@@ -249,6 +249,14 @@ def _conditions(host: Host, _host_id: int, lease: Lease) -> Moves:
     if host.poor:
         name, kind = ("gateway back", Kind.HEAL)
     yield Move(name, kind, host._replace(poor=not host.poor), lease)
+    if host.unseen:
+        healed = host._replace(unseen=False, poor=False)
+        yield Move("the network reaches it again", Kind.HEAL, healed, lease)
+        return
+    yield Move("uplink broken", Kind.FAULT, host._replace(unseen=True), lease)
+    if not host.poor:
+        cut = host._replace(unseen=True, poor=True)
+        yield Move("cut off the network", Kind.FAULT, cut, lease)
 
 
 # --- the VM ---------------------------------------------------------------------------
@@ -385,7 +393,7 @@ def _time(host: Host, lease: Lease, waits: Waits) -> Moves:
         yield Move("nobody takes the lease of the VM in between", kind, after, lease)
     timers = _TIMERS.get(mem.state, _no_timer)
     found = _waiting(mem, waits) if mem.state is State.ENGINE_DOWN else timers(host, mem)
-    for name, after, sound in found:
+    for name, after, sound in (*found, *_reach(mem, lease)):
         # In seconds a slow broker has caught up: no time-out is that short but in safety's eyes.
         kind = Kind.FAIR if sound else Kind.FAULT
         kind = Kind.LAG if sound and host.slow else kind
@@ -397,6 +405,20 @@ Timers = Iterator[tuple[str, Mem, bool]]
 
 def _no_timer(_host: Host, _mem: Mem) -> Timers:
     return iter(())
+
+
+def _reach(mem: Mem, lease: Lease) -> Timers:
+    if mem.cut == 1:
+        yield "cut off for isolated_s", mem._replace(cut=2), True
+    if mem.dark in (1, 2):
+        yield f"dark for long ({mem.dark + 1})", mem._replace(dark=mem.dark + 1), True
+    if mem.gave and not mem.leaving:
+        # The retry window is longer than the other hosts need to take the free lease.
+        yield (
+            "the move is long ago",
+            mem._replace(gave=0),
+            lease.left is Left.HELD and lease != FREE,
+        )
 
 
 def _time_out(host: Host, mem: Mem) -> Timers:

@@ -6,6 +6,7 @@ from typing import Callable
 
 from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
 from fsm.table import Row
+from metadata.reach import Sight
 from metadata.records import Health
 from tests.fsm.model.shape import Mem
 
@@ -40,9 +41,32 @@ def is_moving(seen: Observation) -> bool:
     return told and seen.lease is Lease.FREE
 
 
+def moved(mem: Mem, seen: Observation) -> bool:
+    """Has a host given the engine away lately?"""
+    return mem.gave > 0 or any(peer.gave_away for peer in seen.peers)
+
+
+def no_place(mem: Mem, seen: Observation) -> bool:
+    """Would nobody reach the engine here either?"""
+    failed = seen.condition.network_failed_fraction == 1.0
+    return (failed and moved(mem, seen)) or mem.gave == 2
+
+
+def given(mem: Mem) -> bool:
+    """Is nobody reaching the engine here a reason to stop it, or was it?"""
+    return mem.cut == 2 or mem.dark == 3 or mem.leaving
+
+
+def has_network(peer: Peer) -> bool:
+    """Does it say that its network is good?"""
+    return peer.testimony is not None and peer.testimony.network_good is True
+
+
 def ahead(mem: Mem, seen: Observation) -> int:
     """How many hosts go first: better ones, at the same score the last owner, then low ids."""
     points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
+    if no_place(mem, seen):
+        points = 1
     own = (points, seen.host_id == mem.owner, -seen.host_id)
     rivals = [
         (peer.score, peer.host_id == mem.owner, -peer.host_id)
@@ -56,6 +80,16 @@ def is_lost(mem: Mem, seen: Observation) -> bool:
     """Does the VM run here without its lease, by sanlock or by two looks at the storage?"""
     denied = mem.denied >= 2 and seen.lease in (Lease.FREE, Lease.THEIRS)
     return seen.vm is Vm.RUNNING and (seen.vm_holds_lease is False or denied)
+
+
+def _nobody_reaches(seen: Observation) -> bool:
+    words = [peer.testimony for peer in seen.peers if peer.testimony is not None]
+    reached = any(word.sight is Sight.REACHED for word in words)
+    dark = any(word.sight is Sight.DARK and word.network_good for word in words)
+    # Where nobody says what he sees, a much better host is enough.
+    better = any(is_candidate(peer) and peer.score >= 1800 + 800 for peer in seen.peers)
+    said = dark and not reached if words else better
+    return seen.condition.network_failed_fraction == 1.0 and said
 
 
 def _ended(ending: VmEnding) -> Truth:
@@ -180,6 +214,14 @@ _TRUTHS: dict[str, Truth] = {
     "did not shut down within": _age(2),
     "waiting for the VM to shut down": lambda _mem, seen: seen.vm is not Vm.ABSENT,
     "switching the VM off": lambda _mem, seen: seen.vm is not Vm.ABSENT,
+    # out of reach
+    "is out of reach: ": lambda mem, _seen: mem.cut == 2,
+    "is out of reach of": lambda mem, _seen: mem.dark >= 2,
+    "has been out of reach of": lambda mem, _seen: mem.dark == 3,
+    "{unreached}": lambda mem, seen: mem.dark >= 2 or _nobody_reaches(seen),
+    "can be reached and may start it": lambda mem, seen: (
+        no_place(mem, seen) and any(has_network(peer) for peer in seen.peers)
+    ),
     # away, or down
     "no host has shown": _age(1),
     "waiting for the host that has taken": lambda mem, seen: (

@@ -10,7 +10,18 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
-from tests.fsm.model.reasons import ahead, is_candidate, is_lost, is_moving, some_undecided, untrue
+from tests.fsm.model.reasons import (
+    ahead,
+    given,
+    has_network,
+    is_candidate,
+    is_lost,
+    is_moving,
+    moved,
+    no_place,
+    some_undecided,
+    untrue,
+)
 from tests.fsm.model.shape import Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
@@ -59,6 +70,8 @@ def _starts(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
 
 
 def _start_order(mem: Mem, seen: Observation) -> Iterator[str]:
+    if no_place(mem, seen) and any(has_network(p) and is_candidate(p) for p in seen.peers):
+        yield "a start where nobody reaches the engine, while another host could be reached"
     if mem.held:
         yield "a start while others go first after one that came to nothing"
     if mem.failed >= 2 and any(is_candidate(peer) for peer in seen.peers):
@@ -77,11 +90,11 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         return
     healthy = seen.vm is Vm.RUNNING and seen.health is Health.GOOD
     kept = seen.vm_holds_lease is True and not is_lost(mem, seen)
-    if healthy and kept and mem.denied < 3:
+    if healthy and kept and mem.denied < 3 and not given(mem):
         yield "a healthy engine is never stopped"
     known_bad = seen.vm is Vm.RUNNING and seen.health is Health.BAD
     already = mem.state in _FORCED
-    if not already and not known_bad and not _may_be_forced(mem, seen):
+    if not already and not known_bad and not _may_be_forced(mem, seen) and not given(mem):
         yield "an engine is stopped whose health is not known to be bad"
     leave_alone = seen.global_maintenance is True or seen.local_maintenance
     if leave_alone and not already and not is_lost(mem, seen):
@@ -179,7 +192,8 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     if counts and after.crashed_at_s != seen.now_s:
         yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
-    if stopped and not is_lost(mem, seen) and not failed and seen.lease is not Lease.THEIRS:
+    lost = is_lost(mem, seen)
+    if stopped and not lost and not failed and not given(mem) and seen.lease is not Lease.THEIRS:
         yield "an engine that had to be stopped for its health is a failed start"
 
 
@@ -249,7 +263,8 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.ENGINE_STARTING: (running and seen.health is not Health.GOOD)
         or seen.start is StartOutcome.OK,
         State.ENGINE_UP: running and seen.health is Health.GOOD,
-        State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED or (running and seen.health is Health.BAD),
+        State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED
+        or (running and (seen.health is Health.BAD or mem.dark >= 2)),
         State.ENGINE_STOP: seen.vm in _RUNNING_OR_PAUSED,
         State.ENGINE_FORCE_STOP: seen.vm is not Vm.ABSENT,
         State.ENGINE_MAYBE_AWAY: seen.vm is Vm.ABSENT,
@@ -340,8 +355,12 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
         states = set(_HERE[seen.vm])
     else:
         states = set(_RUNNING[seen.health])
-        if seen.vm_holds_lease is None:
+        if seen.vm_holds_lease is None or mem.leaving:
             states.add(State.ENGINE_STOP)
+        if mem.dark >= 2:
+            states = (states - {State.ENGINE_UP}) | {State.ENGINE_UP_BAD_HEALTH}
+        if given(mem) and (mem.reached or not moved(mem, seen)):
+            states -= {State.ENGINE_UP}
     if mem.age and mem.state is not State.ENGINE_UNEXPECTEDLY_DOWN:
         states -= _left_when_due(mem, seen)
     if seen.lease is Lease.THEIRS or (seen.lease is Lease.FREE and _ended_here(seen)):

@@ -66,6 +66,10 @@ RUNNING = frozenset({Dom.BOOTS, Dom.GOOD, Dom.SICK})
 
 # Codes of a peer's record, beside its score (0 and up).
 UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT, MOVING = -1, -2, -3, -4, -5, -6
+# Added to the score of a host that gave the engine away lately.
+GAVE = 10_000
+# With fewer points a host has lost its network.
+HAS_NETWORK = 1_900
 LEASE_UNKNOWN, LEASE_FREE = -1, 0
 
 
@@ -87,6 +91,11 @@ class Mem(NamedTuple):
     denied: int = 0
     waited: bool = False  # a moving engine was waited for long enough
     between: bool = False  # for a while nobody has had the lease of the VM that is leaving here
+    cut: int = 0  # 1: cut off, 2: for isolated_s
+    dark: int = 0  # 1: dark for all, 2: no old news any more, 3: for bad_health_s
+    gave: int = 0  # 1: gave the engine away as it was cut off, 2: ... behind a good network
+    leaving: bool = False  # ... by the stop that is under way
+    reached: bool = False  # somebody reached it here since; kept while it was moved lately
 
 
 class View(NamedTuple):
@@ -113,6 +122,7 @@ class Host(NamedTuple):
     life: Life = Life.LIVE
     local: bool = False
     poor: bool = False
+    unseen: bool = False  # no other host reaches an engine that runs here
     job: Job = Job.NONE
     start: StartOutcome = StartOutcome.NONE
     kill: bool = False

@@ -79,6 +79,13 @@ MOVE_FAULTS = frozenset(
 )  # fmt: skip
 
 
+# Whether others reach the engine: explored apart, for it matters to a few rows only.
+REACH_FAULTS = frozenset(
+    {"uplink broken", "cut off the network", "gateway lost", "engine falls ill", "sanlock dies"}
+)
+APART = frozenset({"uplink broken", "cut off the network"})
+
+
 class Edge(NamedTuple):
     host_id: int  # 0: the cluster's or a person's doing
     name: str
@@ -147,7 +154,7 @@ class Worlds:
         return [
             Edge(host_id, name, kind, self._settled(moved))
             for host_id, name, kind, moved in self._moved(key, faults)
-            if kind is not Kind.FAULT or only is None or name in only
+            if kind is not Kind.FAULT or (name not in APART if only is None else name in only)
         ]
 
     def turns(self, key: Key, host_id: int, name: str) -> list[tuple[int, Turn]]:
@@ -378,7 +385,8 @@ class Worlds:
             return shape.UNDECIDED
         if host.local:
             return shape.IN_MAINTENANCE
-        return _code_of_vm(host, host.mem) or self.reactor.points(host)
+        code = _code_of_vm(host, host.mem)
+        return code or self.reactor.points(host) + (shape.GAVE if host.mem.gave else 0)
 
 
 def broken_in(world: World) -> Iterator[str]:

@@ -1,0 +1,76 @@
+"""The engine's host is cut off the network, and the engine comes back where it can be reached."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.real_story import told_by
+from tests.lab.verbs import FULL_SCORE, LabVerbs, allowed_share_s, machine_clock_s
+
+ALLOWANCE_S = 5.0
+NETWORK_POINTS = 1600
+# Short, so that this takes a minute; isolated_s so long that a slow machine heals within it.
+TICK_S, PROBES, ISOLATED_S = 2, 5, 20
+DETECTION_S = TICK_S * PROBES + ISOLATED_S
+SETTINGS = {
+    "timing": f"{{tick_s: {TICK_S}, isolated_s: {ISOLATED_S}}}",
+    "network": f"{{probes: {PROBES}, probe_timeout_s: 1}}",
+    "engine.health_timeout_s": "2",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick(built_lab: LabVerbs) -> Iterator[None]:
+    """Settings that make it quick; afterwards they are as before."""
+    shown = built_lab.on("h1", "hosted-engine", "--shared-config-history", "--json")
+    before = json.loads(shown)["versions"][0]["version"]
+    command = ("hosted-engine", "--set-shared-config")
+    *earlier, latest = SETTINGS.items()
+    for setting in earlier:
+        built_lab.on("h1", *command, *setting)
+    built_lab("on", "h1", *command, *latest, "--wait", timeout_s=180)
+    yield
+    built_lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
+
+
+def test_a_host_cut_off_the_network_gives_the_engine_up(lab: LabVerbs) -> None:
+    where = lab.engine_host()
+    cut_s, cut_wall_s = machine_clock_s(), time.time()
+    lab("network", where, "cut")
+    try:
+        lab.wait_healthy(DETECTION_S + 120, "--not-on", where)
+        healthy_s = machine_clock_s() - cut_s
+        started_s = float(lab.status()["engine"]["started_s"]) - cut_s
+    finally:
+        lab("network", where, "heal")
+    told = {one.after: one.at_s for one in told_by(lab, where, cut_wall_s, time.time())}
+    shutdown_s = told["EngineDown"] - told["EngineStop"]
+    boot_s = healthy_s - started_s
+    share_s = healthy_s - DETECTION_S - shutdown_s - boot_s
+    figures = (
+        f"healthy elsewhere {healthy_s:.1f} s after the cut: detection {DETECTION_S} s (stopped "
+        f"after {told['EngineStop']:.1f} s), shutdown {shutdown_s:.1f} s, boot {boot_s:.1f} s, "
+        f"rest {share_s:.1f} s"
+    )
+    print(figures)
+    assert share_s <= allowed_share_s(ALLOWANCE_S, boot_s), figures
+
+
+def test_a_cut_that_heals_in_time_moves_nothing(lab: LabVerbs) -> None:
+    before = lab.engine_identity()
+    where = before[0]
+    lab("network", where, "cut")
+    try:
+        lab.wait_for(
+            "the host has lost its whole network",
+            # Less yet while another host says that it gave the engine away to be in reach.
+            lambda status: status["hosts"][where]["score"] <= FULL_SCORE - NETWORK_POINTS,
+            2 * DETECTION_S,
+        )
+    finally:
+        lab("network", where, "heal")
+    lab.wait_healthy(20)
+    lab.wait_settled()
+    assert lab.engine_identity() == before

@@ -1,0 +1,99 @@
+"""A host that is cut off the network gives the engine up within its time, whatever the settings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from ha_agent.simulation.cluster import SimCluster
+from ha_agent.simulation.oracle import Oracle
+from ha_agent.simulation.settings import WorldSettings
+from tests.sim.draw import draw_world
+
+SEEDS = range(6)
+# Ticks for what is seen, written and read between the parts.
+LOOKS = 8
+
+
+def drawn(seed: int) -> WorldSettings:
+    """Three hosts or more, with networks to watch, that write as this program does."""
+    rng = random.Random(seed)
+    world = draw_world(rng, rng.choice((3, 4, 5)))
+    hosts = tuple(
+        replace(host, host_id=number, gateway=True, version="same")
+        for number, host in enumerate(world.hosts, start=1)
+    )
+    return replace(world, hosts=hosts, start="running")
+
+
+def parts_s(world: WorldSettings) -> dict[str, float]:
+    """What may pass from the cut until the engine is healthy elsewhere."""
+    timing, network = world.cluster.timing, world.cluster.network
+    return {
+        "window": (network.probes + 1) * timing.tick_s,
+        "isolated": timing.isolated_s,
+        "shutdown": min(world.engine.shutdown_s, timing.stop_s + 15),
+        "lease": 2 * timing.io_timeout_s,
+        "start": world.engine.boot_s,
+        "looks": LOOKS * timing.tick_s,
+    }
+
+
+@pytest.fixture(params=SEEDS)
+def cluster(request: pytest.FixtureRequest) -> Iterator[SimCluster]:
+    made = SimCluster(drawn(request.param))
+    made.bring_up()
+    yield made
+    made.close()
+
+
+def engine_host(cluster: SimCluster) -> str:
+    (engine,) = cluster.running_engines()
+    return engine.host
+
+
+def is_up_in_reach(cluster: SimCluster) -> bool:
+    return any(one.healthy and one.reached for one in cluster.running_engines())
+
+
+def run_until_up(cluster: SimCluster, limit_s: float) -> float:
+    begin_s = cluster.now_s
+    while not is_up_in_reach(cluster) and cluster.now_s - begin_s <= limit_s:
+        cluster.run_for(1.0)
+    return cluster.now_s - begin_s
+
+
+def test_the_engine_is_in_reach_again_within_its_time(cluster: SimCluster) -> None:
+    oracle = Oracle(cluster)
+    before = engine_host(cluster)
+    cluster.host(before).network_cut()
+    limit_s = sum(parts_s(cluster.settings).values())
+    took_s = run_until_up(cluster, limit_s)
+    assert took_s <= limit_s, f"{took_s:.0f} s > {parts_s(cluster.settings)}"
+    assert engine_host(cluster) != before
+    assert oracle.violations == []
+
+
+def test_a_broken_uplink_counts_as_bad_health(cluster: SimCluster) -> None:
+    oracle = Oracle(cluster)
+    before = engine_host(cluster)
+    cluster.host(before).uplink("cut")
+    timing = cluster.settings.cluster.timing
+    parts = {**parts_s(cluster.settings), "isolated": timing.bad_health_s}
+    took_s = run_until_up(cluster, sum(parts.values()))
+    assert timing.bad_health_s <= took_s <= sum(parts.values()), f"{took_s:.0f} s, {parts}"
+    assert engine_host(cluster) != before
+    assert oracle.violations == []
+
+
+def test_an_engine_in_reach_stays_where_it_is(cluster: SimCluster) -> None:
+    oracle = Oracle(cluster)
+    before = engine_host(cluster)
+    cluster.host(before).gateway("down")
+    timing = cluster.settings.cluster.timing
+    cluster.run_for(2 * timing.isolated_s + timing.bad_health_s + 10 * timing.tick_s)
+    assert engine_host(cluster) == before
+    assert (oracle.orders, oracle.violations) == ({}, [])
