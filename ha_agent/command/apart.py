@@ -5,8 +5,16 @@ has one: the command would say in time what hangs, and not return all the same. 
 the work. One that can't be killed is left behind; it holds nothing of ours, and ends by itself
 once its storage answers.
 
-The child is a copy of this process, made while this one has no threads: what another thread held at
-that moment, such as the lock of a module that it was importing, would be held for ever in the copy.
+There are two kinds of children, and who has threads decides which:
+
+here    a copy of this process (fork), which takes any job and begins at once. Only for who
+        surely has one thread, as the copy may hang on what another one held (`alone`): reading a
+        volume (``--vm-status --metadata``), the shared configuration's own commands, which ask
+        sanlock and libvirt in the copy alone, and the checks of ``--deploy``, many of them
+        beside each other.
+`anew`  a new interpreter, which takes a job that pickle takes, and some time to begin. For all
+        others: libvirt's event loop is a thread, and sanlock, libvirt and the disk are asked on
+        threads that may have to be given up.
 """
 
 from __future__ import annotations
@@ -19,7 +27,9 @@ import time
 from contextlib import suppress
 from typing import Any, Callable, NoReturn, Optional, TypeVar, Union, cast
 
+from ha_agent.command.alone import refuse_with_threads
 from ha_agent.command.errors import CommandError
+from ha_broker.world.errors import WorldError
 
 T = TypeVar("T")
 
@@ -27,27 +37,20 @@ _STANDARD_STREAMS = (0, 1, 2)
 
 
 def within_deadline_apart(job: Callable[[], T], whom: str, deadline_s: float) -> T:
-    """The result of `job`, done by a child process; its error is raised here.
+    """The result of `job`, done by a copy of this process; its error is raised here.
 
     Raises CommandError naming `whom` when it has not ended in time. Result and errors must be
     values that pickle takes; what else the job changes is lost.
     """
-    work = Apart(job)
-    try:
-        return cast(T, work.result(whom, deadline_s, time.monotonic() + deadline_s))
-    finally:
-        work.end()
+    return cast(T, finished(Apart(job), whom, deadline_s))
 
 
-class Apart:
-    """A job that a child process has begun to do; several can be done beside each other."""
+class Worker:
+    """A child process that does a job, and the pipe on which its result comes."""
 
-    def __init__(self, job: Callable[[], object]) -> None:
-        self._reading, writing = os.pipe()
-        self._child = os.fork()
-        if self._child == 0:
-            _work(job, writing)
-        os.close(writing)
+    def __init__(self, child: int, reading: int) -> None:
+        self._child = child
+        self._reading = reading
 
     def result(self, whom: str, deadline_s: float, end_s: float) -> object:
         """What the job returned by `end_s` of the monotonic clock; raises what it raised.
@@ -65,10 +68,41 @@ class Apart:
         _end(self._child)
 
 
-def _work(job: Callable[[], Any], writing: int) -> NoReturn:
-    """The child's life; whatever happens in it, it never comes back into the caller's code."""
+class Apart(Worker):
+    """A job that a copy has begun to do; several can be done beside each other."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        refuse_with_threads()
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _work_as_copy(job, writing)
+        os.close(writing)
+        super().__init__(child, reading)
+
+
+def finished(worker: Worker, whom: str, deadline_s: float) -> object:
+    """Its result; it is ended in any case."""
+    try:
+        return worker.result(whom, deadline_s, time.monotonic() + deadline_s)
+    finally:
+        worker.end()
+
+
+# --- in the child -----------------------------------------------------------------------------
+
+
+def _work_as_copy(job: Callable[[], Any], writing: int) -> NoReturn:
     try:
         _lead_group()
+        work(job, writing)
+    finally:
+        os._exit(0)
+
+
+def work(job: Callable[[], Any], writing: int) -> NoReturn:
+    """The child's life; whatever happens in it, it never comes back into the caller's code."""
+    try:
         _let_go_of_streams()
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(_packed(job))
@@ -78,12 +112,12 @@ def _work(job: Callable[[], Any], writing: int) -> NoReturn:
 
 def _lead_group() -> None:
     """One for the whole job: what a job does apart in its turn belongs to it."""
-    if not _Copy.is_one:
+    if not Child.is_one:
         os.setpgid(0, 0)
-    _Copy.is_one = True
+    Child.is_one = True
 
 
-class _Copy:
+class Child:
     """Whether this process was made to do a job."""
 
     is_one = False
@@ -99,10 +133,13 @@ def _let_go_of_streams() -> None:
 def _packed(job: Callable[[], Any]) -> bytes:
     try:
         return pickle.dumps((True, job()))
-    except CommandError as error:
+    except (CommandError, WorldError) as error:
         return pickle.dumps((False, error))
     except Exception as error:  # a bug, told as one by the caller
         return pickle.dumps((False, RuntimeError(repr(error))))
+
+
+# --- in the parent ----------------------------------------------------------------------------
 
 
 def _read_all(reading: int, end_s: float) -> Optional[bytes]:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Optional
 
+from ha_agent.command.alone import this_is_a_command
 from ha_agent.command.errors import (
     EXIT_FAILURE,
     EXIT_OK,
@@ -27,7 +28,9 @@ from ha_agent.command.parser import parse
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; returns its exit code. Without `argv` this process is the command's own."""
+    if argv is None:
+        this_is_a_command()
     arguments = list(sys.argv[1:] if argv is None else argv)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in another host's record must not fail on this terminal's encoding.

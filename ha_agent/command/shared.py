@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ha_agent.command.apart import within_deadline_apart
+from functools import partial
+
+from ha_agent.command.anew import within_deadline_anew
 from ha_agent.command.errors import CommandError
 from ha_broker.client import BrokerClient, BrokerError
 from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import BlockStore, StorageError
+from ha_broker.world.ports import StorageError
 from metadata.layout import CONFIG_SIZE
 from metadata.settings import StorageParts
 from metadata.shared_config import SharedConfig, decode_area, describe_config_error
@@ -19,19 +21,18 @@ def shared_config(client: BrokerClient, parts: StorageParts) -> SharedConfig:
     try:
         return client.shared_config()
     except BrokerError:
-        return within_deadline_apart(
-            lambda: read_config(DirectStore(read_only=True), parts),
-            f"the broker is not there, and the storage {parts.shared_config.path}",
-            READ_DEADLINE_S,
-        )
+        return _read_config(parts)
 
 
-def read_config(store: BlockStore, parts: StorageParts) -> SharedConfig:
+def _read_config(parts: StorageParts) -> SharedConfig:
     """Read it from the storage; raises CommandError."""
+    path = parts.shared_config.path
+    read = partial(DirectStore(read_only=True).read, parts.shared_config, CONFIG_SIZE)
+    whom = f"the broker is not there, and the storage {path}"
     try:
-        config = decode_area(store.read(parts.shared_config, CONFIG_SIZE))
+        config = decode_area(within_deadline_anew(read, whom, READ_DEADLINE_S))
     except StorageError as error:
         raise CommandError(f"{error.what}: {error.why}") from error
     if not isinstance(config, SharedConfig):
-        raise CommandError(f"{parts.shared_config.path}: {describe_config_error(config)}")
+        raise CommandError(f"{path}: {describe_config_error(config)}")
     return config

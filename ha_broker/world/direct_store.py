@@ -44,13 +44,17 @@ class DirectStore:
 
     Descriptors stay open between calls. One is given up after any error on it, and when the
     path leads elsewhere than before (a file replaced, a file system mounted again). With
-    `read_only`, volumes that nobody may write can be read.
+    `read_only`, volumes that nobody may write can be read. In another process it opens its own.
     """
 
     def __init__(self, read_only: bool = False) -> None:
+        self._read_only = read_only
         self._flags = _FLAGS | (os.O_RDONLY if read_only else os.O_RDWR)
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Volume]] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._read_only,)
 
     def read(self, address: VolumeAddress, size: int) -> bytes:
         """Read `size` bytes; raises StorageError, also when the volume is too short."""

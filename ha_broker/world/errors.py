@@ -28,6 +28,10 @@ class WorldError(Exception):
         self.why = why
         self.errno = errno
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """It comes back from another process as what it is (pickle would make it of its text)."""
+        return type(self), (self.what, self.why), self.__dict__
+
 
 class StorageError(WorldError):
     """Reading or writing the shared storage failed."""

@@ -369,16 +369,18 @@ def test_options_that_it_has_not_are_refused_and_help_has_examples(
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1)])
 def test_on_a_terminal_it_asks(tmp_path: Path, answer: str, code: int) -> None:
-    """In a process of its own, on a terminal of its own."""
+    """In a process of its own, on a terminal of its own; not with this machine's services."""
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / QUEUE_FILE).touch()
+    (tmp_path / "systemctl").write_text("#!/bin/sh\nexit 3\n", encoding="ascii")
+    (tmp_path / "systemctl").chmod(0o755)
     names = {"HE_SETTINGS": "host.yaml", "HE_STATE_DIR": "state", "HE_BROKER_SOCKET": "socket"}
     places = {key: str(tmp_path / name) for key, name in names.items()}
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
             [sys.executable, "-m", "ha_agent.command.storage.cleanup"],
-            env={**os.environ, **places, "PATH": "/nowhere"},
+            env={**os.environ, **places, "PATH": str(tmp_path)},
             stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
         )  # fmt: skip
         asked_for = b""

@@ -8,6 +8,7 @@ import select
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, NoReturn, Optional
 
@@ -67,6 +68,7 @@ from metadata.domain_xml import lease_element
 from metadata.layout import SLOT_SIZE, extents, required_size
 from metadata.records import VolumeAddress
 from metadata.settings import HostSettings
+from tests.unit import apart_jobs
 from tests.unit.deploy_scene import Scene
 from tests.unit.test_command_deploy import (
     CREATING,
@@ -167,15 +169,10 @@ def test_check_that_is_given_up_takes_along_what_it_began(tmp_path: Path) -> Non
     reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
     def hang() -> Finding:
-        def read() -> None:
-            with pipe.open("wb", buffering=0) as held:
-                held.write(b"here")
-                threading.Event().wait()
-
-        with_storage(read)
+        with_storage(partial(apart_jobs.hold, str(pipe)))
         return ok("at last")
 
-    (found,) = run_checks([Check("storage", hang)], 2.0 * FACTOR)
+    (found,) = run_checks([Check("storage", hang)], 3.0 * FACTOR)
     assert found.level is Level.FAIL
     assert os.read(reading, 100) == b"here"
     assert select.select([reading], [], [], 10 * FACTOR)[0], "it still holds the pipe"
@@ -238,7 +235,7 @@ def test_nothing_is_changed_by_looking(scene: Scene) -> None:
 def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> None:
     scene.volume.volumes.clear()
     expect(
-        check_volumes(scene.world(), PARTS),
+        check_volumes(scene.volume, PARTS),
         Level.FAIL,
         "does not exist",
         "truncate -s 12M",
@@ -246,7 +243,7 @@ def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> No
     )
     scene.volume.add(PATH, layout.MIB)
     expect(
-        check_volumes(scene.world(), PARTS), Level.FAIL, "1048576 bytes, 12582912 are needed", "12M"
+        check_volumes(scene.volume, PARTS), Level.FAIL, "1048576 bytes, 12582912 are needed", "12M"
     )
 
 
@@ -261,8 +258,8 @@ def test_storage_that_is_not_connected_yet_is_told_from_one_that_is_missing(scen
 
 def test_cluster_without_room_for_the_writers_lock_can_be_joined(scene: Scene) -> None:
     scene.volume.add(PATH, required_size(PARTS) - layout.MIB)
-    expect(check_volumes(scene.world(), PARTS, creates=False), Level.OK)
-    expect(check_volumes(scene.world(), PARTS, creates=True), Level.FAIL, "too small")
+    expect(check_volumes(scene.volume, PARTS, creates=False), Level.OK)
+    expect(check_volumes(scene.volume, PARTS, creates=True), Level.FAIL, "too small")
     expect(subject(scene, JOINING).look.volumes, Level.OK)
     expect(creating(scene).look.volumes, Level.FAIL, "too small")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,6 +19,7 @@ from ha_agent.command.deploy.steps import join
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import LockspaceError, Membership, StorageError
 from metadata.records import HostRecord
+from tests.unit import apart_jobs
 from tests.unit.deploy_scene import Scene
 from tests.unit.test_command_deploy import cluster_store
 
@@ -45,18 +47,15 @@ def test_storage_is_touched_by_another_process() -> None:
 
 
 def test_storages_refusal_comes_back_as_what_it_is() -> None:
-    def refuse() -> NoReturn:
-        raise StorageError("read 4096 bytes", "no such device", errno.ENXIO)
-
     with pytest.raises(StorageError, match="read 4096 bytes: no such device") as caught:
-        with_storage(refuse)
+        with_storage(partial(apart_jobs.refuse_storage, errno.ENXIO))
     assert caught.value.errno == errno.ENXIO
 
 
 def test_storage_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deploy_deadline, "STORAGE_DEADLINE_S", 0.1)
     with pytest.raises(CommandError, match=r"the storage \(.*\) has not answered for"):
-        with_storage(threading.Event().wait)
+        with_storage(apart_jobs.hang)
 
 
 def test_bounded_thing_answers_as_the_thing_itself() -> None:

@@ -34,7 +34,6 @@ from ha_broker.world.ports import (
     LockspaceError,
     LockspaceHost,
 )
-from ha_broker.world.sanlock_lockspace import SanlockLockspace
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import Health
@@ -477,39 +476,56 @@ def test_sanlock_that_is_frozen_is_given_up_and_nothing_is_done(
     assert hosts.vms[0].calls == []
 
 
-@pytest.fixture
-def reading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[object], object]], Lockspace]:
-    """A lockspace whose lease is read by what is given."""
-
-    def read_by(read: Callable[[object], object]) -> Lockspace:
-        monkeypatch.setattr(SanlockLockspace, "lease_owner", read)
-        monkeypatch.setattr("ha_agent.command.deploy.deadline.STORAGE_DEADLINE_S", 0.2)
-        return PatientLockspace(PARTS)
-
-    return read_by
-
-
 def test_lease_on_a_storage_that_hangs_is_given_up(
-    reading: Callable[[Callable[[object], object]], Lockspace],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lockspace = reading(lambda _self: threading.Event().wait())
+    monkeypatch.setattr("ha_agent.command.deploy.deadline.STORAGE_DEADLINE_S", 0.5)
+    os.mkfifo(tmp_path / "leases")  # whoever opens it for reading waits for a writer
     with pytest.raises(CommandError, match=r"the storage .*has not answered"):
-        lockspace.lease_owner()
+        PatientLockspace(storage_parts(str(tmp_path / "leases"))).lease_owner()
 
 
-def test_lease_is_read_apart(
-    reading: Callable[[Callable[[object], object]], Lockspace],
+BINDING = """
+import os
+
+class SanlockException(Exception):
+    errno = property(lambda self: self.args[0])
+
+def read_resource_owners(*_positional, **_named):
+    {answer}
+"""
+
+
+@pytest.fixture
+def reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Lockspace]:
+    """A lockspace for whose owner a binding of sanlock is asked that answers so."""
+    volume = tmp_path / "leases"
+    with volume.open("wb") as file:
+        file.truncate(4 << 20)
+    (tmp_path / "binding").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path / "binding"))
+
+    def answered_by(answer: str) -> Lockspace:
+        (tmp_path / "binding" / "sanlock.py").write_text(BINDING.format(answer=answer))
+        return PatientLockspace(storage_parts(str(volume)))
+
+    return answered_by
+
+
+def test_lease_is_read_apart(reading: Callable[[str], Lockspace]) -> None:
+    owner = reading('return [{"host_id": 7, "generation": os.getpid()}]').lease_owner()
+    assert owner is not None
+    assert owner.host_id == 7
+    assert owner.generation != os.getpid()
+    assert reading("return []").lease_owner() is None
+
+
+def test_refusal_of_the_lease_comes_back_as_what_it_is(
+    reading: Callable[[str], Lockspace],
 ) -> None:
-    assert reading(lambda _self: LeaseOwner(os.getpid(), 7)).lease_owner() != LeaseOwner(
-        os.getpid(), 7
-    )
-
-    def refuse(_self: object) -> None:
-        raise LockspaceError("read the lease", "there is none", -223)
-
     with pytest.raises(LockspaceError, match="there is none") as caught:
-        reading(refuse).lease_owner()
-    assert caught.value.errno == -223
+        reading('raise SanlockException(-223, "failure", "there is none")').lease_owner()
+    assert (type(caught.value), caught.value.errno) == (LockspaceError, -223)
 
 
 # --- waiting ------------------------------------------------------------------------------------

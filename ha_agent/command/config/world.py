@@ -34,7 +34,10 @@ class LockedSpace(Lockspace, WriterLock, Protocol):
 
 @dataclass(frozen=True)
 class ConfigWorld:
-    """`apart` does work that may hang: in time, or not at all."""
+    """`apart` does work that may hang: in time, or not at all.
+
+    It does so in a copy of this process. Nothing here begins a thread outside of such work.
+    """
 
     store: BlockStore
     lockspace: LockedSpace
@@ -62,7 +65,7 @@ def in_time(world: ConfigWorld, job: Callable[[], T], whom: str, deadline_s: flo
     def told() -> T:
         try:
             return job()
-        except WorldError as error:  # it would not come over from the other process
+        except WorldError as error:
             raise CommandError(f"{error.what}: {error.why}") from error
         except OSError as error:
             raise CommandError(str(error)) from error

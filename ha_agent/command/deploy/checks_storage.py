@@ -5,12 +5,13 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
 
 from ha_agent.command.deploy.findings import Finding, fail, ok, warn
 from ha_agent.command.deploy.survey import Kind, Survey
-from ha_agent.command.deploy.world import DeployWorld
+from ha_agent.command.deploy.world import DeployWorld, FormatStore
 from ha_broker.world.ports import BlockStore, StorageError
 from metadata.layout import METADATA_SIZE, SLOT_SIZE, required_sizes, sanlock_align
 from metadata.layout import storage_parts as usual_parts
@@ -23,14 +24,14 @@ _LOCAL_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs", "zfs")
 # --- there, and large enough ----------------------------------------------------------------
 
 
-def check_volumes(world: DeployWorld, parts: StorageParts, creates: bool = True) -> Finding:
+def check_volumes(store: FormatStore, parts: StorageParts, creates: bool = True) -> Finding:
     """Each volume exists, is large enough and takes direct I/O.
 
     A cluster that was made before there was a lock of writers need not have room for it.
     """
     sizes = required_sizes(parts, config_lease=creates)
     for path, needed in sizes.items():
-        trouble = _volume_trouble(world, path, needed)
+        trouble = _volume_trouble(store, path, needed)
         if trouble:
             return trouble
     needed = sizes[parts.lockspace.path]
@@ -40,13 +41,13 @@ def check_volumes(world: DeployWorld, parts: StorageParts, creates: bool = True)
     )
 
 
-def _volume_trouble(world: DeployWorld, path: str, needed: int) -> Optional[Finding]:
+def _volume_trouble(store: FormatStore, path: str, needed: int) -> Optional[Finding]:
     try:
-        found = world.store.size(path)
+        found = store.size(path)
         if found < needed:
             too_small = f"{path} is too small: it has {found} bytes, {needed} are needed"
             return fail(too_small, _enlarge(path, needed))
-        world.store.probe_direct_io(path)
+        store.probe_direct_io(path)
     except (FileNotFoundError, StorageError) as error:
         return _unusable(path, needed, error)
     return None
@@ -184,7 +185,7 @@ def check_speed(
     """How long reading and writing take, held against sanlock's io_timeout."""
     spare = None if found.kind is Kind.FOREIGN else spare_block(parts)
     store, clock = world.store, world.clock.monotonic_s
-    times = world.with_storage(lambda: measure(store, parts, spare, clock))
+    times = world.with_storage(partial(measure, store, parts, spare, clock))
     return judge(times, io_timeout_s)
 
 

@@ -6,12 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Callable, TypeVar, cast
 
-from ha_agent.command.apart import within_deadline_apart
+from ha_agent.command.anew import within_deadline_anew
 from ha_agent.command.deadline import within_deadline
-from ha_broker.world.ports import WorldError
 
 T = TypeVar("T")
 
@@ -20,33 +18,13 @@ SANLOCK_DEADLINE_S = 30.0
 PROGRESS_EVERY_S = 10.0
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """A WorldError on its way between two processes."""
-
-    kind: type[WorldError]
-    what: str
-    why: str
-    errno: int
-
-
 def with_storage(job: Callable[[], T]) -> T:
-    """The result of `job`, which touches the storage; done by a process of its own.
+    """The result of `job`, which touches the storage; done by a process of its own, see `anew`.
 
     Raises what the job raises of WorldError, and CommandError when the storage does not answer.
     """
-
-    def attempt() -> object:
-        try:
-            return job()
-        except WorldError as error:
-            return _Refusal(type(error), error.what, error.why, error.errno)
-
     whom = "the storage (see whether this host still reaches it)"
-    found = within_deadline_apart(attempt, whom, STORAGE_DEADLINE_S)
-    if isinstance(found, _Refusal):
-        raise found.kind(found.what, found.why, found.errno)
-    return cast(T, found)
+    return within_deadline_anew(job, whom, STORAGE_DEADLINE_S)
 
 
 def bounded(thing: T, whom: str, deadline_s: float, but: tuple[str, ...] = ()) -> T:

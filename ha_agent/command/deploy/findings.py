@@ -63,8 +63,8 @@ class Check:
 def run_checks(checks: Sequence[Check], deadline_s: float) -> Iterator[Finding]:
     """All findings in the checks' order, all within `deadline_s` after the beginning.
 
-    The checks run beside each other, each in a process of its own: one that hangs is a `FAIL` and
-    is given up. (Not on threads: some checks make a process themselves, see `apart`.)
+    The checks run beside each other, each in a copy of this process, which has one thread until
+    then (see `apart`): one that hangs is a `FAIL` and is given up.
     """
     end_s = time.monotonic() + deadline_s
     running = [Apart(partial(_look, check)) for check in checks]

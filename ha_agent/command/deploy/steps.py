@@ -135,7 +135,7 @@ def _check_unchanged(site: Site) -> None:
 
 def look_again(world: DeployWorld, parts: StorageParts) -> Survey:
     """What the storage holds now; raises StorageError or CommandError."""
-    return world.with_storage(lambda: survey(world.store, parts))
+    return world.with_storage(partial(survey, world.store, parts))
 
 
 def _format(site: Site, plan: Create) -> None:
@@ -163,8 +163,8 @@ def _zero(site: Site, address: VolumeAddress, size: int) -> None:
 def _write_config(site: Site, config: SharedConfig) -> None:
     place, store = site.parts.shared_config, site.world.store
     copy = VolumeAddress(place.path, place.offset + copy_offset(config.sequence))
-    site.world.with_storage(lambda: store.write(copy, encode_copy(config)))
-    if decode_area(site.world.with_storage(lambda: store.read(place, CONFIG_SIZE))) != config:
+    site.world.with_storage(partial(store.write, copy, encode_copy(config)))
+    if decode_area(site.world.with_storage(partial(store.read, place, CONFIG_SIZE))) != config:
         raise CommandError(f"{place.path}: the shared configuration does not read back")
     site.world.say("[ ok ] shared configuration written, with the engine's domain XML")
 
@@ -244,7 +244,7 @@ def _claimed(site: Site, host_id: int, host_name: str) -> Iterator[bool]:
 def _withdraw(site: Site, host_id: int, host_name: str) -> None:
     if _has_name(site, host_id, host_name):
         place, store = slot_address(site.parts, host_id), site.world.store
-        site.world.with_storage(lambda: store.write(place, bytes(SLOT_SIZE)))
+        site.world.with_storage(partial(store.write, place, bytes(SLOT_SIZE)))
 
 
 def _has_name(site: Site, host_id: int, host_name: str) -> bool:
@@ -337,7 +337,7 @@ def write_first_record(site: Site, host_id: int, host_name: str) -> None:
         wall_time=time.ctime(clock.wall_s()),
     )
     address, store = slot_address(site.parts, host_id), site.world.store
-    site.world.with_storage(lambda: store.write(address, wire.encode_host(record)))
+    site.world.with_storage(partial(store.write, address, wire.encode_host(record)))
     if not isinstance(_read_slot(site, host_id), HostRecord):
         raise CommandError(f"{address.path}: the record of host id {host_id} does not read back")
 
@@ -393,10 +393,10 @@ def _refuse_living(
 
 def _ids_in_use(site: Site) -> dict[int, LeaderRecord]:
     store, parts = site.world.store, site.parts
-    return ids_in_use(site.world.with_storage(lambda: read_lockspace(store, parts)), parts)
+    return ids_in_use(site.world.with_storage(partial(read_lockspace, store, parts)), parts)
 
 
 def _read_slot(site: Site, host_id: int) -> DecodedSlot:
     place, store = slot_address(site.parts, host_id), site.world.store
-    data = site.world.with_storage(lambda: store.read(place, SLOT_SIZE))
+    data = site.world.with_storage(partial(store.read, place, SLOT_SIZE))
     return wire.decode_slot(host_id, data)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
-from ha_agent.command.deadline import within_deadline
+from ha_agent.command.anew import within_deadline_anew
 from ha_agent.command.deploy.answers import Answers, storage_parts
 from ha_agent.command.deploy.checks_storage import check_volumes
 from ha_agent.command.deploy.findings import Finding, Level, fail
 from ha_agent.command.deploy.plan import NewEngine
 from ha_agent.command.deploy.survey import Survey, survey
-from ha_agent.command.deploy.world import DeployWorld, block_sector_size
+from ha_agent.command.deploy.world import DeployWorld, FormatStore, block_sector_size
 from ha_agent.command.errors import CommandError
 from ha_broker.world.ports import LockspaceAdmin, StorageError, WorldError
 from metadata.domain_xml import domain_name, lease_problems
@@ -38,17 +39,17 @@ class StorageLook:
 def look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
     """Never raises WorldError, and CommandError for impossible answers only."""
     try:
-        return world.with_storage(lambda: _look_at_storage(world, answers))
+        return world.with_storage(partial(_look_at_storage, world.store, answers))
     except (WorldError, CommandError) as error:
         parts = storage_parts(answers, min(SECTOR_SIZES))
         return StorageLook(parts, fail(f"{answers.path}: {error}"))
 
 
-def _look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
-    parts = storage_parts(answers, _sector_size(world, answers))
-    volumes = check_volumes(world, parts, answers.creates)
+def _look_at_storage(store: FormatStore, answers: Answers) -> StorageLook:
+    parts = storage_parts(answers, _sector_size(store, answers))
+    volumes = check_volumes(store, parts, answers.creates)
     if volumes.level is Level.OK:
-        return StorageLook(parts, volumes, survey(world.store, parts))
+        return StorageLook(parts, volumes, survey(store, parts))
     return StorageLook(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
 
 
@@ -60,10 +61,10 @@ def _connecting(answers: Answers) -> tuple[str, ...]:
     )
 
 
-def _sector_size(world: DeployWorld, answers: Answers) -> int:
+def _sector_size(store: FormatStore, answers: Answers) -> int:
     """What sanlock wrote there, else the device's own."""
     try:
-        record = parse_record(world.store.read(VolumeAddress(answers.path, 0), SLOT_SIZE))
+        record = parse_record(store.read(VolumeAddress(answers.path, 0), SLOT_SIZE))
     except StorageError:
         record = None  # the look at the volumes will say what is wrong
     ours = record is not None and record.lockspace == LOCKSPACE_NAME
@@ -141,7 +142,7 @@ def read_engine(answers: Answers, parts: StorageParts) -> NewEngine:
     """The domain that the answers name, with its lease; raises CommandError."""
     path = str(answers.domain_xml_file)
     whom = f"engine.domain_xml_file: the storage of {path}"
-    return within_deadline(lambda: _read_engine(path, parts), whom, READ_ENGINE_DEADLINE_S)
+    return within_deadline_anew(partial(_read_engine, path, parts), whom, READ_ENGINE_DEADLINE_S)
 
 
 def _read_engine(path: str, parts: StorageParts) -> NewEngine:

@@ -33,8 +33,9 @@ class FormatStore(BlockStore, Protocol):
 class DeployWorld:
     """The world of one deployment.
 
-    `store` is touched by jobs for `with_storage` alone: they have a deadline. Of the `lockspace`,
-    every method but `join` has one. `uses_sanlock`: is that libvirt's lock manager?
+    `store` is touched by jobs for `with_storage` alone: they have a deadline, and are values that
+    pickle takes. Of the `lockspace`, every method but `join` has one. `uses_sanlock`: is that
+    libvirt's lock manager?
     """
 
     store: FormatStore

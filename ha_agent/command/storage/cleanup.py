@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
+from ha_agent.command.alone import this_is_a_command
 from ha_agent.command.catalogue.storage import CLEANUP
 from ha_agent.command.deploy.files import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from ha_agent.command.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
@@ -63,7 +64,9 @@ class Remains:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the command; returns its exit code."""
+    """Run the command; returns its exit code. Without `argv` this process is the command's own."""
+    if argv is None:
+        this_is_a_command()
     try:
         options = parse_command(CLEANUP, sys.argv[1:] if argv is None else argv, PROGRAM)
         _run(options)

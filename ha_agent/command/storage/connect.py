@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable
 
-from ha_agent.command.apart import within_deadline_apart
+from ha_agent.command.anew import within_deadline_anew
 from ha_agent.command.errors import EXIT_OK, CommandError
 from ha_agent.command.host import host_settings
 from ha_agent.command.storage.connection_plan import (
@@ -190,9 +190,7 @@ def _check_there(connection: StorageConnection, path: str, site: Site) -> None:
 
 def _exists(path: str) -> bool:
     """Looking for a name may hang with the storage."""
-    return within_deadline_apart(
-        lambda: Path(path).exists(), f"the storage {path}", LOOK_DEADLINE_S
-    )
+    return within_deadline_anew(Path(path).exists, f"the storage {path}", LOOK_DEADLINE_S)
 
 
 # --- disconnecting --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Callable, Optional
 
 from ha_agent.command.deploy.deadline import SANLOCK_DEADLINE_S, bounded, with_storage
@@ -65,15 +66,15 @@ class StoreApart:
 
     def read(self, address: VolumeAddress, size: int) -> bytes:
         """As `BlockStore.read`; CommandError when the storage does not answer."""
-        return with_storage(lambda: DirectStore(read_only=True).read(address, size))
+        return with_storage(partial(DirectStore(read_only=True).read, address, size))
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         """As `BlockStore.write`; CommandError when the storage does not answer."""
-        with_storage(lambda: DirectStore().write(address, data))
+        with_storage(partial(DirectStore().write, address, data))
 
     def size(self, path: str) -> int:
         """As `BlockStore.size`; CommandError when the storage does not answer."""
-        return with_storage(lambda: DirectStore(read_only=True).size(path))
+        return with_storage(partial(DirectStore(read_only=True).size, path))
 
 
 def real_world(settings: HostSettings) -> StorageWorld:

@@ -14,4 +14,4 @@ class PatientLockspace(SanlockLockspace):
 
     def lease_owner(self) -> Optional[LeaseOwner]:
         """As `Lockspace.lease_owner`; raises CommandError, too, when the storage hangs."""
-        return with_storage(super().lease_owner)
+        return with_storage(SanlockLockspace(self._parts).lease_owner)
