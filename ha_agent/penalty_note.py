@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from ha_agent.moments import moment_text
 from ha_broker.snapshot import PenaltyView
 from metadata.extra_text import NOTE_LIMIT
+from metadata.notes import PENALTIES
 
-KEY = "penalties"
+KEY = PENALTIES
 
 _ROOM_FOR_THE_COUNT = len("; and 99 more")
 _MOMENT = r"[\d: -]+\d"

@@ -21,6 +21,7 @@ from ha_broker.world.ports import Outcome, Runner
 from metadata import moving_note
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
+from metadata.notes import WHY
 from metadata.reach import (
     GAVE_AWAY,
     GAVE_AWAY_TEXT,
@@ -144,7 +145,7 @@ def _notes(
     """What other hosts go by comes first: where room is short, the last lines are dropped."""
     now_s = observation.now_s
     told = StartNotes(_one_line(observation.cannot_start_why), decision.memory.tries)
-    notes = [*start_notes(told), ("why", _one_line(decision.why))]
+    notes = [*start_notes(told), (WHY, _one_line(decision.why))]
     if history.penalties:
         text = penalty_note.penalties_note(history.penalties, now_s, wall_s)
         notes.append((penalty_note.KEY, _one_line(text)))

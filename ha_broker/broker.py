@@ -48,7 +48,8 @@ from ha_broker.status_line import status_line
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import DomainState, Liveness, Membership, Outcome
 from ha_broker.world.sleep_watch import SleepWatch
-from metadata.host_notes import FIRE_TIMEOUT, Notes, identity_notes
+from metadata.host_notes import FIRE_TIMEOUT, identity_notes
+from metadata.notes import Notes
 from metadata.records import POWERING_DOWN, EngineVm, Health
 from metadata.settings import HostSettings
 from metadata.timing import USUAL_FIRE_TIMEOUT_S

@@ -10,12 +10,13 @@ from ha_broker.local_state import LocalState
 from ha_broker.parts import Settings, Task, Teller, World, clock_time, error_text
 from ha_broker.slot_book import SlotState
 from ha_broker.slot_io import ForeignRecordError, OwnWrite, write_own_slot
-from ha_broker.slot_notes import Notes, with_cluster_notes
+from ha_broker.slot_notes import with_cluster_notes
 from ha_broker.snapshot import Publication
 from ha_broker.storage_cycle import StorageCycle
 from ha_broker.world.ports import Clock, Outcome
-from metadata import moving_note, start_notes
 from metadata.layout import slot_address
+from metadata.notes import Notes
+from metadata.own_notes import OWN_KEYS
 from metadata.records import HostRecord
 from metadata.settings import HostSettings
 from metadata.wire import decode_slot, encode_host
@@ -221,8 +222,7 @@ def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
     if kept is None or kept.feature_version <= FEATURE_VERSION:
         return notes
     # What this program writes itself and leaves out now is over.
-    ours = {key for key, _ in notes} | {*start_notes.KEYS, moving_note.KEY}
-    return notes + tuple(note for note in kept.notes if note[0] not in ours)
+    return notes + tuple(note for note in kept.notes if note[0] not in OWN_KEYS)
 
 
 def _ctime(clock: Clock, at_s: float) -> str:

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from typing import Optional
 
 from ha_broker.snapshot import HostView
-from metadata.notes import CONFIG_VERSION, GLOBAL_MAINTENANCE
+from metadata.notes import CONFIG_VERSION, GLOBAL_MAINTENANCE, Notes
 from metadata.records import DecodedSlot, HostRecord
-
-Notes = tuple[tuple[str, str], ...]
 
 _SAID = {"True": True, "False": False}
 

@@ -14,10 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
+from metadata.notes import Notes
 from metadata.records import HostRecord
 from metadata.timing import USUAL_FIRE_TIMEOUT_S
-
-Notes = tuple[tuple[str, str], ...]
 
 MACHINE, HARDWARE, BOOT = "machine-id", "hardware-id", "boot-id"
 FIRE_TIMEOUT = "watchdog_fire_timeout"

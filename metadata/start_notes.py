@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from metadata.notes import Notes
+
 CANNOT_START, START_TRIES = "cannot-start", "start-tries"
 KEYS = (CANNOT_START, START_TRIES)
-
-Notes = tuple[tuple[str, str], ...]
 
 
 class StartNotes(NamedTuple):

@@ -13,6 +13,7 @@ from ha_broker.desk import MAX_WAITING_REQUESTS, Refusal, Ticket
 from ha_broker.local_state import FLAG_NAME, StateDirError, read_flag
 from ha_broker.world.ports import Domain, DomainState
 from metadata.layout import SLOT_SIZE, slot_address
+from metadata.own_notes import OWN_KEYS
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global, encode_host
 from tests.unit.broker_host import (
@@ -121,7 +122,7 @@ def test_fields_of_a_newer_version_survive(cluster: Cluster, host: Host) -> None
         1,
         feature_version=3,
         trailing_fields=("x", "y"),
-        notes=(("newer", "line"), ("cannot-start", "an old reason")),
+        notes=(("newer", "line"), *((key, "what was so then") for key in sorted(OWN_KEYS))),
     )
     cluster.put(1, encode_host(newer))
     cluster.run(1)
@@ -133,6 +134,7 @@ def test_fields_of_a_newer_version_survive(cluster: Cluster, host: Host) -> None
     assert found.trailing_fields == ("x", "y")
     assert found.feature_version == 3
     assert {"why": "w", "newer": "line"}.items() <= dict(found.notes).items()
+    assert "what was so then" not in dict(found.notes).values()
 
 
 def test_a_hung_write_is_an_error_and_the_newest_publication_follows_it(

@@ -16,6 +16,7 @@ from ha_agent.moments import moment_text
 from ha_agent.penalty_note import NotedPenalty
 from ha_broker.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
 from ha_broker.world.ports import DomainState, Liveness
+from metadata.notes import WHY
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings import ClusterSettings
 from metadata.start_notes import StartNotes, read_start_notes
@@ -232,7 +233,7 @@ class Cluster:
             silent_s=silent_s,
             state=record.state,
             score=record.score,
-            why=notes.get("why", ""),
+            why=notes.get(WHY, ""),
             engine=_engine_word(record.engine_status),
             maintenance=record.maintenance,
             stopped=record.stopped,
