@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from ha_broker.snapshot import HostView
-from metadata.notes import CONFIG_VERSION, GLOBAL_MAINTENANCE, Notes
+from metadata.notes import CONFIG_VERSION, GLOBAL_MAINTENANCE, MOST_CONFIG_VERSION, Notes, number_in
 from metadata.records import DecodedSlot, HostRecord
 
 _SAID = {"True": True, "False": False}
@@ -43,10 +43,10 @@ def newer_config_elsewhere(views: Sequence[HostView], sequence: int) -> str:
         record = view.record
         if record is None:
             continue
-        version = dict(record.notes).get(CONFIG_VERSION, "")
-        if version.isdigit() and int(version) > sequence:
+        version = number_in(dict(record.notes).get(CONFIG_VERSION, ""), MOST_CONFIG_VERSION)
+        if version is not None and version > sequence:
             return f"{record.hostname} goes by version {version}"
-        if not version and view.fresh:
+        if version is None and view.fresh:
             return f"{record.hostname} does not tell which version it goes by"
     return ""
 

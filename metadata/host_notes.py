@@ -14,13 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Optional
 
-from metadata.notes import Notes
+from metadata.notes import Notes, number_in
 from metadata.records import HostRecord
 from metadata.timing import USUAL_FIRE_TIMEOUT_S
 
 MACHINE, HARDWARE, BOOT = "machine-id", "hardware-id", "boot-id"
 FIRE_TIMEOUT = "watchdog_fire_timeout"
-_SECONDS = re.compile(r"[0-9]{1,4}")
+_MOST_SECONDS = 9999
 _DIGITS = 12
 
 # What makers write where they have no number of their own; letters only, in lower case.
@@ -100,9 +100,9 @@ def fire_timeout_in(record: HostRecord) -> Optional[int]:
     A program that says nothing of all this is an older one, which knew but the usual value.
     """
     notes = dict(record.notes)
-    text = notes.get(FIRE_TIMEOUT, "")
-    if _SECONDS.fullmatch(text):
-        return int(text)
+    seconds = number_in(notes.get(FIRE_TIMEOUT, ""), _MOST_SECONDS)
+    if seconds is not None:
+        return seconds
     return None if MACHINE in notes or BOOT in notes else USUAL_FIRE_TIMEOUT_S
 
 

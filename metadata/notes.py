@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from typing import Optional
+
+MOST_CONFIG_VERSION = 10**18
+"""Far more than there will be, and less than what the shared configuration's header holds."""
+
 Notes = tuple[tuple[str, str], ...]
 """Keys and values, in the order in which they stand in the text."""
 
@@ -16,3 +22,11 @@ GLOBAL_MAINTENANCE = "global-maintenance"
 
 PENALTIES = "penalties"
 """What stands against the host's full score, for people."""
+
+_DIGITS = re.compile(r"[0-9]{1,19}")
+
+
+def number_in(text: str, most: int) -> Optional[int]:
+    """The whole number up to `most` that a note says; None: it says none, or one nobody means."""
+    number = int(text) if _DIGITS.fullmatch(text) else None
+    return None if number is None or number > most else number

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from metadata.notes import Notes
+from metadata.notes import Notes, number_in
 
 CANNOT_START, START_TRIES = "cannot-start", "start-tries"
 KEYS = (CANNOT_START, START_TRIES)
+_MOST_TRIES = 9999
 
 
 class StartNotes(NamedTuple):
@@ -37,9 +38,5 @@ def start_notes(told: StartNotes) -> Notes:
 def read_start_notes(notes: Notes) -> StartNotes:
     """What the lines say; a number that is none counts as missing."""
     found = dict(notes)
-    tries = found.get(START_TRIES, "")
-    known = tries.isascii() and tries.isdigit() and len(tries) <= _MOST_DIGITS
-    return StartNotes(found.get(CANNOT_START, ""), int(tries) if known else 0)
-
-
-_MOST_DIGITS = 4
+    tries = number_in(found.get(START_TRIES, ""), _MOST_TRIES)
+    return StartNotes(found.get(CANNOT_START, ""), tries or 0)

@@ -278,6 +278,14 @@ def test_people_are_told_who_knows_a_newer_one(bench: config_bench.Cluster) -> N
     assert bench.stored().config == replace(held.config, sequence=7)
 
 
+@pytest.mark.parametrize("number", ["\u00b2", "18446744073709551615", "-1", "1e9", "9" * 300])
+def test_a_version_that_nobody_means_is_none(bench: config_bench.Cluster, number: str) -> None:
+    held = bench.stored()
+    spoil(bench)
+    told(bench, 2, number)
+    assert command.restore(bench.world(), held, force=False) == held.config.sequence
+
+
 def told(bench: config_bench.Cluster, host_id: int, number: str) -> None:
     notes = (("config-version", number),)
     record = HostRecord(host_id, 9, 3400, config_bench.EngineStatus(), f"h{host_id}", notes=notes)

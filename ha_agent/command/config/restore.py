@@ -22,7 +22,7 @@ from ha_broker.world.config_restore import write_back
 from ha_broker.world.ports import StorageError
 from metadata import config_repair, wire
 from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
-from metadata.notes import CONFIG_VERSION
+from metadata.notes import CONFIG_VERSION, MOST_CONFIG_VERSION, number_in
 from metadata.records import HostRecord
 from metadata.shared_config import StoredConfig
 
@@ -93,6 +93,6 @@ def _versions(world: ConfigWorld) -> list[tuple[int, str]]:
     for place in range(0, len(data), SLOT_SIZE):
         record = wire.decode_slot(place // SLOT_SIZE + 1, data[place : place + SLOT_SIZE])
         if isinstance(record, HostRecord):
-            version = dict(record.notes).get(CONFIG_VERSION, "")
-            found.append((int(version) if version.isdigit() else 0, record.hostname))
+            version = number_in(dict(record.notes).get(CONFIG_VERSION, ""), MOST_CONFIG_VERSION)
+            found.append((version or 0, record.hostname))
     return found
