@@ -32,7 +32,7 @@ def test_real_hosts_go_the_simulators_way(lab: LabVerbs, folder: Path) -> None:
     wanted = expected(folder / "expect.log")
     assert wanted
     begin_at_rest(lab)
-    seen = play(lab, load_script(str(folder / "script.yaml"), hosts))
+    seen = play(lab, load_script(str(folder / "script.yaml"), hosts), wanted)
     print("\n".join(map(str, seen)))
     assert not differing_orders(wanted, seen)
     assert not swapped(wanted, seen, world.cluster.timing.tick_s)
