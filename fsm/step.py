@@ -19,6 +19,7 @@ from typing import Any, Callable, Optional
 from fsm.decision import Decision
 from fsm.guards import (
     DENIALS,
+    GO_ON_TICKS,
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
@@ -32,13 +33,14 @@ from fsm.guards import (
 )
 from fsm.handover import handover, is_told, resume_after_s
 from fsm.machine import fire
-from fsm.memory import Action, Memory
+from fsm.memory import Action, BrokenOff, Memory
 from fsm.observation import Lease, Observation, Vm
 from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reasons import reason
 from fsm.score import score
 from fsm.states import State
 from fsm.table import Note, Row
+from metadata.records import Health
 from metadata.settings import ClusterSettings
 
 MOST_TRIES = 999
@@ -82,10 +84,9 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
     now_s = observation.now_s
     told = is_told(memory, observation, config)
     noted: dict[str, Any] = {
-        "since_s": now_s if memory.since_s is None else memory.since_s,
         "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
         "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
-        "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
+        **_lease_times(memory, observation, config),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "handover_since_s": _since_s(told, memory.handover_since_s, now_s),
         "vm_held_since_s": _since_s(is_left_between(observation), memory.vm_held_since_s, now_s),
@@ -93,6 +94,8 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         "lease_denied_s": _denials(memory.lease_denied_s, observation),
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
+        "vm_id": _vm_id(memory, observation),
+        **_ill_times(memory, observation),
     }
     # Mostly nothing is new, and a new memory costs more than a look at the old one.
     if all(getattr(memory, name) == value for name, value in noted.items()):
@@ -103,6 +106,64 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
 def _turns_pass(observation: Observation) -> bool:
     """Could somebody take the free lease? In global maintenance nobody may, and no turn ends."""
     return observation.lease is Lease.FREE and observation.global_maintenance is False
+
+
+def _lease_times(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> dict[str, Optional[float]]:
+    """Since when the lease has been free, for the ranks' turns.
+
+    A start that dies within seconds holds the lease for that long, and sometimes nobody can
+    read it for a moment: neither begins the turns anew.
+    """
+    now_s, free_since_s = observation.now_s, memory.lease_free_since_s
+    if _turns_pass(observation):
+        since_s = now_s if free_since_s is None else free_since_s
+        return {"lease_free_since_s": since_s, "lease_taken_since_s": None}
+    taken_since_s = now_s if memory.lease_taken_since_s is None else memory.lease_taken_since_s
+    nobody_may = observation.global_maintenance is True or _is_well(memory, observation)
+    if free_since_s is None or nobody_may or now_s - taken_since_s >= config.timing.turn_s:
+        return {"lease_free_since_s": None, "lease_taken_since_s": None}
+    return {"lease_free_since_s": free_since_s, "lease_taken_since_s": taken_since_s}
+
+
+def _vm_id(memory: Memory, observation: Observation) -> str:
+    if observation.vm is Vm.UNKNOWN:
+        return memory.vm_id
+    return "" if observation.vm is Vm.ABSENT else observation.vm_id or memory.vm_id
+
+
+_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+
+
+def _still_broken_off(memory: Memory, observation: Observation) -> Optional[BrokenOff]:
+    """What was broken off, unless it was about another process than the VM's present one."""
+    found = memory.broken_off
+    if found is None or observation.vm is Vm.UNKNOWN:
+        return found
+    if found.state is State.ENGINE_UNEXPECTEDLY_DOWN:
+        return found if observation.vm is Vm.ABSENT else None
+    if observation.vm is Vm.ABSENT:
+        # What people end in a maintenance has not failed.
+        return None if memory.state in _MAINTENANCE else found
+    # A process of which nothing is known may be any other one.
+    return found if memory.vm_id == observation.vm_id else None
+
+
+def _ill_times(memory: Memory, observation: Observation) -> dict[str, Any]:
+    """While the health of an ill engine is not known, its time-out stands still."""
+    now_s, blind_since_s = observation.now_s, memory.blind_since_s
+    since_s = now_s if memory.since_s is None else memory.since_s
+    broken_off = _still_broken_off(memory, observation)
+    unknown = observation.vm is Vm.RUNNING and observation.health is Health.UNKNOWN
+    if memory.state is State.ENGINE_UP_BAD_HEALTH and unknown:
+        blind_since_s = _since_s(True, blind_since_s, now_s)
+    elif blind_since_s is not None:
+        since_s += now_s - blind_since_s
+        if broken_off is not None:
+            broken_off = replace(broken_off, still_since_s=blind_since_s).at(now_s)
+        blind_since_s = None
+    return {"since_s": since_s, "blind_since_s": blind_since_s, "broken_off": broken_off}
 
 
 def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:
@@ -161,7 +222,7 @@ def _apply(
     now_s = observation.now_s
     if not row.keeps_state:
         # Every change of state clears its timers: a time-out never runs on from another state.
-        memory = replace(memory, state=row.target, since_s=now_s, attempt_s=now_s, why=why)
+        memory = _enter(row, memory, now_s, config, why)
     if row.actions:
         memory = replace(memory, attempt_s=now_s)
     if Action.RESUME_VM in row.actions:
@@ -169,6 +230,56 @@ def _apply(
     for note in row.notes:
         memory = _take_note(note, memory, observation, config)
     return memory
+
+
+# What may go on after a moment of not knowing, and what breaks it off.
+GOES_ON = frozenset(
+    {State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP,
+     State.ENGINE_FORCE_STOP, State.ENGINE_UNEXPECTEDLY_DOWN}
+)  # fmt: skip
+_BREAKS_OFF = frozenset({State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED, *_MAINTENANCE})
+_UNDECIDED = frozenset({*_BREAKS_OFF, State.START_STATE, State.REINITIALIZE_FSM})
+
+
+def broken_off_by(memory: Memory) -> Optional[BrokenOff]:
+    """What is broken off when the agent comes to know nothing in this very moment."""
+    found = memory.broken_off
+    if found is None and memory.state in GOES_ON and memory.since_s is not None:
+        found = BrokenOff(memory.state, memory.since_s)
+    if found is None:
+        return None
+    # In a maintenance nobody judges the VM: its time-out stands still.
+    in_maintenance = memory.state in _MAINTENANCE
+    return replace(found, still_since_s=memory.since_s if in_maintenance else memory.blind_since_s)
+
+
+def _enter(row: Row, memory: Memory, now_s: float, config: ClusterSettings, why: str) -> Memory:
+    """The memory in the new state; what has gone on or is decided anew is broken off no more."""
+    broken_off = memory.broken_off
+    if row.target in _BREAKS_OFF or row.source in _MAINTENANCE:
+        broken_off = broken_off_by(memory)
+    broken_off = None if broken_off is None else broken_off.at(now_s)
+    goes_on = Note.GO_ON in row.notes and broken_off is not None
+    waits = row.target in _UNDECIDED or Note.STILL_BROKEN_OFF in row.notes
+    entered = replace(
+        memory,
+        state=row.target,
+        since_s=broken_off.since_s if goes_on and broken_off else now_s,
+        attempt_s=now_s,
+        why=why,
+        broken_off=broken_off if waits else None,
+        blind_since_s=None,
+    )
+    return _looked_at(entered, now_s, config) if goes_on else entered
+
+
+def _looked_at(memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+    """Nobody looked for a while: a time-out that goes on ends after a few looks at the earliest."""
+    limit_s = time_out_s(memory, config)
+    if limit_s is None or memory.since_s is None:
+        return memory
+    earliest_s = now_s + GO_ON_TICKS * config.timing.tick_s - limit_s
+    return replace(memory, since_s=min(max(memory.since_s, earliest_s), now_s))
 
 
 def _take_note(
@@ -193,7 +304,9 @@ def _take_note(
         return replace(memory, held_off_until_s=now_s + LEASE_RETRY_S)
     if note is Note.CRASH:
         return replace(memory, crashed_at_s=now_s)
-    return replace(memory, since_s=now_s)
+    if note is Note.BY_AGE and observation.vm_began_s is not None:
+        return replace(memory, since_s=min(now_s, observation.vm_began_s))
+    return memory
 
 
 def _tries_of_all(observation: Observation, config: ClusterSettings) -> int:

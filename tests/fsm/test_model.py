@@ -16,7 +16,10 @@ from tests.fsm.model.report import Report, explored, gaps
 from tests.fsm.model.world import (
     HOST_FAULTS,
     MOVE_FAULTS,
+    PAIR_FAULTS,
+    RESTART_FAULTS,
     SLEEP_FAULTS,
+    UNSEEN_FAULTS,
     VM_FAULTS,
     Size,
     Worlds,
@@ -29,6 +32,9 @@ SIZES = (
     Size(3, 1),
     Size(3, 2, HOST_FAULTS),
     Size(2, 2, SLEEP_FAULTS),
+    Size(1, 3, RESTART_FAULTS, keeps=True),
+    Size(2, 1, PAIR_FAULTS, keeps=True),
+    Size(2, 2, UNSEEN_FAULTS, page=False),
 )
 
 

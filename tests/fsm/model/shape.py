@@ -87,6 +87,8 @@ class Mem(NamedTuple):
     denied: int = 0
     waited: bool = False  # a moving engine was waited for long enough
     between: bool = False  # for a while nobody has had the lease of the VM that is leaving here
+    broke: Optional[State] = None  # what a moment of not knowing broke off
+    broke_age: int = 0  # how many thresholds of that state were behind
 
 
 class View(NamedTuple):
@@ -120,6 +122,9 @@ class Host(NamedTuple):
     wake: bool = False  # libvirt is to resume the VM
     slow: bool = False
     asleep: bool = False
+    keeps: bool = False  # its agent's memory outlives the agent
+    kept: Optional[Mem] = None  # what of it an agent that ended has left
+    page: bool = True  # the engine has a health page
     view: Optional[View] = None  # an old one that it still believes; None: the present one
 
     @property
