@@ -650,3 +650,11 @@ def test_the_time_of_a_left_over_lease_begins_with_the_vms_end() -> None:
     host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
     assert host.memory.state is State.ENGINE_DOWN
     assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN
+
+
+def test_an_engine_that_got_well_is_not_switched_off_again_before_its_lease_is_known() -> None:
+    host = Host(vm=Vm.RUNNING, health=Health.GOOD, lease=Lease.OURS, vm_holds_lease=None)
+    host.memory = Memory(State.ENGINE_FORCE_STOP, 900.0, attempt_s=900.0)
+    host.see()
+    assert (host.memory.state, host.last.actions) == (State.ENGINE_FORCE_STOP, ())
+    assert host.settle(1, vm_holds_lease=True) is State.ENGINE_UP
