@@ -23,6 +23,7 @@ from fsm.guards import (
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
+    boot_is_over,
     is_elsewhere,
     is_left_between,
     is_left_over,
@@ -275,11 +276,15 @@ def _enter(row: Row, memory: Memory, now_s: float, config: ClusterSettings, why:
 
 def _looked_at(memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
     """Nobody looked for a while: a time-out that goes on ends after a few looks at the earliest."""
+    return _not_before(now_s + GO_ON_TICKS * config.timing.tick_s, memory, now_s, config)
+
+
+def _not_before(earliest_s: float, memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+    """The state's time-out ends then at the earliest, but takes no longer than it may."""
     limit_s = time_out_s(memory, config)
     if limit_s is None or memory.since_s is None:
         return memory
-    earliest_s = now_s + GO_ON_TICKS * config.timing.tick_s - limit_s
-    return replace(memory, since_s=min(max(memory.since_s, earliest_s), now_s))
+    return replace(memory, since_s=min(max(memory.since_s, earliest_s - limit_s), now_s))
 
 
 def _take_note(
@@ -305,8 +310,18 @@ def _take_note(
     if note is Note.CRASH:
         return replace(memory, crashed_at_s=now_s)
     if note is Note.BY_AGE and observation.vm_began_s is not None:
-        return replace(memory, since_s=min(now_s, observation.vm_began_s))
+        return _by_age(memory, observation, config)
     return memory
+
+
+def _by_age(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
+    """It boots since its process began. What has had that time is not booting: then nobody has
+    seen yet how it is, and it gets the time of an ill one."""
+    began = replace(memory, since_s=observation.vm_began_s)
+    least_s = GO_ON_TICKS * config.timing.tick_s
+    if boot_is_over(memory, observation, config):
+        least_s = max(least_s, config.timing.bad_health_s)
+    return _not_before(observation.now_s + least_s, began, observation.now_s, config)
 
 
 def _tries_of_all(observation: Observation, config: ClusterSettings) -> int:

@@ -316,6 +316,23 @@ def test_a_vm_that_is_found_after_its_boot_is_ill_and_not_booting() -> None:
     assert host.settle(1) is State.ENGINE_STOP
 
 
+def test_one_bad_answer_ends_no_vm_that_has_run_for_long_and_of_which_nothing_is_known() -> None:
+    """A new agent beside a new broker: how the engine is shows only a moment later."""
+    found = {**BOOTING, "vm_id": "7/1", "vm_began_s": 1.0, "health": Health.UNKNOWN}
+    host = Host(**found)
+    assert host.settle() is State.ENGINE_STARTING
+    assert host.settle(1, health=Health.BAD) is State.ENGINE_STARTING
+    assert host.settle(TIMING.bad_health_s - 2) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_a_boot_that_is_nearly_over_when_it_is_found_leaves_time_for_a_few_looks() -> None:
+    host = Host(**{**BOOTING, "vm_id": "7/1", "vm_began_s": 1001.0 - TIMING.starting_s})
+    assert host.settle() is State.ENGINE_STARTING
+    assert host.settle(GO_ON_TICKS * TIMING.tick_s - 1) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+
+
 def test_another_process_has_its_own_time() -> None:
     host = Host(peers=(peer(2),), vm_id="7/1", vm_began_s=900.0).running()
     host.settle(1, health=Health.BAD)
