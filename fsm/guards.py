@@ -31,6 +31,9 @@ Test = Callable[[Memory, Observation, ClusterSettings], bool]
 # How long after the agent's start peers get to show that they live: they write each tick,
 # the broker reads each tick, and a change takes two reads to be seen.
 SETTLE_TICKS = 3
+# A time-out that goes on after a moment of not knowing ends after so many ticks at the earliest:
+# the engine may have got well meanwhile, and one bad answer is not yet a bad health.
+GO_ON_TICKS = 3
 # A request to stop or destroy that shows no effect is repeated after so many ticks.
 REPEAT_TICKS = 4
 # After losing the lease to another host: long enough for our view of the lease to catch up,
@@ -154,6 +157,12 @@ def health_unknown(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
+def health_not_looked_at(_m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The VM runs here with its lease, and there is no page that could tell its health."""
+    return o.vm is Vm.RUNNING and o.vm_holds_lease is True and not c.engine.page_url
+
+
+@guard
 def vm_paused(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """The VM is paused and does not go on by itself."""
     return o.vm is Vm.PAUSED
@@ -191,6 +200,38 @@ def ended(ending: VmEnding) -> Guard:
 def crashed_lately(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """The engine crashed here before, within the retry window."""
     return m.crashed_at_s is not None and o.now_s - m.crashed_at_s < c.timing.retry_window_s
+
+
+# --- what was going on before nobody could tell -----------------------------------------
+
+
+def broke_off(*states: State) -> Guard:
+    """One of these states was broken off."""
+    name = " or ".join(state.value for state in states)
+    return Guard(
+        f"broke_off_{name}",
+        lambda m, _o, _c: m.broken_off is not None and m.broken_off.state in states,
+        f"What was broken off is {name}.",
+    )
+
+
+@guard
+def ended_unseen(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM is not here, and nobody says that it was ended on purpose or moved."""
+    unseen = (VmEnding.NONE, VmEnding.MISSING, VmEnding.CRASHED)
+    return o.vm is Vm.ABSENT and o.vm_ending in unseen and o.lease is not Lease.THEIRS
+
+
+@guard
+def vm_here(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here or is paused here."""
+    return o.vm in (Vm.RUNNING, Vm.PAUSED)
+
+
+@guard
+def boot_is_over(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The VM has run for longer than a boot may take."""
+    return o.vm_began_s is not None and o.now_s - o.vm_began_s >= boot_time_s(m, c)
 
 
 # --- the lease ------------------------------------------------------------------------

@@ -45,6 +45,24 @@ class Score:
 
 
 @dataclass(frozen=True)
+class BrokenOff:
+    """A state that a moment of not knowing broke off, and since when it had lasted.
+
+    still_since_s   since when its time-out stands still (None: it runs)
+    """
+
+    state: State
+    since_s: float
+    still_since_s: Optional[float] = None
+
+    def at(self, now_s: float) -> BrokenOff:
+        """The same, with the time in which the time-out stood still behind it."""
+        if self.still_since_s is None:
+            return self
+        return BrokenOff(self.state, self.since_s + max(0.0, now_s - self.still_since_s))
+
+
+@dataclass(frozen=True)
 class Memory:
     """All that the state machine remembers; bounded, and nothing else is remembered.
 
@@ -55,9 +73,13 @@ class Memory:
     tries                    how often this host tried in vain since the engine was last well
                              (a start that failed counts 1, a boot that failed a whole turn)
     well_since_s             since when the engine has been well, on whatever host
+    vm_id                    which process the VM here was when it was last seen
+    broken_off               what libvirt's silence, a maintenance or the agent's own end broke off
+    blind_since_s            since when the health of an ill engine has not been known
     crashed_at_s             when the engine last crashed here
     lease_free_since_s       since when the lease has been free outside of global maintenance,
                              for the ranks' turns
+    lease_taken_since_s      since when it has been taken again, or not known, for a moment
     lease_left_since_s       since when it has been this host's own without a VM here
     held_off_until_s         no start before this moment, since the latest came to nothing
     handover_since_s         since when it has been free while a host may be handing the engine over
@@ -83,8 +105,12 @@ class Memory:
     failed_starts_s: tuple[float, ...] = ()
     tries: int = 0
     well_since_s: Optional[float] = None
+    vm_id: str = ""
+    broken_off: Optional[BrokenOff] = None
+    blind_since_s: Optional[float] = None
     crashed_at_s: Optional[float] = None
     lease_free_since_s: Optional[float] = None
+    lease_taken_since_s: Optional[float] = None
     lease_left_since_s: Optional[float] = None
     held_off_until_s: Optional[float] = None
     handover_since_s: Optional[float] = None

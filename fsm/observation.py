@@ -138,6 +138,7 @@ class Observation:
     vm_leaving            a live migration takes the VM away: it runs while its memory is copied,
                           or is IN_TRANSIT after it had run here
     moving_limit_s        how long the others shall leave the lease alone for that
+    vm_id, vm_began_s     which process the VM here is, and when it began; empty, None: not known
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
                           process, or sanlock has been gone too long to be sure; None: not known
     lease_owner           the name (or id) of the lease's owner, for people
@@ -161,6 +162,8 @@ class Observation:
     vm_detail: str = ""
     vm_leaving: bool = False
     moving_limit_s: float = 0.0
+    vm_id: str = ""
+    vm_began_s: Optional[float] = None
     health: Health = Health.UNKNOWN
     health_detail: str = ""
     lease: Lease = Lease.UNKNOWN

@@ -19,9 +19,11 @@ from typing import Any, Callable, Optional
 from fsm.decision import Decision
 from fsm.guards import (
     DENIALS,
+    GO_ON_TICKS,
     LEASE_RETRY_S,
     LONELY_TURNS,
     REPEAT_TICKS,
+    boot_is_over,
     dark_counts_s,
     is_elsewhere,
     is_left_between,
@@ -33,7 +35,7 @@ from fsm.guards import (
 )
 from fsm.handover import handover, is_told, resume_after_s
 from fsm.machine import fire
-from fsm.memory import Action, Memory
+from fsm.memory import Action, BrokenOff, Memory
 from fsm.observation import Lease, Observation, Vm
 from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reach import gave_away, is_cut_off, is_dark_for_all, reached_by
@@ -41,6 +43,7 @@ from fsm.reasons import reason
 from fsm.score import score
 from fsm.states import State
 from fsm.table import Note, Row
+from metadata.records import Health
 from metadata.settings import ClusterSettings, Timing
 
 MOST_TRIES = 999
@@ -84,10 +87,9 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
     now_s = observation.now_s
     told = is_told(memory, observation, config)
     noted: dict[str, Any] = {
-        "since_s": now_s if memory.since_s is None else memory.since_s,
         "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
         "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
-        "lease_free_since_s": _since_s(_turns_pass(observation), memory.lease_free_since_s, now_s),
+        **_lease_times(memory, observation, config),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "handover_since_s": _since_s(told, memory.handover_since_s, now_s),
         "vm_held_since_s": _since_s(is_left_between(observation), memory.vm_held_since_s, now_s),
@@ -95,6 +97,8 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         "lease_denied_s": _denials(memory.lease_denied_s, observation),
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
+        "vm_id": _vm_id(memory, observation),
+        **_ill_times(memory, observation),
         **_reach(memory, observation, config),
     }
     # Mostly nothing is new, and a new memory costs more than a look at the old one.
@@ -105,22 +109,48 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
 
 def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
     """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
-    now_s = observation.now_s
-    counts = observation.vm is Vm.RUNNING and memory.state in _TO_BE_REACHED
+    counts = observation.vm is Vm.RUNNING and (memory.state in _TO_BE_REACHED or memory.giving_away)
     points = score(memory, observation, config).points if counts else 0
     gave_away_at_s = _gave_away_at_s(memory, observation, config)
+    cut_off = counts and is_cut_off(observation, config, points)
+    dark = counts and is_dark_for_all(observation)
+    timing, same = config.timing, _is_same_process(memory, observation)
+    cut_off_since_s = memory.cut_off_since_s if same else None
+    dark_since_s = memory.dark_since_s if same else None
+    if observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN):
+        now_s = observation.now_s
+        known = (
+            _held_s(cut_off_since_s, timing.isolated_s, now_s, timing),
+            _held_s(dark_since_s, timing.bad_health_s, now_s, timing),
+        )
+    else:
+        known = (
+            _since_s(cut_off, cut_off_since_s, observation.now_s),
+            _since_s(dark, dark_since_s, observation.now_s),
+        )
     return {
-        "cut_off_since_s": _since_s(
-            counts and is_cut_off(observation, config, points), memory.cut_off_since_s, now_s
-        ),
-        "dark_since_s": _since_s(
-            counts and is_dark_for_all(observation), memory.dark_since_s, now_s
-        ),
-        "reached": observation.vm is not Vm.ABSENT
-        and (memory.reached or bool(reached_by(observation))),
+        "cut_off_since_s": known[0],
+        "dark_since_s": known[1],
+        "reached": same and (memory.reached or bool(reached_by(observation))),
         "gave_away_at_s": gave_away_at_s,
         "gave_away_uplink": memory.gave_away_uplink and gave_away_at_s is not None,
     }
+
+
+def _is_same_process(memory: Memory, observation: Observation) -> bool:
+    """Is what was learnt of the VM's process still of its present one, as far as is known?"""
+    if observation.vm is Vm.ABSENT:
+        return False
+    return "" in (memory.vm_id, observation.vm_id) or memory.vm_id == observation.vm_id
+
+
+def _held_s(
+    since_s: Optional[float], limit_s: float, now_s: float, timing: Timing
+) -> Optional[float]:
+    """A moment of not knowing resets nothing; afterwards a few looks are needed all the same."""
+    if since_s is None:
+        return None
+    return min(now_s, max(since_s, now_s - limit_s + GO_ON_TICKS * timing.tick_s))
 
 
 def _gave_away_at_s(
@@ -134,11 +164,77 @@ def _gave_away_at_s(
 
 _TO_BE_REACHED = (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
 _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
+_NOT_YET_KNOWN = (
+    *(State.START_STATE, State.REINITIALIZE_FSM),
+    *(State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED),
+)
+_LEFT_UP = (
+    *(*_TO_BE_REACHED, State.ENGINE_STARTING),
+    *(State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE),
+)
 
 
 def _turns_pass(observation: Observation) -> bool:
     """Could somebody take the free lease? In global maintenance nobody may, and no turn ends."""
     return observation.lease is Lease.FREE and observation.global_maintenance is False
+
+
+def _lease_times(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> dict[str, Optional[float]]:
+    """Since when the lease has been free, for the ranks' turns.
+
+    A start that dies within seconds holds the lease for that long, and sometimes nobody can
+    read it for a moment: neither begins the turns anew.
+    """
+    now_s, free_since_s = observation.now_s, memory.lease_free_since_s
+    if _turns_pass(observation):
+        since_s = now_s if free_since_s is None else free_since_s
+        return {"lease_free_since_s": since_s, "lease_taken_since_s": None}
+    taken_since_s = now_s if memory.lease_taken_since_s is None else memory.lease_taken_since_s
+    nobody_may = observation.global_maintenance is True or _is_well(memory, observation)
+    if free_since_s is None or nobody_may or now_s - taken_since_s >= config.timing.turn_s:
+        return {"lease_free_since_s": None, "lease_taken_since_s": None}
+    return {"lease_free_since_s": free_since_s, "lease_taken_since_s": taken_since_s}
+
+
+def _vm_id(memory: Memory, observation: Observation) -> str:
+    if observation.vm is Vm.UNKNOWN:
+        return memory.vm_id
+    return "" if observation.vm is Vm.ABSENT else observation.vm_id or memory.vm_id
+
+
+_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+
+
+def _still_broken_off(memory: Memory, observation: Observation) -> Optional[BrokenOff]:
+    """What was broken off, unless it was about another process than the VM's present one."""
+    found = memory.broken_off
+    if found is None or observation.vm is Vm.UNKNOWN:
+        return found
+    if found.state is State.ENGINE_UNEXPECTEDLY_DOWN:
+        return found if observation.vm is Vm.ABSENT else None
+    if observation.vm is Vm.ABSENT:
+        # What people end in a maintenance has not failed.
+        return None if memory.state in _MAINTENANCE else found
+    # A process of which nothing is known may be any other one.
+    return found if memory.vm_id == observation.vm_id else None
+
+
+def _ill_times(memory: Memory, observation: Observation) -> dict[str, Any]:
+    """While the health of an ill engine is not known, its time-out stands still."""
+    now_s, blind_since_s = observation.now_s, memory.blind_since_s
+    since_s = now_s if memory.since_s is None else memory.since_s
+    broken_off = _still_broken_off(memory, observation)
+    unknown = observation.vm is Vm.RUNNING and observation.health is Health.UNKNOWN
+    if memory.state is State.ENGINE_UP_BAD_HEALTH and unknown:
+        blind_since_s = _since_s(True, blind_since_s, now_s)
+    elif blind_since_s is not None:
+        since_s += now_s - blind_since_s
+        if broken_off is not None:
+            broken_off = replace(broken_off, still_since_s=blind_since_s).at(now_s)
+        blind_since_s = None
+    return {"since_s": since_s, "blind_since_s": blind_since_s, "broken_off": broken_off}
 
 
 def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:
@@ -197,7 +293,7 @@ def _apply(
     now_s = observation.now_s
     if not row.keeps_state:
         # Every change of state clears its timers: a time-out never runs on from another state.
-        memory = replace(memory, state=row.target, since_s=now_s, attempt_s=now_s, why=why)
+        memory = _enter(row, memory, now_s, config, why)
         memory = _unless_it_stays(memory)
     if row.actions:
         memory = replace(memory, attempt_s=now_s)
@@ -209,40 +305,112 @@ def _apply(
 
 
 def _unless_it_stays(memory: Memory) -> Memory:
-    """In another state no stop is under way; an engine that is left up was not given away."""
-    if not memory.giving_away or memory.state in _STOPPING:
+    """An engine that is left up was not given away; where nothing is known, it may still end."""
+    if not memory.giving_away or memory.state in _STOPPING or memory.state in _NOT_YET_KNOWN:
         return memory
-    if memory.state is State.ENGINE_UP:
+    if memory.state in _LEFT_UP:
         memory = replace(memory, gave_away_at_s=None, gave_away_uplink=False)
     return replace(memory, giving_away=False)
+
+
+# What may go on after a moment of not knowing, and what breaks it off.
+GOES_ON = frozenset(
+    {State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP,
+     State.ENGINE_FORCE_STOP, State.ENGINE_UNEXPECTEDLY_DOWN}
+)  # fmt: skip
+_BREAKS_OFF = frozenset({State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED, *_MAINTENANCE})
+_UNDECIDED = frozenset({*_BREAKS_OFF, State.START_STATE, State.REINITIALIZE_FSM})
+
+
+def broken_off_by(memory: Memory) -> Optional[BrokenOff]:
+    """What is broken off when the agent comes to know nothing in this very moment."""
+    found = memory.broken_off
+    if found is None and memory.state in GOES_ON and memory.since_s is not None:
+        found = BrokenOff(memory.state, memory.since_s)
+    if found is None:
+        return None
+    # In a maintenance nobody judges the VM: its time-out stands still.
+    in_maintenance = memory.state in _MAINTENANCE
+    return replace(found, still_since_s=memory.since_s if in_maintenance else memory.blind_since_s)
+
+
+def _enter(row: Row, memory: Memory, now_s: float, config: ClusterSettings, why: str) -> Memory:
+    """The memory in the new state; what has gone on or is decided anew is broken off no more."""
+    broken_off = memory.broken_off
+    if row.target in _BREAKS_OFF or row.source in _MAINTENANCE:
+        broken_off = broken_off_by(memory)
+    broken_off = None if broken_off is None else broken_off.at(now_s)
+    goes_on = Note.GO_ON in row.notes and broken_off is not None
+    waits = row.target in _UNDECIDED or Note.STILL_BROKEN_OFF in row.notes
+    entered = replace(
+        memory,
+        state=row.target,
+        since_s=broken_off.since_s if goes_on and broken_off else now_s,
+        attempt_s=now_s,
+        why=why,
+        broken_off=broken_off if waits else None,
+        blind_since_s=None,
+    )
+    return _looked_at(entered, now_s, config) if goes_on else entered
+
+
+def _looked_at(memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+    """Nobody looked for a while: a time-out that goes on ends after a few looks at the earliest."""
+    return _not_before(now_s + GO_ON_TICKS * config.timing.tick_s, memory, now_s, config)
+
+
+def _not_before(earliest_s: float, memory: Memory, now_s: float, config: ClusterSettings) -> Memory:
+    """The state's time-out ends then at the earliest, but takes no longer than it may."""
+    limit_s = time_out_s(memory, config)
+    if limit_s is None or memory.since_s is None:
+        return memory
+    return replace(memory, since_s=min(max(memory.since_s, earliest_s - limit_s), now_s))
 
 
 def _take_note(
     note: Note, memory: Memory, observation: Observation, config: ClusterSettings
 ) -> Memory:
     now_s = observation.now_s
+    if note is Note.BY_AGE and observation.vm_began_s is not None:
+        return _by_age(memory, observation, config)
+    if note is Note.FAILED_START:
+        return _failed_start(memory, observation, config)
+    learnt: dict[str, Any] = {}
     if note is Note.TURN_HAD:
         # One of the tries that make up a turn is counted with the failed start.
-        return replace(memory, tries=memory.tries + tries_of_turn(config.score) - 1)
-    if note is Note.FAILED_START:
-        kept = (*memory.failed_starts_s, now_s)[-config.score.failed_starts_to_zero :]
-        # The more often it failed the longer it waits, so that a trouble of seconds does not
-        # use up all tries, and equal hosts get their turn.
-        pause_s = len(kept) * config.timing.turn_s
-        return replace(
-            memory,
-            failed_starts_s=kept,
-            held_off_until_s=now_s + pause_s,
-            tries=min(max(memory.tries + 1, _tries_of_all(observation, config)), MOST_TRIES),
-        )
-    if note is Note.LEASE_LOST:
-        return replace(memory, held_off_until_s=now_s + LEASE_RETRY_S)
-    if note is Note.CRASH:
-        return replace(memory, crashed_at_s=now_s)
-    if note in (Note.CUT_OFF, Note.DARK):
+        learnt = {"tries": memory.tries + tries_of_turn(config.score) - 1}
+    elif note is Note.LEASE_LOST:
+        learnt = {"held_off_until_s": now_s + LEASE_RETRY_S}
+    elif note is Note.CRASH:
+        learnt = {"crashed_at_s": now_s}
+    elif note in (Note.CUT_OFF, Note.DARK):
         uplink = note is Note.DARK
-        return replace(memory, giving_away=True, gave_away_at_s=now_s, gave_away_uplink=uplink)
-    return replace(memory, since_s=now_s)
+        learnt = {"giving_away": True, "gave_away_at_s": now_s, "gave_away_uplink": uplink}
+    return replace(memory, **learnt)
+
+
+def _failed_start(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
+    now_s = observation.now_s
+    kept = (*memory.failed_starts_s, now_s)[-config.score.failed_starts_to_zero :]
+    # The more often it failed the longer it waits, so that a trouble of seconds does not
+    # use up all tries, and equal hosts get their turn.
+    pause_s = len(kept) * config.timing.turn_s
+    return replace(
+        memory,
+        failed_starts_s=kept,
+        held_off_until_s=now_s + pause_s,
+        tries=min(max(memory.tries + 1, _tries_of_all(observation, config)), MOST_TRIES),
+    )
+
+
+def _by_age(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
+    """It boots since its process began. What has had that time is not booting: then nobody has
+    seen yet how it is, and it gets the time of an ill one."""
+    began = replace(memory, since_s=observation.vm_began_s)
+    least_s = GO_ON_TICKS * config.timing.tick_s
+    if boot_is_over(memory, observation, config):
+        least_s = max(least_s, config.timing.bad_health_s)
+    return _not_before(observation.now_s + least_s, began, observation.now_s, config)
 
 
 def _tries_of_all(observation: Observation, config: ClusterSettings) -> int:

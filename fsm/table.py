@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fsm import guards as g
-from fsm.guards import Guard, ended, start_is
+from fsm.guards import Guard, broke_off, ended, start_is
 from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
 from fsm.states import State
@@ -35,7 +35,9 @@ class Note(str, Enum):
     DARK = (
         "dark"  # the engine was given away: nobody reached it, though this host's network is good
     )
-    RESTART_TIMER = "restart-timer"  # the state's time-out begins anew
+    GO_ON = "go-on"  # what was broken off goes on: its time-out runs on
+    STILL_BROKEN_OFF = "still-broken-off"  # whether it goes on is not known yet
+    BY_AGE = "by-age"  # the state's time-out began when the VM's process did
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,92 @@ _START_STATE = (
 
 _REINITIALIZE = (
     *_first(State.REINITIALIZE_FSM),
-    *_adopt(State.REINITIALIZE_FSM),
+    Row(
+        State.REINITIALIZE_FSM,
+        (g.vm_healthy,),
+        State.ENGINE_UP,
+        "the engine runs here and is healthy",
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_STOP, State.ENGINE_FORCE_STOP), g.vm_here),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the VM was being stopped when that was broken off",
+        notes=(Note.STILL_BROKEN_OFF,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UP_BAD_HEALTH), g.vm_here),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine was ill before; its time-out runs on",
+        notes=(Note.GO_ON,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (g.vm_paused,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine's VM is paused here: {vm_detail}",
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_STARTING), g.vm_running),
+        State.ENGINE_STARTING,
+        "the engine was booting before; its time-out runs on",
+        notes=(Note.GO_ON,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UP), g.health_unknown),
+        State.ENGINE_UP,
+        "the engine was healthy before; its health is not known now",
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UP), g.vm_unhealthy),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine was healthy before and is ill now: {health_detail}",
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (g.boot_is_over, g.vm_unhealthy),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the engine's VM has run here for longer than a boot takes: {health_detail}",
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (g.vm_running,),
+        State.ENGINE_STARTING,
+        "the engine's VM runs here",
+        notes=(Note.BY_AGE,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UNEXPECTEDLY_DOWN), ~g.lease_theirs),
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        "other hosts still go first",
+        notes=(Note.GO_ON,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_STARTING), g.ended_unseen),
+        State.ENGINE_DOWN,
+        "the VM that was booting here has ended meanwhile",
+        notes=(Note.TURN_HAD, Note.FAILED_START),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH), g.ended_unseen, g.crashed_lately),
+        State.ENGINE_UNEXPECTEDLY_DOWN,
+        "the VM has ended again within {retry_window}, unseen; other hosts go first",
+        notes=(Note.CRASH,),
+    ),
+    Row(
+        State.REINITIALIZE_FSM,
+        (broke_off(State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH), g.ended_unseen),
+        State.ENGINE_DOWN,
+        "the VM that ran here has ended meanwhile",
+        notes=(Note.CRASH,),
+    ),
     Row(
         State.REINITIALIZE_FSM,
         (),
@@ -323,6 +410,12 @@ _ENGINE_STARTING = (
     ),
     Row(
         State.ENGINE_STARTING,
+        (g.health_not_looked_at,),
+        State.ENGINE_UP,
+        "the VM runs with its lease; health is not looked at, as no health page is configured",
+    ),
+    Row(
+        State.ENGINE_STARTING,
         (g.vm_paused,),
         State.ENGINE_UP_BAD_HEALTH,
         "the VM was paused while it booted: {vm_detail}",
@@ -395,6 +488,11 @@ _ENGINE_UP = (
     ),
     _stay(State.ENGINE_UP, "{unreached}", g.cut_off),
     _stay(State.ENGINE_UP, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
+    _stay(
+        State.ENGINE_UP,
+        "the engine runs here; health is not looked at, as no health page is configured",
+        g.health_not_looked_at,
+    ),
     _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
     _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
 )
@@ -417,6 +515,27 @@ _BAD_HEALTH = (
         (g.vm_healthy,),
         State.ENGINE_UP,
         "the engine is healthy again after {elapsed}",
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.health_not_looked_at,),
+        State.ENGINE_UP,
+        "the VM runs again; health is not looked at, as no health page is configured",
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (broke_off(State.ENGINE_STOP, State.ENGINE_FORCE_STOP), g.vm_paused),
+        State.ENGINE_STOP,
+        "the VM was being stopped and is paused; the stop goes on",
+        notes=(Note.GO_ON,),
+    ),
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (broke_off(State.ENGINE_STOP, State.ENGINE_FORCE_STOP), g.vm_unhealthy),
+        State.ENGINE_STOP,
+        "the VM was being stopped and the engine is ill; the stop goes on",
+        actions=(Action.SHUTDOWN_VM,),
+        notes=(Note.GO_ON,),
     ),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
@@ -443,8 +562,7 @@ _BAD_HEALTH = (
         State.ENGINE_UP_BAD_HEALTH,
         (g.health_unknown,),
         State.ENGINE_UP_BAD_HEALTH,
-        "the engine's health is not known; its time-out begins anew",
-        notes=(Note.RESTART_TIMER,),
+        "the engine's health is not known; until it is, its time-out stands still",
     ),
     _stay(State.ENGINE_UP_BAD_HEALTH, "the VM is paused: {vm_detail}", g.vm_paused),
     _resume(State.ENGINE_UP_BAD_HEALTH),

@@ -18,7 +18,7 @@ from fsm.memory import Action, Memory
 from fsm.observation import Observation, StartOutcome, Vm
 from fsm.states import State
 from fsm.step import RowFinder, step
-from ha_agent import config_keeper, domain_watch, execute, lease_watch, publish
+from ha_agent import config_keeper, domain_watch, execute, kept_memory, lease_watch, publish
 from ha_agent.chronicle import recorder
 from ha_agent.chronicle.recorder import Recorder
 from ha_agent.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
@@ -26,6 +26,7 @@ from ha_agent.config_keeper import ConfigKeeper
 from ha_agent.domain_watch import DomainWatch
 from ha_agent.execute import Executor, Judged
 from ha_agent.history import History
+from ha_agent.kept_memory import MemoryKeeper
 from ha_agent.lease_watch import LeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publish import Publisher, publication
@@ -98,7 +99,7 @@ class Agent:
         self._started_at_s = ports.clock.monotonic_s()
         self._sleep = SleepWatch(ports.clock)
         self._woke_at_s: Optional[float] = None
-        self._domain = DomainWatch(ports.runner, ports.hypervisor)
+        self._domain = DomainWatch(ports.runner, ports.hypervisor, ports.processes)
         self._lease = LeaseWatch(ports.runner, ports.lockspace)
         self._config = ConfigKeeper(ports.runner, ports.broker, host.storage, on_settings)
         self._executor = Executor(
@@ -116,7 +117,8 @@ class Agent:
         self._on_transition = on_transition
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
-        self._memory = Memory()
+        self._keeper = MemoryKeeper(ports.runner, ports.memory, host.host_id)
+        self._memory = self._recalled()
         self._fire_timeout_s: Optional[int] = None
         self._judged = Domain(DomainState.UNKNOWN)
         self._settled: Optional[_Settled] = None
@@ -130,6 +132,7 @@ class Agent:
             config_keeper.KEY: self._take_config,
             publish.KEY: self._take_publication,
             recorder.KEY: self._take_history,
+            kept_memory.KEY: self._take_kept,
             **dict.fromkeys(execute.KEYS, self._take_order),
         }
 
@@ -202,6 +205,7 @@ class Agent:
         before = self._memory
         decision = step(before, observation, settings, self._find_row)
         self._memory = decision.memory
+        self._keeper.keep(decision.memory)
         self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
         self._settled = None
         if decision.memory is before and not decision.actions:
@@ -256,6 +260,16 @@ class Agent:
         self._history.remember(earlier)
         self._note("history", "the history can't be written", error, outcome.finished_at_s)
 
+    def _take_kept(self, outcome: Outcome[object]) -> None:
+        error = self._keeper.take(outcome)
+        self._note("memory", "what was learnt can't be kept", error, outcome.finished_at_s)
+
+    def _recalled(self) -> Memory:
+        found = self._keeper.recall(self._started_at_s)
+        if found.why:
+            log.warning("what an earlier agent had learnt is left alone: %s", found.why)
+        return found.memory
+
     def _take_order(self, outcome: Outcome[object]) -> None:
         result = self._executor.take(outcome)
         self._domain.changed(result.ended_at_s, result.domain)
@@ -288,6 +302,7 @@ class Agent:
                 vm_running_since_s=self._domain.running_since_s,
                 vm_same_since_s=self._domain.vm_same_since_s,
                 vm_ran=self._domain.vm_ran,
+                vm_process=self._domain.process,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
                 start=self._executor.start,
                 unfinished_why=self._executor.unfinished_why(now_s),

@@ -23,7 +23,14 @@ from fsm.observation import (
 from ha_agent.execute import StartState
 from ha_agent.ports import BrokerLook
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
-from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Ending,
+    Liveness,
+    Membership,
+    ProcessStart,
+)
 from metadata import moving_note
 from metadata.moving_note import decode_moving
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
@@ -32,6 +39,7 @@ from metadata.settings import ClusterSettings, HostSettings
 from metadata.start_notes import read_start_notes
 
 STALE_TICKS = 3
+NO_PAGE = "health is not looked at: no health page is configured"
 
 MIGRATION = "migration"
 # libvirt's reasons for a pause that libvirt ends by itself, and the setting that says how long
@@ -71,6 +79,7 @@ class Inputs:
     vm_running_since_s  since when each answer has shown this process running
     vm_same_since_s   since when libvirt has said the very same of it
     vm_ran            that process has been seen running here
+    vm_process        which process the VM is
     vm_holds_lease    sanlock's word on that process
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
@@ -92,6 +101,7 @@ class Inputs:
     vm_running_since_s: Optional[float] = None
     vm_same_since_s: Optional[float] = None
     vm_ran: bool = False
+    vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
     start: StartState = field(default_factory=StartState)
     unfinished_why: str = ""
@@ -143,6 +153,8 @@ def collect(inputs: Inputs) -> Observation:
         vm_detail=vm_detail,
         vm_leaving=_is_leaving(inputs, vm),
         moving_limit_s=inputs.settings.timing.away_s,
+        vm_id=inputs.vm_process.identity if inputs.vm_process else "",
+        vm_began_s=inputs.vm_process.began_s if inputs.vm_process else None,
         health=health,
         health_detail=health_detail,
         lease=lease,
@@ -357,6 +369,8 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
     """The engine's health, unless what is known is older than the VM itself."""
     if inputs.snapshot is None:
         return Health.UNKNOWN, "the broker does not answer"
+    if not inputs.settings.engine.page_url:
+        return Health.UNKNOWN, NO_PAGE
     engine = inputs.snapshot.engine
     since_s = inputs.vm_since_s
     if engine.seen_at_s is None or (since_s is not None and engine.seen_at_s < since_s):

@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, cast
 
-from ha_broker.world.ports import Domain, DomainState, Hypervisor, Outcome, Runner
+from ha_broker.world.ports import (
+    Domain,
+    DomainState,
+    Hypervisor,
+    Outcome,
+    Processes,
+    ProcessStart,
+    Runner,
+)
 
 KEY = "domain"
 
@@ -17,6 +25,7 @@ class Reading:
     at_s: float
     domain: Optional[Domain] = None
     error: str = ""
+    process: Optional[ProcessStart] = None
 
 
 class DomainWatch:
@@ -26,7 +35,11 @@ class DomainWatch:
     UNKNOWN until libvirt answers again.
     """
 
-    def __init__(self, runner: Runner, hypervisor: Hypervisor) -> None:
+    def __init__(
+        self, runner: Runner, hypervisor: Hypervisor, processes: Optional[Processes] = None
+    ) -> None:
+        self._processes = processes
+        self._process: Optional[ProcessStart] = None
         self._runner = runner
         self._hypervisor = hypervisor
         self._wanted = True
@@ -51,7 +64,13 @@ class DomainWatch:
             return
         # Before the submission, so that an event during it is not lost.
         self._wanted = False
-        self._runner.submit(KEY, self._hypervisor.domain)
+        self._runner.submit(KEY, self._look)
+
+    def _look(self) -> tuple[Domain, Optional[ProcessStart]]:
+        domain = self._hypervisor.domain()
+        if domain.pid is None or self._processes is None:
+            return domain, None
+        return domain, self._processes.started(domain.pid)
 
     def take(self, outcome: Outcome[object]) -> Optional[Reading]:
         """Keep an answer; returns it, or None when something newer is known already."""
@@ -61,7 +80,8 @@ class DomainWatch:
         if outcome.error is not None:
             reading = Reading(outcome.started_at_s, error=_words(outcome.error))
         else:
-            reading = Reading(outcome.started_at_s, cast(Domain, outcome.value))
+            domain, process = cast(tuple[Domain, Optional[ProcessStart]], outcome.value)
+            reading = Reading(outcome.started_at_s, domain, process=process)
         self._keep(reading)
         return reading
 
@@ -109,6 +129,11 @@ class DomainWatch:
         """Has the VM's process been seen running here?"""
         return self._pid is not None and self._pid == self._ran_pid
 
+    @property
+    def process(self) -> Optional[ProcessStart]:
+        """Which process the VM is, as far as that is known."""
+        return self._process
+
     def _keep(self, reading: Reading) -> None:
         before = self._domain
         self._reading = reading
@@ -120,10 +145,17 @@ class DomainWatch:
         self._domain = reading.domain
         if reading.domain.state is DomainState.RUNNING:
             self._ran_pid = reading.domain.pid
+        self._note_process(reading.process)
         first, self._seen = not self._seen, True
         if reading.domain.pid != self._pid:
             self._pid = reading.domain.pid
             self._pid_since_s = None if first else reading.at_s
+
+    def _note_process(self, now: Optional[ProcessStart]) -> None:
+        before = self._process
+        # When a process began is reckoned anew each time, and differs by a hair.
+        if before is None or now is None or before.identity != now.identity:
+            self._process = now
 
     def _note_running(self, domain: Domain, at_s: float) -> None:
         pid = domain.pid if domain.state is DomainState.RUNNING else None

@@ -107,6 +107,8 @@ class Daemon:
             broker=watch,
             services=self._services,
             history=world.history(),
+            memory=world.memory(),
+            processes=world.processes(),
         )
 
         def on_settings(settings: ClusterSettings) -> None:

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from typing import Optional, Protocol
 
 from ha_agent.chronicle.entry import Entry
+from ha_agent.kept_memory import MemoryStore
 from ha_broker.snapshot import Publication, Snapshot
-from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
+from ha_broker.world.ports import (
+    Clock,
+    Hypervisor,
+    Lockspace,
+    Processes,
+    Runner,
+    ServiceManager,
+)
 from metadata.shared_config import SharedConfig
 
 
@@ -62,7 +70,7 @@ class HistoryStore(Protocol):
 class AgentPorts:
     """All that the agent reaches; `clock.wall_s` is used for texts only.
 
-    `history` None: none is kept.
+    `history`, `memory` None: none is kept; `processes` None: nothing is known of them.
     """
 
     clock: Clock
@@ -72,3 +80,5 @@ class AgentPorts:
     broker: BrokerPort
     services: ServiceManager
     history: Optional[HistoryStore] = None
+    memory: Optional[MemoryStore] = None
+    processes: Optional[Processes] = None

@@ -14,6 +14,7 @@ from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.reach import dark_for
 from fsm.states import State
 from ha_agent import penalty_note
+from ha_agent.collect import NO_PAGE
 from ha_agent.history import History
 from ha_agent.ports import BrokerPort
 from ha_broker.snapshot import Publication
@@ -101,6 +102,8 @@ def _running(state: State, observation: Observation) -> EngineStatus:
         return EngineStatus(EngineVm.UP, Health.GOOD, detail)
     if observation.health is Health.BAD:
         reason = _joined(UNHEALTHY, observation.health_detail)
+    elif observation.health_detail == NO_PAGE:
+        reason = NO_PAGE
     else:
         reason = _joined("health not known", observation.health_detail)
     return EngineStatus(EngineVm.UP, observation.health, detail, reason)

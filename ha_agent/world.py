@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from typing import Callable, Protocol
 
+from ha_agent.kept_memory import MemoryStore
 from ha_agent.ports import HistoryStore
-from ha_broker.world.ports import Clock, Hypervisor, Lockspace, Runner, ServiceManager
+from ha_broker.world.ports import (
+    Clock,
+    Hypervisor,
+    Lockspace,
+    Processes,
+    Runner,
+    ServiceManager,
+)
 from metadata.settings import HostSettings
 
 
@@ -29,6 +37,12 @@ class World(Protocol):
 
     def history(self) -> HistoryStore:
         """Where the history is kept."""
+
+    def memory(self) -> MemoryStore:
+        """Where what the agent has learnt is kept."""
+
+    def processes(self) -> Processes:
+        """The processes of this machine."""
 
 
 class RealWorld:
@@ -71,3 +85,16 @@ class RealWorld:
         from ha_broker.paths import history_dir  # noqa: PLC0415
 
         return FileHistory(history_dir())
+
+    def memory(self) -> MemoryStore:
+        """A file beside the broker's socket, which a boot of the machine clears."""
+        from ha_agent.memory_file import MemoryFile  # noqa: PLC0415
+        from ha_broker.paths import agent_memory_file  # noqa: PLC0415
+
+        return MemoryFile(agent_memory_file())
+
+    def processes(self) -> Processes:
+        """/proc."""
+        from ha_broker.world.processes import ProcProcesses  # noqa: PLC0415
+
+        return ProcProcesses()

@@ -6,6 +6,7 @@ Asked at each call, not at import: a test or a second instance sets its own envi
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 SOCKET_VARIABLE = "HE_BROKER_SOCKET"
 SETTINGS_VARIABLE = "HE_SETTINGS"
@@ -15,6 +16,11 @@ STATE_VARIABLE = "HE_STATE_DIR"
 def broker_socket() -> str:
     """Path of the broker's unix socket."""
     return os.environ.get(SOCKET_VARIABLE) or "/run/hosted-engine-ha/broker.sock"
+
+
+def agent_memory_file() -> str:
+    """What the agent has learnt during this boot of the machine."""
+    return str(Path(broker_socket()).with_name("agent-memory.json"))
 
 
 def host_settings_file() -> str:

@@ -155,8 +155,12 @@ class SameIdWatch:
 
     @property
     def holds_slot(self) -> bool:
-        """Must our slot be left alone, so that who else writes there can be seen?"""
-        return bool(self.why) and self.slot is not None and self.slot.record is not None
+        """Must our slot be left alone, so that who else writes there can be seen?
+
+        Whatever is in it, even nothing that can be read: a record of our own would tell the next
+        look that the id's place is this boot's, which nobody knows yet.
+        """
+        return bool(self.why)
 
     def judge(self, now_s: float) -> None:
         """Take in what was harvested; `why` holds until the next cycle."""

@@ -8,8 +8,9 @@ while
   maintenance, a libvirt that refuses);
 - nobody could take the lease: its owner's host is dead, and the floor is not over;
 - the guest boots, on the way to being healthy;
-- a VM is there that does not get well, within the configured patience (`starting_s` or
-  `bad_health_s`, then the guest's shutdown or `stop_s`; `migration_s`, `save_s`);
+- a VM is there that does not get well, within the configured patience (`starting_s`, on a host
+  whose turns came to nothing a multiple of it, or `bad_health_s`, then the guest's shutdown or
+  `stop_s`; `migration_s`, `save_s`);
 - every host that could is out by the configured rules for one that failed (`retry_window_s`,
   `unexpected_down_s`, the pause after a failed start).
 
@@ -22,6 +23,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Optional
 
+from fsm.guards import boot_time_s
 from fsm.states import State
 from ha_agent.simulation.cluster import SimCluster
 from ha_agent.simulation.host import SimHost
@@ -163,7 +165,7 @@ class Stopwatch:
             guest, ill_s = host.vm.guest, now_s - self._ill_since_s[pid]
             runs = host.vm.now.state == DomainState.RUNNING
             boots = runs and guest is not None and not guest.has_booted(self._cluster.shared.now_s)
-            if boots and ill_s <= self._timing.starting_s:
+            if boots and ill_s <= self._boot_limit_s(host):
                 return BOOT
             if ill_s <= self._patience_s(host, pid):
                 return PATIENCE
@@ -175,11 +177,17 @@ class Stopwatch:
             held = host.vm.now.detail in ("migration", "save", "dump", "snapshot")
             held_s = max(timing.migration_s, timing.save_s) if held else 0.0
             return held_s + timing.bad_health_s
-        first_s = timing.bad_health_s if pid in self._was_well else timing.starting_s
+        first_s = timing.bad_health_s if pid in self._was_well else self._boot_limit_s(host)
         obeys_s = host.vm.guest_obeys_after_s
         hangs = host.vm.guest is not None and host.vm.guest.hangs
         stop_s = timing.stop_s if obeys_s is None or hangs else min(obeys_s, timing.stop_s)
         return first_s + stop_s + min(KILL_S, host.vm.kill_takes_s)
+
+    def _boot_limit_s(self, host: SimHost) -> float:
+        cluster = self._cluster.settings.cluster
+        if host.agent is None:
+            return cluster.timing.starting_s
+        return boot_time_s(host.agent.memory, cluster)
 
     def _lease_is_stuck(self) -> bool:
         """Is it a dead host's, so that not even the best program could take it?"""
@@ -189,6 +197,8 @@ class Stopwatch:
         slot = san.slots.get(san.lease.host_id)
         if slot is None or slot.timestamp == 0 or slot.generation > san.lease.generation:
             return False
+        if any(host.host_id == san.lease.host_id and _is_able(host) for host in self._hosts):
+            return False  # it is no dead host's: who holds it could end its VM
         silent_s = self._cluster.shared.now_s - slot.timestamp
         fire_timeout_s = min(host.lockspace.fire_timeout for host in self._hosts)
         return silent_s <= lease_floor_s(self._timing.io_timeout_s, fire_timeout_s)

@@ -30,7 +30,9 @@ from ha_agent.simulation.world import (
     SimHistory,
     SimHypervisor,
     SimLockspace,
+    SimMemoryStore,
     SimNetworkProbe,
+    SimProcesses,
     SimServiceManager,
     SimStore,
     SimVitals,
@@ -113,6 +115,8 @@ class SimHost:
         self.vm.kill_takes_s = shared.engine.kill_s
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
         self.history = SimHistory()
+        self.memory_store = SimMemoryStore()
+        self.processes = SimProcesses(self.vm, self.clock, lambda: shared.now_s)
         self.page = SimHealthPage(keep_log=False)
         self.page.answer = self._look_at_page
         self.network = SimNetworkProbe(keep_log=False)
@@ -234,6 +238,7 @@ class SimHost:
         self._errands.power_off()
         self.lockspace.power_off()
         self.history.power_off()
+        self.memory_store.power_off()
         self.vm.reboot_host()
         self.plan()
 
@@ -414,7 +419,17 @@ class SimHost:
     def _make_agent(self, runner: InlineRunner) -> Core:
         view = HypervisorOf(self.vm, self.shared.now_s)
         services = SimServiceManager(keep_log=False)
-        ports = AgentPorts(self.clock, runner, view, self.lockspace, self, services, self.history)
+        ports = AgentPorts(
+            self.clock,
+            runner,
+            view,
+            self.lockspace,
+            self,
+            services,
+            self.history,
+            self.memory_store,
+            self.processes,
+        )
         self._look = BrokerLook()  # a new process has heard nothing yet
         return AgentCore(
             Agent(ports, self.settings, on_transition=self._tell_decision, find_row=walk)

@@ -80,6 +80,7 @@ class EngineTraits:
     kill_s         how long libvirt takes to switch its qemu off (it waits 15 s at the most)
     cpus           how many of its host's four CPUs it keeps busy
     cpu_unknown_s  how long after a start libvirt says that it has used none
+    page           false: the settings name no health page
     """
 
     boot_s: float = 20.0
@@ -87,6 +88,7 @@ class EngineTraits:
     kill_s: float = 0.0
     cpus: float = 0.5
     cpu_unknown_s: float = 0.0
+    page: bool = True
 
 
 def counted_hosts(count: int) -> tuple[HostTraits, ...]:
@@ -129,6 +131,7 @@ _ENGINE: dict[str, Rule] = {
     "kill_s": number(0, KILL_S),
     "cpus": number(0, HOST_CPUS),
     "cpu_unknown_s": _SECONDS,
+    "page": _SWITCH,
 }
 _TOP: dict[str, Rule] = {"start": _word(*STARTS), "seed": integer(0, 2**63 - 1)}
 _KEYS = ["hosts", "cluster", "engine", *_TOP]

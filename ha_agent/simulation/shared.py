@@ -75,5 +75,8 @@ class SharedWorld:
 def _with_health_page(settings: WorldSettings) -> ClusterSettings:
     cluster = settings.cluster
     # No certificate is simulated: an authority without one would be refused.
-    engine = replace(cluster.engine, health_url=HEALTH_URL, health_ca_file="")
+    url = HEALTH_URL if settings.engine.page else ""
+    engine = replace(cluster.engine, health_url=url, health_ca_file="")
+    if not url:
+        engine = replace(engine, fqdn="")
     return replace(cluster, engine=engine)

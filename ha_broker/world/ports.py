@@ -96,6 +96,27 @@ class Runner(Protocol):
         """The jobs that ended since the last call, in the order in which they ended."""
 
 
+# --- processes ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ProcessStart:
+    """One process: `identity` differs from that of any other of this boot of the machine.
+
+    `began_s` is when it began, in seconds of CLOCK_MONOTONIC.
+    """
+
+    identity: str
+    began_s: float
+
+
+class Processes(Protocol):
+    """The processes of this machine."""
+
+    def started(self, pid: int) -> Optional[ProcessStart]:
+        """The process that has `pid` now; None: not known. Never blocks, never raises."""
+
+
 # --- shared storage -------------------------------------------------------------------
 
 

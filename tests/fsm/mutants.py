@@ -30,7 +30,15 @@ import fsm.table
 from fsm.states import State
 from fsm.table import TABLE, Row
 from tests.fsm.model.report import explored, gaps, name_of
-from tests.fsm.model.world import MOVE_FAULTS, REACH_FAULTS, VM_FAULTS, Size
+from tests.fsm.model.world import (
+    MOVE_FAULTS,
+    PAIR_FAULTS,
+    REACH_FAULTS,
+    RESTART_FAULTS,
+    UNSEEN_FAULTS,
+    VM_FAULTS,
+    Size,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,18 +104,12 @@ def _other_targets(row: Row) -> list[State]:
 # --- who may object -------------------------------------------------------------------
 
 SMALL = (
-    Size(1, 1),
-    Size(2, 1),
-    Size(1, 2),
-    Size(1, 3, VM_FAULTS),
-    Size(2, 2, VM_FAULTS),
+    *(Size(1, 1), Size(2, 1), Size(1, 2), Size(1, 3, VM_FAULTS), Size(2, 2, VM_FAULTS)),
     Size(2, 2, REACH_FAULTS),
+    *(Size(1, 3, RESTART_FAULTS, keeps=True), Size(2, 1, UNSEEN_FAULTS, page=False)),
 )
 LARGE = (
-    Size(3, 1),
-    Size(2, 2),
-    Size(2, 3, VM_FAULTS),
-    Size(2, 3, MOVE_FAULTS),
+    *(Size(3, 1), Size(2, 2), Size(2, 3, VM_FAULTS), Size(2, 3, MOVE_FAULTS)),
     Size(3, 2, REACH_FAULTS),
 )
 STORIES = ("tests/fsm/test_stories.py", "tests/unit/test_agent_stories.py")
@@ -131,7 +133,8 @@ def by_model(sizes: Sequence[Size]) -> Killer:
 
 def by_coverage(table: Table) -> str:
     """Rows that never fire, guards that never decide, states that are never left."""
-    found = gaps([explored(size, table) for size in LARGE], table)
+    sizes = (*LARGE, SMALL[-2], Size(2, 1, PAIR_FAULTS, keeps=True), SMALL[-1])
+    found = gaps([explored(size, table) for size in sizes], table)
     return next(iter([*found.rows, *found.guards, *found.states]), "")
 
 

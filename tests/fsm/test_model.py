@@ -17,8 +17,11 @@ from tests.fsm.model.world import (
     APART,
     HOST_FAULTS,
     MOVE_FAULTS,
+    PAIR_FAULTS,
     REACH_FAULTS,
+    RESTART_FAULTS,
     SLEEP_FAULTS,
+    UNSEEN_FAULTS,
     VM_FAULTS,
     Size,
     Worlds,
@@ -33,6 +36,9 @@ SIZES = (
     Size(2, 2, SLEEP_FAULTS),
     Size(3, 2, REACH_FAULTS),
     Size(2, 3, REACH_FAULTS),
+    Size(1, 3, RESTART_FAULTS, keeps=True),
+    Size(2, 1, PAIR_FAULTS, keeps=True),
+    Size(2, 2, UNSEEN_FAULTS, page=False),
 )
 
 

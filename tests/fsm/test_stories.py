@@ -7,6 +7,7 @@ from typing import Any
 
 from fsm import Action, Memory, State, step
 from fsm.decision import Decision
+from fsm.guards import GO_ON_TICKS
 from fsm.observation import (
     HostCondition,
     Lease,
@@ -18,9 +19,9 @@ from fsm.observation import (
     VmEnding,
 )
 from metadata.records import Health
-from metadata.settings import ClusterSettings
+from metadata.settings import ClusterSettings, EngineSettings
 
-CONFIG = ClusterSettings()
+CONFIG = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))
 TIMING = CONFIG.timing
 
 
@@ -263,6 +264,151 @@ def test_an_engine_that_has_been_well_for_the_window_ends_the_memory_of_tries() 
     assert host.last.wake_at_s == host.seen.now_s + 1
     host.see(1)
     assert host.memory.tries == 0
+
+
+def test_while_nobody_knows_the_health_of_an_ill_engine_its_time_out_stands_still() -> None:
+    host = Host(peers=(peer(2),)).running()
+    host.settle(1, health=Health.BAD)
+    host.see(100, health=Health.UNKNOWN)
+    host.see(1000)
+    host.see(TIMING.tick_s, health=Health.BAD)
+    assert host.settle(TIMING.bad_health_s - 101) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_a_lease_held_for_seconds_does_not_begin_the_turns_anew() -> None:
+    host = Host(peers=(peer(2, 3401),))
+    host.see()
+    for _ in range(4):
+        host.see(TIMING.turn_s / 5, lease=Lease.THEIRS, lease_owner_id=2)
+        host.see(TIMING.turn_s / 10, lease=Lease.FREE, lease_owner_id=None)
+    assert host.settle() is State.ENGINE_START
+
+
+def test_a_lease_held_for_a_turn_by_an_engine_that_is_up_or_over_a_maintenance_does() -> None:
+    up = (peer(2, 3401, engine_healthy=True),)
+    cases: tuple[tuple[float, dict[str, Any]], ...] = (
+        (TIMING.turn_s, {"lease": Lease.THEIRS}),
+        (1, {"lease": Lease.THEIRS, "peers": up}),
+        (1, {"global_maintenance": True}),
+    )
+    for lasts_s, seen in cases:
+        host = Host(peers=(peer(2, 3401),))
+        for _ in range(5):
+            host.see(1, **seen)
+            host.see(lasts_s)
+            host.settle(1, lease=Lease.FREE, global_maintenance=False, peers=(peer(2, 3401),))
+        assert host.memory.state is State.ENGINE_DOWN, seen
+
+
+def test_a_vm_that_is_found_boots_since_its_process_began() -> None:
+    found = {**BOOTING, "vm_id": "7/1", "vm_began_s": 500.0}
+    host = Host(**found)
+    assert host.settle() is State.ENGINE_STARTING
+    assert host.settle(99) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_a_vm_that_is_found_after_its_boot_is_ill_and_not_booting() -> None:
+    host = Host(**{**BOOTING, "vm_id": "7/1", "vm_began_s": 399.0})
+    assert host.settle() is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(TIMING.bad_health_s - 1) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_one_bad_answer_ends_no_vm_that_has_run_for_long_and_of_which_nothing_is_known() -> None:
+    """A new agent beside a new broker: how the engine is shows only a moment later."""
+    found = {**BOOTING, "vm_id": "7/1", "vm_began_s": 1.0, "health": Health.UNKNOWN}
+    host = Host(**found)
+    assert host.settle() is State.ENGINE_STARTING
+    assert host.settle(1, health=Health.BAD) is State.ENGINE_STARTING
+    assert host.settle(TIMING.bad_health_s - 2) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_a_boot_that_is_nearly_over_when_it_is_found_leaves_time_for_a_few_looks() -> None:
+    host = Host(**{**BOOTING, "vm_id": "7/1", "vm_began_s": 1001.0 - TIMING.starting_s})
+    assert host.settle() is State.ENGINE_STARTING
+    assert host.settle(GO_ON_TICKS * TIMING.tick_s - 1) is State.ENGINE_STARTING
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_another_process_has_its_own_time() -> None:
+    host = Host(peers=(peer(2),), vm_id="7/1", vm_began_s=900.0).running()
+    host.settle(1, health=Health.BAD)
+    host.settle(200, vm=Vm.UNKNOWN)
+    assert host.settle(1, vm=Vm.RUNNING, vm_id="8/2", vm_began_s=1200.0) is State.ENGINE_STARTING
+    assert host.memory.since_s == 1200.0
+
+
+def test_a_maintenance_takes_no_time_from_an_ill_engine() -> None:
+    host = Host(peers=(peer(2),)).running()
+    host.settle(1, health=Health.BAD)
+    host.settle(100, global_maintenance=True)
+    host.settle(5000)
+    assert host.settle(1, global_maintenance=False) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(TIMING.bad_health_s - 101) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+STOPS = Memory(State.ENGINE_STOP, 900.0, vm_id="7/1")
+
+
+def stop_broken_off(**found: Any) -> Host:
+    """libvirt was silent while the VM was being stopped."""
+    host = Host(vm_id="7/1", vm=Vm.UNKNOWN, lease=Lease.OURS, vm_holds_lease=True)
+    host.memory = STOPS
+    host.settle()
+    host.settle(1, **{"vm": Vm.RUNNING, "health": Health.UNKNOWN, **found})
+    return host
+
+
+def test_a_stop_goes_on_only_where_the_engine_is_known_to_be_ill() -> None:
+    host = stop_broken_off()
+    host.see(10 * TIMING.stop_s)
+    assert host.memory.state is State.ENGINE_UP_BAD_HEALTH
+    assert host.last.actions == ()
+    assert host.settle(1, health=Health.BAD) is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+    assert stop_broken_off(health=Health.GOOD).memory.state is State.ENGINE_UP
+    assert stop_broken_off(vm=Vm.PAUSED).memory.state is State.ENGINE_FORCE_STOP
+
+
+def test_the_time_of_a_stop_runs_on_but_for_when_nobody_knew_the_health() -> None:
+    host = stop_broken_off()
+    host.settle(5000, health=Health.BAD)
+    # 100 s were behind when libvirt fell silent, and 1 s of its silence.
+    assert host.settle(TIMING.stop_s - 102) is State.ENGINE_STOP
+    assert host.settle(1) is State.ENGINE_FORCE_STOP
+
+
+def test_a_time_out_that_goes_on_leaves_time_for_a_few_looks() -> None:
+    host = Host(peers=(peer(2),)).running()
+    host.settle(1, health=Health.BAD)
+    host.settle(1, vm=Vm.UNKNOWN)
+    assert host.settle(9000, vm=Vm.RUNNING) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(GO_ON_TICKS * TIMING.tick_s - 1) is State.ENGINE_UP_BAD_HEALTH
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_a_stop_is_not_for_a_process_that_is_not_known_to_be_the_same() -> None:
+    for vm_id in ("8/1", ""):
+        host = stop_broken_off(vm_id=vm_id, health=Health.BAD)
+        assert host.memory.state is State.ENGINE_STARTING
+        assert host.last.actions == ()
+
+
+def test_without_a_health_page_a_vm_with_its_lease_is_up() -> None:
+    memory = Memory(State.ENGINE_STARTING, 990.0)
+    seen = Observation(
+        1000.0, 1, complete=True, vm=Vm.RUNNING, lease=Lease.OURS, global_maintenance=False
+    )
+    for holds, state in ((True, State.ENGINE_UP), (None, State.ENGINE_STARTING)):
+        found = step(memory, replace(seen, vm_holds_lease=holds), ClusterSettings())
+        assert found.memory.state is state
+        assert step(memory, replace(seen, vm_holds_lease=holds), CONFIG).memory.state is (
+            State.ENGINE_STARTING
+        )
 
 
 def test_an_engine_that_was_well_for_a_moment_ends_no_memory() -> None:
@@ -521,3 +667,11 @@ def test_the_time_of_a_left_over_lease_begins_with_the_vms_end() -> None:
     host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
     assert host.memory.state is State.ENGINE_DOWN
     assert host.settle(TIMING.turn_s - 1) is State.ENGINE_DOWN
+
+
+def test_an_engine_that_got_well_is_not_switched_off_again_before_its_lease_is_known() -> None:
+    host = Host(vm=Vm.RUNNING, health=Health.GOOD, lease=Lease.OURS, vm_holds_lease=None)
+    host.memory = Memory(State.ENGINE_FORCE_STOP, 900.0, attempt_s=900.0)
+    host.see()
+    assert (host.memory.state, host.last.actions) == (State.ENGINE_FORCE_STOP, ())
+    assert host.settle(1, vm_holds_lease=True) is State.ENGINE_UP

@@ -15,10 +15,10 @@ from fsm.states import SENTENCE
 from fsm.table import rows_of
 from metadata.reach import Sight
 from metadata.records import Health
-from metadata.settings import ClusterSettings
+from metadata.settings import ClusterSettings, EngineSettings
 from tests.fsm.strategies import MEMORIES, OBSERVATIONS
 
-CONFIG = ClusterSettings()
+CONFIG = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))
 PAGE = Path(__file__).parents[2] / "docs" / "states.md"
 many = settings(max_examples=1500, deadline=None)
 

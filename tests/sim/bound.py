@@ -6,8 +6,9 @@ What may still have to pass, one after the other, in the worst case::
                 may reset it first (8 io + 55 s after its last renewal)
     floor       the lease of a host that died as the last thing before (8 io + 60 s)
     held        libvirt itself holds the VM paused, and never ends that
-    ailing      the engine's VM is there and does not get well: the longer of starting_s and
-                bad_health_s, then stop_s, then being switched off
+    ailing      the engine's VM is there and does not get well: the longer of starting_s (with the
+                patience of a host whose turns came to nothing) and bad_health_s, then stop_s,
+                then being switched off
     excluded    every host is out of the running: the longest of unexpected_down_s,
                 retry_window_s and away_s
     condition   a host that was overloaded is so for a minute more, by its monitor's window, and
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fsm.guards import MOST_PATIENCE
 from ha_agent.simulation.settings import WorldSettings
 from metadata.timing import join_s, lease_floor_s
 
@@ -50,12 +52,13 @@ def recovery_bound(world: WorldSettings) -> Bound:
     floor_s = lease_floor_s(io_s, max(host.watchdog_fire_timeout_s for host in world.hosts))
     failures = world.cluster.score.failed_starts_to_zero
     boot_s = max(host.boot_s for host in world.hosts)
+    boot_s_at_most = MOST_PATIENCE * timing.starting_s
     return Bound(
         {
             "boot": floor_s + boot_s + 2 * join_s(io_s) + RESTART_S,
             "floor": floor_s,
             "held": max(timing.migration_s, timing.save_s),
-            "ailing": max(timing.starting_s, timing.bad_health_s) + timing.stop_s + KILL_S,
+            "ailing": max(boot_s_at_most, timing.bad_health_s) + timing.stop_s + KILL_S,
             "excluded": max(timing.unexpected_down_s, timing.retry_window_s, timing.away_s),
             "condition": CPU_WINDOW_S + 2 * world.cluster.monitors.interval_s,
             "turns": (len(world.hosts) + failures) * timing.turn_s,

@@ -234,6 +234,21 @@ def all_lose_power(dice: Dice) -> None:
         dice.add(at_s + 1, "slot 0 garbage")
 
 
+def again_and_again(dice: Dice) -> None:
+    """A service of one host ends every so often, sometimes together with the engine's qemu."""
+    at_s, name = dice.moment_s(), dice.host()
+    unit = dice.one_of(AGENT, AGENT, BROKER, "libvirtd")
+    every_s, with_qemu = spread(dice.rng, 10, 700), dice.chance(0.2)
+    for number in range(dice.rng.randint(3, 12)):
+        moment_s = at_s + number * every_s
+        if with_qemu:
+            dice.add(moment_s, "engine kill")
+        if unit == "libvirtd" or dice.chance(0.3):
+            dice.add(moment_s, _systemctl(name, "restart", unit))
+        else:
+            dice.add(moment_s, _signal(name, unit, "SIGKILL"))
+
+
 def between_actions(dice: Dice) -> None:
     """Agent or broker ends or stands still between any two of its calls to the world."""
     at_s = dice.moment_s()
@@ -318,6 +333,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "forgotten": (forgotten, 0.3),
     "all lose power": (all_lose_power, 0.3),
     "restarts beside a cut": (restarts_beside_a_cut, 0.6),
+    "again and again": (again_and_again, 0.7),
     "between actions": (between_actions, 0.9),
     "sanlock": (sanlock, 0.8),
     "clocks": (clocks, 0.3),

@@ -13,6 +13,8 @@ from fsm.memory import Action
 from fsm.states import State
 from fsm.step import step
 from fsm.table import TABLE
+from ha_agent.simulation.cluster import SimCluster
+from ha_agent.simulation.deeds import carry_out
 from ha_agent.simulation.grammar import parse_command
 from ha_agent.simulation.oracle import (
     AT_REST,
@@ -35,8 +37,10 @@ from ha_agent.simulation.settings import (
 )
 from ha_agent.simulation.world import SimLockspace
 from ha_broker.broker import Broker
+from metadata.records import Health
 from metadata.settings import ClusterSettings, Timing, check_timing
 from metadata.timing import KILL_S
+from tests.optimum import MOST, Stopwatch
 from tests.sim.__main__ import main, smallest_failing
 from tests.sim.bound import recovery_bound, unable
 from tests.sim.draw import draw_plan
@@ -245,6 +249,25 @@ def test_finds_two_engines_where_the_lease_is_given_twice(monkeypatch, tmp_path)
     assert SENTENCES[ONE_ENGINE] in (folder / "expect.log").read_text()
     with pytest.raises(FileExistsError):
         save(smallest, last, "two-engines", tmp_path)
+
+
+def test_an_ill_engine_that_is_left_alone_has_no_excuse(monkeypatch) -> None:
+    """Its host lives, so the lease that it holds is no dead host's."""
+
+    def blind(memory, observation, *rest):
+        return step(memory, replace(observation, health=Health.UNKNOWN), *rest)
+
+    cluster = SimCluster(world())
+    try:
+        cluster.bring_up()
+        monkeypatch.setattr("ha_agent.agent.step", blind)
+        watch = Stopwatch(cluster)
+        carry_out(parse_command("engine hang", list(cluster.hosts)), cluster)
+        cluster.run_for(4 * (QUICK.bad_health_s + QUICK.stop_s))
+        found = watch.recovery()
+    finally:
+        cluster.close()
+    assert found.ratio > MOST, found.text()
 
 
 def test_finds_a_start_in_global_maintenance(monkeypatch) -> None:

@@ -34,11 +34,11 @@ from ha_broker.world.ports import DomainState, Liveness, Membership
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
-from metadata.settings import ClusterSettings, HostSettings
+from metadata.settings import ClusterSettings, EngineSettings, HostSettings
 from metadata.shared_config import SharedConfig
 
 PARTS = storage_parts("/shared/leases")
-SETTINGS = ClusterSettings()
+SETTINGS = ClusterSettings(engine=EngineSettings(health_url="http://engine/health"))
 TICK_S = SETTINGS.timing.tick_s
 HOST = HostSettings(host_id=1, host_name="h1", storage=PARTS)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 
+from ha_agent.simulation.versions import too_new
 from ha_agent.simulation.world import InlineRunner, SimLockspace
 from ha_broker.same_id import Signs, trouble, watch_s
 from ha_broker.snapshot import LeaseState
@@ -137,6 +138,23 @@ def test_a_copy_joins_nothing_and_writes_nothing(tmp_path: Path) -> None:
     assert cluster.san.slots[1].generation == 1
     assert dict(cluster.stored(1).notes)["hardware-id"] == original.vitals.identity().hardware
     assert original.snapshot.lockspace.membership == Membership.JOINED
+
+
+@pytest.mark.parametrize("spoil", [lambda _slot: b"", lambda _slot: b"\xff" * 512, too_new])
+def test_a_copy_that_can_read_no_record_in_its_slot_writes_none_there_either(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    """With a record of its own there, it would take the place for its own as well."""
+    cluster = Cluster()
+    original = machine(cluster, tmp_path / "original", "board 1")
+    live(cluster, original, JOIN_S + 2 * TICK_S)
+    cluster.put(1, spoil(cluster.slot(1)))
+    spoilt = cluster.slot(1)
+    copy = machine(cluster, tmp_path / "copy", "board 2")
+    live(cluster, copy, 2 * WATCH_S)
+    assert copy.snapshot.lockspace.membership == Membership.OUT
+    assert "calls itself h1, too" in copy.snapshot.lockspace.error
+    assert (cluster.san.slots[1].generation, cluster.slot(1)) == (1, spoilt)
 
 
 def test_a_host_that_lost_its_power_joins_again_at_once(tmp_path: Path) -> None:

@@ -44,13 +44,13 @@ from ha_broker.snapshot import (
 from ha_broker.snapshot_json import snapshot_to_data
 from ha_broker.world.ports import DomainState, Liveness, Membership
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
-from metadata.settings import ClusterSettings, cluster_settings_to_data
+from metadata.settings import ClusterSettings, EngineSettings, cluster_settings_to_data
 
 NOW_S = 1000.0
 WALL_S = 1_700_000_000.0
 HERE = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 NOT_HERE = EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "vm not running on this host")
-SETTINGS = ClusterSettings()
+SETTINGS = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))
 
 
 def ctime(at_s: float) -> str:

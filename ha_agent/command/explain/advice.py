@@ -134,6 +134,14 @@ def _bad_engine(cluster: Cluster) -> Iterator[str]:
     )
 
 
+def _no_page(cluster: Cluster) -> Iterator[str]:
+    if not cluster.settings.engine.page_url and cluster.snapshot.config.sequence is not None:
+        yield (
+            "To have the engine's health looked at, name its page: engine.fqdn or "
+            "engine.health_url ('hosted-engine --set-shared-config')."
+        )
+
+
 def _failed_starts(cluster: Cluster) -> Iterator[str]:
     domain = cluster.settings.engine.domain_name
     for host in cluster.hosts:
@@ -231,6 +239,7 @@ _RULES: tuple[Callable[[Cluster], Iterator[str]], ...] = (
     _global_maintenance,
     _maintenance_unknown,
     _bad_engine,
+    _no_page,
     _failed_starts,
     _unexpected_end,
     _local_maintenance,

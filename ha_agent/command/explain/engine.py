@@ -133,13 +133,18 @@ def _is_on_a_host(cluster: Cluster) -> Optional[Told]:
     host = cluster.runner
     if host is None:
         return None
-    told = [_how_it_is(host), *_what_comes_of_it(cluster, host)]
+    told = [_how_it_is(cluster, host), *_what_comes_of_it(cluster, host)]
     if host.life is Life.QUIET and cluster.blind_s is None:
         told += [f"{host.name} said so {span(host.silent_s or 0.0)} ago, and nothing since."]
     return [*told, *_lease_of(cluster, host)]
 
 
-def _how_it_is(host: HostFacts) -> str:
+def _how_it_is(cluster: Cluster, host: HostFacts) -> str:
+    if host.known_state is State.ENGINE_UP and not cluster.settings.engine.page_url:
+        return (
+            f"The engine's VM runs on {host.name}. The engine's health is not looked at, as no "
+            "health page is configured."
+        )
     detail = f": {clause(host.engine.detail)}" if host.engine.detail else ""
     if host.engine.paused:
         return f"The engine's VM is on {host.name}, but it is paused{detail}."

@@ -19,6 +19,7 @@ from ha_agent.simulation.world.courier import SimCourier, SimPostOffice
 from ha_agent.simulation.world.history import SimHistory
 from ha_agent.simulation.world.hypervisor import Guest, SimHypervisor
 from ha_agent.simulation.world.lockspace import SimLockspace, SimSan
+from ha_agent.simulation.world.memory import SimMemoryStore, SimProcesses
 from ha_agent.simulation.world.network import SimHealthPage, SimNetworkProbe
 from ha_agent.simulation.world.runner import InlineRunner
 from ha_agent.simulation.world.services import SimServiceManager
@@ -36,8 +37,10 @@ __all__ = [
     "SimHistory",
     "SimHypervisor",
     "SimLockspace",
+    "SimMemoryStore",
     "SimNetworkProbe",
     "SimPostOffice",
+    "SimProcesses",
     "SimSan",
     "SimServiceManager",
     "SimStore",

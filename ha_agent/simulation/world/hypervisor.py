@@ -382,6 +382,11 @@ class SimHypervisor:
             return self._life_s
         return self._life_s + self.cpus_used * (self._clock.monotonic_s() - self._since_s)
 
+    @property
+    def process_began_s(self) -> float:
+        """When the present process began (the world's seconds)."""
+        return self._began_s
+
     def _count_cpu(self, after: Domain) -> None:
         """Before the domain is `after`: what it used until now."""
         now_s = self._clock.monotonic_s()

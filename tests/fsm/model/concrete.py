@@ -8,11 +8,18 @@ is checked for every step, so no threshold is overlooked.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Optional
+from typing import Any, Optional
 
-from fsm.guards import LONELY_TURNS, REPEAT_TICKS, SETTLE_TICKS, dark_counts_s, time_out_s
+from fsm.guards import (
+    GO_ON_TICKS,
+    LONELY_TURNS,
+    REPEAT_TICKS,
+    SETTLE_TICKS,
+    dark_counts_s,
+    time_out_s,
+)
 from fsm.handover import resume_after_s
-from fsm.memory import Memory
+from fsm.memory import BrokenOff, Memory
 from fsm.observation import (
     HostCondition,
     Lease,
@@ -24,14 +31,19 @@ from fsm.observation import (
 )
 from fsm.peers import undecided
 from fsm.states import State
+from fsm.step import broken_off_by
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
-from metadata.settings import ClusterSettings, ScoreWeights, check_timing
+from metadata.settings import ClusterSettings, EngineSettings, ScoreWeights, check_timing
 from tests.fsm.model import shape
 from tests.fsm.model.shape import Agent, Dom, Hold, Host, Life, Mem, View
 
 # Two failed starts put a host out, not three: one place less to count to.
-CONFIG = ClusterSettings(score=ScoreWeights(failed_starts_to_zero=2))
+CONFIG = ClusterSettings(
+    engine=EngineSettings(fqdn="engine.example.org"), score=ScoreWeights(failed_starts_to_zero=2)
+)
+WITHOUT_PAGE = replace(CONFIG, engine=EngineSettings())
+NO_PAGE = "there is no page"
 TIMING = CONFIG.timing
 assert not check_timing(TIMING, CONFIG.score.failed_starts_to_zero)
 
@@ -110,7 +122,18 @@ def early(mem: Mem) -> Memory:
         giving_away=mem.leaving,
         gave_away_at_s=NOW_S - JUST_S if mem.gave else None,
         gave_away_uplink=mem.gave == UPLINK,
+        broken_off=None if mem.broke is None else _broken_off(mem.broke, mem.broke_age),
     )
+
+
+def _broken_off(state: State, age: int) -> BrokenOff:
+    return BrokenOff(state, NOW_S - (0.0, *THRESHOLDS[state])[age])
+
+
+def _age(state: State, since_s: Optional[float]) -> int:
+    """How many thresholds of the state are behind."""
+    lasted_s = 0.0 if since_s is None else NOW_S - since_s
+    return sum(lasted_s >= limit_s for limit_s in THRESHOLDS[state])
 
 
 def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
@@ -147,11 +170,10 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
     """`after` in classes; what its state never asks for before it is left is forgotten."""
     state = after.state
     down = state is State.ENGINE_DOWN
-    restarted = after.since_s == NOW_S
     repeats = state in _REPEATS
     return Mem(
         state=state,
-        age=0 if restarted or not THRESHOLDS[state] else before.age,
+        age=_age(state, after.since_s),
         due=repeats and after.attempt_s is not None and NOW_S - after.attempt_s >= _REPEAT_S,
         failed=len(after.failed_starts_s),
         crashed=after.crashed_at_s is not None,
@@ -167,11 +189,12 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         between=before.between
         and after.vm_held_since_s is not None
         and NOW_S - after.vm_held_since_s >= _RESUME_S,
-        cut=0 if after.cut_off_since_s is None else before.cut or 1,
-        dark=0 if after.dark_since_s is None else before.dark or 1,
+        cut=_passed(after.cut_off_since_s, TIMING.isolated_s),
+        dark=_passed(after.dark_since_s, dark_counts_s(TIMING), TIMING.bad_health_s),
         gave=0 if after.gave_away_at_s is None else UPLINK if after.gave_away_uplink else 1,
         leaving=after.giving_away,
         reached=after.reached and _moved(after, observation),
+        **_broken(after.broken_off),
     )
 
 
@@ -183,8 +206,40 @@ def _denied(after: Memory, observation: Observation) -> int:
     return 3 if len(looks_s) > 1 else 1 + (looks_s != (NOW_S,))
 
 
+def _passed(since_s: Optional[float], *thresholds_s: float) -> int:
+    """0: it is not so; else 1 and the thresholds that are behind."""
+    return 0 if since_s is None else 1 + sum(NOW_S - since_s >= one_s for one_s in thresholds_s)
+
+
 def _moved(after: Memory, observation: Observation) -> bool:
     return after.gave_away_at_s is not None or any(peer.gave_away for peer in observation.peers)
+
+
+def lasted_s(memory: Memory) -> float:
+    """How long its present state has lasted."""
+    return 0.0 if memory.since_s is None else NOW_S - memory.since_s
+
+
+def goes_on_after_s(mem: Mem) -> float:
+    """How much of what was broken off must be behind when it goes on: all but a few looks."""
+    assert mem.broke is not None
+    ends = THRESHOLDS[mem.broke]
+    return min((0.0, *ends)[mem.broke_age], ends[-1] - GO_ON_TICKS * TIMING.tick_s)
+
+
+def _broken(found: Optional[BrokenOff]) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"broke": found.state, "broke_age": _age(found.state, found.since_s)}
+
+
+def kept(mem: Mem) -> Mem:
+    """What an agent that has ended leaves to the next one, as `ha_agent.kept_memory` does."""
+    broken_off = broken_off_by(early(mem))
+    return Mem(
+        failed=mem.failed, crashed=mem.crashed, owner=mem.owner, cut=mem.cut, dark=mem.dark,
+        reached=mem.reached, leaving=mem.leaving, gave=mem.gave, **_broken(broken_off),
+    )  # fmt: skip
 
 
 # --- observation ----------------------------------------------------------------------
@@ -206,6 +261,8 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         lease=lease,
         lease_owner=f"h{owner}" if owner else "",
         lease_owner_id=owner,
+        health_detail="" if host.page else NO_PAGE,
+        vm_began_s=NOW_S - LONG_S if host.dom is Dom.SICK else None,
         vm_holds_lease=_holds(host),
         global_maintenance=view.maintenance if host.looked and host.slot0 else None,
         local_maintenance=host.local and host.looked,
@@ -242,7 +299,8 @@ def _lease(seen: int, host_id: int) -> tuple[Lease, Optional[int]]:
 
 
 def _health(host: Host) -> Health:
-    return _HEALTHS.get(host.dom, Health.UNKNOWN) if host.broker else Health.UNKNOWN
+    looked_at = host.broker and host.page
+    return _HEALTHS.get(host.dom, Health.UNKNOWN) if looked_at else Health.UNKNOWN
 
 
 def _holds(host: Host) -> Optional[bool]:

@@ -12,6 +12,7 @@ from fsm.observation import Observation
 from fsm.states import State
 from fsm.step import step
 from fsm.table import Row
+from metadata.settings import ClusterSettings
 from tests.fsm.model import concrete
 from tests.fsm.model.react import Reactor
 
@@ -54,28 +55,26 @@ def coverage(reactor: Reactor) -> Coverage:
     for (mem, seen), (_, fired, _) in reactor.steps.items():
         place = places[id(fired.row)]
         found.fired.add(place)
-        memory = _remembering(concrete.early(mem), seen)
-        found.decisive.update(_decisive(reactor.table, place, memory, seen))
+        memory = _remembering(concrete.early(mem), seen, reactor.config)
+        found.decisive.update(_decisive(reactor, place, memory, seen))
     return found
 
 
-def _remembering(memory: Memory, seen: Observation) -> Memory:
+def _remembering(memory: Memory, seen: Observation, config: ClusterSettings) -> Memory:
     """The memory as the guards get it: with what the observation itself adds."""
     known: list[Memory] = []
 
-    def find(memory: Memory, observation: Observation, config: object) -> Row:
+    def find(memory: Memory, observation: Observation, _config: object) -> Row:
         known.append(memory)
-        return walk(memory, observation, concrete.CONFIG)
+        return walk(memory, observation, config)
 
-    step(memory, seen, concrete.CONFIG, find)
+    step(memory, seen, config, find)
     return known[0]
 
 
-def _decisive(
-    table: Sequence[Row], fired: int, memory: Memory, seen: Observation
-) -> Iterator[Place]:
-    for place, row in enumerate(table[:fired]):
+def _decisive(reactor: Reactor, fired: int, memory: Memory, seen: Observation) -> Iterator[Place]:
+    for place, row in enumerate(reactor.table[:fired]):
         if row.source is memory.state:
-            holding = [guard(memory, seen, concrete.CONFIG) for guard in row.guards]
+            holding = [guard(memory, seen, reactor.config) for guard in row.guards]
             if holding.count(False) == 1:
                 yield place, holding.index(False)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, Optional
 
 from fsm.observation import StartOutcome, VmEnding
 from fsm.states import State
-from tests.fsm.model.concrete import THRESHOLDS, can_ask
+from tests.fsm.model.concrete import THRESHOLDS, can_ask, kept
 from tests.fsm.model.shape import (
     FREE,
     Agent,
@@ -112,21 +112,25 @@ def _power(host: Host, host_id: int, lease: Lease) -> Moves:
     _, left = ended(host, host_id, lease, VmEnding.NONE)
     life = Life.DEAD if host.life is Life.DEAD else Life.EXPIRED
     off = Host(on=False, agent=Agent.KILLED, mem=None, storage=host.storage, life=life,
-               local=host.local)  # fmt: skip
+               local=host.local, keeps=host.keeps, page=host.page)  # fmt: skip
     yield Move("power cut", Kind.FAULT, off, left)
 
 
 def _power_on(host: Host, _host_id: int, lease: Lease) -> Moves:
-    back = Host(storage=host.storage, life=Life.JOINS, local=host.local)
+    back = Host(storage=host.storage, life=Life.JOINS, local=host.local, keeps=host.keeps,
+                page=host.page)  # fmt: skip
     yield Move("power comes back", Kind.HEAL, back, lease)
 
 
 def _agent(host: Host, _host_id: int, lease: Lease) -> Moves:
     if host.agent_lives:
         dom = Dom.PAUSED if host.dom is Dom.CREATED else host.dom
-        yield Move("agent killed", Kind.FAULT, _without_agent(host, dom), lease)
+        # One that loses nothing by it may end any number of times; the engine must come up only
+        # once that is over.
+        kind = Kind.HEAL if host.keeps else Kind.FAULT
+        yield Move("agent killed", kind, _without_agent(host, dom), lease)
     elif not host.job:
-        fresh = host._replace(agent=Agent.RUNS, mem=Mem(), looked=False)
+        fresh = host._replace(agent=Agent.RUNS, mem=host.kept or Mem(), kept=None, looked=False)
         yield Move("agent starts", Kind.HEAL, fresh, lease)
     if host.agent is Agent.RUNS:
         yield Move("agent told to stop", Kind.FAULT, host._replace(agent=Agent.STOPPING), lease)
@@ -135,8 +139,12 @@ def _agent(host: Host, _host_id: int, lease: Lease) -> Moves:
 def _without_agent(host: Host, dom: Dom) -> Host:
     return host._replace(
         agent=Agent.KILLED, mem=None, dom=dom, ending=VmEnding.NONE, looked=False, job=Job.NONE,
-        start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None,
+        start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None, kept=_kept(host),
     )  # fmt: skip
+
+
+def _kept(host: Host) -> Optional[Mem]:
+    return kept(host.mem) if host.keeps and host.mem is not None else host.kept
 
 
 # --- storage and sanlock --------------------------------------------------------------

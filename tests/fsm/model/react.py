@@ -40,8 +40,9 @@ class Turn(NamedTuple):
 class Reactor:
     """Steps hosts by one table, each distinct situation once."""
 
-    def __init__(self, hosts: int, table: Sequence[Row] = TABLE) -> None:
+    def __init__(self, hosts: int, table: Sequence[Row] = TABLE, page: bool = True) -> None:
         self.hosts = hosts
+        self.config = concrete.CONFIG if page else concrete.WITHOUT_PAGE
         self.table = table
         self.steps: dict[tuple[Mem, Observation], tuple[Mem, Fired, tuple[Action, ...]]] = {}
         self._find = partial(walk, table=table)
@@ -63,7 +64,7 @@ class Reactor:
         key = (host.mem, host.poor)
         if key not in self._points:
             seen = concrete.observation(host, 1, View(0, False, ()))
-            self._points[key] = score(concrete.early(host.mem), seen, concrete.CONFIG).points
+            self._points[key] = score(concrete.early(host.mem), seen, self.config).points
         return self._points[key]
 
     def _turn(self, host: Host, host_id: int, view: View) -> Turn:
@@ -98,10 +99,10 @@ class Reactor:
     def _new_step(self, mem: Mem, seen: Observation) -> tuple[Mem, Fired, tuple[Action, ...]]:
         memory = concrete.early(mem)
         find = partial(walk, table=self._by_state[mem.state])
-        decision = step(memory, seen, concrete.CONFIG, find)
+        decision = step(memory, seen, self.config, find)
         broken = rules.broken_by(mem, seen, decision)
-        late = remember(concrete.late(mem, seen.lease, self.hosts), seen, concrete.CONFIG)
-        other = find(late, seen, concrete.CONFIG)
+        late = remember(concrete.late(mem, seen.lease, self.hosts), seen, self.config)
+        other = find(late, seen, self.config)
         if other is not decision.row:
             broken = (*broken, f"the classes of age hide a threshold: {other.why}")
         after = concrete.abstract(mem, decision.memory, seen, not decision.changed)
@@ -140,7 +141,8 @@ def _forget(host: Host) -> Host:
         return stopped(host)
     if mem.state is not State.ENGINE_START:
         host = host._replace(start=StartOutcome.NONE)
-    if host.ending is not VmEnding.NONE and mem.state not in _ENDING_MATTERS:
+    asked = mem.state in _ENDING_MATTERS or mem.broke is not None
+    if host.ending is not VmEnding.NONE and not asked:
         host = host._replace(ending=VmEnding.NONE)
     return host
 
@@ -150,4 +152,5 @@ def stopped(host: Host) -> Host:
     return host._replace(
         agent=Agent.STOPPED, mem=None, start=StartOutcome.NONE, ending=VmEnding.NONE,
         looked=False, slow=False, view=None, asked=host.asked, kill=host.kill,
+        kept=concrete.kept(host.mem) if host.keeps and host.mem is not None else host.kept,
     )  # fmt: skip

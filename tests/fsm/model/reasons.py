@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Callable
 
 from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.states import State
 from fsm.table import Row
 from metadata.reach import Sight
 from metadata.records import Health
+from tests.fsm.model.concrete import NO_PAGE
 from tests.fsm.model.shape import Mem
 
 Truth = Callable[[Mem, Observation], bool]
@@ -124,6 +126,7 @@ def _due(mem: Mem, _seen: Observation) -> bool:
     return mem.due
 
 
+_WERE_UP = (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
 _TRUTHS: dict[str, Truth] = {
     # the agent
     "told to stop": lambda _mem, seen: seen.stop_requested,
@@ -161,6 +164,24 @@ _TRUTHS: dict[str, Truth] = {
     "the engine boots": lambda _mem, seen: (
         (seen.vm is Vm.RUNNING and seen.health is not Health.GOOD) or seen.vm is Vm.IN_TRANSIT
     ),
+    "health is not looked at": lambda _mem, seen: seen.health_detail == NO_PAGE,
+    "the engine runs here; health": _vm(Vm.RUNNING),
+    # what was broken off
+    "was being stopped": lambda mem, seen: (
+        mem.broke in (State.ENGINE_STOP, State.ENGINE_FORCE_STOP) and seen.vm is not Vm.ABSENT
+    ),
+    "was ill before": lambda mem, _seen: mem.broke is State.ENGINE_UP_BAD_HEALTH,
+    "was booting before": lambda mem, seen: (
+        mem.broke is State.ENGINE_STARTING and seen.vm is Vm.RUNNING
+    ),
+    "was healthy before": lambda mem, _seen: mem.broke is State.ENGINE_UP,
+    "has run here for longer": _health(Health.BAD),
+    "other hosts still go first": lambda mem, _seen: mem.broke is State.ENGINE_UNEXPECTEDLY_DOWN,
+    "was booting here has ended": lambda mem, seen: (
+        mem.broke is State.ENGINE_STARTING and seen.vm is Vm.ABSENT
+    ),
+    "has ended again": lambda mem, _seen: mem.crashed and mem.broke in _WERE_UP,
+    "that ran here has ended": lambda mem, _seen: not mem.crashed and mem.broke in _WERE_UP,
     # how it ended
     "now runs on": lambda _mem, seen: seen.vm is Vm.ABSENT and seen.lease is Lease.THEIRS,
     "has moved to": _lease(Lease.THEIRS),

@@ -10,6 +10,7 @@ from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from fsm.states import State
 from metadata.records import Health
+from tests.fsm.model.concrete import NO_PAGE, goes_on_after_s, lasted_s
 from tests.fsm.model.reasons import (
     ahead,
     given,
@@ -42,6 +43,7 @@ def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...
         _ends,
         _claims,
         _first,
+        _goes_on,
     )
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
@@ -192,8 +194,8 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     if counts and after.crashed_at_s != seen.now_s:
         yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
-    lost = is_lost(mem, seen)
-    if stopped and not lost and not failed and not given(mem) and seen.lease is not Lease.THEIRS:
+    begun = stopped and mem.broke not in _FORCED and not given(mem)
+    if begun and not is_lost(mem, seen) and not failed and seen.lease is not Lease.THEIRS:
         yield "an engine that had to be stopped for its health is a failed start"
 
 
@@ -262,9 +264,9 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.ENGINE_START: mem.state is State.ENGINE_DOWN,
         State.ENGINE_STARTING: (running and seen.health is not Health.GOOD)
         or seen.start is StartOutcome.OK,
-        State.ENGINE_UP: running and seen.health is Health.GOOD,
+        State.ENGINE_UP: running and (seen.health is Health.GOOD or _may_be_well(mem, seen)),
         State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED
-        or (running and (seen.health is Health.BAD or mem.dark >= 2)),
+        or (running and (seen.health is Health.BAD or mem.dark >= 2 or mem.broke in _WAS_ILL)),
         State.ENGINE_STOP: seen.vm in _RUNNING_OR_PAUSED,
         State.ENGINE_FORCE_STOP: seen.vm is not Vm.ABSENT,
         State.ENGINE_MAYBE_AWAY: seen.vm is Vm.ABSENT,
@@ -274,6 +276,16 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.UNKNOWN_LOCAL_VM_STATE: seen.vm is Vm.UNKNOWN,
         State.AGENT_STOPPED: seen.stop_requested,
     }[state]
+
+
+_WAS_ILL = (State.ENGINE_UP_BAD_HEALTH, *_FORCED)
+
+
+def _may_be_well(mem: Mem, seen: Observation) -> bool:
+    """Its health is not known, and it was well before, or nobody can look at it at all."""
+    without_page = seen.health_detail == NO_PAGE and seen.vm_holds_lease is True
+    was_well = mem.broke is State.ENGINE_UP
+    return seen.health is Health.UNKNOWN and (was_well or without_page)
 
 
 _LEASE_FIRST = {State.ENGINE_STOP, State.ENGINE_FORCE_STOP, State.AGENT_STOPPED}
@@ -297,6 +309,26 @@ def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "maintenance goes before what the engine does"
     if seen.global_maintenance and after is State.LOCAL_MAINTENANCE and decision.changed:
         yield "global maintenance goes before local maintenance"
+
+
+_TIMED = (State.ENGINE_STARTING, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP)
+
+
+def _goes_on(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """A moment of not knowing begins no time-out of the same VM anew."""
+    after = decision.memory
+    same = after.state is mem.broke and decision.changed
+    if mem.broke in _TIMED and same and lasted_s(after) < goes_on_after_s(mem):
+        yield "what was broken off goes on with the rest of its time"
+    lost = after.state is State.ENGINE_STARTING and mem.broke is State.ENGINE_UP_BAD_HEALTH
+    if lost and seen.vm is Vm.RUNNING:
+        yield "an ill engine is taken for a booting one"
+    counts = mem.broke is State.ENGINE_STARTING and mem.state is State.REINITIALIZE_FSM
+    gone = after.state is State.ENGINE_DOWN and seen.vm_ending is VmEnding.NONE
+    unseen = gone and seen.lease is not Lease.THEIRS and seen.vm is Vm.ABSENT
+    forgotten = _failed(decision) <= mem.failed and mem.failed < 2
+    if counts and unseen and forgotten:
+        yield "a boot that ended unseen counts"
 
 
 # --- where an agent comes to rest -----------------------------------------------------

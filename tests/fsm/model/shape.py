@@ -96,6 +96,8 @@ class Mem(NamedTuple):
     gave: int = 0  # 1: gave the engine away as it was cut off, 2: ... behind a good network
     leaving: bool = False  # ... by the stop that is under way
     reached: bool = False  # somebody reached it here since; kept while it was moved lately
+    broke: Optional[State] = None  # what a moment of not knowing broke off
+    broke_age: int = 0  # how many thresholds of that state were behind
 
 
 class View(NamedTuple):
@@ -130,6 +132,9 @@ class Host(NamedTuple):
     wake: bool = False  # libvirt is to resume the VM
     slow: bool = False
     asleep: bool = False
+    keeps: bool = False  # its agent's memory outlives the agent
+    kept: Optional[Mem] = None  # what of it an agent that ended has left
+    page: bool = True  # the engine has a health page
     view: Optional[View] = None  # an old one that it still believes; None: the present one
 
     @property

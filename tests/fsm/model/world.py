@@ -42,16 +42,21 @@ ACTS_LATE = "acts late"
 class Size:
     """How many hosts, and how many faults may happen one after another on any way.
 
-    `only`: no other faults than these.
+    `only`: no other faults than these. `keeps`: what the agents have learnt outlives them, and
+    they end any number of times. `page`: the engine has a health page.
     """
 
     hosts: int
     faults: int
     only: Optional[frozenset[str]] = None
+    keeps: bool = False
+    page: bool = True
 
     def __str__(self) -> str:
         kinds = "" if self.only is None else f" of {len(self.only)} kinds"
-        return f"{self.hosts} hosts, {self.faults} faults{kinds}"
+        keeps = ", agents that end again and again" if self.keeps else ""
+        page = "" if self.page else ", no health page"
+        return f"{self.hosts} hosts, {self.faults} faults{kinds}{keeps}{page}"
 
 
 # What happens to the VM itself, and an agent that comes late to it.
@@ -86,6 +91,19 @@ REACH_FAULTS = frozenset(
 APART = frozenset({"uplink broken", "cut off the network"})
 
 
+# What an agent finds when it comes back, and what it broke off.
+RESTART_FAULTS = frozenset(
+    {"qemu crashes", "qemu vanishes", "guest powers off", "engine falls ill", "VM paused",
+     "libvirt falls silent", "broker dies", "start fails"}
+)  # fmt: skip
+# All that may befall an engine whose health nobody sees, but its illness.
+UNSEEN_FAULTS = frozenset({"qemu crashes", "VM paused", "agent killed", "libvirt falls silent"})
+
+
+# The few of them by which two hosts differ.
+PAIR_FAULTS = frozenset({"qemu crashes", "engine falls ill", "libvirt falls silent"})
+
+
 class Edge(NamedTuple):
     host_id: int  # 0: the cluster's or a person's doing
     name: str
@@ -98,7 +116,7 @@ class Worlds:
 
     def __init__(self, size: Size, table: Sequence[Row] = TABLE) -> None:
         self.size = size
-        self.reactor = Reactor(size.hosts, table)
+        self.reactor = Reactor(size.hosts, table, size.page)
         self.hosts: list[Host] = []
         self._recorded: Optional[list[tuple[int, Turn]]] = None
         self.broken: list[str] = []  # what the agents broke on the way to the latest edges
@@ -120,7 +138,7 @@ class Worlds:
 
     def first(self) -> Key:
         """All hosts are on, all agents new, and the engine runs nowhere."""
-        fresh = self.number(Host())
+        fresh = self.number(Host(keeps=self.size.keeps, page=self.size.page))
         return self._settled((_lease_number(FREE), 0, *[fresh] * self.size.hosts))
 
     def number(self, host: Host) -> int:

@@ -1,0 +1,35 @@
+"""The kept memory's file, which lives as long as the machine is up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+# More than it can ever be: a file that somebody else put there shall not fill the memory.
+_MOST_BYTES = 1 << 16
+
+
+class MemoryFile:
+    """The `MemoryStore` of the real world."""
+
+    def __init__(self, path: str) -> None:
+        self._path = Path(path)
+
+    def read(self) -> Optional[bytes]:
+        """What was written last; None: nothing."""
+        try:
+            with self._path.open("rb") as file:
+                return file.read(_MOST_BYTES)
+        except FileNotFoundError:
+            return None
+
+    def write(self, data: bytes) -> None:
+        """Replace it as a whole; it need not survive a power cut."""
+        part = self._path.with_name(f"{self._path.name}.new")
+        part.write_bytes(data)
+        part.replace(self._path)
+
+    def boot_id(self) -> str:
+        """The kernel's."""
+        return Path(_BOOT_ID).read_text(encoding="ascii").strip()
