@@ -269,10 +269,15 @@ class Broker:
             self._storage.quicken()
 
     def _is_to_tell(self, view: HostView) -> bool:
-        """Its record has the engine though the lease is free: the next one says what happened."""
+        """Its record has the engine though the lease is free: the next one says what happened.
+
+        An agent that has stopped writes no next one.
+        """
         other = view.fresh and view.host_id != self._settings.host.host_id
         record = view.record if other else None
-        return record is not None and record.engine_status.vm is EngineVm.UP
+        if record is None or record.stopped:
+            return False
+        return record.engine_status.vm is EngineVm.UP
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
@@ -401,6 +406,7 @@ def _runs_healthy_engine(view: HostView) -> bool:
     if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
         return False
     status = view.record.engine_status
-    # One that is being stopped may end, and its lease be free, at any moment.
-    stays = status.detail != POWERING_DOWN
+    # One that is being stopped may end, and its lease be free, at any moment; so may one whose
+    # agent has stopped: that is how a host's shutdown begins.
+    stays = status.detail != POWERING_DOWN and not view.record.stopped
     return status.vm == EngineVm.UP and status.health == Health.GOOD and stays

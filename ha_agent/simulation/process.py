@@ -17,7 +17,7 @@ from ha_broker.broker import Broker
 WATCHDOG_S = 30.0
 STOP_TIMEOUT_S = 30.0
 RESTART_S = {"ha-agent": 2.0, "ha-broker": 5.0}
-# The broker's loop lets jobs that were begun together end together (`ha_broker.main`).
+# The broker's loop lets jobs that were begun together end together (`ha_broker.running`).
 GATHER_S = {"ha-broker": 0.02}
 
 

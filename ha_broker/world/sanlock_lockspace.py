@@ -95,6 +95,7 @@ _LOCKSPACE = LOCKSPACE_NAME.encode()
 _LEASE = LEASE_NAME.encode()
 _CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
 _CLIENT_TIMEOUT_S = 10.0
+_LEAVING_LOOK_S = 0.05
 _RENEWAL_NAMES = {"timestamp", "read_ms", "write_ms"}
 
 
@@ -142,15 +143,22 @@ class SanlockLockspace:
         try:
             binding.rem_lockspace(
                 _LOCKSPACE, host_id, self._parts.lockspace.path, self._parts.lockspace.offset,
-                unused=True,
+                wait=False, unused=True,
             )  # fmt: skip
         except binding.SanlockException as error:
             if error.errno == errno_module.EBUSY:
                 return False
             typed = _typed(what, error)
-            if typed.errno != errno_module.ENOENT:  # else it was lost meanwhile
+            if typed.errno != errno_module.ENOENT:
                 raise typed from error
+            return True  # it was lost meanwhile
+        self._wait_until_left()
         return True
+
+    def _wait_until_left(self) -> None:
+        """sanlock's own wait looks once a second only; a host's shutdown waits for this."""
+        while self._joined_entry() is not None:
+            time.sleep(_LEAVING_LOOK_S)
 
     def membership(self, host_id: int) -> Membership:
         """Asked of the local daemon, without I/O on the storage."""

@@ -3,8 +3,6 @@
 import re
 import time
 
-import pytest
-
 from tests.lab.verbs import LabVerbs, machine_clock_s, scaled
 
 # Beside the guest's own shutdown and boot.
@@ -31,11 +29,6 @@ def _assert_left_in_order(journal: str, host_id: int) -> None:
     assert "sanlock.service: State 'stop-sigterm' timed out" not in journal
 
 
-@pytest.mark.xfail(
-    reason="not met yet: 3.7 s to the start elsewhere and 5.5 s to off were measured, since hosts "
-    "also wait for the last owner's record before they take a free lease",
-    strict=False,
-)
 def test_a_clean_shutdown_waits_for_nothing_and_is_taken_over_at_once(lab: LabVerbs) -> None:
     host = lab.engine_host()
     off_s = _shut_down(lab, host)

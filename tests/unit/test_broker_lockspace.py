@@ -313,6 +313,29 @@ def test_read_each_tick_while_a_healthy_engine_is_known(cluster: Cluster, host: 
     assert host.snapshot.lease.owner_id == 2
 
 
+def test_read_each_second_once_the_owners_agent_has_stopped(cluster: Cluster, host: Host) -> None:
+    """So begins a host's shutdown, at the end of which the lease is free."""
+    peer = run_engine_on(cluster, host)
+    cluster.put_record(2, timestamp_s=9, engine_status=UP, state="AgentStopped", stopped=True)
+    cluster.run(TICK_S)
+    assert 9 <= lease_reads(cluster, host, 10) <= 11
+    peer.release(99)  # type: ignore[attr-defined]
+    cluster.run(1.1)
+    assert host.snapshot.lease.state == LeaseState.FREE
+
+
+def test_a_stopped_agents_record_is_not_waited_for(cluster: Cluster, host: Host) -> None:
+    """It has the engine to its end; nobody writes what became of it."""
+    peer = run_engine_on(cluster, host)
+    cluster.put_record(2, timestamp_s=9, engine_status=UP, state="AgentStopped", stopped=True)
+    cluster.run(TICK_S)
+    peer.release(99)  # type: ignore[attr-defined]
+    cluster.run(2)
+    before = host.runner.submitted.count("read")
+    cluster.run(2 * TICK_S)
+    assert host.runner.submitted.count("read") - before == 2
+
+
 def test_read_each_second_once_the_owner_is_not_live(cluster: Cluster, host: Host) -> None:
     peer = run_engine_on(cluster, host)
     peer.power_off()  # type: ignore[attr-defined]

@@ -225,6 +225,24 @@ def test_lost_while_leaving(stub: Stub, lockspace: SanlockLockspace) -> None:
     assert lockspace.leave_if_unused(1) is True
 
 
+def test_it_is_left_as_soon_as_sanlock_lists_it_no_more(
+    stub: Stub, lockspace: SanlockLockspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(stub, rem_lockspace=None)
+    looks = 0
+
+    def sleep(seconds: float) -> None:
+        nonlocal looks
+        assert seconds < 0.2
+        looks += 1
+        if looks == 3:
+            answer(stub, get_lockspaces=[])
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    assert lockspace.leave_if_unused(1) is True
+    assert looks == 3
+
+
 def test_only_the_engines_lease_counts(stub: Stub, lockspace: SanlockLockspace) -> None:
     other = {"lockspace": b"hosted-engine", "resource": b"other"}
     answer(stub, inquire=[other])

@@ -1,0 +1,111 @@
+"""The running broker: makes the world, serves the API, and ticks until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import time
+from types import FrameType
+from typing import Callable, Optional
+
+from ha_broker.api import Api
+from ha_broker.broker import ALIVE_INTERVAL_S, Broker
+from ha_broker.http_server import ApiServer, SocketError
+from ha_broker.local_state import StateDirError
+from ha_broker.metrics.exporter import Exporter
+from ha_broker.metrics.service import MetricsService
+from ha_broker.metrics.tallies import Tallies
+from ha_broker.real_world import RealWorld, WorldMaker
+from ha_broker.world.daemon import wait_for_settings
+from ha_broker.world.only_one import OnlyOne
+from ha_broker.world.ports import ServiceManager
+from ha_broker.world.wake import Wake
+from metadata.settings import HostSettings
+
+log = logging.getLogger("ha_broker")
+
+Monotonic = Callable[[], float]
+
+OK, FAILED = 0, 1
+
+SHORTEST_PAUSE_S = 0.02  # whatever a part says is due: no busy loop
+GATHER_S = 0.02  # jobs begun together end together: one cycle for all of them
+
+
+def serve(arguments: argparse.Namespace, maker: Optional[WorldMaker] = None) -> int:
+    """Run the broker; returns its exit code. Raises SettingsError, WorldError, OSError."""
+    try:
+        return Daemon(arguments, maker or RealWorld()).run()
+    except (StateDirError, SocketError) as error:
+        log.error("%s", error)
+    return FAILED
+
+
+class Daemon:
+    """The parts of the running process, and its loop."""
+
+    def __init__(self, arguments: argparse.Namespace, maker: WorldMaker) -> None:
+        self._settings_path: str = arguments.settings
+        self._socket_path: str = arguments.socket
+        self._state_dir: str = arguments.state_dir
+        self._maker = maker
+        self._services: ServiceManager = maker.services()
+        self._wake = Wake()
+        self._stop_requested = False
+
+    def run(self) -> int:
+        """Wait for a deployment, then serve until a requested stop is done.
+
+        Two brokers would write one slot, and serve one socket: raises AnotherRunsError.
+        """
+        self._only_one = OnlyOne(self._state_dir, "ha-broker")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        host = wait_for_settings(
+            self._settings_path, self._services, self._wake, log, lambda: self._stop_requested
+        )
+        if host is not None:
+            self._serve(host)
+        log.info("the broker has stopped")
+        return OK
+
+    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+        self._stop_requested = True
+        self._wake.wake()
+
+    def _serve(self, host: HostSettings) -> None:
+        world = self._maker.world(host, self._wake.wake)
+        monotonic_s = world.clock.monotonic_s
+        tallies = Tallies()
+        broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
+        exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
+        api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
+        server = ApiServer(self._socket_path, api.answer)
+        metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
+        broker.tick()
+        server.start()
+        metrics.start()
+        log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, server.path)
+        self._services.ready()
+        try:
+            self._loop(broker, monotonic_s, tallies)
+        finally:
+            metrics.stop()
+            broker.desk.close()
+            server.stop()
+        # The engine is left alone, and so is the lockspace: see ha_broker.leave.
+        broker.begin_stop()
+
+    def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
+        while not self._stop_requested:
+            self._cycle(broker, monotonic_s, tallies)
+
+    def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
+        begun_at_s = monotonic_s()
+        due_s = broker.tick()
+        tallies.cycle_ended(monotonic_s() - begun_at_s)
+        # A turn at least so often tells the service manager that the broker is alive.
+        pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
+        if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):
+            time.sleep(GATHER_S)
