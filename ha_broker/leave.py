@@ -22,6 +22,7 @@ from ha_broker.world.ports import (
     LockspaceGoneError,
     Membership,
 )
+from ha_broker.world.systemd import machine_stops
 
 LEAVE_WITHIN_S = 15.0  # below the unit's TimeoutStopSec
 LOOK_EVERY_S = 0.5
@@ -44,9 +45,8 @@ def leave_host(arguments: argparse.Namespace) -> int:
         log.error(NOT_LEFT, BROKER_RUNS)
         return 1
     try:
-        left = leave_lockspace(
-            SanlockLockspace(host.storage), host.host_id, SystemClock(), time.sleep
-        )
+        lockspace = SanlockLockspace(host.storage, stopping=machine_stops())
+        left = leave_lockspace(lockspace, host.host_id, SystemClock(), time.sleep)
     except LockspaceError as error:
         log.error(NOT_LEFT, error)
         return 1

@@ -102,11 +102,15 @@ _RENEWAL_NAMES = {"timestamp", "read_ms", "write_ms"}
 class SanlockLockspace:
     """`Lockspace`, `WriterLock` and `LockspaceAdmin` of the real world: this host's sanlock.
 
-    `store` reads the lease's first 4096 bytes, see `lease_owner`.
+    `store` reads the lease's first 4096 bytes, see `lease_owner`. `stopping` says that the
+    machine is about to stop sanlock, which ends by itself what it has begun.
     """
 
-    def __init__(self, parts: StorageParts, store: Optional[BlockStore] = None) -> None:
+    def __init__(
+        self, parts: StorageParts, store: Optional[BlockStore] = None, *, stopping: bool = False
+    ) -> None:
         self._parts = parts
+        self._stopping = stopping
         self._store: BlockStore = store or DirectStore(read_only=True)
         self._owner_seen: Optional[tuple[bytes, Optional[LeaseOwner]]] = None
         self._registered_fd: Optional[int] = None
@@ -156,8 +160,14 @@ class SanlockLockspace:
         return True
 
     def _wait_until_left(self) -> None:
-        """sanlock's own wait looks once a second only; a host's shutdown waits for this."""
-        while self._joined_entry() is not None:
+        """sanlock's own wait looks once a second only; a host's shutdown waits for this.
+
+        A lockspace that is being removed can't be used any more, and no longer keeps sanlock from
+        stopping: it frees this host's place first.
+        """
+        while (entry := self._joined_entry()) is not None:
+            if self._stopping and entry["flags"] & _binding().LSFLAG_REM:
+                return
             time.sleep(_LEAVING_LOOK_S)
 
     def membership(self, host_id: int) -> Membership:

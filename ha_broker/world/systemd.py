@@ -1,13 +1,15 @@
-"""systemd's notifications. The only file that imports `sdnotify`."""
+"""systemd: notifications to it, and a question. The only file that imports `sdnotify`."""
 
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import Any, Optional
 
 from ha_broker.world.ports import WorldError
 
 _SEND_TIMEOUT_S = 0.5
+_ANSWER_TIMEOUT_S = 2.0
 
 
 class SystemdServiceManager:
@@ -54,3 +56,15 @@ def _notifier() -> Any:
         # A manager that does not read must not stop the daemon; sdnotify drops what fails.
         notifier.socket.settimeout(_SEND_TIMEOUT_S)
     return notifier
+
+
+def machine_stops() -> bool:
+    """Is the whole machine shutting down? Where systemd does not tell, it is not."""
+    command = ["systemctl", "is-system-running"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ANSWER_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.stdout.strip() == "stopping"

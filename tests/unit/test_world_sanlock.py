@@ -243,6 +243,13 @@ def test_it_is_left_as_soon_as_sanlock_lists_it_no_more(
     assert looks == 3
 
 
+def test_a_machine_that_stops_waits_for_no_more_than_the_beginning(stub: Stub) -> None:
+    """sanlock itself is stopped next, and ends what it has begun."""
+    lockspace = SanlockLockspace(PARTS, stopping=True)
+    answer(stub, get_lockspaces=[{**JOINED, "flags": 2}], rem_lockspace=None)
+    assert lockspace.leave_if_unused(1) is True
+
+
 def test_only_the_engines_lease_counts(stub: Stub, lockspace: SanlockLockspace) -> None:
     other = {"lockspace": b"hosted-engine", "resource": b"other"}
     answer(stub, inquire=[other])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ha_broker.world.ports import WorldError
-from ha_broker.world.systemd import SystemdServiceManager
+from ha_broker.world.systemd import SystemdServiceManager, machine_stops
 
 
 @pytest.fixture
@@ -74,3 +74,21 @@ def test_a_missing_package_is_named_only_when_it_is_needed(
     assert "install the package sdnotify" in caught.value.why
     monkeypatch.delenv("NOTIFY_SOCKET")
     SystemdServiceManager().ready()
+
+
+@pytest.mark.parametrize(
+    ("answer", "stops"), [("stopping", True), ("running", False), ("degraded", False), ("", False)]
+)
+def test_whether_the_machine_stops_is_systemds_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, stops: bool
+) -> None:
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\n[ "$*" = is-system-running ] && echo {answer}\nexit 1\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert machine_stops() is stops
+
+
+def test_without_systemd_no_machine_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert machine_stops() is False
