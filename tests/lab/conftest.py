@@ -31,6 +31,7 @@ def built_lab() -> Iterator[LabVerbs]:
 @pytest.fixture
 def lab(built_lab: LabVerbs) -> Iterator[LabVerbs]:
     """The lab at rest; afterwards the engine must have run nowhere twice."""
+    built_lab.forget_troubles()
     built_lab.wait_settled()
     yield built_lab
     report = built_lab.attempt("report")

@@ -19,6 +19,10 @@ def scaled(seconds: float) -> float:
     return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
 
 
+AGENT_MEMORY = "/run/hosted-engine-ha/agent-memory.json"
+TROUBLES = ("crashed_at_s", "failed_starts_s", "tries", "gave_away_at_s")
+
+
 class LabError(AssertionError):
     pass
 
@@ -76,6 +80,19 @@ class LabVerbs:
 
     def wait_settled(self) -> None:
         self.wait_for("all hosts at rest", is_settled, SETTLE_TIMEOUT_S)
+
+    def forget(self, host: str) -> None:
+        """The host's agent ends, and what it has kept with it."""
+        forget = f"systemctl stop ha-agent; rm -f {AGENT_MEMORY}; systemctl start ha-agent"
+        self.on(host, "sh", "-c", forget)
+
+    def forget_troubles(self) -> None:
+        """What one test did to a host does not count against it in the next one."""
+        for host in self.status()["hosts"]:
+            shown = self.attempt("on", host, "cat", AGENT_MEMORY)
+            kept = json.loads(shown.stdout) if shown.returncode == 0 else {}
+            if any(kept.get(name) for name in TROUBLES):
+                self.forget(host)
 
     def floor_s(self) -> float:
         """How long after a host's last sign of life its lease can't be had by anybody."""
