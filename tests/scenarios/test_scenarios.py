@@ -12,9 +12,9 @@ import pytest
 from fsm.observation import Vm
 from fsm.states import State
 from ha_agent import agent
-from ha_agent.simulation.grammar import VERBS, Verb
-from ha_agent.simulation.story import Story
-from metadata.settings import ClusterSettings
+from hosted_engine.simulate.grammar import VERBS, Verb
+from hosted_engine.simulate.run import Story
+from metadata.settings.parse import ClusterSettings
 from tests.optimum import MOST, Recovery
 from tests.scenarios import FOLDER, differs, load, load_all, names, text_of
 

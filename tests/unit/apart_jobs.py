@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from ha_agent.command.anew import within_deadline_anew
-from ha_agent.command.errors import UsageError
-from ha_broker.world.ports import LockspaceError, StorageError
+from hosted_engine.errors import UsageError
+from hosted_engine.host.anew import within_deadline_anew
+from world.ports.errors import LockspaceError, StorageError
 
 
 def who() -> tuple[int, int, int]:

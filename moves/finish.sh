@@ -1,0 +1,22 @@
+set -e
+sed -i 's#"ha_agent/command/\*\*"#"hosted_engine/**"#; s#"ha_agent/simulation/world/\*\*"#"simulation/world/**"#; s#"world/ports/host.py" = \["PLC0414"\]#"world/ports/*.py" = ["PLC0414"]#' pyproject.toml
+doc() { [ -f $1/__init__.py ] || { echo "\"\"\"$2\"\"\"" > $1/__init__.py; git add $1/__init__.py; }; }
+doc hosted_engine/simulate "\`\`--simulate\`\`: a story told in virtual time."
+doc hosted_engine/cli "What is typed and what is printed: the catalogue, its parser, waiting, terminals."
+doc hosted_engine/cli/generated "Manual pages and completion, written from the catalogue."
+doc hosted_engine/host "This host as the commands meet it: its settings, tools, services and deadlines."
+doc hosted_engine/cluster "What a command knows of the whole cluster, from the broker or the storage."
+doc world "The world outside: ports that say what is asked of it, and the real adapters behind them."
+doc world/network "Real adapters: pages, probes, name servers, mail and sockets with a deadline."
+doc world/storage "Real adapters: the shared volume, and sanlock upon it."
+doc world/vm "Real adapters: libvirt."
+doc world/host "Real adapters: clocks, threads, systemd, vitals and plug-ins of this host."
+doc ha_agent/observation "What the agent sees: the broker, libvirt and the lease, as one observation."
+doc ha_agent/actions "What the agent does: orders to libvirt."
+doc ha_agent/publication "What the agent tells: its record, its log and its latest history."
+doc ha_broker/lockspace "sanlock: membership, the engine's lease, and who else uses this host's id."
+doc ha_broker/server "The broker's socket: who asks gets the snapshot, and what is asked is kept."
+doc ha_broker/api "What others may know of the broker; nothing else of it is imported from outside."
+doc ha_broker/storage "The shared slots: read, kept, and this host's own and the global one written."
+doc ha_broker/cycle "The broker's round: parts that want to be run, and the work they wait for."
+doc metadata/settings "Settings: what may be set, its units and bounds, and how it is read."
