@@ -7,7 +7,7 @@ the table needs both: "not known" never starts and never stops anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
 from fsm.memory import Memory
@@ -231,7 +231,7 @@ def vm_here(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 @guard
 def boot_is_over(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """The VM has run for longer than a boot may take."""
-    return o.vm_began_s is not None and o.now_s - o.vm_began_s >= boot_time_s(m, c)
+    return _has_lasted(o.vm_began_s, boot_time_s(m, c), o)
 
 
 # --- the lease ------------------------------------------------------------------------
@@ -390,33 +390,35 @@ def hosts_ahead(memory: Memory, observation: Observation, config: ClusterSetting
     return ahead_of_us(observation, points, memory.tries, ranking)
 
 
+def _has_lasted(since_s: Optional[float], limit_s: float, o: Observation) -> bool:
+    return since_s is not None and o.now_s - since_s >= limit_s
+
+
 # --- in reach of others ---------------------------------------------------------------
 
 
 @guard
 def out_of_reach(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """This host's network has failed, and no witness has reached the engine, for isolated_s."""
-    since_s = m.cut_off_since_s
-    return since_s is not None and o.now_s - since_s >= c.timing.isolated_s
+    return _has_lasted(m.cut_off_since_s, c.timing.isolated_s, o)
 
 
 @guard
 def cut_off(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """This host's network has failed, and no witness reaches the engine."""
-    return o.vm is Vm.RUNNING and is_cut_off(o, c, score(m, o, c).points)
+    return o.vm is Vm.RUNNING and is_cut_off(o, c, lambda: score(m, o, c).points)
 
 
 @guard
 def dark_for_all(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """No witness reaches the engine though this host's network is good; that is no old news."""
-    return m.dark_since_s is not None and o.now_s - m.dark_since_s >= dark_counts_s(c.timing)
+    return _has_lasted(m.dark_since_s, dark_counts_s(c.timing), o)
 
 
 @guard
 def dark_too_long(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """It has been dark for all for bad_health_s."""
-    since_s = m.dark_since_s
-    return since_s is not None and o.now_s - since_s >= c.timing.bad_health_s
+    return _has_lasted(m.dark_since_s, c.timing.bad_health_s, o)
 
 
 @guard

@@ -10,6 +10,8 @@ failed network and another host that is much better count as being cut off.
 
 from __future__ import annotations
 
+from typing import Callable
+
 from fsm.memory import Memory
 from fsm.observation import Observation, Peer
 from fsm.peers import candidates
@@ -59,14 +61,19 @@ def _has_network(peer: Peer) -> bool:
     return peer.testimony is not None and peer.testimony.network_good is True
 
 
-def is_cut_off(observation: Observation, config: ClusterSettings, own_points: int) -> bool:
-    """Is the engine here out of everybody's reach because this host is, as far as is known?"""
+def is_cut_off(
+    observation: Observation, config: ClusterSettings, own_points: Callable[[], int]
+) -> bool:
+    """Is the engine here out of everybody's reach because this host is, as far as is known?
+
+    `own_points` is asked for where nobody is a witness only: mostly the network is well.
+    """
     if not network_failed(observation):
         return False
     if any(peer.fresh and peer.testimony is not None for peer in observation.peers):
         return bool(dark_for(observation)) and not reached_by(observation)
     # With more points than one without a network can have.
-    least = max(own_points + MUCH_BETTER, config.score.base - config.score.network + 1)
+    least = max(own_points() + MUCH_BETTER, config.score.base - config.score.network + 1)
     return any(peer.score >= least for peer in candidates(observation))
 
 

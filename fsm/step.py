@@ -110,27 +110,22 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
 def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
     """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
     counts = observation.vm is Vm.RUNNING and (memory.state in _TO_BE_REACHED or memory.giving_away)
-    points = score(memory, observation, config).points if counts else 0
     gave_away_at_s = _gave_away_at_s(memory, observation, config)
-    cut_off = counts and is_cut_off(observation, config, points)
-    dark = counts and is_dark_for_all(observation)
-    timing, same = config.timing, _is_same_process(memory, observation)
+    timing, same, now_s = config.timing, _is_same_process(memory, observation), observation.now_s
     cut_off_since_s = memory.cut_off_since_s if same else None
     dark_since_s = memory.dark_since_s if same else None
     if observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN):
-        now_s = observation.now_s
-        known = (
-            _held_s(cut_off_since_s, timing.isolated_s, now_s, timing),
-            _held_s(dark_since_s, timing.bad_health_s, now_s, timing),
-        )
+        cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
+        dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
     else:
-        known = (
-            _since_s(cut_off, cut_off_since_s, observation.now_s),
-            _since_s(dark, dark_since_s, observation.now_s),
+        cut_off = counts and is_cut_off(
+            observation, config, lambda: score(memory, observation, config).points
         )
+        cut_off_since_s = _since_s(cut_off, cut_off_since_s, now_s)
+        dark_since_s = _since_s(counts and is_dark_for_all(observation), dark_since_s, now_s)
     return {
-        "cut_off_since_s": known[0],
-        "dark_since_s": known[1],
+        "cut_off_since_s": cut_off_since_s,
+        "dark_since_s": dark_since_s,
         "reached": same and (memory.reached or bool(reached_by(observation))),
         "gave_away_at_s": gave_away_at_s,
         "gave_away_uplink": memory.gave_away_uplink and gave_away_at_s is not None,
@@ -150,7 +145,13 @@ def _held_s(
     """A moment of not knowing resets nothing; afterwards a few looks are needed all the same."""
     if since_s is None:
         return None
-    return min(now_s, max(since_s, now_s - limit_s + GO_ON_TICKS * timing.tick_s))
+    return _ending_from(now_s + GO_ON_TICKS * timing.tick_s, since_s, limit_s, now_s)
+
+
+def _ending_from(earliest_s: float, since_s: float, limit_s: float, now_s: float) -> float:
+    """Since when a time-out of `limit_s` runs that may not end before `earliest_s`; not later
+    than now, for it takes no longer than it may."""
+    return min(max(since_s, earliest_s - limit_s), now_s)
 
 
 def _gave_away_at_s(
@@ -168,10 +169,8 @@ _NOT_YET_KNOWN = (
     *(State.START_STATE, State.REINITIALIZE_FSM),
     *(State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED),
 )
-_LEFT_UP = (
-    *(*_TO_BE_REACHED, State.ENGINE_STARTING),
-    *(State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE),
-)
+_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+_LEFT_UP = (*_TO_BE_REACHED, State.ENGINE_STARTING, *_MAINTENANCE)
 
 
 def _turns_pass(observation: Observation) -> bool:
@@ -202,9 +201,6 @@ def _vm_id(memory: Memory, observation: Observation) -> str:
     if observation.vm is Vm.UNKNOWN:
         return memory.vm_id
     return "" if observation.vm is Vm.ABSENT else observation.vm_id or memory.vm_id
-
-
-_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
 
 
 def _still_broken_off(memory: Memory, observation: Observation) -> Optional[BrokenOff]:
@@ -319,7 +315,7 @@ GOES_ON = frozenset(
      State.ENGINE_FORCE_STOP, State.ENGINE_UNEXPECTEDLY_DOWN}
 )  # fmt: skip
 _BREAKS_OFF = frozenset({State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED, *_MAINTENANCE})
-_UNDECIDED = frozenset({*_BREAKS_OFF, State.START_STATE, State.REINITIALIZE_FSM})
+_UNDECIDED = frozenset({*_NOT_YET_KNOWN, *_MAINTENANCE})
 
 
 def broken_off_by(memory: Memory) -> Optional[BrokenOff]:
@@ -364,7 +360,7 @@ def _not_before(earliest_s: float, memory: Memory, now_s: float, config: Cluster
     limit_s = time_out_s(memory, config)
     if limit_s is None or memory.since_s is None:
         return memory
-    return replace(memory, since_s=min(max(memory.since_s, earliest_s - limit_s), now_s))
+    return replace(memory, since_s=_ending_from(earliest_s, memory.since_s, limit_s, now_s))
 
 
 def _take_note(

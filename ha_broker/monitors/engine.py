@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from functools import partial
 from math import inf
 from typing import Callable, Optional, cast
 
+from ha_broker.monitors.page import page_look, reading_of
 from ha_broker.parts import Settings, Task, Teller, World, error_text
 from ha_broker.snapshot import EngineView, MonitorView
 from ha_broker.world.ports import (
@@ -186,14 +186,7 @@ class EngineMonitor:
     def _look_at_page(self, now_s: float) -> None:
         if not self._page_is_looked_at() or not self._health_task.is_due(now_s):
             return
-        engine = self._settings.cluster.engine
-        job = partial(
-            self._world.health_page.check,
-            engine.page_url,
-            engine.health_text,
-            engine.health_timeout_s,
-            engine.health_ca_file,
-        )
+        job = page_look(self._world, self._settings)
         tick_s = self._settings.timing.tick_s
         calm = self._health == Health.GOOD and not (self._failures or self._unmade)
         if self._health_task.start(now_s, job, tick_s if calm else quick_s(tick_s)):
@@ -202,10 +195,7 @@ class EngineMonitor:
     def _harvest_health(self, outcome: Outcome[object]) -> None:
         if self._looking_at_life != self._life or self._domain.state != DomainState.RUNNING:
             return
-        if outcome.error is not None:
-            reading = HealthReading(False, error_text(outcome.error), known=False)
-        else:
-            reading = cast(HealthReading, outcome.value)
+        reading = reading_of(outcome)
         self._health_at_s = outcome.finished_at_s
         if reading.good:
             self._good_at_s = outcome.finished_at_s

@@ -6,10 +6,10 @@ network the engine could go, and hundreds of hosts that look each tick would be 
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Optional, cast
+from typing import Optional
 
-from ha_broker.parts import Settings, Task, World, error_text
+from ha_broker.monitors.page import page_look, reading_of
+from ha_broker.parts import Settings, Task, World
 from ha_broker.snapshot import HostView, LeaseState, LeaseView, WitnessView
 from ha_broker.world.ports import HealthReading, Liveness, Outcome
 from metadata.pace import quick_s
@@ -52,24 +52,13 @@ class Witness:
         """A look has ended."""
         if self._asked_owner_id != self._owner_id:
             return
-        if outcome.error is not None:
-            reading = HealthReading(False, error_text(outcome.error), known=False)
-        else:
-            reading = cast(HealthReading, outcome.value)
-        self._note(reading, outcome.finished_at_s)
+        self._note(reading_of(outcome), outcome.finished_at_s)
 
     def work(self, now_s: float) -> None:
         """Look, if it is time to."""
         if not self._looks or not self._task.is_due(now_s):
             return
-        engine = self._settings.cluster.engine
-        job = partial(
-            self._world.health_page.check,
-            engine.page_url,
-            engine.health_text,
-            engine.health_timeout_s,
-            engine.health_ca_file,
-        )
+        job = page_look(self._world, self._settings)
         if self._task.start(now_s, job, self._settings.timing.tick_s):
             self._asked_owner_id = self._owner_id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -12,6 +13,32 @@ from typing import NoReturn
 from ha_agent.command.anew import within_deadline_anew
 from ha_agent.command.errors import UsageError
 from ha_broker.world.ports import LockspaceError, StorageError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(program: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+    """A program of its own that finds this checkout."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        cwd=ROOT,
+    )
+
+
+def judge_worker_left_behind(program: str, timeout_s: float) -> None:
+    """The program prints the worker that it left, and what it tells people; then it ends."""
+    done = run(program, timeout_s)
+    child, told = done.stdout.splitlines()
+    try:
+        assert (done.returncode, done.stderr) == (0, "")
+        assert told == "the storage has not answered for 0 s"
+        os.kill(int(child), 0)  # it is still there
+    finally:
+        os.kill(int(child), signal.SIGKILL)
 
 
 def who() -> tuple[int, int, int]:

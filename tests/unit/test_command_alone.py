@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from metadata.layout import required_size, storage_parts
+from tests.unit import apart_jobs
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 60.0 * FACTOR
@@ -35,14 +35,7 @@ OWN, SOMEBODY_ELSES = "", "sys.argv[1:]"
 
 
 def run(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        check=False,
-        cwd=ROOT,
-    )
+    return apart_jobs.run(program, LONG_S)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import errno
 import os
 import pickle
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -143,21 +142,7 @@ except CommandError as error:
 
 def test_nobody_waits_for_a_worker_that_can_not_be_killed() -> None:
     """Neither the command nor whoever reads its output to the end."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENDS_WHILE_ITS_WORKER_HANGS],
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        check=False,
-        cwd=ROOT,
-    )
-    child, told = done.stdout.splitlines()
-    try:
-        assert (done.returncode, done.stderr) == (0, "")
-        assert told == "the storage has not answered for 0 s"
-        os.kill(int(child), 0)  # it is still there
-    finally:
-        os.kill(int(child), signal.SIGKILL)
+    apart_jobs.judge_worker_left_behind(ENDS_WHILE_ITS_WORKER_HANGS, LONG_S)
 
 
 # --- what it is made of -------------------------------------------------------------------------

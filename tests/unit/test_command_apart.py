@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from typing import Any, Callable, NoReturn
@@ -14,6 +12,7 @@ import pytest
 
 from ha_agent.command.apart import within_deadline_apart
 from ha_agent.command.errors import CommandError, UsageError
+from tests.unit import apart_jobs
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 30.0 * FACTOR
@@ -75,17 +74,4 @@ except CommandError as error:
 
 def test_nobody_waits_for_a_worker_that_can_not_be_killed() -> None:
     """Neither the command nor whoever reads its output to the end."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENDS_WHILE_ITS_WORKER_HANGS],
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        check=False,
-    )
-    child, told = done.stdout.splitlines()
-    try:
-        assert (done.returncode, done.stderr) == (0, "")
-        assert told == "the storage has not answered for 0 s"
-        os.kill(int(child), 0)  # it is still there
-    finally:
-        os.kill(int(child), signal.SIGKILL)
+    apart_jobs.judge_worker_left_behind(ENDS_WHILE_ITS_WORKER_HANGS, LONG_S)
