@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -13,8 +14,10 @@ from fsm.observation import Vm
 from fsm.states import State
 from ha_agent import agent
 from ha_agent.simulation.grammar import VERBS, Verb
-from ha_agent.simulation.story import Story
+from ha_agent.simulation.script import Script
+from ha_agent.simulation.story import Story, tell
 from metadata.settings import ClusterSettings
+from tests.lab.real_story import Transition, differing_orders, in_log
 from tests.optimum import MOST, Recovery
 from tests.scenarios import FOLDER, differs, load, load_all, names, text_of
 
@@ -24,6 +27,9 @@ SENTENCE_END = re.compile(r"[.!?](?=\s|$)")
 
 LAB_HOSTS = 3
 LAB_LIMIT_S = 150
+
+
+IN_LAB = [name for name in names() if (FOLDER / name / MARKER).exists()]
 
 
 @cache
@@ -116,7 +122,27 @@ def test_what_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert differs(name)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if (FOLDER / name / MARKER).exists()])
+def stretched(script: Script, factor: float) -> Script:
+    events = tuple(replace(event, at_s=event.at_s * factor) for event in script.events)
+    return Script(events, script.until_s * factor)
+
+
+def transitions(lines: Iterable[str]) -> list[Transition]:
+    return [found for line in lines if (found := in_log(line)) is not None]
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.2])
+@pytest.mark.parametrize("name", IN_LAB)
+def test_scenario_for_the_lab_goes_the_same_way_a_little_faster_or_slower(
+    name: str, factor: float
+) -> None:
+    """Real hosts take their looks at other moments: near a time-out they would decide by chance."""
+    scenario = load(name)
+    other = tell(scenario.world, stretched(scenario.script, factor)).lines
+    assert not differing_orders(transitions(told(name)[0].lines), transitions(other))
+
+
+@pytest.mark.parametrize("name", IN_LAB)
 def test_scenario_for_the_lab_asks_only_what_the_lab_can_do(name: str) -> None:
     scenario = load(name)
     assert all(event.command.verb.in_lab for event in scenario.script.events)
