@@ -24,7 +24,7 @@ from fsm.reach import (
 from fsm.score import points_but_for_failed_starts, score
 from fsm.states import State
 from metadata.records import Health
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings.parse import ClusterSettings, Timing
 
 Test = Callable[[Memory, Observation, ClusterSettings], bool]
 

@@ -19,7 +19,7 @@ from typing import Optional
 
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation, Peer, PeerLiveness
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings.parse import ClusterSettings, Timing
 
 _ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 # A source that has not written for so many ticks (and two slow I/Os) says nothing any more.

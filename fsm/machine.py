@@ -19,7 +19,7 @@ from fsm.memory import Memory
 from fsm.observation import Observation
 from fsm.states import State
 from fsm.table import TABLE, Row, rows_of
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 
 _TICK = "tick"
 _ROWS = {state: rows_of(state) for state in State}

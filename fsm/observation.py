@@ -1,4 +1,4 @@
-"""What the agent knows when it decides: plain values, made by `ha_agent.collect`.
+"""What the agent knows when it decides: plain values, made by `ha_agent.observation.collect`.
 
 `None` means "not known (yet)", never zero and never false.
 """

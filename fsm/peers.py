@@ -15,7 +15,7 @@ from typing import Optional
 
 from fsm.observation import Observation, Peer, PeerLiveness
 from fsm.states import State
-from metadata.settings import ScoreWeights
+from metadata.settings.parse import ScoreWeights
 
 _ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 

@@ -16,7 +16,7 @@ from fsm.memory import Memory
 from fsm.observation import Observation, Peer
 from fsm.peers import candidates
 from metadata.reach import Sight, is_network_good
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 
 FEWEST_AGAINST_A_GOOD_NETWORK = 2
 # How much better another host must be where nobody looks: half of what a lost network costs.

@@ -10,7 +10,7 @@ from fsm.observation import Lease, Observation, Peer
 from fsm.peers import undecided
 from fsm.score import score
 from fsm.table import Row
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 
 # Parts of what a host says of an engine that nobody reaches.
 NETWORK_FAILED = "this host's network has failed"

@@ -1,6 +1,6 @@
 """The host's score: base minus penalties, each with its reason and the numbers behind it.
 
-Weights: `metadata.settings.ScoreWeights`. A monitor without a value (None) costs nothing, and
+Weights: `metadata.settings.parse.ScoreWeights`. A monitor without a value (None) costs nothing, and
 neither does a penalty whose points come to 0.
 """
 
@@ -13,7 +13,7 @@ from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, PluginCost, Vm
 from fsm.reach import is_no_place
 from fsm.states import State
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 
 FRACTION, BYTES, COUNT = "fraction", "bytes", "count"
 _MIB, _GIB = 2**20, 2**30

@@ -44,7 +44,7 @@ from fsm.score import score
 from fsm.states import State
 from fsm.table import Note, Row
 from metadata.records import Health
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings.parse import ClusterSettings, Timing
 
 MOST_TRIES = 999
 

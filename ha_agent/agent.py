@@ -18,23 +18,27 @@ from fsm.memory import Action, Memory
 from fsm.observation import Observation, StartOutcome, Vm
 from fsm.states import State
 from fsm.step import RowFinder, step
-from ha_agent import config_keeper, domain_watch, execute, kept_memory, lease_watch, publish
-from ha_agent.chronicle import recorder
-from ha_agent.chronicle.recorder import Recorder
-from ha_agent.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
-from ha_agent.config_keeper import ConfigKeeper
-from ha_agent.domain_watch import DomainWatch
-from ha_agent.execute import Executor, Judged
-from ha_agent.history import History
+from ha_agent import kept_memory
+from ha_agent.actions import execute
+from ha_agent.actions.execute import Executor, Judged
+from ha_agent.history import recorder
+from ha_agent.history.recorder import Recorder
 from ha_agent.kept_memory import MemoryKeeper
-from ha_agent.lease_watch import LeaseWatch
+from ha_agent.observation import config_cache, domain_poller, vm_lease
+from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
+from ha_agent.observation.config_cache import ConfigCache
+from ha_agent.observation.domain_poller import DomainWatch
+from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_agent.publish import Publisher, publication
-from ha_agent.reasons import ReasonFilter
-from ha_broker.world.ports import Domain, DomainState, Outcome
-from ha_broker.world.sleep_watch import SleepWatch
-from metadata.pace import in_step_s
-from metadata.settings import ClusterSettings, HostSettings, Timing
+from ha_agent.publication import publish
+from ha_agent.publication.log_filter import ReasonFilter
+from ha_agent.publication.publish import Publisher, publication
+from ha_agent.publication.recent_history import RecentHistory
+from metadata.schedule import in_step_s
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing
+from world.ports.jobs import Outcome
+from world.ports.libvirt import Domain, DomainState
+from world.ports.sleep_watch import SleepWatch
 
 log = logging.getLogger("ha_agent")
 
@@ -100,8 +104,8 @@ class Agent:
         self._sleep = SleepWatch(ports.clock)
         self._woke_at_s: Optional[float] = None
         self._domain = DomainWatch(ports.runner, ports.hypervisor, ports.processes)
-        self._lease = LeaseWatch(ports.runner, ports.lockspace)
-        self._config = ConfigKeeper(ports.runner, ports.broker, host.storage, on_settings)
+        self._lease = VmLeaseWatch(ports.runner, ports.lockspace)
+        self._config = ConfigCache(ports.runner, ports.broker, host.storage, on_settings)
         self._executor = Executor(
             ports.runner,
             ports.hypervisor,
@@ -112,7 +116,7 @@ class Agent:
         )
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
-        self._history = History(self._started_at_s)
+        self._history = RecentHistory(self._started_at_s)
         self._recorder = Recorder(ports.runner, ports.history, ports.clock, host)
         self._on_transition = on_transition
         self._find_row = find_row
@@ -127,9 +131,9 @@ class Agent:
         self._wake_at_s = math.inf
         self._stop_requested_at_s: Optional[float] = None
         self._handlers: dict[str, Callable[[Outcome[object]], None]] = {
-            domain_watch.KEY: self._take_domain,
-            lease_watch.KEY: self._take_lease,
-            config_keeper.KEY: self._take_config,
+            domain_poller.KEY: self._take_domain,
+            vm_lease.KEY: self._take_lease,
+            config_cache.KEY: self._take_config,
             publish.KEY: self._take_publication,
             recorder.KEY: self._take_history,
             kept_memory.KEY: self._take_kept,

@@ -15,7 +15,7 @@ from typing import Any, Optional, Protocol
 from fsm.memory import BrokenOff, Memory
 from fsm.states import State
 from fsm.step import GOES_ON, MOST_TRIES, broken_off_by
-from ha_broker.world.ports import Outcome, Runner
+from world.ports.jobs import Outcome, Runner
 
 KEY = "memory"
 FORMAT = 1

@@ -9,20 +9,21 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Optional
 
+from ha_agent.adapters import AgentWorld, RealWorld
 from ha_agent.agent import Agent
-from ha_agent.broker_watch import BrokerWatch
-from ha_agent.engine_domain import EngineDomain
+from ha_agent.observation.broker_poller import BrokerWatch
+from ha_agent.observation.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
-from ha_agent.world import RealWorld, World
-from ha_broker.client import BrokerClient
-from ha_broker.paths import host_settings_file, state_dir
-from ha_broker.world.daemon import daemon_parser, wait_for_settings
-from ha_broker.world.journal import log_setup
-from ha_broker.world.only_one import OnlyOne
-from ha_broker.world.ports import ServiceManager, WorldError
-from ha_broker.world.wake import Wake
+from ha_broker.api.client import BrokerClient
+from ha_broker.api.paths import host_settings_file, state_dir
 from metadata.errors import SettingsError
-from metadata.settings import ClusterSettings, HostSettings
+from metadata.settings.parse import ClusterSettings, HostSettings
+from world.host.daemon import daemon_parser, wait_for_settings
+from world.host.journal import log_setup
+from world.host.only_one import OnlyOne
+from world.host.wake import Wake
+from world.ports.errors import WorldError
+from world.ports.host import ServiceManager
 
 log = logging.getLogger("ha_agent")
 
@@ -32,7 +33,7 @@ OK, FAILED = 0, 1
 LONGEST_SLEEP_S = 5.0
 
 
-def main(argv: Optional[Sequence[str]] = None, world: Optional[World] = None) -> int:
+def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
     arguments = _parser().parse_args(argv)
     log_setup(arguments.log_level)
@@ -51,7 +52,7 @@ def main(argv: Optional[Sequence[str]] = None, world: Optional[World] = None) ->
 class Daemon:
     """The parts of the running process, and its loop."""
 
-    def __init__(self, settings_path: str, socket_path: Optional[str], world: World) -> None:
+    def __init__(self, settings_path: str, socket_path: Optional[str], world: AgentWorld) -> None:
         self._settings_path = settings_path
         self._socket_path = socket_path
         self._world = world

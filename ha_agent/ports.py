@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional, Protocol
 
-from ha_agent.chronicle.entry import Entry
+from ha_agent.history.entry import HistoryStore
 from ha_agent.kept_memory import MemoryStore
-from ha_broker.snapshot import Publication, Snapshot
-from ha_broker.world.ports import (
-    Clock,
-    Hypervisor,
-    Lockspace,
-    Processes,
-    Runner,
-    ServiceManager,
-)
+from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.shared_config import SharedConfig
+from world.ports.host import Processes, ServiceManager
+from world.ports.jobs import Clock, Runner
+from world.ports.libvirt import Hypervisor
+from world.ports.sanlock import Lockspace
 
 
 @dataclass(frozen=True)
@@ -50,20 +45,10 @@ class BrokerPort(Protocol):
         """From memory, at once."""
 
     def publish(self, publication: Publication) -> None:
-        """Hand over this host's record; raises `ha_broker.client.BrokerError`."""
+        """Hand over this host's record; raises `ha_broker.api.client.BrokerError`."""
 
     def shared_config(self) -> SharedConfig:
-        """Fetch settings and domain XML; raises `ha_broker.client.BrokerError`."""
-
-
-class HistoryStore(Protocol):
-    """Where the history is kept, for people. Both methods block and raise OSError."""
-
-    def append(self, entries: Sequence[Entry]) -> None:
-        """Add all of them or none; from then on they survive a power cut."""
-
-    def earlier(self) -> Sequence[Entry]:
-        """The latest entries of this boot of the machine, the oldest first."""
+        """Fetch settings and domain XML; raises `ha_broker.api.client.BrokerError`."""
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from dataclasses import replace
 from math import inf
 from typing import Callable, Optional
 
-from ha_broker.changes import matters
-from ha_broker.config_watch import ConfigWatch
-from ha_broker.desk import NO_REQUESTS, Desk, Refusal, Requests, Ticket, TrialTicket
-from ha_broker.global_slot import GlobalSlot
-from ha_broker.lease_watch import LeaseWatch
-from ha_broker.local_state import LocalState
-from ha_broker.lockspace_watch import SANLOCK, LockspaceWatch
+from ha_broker.api.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
+from ha_broker.cycle.observer import NoObserver, Observer
+from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
+from ha_broker.cycle.task import HarvestedRunner
+from ha_broker.lockspace.lease_reader import LeaseReader
+from ha_broker.lockspace.membership import SANLOCK, MembershipWatch
+from ha_broker.lockspace.same_id import SameIdWatch
 from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.bridge import BridgeMonitor
 from ha_broker.monitors.cpu_load import CpuLoadMonitor
@@ -37,22 +37,25 @@ from ha_broker.monitors.plugins import PluginMonitors
 from ha_broker.monitors.round import MonitorRound
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
 from ha_broker.monitors.witness import Witness
-from ha_broker.notifications.part import Notifications
-from ha_broker.observer import NoObserver, Observer
-from ha_broker.own_slot import OwnSlot
-from ha_broker.parts import HarvestedRunner, Part, Settings, Teller, World
-from ha_broker.same_id import SameIdWatch
-from ha_broker.slot_notes import newer_config_elsewhere
-from ha_broker.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
+from ha_broker.notifications.notifier import Notifications
+from ha_broker.server.mailbox import NO_REQUESTS, Mailbox, Refusal, Requests, Ticket, TrialTicket
+from ha_broker.significant_changes import matters
 from ha_broker.status_line import status_line
-from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import DomainState, Liveness, Membership, Outcome
-from ha_broker.world.sleep_watch import SleepWatch
+from ha_broker.storage.config_reader import ConfigWatch
+from ha_broker.storage.global_maintenance import GlobalMaintenance
+from ha_broker.storage.local_maintenance import LocalMaintenance
+from ha_broker.storage.own_slot_writer import OwnSlot
+from ha_broker.storage.slot_notes import newer_config_elsewhere
+from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
 from metadata.notes import Notes
 from metadata.records import POWERING_DOWN, EngineVm, Health
-from metadata.settings import HostSettings
-from metadata.timing import USUAL_FIRE_TIMEOUT_S
+from metadata.settings.parse import HostSettings
+from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
+from world.ports.jobs import Outcome
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
+from world.ports.sleep_watch import SleepWatch
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +72,7 @@ class Broker:
 
     def __init__(
         self,
-        world: World,
+        world: BrokerPorts,
         host: HostSettings,
         state_dir: str,
         wake: Callable[[], None] = lambda: None,
@@ -91,15 +94,15 @@ class Broker:
         # Begins high enough that a restarted broker never repeats a number.
         self._snapshot = self._look(self._started_at_s, int(self._started_at_s * 1000))
         self._matters = matters(self._snapshot)
-        self.desk = Desk(self._snapshot, wake)
+        self.desk = Mailbox(self._snapshot, wake)
 
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
-        world, settings, teller = self._world, self._settings, Teller()
-        self._storage = StorageCycle(world, settings, teller)
-        self._local = LocalState(world, state_dir, self._look_now)
+        world, settings, teller = self._world, self._settings, ChangeLog()
+        self._storage = SlotReader(world, settings, teller)
+        self._local = LocalMaintenance(world, state_dir, self._look_now)
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
         self._storage_times = StorageTimes(settings, self._storage, self._own)
-        self._global = GlobalSlot(world, settings, self._storage)
+        self._global = GlobalMaintenance(world, settings, self._storage)
         self._config = ConfigWatch(
             world,
             settings,
@@ -107,9 +110,9 @@ class Broker:
             lambda: self._lockspace.joined,
             lambda sequence: newer_config_elsewhere(self._views, sequence),
         )
-        self._lockspace = LockspaceWatch(world, settings, teller)
+        self._lockspace = MembershipWatch(world, settings, teller)
         self._same_id = SameIdWatch(world, settings, teller)
-        self._lease = LeaseWatch(world, settings, self._lockspace, teller)
+        self._lease = LeaseReader(world, settings, self._lockspace, teller)
         self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
         self._witness = Witness(world, settings)
         self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
@@ -118,7 +121,7 @@ class Broker:
         self._notifications = Notifications(world, settings, state_dir, teller)
         self._plugins = PluginMonitors(world, settings, teller)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
-        self._parts: tuple[Part, ...] = (
+        self._parts: tuple[CyclePart, ...] = (
             self._local,
             self._config,
             self._same_id,

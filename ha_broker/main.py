@@ -7,15 +7,15 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
-from ha_broker import paths
-from ha_broker.leave import leave_host
-from ha_broker.world.daemon import daemon_parser
-from ha_broker.world.journal import log_setup
-from ha_broker.world.ports import WorldError
+from ha_broker.api import paths
+from ha_broker.lockspace.leave import leave_host
 from metadata.errors import SettingsError
+from world.host.daemon import daemon_parser
+from world.host.journal import log_setup
+from world.ports.errors import WorldError
 
 if TYPE_CHECKING:
-    from ha_broker.real_world import WorldMaker
+    from ha_broker.adapters import WorldMaker
 
 log = logging.getLogger("ha_broker")
 

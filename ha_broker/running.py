@@ -9,19 +9,19 @@ import time
 from types import FrameType
 from typing import Callable, Optional
 
-from ha_broker.api import Api
+from ha_broker.adapters import RealWorld, WorldMaker
 from ha_broker.broker import ALIVE_INTERVAL_S, Broker
-from ha_broker.http_server import ApiServer, SocketError
-from ha_broker.local_state import StateDirError
+from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import Exporter
 from ha_broker.metrics.service import MetricsService
-from ha_broker.metrics.tallies import Tallies
-from ha_broker.real_world import RealWorld, WorldMaker
-from ha_broker.world.daemon import wait_for_settings
-from ha_broker.world.only_one import OnlyOne
-from ha_broker.world.ports import ServiceManager
-from ha_broker.world.wake import Wake
-from metadata.settings import HostSettings
+from ha_broker.server.http_server import ApiServer, SocketError
+from ha_broker.server.routes import Api
+from ha_broker.storage.local_maintenance import StateDirError
+from metadata.settings.parse import HostSettings
+from world.host.daemon import wait_for_settings
+from world.host.only_one import OnlyOne
+from world.host.wake import Wake
+from world.ports.host import ServiceManager
 
 log = logging.getLogger("ha_broker")
 
@@ -77,7 +77,7 @@ class Daemon:
     def _serve(self, host: HostSettings) -> None:
         world = self._maker.world(host, self._wake.wake)
         monotonic_s = world.clock.monotonic_s
-        tallies = Tallies()
+        tallies = Counters()
         broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
         exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
         api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
@@ -94,14 +94,14 @@ class Daemon:
             metrics.stop()
             broker.desk.close()
             server.stop()
-        # The engine is left alone, and so is the lockspace: see ha_broker.leave.
+        # The engine is left alone, and so is the lockspace: see ha_broker.lockspace.leave.
         broker.begin_stop()
 
-    def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
+    def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Counters) -> None:
         while not self._stop_requested:
             self._cycle(broker, monotonic_s, tallies)
 
-    def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Tallies) -> None:
+    def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Counters) -> None:
         begun_at_s = monotonic_s()
         due_s = broker.tick()
         tallies.cycle_ended(monotonic_s() - begun_at_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ha_broker.snapshot import LeaseState, Snapshot
+from ha_broker.api.snapshot import LeaseState, Snapshot
 
 
 def status_line(snapshot: Snapshot) -> str:

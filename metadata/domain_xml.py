@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
-from metadata.schema import shown
+from metadata.settings.schema import shown
 from metadata.storage_parts import StorageParts
 
 _BINARY = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}

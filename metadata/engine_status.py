@@ -13,7 +13,7 @@ from typing import Any
 
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
-from metadata.schema import shown
+from metadata.settings.schema import shown
 
 # Older hosts of format version 1 said so of a VM whose lease another host holds; later ones
 # say "down".

@@ -28,8 +28,12 @@ from typing import Any, Optional, Union
 
 from metadata.errors import ConfigTooLargeError, SettingsError
 from metadata.layout import CONFIG_SIZE
-from metadata.schema import shown
-from metadata.settings import ClusterSettings, cluster_settings_to_data, parse_cluster_settings
+from metadata.settings.parse import (
+    ClusterSettings,
+    cluster_settings_to_data,
+    parse_cluster_settings,
+)
+from metadata.settings.schema import shown
 
 FORMAT_VERSION = 1
 COPY_SIZE = CONFIG_SIZE // 2

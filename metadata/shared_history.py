@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from metadata.schema import shown
+from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
 """With the one in use: that many can be had back, itself included."""
@@ -46,7 +46,7 @@ class OldVersion:
 
 
 @dataclass(frozen=True)
-class History:
+class ConfigHistory:
     """`note` tells of the version in use, `versions` are the earlier ones, the newest first.
 
     `damage` says what could not be read; what could is there all the same.
@@ -57,7 +57,7 @@ class History:
     damage: str = ""
 
 
-def encode_history(history: History, most_bytes: int = MOST_BYTES) -> str:
+def encode_history(history: ConfigHistory, most_bytes: int = MOST_BYTES) -> str:
     """A text of at most `most_bytes`, with as many versions as fit; empty: not even the note."""
     versions = history.versions[: MOST_VERSIONS - 1]
     limit = min(most_bytes, MOST_BYTES)
@@ -70,21 +70,21 @@ def encode_history(history: History, most_bytes: int = MOST_BYTES) -> str:
         versions = versions[:-1]
 
 
-def decode_history(text: str) -> History:
+def decode_history(text: str) -> ConfigHistory:
     """What the text holds. Never raises, whatever the text."""
     if not text:
-        return History()
+        return ConfigHistory()
     try:
         document = json.loads(_unpacked(text))
     except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
-        return History(damage=f"it can't be unpacked: {shown(str(error))}")
+        return ConfigHistory(damage=f"it can't be unpacked: {shown(str(error))}")
     if not isinstance(document, dict) or not isinstance(document.get("versions"), list):
-        return History(damage="it has no list of versions")
+        return ConfigHistory(damage="it has no list of versions")
     read = [_read_version(entry) for entry in document["versions"]]
     versions = tuple(version for version in read if version is not None)
     lost = len(read) - len(versions)
     damage = f"{lost} of its {len(read)} versions can't be read" if lost else ""
-    return History(_read_note(document.get("note")), versions, damage)
+    return ConfigHistory(_read_note(document.get("note")), versions, damage)
 
 
 def shortened(what: str) -> str:

@@ -41,7 +41,7 @@ from metadata.records import (
     SlotDamaged,
     SlotTooNew,
 )
-from metadata.schema import shown
+from metadata.settings.schema import shown
 
 FEATURE_VERSION = 1
 RECORD_SIZE = 512

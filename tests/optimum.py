@@ -25,11 +25,12 @@ from typing import Optional
 
 from fsm.guards import boot_time_s
 from fsm.states import State
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.host import SimHost
-from ha_broker.world.ports import DomainState, Membership
 from metadata.layout import slot_address
-from metadata.timing import KILL_S, lease_floor_s
+from metadata.settings.timing import KILL_S, lease_floor_s
+from simulation.cluster import SimCluster
+from simulation.host import SimHost
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Membership
 
 LOOKS = 2
 MOST = 2.0  # so many times the optimum, and no more

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.events.event import Event, EventKind
+from ha_broker.api.event import Event, EventKind
 
 _SENTENCES = {
     EventKind.STARTED: "the engine has been started on {host}",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Optional
 
-from ha_broker.snapshot import Publication, TransitionView
+from ha_broker.api.snapshot import Publication, TransitionView
 
 STOPPED = "AgentStopped"
 # In its first cycles an agent that finds the VM running does not know its health yet.
@@ -18,7 +18,7 @@ BEGINNINGS = ("StartState", "ReinitializeFSM", "EngineStarting")
 
 
 @dataclass(frozen=True)
-class Change:
+class StateChange:
     """One change that counts."""
 
     before: str
@@ -47,7 +47,7 @@ class TransitionMemory:
 
 def changes(
     memory: TransitionMemory, publication: Optional[Publication]
-) -> tuple[TransitionMemory, tuple[Change, ...]]:
+) -> tuple[TransitionMemory, tuple[StateChange, ...]]:
     """What is new in it."""
     if publication is None or publication.life_at_s is None:
         return memory, ()
@@ -63,7 +63,7 @@ def changes(
 
 def _one(
     memory: TransitionMemory, transition: TransitionView
-) -> tuple[TransitionMemory, Optional[Change]]:
+) -> tuple[TransitionMemory, Optional[StateChange]]:
     memory = replace(memory, number=transition.number)
     after = transition.after
     if after == STOPPED or (memory.beginning and after in BEGINNINGS):
@@ -72,4 +72,4 @@ def _one(
     memory = replace(memory, beginning=False, state=after)
     # A first look at all is no change either.
     told = before and before != after
-    return memory, Change(before, after, transition.why) if told else None
+    return memory, StateChange(before, after, transition.why) if told else None

@@ -6,13 +6,13 @@ import base64
 import hmac
 import os
 
-from ha_broker.world.secret_file import read_secret
-from metadata.metrics_settings import MetricsSettings
+from metadata.settings.metrics import MetricsSettings
+from world.secret_file import read_secret
 
 Identity = tuple[int, int, int, int]
 
 
-class Guard:
+class AccessGuard:
     """Compares what a client sends with what it must know.
 
     The file is read each time, so a new password counts at once; raises OSError where it can't

@@ -7,9 +7,9 @@ import socket
 import ssl
 from typing import Any
 
-from ha_broker.deadline_socket import DeadlineSocket
 from ha_broker.metrics.access import Identity, file_identity
-from metadata.metrics_settings import MetricsSettings
+from metadata.settings.metrics import MetricsSettings
+from world.network.deadline_socket import DeadlineSocket
 
 log = logging.getLogger(__name__)
 

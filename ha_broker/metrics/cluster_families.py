@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 
 from prometheus_client.core import Metric
 
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, hosts_that_say_up
 from ha_broker.metrics.families import age_s, gauge, gauges, one_hot
-from ha_broker.snapshot import HostView, LeaseState, Snapshot, hosts_that_say_up
-from ha_broker.world.ports import DomainState, Liveness
 from metadata.records import EngineVm, Health
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
 
 MOST_HOSTS = 64
 LEASE_STATES = (LeaseState.FREE, LeaseState.HELD, LeaseState.UNKNOWN)

@@ -11,12 +11,12 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from ha_broker.desk import Desk
-from ha_broker.http_server import TextAnswer
 from ha_broker.metrics.cluster_families import cluster_families
+from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.families import gauges
 from ha_broker.metrics.host_families import host_families
-from ha_broker.metrics.tallies import Tallies
+from ha_broker.server.http_server import TextAnswer
+from ha_broker.server.mailbox import Mailbox
 
 SHORTEST_PAUSE_S = 0.5
 
@@ -30,8 +30,8 @@ class Exporter:
 
     def __init__(
         self,
-        desk: Desk,
-        tallies: Tallies,
+        desk: Mailbox,
+        tallies: Counters,
         renewed_at_s: Callable[[], Mapping[int, float]],
         monotonic_s: Callable[[], float],
     ) -> None:

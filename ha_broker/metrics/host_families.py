@@ -7,11 +7,12 @@ from typing import Optional
 
 from prometheus_client.core import Metric
 
+from ha_broker.api.snapshot import MonitorView, Publication, Snapshot, Unit
 from ha_broker.metrics.families import Row, age_s, counter, gauge, gauges, one_hot
-from ha_broker.snapshot import MonitorView, Publication, Snapshot, Unit
-from ha_broker.world.ports import DomainState, Membership
 from metadata.reach import Sight
 from metadata.records import Health
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Membership
 
 # The agent's states. They are shown to all readers by name, so they hardly ever change; a test
 # holds them against the agent's own.

@@ -6,10 +6,10 @@ import logging
 import threading
 from typing import Callable, Optional
 
-from ha_broker.http_server import TextAnswer
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.tcp_server import MetricsServer
-from metadata.metrics_settings import MetricsSettings
+from ha_broker.server.http_server import TextAnswer
+from metadata.settings.metrics import MetricsSettings
 
 PAUSE_S = 30.0
 STOP_ALLOWED_S = 1.0

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any, Callable, Optional
 
-from ha_broker.crowded_server import CrowdedServer
-from ha_broker.deadline_socket import DeadlineSocket
-from ha_broker.http_server import TextAnswer
-from ha_broker.metrics.access import Guard
+from ha_broker.metrics.access import AccessGuard
 from ha_broker.metrics.certificate import Certificate
-from metadata.metrics_settings import MetricsSettings
+from ha_broker.server.bounded_server import BoundedServer
+from ha_broker.server.http_server import TextAnswer
+from metadata.settings.metrics import MetricsSettings
+from world.network.deadline_socket import DeadlineSocket
 
 CONVERSATION_S = 10.0
 MOST_CONNECTIONS = 16
@@ -28,7 +28,7 @@ PATH = "/metrics"
 log = logging.getLogger(__name__)
 
 
-class MetricsServer(CrowdedServer):
+class MetricsServer(BoundedServer):
     """Listens at `settings.listen` from its making on.
 
     Raises OSError (address, password or token) and CertificateError, whose texts are for people.
@@ -45,7 +45,7 @@ class MetricsServer(CrowdedServer):
         conversation_s: float = CONVERSATION_S,
     ) -> None:
         self.answer = answer
-        self.guard = Guard(settings)
+        self.guard = AccessGuard(settings)
         self._certificate = Certificate(settings) if settings.certificate_file else None
         self._conversation_s = conversation_s
         self._trouble = ""

@@ -1,7 +1,7 @@
 """What all monitors have in common: when they measure, and what their word is worth.
 
 A monitor is a small class with a name, a unit, and two methods: `job` makes the blocking
-measurement that is due, `read` turns its raw result into a `Reading`. `MonitorPart` does the
+measurement that is due, `read` turns its raw result into a `Measurement`. `MonitorPart` does the
 rest: it runs the job apart from the cycle, under a key of its own, so that one that hangs
 delays nobody; it keeps the last value until it is too old, and says so when measuring fails.
 """
@@ -13,10 +13,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ha_broker.parts import NEVER_S, Task, Teller, World, error_text
-from ha_broker.snapshot import MonitorView, Unit
-from ha_broker.world.ports import Outcome
-from metadata.pace import in_step_s
+from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, error_text
+from ha_broker.cycle.task import Task
+from metadata.schedule import in_step_s
+from world.ports.jobs import Outcome
 
 # A value counts for so many intervals beyond the one in which it should have been followed by
 # the next: one lost measurement changes nothing.
@@ -24,7 +25,7 @@ VALID_INTERVALS = 3
 
 
 @dataclass(frozen=True)
-class Reading:
+class Measurement:
     """One measurement. `value` None: nothing real was measured, for the reason in `detail`."""
 
     value: Optional[float]
@@ -51,10 +52,10 @@ class Monitor(ABC):
         """The next measurement, which may block; None: there is nothing to measure."""
 
     @abstractmethod
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """What the measurement that ended at `at_s` says. Quick: it runs in the cycle."""
 
-    def failed(self, error: Exception) -> Optional[Reading]:
+    def failed(self, error: Exception) -> Optional[Measurement]:
         """What a measurement that could not be made says; None: nothing."""
         return None
 
@@ -67,11 +68,11 @@ class Monitor(ABC):
 class MonitorPart:
     """A monitor as part of the cycle."""
 
-    def __init__(self, monitor: Monitor, world: World, teller: Teller) -> None:
+    def __init__(self, monitor: Monitor, world: BrokerPorts, teller: ChangeLog) -> None:
         self._monitor = monitor
         self._teller = teller
         self._task = Task(world.runner, f"monitor:{monitor.name}")
-        self._reading = Reading(None, "not measured yet")
+        self._reading = Measurement(None, "not measured yet")
         self._seen_at_s: Optional[float] = None
         self._trouble = ""
         self._configured = True
@@ -95,7 +96,7 @@ class MonitorPart:
             self._note(self._monitor.failed(outcome.error), outcome)
         self._teller.tell(self._monitor.name, self._trouble, logging.WARNING)
 
-    def _note(self, reading: Optional[Reading], outcome: Outcome[object]) -> None:
+    def _note(self, reading: Optional[Measurement], outcome: Outcome[object]) -> None:
         if reading is not None:
             self._reading = reading
             self._seen_at_s = outcome.finished_at_s

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.monitors.base import Reading
+from ha_broker.api.snapshot import Unit
+from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import BridgeLook
+from world.ports.host import BridgeLook
 
 
 class BridgeMonitor(HostMonitor):
@@ -22,7 +22,7 @@ class BridgeMonitor(HostMonitor):
         name = self._settings.host.bridge or self._settings.cluster.network.bridge
         return partial(self._world.vitals.bridge, name) if name else None
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Its state now."""
         look = cast(BridgeLook, result)
-        return Reading(1.0 if look.up else 0.0, look.detail)
+        return Measurement(1.0 if look.up else 0.0, look.detail)

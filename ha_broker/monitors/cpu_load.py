@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, Union, cast
 
-from ha_broker.monitors.base import VALID_INTERVALS, Reading
+from ha_broker.api.snapshot import Unit
+from ha_broker.cycle.part import BrokerPorts, Settings
+from ha_broker.monitors.base import VALID_INTERVALS, Measurement
 from ha_broker.monitors.host import HostMonitor
-from ha_broker.parts import Settings, World
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import CpuTimes, EngineCpu, MeasuredHypervisor
+from world.ports.host import CpuTimes
+from world.ports.libvirt import EngineCpu, MeasuredHypervisor
 
 WINDOW_S = 60.0
 
@@ -45,7 +46,7 @@ class CpuLoadMonitor(HostMonitor):
 
     def __init__(
         self,
-        world: World,
+        world: BrokerPorts,
         settings: Settings,
         hypervisor: Callable[[], Optional[MeasuredHypervisor]],
     ) -> None:
@@ -65,10 +66,10 @@ class CpuLoadMonitor(HostMonitor):
         engine = hypervisor.cpu_time()
         return Sample(self._world.vitals.cpu_times(), engine)
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Over the window that ends with this sample."""
         if result is None:
-            return Reading(None, "the engine's domain name is not known yet")
+            return Measurement(None, "the engine's domain name is not known yet")
         sample = cast(Sample, result)
         found = self._follow(sample, at_s)
         self._latest, self._latest_at_s = sample, at_s
@@ -85,12 +86,12 @@ class CpuLoadMonitor(HostMonitor):
             return "not measured for long enough again"
         return stretch(self._latest, sample)
 
-    def _average(self, trouble: str) -> Reading:
+    def _average(self, trouble: str) -> Measurement:
         real = [found for found in self._stretches if found is not None]
         if 2 * len(real) < self._wanted():
-            return Reading(None, trouble or "not measured for long enough yet")
+            return Measurement(None, trouble or "not measured for long enough yet")
         load = sum(found.others_s for found in real) / sum(found.total_s for found in real)
-        return Reading(load, f"{load:.0%} without the engine")
+        return Measurement(load, f"{load:.0%} without the engine")
 
     def _wanted(self) -> int:
         """How many stretches make a window."""

@@ -5,19 +5,15 @@ from __future__ import annotations
 from math import inf
 from typing import Callable, Optional, cast
 
+from ha_broker.api.snapshot import EngineView, MonitorView
+from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
-from ha_broker.parts import Settings, Task, Teller, World, error_text
-from ha_broker.snapshot import EngineView, MonitorView
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    HealthReading,
-    Hypervisor,
-    MeasuredHypervisor,
-    Outcome,
-)
-from metadata.pace import quick_s
 from metadata.records import Health
+from metadata.schedule import quick_s
+from world.ports.jobs import Outcome
+from world.ports.libvirt import Domain, DomainState, Hypervisor, MeasuredHypervisor
+from world.ports.network import HealthReading
 
 DOMAIN = "domain"
 HEALTH = "health"
@@ -40,9 +36,9 @@ class EngineMonitor:
 
     def __init__(
         self,
-        world: World,
+        world: BrokerPorts,
         settings: Settings,
-        teller: Teller,
+        teller: ChangeLog,
         on_change: Callable[[float], None],
         wake: Callable[[], None],
     ) -> None:

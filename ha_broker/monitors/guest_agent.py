@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.monitors.base import Reading
+from ha_broker.api.snapshot import Unit
+from ha_broker.cycle.part import BrokerPorts, Settings
+from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.engine import EngineMonitor
 from ha_broker.monitors.host import HostMonitor
-from ha_broker.parts import Settings, World
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import DomainState
 from metadata.records import Health
+from world.ports.libvirt import DomainState
 
 GUEST_AGENT = "guest-agent"
 NOT_RUNNING = "the engine does not run on this host"
@@ -27,7 +27,7 @@ class GuestAgentMonitor(HostMonitor):
     name = GUEST_AGENT
     unit = Unit.BOOLEAN
 
-    def __init__(self, world: World, settings: Settings, engine: EngineMonitor) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, engine: EngineMonitor) -> None:
         super().__init__(world, settings)
         self._engine = engine
 
@@ -51,13 +51,13 @@ class GuestAgentMonitor(HostMonitor):
             return lambda: None
         return partial(hypervisor.ping_guest, engine.health_timeout_s)
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """None: there is no guest to be asked."""
         answers = cast(Optional[bool], result)
         if answers is None:
-            return Reading(None, NOT_RUNNING)
-        return Reading(float(answers), "it answers" if answers else "it does not answer")
+            return Measurement(None, NOT_RUNNING)
+        return Measurement(float(answers), "it answers" if answers else "it does not answer")
 
-    def failed(self, error: Exception) -> Optional[Reading]:
+    def failed(self, error: Exception) -> Optional[Measurement]:
         """A guest that can't be asked (paused, no channel) is not the one that answered before."""
-        return Reading(None)
+        return Measurement(None)

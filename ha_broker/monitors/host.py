@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Monitor
-from ha_broker.parts import Settings, World
 
 
 class HostMonitor(Monitor):
     """A monitor that goes by the section ``monitors`` of the cluster's settings."""
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings) -> None:
         self._world = world
         self._settings = settings
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Union, cast
 
-from ha_broker.monitors.base import Reading
+from ha_broker.api.snapshot import Unit
+from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import MemoryFree
 from metadata.domain_xml import MemoryNeed, memory_need
 from metadata.errors import DomainXmlError
 from metadata.shared_config import SharedConfig
+from world.ports.host import MemoryFree
 
 MIB = 1 << 20
 
@@ -31,15 +31,15 @@ class MemoryMonitor(HostMonitor):
         """One look at the kernel's numbers."""
         return self._world.vitals.memory
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Free memory of the kind that the engine takes."""
         need = self._need()
         if isinstance(need, str):
-            return Reading(None, need)
+            return Measurement(None, need)
         free, kind = _free(cast(MemoryFree, result), need)
         limit = float(need.size_bytes)
         detail = f"{free // MIB} MiB {kind} for an engine of {need.size_bytes // MIB} MiB"
-        return Reading(float(free), detail, limit)
+        return Measurement(float(free), detail, limit)
 
     def _need(self) -> Union[MemoryNeed, str]:
         """What the engine needs, or why that is not known."""

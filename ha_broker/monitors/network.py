@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional
 
-from ha_broker.monitors.base import Monitor, Reading
-from ha_broker.parts import Settings, World
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import NetworkProbe
-from metadata.network_target import host_and_port
+from ha_broker.api.snapshot import Unit
+from ha_broker.cycle.part import BrokerPorts, Settings
+from ha_broker.monitors.base import Measurement, Monitor
+from metadata.settings.network_target import host_and_port
+from world.ports.network import NetworkProbe
 
 NETWORK = "network"
 
@@ -48,7 +48,7 @@ class NetworkMonitor(Monitor):
     name = NETWORK
     unit = Unit.FRACTION
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings) -> None:
         self._network = world.network
         self._settings = settings
         self._question: Optional[Question] = None
@@ -82,11 +82,11 @@ class NetworkMonitor(Monitor):
             target = target or self._settings.host.gateway or network.gateway
         return Question(network.test, target) if target or network.test == "dns" else None
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Over the window. Of a window that is not full yet, the rest counts as answered."""
         size = self._settings.cluster.network.probes
         self._answered.append(bool(result))
         while len(self._answered) > size:
             self._answered.popleft()
         lost = self._answered.count(False)
-        return Reading(1 - lost / size, f"{lost} of {size} probes unanswered: {self._question}")
+        return Measurement(1 - lost / size, f"{lost} of {size} probes unanswered: {self._question}")

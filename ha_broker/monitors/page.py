@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, cast
 
-from ha_broker.parts import Settings, World, error_text
-from ha_broker.world.ports import HealthReading, Outcome
+from ha_broker.cycle.part import BrokerPorts, Settings, error_text
+from world.ports.jobs import Outcome
+from world.ports.network import HealthReading
 
 
-def page_look(world: World, settings: Settings) -> Callable[[], HealthReading]:
+def page_look(world: BrokerPorts, settings: Settings) -> Callable[[], HealthReading]:
     """The job; blocks for as long as the settings allow. The settings name a page."""
     engine = settings.cluster.engine
     return partial(

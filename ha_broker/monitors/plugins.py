@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Callable, Optional, cast
 
-from ha_broker.monitors.base import Monitor, MonitorPart, Reading
-from ha_broker.parts import NEVER_S, Settings, Teller, World, error_text
-from ha_broker.snapshot import MonitorView, Unit
-from ha_broker.world.ports import PLUGIN_START_S, Outcome, Plugin, PluginWord
-from metadata.monitor_settings import PluginSettings
+from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.monitors.base import Measurement, Monitor, MonitorPart
+from metadata.settings.monitors import PluginSettings
+from world.ports.jobs import Outcome
+from world.ports.plugins import PLUGIN_START_S, Plugin, PluginWord
 
 Measured = tuple[Plugin, PluginWord]
 
@@ -44,17 +45,17 @@ class PluginMonitor(Monitor):
     def _ask(self) -> Measured:
         return self._plugin, self._plugin.measure(self._settings.timeout_s)
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Its word; one of a plug-in with older settings says nothing."""
         plugin, word = cast(Measured, result)
         if plugin is not self._plugin:
-            return Reading(None, "not measured yet")
+            return Measurement(None, "not measured yet")
         self._measured = True
-        return Reading(word.share, word.detail)
+        return Measurement(word.share, word.detail)
 
-    def failed(self, error: Exception) -> Optional[Reading]:
+    def failed(self, error: Exception) -> Optional[Measurement]:
         """Until it was measured once, what fails is all that can be told of it."""
-        return None if self._measured else Reading(None, error_text(error))
+        return None if self._measured else Measurement(None, error_text(error))
 
 
 class PluginMonitors:
@@ -62,7 +63,7 @@ class PluginMonitors:
 
     keys = ()
 
-    def __init__(self, world: World, settings: Settings, teller: Teller) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
         self._world = world
         self._settings = settings
         self._teller = teller

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ha_broker.api.snapshot import MonitorView
+from ha_broker.cycle.part import NEVER_S
 from ha_broker.monitors.base import MonitorPart
-from ha_broker.parts import NEVER_S
-from ha_broker.snapshot import MonitorView
-from ha_broker.world.ports import Outcome
+from world.ports.jobs import Outcome
 
 
 class MonitorRound:

@@ -10,14 +10,15 @@ import math
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.monitors.base import Reading
+from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.cycle.part import BrokerPorts, Settings
+from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
-from ha_broker.own_slot import OwnSlot
-from ha_broker.parts import Settings, World
-from ha_broker.snapshot import MonitorView, Unit
-from ha_broker.storage_cycle import StorageCycle
-from ha_broker.world.ports import Renewal, SpaceLook
-from metadata.timing import renewal_fail_s, renewal_s
+from ha_broker.storage.own_slot_writer import OwnSlot
+from ha_broker.storage.slot_reader import SlotReader
+from metadata.settings.timing import renewal_fail_s, renewal_s
+from world.ports.host import SpaceLook
+from world.ports.sanlock import Renewal
 
 MIB = 1 << 20
 
@@ -25,7 +26,7 @@ MIB = 1 << 20
 class StorageTimes:
     """What the broker's own reading takes, and how old its last good write is."""
 
-    def __init__(self, settings: Settings, storage: StorageCycle, own: OwnSlot) -> None:
+    def __init__(self, settings: Settings, storage: SlotReader, own: OwnSlot) -> None:
         self._settings = settings
         self._storage = storage
         self._own = own
@@ -74,7 +75,7 @@ class RenewalMonitor(HostMonitor):
     name = "storage-renewal"
     unit = Unit.SECONDS
 
-    def __init__(self, world: World, settings: Settings, joined: Callable[[], bool]) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, joined: Callable[[], bool]) -> None:
         super().__init__(world, settings)
         self._joined = joined
 
@@ -87,11 +88,11 @@ class RenewalMonitor(HostMonitor):
         """sanlock's history of renewals; there is none before this host has joined."""
         return self._world.lockspace.renewals if self._joined() else _no_renewals
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """From the latest of them."""
         renewals = cast(list[Renewal], result)
         if not renewals:
-            return Reading(None, "sanlock has renewed nothing yet")
+            return Measurement(None, "sanlock has renewed nothing yet")
         latest = renewals[-1]
         io_s = self._settings.timing.io_timeout_s
         overdue_s = at_s - latest.timestamp - renewal_s(io_s)
@@ -99,9 +100,9 @@ class RenewalMonitor(HostMonitor):
         limit_s = renewal_fail_s(io_s) - renewal_s(io_s)
         if overdue_s > max(took_s, 1.0):  # sanlock tells whole seconds
             detail = f"overdue for {overdue_s:.0f} s, {_attempts(latest)}"
-            return Reading(overdue_s, detail, limit_s)
+            return Measurement(overdue_s, detail, limit_s)
         detail = f"read {latest.read_s:.3f} s, written {latest.write_s:.3f} s, {_failed(renewals)}"
-        return Reading(took_s, detail, limit_s)
+        return Measurement(took_s, detail, limit_s)
 
 
 def _no_renewals() -> list[Renewal]:
@@ -128,12 +129,12 @@ class SpaceMonitor(HostMonitor):
         """One look; it hangs when the storage does."""
         return partial(self._world.vitals.space, self._settings.host.storage.metadata.path)
 
-    def read(self, result: object, at_s: float) -> Reading:
+    def read(self, result: object, at_s: float) -> Measurement:
         """Free room now."""
         if result is None:
-            return Reading(None, "a block device: it has no room of its own")
+            return Measurement(None, "a block device: it has no room of its own")
         look = cast(SpaceLook, result)
         if not look.total_bytes:  # seen of FUSE
-            return Reading(None, "the file system does not tell its room")
+            return Measurement(None, "the file system does not tell its room")
         detail = f"{look.free_bytes // MIB} of {look.total_bytes // MIB} MiB are free"
-        return Reading(float(look.free_bytes), detail)
+        return Measurement(float(look.free_bytes), detail)

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Optional
 
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, WitnessView
+from ha_broker.cycle.part import BrokerPorts, Settings
+from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
-from ha_broker.parts import Settings, Task, World
-from ha_broker.snapshot import HostView, LeaseState, LeaseView, WitnessView
-from ha_broker.world.ports import HealthReading, Liveness, Outcome
-from metadata.pace import quick_s
 from metadata.reach import MOST_WITNESSES, Sight
+from metadata.schedule import quick_s
+from world.ports.jobs import Outcome
+from world.ports.network import HealthReading
+from world.ports.sanlock import Liveness
 
 WITNESS = "witness"
 # One look that found nothing, or could not be made, may be a lost packet.
@@ -26,7 +29,7 @@ class Witness:
 
     keys = (WITNESS,)
 
-    def __init__(self, world: World, settings: Settings) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings) -> None:
         self._world = world
         self._settings = settings
         self._task = Task(world.runner, WITNESS)

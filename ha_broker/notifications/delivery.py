@@ -6,13 +6,14 @@ import logging
 from functools import partial
 from typing import Optional, cast
 
-from ha_broker.notifications.notice import Notice
-from ha_broker.notifications.queue import Entry, Queue
+from ha_broker.api.snapshot import NotificationCounts
+from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.notifications.message import Notice
+from ha_broker.notifications.queue import Queue, QueuedMessage
 from ha_broker.notifications.targets import SLOTS, Target, targets_of
-from ha_broker.parts import NEVER_S, Settings, Teller, World, error_text
-from ha_broker.snapshot import NotificationCounts
-from ha_broker.world.ports import Outcome, Receipt, RefusedRecipient
-from metadata.notification_settings import NotificationSettings
+from metadata.settings.notifications import NotificationSettings
+from world.ports.jobs import Outcome
+from world.ports.notifications import Receipt, RefusedRecipient
 
 GIVE_UP_AFTER_S = 86400.0
 
@@ -24,12 +25,14 @@ class Delivery:
 
     keys = SLOTS
 
-    def __init__(self, world: World, settings: Settings, teller: Teller, queue: Queue) -> None:
+    def __init__(
+        self, world: BrokerPorts, settings: Settings, teller: ChangeLog, queue: Queue
+    ) -> None:
         self.queue = queue
         self._world = world
         self._settings = settings
         self._teller = teller
-        self._on_the_way: dict[str, tuple[Target, Entry]] = {}
+        self._on_the_way: dict[str, tuple[Target, QueuedMessage]] = {}
         self._targets: dict[str, Target] = {}
         self._targets_of: Optional[NotificationSettings] = None
         self._sent = self._failed = self._dropped = 0
@@ -57,7 +60,7 @@ class Delivery:
         most = self._settings.cluster.notifications.queue_size
         keep = {entry.key for _, entry in self._on_the_way.values()}
         for target in self.targets.values():
-            gone = self.queue.add(Entry(notice, target.name, now_s), most, keep)
+            gone = self.queue.add(QueuedMessage(notice, target.name, now_s), most, keep)
             if gone is not None:
                 self._drop(gone, f"more than {most} wait")
 
@@ -72,7 +75,9 @@ class Delivery:
         final = bool(getattr(outcome.error, "final", False))
         self.queue.retry_later(entry, outcome.finished_at_s, last=final)
 
-    def _note_receipt(self, target: Target, entry: Entry, receipt: Receipt, at_s: float) -> None:
+    def _note_receipt(
+        self, target: Target, entry: QueuedMessage, receipt: Receipt, at_s: float
+    ) -> None:
         self._sent += 1
         self._teller.tell(target.label, "")
         self.queue.remove(entry)
@@ -82,11 +87,11 @@ class Delivery:
         self._try_refused_again(entry, receipt.refused, at_s)
 
     def _try_refused_again(
-        self, entry: Entry, refused: tuple[RefusedRecipient, ...], at_s: float
+        self, entry: QueuedMessage, refused: tuple[RefusedRecipient, ...], at_s: float
     ) -> None:
         to = tuple(item.address for item in refused if not item.final)
         if to:
-            again = Entry(entry.notice, entry.target, entry.queued_at_s, to)
+            again = QueuedMessage(entry.notice, entry.target, entry.queued_at_s, to)
             most = self._settings.cluster.notifications.queue_size
             self.queue.add(again, most + 1, ())
             self.queue.retry_later(again, at_s, last=True)
@@ -101,13 +106,13 @@ class Delivery:
             if entry is not None and self.queue.due_s(target.name) <= now_s:
                 self._send(slot, target, entry)
 
-    def _send(self, slot: str, target: Target, entry: Entry) -> None:
+    def _send(self, slot: str, target: Target, entry: QueuedMessage) -> None:
         wall_s = self._world.clock.wall_s()
         job = partial(target.deliver, self._world.courier, entry.notice, entry.to, wall_s)
         if self._world.runner.submit(slot, job):
             self._on_the_way[slot] = target, entry
 
-    def _next(self, slot: str, target: Target) -> Optional[Entry]:
+    def _next(self, slot: str, target: Target) -> Optional[QueuedMessage]:
         """What may be sent to it next; None: nothing, or something is on its way."""
         entry = None if slot in self._on_the_way else self.queue.head(target.name)
         # The webhooks may have changed their slots in the settings meanwhile.
@@ -127,7 +132,7 @@ class Delivery:
             elif now_s - entry.queued_at_s >= GIVE_UP_AFTER_S:
                 self._drop(entry, f"not delivered within {GIVE_UP_AFTER_S:g} s")
 
-    def _drop(self, entry: Entry, why: str) -> None:
+    def _drop(self, entry: QueuedMessage, why: str) -> None:
         self._dropped += 1
         self.queue.remove(entry)
         log.error(

@@ -11,15 +11,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Optional
 
-from ha_broker.codec import DataError, from_data, to_data
-from ha_broker.notifications.notice import Notice
+from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.notifications.message import Notice
 
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 900.0
 
 
 @dataclass(frozen=True)
-class Entry:
+class QueuedMessage:
     """A notice for one target; `to` are the recipients that do not have it yet (empty: all)."""
 
     notice: Notice
@@ -46,12 +46,14 @@ class _Line:
 class Queue:
     """In the order in which they are tried."""
 
-    def __init__(self, entries: tuple[Entry, ...] = ()) -> None:
+    def __init__(self, entries: tuple[QueuedMessage, ...] = ()) -> None:
         self.entries = entries
         self._pause_s: dict[str, float] = {}
         self._not_before_s: dict[str, float] = {}
 
-    def add(self, entry: Entry, most: int, keep: Collection[tuple[str, str]]) -> Optional[Entry]:
+    def add(
+        self, entry: QueuedMessage, most: int, keep: Collection[tuple[str, str]]
+    ) -> Optional[QueuedMessage]:
         """Add it; returns the oldest one, which had to go when there was no room.
 
         `keep` are the keys of those that are on their way: they don't go.
@@ -62,7 +64,7 @@ class Queue:
         self.entries = (*(item for item in self.entries if item is not gone), entry)
         return gone
 
-    def head(self, target: str) -> Optional[Entry]:
+    def head(self, target: str) -> Optional[QueuedMessage]:
         """The next one for a target."""
         return next((entry for entry in self.entries if entry.target == target), None)
 
@@ -70,7 +72,7 @@ class Queue:
         """When its head may be tried."""
         return self._not_before_s.get(target, 0.0)
 
-    def remove(self, entry: Entry) -> None:
+    def remove(self, entry: QueuedMessage) -> None:
         """It is delivered, or given up."""
         self.entries = tuple(item for item in self.entries if item.key != entry.key)
 
@@ -79,7 +81,7 @@ class Queue:
         self._pause_s.pop(target, None)
         self._not_before_s.pop(target, None)
 
-    def retry_later(self, entry: Entry, now_s: float, last: bool) -> None:
+    def retry_later(self, entry: QueuedMessage, now_s: float, last: bool) -> None:
         """Try it again after a pause, behind the target's others if it is `last`."""
         place = next((i for i, item in enumerate(self.entries) if item.key == entry.key), None)
         if place is None:
@@ -108,5 +110,5 @@ def queue_from_lines(text: str, now_s: float) -> tuple[Queue, list[str]]:
         except (DataError, ValueError, RecursionError) as error:
             problems.append(f"line {number}: {error}")
             continue
-        entries.append(Entry(read.notice, read.target, now_s - read.age_s, read.to))
+        entries.append(QueuedMessage(read.notice, read.target, now_s - read.age_s, read.to))
     return Queue(tuple(entries)), problems

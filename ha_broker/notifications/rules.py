@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ha_broker.events.event import EventKind
-from ha_broker.events.transitions import Change
-from metadata.notification_settings import ALL, TRANSITION_RULE
+from ha_broker.api.event import EventKind
+from ha_broker.events.transitions import StateChange
+from metadata.settings.notifications import ALL, TRANSITION_RULE
 
 _MAINTENANCE = (EventKind.MAINTENANCE_ON, EventKind.MAINTENANCE_OFF)
 
@@ -17,7 +17,7 @@ def wants_event(rules: tuple[str, ...], kind: EventKind) -> bool:
     return ALL in rules or name in rules
 
 
-def wants_change(rules: tuple[str, ...], change: Change) -> bool:
+def wants_change(rules: tuple[str, ...], change: StateChange) -> bool:
     """Is this change of the agent's state told?
 
     A rule's pattern is searched anywhere in "OldState-NewState", whatever the case.

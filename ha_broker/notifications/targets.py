@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from ha_broker.notifications.notice import Notice, letter, payload
-from ha_broker.world.ports import Courier, Receipt
-from metadata.notification_settings import (
+from ha_broker.notifications.message import Notice, letter, payload
+from metadata.settings.notifications import (
     MOST_WEBHOOKS,
     NotificationSettings,
     SmtpSettings,
     WebhookSettings,
 )
+from world.ports.notifications import NotificationSender, Receipt
 
 MAIL = "mail"
 MAIL_SLOT = "notify:mail"
@@ -40,7 +40,7 @@ class Target(Protocol):
         """How long one delivery may take."""
 
     def deliver(
-        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
     ) -> Receipt:
         """Hand it over (`to`: only to these; empty: to all); may block; raises DeliveryError."""
 
@@ -64,7 +64,7 @@ class MailTarget:
         return self.server.timeout_s
 
     def deliver(
-        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
     ) -> Receipt:
         """As `Target.deliver`; who is no recipient any more gets nothing."""
         left = tuple(address for address in to if address in self.server.to) or self.server.to
@@ -93,7 +93,7 @@ class WebhookTarget:
         return self.webhook.timeout_s
 
     def deliver(
-        self, courier: Courier, notice: Notice, to: tuple[str, ...], wall_s: float
+        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
     ) -> Receipt:
         """As `Target.deliver`."""
         return courier.post(self.webhook, payload(notice))

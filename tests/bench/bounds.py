@@ -33,7 +33,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Callable
 
-from ha_broker.desk import Desk
+from ha_broker.adapters import RealWorld
+from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.metrics import exporter
 from ha_broker.metrics.exporter import Exporter
 from ha_broker.monitors.base import Monitor
@@ -42,12 +43,11 @@ from ha_broker.monitors.cpu_load import CpuLoadMonitor
 from ha_broker.monitors.memory import MemoryMonitor
 from ha_broker.monitors.network import NetworkMonitor
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor
-from ha_broker.parts import Settings, World
-from ha_broker.real_world import RealWorld
+from ha_broker.server.mailbox import Mailbox
 from metadata.domain_xml import lease_element
 from metadata.layout import required_size, storage_parts
-from metadata.monitor_settings import MonitorSettings
-from metadata.settings import (
+from metadata.settings.monitors import MonitorSettings
+from metadata.settings.parse import (
     ClusterSettings,
     EngineSettings,
     HostSettings,
@@ -147,7 +147,7 @@ def real_looks() -> Iterator[dict[str, Look]]:
         yield _looks(world, settings)
 
 
-def _looks(world: World, settings: Settings) -> dict[str, Look]:
+def _looks(world: BrokerPorts, settings: Settings) -> dict[str, Look]:
     engine = settings.cluster.engine
     hypervisor = world.hypervisor(engine.domain_name)
     found: list[Monitor] = [
@@ -176,7 +176,7 @@ def _look(monitor: Monitor) -> str:
 
 
 @contextlib.contextmanager
-def _real_world(directory: Path, host: HostSettings) -> Iterator[World]:
+def _real_world(directory: Path, host: HostSettings) -> Iterator[BrokerPorts]:
     """With a sanlock daemon of its own, whose lockspace this host has joined."""
     os.environ["SANLOCK_RUN_DIR"] = str(directory / "sanlock")
     sanlock = SanlockHost(directory / "sanlock", "h1", host.storage)
@@ -232,7 +232,7 @@ def scrapes() -> None:
         snapshot = whole_snapshot(count)
         renewed_at_s = {host.host_id: 90.0 for host in snapshot.hosts}
         ticks = itertools.count(100.0, exporter.SHORTEST_PAUSE_S)
-        made = Exporter(Desk(snapshot), tallies, lambda: renewed_at_s, ticks.__next__)  # noqa: B023
+        made = Exporter(Mailbox(snapshot), tallies, lambda: renewed_at_s, ticks.__next__)  # noqa: B023
         size = len(made.answer().body)
         begun_s = time.process_time()
         for _ in range(SCRAPES):

@@ -14,26 +14,27 @@ from typing import Callable, Optional
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_agent.simulation.world import (
-    SimCourier,
+from ha_broker.api.snapshot import Publication
+from ha_broker.broker import Broker
+from ha_broker.cycle.part import BrokerPorts
+from metadata.domain_xml import lease_element
+from metadata.settings.parse import HostSettings
+from metadata.shared_config import SharedConfig
+from simulation.world import (
     SimHealthPage,
     SimHistory,
     SimHypervisor,
     SimLockspace,
     SimNetworkProbe,
+    SimNotificationSender,
     SimServiceManager,
     SimStore,
     SimVitals,
     VirtualClock,
 )
-from ha_broker.broker import Broker
-from ha_broker.parts import World
-from ha_broker.snapshot import Publication
-from ha_broker.world.ports import DomainState, Outcome
-from metadata.domain_xml import lease_element
-from metadata.settings import HostSettings
-from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import PARTS, SETTINGS, Cluster
+from world.ports.jobs import Outcome
+from world.ports.libvirt import DomainState
 
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
 TICK_S = SETTINGS.timing.tick_s
@@ -132,8 +133,8 @@ class BenchHost:
         self.agent = self._make_agent()
         self.vm.on_change(self._domain_changed)
 
-    def _world(self, cluster: BenchCluster) -> World:
-        return World(
+    def _world(self, cluster: BenchCluster) -> BrokerPorts:
+        return BrokerPorts(
             clock=self.clock,
             runner=self._broker_runner,
             store=SimStore(cluster.base.volumes),
@@ -142,7 +143,7 @@ class BenchHost:
             health_page=self.page,
             network=SimNetworkProbe(),
             vitals=SimVitals(self.clock),
-            courier=SimCourier(self.clock, cluster.base.post_office),
+            courier=SimNotificationSender(self.clock, cluster.base.post_office),
             services=SimServiceManager(),
         )
 

@@ -6,12 +6,12 @@ import threading
 from dataclasses import replace
 from typing import Callable
 
+from ha_broker.adapters import RealWorld
+from ha_broker.cycle.part import BrokerPorts
 from ha_broker.main import main
-from ha_broker.parts import World
-from ha_broker.real_world import RealWorld
-from ha_broker.world.kernel_vitals import KernelVitals
-from ha_broker.world.ports import BridgeLook
-from metadata.settings import HostSettings
+from metadata.settings.parse import HostSettings
+from world.host.host_vitals import KernelVitals
+from world.ports.host import BridgeLook
 
 
 class HungVitals(KernelVitals):
@@ -25,7 +25,7 @@ class HungVitals(KernelVitals):
 class HungWorld(RealWorld):
     """This machine, but for the bridge."""
 
-    def world(self, host: HostSettings, wake: Callable[[], None]) -> World:
+    def world(self, host: HostSettings, wake: Callable[[], None]) -> BrokerPorts:
         return replace(super().world(host, wake), vitals=HungVitals())
 
 

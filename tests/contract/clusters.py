@@ -15,12 +15,13 @@ from typing import Any, Callable, Optional, Protocol
 
 import pytest
 
-from ha_agent.simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
-from ha_broker.world.ports import Liveness, LockspaceError
 from metadata.layout import config_lease_address
-from metadata.settings import StorageParts
+from metadata.settings.parse import StorageParts
+from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
+from world.ports.errors import LockspaceError
+from world.ports.sanlock import Liveness
 
 IO_TIMEOUT_S = 1
 

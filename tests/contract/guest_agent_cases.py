@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor
-from ha_broker.world.ports import HypervisorError
 from lab.guest import Entry, archive
 from tests.contract.hypervisor_cases import answers, start_libvirtd, wait_until
 from tests.contract.places import TIME_FACTOR
 from tests.contract.test_hypervisor import kernels
+from world.ports.errors import HypervisorError
+from world.vm.libvirt_hypervisor import LibvirtHypervisor
 
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 BOOT_LIMIT_S = 60 * TIME_FACTOR

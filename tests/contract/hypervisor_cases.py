@@ -19,24 +19,17 @@ from typing import Callable, Optional
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.vm.console_password import displays_here, set_password
-from ha_agent.command.vm.engine import Engine
-from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    Ending,
-    HypervisorError,
-    HypervisorGoneError,
-    LeaseHeldError,
-    WorldError,
-)
-from ha_broker.world.sanlock_lockspace import SanlockLockspace
+from hosted_engine.errors import CommandError
+from hosted_engine.vm.console_password import displays_here, set_password
+from hosted_engine.vm.engine_access import Engine
 from metadata.layout import storage_parts
 from tests.contract.places import TIME_FACTOR
 from tests.contract.sanlock_hosts import SanlockHost
 from tests.contract.viewers import spice_lets_in, vnc_lets_in
+from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, WorldError
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.storage.sanlock_lockspace import SanlockLockspace
+from world.vm.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 PARTS = storage_parts(str(BOX / "volume"))

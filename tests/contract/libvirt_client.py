@@ -10,8 +10,8 @@ import threading
 import time
 from typing import Callable
 
-from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor
-from ha_broker.world.ports import HypervisorError
+from world.ports.errors import HypervisorError
+from world.vm.libvirt_hypervisor import LibvirtHypervisor
 
 PAUSE_S = 0.5
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import StorageError
+from world.ports.errors import StorageError
+from world.storage.direct_store import DirectStore
 
 TIME_FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 

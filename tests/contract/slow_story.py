@@ -7,8 +7,6 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.world.ports import LeaseOwner, Liveness, LockspaceError, Membership
-from ha_broker.world.sanlock_lockspace import ACQUIRE_IDLIVE, HOSTID_BUSY
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
@@ -20,6 +18,9 @@ from tests.contract.clusters import (
     wait_for,
 )
 from tests.contract.places import TIME_FACTOR
+from world.ports.errors import LockspaceError
+from world.ports.sanlock import LeaseOwner, Liveness, Membership
+from world.storage.sanlock_lockspace import ACQUIRE_IDLIVE, HOSTID_BUSY
 
 DEAD_S = 8 * IO_TIMEOUT_S + 60
 

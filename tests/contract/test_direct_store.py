@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
 from tests.contract.places import direct_io_directory
+from world.ports.errors import StorageError
+from world.storage.direct_store import DirectStore
 
 
 @pytest.fixture

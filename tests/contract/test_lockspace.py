@@ -8,16 +8,6 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.world.ports import (
-    HostPlace,
-    LeaseOnStorage,
-    LeaseOwner,
-    Liveness,
-    LockspaceGoneError,
-    LockspaceOnStorage,
-    Membership,
-)
-from ha_broker.world.sanlock_lockspace import ACQUIRE_IDLIVE, LEADER_MAGIC
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
@@ -31,6 +21,16 @@ from tests.contract.clusters import (
 )
 from tests.contract.places import TIME_FACTOR
 from tests.contract.slow_story import RealStory, tell
+from world.ports.errors import LockspaceGoneError
+from world.ports.sanlock import (
+    HostPlace,
+    LeaseOnStorage,
+    LeaseOwner,
+    Liveness,
+    LockspaceOnStorage,
+    Membership,
+)
+from world.storage.sanlock_lockspace import ACQUIRE_IDLIVE, LEADER_MAGIC
 
 JOIN_LIMIT_S = 5.0 * TIME_FACTOR
 

@@ -10,11 +10,11 @@ from typing import Callable, Union
 
 import pytest
 
-from ha_agent.simulation.world import SimStore
-from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import StorageError
 from metadata.records import VolumeAddress
+from simulation.world import SimStore
 from tests.contract.places import direct_io_directory
+from world.ports.errors import StorageError
+from world.storage.direct_store import DirectStore
 
 SIZE = 1024 * 1024
 

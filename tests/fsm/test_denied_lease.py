@@ -11,7 +11,7 @@ from fsm import Action, Memory, State
 from fsm.observation import Lease, Observation, Vm
 from fsm.step import step
 from metadata.records import Health
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 
 CONFIG = ClusterSettings()
 AT_S = 1000.0

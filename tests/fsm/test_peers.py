@@ -9,7 +9,7 @@ import pytest
 
 from fsm.observation import Observation, Peer, PeerLiveness
 from fsm.peers import Ranking, ahead_of_us, candidates, undecided
-from metadata.settings import ScoreWeights
+from metadata.settings.parse import ScoreWeights
 
 
 def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:

@@ -13,7 +13,7 @@ from fsm.memory import Memory, Penalty, Score
 from fsm.observation import HostCondition, Observation, PluginCost, Vm
 from fsm.score import ZERO_STATES, score
 from fsm.states import State
-from metadata.settings import ClusterSettings, ScoreWeights
+from metadata.settings.parse import ClusterSettings, ScoreWeights
 from tests.fsm.strategies import MAYBE, MEMORIES, OBSERVATIONS
 
 CONFIG = ClusterSettings()

@@ -19,7 +19,7 @@ from fsm.observation import (
     VmEnding,
 )
 from metadata.records import Health
-from metadata.settings import ClusterSettings, EngineSettings
+from metadata.settings.parse import ClusterSettings, EngineSettings
 
 CONFIG = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))
 TIMING = CONFIG.timing

@@ -15,7 +15,7 @@ from fsm.states import SENTENCE
 from fsm.table import rows_of
 from metadata.reach import Sight
 from metadata.records import Health
-from metadata.settings import ClusterSettings, EngineSettings
+from metadata.settings.parse import ClusterSettings, EngineSettings
 from tests.fsm.strategies import MEMORIES, OBSERVATIONS
 
 CONFIG = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))

@@ -17,10 +17,7 @@ from typing import Any, Callable, Optional
 
 import yaml
 
-from ha_broker.api import Api
-from ha_broker.desk import Desk
-from ha_broker.http_server import ApiServer
-from ha_broker.snapshot import (
+from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
@@ -31,13 +28,17 @@ from ha_broker.snapshot import (
     Snapshot,
     StorageView,
 )
-from ha_broker.world.ports import DomainState, Liveness, Membership
+from ha_broker.server.http_server import ApiServer
+from ha_broker.server.mailbox import Mailbox
+from ha_broker.server.routes import Api
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import Health
-from metadata.settings import ClusterSettings, HostSettings, Timing, host_settings_to_data
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing, host_settings_to_data
 from metadata.shared_config import SharedConfig
 from tests.integration.agent_process import Machine
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -99,7 +100,7 @@ class BrokerStandIn:
         self._ending.clear()
         self._started_at_s = time.monotonic()
         self._sequence += 1000
-        self._desk = Desk(self._snapshot(), self._woken.set)
+        self._desk = Mailbox(self._snapshot(), self._woken.set)
         self._show()
         self._server = KillableServer(
             str(self._socket_path), Api(self._desk, time.monotonic).answer

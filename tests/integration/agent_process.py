@@ -13,20 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from ha_agent.adapters import RealWorld
 from ha_agent.main import main
-from ha_agent.simulation.world import SimServiceManager
-from ha_agent.world import RealWorld
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    Ending,
-    Hypervisor,
-    HypervisorGoneError,
-    LockspaceHost,
-    Membership,
-    ServiceManager,
-)
-from metadata.settings import HostSettings
+from metadata.settings.parse import HostSettings
+from simulation.world import SimServiceManager
+from world.ports.errors import HypervisorGoneError
+from world.ports.host import ServiceManager
+from world.ports.libvirt import Domain, DomainState, Ending, Hypervisor
+from world.ports.sanlock import LockspaceHost, Membership
 
 
 @dataclass

@@ -13,12 +13,12 @@ from typing import Any, Callable, Optional
 
 import yaml
 
-from ha_broker.client import BrokerClient
-from ha_broker.snapshot import Publication
+from ha_broker.api.client import BrokerClient
+from ha_broker.api.snapshot import Publication
 from metadata.domain_xml import lease_element
 from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
 from metadata.records import DecodedSlot, EngineStatus, EngineVm, Health
-from metadata.settings import ClusterSettings, HostSettings, Timing, host_settings_to_data
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing, host_settings_to_data
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import decode_slot
 

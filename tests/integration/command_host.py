@@ -11,16 +11,17 @@ import sys
 from dataclasses import replace
 from typing import Any, Optional
 
-from ha_agent.command.deploy.command import deploy, request_of
-from ha_agent.command.deploy.probes import HostProbes
-from ha_agent.command.deploy.questions import real_terminal
-from ha_agent.command.deploy.world import real_world
-from ha_agent.command.errors import CommandError
-from ha_agent.command.parser import Asked, parse
-from ha_agent.command.units import SystemdUnits
-from ha_broker.world.ports import BridgeLook, Domain, DomainState
-from ha_broker.world.sanlock_lockspace import SanlockLockspace
+from hosted_engine.cli.parser import Asked, parse
+from hosted_engine.deploy.command import deploy, request_of
+from hosted_engine.deploy.environment import real_world
+from hosted_engine.deploy.questions import real_terminal
+from hosted_engine.errors import CommandError
+from hosted_engine.host.probes import HostProbes
+from hosted_engine.host.units import SystemdUnits
 from metadata.layout import storage_parts
+from world.ports.host import BridgeLook
+from world.ports.libvirt import Domain, DomainState
+from world.storage.sanlock_lockspace import SanlockLockspace
 
 
 class NoDomains:

@@ -18,7 +18,7 @@ from tests.integration.broker_process import FACTOR, ROOT, Site
 JSON_STARTS = 8.0
 TEXT_STARTS = 12.0
 
-COMMAND = (sys.executable, "-m", "ha_agent.command.main")
+COMMAND = (sys.executable, "-m", "hosted_engine.main")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from metadata.records import EngineVm, Health
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings.parse import ClusterSettings, Timing
 from tests.integration.agent_bench import FACTOR, TICK_S, AgentBench, bench_in, wait_for
 
 

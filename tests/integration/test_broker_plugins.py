@@ -11,9 +11,9 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.client import BrokerClient
-from ha_broker.snapshot import MonitorView
-from metadata.monitor_settings import MonitorSettings, PluginSettings
+from ha_broker.api.client import BrokerClient
+from ha_broker.api.snapshot import MonitorView
+from metadata.settings.monitors import MonitorSettings, PluginSettings
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, SETTINGS, Site, wait_for
 from tests.unit.plugin_bench import install

@@ -11,15 +11,16 @@ from functools import partial
 
 import pytest
 
-from ha_broker.client import BrokerClient, BrokerRefusedError, BrokerTimeoutError
-from ha_broker.snapshot import LeaseState, Snapshot
-from ha_broker.world.ports import DomainState, Liveness, Membership
+from ha_broker.api.client import BrokerClient, BrokerRefusedError, BrokerTimeoutError
+from ha_broker.api.snapshot import LeaseState, Snapshot
 from metadata.records import GlobalRecord, HostRecord
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 from metadata.wire import decode_global
 from tests.contract.places import direct_io_directory
 from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
 from tests.integration.broker_process import FACTOR, PUBLICATION, SETTINGS, Site, wait_for
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
 
 
 @pytest.fixture

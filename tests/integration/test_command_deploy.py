@@ -147,7 +147,7 @@ class Host:
         assert _finish(self._start(*command)).code == 0
 
     def command(self, *arguments: str) -> Result:
-        return _finish(self._start("ha_agent.command.main", *arguments))
+        return _finish(self._start("hosted_engine.main", *arguments))
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

@@ -19,7 +19,7 @@ from typing import Callable
 
 import pytest
 
-from ha_broker.client import BrokerClient
+from ha_broker.api.client import BrokerClient
 from metadata.layout import slot_address
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import encode_host

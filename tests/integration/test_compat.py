@@ -53,13 +53,15 @@ except (BrokerConnectionError, DisconnectionError) as error:
 print(constants.BASE_SCORE, constants.METADATA_PARSE_VERSION, constants.SERVICE_TYPE)
 """
 
+PACKAGES = ("metadata", "world", "fsm", "ha_broker", "ha_agent", "simulation", "hosted_engine")
+
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Python of an environment with both wheels and nothing else of this checkout."""
     directory = tmp_path_factory.mktemp("wheels")
     wheels = [build_wheel(ROOT, directory), build_wheel(ROOT / "compat", directory)]
-    assert top_level_names(wheels[0]) == {"metadata", "fsm", "ha_broker", "ha_agent"}
+    assert top_level_names(wheels[0]) == set(PACKAGES)
     assert top_level_names(wheels[1]) == {"ovirt_hosted_engine_ha"}
     return environment(directory, *wheels)
 

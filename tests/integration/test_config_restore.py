@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ha_broker.client import BrokerClient
+from ha_broker.api.client import BrokerClient
 from metadata.layout import CONFIG_SIZE
 from metadata.shared_config import decode_area
 from tests.contract.places import direct_io_directory

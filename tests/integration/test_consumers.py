@@ -17,8 +17,8 @@ import jinja2
 import jmespath
 import pytest
 
-from ha_agent.client import HAClient
-from ha_broker.client import BrokerClient
+from ha_broker.api.client import BrokerClient
+from hosted_engine.client import HAClient
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import encode_host

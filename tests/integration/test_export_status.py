@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from metadata.domain_xml import lease_element
-from metadata.metrics_settings import MetricsSettings
-from metadata.notification_settings import NotificationSettings, SmtpSettings, WebhookSettings
-from metadata.settings import EngineSettings
+from metadata.settings.metrics import MetricsSettings
+from metadata.settings.notifications import NotificationSettings, SmtpSettings, WebhookSettings
+from metadata.settings.parse import EngineSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, SETTINGS, Site, wait_for
@@ -145,12 +145,12 @@ def test_a_host_without_daemons_and_without_a_deployment_has_what_there_is(site:
 def test_it_runs_nothing_of_the_directory_in_which_one_stands(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trap = tmp_path / "ha_agent"
+    trap = tmp_path / "hosted_engine"
     trap.mkdir()
     (trap / "__init__.py").write_text("raise SystemExit('trapped')")
     program(site, "virsh", "exit 1")
     monkeypatch.setattr("tests.integration.hosted_engine.ROOT", tmp_path)
-    command = ("bash", "-c", 'exec "$0" -I -m ha_agent.command.main "$@"')
+    command = ("bash", "-c", 'exec "$0" -I -m hosted_engine.main "$@"')
     python = hosted_engine.__globals__["COMMAND"][0]
     monkeypatch.setattr("tests.integration.hosted_engine.COMMAND", (*command, python))
     _, files = export(site)

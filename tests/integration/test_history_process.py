@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.chronicle.entry import Began, HostSight, Transition
-from ha_agent.chronicle.files import PRESENT, read_history
+from ha_agent.history.entry import AgentStarted, HostSight, Transition
+from ha_agent.history.store import PRESENT, read_history
 from tests.integration.agent_bench import AgentBench, bench_in, wait_for
 
 
@@ -41,7 +41,7 @@ def test_it_survives_kill_9_and_is_told_again(running: AgentBench) -> None:
     running.wait_for_state("EngineUp", after=seen)
     wait_for("the new agent's last state", lambda: changes(running).count("EngineUp") == 2)
     assert changes(running)[: len(before)] == before
-    assert count(running, Began) == 2
+    assert count(running, AgentStarted) == 2
     assert count(running, HostSight) > 0
 
     def told_again() -> bool:

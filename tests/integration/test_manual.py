@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.catalogue import COMMANDS
-from ha_agent.command.manual.__main__ import main as write_files
+from hosted_engine.cli.catalogue import COMMANDS
+from hosted_engine.cli.generated.__main__ import main as write_files
 from tests.lab.verbs import scaled
 
 SHELL_TIMEOUT_S = 20.0

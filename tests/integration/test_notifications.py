@@ -17,11 +17,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.client import BrokerRefusedError
-from ha_broker.world.courier import NetCourier
-from ha_broker.world.ports import DeliveryError, DomainState, Letter, Receipt
-from metadata.notification_settings import NotificationSettings, SmtpSettings, WebhookSettings
+from ha_broker.api.client import BrokerRefusedError
 from metadata.records import HostRecord
+from metadata.settings.notifications import NotificationSettings, SmtpSettings, WebhookSettings
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, PUBLICATION, ROOT, SETTINGS, Site, wait_for
 from tests.integration.receivers import (
@@ -40,8 +38,11 @@ from tests.integration.receivers import (
     smtp_server,
     trickling,
 )
+from world.network.notification_sender import NetNotificationSender
+from world.ports.libvirt import DomainState
+from world.ports.notifications import DeliveryError, Message, Receipt
 
-LETTER = Letter(
+LETTER = Message(
     "ha@example.com", ("a@example.com", "b@example.com"), b"Subject: x\r\n\r\n.hidden\r\n"
 )
 SECRET = b"s3cret"
@@ -86,7 +87,7 @@ def test_encrypted_and_logged_in(authority: Authority, password_file: str, secur
     box = Mailbox()
     with smtp_server(box, authority, tls=security == "tls") as port:
         login = {"user": USER, "password_file": password_file, "ca_file": str(authority.ca_file)}
-        receipt = NetCourier().mail(smtp(port, security=security, **login), LETTER)
+        receipt = NetNotificationSender().mail(smtp(port, security=security, **login), LETTER)
     assert receipt == Receipt("250 taken as number 1")
     assert (box.recipients, box.logins) == ([["a@example.com", "b@example.com"]], [True])
     assert box.mails[0].get_content().strip() == ".hidden"
@@ -99,14 +100,14 @@ def test_logged_in_where_the_server_does_not_know_plain(
     password = secret_file(tmp_path / "password", b"plain words\n")
     with smtp_server(box, authority, without=("PLAIN",)) as port:
         login = {"user": USER, "password_file": password, "ca_file": str(authority.ca_file)}
-        NetCourier().mail(smtp(port, security="starttls", **login), LETTER)
+        NetNotificationSender().mail(smtp(port, security="starttls", **login), LETTER)
     assert box.logins == [True]
 
 
 def test_plain_to_a_relay_without_login() -> None:
     box = Mailbox()
     with smtp_server(box) as port:
-        NetCourier().mail(smtp(port), LETTER)
+        NetNotificationSender().mail(smtp(port), LETTER)
     assert box.subjects == ["x"]
 
 
@@ -119,7 +120,7 @@ def test_a_wrong_password_is_told_in_the_servers_words(
             port, security="starttls", user=USER, password_file=wrong,
             ca_file=str(authority.ca_file),
         )  # fmt: skip
-        error = why_not(lambda: NetCourier().mail(server, LETTER))
+        error = why_not(lambda: NetNotificationSender().mail(server, LETTER))
     assert "535" in error.why
     assert not error.final
 
@@ -130,13 +131,15 @@ def test_no_password_file(authority: Authority) -> None:
             port, security="starttls", user=USER, password_file="/nowhere/password",
             ca_file=str(authority.ca_file),
         )  # fmt: skip
-        error = why_not(lambda: NetCourier().mail(server, LETTER))
+        error = why_not(lambda: NetNotificationSender().mail(server, LETTER))
     assert error.why == "/nowhere/password: No such file or directory"
 
 
 def test_a_certificate_of_somebody_else(authority: Authority) -> None:
     with smtp_server(Mailbox(), authority) as port:
-        error = why_not(lambda: NetCourier().mail(smtp(port, security="starttls"), LETTER))
+        error = why_not(
+            lambda: NetNotificationSender().mail(smtp(port, security="starttls"), LETTER)
+        )
     assert "its certificate is not accepted: " in error.why
 
 
@@ -144,21 +147,21 @@ def test_a_certificate_for_another_name(tmp_path: Path) -> None:
     other = make_authority(tmp_path / "other", "DNS:mail.example.com")
     with smtp_server(Mailbox(), other, tls=True) as port:
         server = smtp(port, security="tls", ca_file=str(other.ca_file))
-        error = why_not(lambda: NetCourier().mail(server, LETTER))
+        error = why_not(lambda: NetNotificationSender().mail(server, LETTER))
     assert "its certificate is not accepted: IP address mismatch" in error.why
 
 
 def test_a_server_without_starttls_gets_no_password(password_file: str) -> None:
     with smtp_server(Mailbox()) as port:
         server = smtp(port, security="starttls", user=USER, password_file=password_file)
-        error = why_not(lambda: NetCourier().mail(server, LETTER))
+        error = why_not(lambda: NetNotificationSender().mail(server, LETTER))
     assert "STARTTLS" in error.why
 
 
 def test_some_recipients_are_refused() -> None:
     box = Mailbox(refused={"b@example.com": "550 no such user"})
     with smtp_server(box) as port:
-        receipt = NetCourier().mail(smtp(port), LETTER)
+        receipt = NetNotificationSender().mail(smtp(port), LETTER)
     (refused,) = receipt.refused
     assert (refused.address, refused.why, refused.final) == (
         "b@example.com", "550 no such user", True,
@@ -169,14 +172,14 @@ def test_some_recipients_are_refused() -> None:
 def test_all_recipients_are_refused() -> None:
     box = Mailbox(refused=dict.fromkeys(LETTER.to, "450 come back later"))
     with smtp_server(box) as port:
-        error = why_not(lambda: NetCourier().mail(smtp(port), LETTER))
+        error = why_not(lambda: NetNotificationSender().mail(smtp(port), LETTER))
     assert error.why.startswith("a@example.com: 450 come back later; b@example.com: 450")
     assert not error.final
     assert box.mails == []
 
 
 def test_nobody_listens() -> None:
-    error = why_not(lambda: NetCourier().mail(smtp(free_port()), LETTER))
+    error = why_not(lambda: NetNotificationSender().mail(smtp(free_port()), LETTER))
     assert error.why == "Connection refused"
 
 
@@ -186,7 +189,9 @@ def test_rude_mail_servers_cost_the_time_out_and_no_more(manner: Any, security: 
     with rude_server(manner) as port:
         began_s = time.monotonic()
         error = why_not(
-            lambda: NetCourier().mail(smtp(port, security=security, timeout_s=1.0), LETTER)
+            lambda: NetNotificationSender().mail(
+                smtp(port, security=security, timeout_s=1.0), LETTER
+            )
         )
         took_s = time.monotonic() - began_s
     assert took_s < 3 * FACTOR
@@ -202,7 +207,7 @@ def test_signed_so_that_the_receiver_can_check_it(tmp_path: Path) -> None:
     secret = secret_file(tmp_path / "secret", SECRET + b"\n")
     with http_server(hook) as port:
         webhook = WebhookSettings(f"http://{HOST}:{port}/in?x=1", secret_file=secret)
-        receipt = NetCourier().post(webhook, b'{"text": "\xc3\xa4"}')
+        receipt = NetNotificationSender().post(webhook, b'{"text": "\xc3\xa4"}')
     assert receipt == Receipt("HTTP status 200 OK")
     (headers,), (body,) = hook.headers, hook.bodies
     assert (hook.paths, body) == (["/in?x=1"], b'{"text": "\xc3\xa4"}')
@@ -220,7 +225,7 @@ def signature(data: bytes) -> str:
 def test_unsigned_without_a_secret() -> None:
     hook = Hook()
     with http_server(hook) as port:
-        NetCourier().post(WebhookSettings(f"http://{HOST}:{port}"), b"{}")
+        NetNotificationSender().post(WebhookSettings(f"http://{HOST}:{port}"), b"{}")
     assert hook.paths == ["/"]
     assert not [name for name in hook.headers[0] if "Signature" in name]
 
@@ -229,8 +234,8 @@ def test_over_https(authority: Authority) -> None:
     hook = Hook()
     with http_server(hook, authority) as port:
         url = f"https://localhost:{port}/x"
-        NetCourier().post(WebhookSettings(url, ca_file=str(authority.ca_file)), b"{}")
-        error = why_not(lambda: NetCourier().post(WebhookSettings(url), b"{}"))
+        NetNotificationSender().post(WebhookSettings(url, ca_file=str(authority.ca_file)), b"{}")
+        error = why_not(lambda: NetNotificationSender().post(WebhookSettings(url), b"{}"))
     assert hook.paths == ["/x"]
     assert "its certificate is not accepted: " in error.why
 
@@ -242,7 +247,7 @@ def test_a_refusal_is_told_with_its_status(status: int, final: bool) -> None:
     hook = Hook(status)
     with http_server(hook) as port:
         webhook = WebhookSettings(f"http://{HOST}:{port}/")
-        error = why_not(lambda: NetCourier().post(webhook, b"{}"))
+        error = why_not(lambda: NetNotificationSender().post(webhook, b"{}"))
     assert error.why.startswith(f"HTTP status {status} ")
     assert error.final is final
 
@@ -251,7 +256,7 @@ def test_redirects_are_not_followed() -> None:
     hook = Hook(307)
     with http_server(hook) as port:
         webhook = WebhookSettings(f"http://{HOST}:{port}/")
-        error = why_not(lambda: NetCourier().post(webhook, b"{}"))
+        error = why_not(lambda: NetNotificationSender().post(webhook, b"{}"))
     assert error.why == "HTTP status 307 Temporary Redirect: redirects are not followed"
     assert hook.paths == ["/"]
 
@@ -262,7 +267,7 @@ def test_rude_receivers_cost_the_time_out_and_no_more(manner: Any, scheme: str) 
     with rude_server(manner) as port:
         webhook = WebhookSettings(f"{scheme}://{HOST}:{port}/", timeout_s=1.0)
         began_s = time.monotonic()
-        why_not(lambda: NetCourier().post(webhook, b"{}"))
+        why_not(lambda: NetNotificationSender().post(webhook, b"{}"))
         took_s = time.monotonic() - began_s
     assert took_s < 3 * FACTOR
 
@@ -276,7 +281,7 @@ def test_a_secret_that_others_can_read_is_used_and_told_once(
     with http_server(hook) as port:
         webhook = WebhookSettings(f"http://{HOST}:{port}/", secret_file=path)
         for _ in range(2):
-            NetCourier().post(webhook, b"{}")
+            NetNotificationSender().post(webhook, b"{}")
     assert caplog.messages == [f"{path}: others than its owner may use it (mode 0644)"]
     assert len(hook.bodies) == 2
 
@@ -399,7 +404,7 @@ def command(site: Site) -> subprocess.CompletedProcess[str]:
         "HE_SETTINGS": str(site.settings_file),
     }
     return subprocess.run(
-        [sys.executable, "-m", "ha_agent.command.main", "--test-notification"],
+        [sys.executable, "-m", "hosted_engine.main", "--test-notification"],
         env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
         timeout=60 * FACTOR,
     )  # fmt: skip

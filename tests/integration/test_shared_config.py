@@ -16,7 +16,7 @@ import yaml
 
 from metadata.domain_xml import lease_element
 from metadata.layout import required_sizes, storage_parts
-from metadata.settings import ClusterSettings, HostSettings, Timing, host_settings_to_data
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing, host_settings_to_data
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
@@ -80,7 +80,7 @@ class Hosts:
         }
         environment.pop("SUDO_USER", None)
         return subprocess.run(
-            [sys.executable, "-m", "ha_agent.command.main", *words],
+            [sys.executable, "-m", "hosted_engine.main", *words],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
             timeout=60 * TIME_FACTOR,
         )  # fmt: skip

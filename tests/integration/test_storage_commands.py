@@ -114,7 +114,7 @@ def held(cluster: Cluster, host: Host) -> Iterator[None]:
 
 
 def cleanup(host: Host, *words: str) -> Result:
-    return _finish(host._start("ha_agent.command.storage.cleanup", *words))
+    return _finish(host._start("hosted_engine.storage.cleanup", *words))
 
 
 def refused(result: Result, expected: str) -> None:

@@ -15,11 +15,12 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.world import plugin_child, plugin_process
-from ha_broker.world.plugin_child import PluginChild
-from ha_broker.world.plugin_process import CPU_S, GROUP
-from ha_broker.world.ports import PluginWord, WorldError
 from tests.unit.plugin_bench import code, install
+from world.host import plugin_main, plugin_supervisor
+from world.host.plugin_main import CPU_S, GROUP
+from world.host.plugin_supervisor import PluginChild
+from world.ports.errors import WorldError
+from world.ports.plugins import PluginWord
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 20 * FACTOR
@@ -192,7 +193,7 @@ def test_one_that_can_not_be_made(make: Make) -> None:
 
 
 def test_one_whose_start_hangs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plugin_child, "PLUGIN_START_S", 1.0 * FACTOR)
+    monkeypatch.setattr(plugin_supervisor, "PLUGIN_START_S", 1.0 * FACTOR)
     child = make("does", first="time.sleep(3600)")
     assert "no answer within" in refusal(child)
 
@@ -216,7 +217,7 @@ def test_it_is_left_alone_for_longer_and_longer(
     child = make("does", code="os._exit(1)")
     real_s = time.monotonic
     skipped_s = [0.0]
-    monkeypatch.setattr(plugin_child.time, "monotonic", lambda: real_s() + skipped_s[0])
+    monkeypatch.setattr(plugin_supervisor.time, "monotonic", lambda: real_s() + skipped_s[0])
     pauses = []
     for _ in range(5):
         message = refusal(child)
@@ -235,14 +236,14 @@ def test_one_that_lived_long_begins_with_the_shortest_pause(
     )
     real_s = time.monotonic
     skipped_s = [0.0]
-    monkeypatch.setattr(plugin_child.time, "monotonic", lambda: real_s() + skipped_s[0])
+    monkeypatch.setattr(plugin_supervisor.time, "monotonic", lambda: real_s() + skipped_s[0])
     for skip_s, pause in ((0, "10 s"), (10, "30 s"), (30, "120 s")):
         skipped_s[0] += skip_s
         child.measure(LONG_S)
         assert refusal(child).endswith(pause)
     skipped_s[0] += 120
     child.measure(LONG_S)
-    skipped_s[0] += plugin_child.LONG_LIFE_S
+    skipped_s[0] += plugin_supervisor.LONG_LIFE_S
     assert refusal(child).endswith("left alone for 10 s")
 
 
@@ -335,7 +336,7 @@ def test_one_that_was_closed_before_it_began_never_does(make: Make) -> None:
 BROKER = """
 import sys, threading, time
 from pathlib import Path
-from ha_broker.world.plugin_child import PluginChild
+from world.host.plugin_supervisor import PluginChild
 begun, text = sys.argv[1:]
 child = PluginChild("does", {"code": f"Path({begun!r}).touch(); {text}"})
 def measure():  # in a thread that stays, as the broker's do: the child ends with it
@@ -425,8 +426,8 @@ def test_the_list_of_python_3_9_is_understood(monkeypatch: pytest.MonkeyPatch) -
         def load(self) -> Callable[[dict[str, str]], object]:
             return dict
 
-    monkeypatch.setattr(plugin_process.metadata, "entry_points", lambda: {GROUP: (Entry(),)})
-    assert plugin_process.load("raid", {"array": "md0"}) == {"array": "md0"}
-    monkeypatch.setattr(plugin_process.metadata, "entry_points", dict)
-    with pytest.raises(plugin_process.PluginFaultError, match="installed: none"):
-        plugin_process.load("raid", {})
+    monkeypatch.setattr(plugin_main.metadata, "entry_points", lambda: {GROUP: (Entry(),)})
+    assert plugin_main.load("raid", {"array": "md0"}) == {"array": "md0"}
+    monkeypatch.setattr(plugin_main.metadata, "entry_points", dict)
+    with pytest.raises(plugin_main.PluginFaultError, match="installed: none"):
+        plugin_main.load("raid", {})

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from ha_agent.simulation.script import Script
+from hosted_engine.simulate.script import Script
 from tests.lab.verbs import LabVerbs, scaled
 
 DOMAIN = "HostedEngine"

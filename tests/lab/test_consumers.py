@@ -14,7 +14,7 @@ LEASES = "/srv/san/leases"
 GIVEN_UP_S = 10.0
 AS_THE_HOST_DAEMON = """
 import json
-from ha_agent.client import HAClient
+from hosted_engine.client import HAClient
 client = HAClient()
 stats = client.get_all_stats(timeout=5)
 print(json.dumps([client.is_deployed(), client.get_local_host_id(), stats]))

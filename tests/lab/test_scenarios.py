@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.simulation.script import load_script
-from ha_agent.simulation.settings import load_world
+from hosted_engine.simulate.script import load_script
+from simulation.settings import load_world
 from tests.lab.real_story import (
     Transition,
     begin_at_rest,

@@ -12,8 +12,8 @@ ANSWERS = "/root/answers.yaml"
 INVENTED = 9
 PYTHON = "/usr/lib/hosted-engine-ha/bin/python"
 INVENT = f"""
-from ha_broker.client import BrokerClient
-from ha_broker.world.direct_store import DirectStore
+from ha_broker.api.client import BrokerClient
+from world.storage.direct_store import DirectStore
 from metadata.layout import slot_address, storage_parts
 from metadata.records import EngineStatus, HostRecord
 from metadata.wire import encode_host

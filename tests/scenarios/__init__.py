@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ha_agent.simulation.script import Script, load_script
-from ha_agent.simulation.settings import WorldSettings, load_world
-from ha_agent.simulation.story import Story, tell
+from hosted_engine.simulate.run import Story, tell
+from hosted_engine.simulate.script import Script, load_script
+from simulation.settings import WorldSettings, load_world
 from tests.optimum import Recovery, Stopwatch
 
 FOLDER = Path(__file__).resolve().parent

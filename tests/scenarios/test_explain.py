@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.explain.facts import Cluster
-from ha_agent.command.explain.text import Explanation, explain, explanation_json
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.deeds import carry_out
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.host import SimHost
-from metadata.settings import ClusterSettings
+from hosted_engine.cluster.facts import Cluster
+from hosted_engine.explain.text import Explanation, explain, explanation_json
+from hosted_engine.simulate.verbs import carry_out
+from metadata.settings.parse import ClusterSettings
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.host import SimHost
 from tests.scenarios import Scenario, load, names
 from tests.unit.test_command_explain import check
 

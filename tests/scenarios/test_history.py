@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from ha_agent.chronicle.entry import Began, Entry
-from ha_agent.command.history.changes import Change, changes_of
-from ha_agent.command.history.past import FREE, HostPast, Past, past_of
-from ha_agent.command.history.times import timed
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.settings import HostTraits, WorldSettings
+from ha_agent.history.entry import AgentStarted, Entry
+from hosted_engine.history.changes import ToldChange, changes_of
+from hosted_engine.history.timeline import FREE, HostPast, Past, past_of
+from hosted_engine.history.wall_times import timed
+from simulation.cluster import SimCluster
+from simulation.settings import HostTraits, WorldSettings
 
 CUT_S, OFF_S, REST_S = 30.0, 400.0, 300.0
 
@@ -45,7 +45,7 @@ def host(found: Past, name: str) -> HostPast:
     return next(one for one in found.hosts if one.name == name)
 
 
-def told(cluster: SimCluster, name: str) -> list[Change]:
+def told(cluster: SimCluster, name: str) -> list[ToldChange]:
     return changes_of(timed(entries(cluster, name)))
 
 
@@ -69,7 +69,7 @@ def test_the_survivors_agree_on_the_order(cluster: SimCluster) -> None:
 
 
 def test_what_the_host_that_fell_knew_is_still_there_with_a_gap(cluster: SimCluster) -> None:
-    begins = [one for one in entries(cluster, "h1") if isinstance(one.fact, Began)]
+    begins = [one for one in entries(cluster, "h1") if isinstance(one.fact, AgentStarted)]
     assert [one.boot for one in begins] == ["1", "2"]
     first, second = host(past(cluster, "h1"), "h1").states[-2:]
     (up,) = [one for one in host(past(cluster, "h1"), "h1").states if one.value == "EngineUp"]

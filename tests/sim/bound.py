@@ -23,8 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsm.guards import MOST_PATIENCE
-from ha_agent.simulation.settings import WorldSettings
-from metadata.timing import join_s, lease_floor_s
+from metadata.settings.timing import join_s, lease_floor_s
+from simulation.settings import WorldSettings
 
 LOOKS = 20  # ticks, for all steps together
 KILL_S = 15.0

@@ -7,8 +7,8 @@ import random
 from collections.abc import Sequence
 from typing import TypeVar
 
-from metadata import timing as rules
-from metadata.settings import Timing
+from metadata.settings import timing as rules
+from metadata.settings.parse import Timing
 from tests.sim.plan import Happening
 
 T = TypeVar("T")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.host import SimHost
 from metadata.layout import slot_address
+from simulation.cluster import SimCluster
+from simulation.host import SimHost
 
 AGENT, BROKER = "ha-agent", "ha-broker"
 NO_MODE = "hosted-engine --set-maintenance --mode=none"

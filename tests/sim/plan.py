@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from ha_agent.simulation.settings import WorldSettings, dump_world
+from simulation.settings import WorldSettings, dump_world
 
 _HOST = re.compile(r"\bh([1-9])\b")
 

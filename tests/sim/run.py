@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Callable, Optional
 
 from fsm.states import State
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.deeds import carry_out
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.oracle import Oracle, Violation
-from ha_agent.simulation.settings import WorldSettings
-from ha_agent.simulation.world import CallHangs, ProcessEnded
+from hosted_engine.simulate.grammar import parse_command
+from hosted_engine.simulate.verbs import carry_out
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.oracle import Oracle, Violation
+from simulation.settings import WorldSettings
+from simulation.world import CallHangs, ProcessEnded
 from tests.optimum import LOOKS, Stopwatch
 from tests.sim import heal
 from tests.sim.bound import Bound, recovery_bound, unable

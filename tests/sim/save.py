@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.oracle import SENTENCES
-from ha_agent.simulation.script import Event, Script, dump_script
-from ha_agent.simulation.settings import dump_world
-from ha_agent.simulation.story import tell
+from hosted_engine.simulate.grammar import parse_command
+from hosted_engine.simulate.run import tell
+from hosted_engine.simulate.script import Script, ScriptLine, dump_script
+from simulation.oracle import SENTENCES
+from simulation.settings import dump_world
 from tests.scenarios import text_of
 from tests.sim.plan import Plan
 from tests.sim.run import Result
@@ -37,7 +37,7 @@ def save(plan: Plan, result: Result, name: str, directory: Path = SCENARIOS) -> 
 def _script(plan: Plan, result: Result) -> Script:
     """What was carried out, the healing included."""
     names = plan.host_names
-    events = [Event(each.at_s, parse_command(each.words, names)) for each in result.done]
+    events = [ScriptLine(each.at_s, parse_command(each.words, names)) for each in result.done]
     last_s = max([result.failed_at_s, *(event.at_s for event in events)])
     return Script(tuple(events), float(int(last_s) + AFTERWARDS_S))
 

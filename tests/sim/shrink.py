@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Callable, TypeVar
 
-from ha_agent.simulation.settings import EngineTraits, HostTraits, WorldSettings
-from metadata.settings import ScoreWeights
+from metadata.settings.parse import ScoreWeights
+from simulation.settings import EngineTraits, HostTraits, WorldSettings
 from tests.sim.plan import Happening, Plan
 
 T = TypeVar("T")

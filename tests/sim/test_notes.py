@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ha_agent.simulation.cluster import SimCluster
 from metadata import reach
 from metadata.notes import PENALTIES
 from metadata.own_notes import OWN_KEYS
+from simulation.cluster import SimCluster
 from tests.sim.test_reach import drawn, engine_host
 
 SEED = 0

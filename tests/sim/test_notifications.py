@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.deeds import carry_out
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.settings import WorldSettings, counted_hosts
-from metadata.notification_settings import NotificationSettings, SmtpSettings
-from metadata.settings import ClusterSettings, Timing
+from hosted_engine.simulate.grammar import parse_command
+from hosted_engine.simulate.verbs import carry_out
+from metadata.settings.notifications import NotificationSettings, SmtpSettings
+from metadata.settings.parse import ClusterSettings, Timing
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.settings import WorldSettings, counted_hosts
 
 TOLD = NotificationSettings(
     smtp=SmtpSettings("mail", "ha@example.com", ("a@example.com",), subject="{text}")

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import pytest
 
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.oracle import Oracle
-from ha_agent.simulation.settings import WorldSettings
+from simulation.cluster import SimCluster
+from simulation.oracle import Oracle
+from simulation.settings import WorldSettings
 from tests.sim.draw import draw_world
 
 SEEDS = range(6)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.oracle import Oracle
-from ha_agent.simulation.settings import EngineTraits, WorldSettings
-from metadata.settings import ClusterSettings, Timing
+from metadata.settings.parse import ClusterSettings, Timing
+from simulation.cluster import SimCluster
+from simulation.oracle import Oracle
+from simulation.settings import EngineTraits, WorldSettings
 
 TICK_S = 5.0
 # One quick look at the lease, a fifth of a tick, and what storage and sanlock take.

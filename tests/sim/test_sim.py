@@ -13,10 +13,15 @@ from fsm.memory import Action
 from fsm.states import State
 from fsm.step import step
 from fsm.table import TABLE
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.deeds import carry_out
-from ha_agent.simulation.grammar import parse_command
-from ha_agent.simulation.oracle import (
+from ha_broker.broker import Broker
+from hosted_engine.simulate.grammar import parse_command
+from hosted_engine.simulate.script import load_script
+from hosted_engine.simulate.verbs import carry_out
+from metadata.records import Health
+from metadata.settings.parse import ClusterSettings, Timing, check_timing
+from metadata.settings.timing import KILL_S
+from simulation.cluster import SimCluster
+from simulation.oracle import (
     AT_REST,
     FORCED_STOP,
     GLOBAL_START,
@@ -27,19 +32,8 @@ from ha_agent.simulation.oracle import (
     ONE_ENGINE,
     SENTENCES,
 )
-from ha_agent.simulation.script import load_script
-from ha_agent.simulation.settings import (
-    EngineTraits,
-    HostTraits,
-    WorldSettings,
-    load_world,
-    parse_world,
-)
-from ha_agent.simulation.world import SimLockspace
-from ha_broker.broker import Broker
-from metadata.records import Health
-from metadata.settings import ClusterSettings, Timing, check_timing
-from metadata.timing import KILL_S
+from simulation.settings import EngineTraits, HostTraits, WorldSettings, load_world, parse_world
+from simulation.world import SimLockspace
 from tests.optimum import MOST, Stopwatch
 from tests.sim.__main__ import main, smallest_failing
 from tests.sim.bound import recovery_bound, unable
@@ -104,7 +98,7 @@ def give_the_lease_twice(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(SimLockspace, "_held_by_other", held)
     # The command looks first, and would refuse before it asks for the lease.
-    monkeypatch.setattr("ha_agent.simulation.administrator.other_owner", lambda *_asked: None)
+    monkeypatch.setattr("hosted_engine.simulate.operator.other_owner", lambda *_asked: None)
 
 
 # --- the search finds nothing, and the same each time -----------------------------------------
@@ -462,7 +456,7 @@ def test_many_seeds_tell_their_figures_only(capsys) -> None:
 
 @pytest.mark.parametrize(
     ("broken", "code"),
-    [("ha_agent.simulation.oracle.Oracle._is_loose", 5), ("tests.sim.run._Run._is_up", 4)],
+    [("simulation.oracle.Oracle._is_loose", 5), ("tests.sim.run._Run._is_up", 4)],
 )
 def test_the_command_ends_with_what_it_found(monkeypatch, capsys, broken, code) -> None:
     def never(*_arguments):

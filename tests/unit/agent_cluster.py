@@ -8,13 +8,13 @@ from typing import Callable, Optional
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_agent.simulation.world import InlineRunner, SimServiceManager
-from ha_broker.client import BrokerGoneError, BrokerRefusedError
-from ha_broker.snapshot import Publication
-from ha_broker.world.ports import DomainState
+from ha_broker.api.client import BrokerGoneError, BrokerRefusedError
+from ha_broker.api.snapshot import Publication
 from metadata.domain_xml import lease_element
 from metadata.shared_config import SharedConfig
+from simulation.world import InlineRunner, SimServiceManager
 from tests.unit.broker_host import PARTS, SETTINGS, Cluster, Host
+from world.ports.libvirt import DomainState
 
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
 BOOT_S = 20.0

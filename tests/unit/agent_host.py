@@ -8,17 +8,8 @@ from typing import Any, Callable, Optional
 from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_agent.simulation.world import (
-    InlineRunner,
-    SimHistory,
-    SimHypervisor,
-    SimLockspace,
-    SimSan,
-    SimServiceManager,
-    VirtualClock,
-)
-from ha_broker.client import BrokerGoneError
-from ha_broker.snapshot import (
+from ha_broker.api.client import BrokerGoneError
+from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
@@ -30,12 +21,22 @@ from ha_broker.snapshot import (
     Snapshot,
     StorageView,
 )
-from ha_broker.world.ports import DomainState, Liveness, Membership
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
-from metadata.settings import ClusterSettings, EngineSettings, HostSettings
+from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings
 from metadata.shared_config import SharedConfig
+from simulation.world import (
+    InlineRunner,
+    SimHistory,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimServiceManager,
+    VirtualClock,
+)
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
 
 PARTS = storage_parts("/shared/leases")
 SETTINGS = ClusterSettings(engine=EngineSettings(health_url="http://engine/health"))

@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 from typing import NoReturn
 
-from ha_agent.command.anew import within_deadline_anew
-from ha_agent.command.errors import UsageError
-from ha_broker.world.ports import LockspaceError, StorageError
+from hosted_engine.errors import UsageError
+from hosted_engine.host.anew import within_deadline_anew
+from world.ports.errors import LockspaceError, StorageError
 
 ROOT = Path(__file__).resolve().parents[2]
 

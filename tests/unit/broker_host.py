@@ -6,13 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
-from ha_agent.simulation.world import (
+from ha_broker.api.snapshot import HostView, MonitorView, Publication, Snapshot
+from ha_broker.broker import Broker
+from ha_broker.cycle.observer import Observer
+from ha_broker.cycle.part import BrokerPorts, NoPlugin
+from ha_broker.server.mailbox import Ticket
+from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
+from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings
+from metadata.shared_config import SharedConfig, copy_offset, encode_copy
+from metadata.wire import decode_slot, encode_host
+from simulation.world import (
     InlineRunner,
-    SimCourier,
     SimHealthPage,
     SimHypervisor,
     SimLockspace,
     SimNetworkProbe,
+    SimNotificationSender,
     SimPostOffice,
     SimSan,
     SimServiceManager,
@@ -20,19 +30,9 @@ from ha_agent.simulation.world import (
     SimVitals,
     VirtualClock,
 )
-from ha_agent.simulation.world.volume import SparseVolume
-from ha_broker.broker import Broker
-from ha_broker.desk import Ticket
-from ha_broker.observer import Observer
-from ha_broker.parts import NoPlugin, World
-from ha_broker.snapshot import HostView, MonitorView, Publication, Snapshot
-from ha_broker.world.config_restore import restore_config
-from ha_broker.world.ports import PluginMaker
-from metadata.layout import SLOT_SIZE, required_size, slot_address, storage_parts
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
-from metadata.settings import ClusterSettings, EngineSettings, HostSettings
-from metadata.shared_config import SharedConfig, copy_offset, encode_copy
-from metadata.wire import decode_slot, encode_host
+from simulation.world.volume import SparseVolume
+from world.ports.plugins import PluginMaker
+from world.storage.config_restore import restore_config
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)
@@ -149,7 +149,7 @@ class Host:
         self.network = SimNetworkProbe()
         self.vitals = SimVitals(cluster.clock, engine_busy_s=lambda: self.hypervisor.cpu_busy_s)
         self.services = SimServiceManager()
-        self.courier = SimCourier(cluster.clock, cluster.post_office)
+        self.courier = SimNotificationSender(cluster.clock, cluster.post_office)
         self.settings = HostSettings(host_id, self.name, PARTS, bridge=bridge, gateway=gateway)
         self.state_dir = state_dir
         self.observer = observer
@@ -159,7 +159,7 @@ class Host:
     def start(self) -> None:
         """A new broker process; what it does is not run yet."""
         self.runner = InlineRunner(self.cluster.clock, self._wake)
-        world = World(
+        world = BrokerPorts(
             clock=self.cluster.clock,
             runner=self.runner,
             store=self.store,

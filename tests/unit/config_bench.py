@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional, cast
 
-from ha_agent.command.config.apply import Bench
-from ha_agent.command.config.world import ConfigWorld
-from ha_agent.simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
-from ha_agent.simulation.world.volume import SparseVolume
-from ha_broker.client import BrokerClient, BrokerGoneError
-from ha_broker.snapshot import HostView, Snapshot
-from ha_broker.world.ports import HealthReading, HypervisorError
+from ha_broker.api.client import BrokerClient, BrokerGoneError
+from ha_broker.api.snapshot import HostView, Snapshot
+from hosted_engine.config.apply import Bench
+from hosted_engine.config.environment import ConfigWorld
 from metadata import wire
 from metadata.domain_xml import lease_element
 from metadata.layout import CONFIG_SIZE, required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, GlobalRecord, HostRecord, VolumeAddress
-from metadata.settings import ClusterSettings, Timing, cluster_settings_to_data
+from metadata.settings.parse import ClusterSettings, Timing, cluster_settings_to_data
 from metadata.shared_config import (
     SharedConfig,
     StoredConfig,
@@ -24,6 +21,10 @@ from metadata.shared_config import (
     decode_stored,
     encode_stored,
 )
+from simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
+from simulation.world.volume import SparseVolume
+from world.ports.errors import HypervisorError
+from world.ports.network import HealthReading
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)

@@ -6,27 +6,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional
 
-from ha_agent.command.deploy.answers import local_settings
-from ha_agent.command.deploy.plan import ThisHost
-from ha_agent.command.deploy.probes import DeviceLimits
-from ha_agent.command.deploy.steps import Site
-from ha_agent.command.deploy.survey import survey
-from ha_agent.command.deploy.world import DeployWorld
-from ha_agent.simulation.world import SimStore, VirtualClock
-from ha_broker.world.ports import (
-    BridgeLook,
-    Domain,
-    DomainState,
-    LockspaceError,
-    Membership,
-    MemoryFree,
-    WorldError,
-)
+from hosted_engine.cluster.storage_survey import survey
+from hosted_engine.deploy.answers import local_settings
+from hosted_engine.deploy.environment import DeployWorld
+from hosted_engine.deploy.plan import ThisHost
+from hosted_engine.deploy.steps import DeploySite
+from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
+from simulation.world import SimStore, VirtualClock
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
 from tests.unit.test_command_volume import leader
+from world.ports.errors import LockspaceError, WorldError
+from world.ports.host import BridgeLook, MemoryFree
+from world.ports.libvirt import Domain, DomainState
+from world.ports.sanlock import Membership
 
 
 class Lockspace:
@@ -175,9 +170,9 @@ class Scene:
             say=self.said.append,
         )
 
-    def site(self, **host: Any) -> Site:
+    def site(self, **host: Any) -> DeploySite:
         """With what the answers say of the `host`."""
-        return Site(
+        return DeploySite(
             self.world(),
             self.lockspace,  # type: ignore[arg-type]
             survey(self.volume, PARTS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ha_agent.chronicle.entry import Began, ClusterSight, Entry, Fact, HostSight, line_of
+from ha_agent.history.entry import AgentStarted, ClusterSight, Entry, Fact, HostSight, line_of
 
 WALL_S = 1_700_000_000.0
 
@@ -36,7 +36,7 @@ def lease(owner_id: int | None, maintenance: bool | None = False) -> ClusterSigh
 def story() -> list[Entry]:
     """What h2 saw when h1 lost its power."""
     return [
-        entry(0, Began(2, "h2")),
+        entry(0, AgentStarted(2, "h2")),
         entry(1, lease(1)),
         entry(1, up(1)),
         entry(1, host(2)),

@@ -8,10 +8,10 @@ from typing import Optional
 from prometheus_client.core import Sample
 from prometheus_client.parser import text_string_to_metric_families
 
-from ha_broker.desk import Desk
+from ha_broker.api.snapshot import Snapshot
+from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import Exporter
-from ha_broker.metrics.tallies import Tallies
-from ha_broker.snapshot import Snapshot
+from ha_broker.server.mailbox import Mailbox
 
 
 class Scrape:
@@ -48,12 +48,12 @@ def scrape(
     *,
     now_s: Optional[float] = None,
     renewed_at_s: Optional[Mapping[int, float]] = None,
-    tallies: Optional[Tallies] = None,
+    tallies: Optional[Counters] = None,
 ) -> Scrape:
     """What a scrape says of this snapshot, taken at the same moment unless told otherwise."""
     at_s = snapshot.taken_at_s if now_s is None else now_s
     renewals = renewed_at_s or {}
     exporter = Exporter(
-        Desk(snapshot), tallies or Tallies(), lambda: renewals, monotonic_s=lambda: at_s
+        Mailbox(snapshot), tallies or Counters(), lambda: renewals, monotonic_s=lambda: at_s
     )
     return Scrape(exporter.answer().body)

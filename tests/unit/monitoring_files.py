@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from ha_broker.events.event import Event, EventKind
-from ha_broker.metrics.tallies import Tallies
-from ha_broker.snapshot import (
+from ha_broker.api.event import Event, EventKind
+from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
@@ -25,9 +24,12 @@ from ha_broker.snapshot import (
     TransitionView,
     Unit,
 )
-from ha_broker.world.ports import DomainState, Liveness, Outcome
+from ha_broker.metrics.counters import Counters
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import Scrape, scrape
+from world.ports.jobs import Outcome
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
@@ -102,9 +104,9 @@ def full_scrape() -> Scrape:
     return scrape(whole_snapshot(), tallies=whole_tallies(), renewed_at_s={1: 90.0, 2: 91.0})
 
 
-def whole_tallies() -> Tallies:
+def whole_tallies() -> Counters:
     """Everything has been counted."""
-    tallies = Tallies()
+    tallies = Counters()
     for key in ("read", "scan", "write-own", "write-global"):
         tallies.job_ended(Outcome(key, None, None, 1.0, 2.0))
     tallies.job_ended(Outcome("sanlock", None, OSError("gone"), 1.0, 2.0))

@@ -34,16 +34,16 @@ BROKER = ("broker_storage", "broker_lease_view", "broker_lockspace")
 
 # What is changed, and the quick tests that are asked, in their order.
 MODULES: dict[str, tuple[str, ...]] = {
-    "ha_agent.collect": ("agent_collect", *AGENT),
-    "ha_agent.execute": ("agent_execute", "agent_engine_vm", *AGENT),
-    "ha_agent.engine_vm": ("agent_engine_vm", *AGENT),
-    "ha_agent.lease_watch": ("agent_lease_watch", *AGENT),
-    "ha_agent.domain_watch": ("agent_domain_watch", *AGENT),
-    "ha_broker.lease_view": ("broker_lease_view", *BROKER),
-    "ha_broker.lease_watch": ("broker_lease_view", *BROKER),
-    "ha_broker.lockspace_watch": ("broker_lockspace", *BROKER),
-    "ha_broker.liveness": ("broker_lease_view", *BROKER),
-    "ha_broker.slot_book": ("broker_storage", *BROKER),
+    "ha_agent.observation.collect": ("agent_collect", *AGENT),
+    "ha_agent.actions.execute": ("agent_execute", "agent_engine_vm", *AGENT),
+    "ha_agent.actions.start_engine": ("agent_engine_vm", *AGENT),
+    "ha_agent.observation.vm_lease": ("agent_lease_watch", *AGENT),
+    "ha_agent.observation.domain_poller": ("agent_domain_watch", *AGENT),
+    "ha_broker.lockspace.lease_state": ("broker_lease_view", *BROKER),
+    "ha_broker.lockspace.lease_reader": ("broker_lease_view", *BROKER),
+    "ha_broker.lockspace.membership": ("broker_lockspace", *BROKER),
+    "ha_broker.storage.liveness": ("broker_lease_view", *BROKER),
+    "ha_broker.storage.slot_table": ("broker_storage", *BROKER),
 }
 # Whole hosts: the shortest stories that meet most of the decisions.
 STORIES = (

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from hypothesis import strategies as st
 
-from ha_agent.simulation.grammar import MOST_MIB, UNITS, VERBS, Verb, parse_command
-from ha_agent.simulation.script import Event, Script
-from ha_agent.simulation.settings import (
+from hosted_engine.simulate.grammar import MOST_MIB, UNITS, VERBS, Verb, parse_command
+from hosted_engine.simulate.script import Script, ScriptLine
+from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, Timing
+from simulation.settings import (
     HOST_NAMES,
     STARTS,
     VERSIONS,
@@ -16,7 +17,6 @@ from ha_agent.simulation.settings import (
     HostTraits,
     WorldSettings,
 )
-from metadata.settings import ClusterSettings, EngineSettings, ScoreWeights, Timing
 
 _SECONDS = st.floats(0, 3600, allow_subnormal=False)
 
@@ -98,5 +98,5 @@ COMMAND_TEXTS = st.sampled_from(VERBS).flatmap(command_texts)
 @st.composite
 def scripts(draw: st.DrawFn) -> Script:
     times_s = sorted(draw(st.lists(st.floats(0, 100_000, allow_subnormal=False), max_size=8)))
-    events = [Event(at_s, parse_command(draw(COMMAND_TEXTS), HOSTS)) for at_s in times_s]
+    events = [ScriptLine(at_s, parse_command(draw(COMMAND_TEXTS), HOSTS)) for at_s in times_s]
     return Script(tuple(events), max(times_s, default=0.0) + draw(st.integers(0, 1000)))

@@ -7,19 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Optional
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.world import StorageWorld
-from ha_agent.command.units import AGENT, BROKER
-from ha_agent.simulation.world import SimStore, VirtualClock
-from ha_broker.snapshot import HostView, LockspaceView, Snapshot
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    LeaseOnStorage,
-    Liveness,
-    LockspaceOnStorage,
-    Membership,
-)
+from ha_broker.api.snapshot import HostView, LockspaceView, Snapshot
+from hosted_engine.errors import CommandError
+from hosted_engine.host.environment import StorageWorld
+from hosted_engine.host.units import AGENT, BROKER
 from metadata.layout import (
     MAX_HOSTS,
     MIB,
@@ -30,8 +21,11 @@ from metadata.layout import (
 )
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
-from metadata.settings import ClusterSettings, HostSettings, Timing
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.wire import decode_slot, encode_global, encode_host
+from simulation.world import SimStore, VirtualClock
+from world.ports.libvirt import Domain, DomainState
+from world.ports.sanlock import LeaseOnStorage, Liveness, LockspaceOnStorage, Membership
 
 PATH = "/shared/leases"
 PARTS = storage_parts(PATH)

@@ -8,12 +8,12 @@ from typing import Callable, Union
 
 import pytest
 
-from ha_agent.broker_watch import BrokerWatch
-from ha_agent.simulation.world import VirtualClock
-from ha_broker.client import BrokerError, BrokerGoneError, BrokerTimeoutError
-from ha_broker.snapshot import Publication, Snapshot, StorageView
+from ha_agent.observation.broker_poller import BrokerWatch
+from ha_broker.api.client import BrokerError, BrokerGoneError, BrokerTimeoutError
+from ha_broker.api.snapshot import Publication, Snapshot, StorageView
 from metadata.records import EngineStatus
 from metadata.shared_config import SharedConfig
+from simulation.world import VirtualClock
 from tests.unit.agent_host import snapshot
 
 Answer = Union[Snapshot, Exception]

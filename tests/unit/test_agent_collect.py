@@ -17,10 +17,10 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from ha_agent.collect import Inputs, blocked_why, collect
-from ha_agent.execute import StartState
+from ha_agent.actions.execute import StartState
+from ha_agent.observation.collect import Inputs, blocked_why, collect
 from ha_agent.ports import BrokerLook
-from ha_broker.snapshot import (
+from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseState,
@@ -29,9 +29,10 @@ from ha_broker.snapshot import (
     MonitorView,
     StorageView,
 )
-from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, Membership
 from metadata.records import EngineStatus, EngineVm, Health
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.sanlock import Liveness, Membership
 
 NOW_S = 5000.0
 ALIVE_S = SETTINGS.timing.alive_s

@@ -7,11 +7,11 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.config_keeper import KEY, ConfigKeeper
-from ha_agent.simulation.world import InlineRunner, VirtualClock
-from ha_broker.snapshot import ConfigView
-from metadata.settings import ClusterSettings, EngineSettings
+from ha_agent.observation.config_cache import KEY, ConfigCache
+from ha_broker.api.snapshot import ConfigView
+from metadata.settings.parse import ClusterSettings, EngineSettings
 from metadata.shared_config import SharedConfig
+from simulation.world import InlineRunner, VirtualClock
 from tests.unit.agent_host import PARTS, SETTINGS, domain_xml
 
 GOOD = SharedConfig(4, SETTINGS, domain_xml())
@@ -23,7 +23,7 @@ class Bench:
         self.runner = InlineRunner(self.clock)
         self.answer: Any = GOOD
         self.heard: list[ClusterSettings] = []
-        self.keeper = ConfigKeeper(self.runner, self, PARTS, self.heard.append)  # type: ignore[arg-type]
+        self.keeper = ConfigCache(self.runner, self, PARTS, self.heard.append)  # type: ignore[arg-type]
 
     def shared_config(self) -> SharedConfig:
         if isinstance(self.answer, Exception):

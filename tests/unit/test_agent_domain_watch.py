@@ -6,9 +6,10 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.domain_watch import KEY, DomainWatch, Reading
-from ha_agent.simulation.world import InlineRunner, VirtualClock
-from ha_broker.world.ports import Domain, DomainState, HypervisorGoneError
+from ha_agent.observation.domain_poller import KEY, DomainReading, DomainWatch
+from simulation.world import InlineRunner, VirtualClock
+from world.ports.errors import HypervisorGoneError
+from world.ports.libvirt import Domain, DomainState
 
 DEADLINE_S = 5.0
 ABSENT = Domain(DomainState.ABSENT)
@@ -30,13 +31,13 @@ class Bench:
             raise HypervisorGoneError("ask", "libvirtd is not there")
         return self.answer
 
-    def ask(self, answer: Optional[Domain]) -> list[Optional[Reading]]:
+    def ask(self, answer: Optional[Domain]) -> list[Optional[DomainReading]]:
         self.answer = answer
         self.watch.want()
         self.watch.request()
         return self.harvest()
 
-    def harvest(self) -> list[Optional[Reading]]:
+    def harvest(self) -> list[Optional[DomainReading]]:
         return [self.watch.take(outcome) for outcome in self.runner.poll()]
 
     @property

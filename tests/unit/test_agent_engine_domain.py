@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.engine_domain import EngineDomain
-from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
-from ha_broker.world.ports import DomainState, HypervisorError, HypervisorGoneError
+from ha_agent.observation.engine_domain import EngineDomain
+from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
+from world.ports.errors import HypervisorError, HypervisorGoneError
+from world.ports.libvirt import DomainState
 
 
 class Bench:

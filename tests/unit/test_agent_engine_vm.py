@@ -6,22 +6,17 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.engine_vm import (
+from ha_agent.actions.start_engine import (
     QUESTIONS,
     EngineNotStartedError,
     resume_left_engine,
     start_engine,
 )
-from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    HypervisorError,
-    LeaseHeldError,
-    LockspaceError,
-)
 from metadata.layout import storage_parts
+from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
+from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceError
+from world.ports.libvirt import Domain, DomainState
 
 
 class Host:

@@ -6,16 +6,11 @@ import pytest
 
 from fsm.memory import Action
 from fsm.observation import StartOutcome
-from ha_agent.execute import DESTROY, SHUTDOWN, START, Executor, Judged, OrderResult
-from ha_agent.simulation.world import (
-    InlineRunner,
-    SimHypervisor,
-    SimLockspace,
-    SimSan,
-    VirtualClock,
-)
-from ha_broker.world.ports import DomainState, Ending, HypervisorError
+from ha_agent.actions.execute import DESTROY, SHUTDOWN, START, Executor, Judged, OrderResult
+from simulation.world import InlineRunner, SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
+from world.ports.errors import HypervisorError
+from world.ports.libvirt import DomainState, Ending
 
 LIMIT_S = 60.0
 LATEST_S = 15.0

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from fsm import Decision, Memory, Penalty, Score, State
 from fsm.table import rows_of
-from ha_agent.history import History
-from ha_agent.moments import moment_text
-from ha_agent.penalty_note import NotedPenalty, penalties_note, read_note
-from ha_broker.snapshot import PenaltyView
+from ha_agent.publication.recent_history import RecentHistory
+from ha_broker.api.penalties_line import NotedPenalty, penalties_note, read_note
+from ha_broker.api.snapshot import PenaltyView
+from ha_broker.api.times import moment_text
 from metadata.extra_text import NOTE_LIMIT
 
 DAY_S = 86400.0
@@ -41,7 +41,7 @@ def network(points: int) -> Penalty:
 
 
 def test_a_penalty_began_when_it_first_cost_anything() -> None:
-    history = History(0.0)
+    history = RecentHistory(0.0)
     for at_s, points in ((10.0, 320), (15.0, 640), (20.0, 320)):
         history.note(State.ENGINE_DOWN, decision(State.ENGINE_DOWN, network(points)), at_s)
     (told,) = history.penalties
@@ -49,7 +49,7 @@ def test_a_penalty_began_when_it_first_cost_anything() -> None:
 
 
 def test_a_penalty_that_was_over_begins_anew() -> None:
-    history = History(0.0)
+    history = RecentHistory(0.0)
     history.note(State.ENGINE_DOWN, decision(State.ENGINE_DOWN, network(320)), 10.0)
     history.note(State.ENGINE_DOWN, decision(), 15.0)
     assert history.penalties == ()
@@ -58,7 +58,7 @@ def test_a_penalty_that_was_over_begins_anew() -> None:
 
 
 def test_each_penalty_has_its_own_beginning_and_the_costliest_comes_first() -> None:
-    history = History(0.0)
+    history = RecentHistory(0.0)
     bridge = Penalty("bridge", 600, "down")
     history.note(State.ENGINE_DOWN, decision(State.ENGINE_DOWN, network(320)), 10.0)
     history.note(State.ENGINE_DOWN, decision(State.ENGINE_DOWN, network(320), bridge), 15.0)
@@ -72,7 +72,7 @@ def test_each_penalty_has_its_own_beginning_and_the_costliest_comes_first() -> N
 
 
 def test_only_changes_of_state_are_kept_and_counted() -> None:
-    history = History(5.0)
+    history = RecentHistory(5.0)
     assert (history.life_at_s, history.state_since_s) == (5.0, 5.0)
     history.note(State.START_STATE, decision(State.REINITIALIZE_FSM, changed=True), 6.0)
     history.note(State.REINITIALIZE_FSM, decision(State.ENGINE_DOWN, changed=True), 7.0)
@@ -85,7 +85,7 @@ def test_only_changes_of_state_are_kept_and_counted() -> None:
 
 
 def test_a_time_out_that_begins_anew_does_not_make_the_state_younger() -> None:
-    history = History(0.0)
+    history = RecentHistory(0.0)
     up = decision(State.ENGINE_UP_BAD_HEALTH, changed=True)
     history.note(State.ENGINE_UP, up, 10.0)
     again = decision(memory=Memory(State.ENGINE_UP_BAD_HEALTH, since_s=20.0))

@@ -14,8 +14,8 @@ from fsm.memory import BrokenOff, Memory
 from fsm.states import State
 from ha_agent.kept_memory import KEPT, NOT_KEPT, MemoryKeeper, encode, recall
 from ha_agent.memory_file import MemoryFile
-from ha_agent.simulation.world import InlineRunner, SimMemoryStore, VirtualClock
-from ha_broker.world.processes import ProcProcesses
+from simulation.world import InlineRunner, SimMemoryStore, VirtualClock
+from world.host.processes import ProcProcesses
 
 NOW_S = 5000.0
 LEARNT = Memory(

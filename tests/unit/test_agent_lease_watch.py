@@ -6,9 +6,9 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.lease_watch import LeaseAnswer, LeaseVerdict
-from metadata.settings import Timing
-from metadata.timing import KILL_S, lease_floor_s, renewal_s
+from ha_agent.observation.vm_lease import LeaseAnswer, LeaseVerdict
+from metadata.settings.parse import Timing
+from metadata.settings.timing import KILL_S, lease_floor_s, renewal_s
 
 TIMING = Timing()
 IO_S = TIMING.io_timeout_s

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from fsm.states import State
-from ha_agent.domain_watch import KEY
-from ha_broker.world.ports import Domain, DomainState, LockspaceGoneError
-from metadata.timing import sanlock_silence_s
+from ha_agent.observation.domain_poller import KEY
+from metadata.settings.timing import sanlock_silence_s
 from tests.unit.agent_host import SETTINGS, AgentHost
+from world.ports.errors import LockspaceGoneError
+from world.ports.libvirt import Domain, DomainState
 
 SILENCE_S = sanlock_silence_s(SETTINGS.timing, 60)
 

@@ -12,14 +12,14 @@ import pytest
 from fsm import Decision, Memory, Penalty, Score, State
 from fsm.observation import Lease, Observation, Peer, Vm, VmEnding
 from fsm.table import rows_of
-from ha_agent.history import PENALTIES_KEPT, TRANSITIONS_KEPT, History
-from ha_agent.publish import KEY, Publisher, engine_status, publication
-from ha_agent.simulation.world import InlineRunner, VirtualClock
-from ha_broker.http_server import MAX_BODY_SIZE
-from ha_broker.snapshot import Publication
-from ha_broker.snapshot_json import publication_from_data, publication_to_data
+from ha_agent.publication.publish import KEY, Publisher, engine_status, publication
+from ha_agent.publication.recent_history import PENALTIES_KEPT, TRANSITIONS_KEPT, RecentHistory
+from ha_broker.api.snapshot import Publication
+from ha_broker.api.snapshot_json import publication_from_data, publication_to_data
+from ha_broker.server.http_server import MAX_BODY_SIZE
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
+from simulation.world import InlineRunner, VirtualClock
 
 
 def seen(**fields: Any) -> Observation:
@@ -186,7 +186,7 @@ WALL_S = 1_700_000_000.0
 
 
 def record_of(taken: Decision, now_s: float = 100.0) -> Publication:
-    history = History(10.0)
+    history = RecentHistory(10.0)
     history.note(taken.memory.state, taken, now_s)
     return publication(taken, seen(now_s=now_s, vm=Vm.ABSENT), WALL_S, 42.9, history)
 
@@ -200,7 +200,7 @@ def test_a_record() -> None:
 
 
 def test_no_configuration_yet() -> None:
-    record = publication(decision(), seen(), 0.0, None, History(10.0))
+    record = publication(decision(), seen(), 0.0, None, RecentHistory(10.0))
     assert (record.conf_on_shared_storage, record.vm_conf_refresh_s) == (False, 0)
 
 
@@ -244,7 +244,7 @@ WORST = decision(
 
 
 def test_the_longest_publication_is_not_too_long_for_a_request() -> None:
-    history = History(10.0)
+    history = RecentHistory(10.0)
     for number in range(50):
         history.note(State.ENGINE_DOWN, WORST, 100.0 + number)
     record = publication(WORST, seen(vm=Vm.ABSENT), WALL_S, 42.9, history)
@@ -395,7 +395,7 @@ def test_stopped_at_is_known_once_the_broker_took_that_record() -> None:
 
 def moving(**fields: Any) -> dict[str, str]:
     taken = decision(State.ENGINE_UP)
-    history = History(10.0)
+    history = RecentHistory(10.0)
     history.note(State.ENGINE_UP, taken, 100.0)
     observation = seen(moving_limit_s=40.0, **fields)
     return dict(publication(taken, observation, WALL_S, 42.9, history).notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.reasons import ReasonFilter, gist
+from ha_agent.publication.log_filter import ReasonFilter, gist
 
 SAME = [
     ("silent for 16 s", "silent for 17 s"),

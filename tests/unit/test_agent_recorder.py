@@ -8,21 +8,22 @@ from typing import Any, TypeVar
 
 import pytest
 
-from ha_agent.chronicle.entry import (
+from ha_agent.history.entry import (
+    AgentStarted,
     Alive,
-    Began,
-    Blind,
+    BrokerLost,
     ClusterSight,
     Entry,
     HostSight,
     Lost,
     Transition,
 )
-from ha_agent.chronicle.recorder import ALIVE_S, KEY, MOST_WAITING, RETRY_S, SCORE_PAUSE_S
-from ha_agent.simulation.world.clock import CallHangs
-from ha_broker.snapshot import LeaseState, LeaseView
-from ha_broker.world.ports import Ending, Liveness
+from ha_agent.history.recorder import ALIVE_S, KEY, MOST_WAITING, RETRY_S, SCORE_PAUSE_S
+from ha_broker.api.snapshot import LeaseState, LeaseView
+from simulation.world.clock import CallHangs
 from tests.unit.agent_host import TICK_S, UP, AgentHost, host_view, network
+from world.ports.libvirt import Ending
+from world.ports.sanlock import Liveness
 
 Fact = TypeVar("Fact")
 
@@ -58,7 +59,7 @@ def show(host: AgentHost, **override: Any) -> None:
 
 def test_it_begins_with_its_name(host: AgentHost) -> None:
     host.settle()
-    assert host.history.entries[0].fact == Began(1, "h1")
+    assert host.history.entries[0].fact == AgentStarted(1, "h1")
 
 
 def test_each_change_of_state_has_its_reason_and_how_long_the_one_before_lasted(
@@ -177,7 +178,7 @@ def test_after_a_time_without_the_broker_the_others_are_seen_anew(running: Agent
     running.run_for(TICK_S)
     running.broker.gone = True
     running.run_for(TICK_S)
-    assert facts(running, Blind) == [Blind("there is no broker")]
+    assert facts(running, BrokerLost) == [BrokerLost("there is no broker")]
     before = len(running.history.entries)
     running.broker.gone = False
     running.run_for(TICK_S)

@@ -11,8 +11,8 @@ from fsm.states import State
 from fsm.table import Row
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts
-from ha_broker.snapshot import LeaseState, LeaseView
-from metadata.settings import ClusterSettings
+from ha_broker.api.snapshot import LeaseState, LeaseView
+from metadata.settings.parse import ClusterSettings
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, AgentHost, host_view
 
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ha_broker.leave import LEAVE_WITHIN_S
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.journal import log_setup
-from ha_broker.world.wake import Wake
+from ha_broker.lockspace.leave import LEAVE_WITHIN_S
 from metadata.errors import SettingsError
-from metadata.settings import host_settings_to_data
+from metadata.settings.parse import host_settings_to_data
 from tests.unit.agent_host import HOST
+from world.host.journal import log_setup
+from world.host.wake import Wake
+from world.host_file import read_host_settings
 
 LONG_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]

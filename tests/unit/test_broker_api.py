@@ -18,20 +18,20 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_broker.api import Api
-from ha_broker.client import (
+from ha_broker.api.client import (
     BrokerClient,
     BrokerError,
     BrokerGoneError,
     BrokerRefusedError,
     BrokerTimeoutError,
 )
-from ha_broker.http_server import MAX_BODY_SIZE, MAX_CONNECTIONS, ApiServer, SocketError
-from ha_broker.snapshot import Snapshot
-from ha_broker.world.ports import Domain, DomainState
+from ha_broker.api.snapshot import Snapshot
+from ha_broker.server.http_server import MAX_BODY_SIZE, MAX_CONNECTIONS, ApiServer, SocketError
+from ha_broker.server.routes import Api
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global
 from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, TICK_S, Cluster, Host
+from world.ports.libvirt import Domain, DomainState
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 PROMPT_S = 1.0 * FACTOR
@@ -142,10 +142,10 @@ def test_config(served: Served) -> None:
 
 
 def test_config_that_was_not_read_yet(tmp_path: Path) -> None:
-    from ha_broker.desk import Desk
+    from ha_broker.server.mailbox import Mailbox
 
     first = Snapshot(1, 0.0, 1, "h1", 0.0)
-    server = ApiServer(str(tmp_path / "s"), Api(Desk(first), time.monotonic).answer)
+    server = ApiServer(str(tmp_path / "s"), Api(Mailbox(first), time.monotonic).answer)
     server.start()
     try:
         with pytest.raises(BrokerRefusedError, match="not been read yet") as caught:
@@ -561,6 +561,6 @@ def test_a_connection_closed_meanwhile_costs_nothing(tmp_path: Path) -> None:
 def test_the_client_needs_neither_libvirt_nor_sanlock() -> None:
     code = (
         "import sys; sys.modules['libvirt'] = sys.modules['sanlock'] = None; "
-        "sys.modules['yaml'] = None; import ha_broker.client"
+        "sys.modules['yaml'] = None; import ha_broker.api.client"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -7,18 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.simulation.world.hypervisor import Guest
-from ha_broker.snapshot import Unit
-from ha_broker.world.ports import Domain, DomainState, HypervisorError
+from ha_broker.api.snapshot import Unit
 from metadata.records import Health
-from metadata.settings import (
+from metadata.settings.parse import (
     ClusterSettings,
     EngineSettings,
     SettingsError,
     cluster_settings_to_data,
     parse_cluster_settings,
 )
+from simulation.world.hypervisor import Guest
 from tests.unit.broker_host import CONFIG, JOIN_S, TICK_S, Cluster, Host
+from world.ports.errors import HypervisorError
+from world.ports.libvirt import Domain, DomainState
 
 
 def running(tmp_path: Path, engine: EngineSettings) -> tuple[Cluster, Host]:

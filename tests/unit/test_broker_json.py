@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha_broker.codec import DataError
-from ha_broker.snapshot import Publication, Snapshot
-from ha_broker.snapshot_json import (
+from ha_broker.api.json_codec import DataError
+from ha_broker.api.snapshot import Publication, Snapshot
+from ha_broker.api.snapshot_json import (
     parse_json,
     publication_from_data,
     publication_to_data,

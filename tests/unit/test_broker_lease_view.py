@@ -6,10 +6,10 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.lease_view import LeaseReading, lease_view
-from ha_broker.liveness import is_fresh
-from ha_broker.snapshot import LeaseState, LeaseView
-from ha_broker.world.ports import LeaseOwner, Liveness, LockspaceHost
+from ha_broker.api.snapshot import LeaseState, LeaseView
+from ha_broker.lockspace.lease_state import LeaseReading, lease_view
+from ha_broker.storage.liveness import is_fresh
+from world.ports.sanlock import LeaseOwner, Liveness, LockspaceHost
 
 OWN_ID = 1
 

@@ -9,14 +9,13 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.leave import LEAVE_WITHIN_S, leave_lockspace
-from ha_broker.lockspace_watch import LONGEST_PAUSE_S, OVERDUE_IO_TIMEOUTS
-from ha_broker.snapshot import LeaseState
-from ha_broker.world.ports import Domain, DomainState, Ending, Liveness, LockspaceError, Membership
+from ha_broker.api.snapshot import LeaseState
+from ha_broker.lockspace.leave import LEAVE_WITHIN_S, leave_lockspace
+from ha_broker.lockspace.membership import LONGEST_PAUSE_S, OVERDUE_IO_TIMEOUTS
 from metadata.host_notes import FIRE_TIMEOUT, MACHINE
 from metadata.records import Health
+from metadata.settings.timing import lease_floor_s
 from metadata.shared_config import SharedConfig
-from metadata.timing import lease_floor_s
 from tests.unit.broker_host import (
     CONFIG,
     IO_TIMEOUT_S,
@@ -27,6 +26,9 @@ from tests.unit.broker_host import (
     Cluster,
     Host,
 )
+from world.ports.errors import LockspaceError
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.sanlock import Liveness, Membership
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Optional
 
 from ha_broker.monitors.round import MonitorRound
-from metadata.monitor_settings import MonitorSettings
+from metadata.settings.monitors import MonitorSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, Cluster
 
 

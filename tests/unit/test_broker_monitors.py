@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from ha_broker.monitors.engine import LIBVIRT_DEADLINE_S
-from ha_broker.world.ports import Domain, DomainState, HealthReading, WorldError
 from metadata.records import Health
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, SETTINGS, TICK_S, Cluster, Host
+from world.ports.errors import WorldError
+from world.ports.libvirt import Domain, DomainState
+from world.ports.network import HealthReading
 
 
 @pytest.fixture

@@ -10,10 +10,13 @@ import pytest
 
 from ha_broker.monitors.base import VALID_INTERVALS
 from ha_broker.monitors.cpu_load import Sample, Stretch, stretch
-from ha_broker.world.ports import CpuTimes, EngineCpu, LockspaceError, Renewal, WorldError
-from metadata.monitor_settings import MonitorSettings
+from metadata.settings.monitors import MonitorSettings
 from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import CONFIG, IO_TIMEOUT_S, JOIN_S, SETTINGS, TICK_S, Cluster, Host
+from world.ports.errors import LockspaceError, WorldError
+from world.ports.host import CpuTimes
+from world.ports.libvirt import EngineCpu
+from world.ports.sanlock import Renewal
 
 MONITORS = SETTINGS.monitors
 INTERVAL_S = MONITORS.interval_s

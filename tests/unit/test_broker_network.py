@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ha_broker.world.ports import WorldError
-from metadata.settings import NetworkSettings
+from metadata.settings.parse import NetworkSettings
 from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import CONFIG, SETTINGS, TICK_S, Cluster, Host
+from world.ports.errors import WorldError
 
 WINDOW = SETTINGS.network.probes
 

@@ -10,12 +10,13 @@ from typing import Optional
 import pytest
 import yaml
 
-from ha_broker.snapshot import MonitorView, Unit
-from ha_broker.world.ports import PluginWord, WorldError
-from metadata.monitor_settings import MonitorSettings, PluginSettings
-from metadata.settings import parse_cluster_settings
+from ha_broker.api.snapshot import MonitorView, Unit
+from metadata.settings.monitors import MonitorSettings, PluginSettings
+from metadata.settings.parse import parse_cluster_settings
 from metadata.shared_config import SharedConfig
 from tests.unit.broker_host import CONFIG, JOIN_S, SETTINGS, Cluster, Host
+from world.ports.errors import WorldError
+from world.ports.plugins import PluginWord
 
 RAID = PluginSettings("raid", points=200, interval_s=20, timeout_s=3, options=(("array", "md0"),))
 

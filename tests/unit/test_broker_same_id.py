@@ -7,14 +7,13 @@ from typing import Callable, Optional
 
 import pytest
 
-from ha_agent.simulation.versions import too_new
-from ha_agent.simulation.world import InlineRunner, SimLockspace
-from ha_broker.same_id import Signs, trouble, watch_s
-from ha_broker.snapshot import LeaseState
-from ha_broker.world.ports import HostPlace, LeaseOwner, Membership
+from ha_broker.api.snapshot import LeaseState
+from ha_broker.lockspace.same_id import Signs, trouble, watch_s
 from metadata.host_notes import MachineIdentity, identity_notes, machine_identity
 from metadata.records import HostRecord
-from metadata.timing import renewal_s
+from metadata.settings.timing import renewal_s
+from simulation.other_versions import too_new
+from simulation.world import InlineRunner, SimLockspace
 from tests.unit.broker_host import (
     DOWN,
     IO_TIMEOUT_S,
@@ -24,6 +23,7 @@ from tests.unit.broker_host import (
     Cluster,
     Host,
 )
+from world.ports.sanlock import HostPlace, LeaseOwner, Membership
 
 HOME = machine_identity("disk", "board 1", "boot 1")
 REBOOTED = machine_identity("disk", "board 1", "boot 2")

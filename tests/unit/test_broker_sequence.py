@@ -9,9 +9,9 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.snapshot import Snapshot
+from ha_broker.api.snapshot import Snapshot
 from metadata.records import EngineStatus, EngineVm, Health
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 from tests.unit.broker_host import (
     ALIVE_S,
     CONFIG,

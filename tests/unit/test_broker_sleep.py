@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.simulation.world import VirtualClock
-from ha_broker.changes import matters
-from ha_broker.snapshot import LeaseState
-from ha_broker.world.clock import SystemClock
-from ha_broker.world.ports import Domain, DomainState, LeaseOwner
-from ha_broker.world.sleep_watch import SHORTEST_S, SleepWatch
+from ha_broker.api.snapshot import LeaseState
+from ha_broker.significant_changes import matters
+from simulation.world import VirtualClock
 from tests.unit.broker_host import JOIN_S, TICK_S, Cluster, Host
+from world.host.clock import SystemClock
+from world.ports.libvirt import Domain, DomainState
+from world.ports.sanlock import LeaseOwner
+from world.ports.sleep_watch import SHORTEST_S, SleepWatch
 
 
 @pytest.fixture

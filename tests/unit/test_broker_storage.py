@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.config_watch import INTERVAL_S as CONFIG_INTERVAL_S
-from ha_broker.storage_cycle import REREAD_AFTER_S, SCAN_INTERVAL_S
-from ha_broker.world.ports import Liveness, StorageError
+from ha_broker.storage.config_reader import INTERVAL_S as CONFIG_INTERVAL_S
+from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
@@ -25,6 +24,8 @@ from tests.unit.broker_host import (
     Host,
     record,
 )
+from world.ports.errors import StorageError
+from world.ports.sanlock import Liveness
 
 GARBAGE = b"\xff\x00garbage|" * 30
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from ha_broker.api.snapshot import HostView, WitnessView
 from ha_broker.monitors.witness import next_in_line
-from ha_broker.snapshot import HostView, WitnessView
-from ha_broker.world.ports import HealthReading, Liveness
 from metadata.reach import Sight
 from tests.unit.broker_host import JOIN_S, PUBLICATION, TICK_S, UP, Cluster, Host, record
+from world.ports.network import HealthReading
+from world.ports.sanlock import Liveness
 
 URL = "http://engine/health"
 DARK = HealthReading(False, "no answer within 5 s")

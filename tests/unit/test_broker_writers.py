@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.desk import MAX_WAITING_REQUESTS, Refusal, Ticket
-from ha_broker.local_state import FLAG_NAME, StateDirError, read_flag
-from ha_broker.world.ports import Domain, DomainState
+from ha_broker.server.mailbox import MAX_WAITING_REQUESTS, Refusal, Ticket
+from ha_broker.storage.local_maintenance import FLAG_NAME, StateDirError, read_flag
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.own_notes import OWN_KEYS
 from metadata.records import GlobalRecord
@@ -28,6 +27,7 @@ from tests.unit.broker_host import (
     Host,
     record,
 )
+from world.ports.libvirt import Domain, DomainState
 
 GARBAGE = b"\xff\x00garbage|" * 30
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha_agent.chronicle import files
-from ha_agent.chronicle.entry import (
+from ha_agent.history import store as history_store
+from ha_agent.history.entry import (
+    AgentStarted,
     Alive,
-    Began,
-    Blind,
+    BrokerLost,
     ClusterSight,
     Cost,
     Entry,
@@ -26,11 +26,11 @@ from ha_agent.chronicle.entry import (
     entry_of,
     line_of,
 )
-from ha_agent.chronicle.files import PAST, PRESENT, FileHistory, read_history
+from ha_agent.history.store import PAST, PRESENT, FileHistory, read_history
 
 TEXTS = st.text(max_size=40)
 FACTS = st.one_of(
-    st.builds(Began, st.integers(1, 2000), TEXTS),
+    st.builds(AgentStarted, st.integers(1, 2000), TEXTS),
     st.builds(
         Transition,
         TEXTS,
@@ -42,7 +42,7 @@ FACTS = st.one_of(
     ),
     st.builds(HostSight, st.integers(1, 2000), TEXTS, TEXTS, st.none() | st.integers(0, 3400)),
     st.builds(ClusterSight, TEXTS, st.none() | st.integers(1, 2000), st.none() | st.booleans()),
-    st.builds(Blind, TEXTS),
+    st.builds(BrokerLost, TEXTS),
     st.just(Alive()),
     st.builds(Lost, st.integers(1, 500)),
 )
@@ -161,7 +161,7 @@ def test_only_the_latest_of_this_boot_are_earlier_ones(
     (tmp_path / PRESENT).write_text(f"{other}\n")
     store.append([alive(number) for number in range(100)])
     assert [entry.mono_s for entry in store.earlier()] == list(range(100))
-    monkeypatch.setattr(files, "_TAIL_BYTES", 1000)
+    monkeypatch.setattr(history_store, "_TAIL_BYTES", 1000)
     latest = [entry.mono_s for entry in store.earlier()]
     assert latest == list(range(100 - len(latest), 100))
     assert 0 < len(latest) < 20

@@ -15,14 +15,14 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_agent.client import HAClient
-from ha_broker.client import BrokerRefusedError
-from ha_broker.desk import Refusal
-from ha_broker.http_server import ApiServer
-from ha_broker.snapshot import HostView, Snapshot, StorageView
-from ha_broker.snapshot_json import snapshot_to_data
-from ha_broker.world.ports import Liveness
+from ha_broker.api.client import BrokerRefusedError
+from ha_broker.api.snapshot import HostView, Snapshot, StorageView
+from ha_broker.api.snapshot_json import snapshot_to_data
+from ha_broker.server.http_server import ApiServer
+from ha_broker.server.mailbox import Refusal
+from hosted_engine.client import HAClient
 from tests.unit.test_command_status import record
+from world.ports.sanlock import Liveness
 
 HOST_YAML = "host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n"
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -269,7 +269,7 @@ WITHOUT_LIBRARIES = """
 import sys
 for name in ("libvirt", "libvirtmod", "sanlock", "transitions", "sdnotify", "prometheus_client"):
     sys.modules[name] = None  # importing it fails from now on
-from ha_agent.client import HAClient
+from hosted_engine.client import HAClient
 client = HAClient()
 print(client.is_deployed(), client.get_local_host_id(), client.get_all_stats(timeout=5)[1]["score"])
 """

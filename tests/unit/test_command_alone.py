@@ -27,7 +27,7 @@ assert threading.active_count() == 1
 """
 RUN_MAIN = """
 import sys
-from ha_agent.command.main import main
+from hosted_engine.main import main
 sys.argv[1:] = ["--vm-status", "--json", "--timeout=0", "--metadata={volume}"]
 sys.exit(main({words}))
 """
@@ -64,8 +64,8 @@ def test_who_is_alone_or_no_command_is_copied(begin: str, words: str, volume: Pa
 
 CLEANUP = """
 import sys
-from ha_agent.command import alone
-from ha_agent.command.storage.cleanup import main
+from hosted_engine.host import alone
+from hosted_engine.storage.cleanup import main
 sys.argv[1:] = ["--help"]
 main(); print(alone._Process.is_command)
 """
@@ -76,8 +76,8 @@ def test_the_cleanup_is_a_command_as_the_others() -> None:
 
 
 JOINED = """
-from ha_agent.command.alone import refuse_with_threads, this_is_a_command
-from ha_agent.command.deadline import within_deadline
+from hosted_engine.host.alone import refuse_with_threads, this_is_a_command
+from hosted_engine.host.deadline import within_deadline
 this_is_a_command()
 for _ in range(200):
     within_deadline(int, "nobody", 60)
@@ -91,12 +91,12 @@ def test_a_thread_that_has_ended_is_no_reason() -> None:
 
 
 DEPLOYS = """
-from ha_agent.command.alone import this_is_a_command
-from ha_agent.command.deploy.findings import Check, ok, run_checks
-from ha_agent.command.deploy.subject import look_at_storage
-from ha_agent.command.deploy.answers import parse_answers
-from ha_agent.command.deploy.deadline import bounded, with_storage
-from ha_agent.command.deploy.world import real_world
+from hosted_engine.host.alone import this_is_a_command
+from hosted_engine.deploy.findings import Check, ok, run_checks
+from hosted_engine.deploy.check_input import look_at_storage
+from hosted_engine.deploy.answers import parse_answers
+from hosted_engine.host.storage_deadline import bounded, with_storage
+from hosted_engine.deploy.environment import real_world
 from tests.unit.apart_jobs import who
 this_is_a_command()
 look_at_storage(real_world(), parse_answers({{"storage": {{"path": "{volume}"}}}}, "answers"))

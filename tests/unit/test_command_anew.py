@@ -15,20 +15,15 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_agent.command import anew
-from ha_agent.command.anew import within_deadline_anew
-from ha_agent.command.errors import CommandError, UsageError
-from ha_broker.world.direct_store import DirectStore
-from ha_broker.world.ports import (
-    DeliveryError,
-    LeaseHeldError,
-    LockspaceError,
-    StorageError,
-    WorldError,
-)
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.host import anew
+from hosted_engine.host.anew import within_deadline_anew
 from metadata.records import VolumeAddress
 from tests.unit import apart_jobs
 from tests.unit.threaded_commands import PATHS
+from world.ports.errors import LeaseHeldError, LockspaceError, StorageError, WorldError
+from world.ports.notifications import DeliveryError
+from world.storage.direct_store import DirectStore
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 60.0 * FACTOR
@@ -129,8 +124,8 @@ def test_work_that_is_given_up_takes_along_what_it_began(tmp_path: Path) -> None
 
 
 ENDS_WHILE_ITS_WORKER_HANGS = """
-from ha_agent.command import anew, apart
-from ha_agent.command.errors import CommandError
+from hosted_engine.host import anew, apart
+from hosted_engine.errors import CommandError
 from tests.unit import apart_jobs
 apart._end = lambda child: print(child, flush=True)  # as if it could not be killed
 try:
@@ -176,8 +171,8 @@ def test_it_holds_nothing_of_ours(tmp_path: Path) -> None:
 
 
 IMPORT_AND_SHOW = """
-import ha_agent.command.anew, ha_broker.world.direct_store
-watched = ("ha_agent", "ha_broker", "metadata", "subprocess", "http")
+import hosted_engine.host.anew, world.storage.direct_store
+watched = ("hosted_engine", "ha_agent", "ha_broker", "world", "metadata", "subprocess", "http")
 print(*[name for name in sys.modules if name.partition(".")[0] in watched])
 """
 
@@ -188,9 +183,10 @@ def test_reading_storage_takes_light_modules_alone() -> None:
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=True
     )
-    ours = {"ha_agent", "ha_agent.command", "ha_broker", "ha_broker.world", "metadata"}
-    ours |= {f"ha_agent.command.{name}" for name in ("alone", "anew", "apart", "errors")}
-    ours |= {f"ha_broker.world.{name}" for name in ("direct_store", "errors")}
+    ours = {"hosted_engine", "hosted_engine.errors", "hosted_engine.host", "metadata"}
+    ours |= {f"hosted_engine.host.{name}" for name in ("alone", "anew", "apart")}
+    ours |= {"world", "world.ports", "world.ports.errors"}
+    ours |= {"world.storage", "world.storage.direct_store"}
     assert set(done.stdout.split()) == ours | {"metadata.records"}
 
 

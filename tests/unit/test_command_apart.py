@@ -10,8 +10,8 @@ from typing import Any, Callable, NoReturn
 
 import pytest
 
-from ha_agent.command.apart import within_deadline_apart
-from ha_agent.command.errors import CommandError, UsageError
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.host.apart import within_deadline_apart
 from tests.unit import apart_jobs
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -62,8 +62,8 @@ def test_worker_that_is_killed_is_told() -> None:
 
 ENDS_WHILE_ITS_WORKER_HANGS = """
 import os, time
-from ha_agent.command import apart
-from ha_agent.command.errors import CommandError
+from hosted_engine.host import apart
+from hosted_engine.errors import CommandError
 apart._end = lambda child: print(child, flush=True)  # as if it could not be killed
 try:
     apart.within_deadline_apart(lambda: time.sleep(60), "the storage", 0.2)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.catalogue import COMMANDS
-from ha_agent.command.catalogue.base import Command, Option
-from ha_agent.command.errors import EXIT_CODES, UsageError
-from ha_agent.command.main import main
-from ha_agent.command.manual import files
-from ha_agent.command.parser import Asked, command_help, parse, parse_command
+from hosted_engine.cli.catalogue import COMMANDS
+from hosted_engine.cli.catalogue.base import Command, Option
+from hosted_engine.cli.generated.programs import files
+from hosted_engine.cli.parser import Asked, command_help, parse, parse_command
+from hosted_engine.errors import EXIT_CODES, UsageError
+from hosted_engine.main import main
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -75,7 +75,7 @@ def test_texts_have_one_form(command: Command) -> None:
 
 @pytest.mark.parametrize("name", sorted(files()))
 def test_manual_and_completion_are_what_the_catalogue_makes(name: str) -> None:
-    """After a change: python -m ha_agent.command.manual docs."""
+    """After a change: python -m hosted_engine.cli.generated.programs docs."""
     assert (DOCS / name).read_text(encoding="utf-8") == files()[name]
 
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.deploy import deadline as deploy_deadline
-from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.clean_metadata import clean
-from ha_agent.command.storage.world import StoreApart
-from ha_broker.snapshot import HostView, LockspaceView, StorageView
-from ha_broker.world.ports import Liveness, Membership
+from ha_broker.api.snapshot import HostView, LockspaceView, StorageView
+from hosted_engine.errors import CommandError
+from hosted_engine.host import storage_deadline as deploy_deadline
+from hosted_engine.host.environment import StoreApart
+from hosted_engine.storage.clean_metadata import clean
 from metadata.layout import slot_address
 from metadata.records import SlotAbsent, SlotDamaged, VolumeAddress
 from tests.unit.storage_scene import AGENT, BOTH, BROKER, IO_S, PARTS, TICK_S, Scene
+from world.ports.sanlock import Liveness, Membership
 
 RENEWALS_S = 4 * IO_S + 1
 

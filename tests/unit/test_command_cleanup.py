@@ -14,20 +14,21 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.command.deploy import command as deploy
-from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.storage import cleanup
-from ha_agent.command.storage.cleanup import Given, Remains, clean_up, main
-from ha_agent.command.storage.connect import Site
-from ha_broker.local_state import FLAG_NAME
-from ha_broker.notifications.files import MEMORY_FILE, QUEUE_FILE
-from ha_broker.paths import history_dir
-from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
+from ha_broker.api.paths import history_dir
+from ha_broker.notifications.state_files import MEMORY_FILE, QUEUE_FILE
+from ha_broker.storage.local_maintenance import FLAG_NAME
+from hosted_engine.deploy import command as deploy
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.storage import cleanup
+from hosted_engine.storage.cleanup import Given, Remains, clean_up, main
+from hosted_engine.storage.connect import Site
 from metadata.layout import slot_address
 from metadata.records import HostRecord, SlotAbsent
-from metadata.storage_connection import NfsConnection, PosixConnection
+from metadata.settings.storage_connection import NfsConnection, PosixConnection
 from tests.contract.places import TIME_FACTOR
 from tests.unit.storage_scene import AGENT, BOTH, BROKER, PARTS, Scene
+from world.ports.errors import LockspaceError, LockspaceGoneError
+from world.ports.libvirt import DomainState
 
 ROOT = Path(__file__).resolve().parents[2]
 YES = Given(yes=True, force=False, ask=None)
@@ -379,7 +380,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path, answer: str, code: int) -> None:
     ours, theirs = pty.openpty()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-m", "ha_agent.command.storage.cleanup"],
+            [sys.executable, "-m", "hosted_engine.storage.cleanup"],
             env={**os.environ, **places, "PATH": str(tmp_path)},
             stdin=theirs, stdout=theirs, stderr=theirs, cwd=ROOT,
         )  # fmt: skip

@@ -12,14 +12,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.vm import console, console_password
-from ha_agent.command.vm.console_password import Display, chosen, where
-from ha_agent.command.vm.engine import Engine
-from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
-from ha_broker.world.ports import HypervisorError
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.vm import console, console_password
+from hosted_engine.vm.console_password import Display, chosen, where
+from hosted_engine.vm.engine_access import Engine
 from metadata.layout import storage_parts
+from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.command_broker import snapshot
+from world.ports.errors import HypervisorError
 
 PTY = "<serial type='pty'><alias name='serial0'/></serial>"
 FILE = "<serial type='file'><source path='/var/log/x'/><alias name='serial0'/></serial>"

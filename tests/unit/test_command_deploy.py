@@ -12,7 +12,8 @@ from typing import Any, Optional
 import pytest
 import yaml
 
-from ha_agent.command.deploy.answers import (
+from hosted_engine.cluster.storage_survey import AreaKind, Survey, survey
+from hosted_engine.deploy.answers import (
     Answers,
     created_settings,
     differing_keys,
@@ -20,8 +21,8 @@ from ha_agent.command.deploy.answers import (
     read_answers,
     storage_parts,
 )
-from ha_agent.command.deploy.files import replace_file, write_host_settings
-from ha_agent.command.deploy.plan import (
+from hosted_engine.deploy.environment import default_gateway
+from hosted_engine.deploy.plan import (
     Create,
     Deployed,
     Join,
@@ -31,19 +32,18 @@ from ha_agent.command.deploy.plan import (
     ThisHost,
     plan,
 )
-from ha_agent.command.deploy.survey import Kind, Survey, survey
-from ha_agent.command.deploy.world import default_gateway
-from ha_agent.command.errors import CommandError
-from ha_agent.simulation.world import SimStore
-from ha_broker.world.host_file import read_host_settings
+from hosted_engine.errors import CommandError
+from hosted_engine.host.settings_file import replace_file, write_host_settings
 from metadata import layout
-from metadata.metrics_settings import MetricsSettings
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
-from metadata.settings import HostSettings, NetworkSettings
+from metadata.settings.metrics import MetricsSettings
+from metadata.settings.parse import HostSettings, NetworkSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import encode_host
+from simulation.world import SimStore
 from tests.unit.test_command_volume import leader
+from world.host_file import read_host_settings
 
 PATH = "/shared/leases"
 PARTS = layout.storage_parts(PATH)
@@ -203,7 +203,7 @@ CONFIG = SharedConfig(1, SETTINGS, XML)
 
 
 def test_zeros_are_blank() -> None:
-    assert survey(store(), PARTS).kind is Kind.BLANK
+    assert survey(store(), PARTS).kind is AreaKind.BLANK
 
 
 def test_cluster_is_described_with_its_hosts_and_the_lease() -> None:
@@ -211,7 +211,7 @@ def test_cluster_is_described_with_its_hosts_and_the_lease() -> None:
     put(volume, layout.slot_address(PARTS, 2).offset, encode_host(record(2)))
     put(volume, PARTS.lease.offset, leader(LEASE_MAGIC, timestamp=5))
     found = survey(volume, PARTS)
-    assert found.kind is Kind.CLUSTER
+    assert found.kind is AreaKind.CLUSTER
     assert found.config == CONFIG
     assert found.found == (
         "a hosted-engine cluster with hosts h1 (id 1), h2 (id 2), engine lease held by h1"
@@ -222,9 +222,9 @@ def test_cluster_made_before_there_was_a_lock_of_writers_is_one() -> None:
     volume = cluster_store()
     del volume.volumes[PATH][layout.config_lease_address(PARTS).offset :]
     found = survey(volume, PARTS)
-    assert (found.kind, found.config) == (Kind.CLUSTER, CONFIG)
+    assert (found.kind, found.config) == (AreaKind.CLUSTER, CONFIG)
     put(volume, 0, bytes(8192))
-    assert survey(volume, PARTS).kind is Kind.FOREIGN
+    assert survey(volume, PARTS).kind is AreaKind.FOREIGN
 
 
 def test_something_in_the_place_of_the_lock_of_writers_is_named() -> None:
@@ -235,17 +235,17 @@ def test_something_in_the_place_of_the_lock_of_writers_is_named() -> None:
 
 def test_lockspace_without_anything_else_is_half_made() -> None:
     assert survey(store(lockspace=leader(), lease=leader(LEASE_MAGIC)), PARTS).kind is (
-        Kind.HALF_MADE
+        AreaKind.HALF_MADE
     )
 
 
 def test_cluster_with_a_damaged_configuration_is_never_half_made() -> None:
     volume = cluster_store()
     put(volume, PARTS.shared_config.offset, bytes(layout.CONFIG_SIZE))
-    assert survey(volume, PARTS).kind is Kind.BROKEN_CLUSTER
+    assert survey(volume, PARTS).kind is AreaKind.BROKEN_CLUSTER
     put(volume, PARTS.shared_config.offset, b"rubbish")
     found = survey(volume, PARTS)
-    assert found.kind is Kind.BROKEN_CLUSTER
+    assert found.kind is AreaKind.BROKEN_CLUSTER
     assert "shared configuration is damaged" in found.found
 
 
@@ -253,7 +253,7 @@ def test_damaged_slot_does_not_hide_the_cluster() -> None:
     volume = cluster_store()
     put(volume, layout.slot_address(PARTS, 9).offset, b"\xff" * 512)
     found = survey(volume, PARTS)
-    assert found.kind is Kind.CLUSTER
+    assert found.kind is AreaKind.CLUSTER
     assert isinstance(found.slots[9], str)
 
 
@@ -276,7 +276,7 @@ def test_damaged_slot_does_not_hide_the_cluster() -> None:
 )
 def test_what_is_not_ours_is_named(volume: SimStore, expected: str) -> None:
     found = survey(volume, PARTS)
-    assert found.kind is Kind.FOREIGN
+    assert found.kind is AreaKind.FOREIGN
     assert expected in found.found
 
 
@@ -294,10 +294,10 @@ def found_cluster(
 ) -> Survey:
     lease = replace(owner(""), magic=LEASE_MAGIC, owner_id=lease_of) if lease_of else None
     slots = {host_id: record(host_id, name) for host_id, name in hosts.items()}
-    return Survey(Kind.CLUSTER, PARTS, "a cluster", CONFIG, slots, ids_in_use or {}, lease)
+    return Survey(AreaKind.CLUSTER, PARTS, "a cluster", CONFIG, slots, ids_in_use or {}, lease)
 
 
-BLANK = Survey(Kind.BLANK, PARTS)
+BLANK = Survey(AreaKind.BLANK, PARTS)
 NEW = ThisHost("h9", "h9", gateway="192.0.2.254")
 
 
@@ -363,9 +363,9 @@ def test_blank_storage_without_an_engine_is_refused() -> None:
     assert "engine.domain_xml_file" in why(planned(JOINING, BLANK))
 
 
-@pytest.mark.parametrize("kind", [Kind.FOREIGN, Kind.BROKEN_CLUSTER])
+@pytest.mark.parametrize("kind", [AreaKind.FOREIGN, AreaKind.BROKEN_CLUSTER])
 @pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
-def test_what_is_there_is_named_and_kept(kind: Kind, data: Mapping[str, Any]) -> None:
+def test_what_is_there_is_named_and_kept(kind: AreaKind, data: Mapping[str, Any]) -> None:
     found = Survey(kind, PARTS, "an XFS file system")
     assert "an XFS file system" in why(planned(data, found))
 
@@ -376,8 +376,10 @@ def test_used_storage_is_not_created_anew() -> None:
     assert "--force" in text
 
 
-@pytest.mark.parametrize(("kind", "joinable"), [(Kind.CLUSTER, True), (Kind.FOREIGN, False)])
-def test_joining_is_advised_only_where_there_is_a_cluster(kind: Kind, joinable: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "joinable"), [(AreaKind.CLUSTER, True), (AreaKind.FOREIGN, False)]
+)
+def test_joining_is_advised_only_where_there_is_a_cluster(kind: AreaKind, joinable: bool) -> None:
     text = why(planned(CREATING, replace(found_cluster({1: "h1"}), kind=kind)))
     assert ("leave `engine` out" in text) is joinable
     assert "--force" in text
@@ -395,7 +397,7 @@ def test_force_creates_and_says_what_is_lost() -> None:
 
 def test_force_without_an_engine_formats_nothing() -> None:
     assert isinstance(planned(JOINING, found_cluster({1: "h1"}), force=True), Join)
-    assert isinstance(planned(JOINING, Survey(Kind.FOREIGN, PARTS, "XFS"), force=True), Refused)
+    assert isinstance(planned(JOINING, Survey(AreaKind.FOREIGN, PARTS, "XFS"), force=True), Refused)
 
 
 def test_force_watches_every_other_host_for_two_renewals() -> None:
@@ -415,7 +417,7 @@ def test_force_gives_the_lease_s_owner_sanlock_s_whole_time_to_be_dead() -> None
 
 
 def test_half_made_storage_is_created_without_force() -> None:
-    found = Survey(Kind.HALF_MADE, PARTS, "half", ids_in_use={1: owner("other")})
+    found = Survey(AreaKind.HALF_MADE, PARTS, "half", ids_in_use={1: owner("other")})
     chosen = planned(CREATING, found)
     assert isinstance(chosen, Create)
     assert chosen.watch.host_ids == (1,)

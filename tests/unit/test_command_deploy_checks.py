@@ -14,7 +14,8 @@ from typing import Any, Callable, NoReturn, Optional
 
 import pytest
 
-from ha_agent.command.deploy.checks import (
+from hosted_engine.deploy.check_input import Subject, look_at_storage
+from hosted_engine.deploy.checks import (
     check_libvirt,
     check_lock_manager,
     check_sanlock,
@@ -22,14 +23,14 @@ from ha_agent.command.deploy.checks import (
     check_watchdog,
     findings,
 )
-from ha_agent.command.deploy.checks_engine import (
+from hosted_engine.deploy.checks_engine import (
     check_bridge,
     check_engine,
     check_memory,
     check_network,
     check_page,
 )
-from ha_agent.command.deploy.checks_storage import (
+from hosted_engine.deploy.checks_storage import (
     IoTimes,
     check_access,
     check_volumes,
@@ -37,8 +38,7 @@ from ha_agent.command.deploy.checks_storage import (
     measure,
     spare_block,
 )
-from ha_agent.command.deploy.deadline import with_storage
-from ha_agent.command.deploy.findings import (
+from hosted_engine.deploy.findings import (
     Check,
     Finding,
     Level,
@@ -50,24 +50,16 @@ from ha_agent.command.deploy.findings import (
     run_checks,
     warn,
 )
-from ha_agent.command.deploy.probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
-from ha_agent.command.deploy.subject import Subject, look_at_storage
-from ha_agent.command.errors import CommandError
-from ha_agent.command.tools import Done
-from ha_agent.simulation.world import SimStore
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    HypervisorGoneError,
-    LockspaceGoneError,
-    WorldError,
-)
-from ha_broker.world.sanlock_lockspace import parse_daemon_settings
+from hosted_engine.errors import CommandError
+from hosted_engine.host.probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
+from hosted_engine.host.storage_deadline import with_storage
+from hosted_engine.host.tools import Done
 from metadata import layout
 from metadata.domain_xml import lease_element
 from metadata.layout import SLOT_SIZE, extents, required_size
 from metadata.records import VolumeAddress
-from metadata.settings import HostSettings
+from metadata.settings.parse import HostSettings
+from simulation.world import SimStore
 from tests.unit import apart_jobs
 from tests.unit.deploy_scene import Scene
 from tests.unit.test_command_deploy import (
@@ -81,6 +73,9 @@ from tests.unit.test_command_deploy import (
     store,
 )
 from tests.unit.test_command_volume import leader
+from world.ports.errors import HypervisorGoneError, LockspaceGoneError, WorldError
+from world.ports.libvirt import Domain, DomainState
+from world.storage.sanlock_lockspace import parse_daemon_settings
 
 DOMAIN = (
     "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
@@ -428,7 +423,7 @@ def test_libvirt_that_is_frozen_is_given_up(scene: Scene, monkeypatch: pytest.Mo
         forever.wait()
         return Domain(DomainState.ABSENT)
 
-    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    monkeypatch.setattr("hosted_engine.host.deadline.LIBVIRT_DEADLINE_S", 0.05)
     scene.hypervisor = hypervisor(freeze)
     with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
         check_libvirt(scene.world(), "qemu:///system")
@@ -624,7 +619,7 @@ def test_a_target_counts_unless_it_is_masked_or_unknown(
         asked.append(command)
         return Done(1, f"{state}\n", "")
 
-    monkeypatch.setattr("ha_agent.command.deploy.probes.run_tool", run)
+    monkeypatch.setattr("hosted_engine.host.probes.run_tool", run)
     assert len(HostProbes().sleep_targets()) == names
     assert [command[:2] for command in asked] == [("systemctl", "is-enabled")] * 4
 
@@ -633,5 +628,5 @@ def test_without_systemctl_nothing_is_said_of_sleep(monkeypatch: pytest.MonkeyPa
     def missing(*_asked: object) -> NoReturn:
         raise CommandError("there is no command systemctl; install it")
 
-    monkeypatch.setattr("ha_agent.command.deploy.probes.run_tool", missing)
+    monkeypatch.setattr("hosted_engine.host.probes.run_tool", missing)
     assert HostProbes().sleep_targets() == []

@@ -11,17 +11,18 @@ from typing import NoReturn
 
 import pytest
 
-from ha_agent.command.deploy import deadline as deploy_deadline
-from ha_agent.command.deploy import steps as deploy_steps
-from ha_agent.command.deploy.deadline import bounded, progress, with_storage
-from ha_agent.command.deploy.plan import Join, Watch
-from ha_agent.command.deploy.steps import join
-from ha_agent.command.errors import CommandError
-from ha_broker.world.ports import LockspaceError, Membership, StorageError
+from hosted_engine.deploy import steps as deploy_steps
+from hosted_engine.deploy.plan import Join, Watch
+from hosted_engine.deploy.steps import join
+from hosted_engine.errors import CommandError
+from hosted_engine.host import storage_deadline as deploy_deadline
+from hosted_engine.host.storage_deadline import bounded, progress, with_storage
 from metadata.records import HostRecord
 from tests.unit import apart_jobs
 from tests.unit.deploy_scene import Scene
 from tests.unit.test_command_deploy import cluster_store
+from world.ports.errors import LockspaceError, StorageError
+from world.ports.sanlock import Membership
 
 JOINING = Join((2,), "h9", Watch((), 0), "br0", "10.0.0.1")
 

@@ -12,19 +12,17 @@ from typing import Any, NoReturn, Optional
 import pytest
 import yaml
 
-from ha_agent.command.deploy import place as deploy_place
-from ha_agent.command.deploy.checks_storage import spare_block
-from ha_agent.command.deploy.command import Request, deploy
-from ha_agent.command.deploy.next import next_answers
-from ha_agent.command.deploy.survey import Kind, survey
-from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.storage import connect as storage_connect
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.ports import LockspaceGoneError, Membership
+from hosted_engine.cluster.storage_survey import AreaKind, survey
+from hosted_engine.deploy import lockspace_survey as deploy_place
+from hosted_engine.deploy.checks_storage import spare_block
+from hosted_engine.deploy.command import Request, deploy
+from hosted_engine.deploy.next_host_answers import next_answers
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.storage import connect as storage_connect
 from metadata.domain_xml import lease_element
-from metadata.settings import HostSettings
+from metadata.settings.parse import HostSettings
+from metadata.settings.storage_connection import NfsConnection
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
-from metadata.storage_connection import NfsConnection
 from tests.unit.deploy_scene import Scene, put_record
 from tests.unit.test_command_deploy import (
     CREATING,
@@ -35,6 +33,9 @@ from tests.unit.test_command_deploy import (
     put,
     store,
 )
+from world.host_file import read_host_settings
+from world.ports.errors import LockspaceGoneError
+from world.ports.sanlock import Membership
 
 DOMAIN = (
     "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
@@ -515,9 +516,9 @@ class Mortal:
         ):
             for name in names:
                 monkeypatch.setattr(thing, name, self.watched(getattr(thing, name)))
-        for module in ("files", "next"):
-            path = f"ha_agent.command.deploy.{module}.replace_file"
-            from ha_agent.command.deploy.files import replace_file
+        for module in ("host.settings_file", "deploy.next_host_answers"):
+            path = f"hosted_engine.{module}.replace_file"
+            from hosted_engine.host.settings_file import replace_file
 
             monkeypatch.setattr(path, self.watched(replace_file))
 
@@ -526,7 +527,7 @@ class Mortal:
 def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ha_agent.command.deploy.steps._CHUNK_SIZE", 16 << 20)
+    monkeypatch.setattr("hosted_engine.deploy.steps._CHUNK_SIZE", 16 << 20)
     cut = 0
     while True:
         folder = tmp_path / f"{cut}"
@@ -543,7 +544,7 @@ def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
             if not mortal.dead:
                 break
         assert desk.deploy(answers_file=given) == 0, cut
-        assert survey(desk.scene.volume, PARTS).kind is Kind.CLUSTER
+        assert survey(desk.scene.volume, PARTS).kind is AreaKind.CLUSTER
         host_id = 1 if kind == "create" else 2
         assert desk.settings().host_id == host_id
         assert desk.scene.slot(host_id).hostname == "h9"

@@ -8,15 +8,13 @@ from typing import NoReturn
 
 import pytest
 
-from ha_agent.command.deploy.plan import Create, Join, Watch
-from ha_agent.command.deploy.steps import HOSTID_BUSY, create, join, start_services
-from ha_agent.command.deploy.survey import survey
-from ha_agent.command.errors import CommandError
-from ha_agent.command.units import IN_STARTING_ORDER
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.ports import LockspaceError
-from metadata.metrics_settings import MetricsSettings
+from hosted_engine.cluster.storage_survey import survey
+from hosted_engine.deploy.plan import Create, Join, Watch
+from hosted_engine.deploy.steps import HOSTID_BUSY, create, join, start_services
+from hosted_engine.errors import CommandError
+from hosted_engine.host.units import IN_STARTING_ORDER
 from metadata.records import HostRecord, SlotAbsent
+from metadata.settings.metrics import MetricsSettings
 from tests.unit.deploy_scene import Scene, put_record
 from tests.unit.test_command_deploy import (
     PARTS,
@@ -29,6 +27,8 @@ from tests.unit.test_command_deploy import (
     store,
 )
 from tests.unit.test_command_volume import leader
+from world.host_file import read_host_settings
+from world.ports.errors import LockspaceError
 
 NO_WATCH = Watch((), 0)
 

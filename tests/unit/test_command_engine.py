@@ -12,33 +12,24 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from ha_agent.command.config.vm_conf import read_vm_conf
-from ha_agent.command.errors import CommandError, NotReachedError, UsageError
-from ha_agent.command.vm import start as engine_start
-from ha_agent.command.vm import stop as engine_stop
-from ha_agent.command.vm.engine import Engine
-from ha_agent.command.vm.lease_holder import OtherOwner, other_owner
-from ha_agent.command.vm.patient_lockspace import PatientLockspace
-from ha_agent.command.wait import EndedError, follow, wait_s
-from ha_agent.simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
-from ha_broker.snapshot import EngineView, Snapshot
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    Ending,
-    HypervisorError,
-    HypervisorGoneError,
-    LeaseOwner,
-    Liveness,
-    Lockspace,
-    LockspaceError,
-    LockspaceHost,
-)
+from ha_broker.api.snapshot import EngineView, Snapshot
+from hosted_engine.cli.wait import EndedError, follow, wait_s
+from hosted_engine.cluster.lease_holder import OtherOwner, other_owner
+from hosted_engine.config.vm_conf import read_vm_conf
+from hosted_engine.errors import CommandError, NotReachedError, UsageError
+from hosted_engine.host.patient_lockspace import PatientLockspace
+from hosted_engine.vm import start as engine_start
+from hosted_engine.vm import stop as engine_stop
+from hosted_engine.vm.engine_access import Engine
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.records import Health
-from metadata.settings import ClusterSettings, EngineSettings
+from metadata.settings.parse import ClusterSettings, EngineSettings
+from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.command_broker import snapshot
+from world.ports.errors import HypervisorError, HypervisorGoneError, LockspaceError
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.sanlock import LeaseOwner, Liveness, Lockspace, LockspaceHost
 
 PARTS = storage_parts("/shared/leases")
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
@@ -78,7 +69,7 @@ def hosts() -> Hosts:
 
 @pytest.fixture(autouse=True)
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ha_agent.command.wait.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("hosted_engine.cli.wait.LOOK_EVERY_S", 0.01)
 
 
 def shutdown(engine: Engine, timeout_s: Optional[float] = None) -> int:
@@ -425,7 +416,7 @@ def test_stop_is_followed_until_the_vm_is_gone(
 ) -> None:
     hosts.vms[0].guest_obeys_after_s = 5
     engine_start.start(hosts.engine(0))
-    monkeypatch.setattr("ha_agent.command.wait.time.sleep", lambda _s: hosts.clock.advance(1))
+    monkeypatch.setattr("hosted_engine.cli.wait.time.sleep", lambda _s: hosts.clock.advance(1))
     assert shutdown(hosts.engine(0), 60) == 0
     assert hosts.vms[0].domain().state is DomainState.ABSENT
     lines = capsys.readouterr().out.splitlines()
@@ -457,7 +448,7 @@ def test_libvirt_that_is_frozen_is_given_up_and_nothing_is_done(
 ) -> None:
     forever = threading.Event()
     monkeypatch.setattr(hosts.vms[0], "domain", forever.wait)
-    monkeypatch.setattr("ha_agent.command.deadline.LIBVIRT_DEADLINE_S", 0.05)
+    monkeypatch.setattr("hosted_engine.host.deadline.LIBVIRT_DEADLINE_S", 0.05)
     with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
         act(hosts.engine(0))
     forever.set()
@@ -469,7 +460,7 @@ def test_sanlock_that_is_frozen_is_given_up_and_nothing_is_done(
 ) -> None:
     forever = threading.Event()
     monkeypatch.setattr(hosts.lockspaces[0], "lease_owner", forever.wait)
-    monkeypatch.setattr("ha_agent.command.vm.engine.SANLOCK_DEADLINE_S", 0.05)
+    monkeypatch.setattr("hosted_engine.vm.engine_access.SANLOCK_DEADLINE_S", 0.05)
     with pytest.raises(CommandError, match=r"sanlock .* has not answered"):
         engine_start.start(hosts.engine(0))
     forever.set()
@@ -479,7 +470,7 @@ def test_sanlock_that_is_frozen_is_given_up_and_nothing_is_done(
 def test_lease_on_a_storage_that_hangs_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ha_agent.command.deploy.deadline.STORAGE_DEADLINE_S", 0.5)
+    monkeypatch.setattr("hosted_engine.host.storage_deadline.STORAGE_DEADLINE_S", 0.5)
     os.mkfifo(tmp_path / "leases")  # whoever opens it for reading waits for a writer
     with pytest.raises(CommandError, match=r"the storage .*has not answered"):
         PatientLockspace(storage_parts(str(tmp_path / "leases"))).lease_owner()
@@ -571,13 +562,13 @@ def test_progress_is_told_again_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_s = [0.0]
-    monkeypatch.setattr("ha_agent.command.wait.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("hosted_engine.cli.wait.time.monotonic", lambda: now_s[0])
 
     def sleep(seconds: float) -> None:
         now_s[0] += seconds
 
-    monkeypatch.setattr("ha_agent.command.wait.time.sleep", sleep)
-    monkeypatch.setattr("ha_agent.command.wait.LOOK_EVERY_S", 1.0)
+    monkeypatch.setattr("hosted_engine.cli.wait.time.sleep", sleep)
+    monkeypatch.setattr("hosted_engine.cli.wait.LOOK_EVERY_S", 1.0)
     with pytest.raises(NotReachedError, match="not reached within 70 s: well; waiting"):
         follow(lambda _allowed_s: "waiting", "well", 70)
     assert capsys.readouterr().out.splitlines() == [
@@ -599,5 +590,5 @@ def test_libvirt_that_is_gone_for_a_while_is_waited_out(
 
     with pytest.raises(HypervisorGoneError):
         hosts.vms[0].domain()
-    monkeypatch.setattr("ha_agent.command.wait.time.sleep", sleep)
+    monkeypatch.setattr("hosted_engine.cli.wait.time.sleep", sleep)
     engine_stop.follow_stop(hosts.engine(0), domain, graceful=False, timeout_s=60)

@@ -16,19 +16,8 @@ import pytest
 
 from fsm.states import State
 from fsm.table import TABLE
-from ha_agent import collect
-from ha_agent.command.explain.advice import NOTHING
-from ha_agent.command.explain.command import place_text
-from ha_agent.command.explain.engine import HELD, WAITING
-from ha_agent.command.explain.facts import Cluster, Life
-from ha_agent.command.explain.hosts import _BLOCKED, _IN_STATE
-from ha_agent.command.explain.text import WIDTH, Explanation, explain, explanation_json
-from ha_agent.command.explain.text import explanation_text as text_of
-from ha_agent.command.explain.words import listed, span
-from ha_agent.command.main import main
-from ha_broker.desk import Refusal
-from ha_broker.http_server import ApiServer
-from ha_broker.snapshot import (
+from ha_agent.observation import collect
+from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
@@ -41,10 +30,22 @@ from ha_broker.snapshot import (
     StorageView,
     TransitionView,
 )
-from ha_broker.snapshot_json import snapshot_to_data
-from ha_broker.world.ports import DomainState, Liveness, Membership
+from ha_broker.api.snapshot_json import snapshot_to_data
+from ha_broker.server.http_server import ApiServer
+from ha_broker.server.mailbox import Refusal
+from hosted_engine.cli.wording import listed, span
+from hosted_engine.cluster.facts import Cluster, HostLife
+from hosted_engine.explain.advice import NOTHING
+from hosted_engine.explain.command import place_text
+from hosted_engine.explain.engine_sentences import HELD, WAITING
+from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
+from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
+from hosted_engine.explain.text import explanation_text as text_of
+from hosted_engine.main import main
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
-from metadata.settings import ClusterSettings, EngineSettings, cluster_settings_to_data
+from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
 
 NOW_S = 1000.0
 WALL_S = 1_700_000_000.0
@@ -203,32 +204,36 @@ def test_a_state_that_this_version_does_not_know_is_named() -> None:
 # --- all that can be wrong with another host ---------------------------------------------------
 
 
-OTHERS: dict[str, tuple[HostView, Life, str]] = {
-    "speaks": (other(), Life.SPEAKS, "It waits"),
-    "late": (other(age_s=30.0), Life.QUIET, "That was 30 s ago"),
-    "silent, alive": (other(age_s=90.0, fresh=False), Life.SILENT, "agent or its broker"),
+OTHERS: dict[str, tuple[HostView, HostLife, str]] = {
+    "speaks": (other(), HostLife.SPEAKS, "It waits"),
+    "late": (other(age_s=30.0), HostLife.QUIET, "That was 30 s ago"),
+    "silent, alive": (other(age_s=90.0, fresh=False), HostLife.SILENT, "agent or its broker"),
     "silent, unknown": (
         other(age_s=90.0, fresh=False, liveness=Liveness.UNKNOWN),
-        Life.SILENT,
+        HostLife.SILENT,
         "sanlock does not see it either",
     ),
-    "failing": (other(liveness=Liveness.FAIL), Life.FAILING, "within 60 s it counts as dead"),
-    "dead": (other(liveness=Liveness.DEAD), Life.DEAD, "no sign of life for 140 s"),
+    "failing": (other(liveness=Liveness.FAIL), HostLife.FAILING, "within 60 s it counts as dead"),
+    "dead": (other(liveness=Liveness.DEAD), HostLife.DEAD, "no sign of life for 140 s"),
     "left": (
         other(liveness=Liveness.FREE, stopped=True, fresh=False),
-        Life.LEFT,
+        HostLife.LEFT,
         "left in good order",
     ),
-    "stopped": (other(stopped=True, age_s=30.0), Life.STOPPED, "Its agent was stopped 30 s ago"),
-    "never wrote": (HostView(2, Liveness.LIVE), Life.UNREADABLE, "its agent has not run yet"),
+    "stopped": (
+        other(stopped=True, age_s=30.0),
+        HostLife.STOPPED,
+        "Its agent was stopped 30 s ago",
+    ),
+    "never wrote": (HostView(2, Liveness.LIVE), HostLife.UNREADABLE, "its agent has not run yet"),
     "garbage": (
         HostView(2, Liveness.LIVE, error="slot 2: crc32: wrong"),
-        Life.UNREADABLE,
+        HostLife.UNREADABLE,
         "Slot 2: crc32: wrong.",
     ),
     "garbage over a good one": (
         other(error="slot 2: crc32: wrong"),
-        Life.SPEAKS,
+        HostLife.SPEAKS,
         "Slot 2: crc32: wrong.",
     ),
 }
@@ -243,7 +248,7 @@ def test_another_host_that(name: str) -> None:
 
 
 def test_every_way_of_being_there_is_tried() -> None:
-    assert {life for _view, life, _text in OTHERS.values()} == set(Life)
+    assert {life for _view, life, _text in OTHERS.values()} == set(HostLife)
 
 
 def test_another_hosts_time_out_is_reckoned_by_its_own_clock_alone() -> None:
@@ -431,7 +436,8 @@ def test_the_phrases_that_are_looked_for_are_the_agents() -> None:
 
 # --- whatever stands against a start here ---------------------------------------------------------
 
-# For each reason of `ha_agent.collect`: what the broker shows then, and what must be told of it.
+# For each reason of `ha_agent.observation.collect`: what the broker shows then, and what must be
+# told of it.
 BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
     "_broker_why": ({"agent_published_at_s": 900.0}, "Its agent has said nothing for 100 s"),
     "_host_id_why": ({}, "the broker works as host id 2"),

@@ -10,13 +10,22 @@ from typing import Any
 
 import pytest
 
-from ha_agent.chronicle.entry import Alive, Began, Blind, Cost, Entry, HostSight, Lost, Transition
-from ha_agent.command.history.changes import Change, changes_of
-from ha_agent.command.history.past import Past, Span, past_of
-from ha_agent.command.history.since import moment
-from ha_agent.command.history.text import iso_text
-from ha_agent.command.history.times import timed
-from ha_agent.command.main import main
+from ha_agent.history.entry import (
+    AgentStarted,
+    Alive,
+    BrokerLost,
+    Cost,
+    Entry,
+    HostSight,
+    Lost,
+    Transition,
+)
+from hosted_engine.cli.since import moment
+from hosted_engine.history.changes import ToldChange, changes_of
+from hosted_engine.history.text import iso_text
+from hosted_engine.history.timeline import Past, Span, past_of
+from hosted_engine.history.wall_times import timed
+from hosted_engine.main import main
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
 
 
@@ -34,7 +43,7 @@ def past(entries: list[Entry]) -> Past:
     return past_of(timed(entries))
 
 
-def changes(entries: list[Entry]) -> list[Change]:
+def changes(entries: list[Entry]) -> list[ToldChange]:
     return changes_of(timed(entries))
 
 
@@ -54,7 +63,11 @@ def change(after: str, why: str = "so") -> Transition:
 
 
 def test_a_clock_that_was_set_is_right_for_the_past_of_its_boot_too() -> None:
-    entries = [entry(0, Began(1, "h1")), entry(10, Alive()), entry(3620, Alive(), mono_s=120)]
+    entries = [
+        entry(0, AgentStarted(1, "h1")),
+        entry(10, Alive()),
+        entry(3620, Alive(), mono_s=120),
+    ]
     found = timed(entries)
     assert [one.at_s - WALL_S for one in found] == [3600, 3610, 3620]
     assert [round(one.set_by_s) for one in found] == [0, 0, 3600]
@@ -63,21 +76,21 @@ def test_a_clock_that_was_set_is_right_for_the_past_of_its_boot_too() -> None:
 
 @pytest.mark.parametrize("drift_s", [-1.9, 1.9])
 def test_a_clock_that_drifts_was_not_set(drift_s: float) -> None:
-    entries = [entry(0, Began(1, "h1")), entry(60 + drift_s, Alive(), mono_s=160)]
+    entries = [entry(0, AgentStarted(1, "h1")), entry(60 + drift_s, Alive(), mono_s=160)]
     assert steps(entries, "clock") == []
 
 
 def test_an_earlier_boot_ends_before_the_next_one_begins() -> None:
     """Its clock was a day ahead."""
-    wrong = [entry(86400, Began(1, "h1")), entry(86460, Alive())]
-    right = [entry(600, Began(1, "h1"), "b", 5.0), entry(660, Alive(), "b", 65.0)]
+    wrong = [entry(86400, AgentStarted(1, "h1")), entry(86460, Alive())]
+    right = [entry(600, AgentStarted(1, "h1"), "b", 5.0), entry(660, Alive(), "b", 65.0)]
     times = [one.at_s - WALL_S for one in timed([*wrong, *right])]
     assert times == [540, 600, 600, 660]
     assert steps([*wrong, *right], "clock") == []
 
 
 def test_an_earlier_boot_with_a_right_clock_stays_where_it_was() -> None:
-    entries = [entry(0, Began(1, "h1")), entry(600, Began(1, "h1"), "b", 5.0)]
+    entries = [entry(0, AgentStarted(1, "h1")), entry(600, AgentStarted(1, "h1"), "b", 5.0)]
     assert [one.at_s - WALL_S for one in timed(entries)] == [0, 600]
 
 
@@ -99,21 +112,25 @@ def test_the_power_cut_of_another_host() -> None:
 
 
 def test_while_the_agent_was_gone_nothing_is_known() -> None:
-    found = past([*story()[:5], entry(61, Alive()), entry(500, Began(2, "h2")), entry(510, up(1))])
+    found = past(
+        [*story()[:5], entry(61, Alive()), entry(500, AgentStarted(2, "h2")), entry(510, up(1))]
+    )
     assert spans(found.hosts[0].states) == [(1, 61, "EngineUp"), (510, 510, "EngineUp")]
     assert spans(found.hosts[1].states) == [(1, 61, "EngineDown")]
     assert spans(found.lease) == [(1, 61, "h1")]
 
 
 def test_an_agent_that_was_stopped_is_known_to_be() -> None:
-    entries = [*story()[:5], entry(50, change("AgentStopped")), entry(90, Began(2, "h2"))]
+    entries = [*story()[:5], entry(50, change("AgentStopped")), entry(90, AgentStarted(2, "h2"))]
     assert spans(past(entries).hosts[1].states) == [(1, 50, "EngineDown"), (50, 90, "AgentStopped")]
-    booted = [*entries[:-1], entry(90, Began(2, "h2"), "b", 5.0)]
+    booted = [*entries[:-1], entry(90, AgentStarted(2, "h2"), "b", 5.0)]
     assert spans(past(booted).hosts[1].states)[1:] == [(50, 50, "AgentStopped")]
 
 
 def test_without_the_broker_only_this_host_is_known() -> None:
-    found = past([*story()[:5], entry(20, Blind("gone")), entry(40, host(3)), entry(50, Alive())])
+    found = past(
+        [*story()[:5], entry(20, BrokerLost("gone")), entry(40, host(3)), entry(50, Alive())]
+    )
     h1, h2, h3 = found.hosts
     assert spans(h1.states) == [(1, 20, "EngineUp")]
     assert spans(h2.states) == [(1, 50, "EngineDown")]
@@ -142,14 +159,14 @@ def test_this_hosts_states_are_as_exact_as_it_told_them() -> None:
 def test_the_last_word_of_a_silent_host_is_not_repeated(
     fields: dict[str, Any], shown: str | None
 ) -> None:
-    found = past([entry(0, Began(2, "h2")), entry(0, up(1, **fields)), entry(9, Alive())])
+    found = past([entry(0, AgentStarted(2, "h2")), entry(0, up(1, **fields)), entry(9, Alive())])
     assert spans(found.hosts[0].states) == ([(0, 9, shown)] if shown else [])
     assert bool(found.hosts[0].engine) is fields["live"]
 
 
 def test_global_maintenance_lasts_while_it_is_on() -> None:
     switches = [entry(at_s, lease(1, on)) for at_s, on in ((1, False), (5, True), (9, None))]
-    found = past([entry(0, Began(2, "h2")), *switches, entry(20, Alive())])
+    found = past([entry(0, AgentStarted(2, "h2")), *switches, entry(20, Alive())])
     assert spans(found.global_maintenance) == [(5, 9, "on")]
 
 
@@ -197,7 +214,12 @@ def test_another_hosts_changes_are_told_as_they_were_seen() -> None:
 
 
 def test_a_host_is_called_by_its_name_before_it_was_told() -> None:
-    entries = [entry(0, Began(2, "h2")), entry(1, lease(None)), entry(2, lease(1)), entry(3, up(1))]
+    entries = [
+        entry(0, AgentStarted(2, "h2")),
+        entry(1, lease(None)),
+        entry(2, lease(1)),
+        entry(3, up(1)),
+    ]
     assert steps(entries, "lease") == [("", "free", "h1")]
 
 
@@ -209,12 +231,12 @@ def test_what_a_new_agent_sees_first_is_no_change() -> None:
 
 
 def test_what_became_of_this_host_while_its_agent_was_gone_is_no_change() -> None:
-    entries = [entry(0, Began(2, "h2")), entry(1, up(2)), entry(50, Began(2, "h2"))]
+    entries = [entry(0, AgentStarted(2, "h2")), entry(1, up(2)), entry(50, AgentStarted(2, "h2"))]
     assert steps([*entries, entry(51, host(2))], "engine") == []
 
 
 def test_what_is_seen_again_after_a_silent_broker_is_no_change() -> None:
-    entries = [*story()[:5], entry(20, Blind("gone")), entry(40, lease(1)), entry(40, host(1))]
+    entries = [*story()[:5], entry(20, BrokerLost("gone")), entry(40, lease(1)), entry(40, host(1))]
     assert [one.kind for one in changes(entries)] == ["agent", "broker"]
 
 
@@ -296,7 +318,7 @@ def test_penalties_stand_behind_the_reason(
 ) -> None:
     costs = (Cost("cpu", 400, "80% load"), Cost("bridge", 600, "down"))
     own = Transition("EngineDown", "EngineStart", "our turn", 3.0, 2400, costs)
-    write(directory, [entry(0, Began(2, "h2")), entry(5, own)])
+    write(directory, [entry(0, AgentStarted(2, "h2")), entry(5, own)])
     assert told(capsys)[-1].endswith(
         "EngineDown => EngineStart  3 s    2400   our turn; cpu -400 (80% load); bridge -600 (down)"
     )
@@ -352,7 +374,7 @@ def test_the_latest_fifty_unless_more_is_asked_for(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     many = [entry(number, change(f"s{number}")) for number in range(1, 81)]
-    write(directory, [entry(0, Began(2, "h2")), *many])
+    write(directory, [entry(0, AgentStarted(2, "h2")), *many])
     assert main(["--history"]) == 0
     output = capsys.readouterr()
     assert len(output.out.splitlines()) == 1 + 50

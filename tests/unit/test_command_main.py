@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command import checks
-from ha_agent.command.errors import CommandError
-from ha_agent.command.main import main
-from ha_agent.simulation.world import SimHealthPage
-from metadata.settings import EngineSettings
+from hosted_engine import checks
+from hosted_engine.errors import CommandError
+from hosted_engine.main import main
+from metadata.settings.parse import EngineSettings
+from simulation.world import SimHealthPage
 from tests.unit.command_broker import HOST_YAML, FakeBroker, undeployed
 
 
@@ -200,7 +200,7 @@ def test_bug_is_one_document_too(
         raise ZeroDivisionError("oops")
 
     broker.tell()
-    monkeypatch.setattr("ha_agent.command.status.command.status_json", crash)
+    monkeypatch.setattr("hosted_engine.status.command.status_json", crash)
     assert main(["--vm-status", "--json"]) == 1
     assert "unexpected ZeroDivisionError: oops" in json.loads(capsys.readouterr().out)["error"]
 
@@ -213,7 +213,7 @@ def run_alone(
 ) -> subprocess.CompletedProcess[bytes]:
     """The command in a process of its own, whose exit belongs to what is tested."""
     return subprocess.run(
-        [sys.executable, "-m", "ha_agent.command.main", *arguments],
+        [sys.executable, "-m", "hosted_engine.main", *arguments],
         stdout=stdout,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
@@ -263,7 +263,7 @@ def test_interrupt_is_one_document_in_json(
     def interrupted(_timeout_s: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ha_agent.command.status.from_broker.read_from_broker", interrupted)
+    monkeypatch.setattr("hosted_engine.cluster.from_broker.read_from_broker", interrupted)
     assert main(["--vm-status", "--json"]) == 1
     assert json.loads(capsys.readouterr().out) == {"error": "interrupted"}
 

@@ -10,13 +10,14 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.command.main import main
-from ha_agent.command.vm.maintenance import _host_missing, _missing_local, _missing_none
-from ha_broker.desk import Refusal
-from ha_broker.snapshot import EngineView, HostView, Publication
-from ha_broker.snapshot_json import snapshot_to_data
-from ha_broker.world.ports import DomainState, Liveness
+from ha_broker.api.snapshot import EngineView, HostView, Publication
+from ha_broker.api.snapshot_json import snapshot_to_data
+from ha_broker.server.mailbox import Refusal
+from hosted_engine.main import main
+from hosted_engine.vm.maintenance import _host_missing, _missing_local, _missing_none
 from tests.unit.command_broker import HOST_YAML, UP, FakeBroker, record, snapshot, undeployed
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
 
 NOW_S = 1000.0
 
@@ -25,7 +26,7 @@ NOW_S = 1000.0
 def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBroker]:
     settings = undeployed(tmp_path, monkeypatch)
     settings.write_text(HOST_YAML)
-    monkeypatch.setattr("ha_agent.command.wait.LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("hosted_engine.cli.wait.LOOK_EVERY_S", 0.01)
     server = FakeBroker(str(tmp_path / "broker.sock"))
     server.tell()
     yield server

@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.reinitialize import CLAIM_SETTLES_S, reinitialize
-from ha_broker.snapshot import HostView, LeaseState, LeaseView
-from ha_broker.world.ports import DomainState, Liveness, LockspaceError, LockspaceGoneError
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
+from hosted_engine.errors import CommandError
+from hosted_engine.storage.reinitialize import CLAIM_SETTLES_S, reinitialize
 from metadata.layout import config_lease_address, slot_address
 from metadata.records import EngineStatus, EngineVm
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
-from metadata.settings import ClusterSettings, EngineSettings
+from metadata.settings.parse import ClusterSettings, EngineSettings
 from tests.unit.storage_scene import (
     AGENT,
     BOTH,
@@ -27,6 +26,9 @@ from tests.unit.storage_scene import (
     Scene,
     leader,
 )
+from world.ports.errors import LockspaceError, LockspaceGoneError
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
 
 FORMATTED = [f"format lockspace {IO_S}", "format lease"]
 RENEWALS_S = 4 * IO_S + 1

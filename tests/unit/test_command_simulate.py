@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command import simulate
-from ha_agent.command.errors import CommandError
-from ha_agent.command.main import main
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.script import parse_script
-from ha_agent.simulation.settings import parse_world
-from ha_agent.simulation.story import Story, tell
-from metadata.settings import ClusterSettings, Timing
+from hosted_engine.errors import CommandError
+from hosted_engine.main import main
+from hosted_engine.simulate import command
+from hosted_engine.simulate.run import Story, tell
+from hosted_engine.simulate.script import parse_script
+from metadata.settings.parse import ClusterSettings, Timing
 from metadata.shared_config import SharedConfig
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.settings import parse_world
 
 WORLD = "hosts: 2\ncluster: {timing: {io_timeout_s: 2}}\n"
 SCRIPT = '- {at: 10, do: "engine kill"}\n- {until: 40}\n'
@@ -60,7 +60,7 @@ def test_tale_is_printed(files: Files, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_nothing_but_the_tale_is_printed(files: Files) -> None:
-    command = [sys.executable, "-m", "ha_agent.command.main", "--simulate"]
+    command = [sys.executable, "-m", "hosted_engine.main", "--simulate"]
     done = subprocess.run(
         [*command, str(files.world), str(files.script)], capture_output=True, text=True, check=False
     )
@@ -103,7 +103,7 @@ def test_script_for_hosts_that_the_world_has_not(
 def test_broken_rule_ends_with_an_error(
     files: Files, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulate, "tell", lambda *_args: Story((), ("two engines",)))
+    monkeypatch.setattr(command, "tell", lambda *_args: Story((), ("two engines",)))
     assert files.run() == 1
     assert "rules broken: 1" in capsys.readouterr().err
 
@@ -152,8 +152,8 @@ def test_settings_of_this_host_are_taken(
 ) -> None:
     undeployed.write_text("host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n")
     settings = ClusterSettings(timing=Timing(tick_s=3, io_timeout_s=2))
-    monkeypatch.setattr(simulate, "shared_config", lambda *_: SharedConfig(1, settings, "<x/>"))
-    assert simulate.deployed_settings() == settings
+    monkeypatch.setattr(command, "shared_config", lambda *_: SharedConfig(1, settings, "<x/>"))
+    assert command.deployed_settings() == settings
 
 
 def test_settings_that_neither_broker_nor_storage_give(
@@ -166,7 +166,7 @@ def test_settings_that_neither_broker_nor_storage_give(
         raise CommandError("/shared/leases: can't be read")
 
     undeployed.write_text("host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n")
-    monkeypatch.setattr(simulate, "shared_config", fail)
+    monkeypatch.setattr(command, "shared_config", fail)
     files.world.write_text("cluster: deployed\n")
     assert files.run() == 1
     assert "cluster: deployed: /shared/leases: can't be read" in capsys.readouterr().err
@@ -183,7 +183,7 @@ def test_settings_of_a_host_whose_own_file_is_wrong(
 
 def test_command_stays_light(tmp_path: Path) -> None:
     code = (
-        "import sys; from ha_agent.command.main import main; main(['--check-deployed']); "
+        "import sys; from hosted_engine.main import main; main(['--check-deployed']); "
         "print([name for name in sys.modules if 'simulation' in name or name == 'yaml'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.status.from_broker import cluster_status
-from ha_agent.command.status.picture import ClusterStatus, HostStatus, error_json, status_json
-from ha_agent.command.status.text import BANNER, status_text
-from ha_broker.snapshot import HostView, Snapshot, StorageView
-from ha_broker.world.ports import Liveness
+from ha_broker.api.snapshot import HostView, Snapshot, StorageView
+from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus, error_json, status_json
+from hosted_engine.cluster.from_broker import cluster_status
+from hosted_engine.status.text import BANNER, status_text
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
+from world.ports.sanlock import Liveness
 
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 BOOTING = EngineStatus(EngineVm.UP, Health.BAD, "Up", "failed liveliness check")

@@ -9,15 +9,15 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.command.status.command import MOST_DETAILED_HOSTS, for_terminal
-from ha_agent.command.status.from_broker import cluster_status
-from ha_agent.command.status.picture import ClusterStatus, HostStatus
-from ha_agent.command.status.table import status_table
-from ha_agent.command.terminal import Terminal, terminal_of
-from ha_broker.snapshot import HostView, LeaseState, LeaseView, Snapshot, StorageView
-from ha_broker.world.ports import Liveness
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot, StorageView
+from hosted_engine.cli.terminal import Terminal, terminal_of
+from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.from_broker import cluster_status
+from hosted_engine.status.command import MOST_DETAILED_HOSTS, for_terminal
+from hosted_engine.status.table import status_table
 from metadata.records import EngineStatus, EngineVm, Health
 from tests.unit.test_command_status import BOOTING, live, record
+from world.ports.sanlock import Liveness
 
 DOWN = EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "vm not running on this host")
 COSTLY = (

@@ -9,15 +9,15 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.command.deploy.answers import local_settings, parse_answers
-from ha_agent.command.deploy.command import connect_storage
-from ha_agent.command.deploy.next import next_answers
-from ha_agent.command.errors import CommandError
-from ha_agent.command.storage import connect as storage_connect
-from ha_agent.command.storage.connect import Site, connect, disconnect
+from hosted_engine.deploy.answers import local_settings, parse_answers
+from hosted_engine.deploy.command import connect_storage
+from hosted_engine.deploy.next_host_answers import next_answers
+from hosted_engine.errors import CommandError
+from hosted_engine.storage import connect as storage_connect
+from hosted_engine.storage.connect import Site, connect, disconnect
 from metadata.layout import storage_parts
-from metadata.settings import HostSettings
-from metadata.storage_connection import (
+from metadata.settings.parse import HostSettings
+from metadata.settings.storage_connection import (
     FcConnection,
     IscsiConnection,
     NfsConnection,

@@ -6,10 +6,11 @@ import errno
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.storage.use import refuse_while_used
-from ha_broker.world.ports import DomainState, LockspaceError, LockspaceGoneError
+from hosted_engine.errors import CommandError
+from hosted_engine.storage.in_use import refuse_while_used
 from tests.unit.storage_scene import AGENT, BROKER, Scene
+from world.ports.errors import LockspaceError, LockspaceGoneError
+from world.ports.libvirt import DomainState
 
 
 @pytest.fixture

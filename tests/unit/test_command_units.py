@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.units import AGENT, BROKER, IN_STARTING_ORDER, SystemdUnits
+from hosted_engine.errors import CommandError
+from hosted_engine.host.units import AGENT, BROKER, IN_STARTING_ORDER, SystemdUnits
 
 
 class Bench:

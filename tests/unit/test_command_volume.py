@@ -8,16 +8,15 @@ from typing import Callable, Optional
 
 import pytest
 
-from ha_agent.command import deadline
-from ha_agent.command.errors import CommandError, UsageError
-from ha_agent.command.status.from_volume import (
+from hosted_engine.cluster.cluster_status import ClusterStatus
+from hosted_engine.cluster.from_volume import (
     open_reader_of,
     parse_address,
     read_from_volume,
     watch_volume,
 )
-from ha_agent.command.status.picture import ClusterStatus
-from ha_agent.simulation.world import VirtualClock
+from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.host import deadline
 from metadata.layout import SLOT_SIZE, storage_parts
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.sanlock_disk import (
@@ -28,6 +27,7 @@ from metadata.sanlock_disk import (
     parse_record,
 )
 from metadata.wire import encode_global, encode_host
+from simulation.world import VirtualClock
 
 MIB = 1024 * 1024
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")

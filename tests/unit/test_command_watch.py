@@ -9,16 +9,16 @@ from typing import Any, Union
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.status import watch as watching
-from ha_agent.command.status.picture import ClusterStatus, HostStatus
-from ha_agent.command.status.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
-from ha_agent.command.terminal import Terminal
-from ha_broker.client import BrokerGoneError
-from ha_broker.snapshot import HostView, Snapshot, StorageView
-from ha_broker.world.ports import Liveness
+from ha_broker.api.client import BrokerGoneError
+from ha_broker.api.snapshot import HostView, Snapshot, StorageView
+from hosted_engine.cli.terminal import Terminal
+from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.errors import CommandError
+from hosted_engine.status import watch as watching
+from hosted_engine.status.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
 from metadata.records import HostRecord
 from tests.unit.test_command_status import BOOTING, live, record, status
+from world.ports.sanlock import Liveness
 
 GONE = BrokerGoneError("wait for a change", "there is no broker", 2)
 

@@ -12,15 +12,15 @@ from typing import Any, Callable
 import pytest
 import yaml
 
-from ha_agent.command.config import local as config_local
-from ha_agent.command.config import value as config_value
-from ha_agent.command.config.apply import Telling
-from ha_agent.command.config.edit import Desk, ask, edit_vm_conf, edit_with, editor
-from ha_agent.command.config.history import history_data, history_lines, roll_back
-from ha_agent.command.config.spread import Spread
-from ha_agent.command.config.value import HE_SHARED, latest, plain_text, set_value
-from ha_agent.command.errors import CommandError, NotReachedError, UsageError
-from metadata.settings import HostSettings, host_settings_to_data
+from hosted_engine.config import get_set as config_value
+from hosted_engine.config import local_settings as config_local
+from hosted_engine.config.apply import Telling
+from hosted_engine.config.edit import Editing, ask, edit_vm_conf, edit_with, editor
+from hosted_engine.config.get_set import HE_SHARED, latest, plain_text, set_value
+from hosted_engine.config.history import history_data, history_lines, roll_back
+from hosted_engine.config.rollout import Rollout
+from hosted_engine.errors import CommandError, NotReachedError, UsageError
+from metadata.settings.parse import HostSettings, host_settings_to_data
 from metadata.shared_history import decode_history
 from tests.unit.config_bench import CONFIG, PARTS, WALL_S, Broker, Cluster, domain_xml
 
@@ -35,8 +35,8 @@ def own_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     monkeypatch.setenv("TZ", "UTC")
-    monkeypatch.setattr("ha_agent.command.config.spread.OWN_AGENT_S", 0.0)
-    monkeypatch.setattr("ha_agent.command.config.apply.user_name", lambda: "root")
+    monkeypatch.setattr("hosted_engine.config.rollout.OWN_AGENT_S", 0.0)
+    monkeypatch.setattr("hosted_engine.config.apply.user_name", lambda: "root")
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_without_a_broker_it_is_written_all_the_same(cluster, capsys):
 
 def test_a_host_that_appears_after_the_change_has_it():
     broker = Broker({1: 100})
-    spread = Spread(broker)  # type: ignore[arg-type]
+    spread = Rollout(broker)  # type: ignore[arg-type]
     broker.refreshed_s[2] = 7
     spread.look()
     assert spread.hosts == {"h1": False, "h2": True}
@@ -330,8 +330,8 @@ def writing(xml: str) -> Callable[[str], None]:
     return lambda path: Path(path).write_text(xml) and None
 
 
-def desk(xml: str, agrees: bool = True) -> Desk:
-    return Desk(writing(xml), lambda _question: agrees)
+def desk(xml: str, agrees: bool = True) -> Editing:
+    return Editing(writing(xml), lambda _question: agrees)
 
 
 def kept(message: str) -> Path:
@@ -348,7 +348,7 @@ def test_an_edit_is_shown_asked_for_and_written(cluster, capsys, tmp_path):
         return True
 
     edited = domain_xml(memory_mib=8192)
-    assert edit_vm_conf(cluster.bench(), Desk(writing(edited), agrees), PLAIN) == 0
+    assert edit_vm_conf(cluster.bench(), Editing(writing(edited), agrees), PLAIN) == 0
     assert cluster.stored().config.domain_xml == edited
     assert questions == ["Write this as version 2? [y/N] "]
     shown = capsys.readouterr().out
@@ -398,7 +398,9 @@ def test_an_edit_that_was_overtaken_is_kept_and_told_by_whom(cluster, capsys):
         writing(edited)(path)
         set_value(cluster.bench(2), "score.base", HE_SHARED, "3000", PLAIN)
 
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Desk(edit, lambda _question: True), PLAIN))
+    text = refused(
+        lambda: edit_vm_conf(cluster.bench(), Editing(edit, lambda _question: True), PLAIN)
+    )
     assert "version 2 of the shared configuration was written meanwhile by root on h2" in text
     assert kept(text).read_text() == edited
     set_plain(cluster, "vm_conf", f"@{kept(text)}")
@@ -421,11 +423,11 @@ def test_another_name_changes_the_settings_too_when_the_engine_is_down(cluster):
 
 def test_an_editor_that_fails_or_is_not_there_is_told(cluster, tmp_path):
     failing = edit_with(["sh", "-c", 'echo "<x/>" > "$0"; exit 3'])
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Desk(failing, lambda _q: True), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(failing, lambda _q: True), PLAIN))
     assert "the editor sh ended with 3; nothing was written" in text
     assert kept(text).read_text() == "<x/>\n"
     missing = edit_with(["/no/such/editor", "-f"])
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Desk(missing, lambda _q: True), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(missing, lambda _q: True), PLAIN))
     assert "the editor /no/such/editor can't be started" in text
     assert "is kept" not in text  # it was not even touched
 
@@ -435,7 +437,7 @@ def test_ctrl_c_in_an_editor_loses_nothing(cluster):
         writing("<half-done")(path)
         raise KeyboardInterrupt
 
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Desk(edit, lambda _q: True), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(edit, lambda _q: True), PLAIN))
     assert text.startswith("interrupted; nothing was written")
     assert kept(text).read_text() == "<half-done"
 

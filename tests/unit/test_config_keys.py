@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.command.config.keys import (
+from hosted_engine.config.keys import (
     MISSING,
     changed_keys,
     check_key,
@@ -14,8 +14,8 @@ from ha_agent.command.config.keys import (
     split_key,
     with_value,
 )
-from ha_agent.command.errors import UsageError
-from metadata.settings import ClusterSettings, cluster_settings_to_data
+from hosted_engine.errors import UsageError
+from metadata.settings.parse import ClusterSettings, cluster_settings_to_data
 
 DATA = cluster_settings_to_data(ClusterSettings())
 

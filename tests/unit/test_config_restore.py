@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.config import restore as command
-from ha_agent.command.errors import CommandError
-from ha_broker.world.config_restore import restore_config
-from ha_broker.world.ports import LeaseHeldError, StorageError
+from hosted_engine.config import restore as command
+from hosted_engine.errors import CommandError
 from metadata.config_repair import is_whole, newest_begun, refusal
 from metadata.layout import CONFIG_SIZE
 from metadata.records import HostRecord
@@ -28,6 +26,8 @@ from metadata.shared_config import (
 )
 from tests.unit import config_bench
 from tests.unit.broker_host import CONFIG, JOIN_S, PARTS, TICK_S, Cluster, Host
+from world.ports.errors import LeaseHeldError, StorageError
+from world.storage.config_restore import restore_config
 
 GARBAGE = b"\xa5" * CONFIG_SIZE
 NOTHING = bytes(CONFIG_SIZE)

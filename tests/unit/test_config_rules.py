@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.config.rules import Situation, checks_page, refusals
-from metadata.settings import ClusterSettings, Timing, check_timing
+from hosted_engine.config.change_rules import Situation, checks_page, refusals
+from metadata.settings.parse import ClusterSettings, Timing, check_timing
 from metadata.shared_config import SharedConfig
 from tests.unit.config_bench import CONFIG, PARTS, domain_xml
 
@@ -135,7 +135,7 @@ def test_the_health_page_is_looked_at_when_it_will_be_another():
 
 def test_mixtures_are_made_of_all_times_between_hosts():
     """A new time must be put on one of the two lists."""
-    from ha_agent.command.config import rules as config_rules
+    from hosted_engine.config import change_rules as config_rules
 
     listed = {*config_rules._BETWEEN_HOSTS, *config_rules._OWN, "io_timeout_s"}
     assert listed == set(vars(Timing()))

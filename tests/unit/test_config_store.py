@@ -9,16 +9,16 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_agent.command.config.keys import with_value
-from ha_agent.command.config.store import changed, check, describe_change, read, write
-from ha_agent.command.config.world import ConfigWorld
-from ha_agent.command.errors import CommandError
-from ha_agent.simulation.world import SimStore
-from ha_broker.world.ports import LeaseOwner
+from hosted_engine.config.environment import ConfigWorld
+from hosted_engine.config.keys import with_value
+from hosted_engine.config.store import changed, check, describe_change, read, write
+from hosted_engine.errors import CommandError
 from metadata.layout import config_lease_address, required_sizes
 from metadata.shared_config import StoredConfig
 from metadata.shared_history import ChangeNote, decode_history
+from simulation.world import SimStore
 from tests.unit.config_bench import CONFIG, PARTS, VOLUME, WALL_S, Cluster, domain_xml
+from world.ports.sanlock import LeaseOwner
 
 
 @pytest.fixture

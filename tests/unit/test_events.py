@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha_broker.events.duty import Duty, due_duties, duty_of
-from ha_broker.events.event import Event, EventKind
-from ha_broker.events.memory import EventMemory, memory_from_data, memory_to_data
-from ha_broker.events.picture import (
+from ha_broker.api.event import Event, EventKind
+from ha_broker.events.cluster_state import (
     ClusterPicture,
     EngineCondition,
     EnginePicture,
     HostPicture,
     Presence,
 )
+from ha_broker.events.detector import Happening, Hold, WatchMemory, watch
+from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
+from ha_broker.events.reporter_election import ReporterElection, due_duties, duty_of
 from ha_broker.events.text import detail, sentence
-from ha_broker.events.watch import Happening, Hold, WatchMemory, watch
 
 HOLD = Hold(hold_s=30, starting_s=600, alive_s=60)
 TICK_S = 5.0
@@ -513,7 +513,7 @@ def test_a_host_in_a_new_life_is_not_relied_on_though_it_was_never_missed() -> N
     assert story.happenings[-1].tellers == (2,)
 
 
-DUTY = Duty(EVENT, before_me=(1, 2), told_by_s=100.0)
+DUTY = ReporterElection(EVENT, before_me=(1, 2), told_by_s=100.0)
 
 
 def test_nothing_is_told_while_one_before_may_tell_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha_agent.command.export.secrets import HIDDEN, known_secrets, without_secrets
+from hosted_engine.support_archive.secrets import HIDDEN, known_secrets, without_secrets
 
 SECRETS = (
     "<graphics type='vnc' port='5900' passwd='{}'/>",

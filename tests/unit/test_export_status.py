@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.errors import CommandError
-from ha_agent.command.export import command as export_status
-from ha_agent.command.export.command import Collected, collect, write_archive
-from ha_agent.command.export.pieces import Piece, pieces, shared_config_piece
-from ha_agent.command.export.run import Output, Programs
-from ha_agent.command.main import main
+from hosted_engine.errors import CommandError
+from hosted_engine.main import main
+from hosted_engine.support_archive import command as export_status
+from hosted_engine.support_archive.collect import Output, Programs
+from hosted_engine.support_archive.command import Collected, collect, write_archive
+from hosted_engine.support_archive.sources import Source, pieces, shared_config_piece
 from tests.unit.agent_host import HOST
 
 MOST = 1 << 20
@@ -81,10 +81,10 @@ def test_a_program_that_closes_its_output_and_hangs_is_not_waited_for() -> None:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> list[Piece]:
+def few(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     """What is collected, in this test."""
-    wanted: list[Piece] = []
-    monkeypatch.setattr(export_status, "shared_config_piece", lambda: Piece("c", shell("echo {}")))
+    wanted: list[Source] = []
+    monkeypatch.setattr(export_status, "shared_config_piece", lambda: Source("c", shell("echo {}")))
     monkeypatch.setattr(export_status, "pieces", lambda _host, _domain: wanted)
     return wanted
 
@@ -93,9 +93,9 @@ def names(found: list[Collected]) -> dict[str, str]:
     return {one.piece.name: one.output.why for one in found}
 
 
-def test_one_that_hangs_stops_no_other(few: list[Piece]) -> None:
-    few += [Piece("hangs", shell("sleep 300"), deadline_s=0.5)]
-    few += [Piece(f"p{number}", shell("echo x")) for number in range(20)]
+def test_one_that_hangs_stops_no_other(few: list[Source]) -> None:
+    few += [Source("hangs", shell("sleep 300"), deadline_s=0.5)]
+    few += [Source(f"p{number}", shell("echo x")) for number in range(20)]
     begun_s = time.monotonic()
     found = names(collect(30.0, lambda _one: None))
     assert time.monotonic() - begun_s < 10 * FACTOR
@@ -104,8 +104,8 @@ def test_one_that_hangs_stops_no_other(few: list[Piece]) -> None:
     assert set(found.values()) == {""}
 
 
-def test_when_time_is_up_the_rest_is_left(few: list[Piece]) -> None:
-    few += [Piece(f"p{number}", shell("sleep 300")) for number in range(12)]
+def test_when_time_is_up_the_rest_is_left(few: list[Source]) -> None:
+    few += [Source(f"p{number}", shell("sleep 300")) for number in range(12)]
     begun_s = time.monotonic()
     found = names(collect(1.0, lambda _one: None))
     assert time.monotonic() - begun_s < 8 * FACTOR
@@ -114,8 +114,8 @@ def test_when_time_is_up_the_rest_is_left(few: list[Piece]) -> None:
     wait_for_the_end_of_all()
 
 
-def test_who_interrupts_leaves_nothing_running(few: list[Piece]) -> None:
-    few += [Piece("quick", shell("true")), Piece("slow", shell("sleep 300"))]
+def test_who_interrupts_leaves_nothing_running(few: list[Source]) -> None:
+    few += [Source("quick", shell("true")), Source("slow", shell("sleep 300"))]
 
     def interrupt(one: Collected) -> None:
         if one.piece.name == "quick":
@@ -140,12 +140,12 @@ def test_nothing_begins_once_it_is_closed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_end_of_a_file_is_taken(tmp_path: Path, few: list[Piece]) -> None:
+def test_the_end_of_a_file_is_taken(tmp_path: Path, few: list[Source]) -> None:
     (tmp_path / "log").write_text("old\n" * 100 + "new\n")
     few += [
-        Piece("log", source=str(tmp_path / "log"), most_bytes=8),
-        Piece("none", source=str(tmp_path / "none")),
-        Piece("kernel", source="/proc/self/mounts"),
+        Source("log", source=str(tmp_path / "log"), most_bytes=8),
+        Source("none", source=str(tmp_path / "none")),
+        Source("kernel", source="/proc/self/mounts"),
     ]
     _, log, none, kernel = collect(20.0, lambda _one: None)
     assert (log.output.data, log.output.cut) == (b"old\nnew\n", True)
@@ -192,12 +192,12 @@ def exported(path: Path, *words: str) -> dict[str, Any]:
     return found
 
 
-def test_the_manifest_says_what_could_not_be_had_and_why(tmp_path: Path, few: list[Piece]) -> None:
+def test_the_manifest_says_what_could_not_be_had_and_why(tmp_path: Path, few: list[Source]) -> None:
     few += [
-        Piece("good", shell("echo x")),
-        Piece("bad", shell("echo no; exit 3")),
-        Piece("none", ("no-such-program",)),
-        Piece("cut", shell("yes"), most_bytes=10),
+        Source("good", shell("echo x")),
+        Source("bad", shell("echo no; exit 3")),
+        Source("none", ("no-such-program",)),
+        Source("cut", shell("yes"), most_bytes=10),
     ]
     path = tmp_path / "a.tar.gz"
     found = exported(path)
@@ -213,7 +213,7 @@ def test_the_manifest_says_what_could_not_be_had_and_why(tmp_path: Path, few: li
     assert found["pieces"][2]["from"] == "sh -c echo no; exit 3"
 
 
-def test_only_its_owner_may_read_it(tmp_path: Path, few: list[Piece]) -> None:
+def test_only_its_owner_may_read_it(tmp_path: Path, few: list[Source]) -> None:
     path = tmp_path / "a.tgz"
     before = os.umask(0)
     try:
@@ -224,12 +224,12 @@ def test_only_its_owner_may_read_it(tmp_path: Path, few: list[Piece]) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.tgz"]
 
 
-def test_secrets_are_taken_out_of_every_piece(tmp_path: Path, few: list[Piece]) -> None:
+def test_secrets_are_taken_out_of_every_piece(tmp_path: Path, few: list[Source]) -> None:
     (tmp_path / "secret").write_text("Mondschein")
     few += [
-        Piece("settings/host.yaml", shell(f"echo 'metrics: {{token_file: {tmp_path}/secret}}'")),
-        Piece("logs", shell("echo he said Mondschein; echo password: Abendrot")),
-        Piece("why", ("no-such-Mondschein",)),
+        Source("settings/host.yaml", shell(f"echo 'metrics: {{token_file: {tmp_path}/secret}}'")),
+        Source("logs", shell("echo he said Mondschein; echo password: Abendrot")),
+        Source("why", ("no-such-Mondschein",)),
     ]
     path = tmp_path / "a.tgz"
     exported(path)
@@ -241,9 +241,9 @@ def test_secrets_are_taken_out_of_every_piece(tmp_path: Path, few: list[Piece]) 
 
 
 def test_json_is_one_document_and_nothing_else(
-    tmp_path: Path, few: list[Piece], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, few: list[Source], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few += [Piece("good", shell("echo x"))]
+    few += [Source("good", shell("echo x"))]
     path = tmp_path / "a.tgz"
     exported(path, "--json")
     output = capsys.readouterr()
@@ -253,9 +253,9 @@ def test_json_is_one_document_and_nothing_else(
 
 
 def test_people_see_how_far_it_is(
-    tmp_path: Path, few: list[Piece], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, few: list[Source], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few += [Piece("bad", shell("exit 3"))]
+    few += [Source("bad", shell("exit 3"))]
     exported(tmp_path / "a.tgz")
     output = capsys.readouterr()
     assert output.out == f"{tmp_path}/a.tgz: 2 pieces; manifest.json says why 1 could not be had\n"
@@ -264,7 +264,7 @@ def test_people_see_how_far_it_is(
 
 @pytest.mark.parametrize("kind", ["file", "link"])
 def test_what_is_there_is_replaced_only_by_force(
-    tmp_path: Path, few: list[Piece], kind: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, few: list[Source], kind: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path, other = tmp_path / "a.tgz", tmp_path / "other"
     other.write_text("mine")

@@ -15,17 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsm.states import State
-from ha_agent.chronicle.entry import Alive, Began, Blind, Entry, Transition
-from ha_agent.command.history.draw import cut
-from ha_agent.command.history.past import HostPast, Past, Span, past_of
-from ha_agent.command.history.plot import colours
-from ha_agent.command.history.plot.axis import ticks
-from ha_agent.command.history.plot.chart import chart, short_names
-from ha_agent.command.history.plot.png import png_bytes
-from ha_agent.command.history.plot.shapes import Drawing, Line, Rect, Text, shortened, text_width
-from ha_agent.command.history.plot.svg import svg_bytes
-from ha_agent.command.history.times import timed
-from ha_agent.command.main import main
+from ha_agent.history.entry import AgentStarted, Alive, BrokerLost, Entry, Transition
+from hosted_engine.history.plot import colours
+from hosted_engine.history.plot.axis import ticks
+from hosted_engine.history.plot.chart import chart, short_names
+from hosted_engine.history.plot.png import png_bytes
+from hosted_engine.history.plot.shapes import Drawing, Line, Rect, Text, shortened, text_width
+from hosted_engine.history.plot.svg import svg_bytes
+from hosted_engine.history.plot_command import cut
+from hosted_engine.history.timeline import HostPast, Past, Span, past_of
+from hosted_engine.history.wall_times import timed
+from hosted_engine.main import main
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
 
 DAY_S = 86400.0
@@ -64,7 +64,7 @@ def crowd(seed: int) -> list[Entry]:
     """Nine hosts with long names of whom each is in every state, some for a tenth of a second."""
     dice = random.Random(seed)
     names = [f"node-{number}.rack.datacenter-frankfurt.example.com" for number in range(1, 10)]
-    entries = [entry(0, Began(3, names[2])), entry(1, lease(1))]
+    entries = [entry(0, AgentStarted(3, names[2])), entry(1, lease(1))]
     at_s = 2.0
     while at_s < 3600:
         at_s += dice.choice([0.1, 0.2, 30, 60, 120])
@@ -115,7 +115,7 @@ def test_global_maintenance_has_a_lane_once_there_was_one() -> None:
 
 
 def test_where_nothing_was_known_is_a_dashed_line() -> None:
-    drawing = drawn([*story()[:5], entry(100, Blind("gone")), entry(200, Alive())])
+    drawing = drawn([*story()[:5], entry(100, BrokerLost("gone")), entry(200, Alive())])
     (known,) = rects(drawing, "h1: EngineUp")
     (lease_known,) = rects(drawing, "lease: h1")
     gaps = dashes(drawing)
@@ -149,7 +149,9 @@ def test_only_what_occurs_is_in_the_legend() -> None:
 
 
 def test_states_of_a_newer_program_are_drawn_and_named() -> None:
-    drawing = drawn([entry(0, Began(1, "h1")), entry(0, up(2)), entry(5, host(2, "EngineOdd"))])
+    drawing = drawn(
+        [entry(0, AgentStarted(1, "h1")), entry(0, up(2)), entry(5, host(2, "EngineOdd"))]
+    )
     assert "EngineOdd" in texts(drawn([*story(), entry(500, host(3, "EngineOdd"))]))
     assert {rect.fill for rect in rects(drawing, "h2: EngineOdd")}.isdisjoint(
         colours.STATES.values()
@@ -166,8 +168,9 @@ def test_every_state_has_a_colour_of_its_own() -> None:
 def test_a_lease_whose_owners_name_does_not_fit_has_its_id() -> None:
     long = "node.rack.datacenter-frankfurt.example.com"
     entries = [
-        entry(0, Began(7, long)), entry(0, lease(7)), entry(60, lease(None)), entry(3600, Alive())
-    ]  # fmt: skip
+        *(entry(0, AgentStarted(7, long)), entry(0, lease(7)), entry(60, lease(None))),
+        entry(3600, Alive()),
+    ]
     written = texts(drawn(entries))
     assert "7" in written
 
@@ -193,7 +196,7 @@ def test_nothing_is_outside_and_no_two_texts_overlap(seed: int) -> None:
 
 
 def test_a_moment_is_a_picture_too() -> None:
-    drawing = drawn([entry(0, Began(1, "h1"))])
+    drawing = drawn([entry(0, AgentStarted(1, "h1"))])
     assert "h1" in texts(drawing)
     assert len([text for text in texts(drawing) if text.count(":") == 2]) > 2
 
@@ -253,7 +256,9 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def test_the_svg_has_every_shape_and_escapes_what_strangers_wrote() -> None:
     nasty = 'h<script>&"\x1b'
-    drawing = drawn([entry(0, Began(1, nasty)), entry(0, host(1, name=nasty)), entry(9, Alive())])
+    drawing = drawn(
+        [entry(0, AgentStarted(1, nasty)), entry(0, host(1, name=nasty)), entry(9, Alive())]
+    )
     root = ElementTree.fromstring(svg_bytes(drawing))
     for kind, tag in ((Line, "line"), (Text, "text")):
         count = sum(isinstance(shape, kind) for shape in drawing.shapes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from metadata.network_target import host_and_port
-from metadata.settings import SettingsError, parse_cluster_settings
+from metadata.settings.network_target import host_and_port
+from metadata.settings.parse import SettingsError, parse_cluster_settings
 
 
 def problems(**network: object) -> list[str]:

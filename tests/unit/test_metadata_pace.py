@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metadata.pace import in_step_s, quick_s, quickest_s, with_ticks_s
+from metadata.schedule import in_step_s, quick_s, quickest_s, with_ticks_s
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from metadata.layout import storage_parts
 from metadata.records import VolumeAddress
-from metadata.settings import (
+from metadata.settings.parse import (
     ClusterSettings,
     EngineSettings,
     HostSettings,

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata.errors import ConfigTooLargeError
-from metadata.settings import ClusterSettings, EngineSettings, cluster_settings_to_data
+from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
 from metadata.shared_config import (
     ConfigAbsent,
     ConfigDamaged,

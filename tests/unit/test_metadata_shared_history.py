@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metadata.errors import ConfigTooLargeError
-from metadata.settings import ClusterSettings, cluster_settings_to_data
+from metadata.settings.parse import ClusterSettings, cluster_settings_to_data
 from metadata.shared_config import (
     COPY_SIZE,
     SharedConfig,
@@ -27,7 +27,7 @@ from metadata.shared_history import (
     MOST_BYTES,
     MOST_VERSIONS,
     ChangeNote,
-    History,
+    ConfigHistory,
     OldVersion,
     decode_history,
     encode_history,
@@ -57,24 +57,24 @@ def area_with(stored: StoredConfig) -> bytes:
 
 
 def test_a_history_comes_back():
-    history = History(NOTE, (old(8), OldVersion(7, {"timing": {}}, "<x/>")))
+    history = ConfigHistory(NOTE, (old(8), OldVersion(7, {"timing": {}}, "<x/>")))
     assert decode_history(encode_history(history)) == history
 
 
 def test_no_history_is_an_empty_one():
-    assert decode_history("") == History()
-    assert decode_history(encode_history(History())) == History()
+    assert decode_history("") == ConfigHistory()
+    assert decode_history(encode_history(ConfigHistory())) == ConfigHistory()
 
 
 def test_the_oldest_versions_go_first():
     versions = tuple(old(number) for number in range(40, 0, -1))
-    kept = decode_history(encode_history(History(NOTE, versions))).versions
+    kept = decode_history(encode_history(ConfigHistory(NOTE, versions))).versions
     assert kept == versions[: MOST_VERSIONS - 1]
 
 
 def test_large_versions_are_bounded_in_bytes():
     versions = tuple(old(number, noise(60_000, number)) for number in range(19, 0, -1))
-    text = encode_history(History(NOTE, versions))
+    text = encode_history(ConfigHistory(NOTE, versions))
     assert len(text) <= MOST_BYTES
     kept = decode_history(text)
     assert kept.note == NOTE
@@ -86,9 +86,9 @@ def test_a_history_that_finds_no_room_is_given_up_and_the_configuration_is_not()
     bare = StoredConfig(CONFIG, DATA)
     xml = noise(COPY_SIZE, 1)[: history_room(bare) - 500]
     stored = StoredConfig(replace(CONFIG, domain_xml=xml), DATA)
-    text = encode_history(History(NOTE, (old(8),)), history_room(stored))
-    assert decode_history(text) == History(NOTE)
-    assert encode_history(History(NOTE, (old(8),)), 20) == ""
+    text = encode_history(ConfigHistory(NOTE, (old(8),)), history_room(stored))
+    assert decode_history(text) == ConfigHistory(NOTE)
+    assert encode_history(ConfigHistory(NOTE, (old(8),)), 20) == ""
     assert decode_area(area_with(replace(stored, history=text))) == stored.config
 
 
@@ -101,7 +101,7 @@ def test_the_room_is_the_room():
 
 
 def test_what_is_stored_comes_back_with_keys_that_were_left_out():
-    stored = StoredConfig(CONFIG, {"timing": {"tick_s": 5}}, encode_history(History(NOTE)))
+    stored = StoredConfig(CONFIG, {"timing": {"tick_s": 5}}, encode_history(ConfigHistory(NOTE)))
     assert decode_stored(area_with(stored)) == stored
     assert decode_area(area_with(stored)) == CONFIG
 
@@ -114,7 +114,7 @@ def test_what_is_stored_comes_back_with_keys_that_were_left_out():
         (base64.b64encode(zlib.compress(b"no JSON")).decode(), "can't be unpacked"),
         (base64.b64encode(zlib.compress(b"[" * 100_000)).decode(), "can't be unpacked"),
         (base64.b64encode(zlib.compress(b"5")).decode(), "no list of versions"),
-        (encode_history(History(NOTE, (old(8),)))[:-40], "can't be unpacked"),
+        (encode_history(ConfigHistory(NOTE, (old(8),)))[:-40], "can't be unpacked"),
     ],
 )
 def test_a_damaged_history_is_told_and_harms_nothing(text, named):
@@ -136,7 +136,9 @@ def test_a_bomb_is_not_unpacked():
 
 
 def test_damaged_versions_are_left_out_and_counted():
-    whole = json.loads(zlib.decompress(base64.b64decode(encode_history(History(NOTE, (old(8),))))))
+    whole = json.loads(
+        zlib.decompress(base64.b64decode(encode_history(ConfigHistory(NOTE, (old(8),)))))
+    )
     whole["versions"] += [5, {"sequence": "7"}, {"sequence": 6, "settings": {}, "domain_xml": ""}]
     whole["note"]["at_wall_s"] = "yesterday"
     text = base64.b64encode(zlib.compress(json.dumps(whole).encode())).decode()
@@ -149,4 +151,4 @@ def test_damaged_versions_are_left_out_and_counted():
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=200))
 def test_whatever_the_text_nothing_is_raised(text):
-    assert isinstance(decode_history(text), History)
+    assert isinstance(decode_history(text), ConfigHistory)

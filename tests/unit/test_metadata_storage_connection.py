@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from metadata.settings import SettingsError, host_settings_to_data, parse_host_settings
-from metadata.storage_connection import (
+from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
+from metadata.settings.storage_connection import (
     FcConnection,
     GlusterConnection,
     IscsiConnection,

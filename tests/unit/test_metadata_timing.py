@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from metadata import timing
-from metadata.settings import Timing, check_timing
+from metadata.settings import timing
+from metadata.settings.parse import Timing, check_timing
 
 # With tick_s 4 and io_timeout_s 2: every bound below is exact.
 BASE = Timing(

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.api import Api
-from ha_broker.desk import Desk, Refusal
-from ha_broker.http_server import ApiServer
+from ha_broker.api.snapshot import Snapshot
+from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import SHORTEST_PAUSE_S, Exporter
-from ha_broker.metrics.tallies import Tallies
-from ha_broker.snapshot import Snapshot
-from metadata.notification_settings import NotificationSettings, SmtpSettings
+from ha_broker.server.http_server import ApiServer
+from ha_broker.server.mailbox import Mailbox, Refusal
+from ha_broker.server.routes import Api
+from metadata.settings.notifications import NotificationSettings, SmtpSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, Cluster
 from tests.unit.metrics_text import Scrape
 
@@ -34,8 +34,8 @@ class Place:
 
     def __init__(self) -> None:
         self.clock = Clock()
-        self.tallies = Tallies()
-        self.desk = Desk(FIRST)
+        self.tallies = Counters()
+        self.desk = Mailbox(FIRST)
         self.exporter = Exporter(self.desk, self.tallies, dict, self.clock.monotonic_s)
         self.api = Api(
             self.desk, self.clock.monotonic_s, self.exporter.answer, self.tallies.call_answered
@@ -70,7 +70,7 @@ def test_on_the_socket_they_are_a_text(place: Place, server: ApiServer):
 
 def test_without_an_exporter_there_are_none():
     with pytest.raises(Refusal, match="there are none") as caught:
-        Api(Desk(FIRST), Clock().monotonic_s).answer("GET", "/metrics", b"")
+        Api(Mailbox(FIRST), Clock().monotonic_s).answer("GET", "/metrics", b"")
     assert caught.value.status == 404
 
 
@@ -103,7 +103,7 @@ def test_who_asks_in_a_row_gets_the_same_again(place: Place):
 
 def test_a_broker_that_lives_is_counted(tmp_path: Path):
     cluster = Cluster()
-    tallies = Tallies()
+    tallies = Counters()
     host = cluster.host(1, tmp_path, observer=tallies)
     peer = cluster.peer(2)
     cluster.run(JOIN_S + 30)
@@ -132,7 +132,7 @@ def test_events_and_notifications_of_a_broker_that_lives(tmp_path: Path):
     )
     settings = replace(CONFIG.settings, notifications=told)
     cluster = Cluster(replace(CONFIG, settings=settings))
-    tallies = Tallies()
+    tallies = Counters()
     host = cluster.host(1, tmp_path, observer=tallies)
     cluster.run(JOIN_S + 30)
     host.ask("local", True)
@@ -141,7 +141,7 @@ def test_events_and_notifications_of_a_broker_that_lives(tmp_path: Path):
     seen = Scrape(Exporter(desk, tallies, dict, cluster.clock.monotonic_s).answer().body)
     assert seen.value("events_total", kind="maintenance-on") == 1
     assert seen.value("notifications_sent_total") == 1
-    host.observer = again = Tallies()
+    host.observer = again = Counters()
     host.start()
     cluster.run(JOIN_S + 30)
     assert host.snapshot.local_maintenance

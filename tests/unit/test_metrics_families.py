@@ -7,12 +7,8 @@ from dataclasses import replace
 import pytest
 
 from fsm.states import State
-from ha_broker.events.event import Event, EventKind
-from ha_broker.metrics.cluster_families import MOST_HOSTS
-from ha_broker.metrics.host_families import STATES
-from ha_broker.metrics.tallies import MOST_TRANSITIONS, Tallies
-from ha_broker.slot_io import SlotBytes
-from ha_broker.snapshot import (
+from ha_broker.api.event import Event, EventKind
+from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
@@ -28,9 +24,15 @@ from ha_broker.snapshot import (
     TransitionView,
     Unit,
 )
-from ha_broker.world.ports import DomainState, Liveness, Membership, Outcome
+from ha_broker.metrics.cluster_families import MOST_HOSTS
+from ha_broker.metrics.counters import MOST_TRANSITIONS, Counters
+from ha_broker.metrics.host_families import STATES
+from ha_broker.storage.slot_io import SlotBytes
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import scrape
+from world.ports.jobs import Outcome
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
 
 NOW_S = 1000.0
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
@@ -253,7 +255,7 @@ def test_a_cluster_of_two_thousand_hosts_stays_bounded():
 
 
 def test_the_brokers_own_io():
-    tallies = Tallies()
+    tallies = Counters()
     tallies.job_ended(job("read", 0.004, SlotBytes({0: b""})))
     tallies.job_ended(job("read", 0.2, SlotBytes({0: b""}, failed={3: "EIO"})))
     tallies.job_ended(job("write-own", 4.0, error=OSError("EIO")))
@@ -272,7 +274,7 @@ def test_the_brokers_own_io():
 
 
 def test_cycles_and_calls():
-    tallies = Tallies()
+    tallies = Counters()
     tallies.cycle_ended(0.003)
     tallies.call_answered("/v1/status", 200, 0.02)
     tallies.call_answered("/v1/status", 503, 0.02)
@@ -287,7 +289,7 @@ def event(number: int, kind: EventKind, outage_s: float | None = None) -> Event:
 
 
 def test_events_are_counted_once():
-    tallies = Tallies()
+    tallies = Counters()
     first = (event(1, EventKind.STARTED, 50.0),)  # an earlier life of the broker has seen it
     tallies.shown(snapshot(events=first))
     later = (*first, event(2, EventKind.TAKEN_OVER, 100.0), event(3, EventKind.HOST_LOST))
@@ -304,7 +306,7 @@ def test_events_are_counted_once():
 
 
 def test_the_first_event_of_a_new_broker_counts():
-    tallies = Tallies()
+    tallies = Counters()
     tallies.shown(snapshot())
     tallies.shown(snapshot(events=(event(1, EventKind.STARTED),)))
     seen = scrape(snapshot(), tallies=tallies)
@@ -313,7 +315,7 @@ def test_the_first_event_of_a_new_broker_counts():
 
 
 def test_transitions_are_counted_once_in_each_life():
-    tallies = Tallies()
+    tallies = Counters()
     old = transition(1, "StartState", "EngineDown", at_s=400.0)  # before the broker's start
     up = transition(2, "EngineDown", "EngineStart")
     agent = replace(PUBLICATION, transitions=(old, up), life_at_s=390.0)
@@ -327,7 +329,7 @@ def test_transitions_are_counted_once_in_each_life():
 
 
 def test_transitions_of_an_earlier_life_that_a_new_agent_tells_again_are_not_counted_again():
-    tallies = Tallies()
+    tallies = Counters()
     up = transition(1, "EngineDown", "EngineStart")
     tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=(up,), life_at_s=390.0)))
     told = (replace(up, number=0), transition(1, "StartState", "EngineDown", at_s=700.0))
@@ -338,7 +340,7 @@ def test_transitions_of_an_earlier_life_that_a_new_agent_tells_again_are_not_cou
 
 
 def test_invented_states_become_no_series_without_end():
-    tallies = Tallies()
+    tallies = Counters()
     for number in range(MOST_TRANSITIONS + 50):
         changes = (transition(number, f"s{number}", "EngineUp"),)
         tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=changes)))

@@ -18,11 +18,11 @@ from typing import Any
 
 import pytest
 
-from ha_broker.http_server import TextAnswer
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.service import MetricsService
 from ha_broker.metrics.tcp_server import MOST_CONNECTIONS, MetricsServer
-from metadata.metrics_settings import MetricsSettings
+from ha_broker.server.http_server import TextAnswer
+from metadata.settings.metrics import MetricsSettings
 from tests.unit.certificates import AUTHORITY_USAGE
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))

@@ -46,7 +46,7 @@ def test_an_alert_says_what_to_do(rule):
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
 def test_a_command_that_an_alert_names_exists(rule):
-    from ha_agent.command.catalogue import COMMANDS
+    from hosted_engine.cli.catalogue import COMMANDS
 
     known = [command.name for command in COMMANDS]
     options = re.findall(r"hosted-engine (--[\w-]+)", rule["annotations"]["description"])

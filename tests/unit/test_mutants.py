@@ -16,7 +16,7 @@ def named(text: str) -> Mutant:
     return found
 
 
-FRESH = "ha_broker.liveness.is_fresh: changed_at_s is not None -> changed_at_s is None"
+FRESH = "ha_broker.storage.liveness.is_fresh: changed_at_s is not None -> changed_at_s is None"
 
 
 def test_every_module_is_changed_and_every_mutant_has_a_name_of_its_own() -> None:
@@ -32,12 +32,14 @@ def test_a_changed_function_is_noticed_by_its_tests() -> None:
 
 
 def test_a_change_lasts_no_longer_than_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ha_broker.liveness import is_fresh
-    from ha_broker.world.ports import Liveness
+    from ha_broker.storage.liveness import is_fresh
+    from world.ports.sanlock import Liveness
 
     asked = (0.0, 5.0, Liveness.LIVE, 6.0, 60.0)
     monkeypatch.setattr(report, "_by_tests", lambda *_names: str(is_fresh(*asked)))
-    fate = report.fate_of(named("ha_broker.liveness.is_fresh: return now_s - changed_at_s <= al"))
+    fate = report.fate_of(
+        named("ha_broker.storage.liveness.is_fresh: return now_s - changed_at_s <= al")
+    )
     assert fate.killer == "None"
     assert is_fresh(*asked) is True
 

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 
-from ha_broker.events.event import EventKind
-from ha_broker.events.transitions import Change
+from ha_broker.api.event import EventKind
+from ha_broker.events.transitions import StateChange
 from ha_broker.notifications.rules import wants_change, wants_event
-from ha_broker.world.courier import signatures
-from ha_broker.world.plain_yaml import parse_yaml
-from metadata.notification_settings import (
+from metadata.settings.notifications import (
     EVENT_RULES,
     TEMPLATE_FIELDS,
     NotificationSettings,
@@ -23,7 +21,9 @@ from metadata.notification_settings import (
     WebhookSettings,
     notifications_to_data,
 )
-from metadata.settings import SettingsError, cluster_settings_to_data, parse_cluster_settings
+from metadata.settings.parse import SettingsError, cluster_settings_to_data, parse_cluster_settings
+from world.network.notification_sender import signatures
+from world.plain_yaml import parse_yaml
 
 SMTP = {"server": "mail.example.com", "from": "ha@example.com", "to": ["admin@example.com"]}
 
@@ -159,15 +159,17 @@ def test_every_event_has_a_rule_and_every_rule_an_event() -> None:
 @pytest.mark.parametrize(
     ("pattern", "change", "wanted"),
     [
-        ("maintenance", Change("EngineDown", "LocalMaintenance", ""), True),
-        ("start", Change("EngineDown", "EngineStart", ""), True),
-        ("up|down", Change("EngineStarting", "EngineUp", ""), True),
-        ("stop", Change("EngineDown", "EngineStart", ""), False),
-        ("EngineDown-EngineStart", Change("EngineDown", "EngineStart", ""), True),
-        ("^GlobalMaintenance-", Change("EngineUp", "GlobalMaintenance", ""), False),
+        ("maintenance", StateChange("EngineDown", "LocalMaintenance", ""), True),
+        ("start", StateChange("EngineDown", "EngineStart", ""), True),
+        ("up|down", StateChange("EngineStarting", "EngineUp", ""), True),
+        ("stop", StateChange("EngineDown", "EngineStart", ""), False),
+        ("EngineDown-EngineStart", StateChange("EngineDown", "EngineStart", ""), True),
+        ("^GlobalMaintenance-", StateChange("EngineUp", "GlobalMaintenance", ""), False),
     ],
 )
-def test_a_pattern_is_searched_in_both_states(pattern: str, change: Change, wanted: bool) -> None:
+def test_a_pattern_is_searched_in_both_states(
+    pattern: str, change: StateChange, wanted: bool
+) -> None:
     rules = ("started", f"state_transition={pattern}")
     assert wants_change(rules, change) is wanted
     assert not wants_change(("all",), change)

@@ -11,18 +11,19 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.simulation.world.courier import HANGS, REFUSES, WORKS, SimCourier
-from ha_broker.desk import Refusal, TrialResult, TrialTicket
-from ha_broker.events.transitions import Change, TransitionMemory, changes
-from ha_broker.notifications import delivery, limit, queue
-from ha_broker.notifications.files import MEMORY_FILE, QUEUE_FILE
-from ha_broker.notifications.notice import Notice, letter, payload
-from ha_broker.notifications.queue import Entry, Queue, queue_from_lines
+from ha_broker.api.snapshot import NotificationCounts, TransitionView
+from ha_broker.api.trial import TrialResult
+from ha_broker.events.transitions import StateChange, TransitionMemory, changes
+from ha_broker.notifications import daily_limit, delivery, queue
+from ha_broker.notifications.message import Notice, letter, payload
+from ha_broker.notifications.queue import Queue, QueuedMessage, queue_from_lines
+from ha_broker.notifications.state_files import MEMORY_FILE, QUEUE_FILE
 from ha_broker.notifications.targets import MAIL_SLOT
-from ha_broker.snapshot import NotificationCounts, TransitionView
-from ha_broker.world.ports import DeliveryError, Receipt, RefusedRecipient
-from metadata.notification_settings import NotificationSettings, SmtpSettings, WebhookSettings
+from ha_broker.server.mailbox import Refusal, TrialTicket
+from metadata.settings.notifications import NotificationSettings, SmtpSettings, WebhookSettings
+from simulation.world.notification_sender import HANGS, REFUSES, WORKS, SimNotificationSender
 from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, SETTINGS, TICK_S, Cluster, Host
+from world.ports.notifications import DeliveryError, Receipt, RefusedRecipient
 
 SMTP = SmtpSettings("mail", "ha@example.com", ("a@example.com", "b@example.com"))
 HOOK = WebhookSettings("http://hook/1")
@@ -64,7 +65,7 @@ ON, OFF = "[HostedEngine] h1 is in maintenance", "[HostedEngine] the maintenance
 
 @pytest.fixture(autouse=True)
 def short_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limit, "DAY_S", DAY_S)
+    monkeypatch.setattr(daily_limit, "DAY_S", DAY_S)
     monkeypatch.setattr(delivery, "GIVE_UP_AFTER_S", DAY_S)
 
 
@@ -202,7 +203,7 @@ def test_one_log_line_for_a_server_that_stays_away(
     ]
 
 
-class Picky(SimCourier):
+class Picky(SimNotificationSender):
     """Refuses what it is told to refuse."""
 
     refused: tuple[RefusedRecipient, ...] = ()
@@ -438,7 +439,7 @@ def lived(life_at_s: float, *states: str) -> Any:
 
 
 def names(*publications: Any, memory: Optional[TransitionMemory] = None) -> list[str]:
-    found: list[Change] = []
+    found: list[StateChange] = []
     memory = memory or TransitionMemory()
     for publication in publications:
         memory, new = changes(memory, publication)
@@ -604,15 +605,20 @@ def test_the_webhook_gets_plain_json() -> None:
 
 def test_the_queue_survives_as_lines() -> None:
     waiting = Queue()
-    waiting.add(Entry(NOTICE, "mail", 100.0, ("a@example.com",)), 10, ())
+    waiting.add(QueuedMessage(NOTICE, "mail", 100.0, ("a@example.com",)), 10, ())
     back, problems = queue_from_lines(waiting.to_lines(now_s=160.0), now_s=1000.0)
     assert problems == []
-    assert back.entries == (Entry(NOTICE, "mail", 940.0, ("a@example.com",)),)
+    assert back.entries == (QueuedMessage(NOTICE, "mail", 940.0, ("a@example.com",)),)
 
 
 def test_what_is_on_its_way_is_not_what_has_to_go() -> None:
     waiting = Queue()
-    first, second = Entry(NOTICE, "mail", 1.0), Entry(replace(NOTICE, id="2"), "mail", 2.0)
+    first, second = (
+        QueuedMessage(NOTICE, "mail", 1.0),
+        QueuedMessage(replace(NOTICE, id="2"), "mail", 2.0),
+    )
     waiting.add(first, 2, ())
     waiting.add(second, 2, ())
-    assert waiting.add(Entry(replace(NOTICE, id="3"), "mail", 3.0), 2, {first.key}) == second
+    assert (
+        waiting.add(QueuedMessage(replace(NOTICE, id="3"), "mail", 3.0), 2, {first.key}) == second
+    )

@@ -7,10 +7,10 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.host import SimHost
-from ha_agent.simulation.settings import parse_world
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.host import SimHost
+from simulation.settings import parse_world
 
 GIB = 1 << 30
 WORLD = """

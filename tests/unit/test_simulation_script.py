@@ -8,15 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha_agent.simulation.errors import InputError
-from ha_agent.simulation.grammar import (
-    KINDS,
-    VERBS,
-    CommandRefusedError,
-    Verb,
-    parse_command,
-)
-from ha_agent.simulation.script import Script, dump_script, load_script, parse_script
+from hosted_engine.simulate.grammar import KINDS, VERBS, CommandRefusedError, Verb, parse_command
+from hosted_engine.simulate.script import Script, dump_script, load_script, parse_script
+from simulation.errors import InputError
 from tests.unit.simulation_strategies import HOSTS, command_texts, scripts
 
 GOOD = """\

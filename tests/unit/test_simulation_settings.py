@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from ha_agent.simulation.errors import InputError
-from ha_agent.simulation.settings import (
+from metadata.settings.parse import ClusterSettings, Timing
+from simulation.errors import InputError
+from simulation.settings import (
     EngineTraits,
     HostTraits,
     WorldSettings,
@@ -16,7 +17,6 @@ from ha_agent.simulation.settings import (
     load_world,
     parse_world,
 )
-from metadata.settings import ClusterSettings, Timing
 from tests.unit.simulation_strategies import WORLDS
 
 FULL = """\

@@ -7,13 +7,13 @@ from operator import attrgetter
 
 import pytest
 
-from ha_agent.simulation import administrator, deeds
-from ha_agent.simulation.cluster import SimCluster
-from ha_agent.simulation.errors import SimulationError
-from ha_agent.simulation.grammar import VERBS, Verb, parse_command
-from ha_agent.simulation.script import parse_script
-from ha_agent.simulation.settings import WorldSettings, counted_hosts, parse_world
-from ha_agent.simulation.story import Story, tell
+from hosted_engine.simulate import operator, verbs
+from hosted_engine.simulate.grammar import VERBS, Verb, parse_command
+from hosted_engine.simulate.run import Story, tell
+from hosted_engine.simulate.script import parse_script
+from simulation.cluster import SimCluster
+from simulation.errors import SimulationError
+from simulation.settings import WorldSettings, counted_hosts, parse_world
 
 TWO_HOSTS = parse_world("hosts: 2\ncluster: {timing: {io_timeout_s: 2}}\n")
 
@@ -111,7 +111,7 @@ def test_a_broken_rule_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_world_that_does_not_come_up_is_an_error() -> None:
     world = WorldSettings(hosts=counted_hosts(2), start="running")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ha_agent.simulation.cluster.BRING_UP_LIMIT_S", 20.0)
+        patch.setattr("simulation.cluster.BRING_UP_LIMIT_S", 20.0)
         with pytest.raises(SimulationError, match="did not come up"):
             tell(world, parse_script("- {until: 5}", ["h1", "h2"]))
 
@@ -125,12 +125,12 @@ def test_every_verb_leads_somewhere(verb: Verb, cluster: SimCluster) -> None:
     arguments = sum(1 for token in verb.tokens if token.isupper() or "|" in token)
     arguments += len(verb.extra) + sum(1 for token in verb.tokens if token == "UNIT...")
     if owner == "deeds":
-        signature, given = inspect.signature(deeds._DEEDS[name]), arguments + 1
+        signature, given = inspect.signature(verbs._DEEDS[name]), arguments + 1
     elif owner == "host":
         deed = attrgetter(name)(cluster.host("h1"))
         signature, given = inspect.signature(deed), arguments - 1  # the host is bound
     elif owner == "administrator":
-        signature, given = inspect.signature(getattr(administrator, name)), arguments
+        signature, given = inspect.signature(getattr(operator, name)), arguments
     else:
         signature, given = inspect.signature(getattr(SimCluster, name)), arguments + 1
     signature.bind(*range(given))
@@ -145,7 +145,7 @@ def cluster() -> SimCluster:
 
 def refusal(cluster: SimCluster, text: str) -> str:
     with pytest.raises(SimulationError) as caught:
-        deeds.carry_out(parse_command(text, list(cluster.hosts)), cluster)
+        verbs.carry_out(parse_command(text, list(cluster.hosts)), cluster)
     return str(caught.value)
 
 
@@ -182,7 +182,7 @@ def test_status_needs_power_a_broker_and_a_storage_that_answers() -> None:
 def test_volume_is_watched_as_the_command_does(cluster: SimCluster) -> None:
     before_s = cluster.now_s
     command = parse_command("on h1 hosted-engine --vm-status --metadata /shared/leases:2M", ["h1"])
-    lines = deeds.carry_out(command, cluster)
+    lines = verbs.carry_out(command, cluster)
     assert 1 <= cluster.now_s - before_s <= 11
     assert lines.count("Status up-to-date                  : True") == 2
 
@@ -193,7 +193,7 @@ def test_units_are_told_apart() -> None:
     host = cluster.host("h2")
 
     def do(text: str) -> None:
-        deeds.carry_out(parse_command(text, list(cluster.hosts)), cluster)
+        verbs.carry_out(parse_command(text, list(cluster.hosts)), cluster)
 
     do("on h2 systemctl stop ha-agent.service libvirtd")
     cluster.run_for(10)

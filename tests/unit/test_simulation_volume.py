@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ha_agent.simulation.world.volume import BLOCK_SIZE, SparseVolume
+from simulation.world.volume import BLOCK_SIZE, SparseVolume
 
 SIZE = 3 * BLOCK_SIZE
 EDGES = st.sampled_from([0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 2 * BLOCK_SIZE, SIZE])

@@ -7,7 +7,7 @@ from typing import Optional
 
 import pytest
 
-from ha_broker.slot_notes import global_maintenance_said, with_cluster_notes
+from ha_broker.storage.slot_notes import global_maintenance_said, with_cluster_notes
 from metadata.notes import GLOBAL_MAINTENANCE
 from metadata.records import HostRecord, SlotDamaged
 from tests.unit.broker_host import JOIN_S, TICK_S, Cluster, Host, record

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from ha_agent.command.storage.connection_plan import (
+from hosted_engine.host.tools import shown
+from hosted_engine.storage.connection_plan import (
     Step,
     connect_steps,
     disconnect_steps,
     lists_session,
 )
-from ha_agent.command.tools import shown
-from metadata.storage_connection import (
+from metadata.settings.storage_connection import (
     FcConnection,
     GlusterConnection,
     IscsiConnection,

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from ha_agent.command.explain.engine import engine_sentences
-from ha_agent.command.explain.facts import Cluster
-from ha_agent.command.status.from_broker import cluster_status
-from ha_agent.command.status.text import status_text
+from ha_broker.api.snapshot import LeaseState, LeaseView, Snapshot, way_out_of_two
 from ha_broker.metrics.cluster_families import cluster_families
-from ha_broker.snapshot import LeaseState, LeaseView, Snapshot, way_out_of_two
+from hosted_engine.cluster.facts import Cluster
+from hosted_engine.cluster.from_broker import cluster_status
+from hosted_engine.explain.engine_sentences import engine_sentences
+from hosted_engine.status.text import status_text
 from tests.unit.agent_host import SETTINGS, UP, host_view, snapshot
 
 NOW_S = 5000.0

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import pytest
 
-from ha_broker.world.endings import (
-    Event,
-    Life,
+from world.ports.libvirt import Ending
+from world.vm.domain_endings import (
+    DomainLife,
+    LifecycleEvent,
     ShutdownDetail,
     StoppedDetail,
     after_event,
     after_look,
     after_request,
 )
-from ha_broker.world.ports import Ending
 
-STARTED = (Event.RESUMED, 0), (Event.STARTED, 0)
-BY_SIGNAL = (Event.SHUTDOWN, ShutdownDetail.HOST)
-BY_GUEST = (Event.SHUTDOWN, ShutdownDetail.GUEST)
+STARTED = (LifecycleEvent.RESUMED, 0), (LifecycleEvent.STARTED, 0)
+BY_SIGNAL = (LifecycleEvent.SHUTDOWN, ShutdownDetail.HOST)
+BY_GUEST = (LifecycleEvent.SHUTDOWN, ShutdownDetail.GUEST)
 
 
 def stopped(detail: StoppedDetail) -> tuple[int, int]:
-    return (Event.STOPPED, detail)
+    return (LifecycleEvent.STOPPED, detail)
 
 
-def told(*events: tuple[int, int], life: Life = Life()) -> Life:  # noqa: B008 - a frozen value
+def told(*events: tuple[int, int], life: DomainLife = DomainLife()) -> DomainLife:  # noqa: B008 - a frozen value
     for event, detail in events:
         life = after_event(life, event, detail)
     return life
 
 
-def looked(life: Life, present: bool) -> Life:
+def looked(life: DomainLife, present: bool) -> DomainLife:
     return after_look(life, present, life.events)
 
 
@@ -49,24 +49,28 @@ def looked(life: Life, present: bool) -> Life:
             "powered off from inside",
         ),
         (
-            [(Event.SHUTDOWN, 0), stopped(StoppedDetail.SHUTDOWN)],
+            [(LifecycleEvent.SHUTDOWN, 0), stopped(StoppedDetail.SHUTDOWN)],
             Ending.GUEST_SHUTDOWN,
             "powered off from inside",
         ),
         ([BY_SIGNAL, stopped(StoppedDetail.DESTROYED)], Ending.STOPPED, ""),
         ([stopped(StoppedDetail.DESTROYED)], Ending.STOPPED, ""),
         (
-            [(Event.SUSPENDED, 0), (Event.CRASHED, 0), stopped(StoppedDetail.CRASHED)],
+            [
+                (LifecycleEvent.SUSPENDED, 0),
+                (LifecycleEvent.CRASHED, 0),
+                stopped(StoppedDetail.CRASHED),
+            ],
             Ending.CRASHED,
             "guest panic",
         ),
         ([stopped(StoppedDetail.CRASHED)], Ending.CRASHED, "the guest crashed"),
         # kdump's kernel was loaded after a panic: a crash, and the guest goes on for a while
-        ([(Event.CRASHED, 1), stopped(StoppedDetail.FAILED)], Ending.CRASHED, "qemu died"),
-        ([(Event.SUSPENDED, 1), stopped(StoppedDetail.MIGRATED)], Ending.MIGRATED, ""),
+        ([(LifecycleEvent.CRASHED, 1), stopped(StoppedDetail.FAILED)], Ending.CRASHED, "qemu died"),
+        ([(LifecycleEvent.SUSPENDED, 1), stopped(StoppedDetail.MIGRATED)], Ending.MIGRATED, ""),
         ([stopped(StoppedDetail.SAVED)], Ending.STOPPED, "saved to disk"),
         ([stopped(StoppedDetail.FROM_SNAPSHOT)], Ending.STOPPED, ""),
-        ([(Event.STOPPED, 99)], Ending.MISSING, ""),
+        ([(LifecycleEvent.STOPPED, 99)], Ending.MISSING, ""),
         ([], Ending.NONE, ""),
     ],
 )
@@ -77,7 +81,7 @@ def test_how_a_life_ends(events: list[tuple[int, int]], ending: Ending, detail: 
 
 
 def test_a_panic_is_forgotten_with_its_life() -> None:
-    old = told(*STARTED, (Event.CRASHED, 0), stopped(StoppedDetail.CRASHED))
+    old = told(*STARTED, (LifecycleEvent.CRASHED, 0), stopped(StoppedDetail.CRASHED))
     new = told(*STARTED, stopped(StoppedDetail.CRASHED), life=old)
     assert new.detail == "the guest crashed"
 
@@ -100,19 +104,23 @@ def test_a_new_life_forgets_the_old_one() -> None:
 
 
 def test_a_resume_is_no_new_life() -> None:
-    life = told((Event.SUSPENDED, 0), (Event.RESUMED, 0), life=after_request(told(*STARTED)))
+    life = told(
+        (LifecycleEvent.SUSPENDED, 0),
+        (LifecycleEvent.RESUMED, 0),
+        life=after_request(told(*STARTED)),
+    )
     assert life.asked
 
 
 def test_a_start_that_fails_ends_no_life() -> None:
-    assert told(stopped(StoppedDetail.FAILED)) == Life(events=1)
+    assert told(stopped(StoppedDetail.FAILED)) == DomainLife(events=1)
     before = told(*STARTED, BY_GUEST, stopped(StoppedDetail.SHUTDOWN))
     after = told(BY_SIGNAL, stopped(StoppedDetail.FAILED), life=before)
     assert after.ending == Ending.GUEST_SHUTDOWN
 
 
 def test_gone_without_a_word() -> None:
-    life = looked(looked(Life(), present=True), present=False)
+    life = looked(looked(DomainLife(), present=True), present=False)
     assert life.ending == Ending.MISSING
     assert looked(life, present=False).ending == Ending.MISSING
 
@@ -123,7 +131,7 @@ def test_a_late_word_explains_what_was_missing() -> None:
 
 
 def test_never_seen_is_not_missing() -> None:
-    assert looked(Life(), present=False) == Life()
+    assert looked(DomainLife(), present=False) == DomainLife()
 
 
 def test_told_is_not_missing() -> None:
@@ -146,7 +154,7 @@ def test_an_answer_older_than_an_event_says_nothing(present: bool) -> None:
 def test_the_numbers_are_libvirts() -> None:
     libvirt = pytest.importorskip("libvirt")
     for prefix, numbers in (
-        ("VIR_DOMAIN_EVENT_", Event),
+        ("VIR_DOMAIN_EVENT_", LifecycleEvent),
         ("VIR_DOMAIN_EVENT_SHUTDOWN_", ShutdownDetail),
         ("VIR_DOMAIN_EVENT_STOPPED_", StoppedDetail),
     ):

@@ -6,7 +6,8 @@ import errno
 
 import pytest
 
-from ha_agent.simulation.world import (
+from metadata.records import VolumeAddress
+from simulation.world import (
     InlineRunner,
     SimHypervisor,
     SimLockspace,
@@ -15,17 +16,9 @@ from ha_agent.simulation.world import (
     SimVitals,
     VirtualClock,
 )
-from ha_broker.world.ports import (
-    DomainState,
-    Ending,
-    EngineCpu,
-    HypervisorError,
-    HypervisorGoneError,
-    LeaseHeldError,
-    Membership,
-    StorageError,
-)
-from metadata.records import VolumeAddress
+from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, StorageError
+from world.ports.libvirt import DomainState, Ending, EngineCpu
+from world.ports.sanlock import Membership
 
 IO_TIMEOUT_S = 2
 

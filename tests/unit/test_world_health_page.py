@@ -14,8 +14,8 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.world.health_page import HttpHealthPage
-from ha_broker.world.ports import HealthReading
+from world.network.health_page import HttpHealthPage
+from world.ports.network import HealthReading
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 10 * FACTOR

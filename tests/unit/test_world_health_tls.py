@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.health_page import HttpHealthPage
-from ha_broker.world.ports import HealthReading
 from tests.unit.certificates import Authority
+from world.network.health_page import HttpHealthPage
+from world.ports.network import HealthReading
 
 LONG_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nDB Up!"

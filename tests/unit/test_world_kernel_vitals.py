@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.kernel_vitals import KernelVitals
-from ha_broker.world.ports import BridgeLook, CpuTimes, MemoryFree, WorldError
+from world.host.host_vitals import KernelVitals
+from world.ports.errors import WorldError
+from world.ports.host import BridgeLook, CpuTimes, MemoryFree
 
 TICKS = os.sysconf("SC_CLK_TCK")
 STAT = "proc/stat"

@@ -12,15 +12,9 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
-from ha_broker.world.ports import (
-    Domain,
-    DomainState,
-    Ending,
-    HypervisorError,
-    HypervisorGoneError,
-    LeaseHeldError,
-)
+from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.vm.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 ABSENT = Domain(DomainState.ABSENT)

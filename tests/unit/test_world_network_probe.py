@@ -14,9 +14,9 @@ from typing import Callable
 
 import pytest
 
-from ha_agent.simulation.world import SimNetworkProbe
-from ha_broker.world.network_probe import SocketNetworkProbe
-from ha_broker.world.ports import WorldError
+from simulation.world import SimNetworkProbe
+from world.network.network_probe import SocketNetworkProbe
+from world.ports.errors import WorldError
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 10 * FACTOR

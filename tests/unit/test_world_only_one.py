@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.world.only_one import AnotherRunsError, OnlyOne
-from ha_broker.world.ports import WorldError
+from world.host.only_one import AnotherRunsError, OnlyOne
+from world.ports.errors import WorldError
 
 HOLDER = """
 import sys
-from ha_broker.world.only_one import OnlyOne
+from world.host.only_one import OnlyOne
 lock = OnlyOne(sys.argv[1], "ha-agent")
 print("locked", flush=True)
 sys.stdin.read()

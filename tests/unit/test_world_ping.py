@@ -9,15 +9,15 @@ import time
 
 import pytest
 
-from ha_broker.world import ping
-from ha_broker.world.ports import WorldError
+from world.network import icmp_echo
+from world.ports.errors import WorldError
 
 LIMIT_S = 5 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 
 
 def probe(address: str, timeout_s: float = LIMIT_S) -> bool:
     try:
-        return ping.ping(address, timeout_s)
+        return icmp_echo.ping(address, timeout_s)
     except WorldError as error:
         if "not permitted" in error.why:
             pytest.skip(error.why)
@@ -45,7 +45,7 @@ def test_an_unreachable_address_does_not_answer() -> None:
 
 def test_something_that_is_no_address_is_no_silence() -> None:
     with pytest.raises(WorldError) as caught:
-        ping.ping("256.1.1.1.", LIMIT_S)
+        icmp_echo.ping("256.1.1.1.", LIMIT_S)
     assert "256.1.1.1." in caught.value.what
 
 
@@ -55,7 +55,7 @@ def test_no_right_to_ping_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(socket, "socket", refuse)
     with pytest.raises(WorldError) as caught:
-        ping.ping("127.0.0.1", LIMIT_S)
+        icmp_echo.ping("127.0.0.1", LIMIT_S)
     assert "CAP_NET_RAW" in caught.value.why
 
 
@@ -99,14 +99,14 @@ def test_only_our_own_echo_counts(kind: int, packets: list[bytes], answered: boo
     deadline_s = time.monotonic() + LIMIT_S
     wire = Wire(kind, list(packets))
     try:
-        got = ping._await_reply(wire, socket.AF_INET, TOKEN, deadline_s)  # type: ignore[arg-type]
+        got = icmp_echo._await_reply(wire, socket.AF_INET, TOKEN, deadline_s)  # type: ignore[arg-type]
     except TimeoutError:
         got = False
     assert got is answered
 
 
 def test_the_checksum_is_the_internets() -> None:
-    packet = ping._echo(socket.AF_INET, TOKEN)
+    packet = icmp_echo._echo(socket.AF_INET, TOKEN)
     words = struct.unpack(f"!{len(packet) // 2}H", packet)
     folded = sum(words)
     while folded > 0xFFFF:

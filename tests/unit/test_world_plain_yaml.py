@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ha_agent.command.deploy.answers import read_answers
-from ha_agent.command.errors import CommandError
-from ha_broker.world.host_file import read_host_settings
-from ha_broker.world.plain_yaml import parse_yaml
+from hosted_engine.deploy.answers import read_answers
+from hosted_engine.errors import CommandError
 from metadata.errors import SettingsError
+from world.host_file import read_host_settings
+from world.plain_yaml import parse_yaml
 
 TWICE = "host_id: 1\nstorage: {path: /x}\nhost_id: 2\n"
 BAD = [

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from ha_broker.world.clock import SystemClock
-from ha_broker.world.ports import Outcome
-from ha_broker.world.runner import ThreadRunner
+from world.host.clock import SystemClock
+from world.host.thread_runner import ThreadRunner
+from world.ports.jobs import Outcome
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 

@@ -12,26 +12,23 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_agent.simulation.world import SimStore
-from ha_broker.world import sanlock_lockspace
-from ha_broker.world.ports import (
+from metadata.layout import storage_parts
+from simulation.world import SimStore
+from world.ports.errors import (
     LeaseHeldError,
-    LeaseOwner,
-    Liveness,
     LockspaceBusyError,
     LockspaceError,
     LockspaceGoneError,
-    Membership,
-    Renewal,
 )
-from ha_broker.world.sanlock_lockspace import (
+from world.ports.sanlock import LeaseOwner, Liveness, Membership, Renewal
+from world.storage import sanlock_lockspace
+from world.storage.sanlock_lockspace import (
     AIO_TIMEOUT,
     SanlockLockspace,
     parse_daemon_name,
     parse_holders,
     parse_renewals,
 )
-from metadata.layout import storage_parts
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)

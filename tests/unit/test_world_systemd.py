@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ha_broker.world.ports import WorldError
-from ha_broker.world.systemd import SystemdServiceManager, machine_stops
+from world.host.systemd import SystemdServiceManager, machine_stops
+from world.ports.errors import WorldError
 
 
 @pytest.fixture

@@ -14,19 +14,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from ha_agent.command.deadline import within_deadline
-from ha_agent.command.deploy import deadline as deploy_deadline
-from ha_agent.command.errors import CommandError
-from ha_broker.client import BrokerClient
-from ha_broker.world.libvirt_hypervisor import LibvirtHypervisor
-from ha_broker.world.ports import LeaseOwner, LockspaceError, StorageError, WorldError
+from ha_broker.api.client import BrokerClient
+from hosted_engine.errors import CommandError
+from hosted_engine.host import storage_deadline as deploy_deadline
+from hosted_engine.host.deadline import within_deadline
 from metadata import wire
 from metadata.domain_xml import lease_element
 from metadata.layout import required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, HostRecord, SlotAbsent, VolumeAddress
-from metadata.settings import ClusterSettings, HostSettings, StorageParts
+from metadata.settings.parse import ClusterSettings, HostSettings, StorageParts
+from metadata.settings.storage_connection import FcConnection
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
-from metadata.storage_connection import FcConnection
+from world.ports.errors import LockspaceError, StorageError, WorldError
+from world.ports.sanlock import LeaseOwner
+from world.vm.libvirt_hypervisor import LibvirtHypervisor
 
 LONG_S = 60.0
 NOWHERE = storage_parts("/nowhere/leases")
@@ -99,8 +100,8 @@ def lease() -> None:
 
 def owner_of(parts: StorageParts) -> Optional[LeaseOwner]:
     """As the commands do, on a thread that may have to be given up."""
-    from ha_agent.command.vm.engine import ask_sanlock
-    from ha_agent.command.vm.patient_lockspace import PatientLockspace
+    from hosted_engine.host.patient_lockspace import PatientLockspace
+    from hosted_engine.vm.engine_access import ask_sanlock
 
     owner: Optional[LeaseOwner] = ask_sanlock(PatientLockspace(parts).lease_owner)
     return owner
@@ -124,7 +125,7 @@ def lease_that_hangs() -> None:
 
 def vm_elsewhere() -> None:
     """As --vm-shutdown on a host without the VM, whose broker is gone."""
-    from ha_agent.command.vm.engine import domain_here, engine_here
+    from hosted_engine.vm.engine_access import domain_here, engine_here
 
     deployed(volume())
     engine = engine_here()
@@ -133,7 +134,7 @@ def vm_elsewhere() -> None:
 
 
 def deployed(parts: StorageParts) -> HostSettings:
-    from ha_agent.command.deploy.files import write_host_settings
+    from hosted_engine.host.settings_file import write_host_settings
 
     settings = HostSettings(1, "h1", parts, libvirt_uri="test:///default")
     write_host_settings(os.environ["HE_SETTINGS"], settings)
@@ -144,7 +145,7 @@ def deployed(parts: StorageParts) -> HostSettings:
 
 
 def store() -> None:
-    from ha_agent.command.storage.world import StoreApart
+    from hosted_engine.host.environment import StoreApart
 
     begin_threads()
     parts = volume()
@@ -162,7 +163,7 @@ def store() -> None:
 
 
 def store_that_hangs() -> None:
-    from ha_agent.command.storage.world import StoreApart
+    from hosted_engine.host.environment import StoreApart
 
     begin_threads()
     deploy_deadline.STORAGE_DEADLINE_S = 0.5
@@ -173,9 +174,9 @@ def store_that_hangs() -> None:
 
 def cleanup() -> None:
     """libvirt is asked before the storage is written, and again while no broker runs."""
-    from ha_agent.command.storage.clean_metadata import zero_slot
-    from ha_agent.command.storage.use import refuse_engine_here
-    from ha_agent.command.storage.world import real_world
+    from hosted_engine.host.environment import real_world
+    from hosted_engine.storage.clean_metadata import zero_slot
+    from hosted_engine.storage.in_use import refuse_engine_here
 
     world = real_world(HostSettings(1, "h1", volume(), libvirt_uri="test:///default"))
     world = replace(world, lockspace=NoHolders())  # type: ignore[arg-type]
@@ -194,7 +195,7 @@ class NoHolders:
 
 
 def shared_configuration() -> None:
-    from ha_agent.command.shared import shared_config
+    from hosted_engine.host.shared_config import shared_config
 
     begin_threads()
     assert shared_config(BrokerClient(), volume()).sequence == 1
@@ -203,7 +204,7 @@ def shared_configuration() -> None:
 
 
 def connecting() -> None:
-    from ha_agent.command.storage.connect import Site, connect
+    from hosted_engine.storage.connect import Site, connect
 
     begin_threads()
     parts = volume()
@@ -223,12 +224,12 @@ def connecting() -> None:
 
 def deploying() -> None:
     """All that touches the storage: looking, measuring, formatting and writing."""
-    from ha_agent.command.deploy import steps
-    from ha_agent.command.deploy.answers import local_settings, parse_answers
-    from ha_agent.command.deploy.checks_storage import check_speed
-    from ha_agent.command.deploy.plan import ThisHost
-    from ha_agent.command.deploy.subject import look_at_storage, read_engine
-    from ha_agent.command.deploy.world import real_world
+    from hosted_engine.deploy import steps
+    from hosted_engine.deploy.answers import local_settings, parse_answers
+    from hosted_engine.deploy.check_input import look_at_storage, read_engine
+    from hosted_engine.deploy.checks_storage import check_speed
+    from hosted_engine.deploy.environment import real_world
+    from hosted_engine.deploy.plan import ThisHost
 
     begin_threads()
     parts = volume()
@@ -242,7 +243,7 @@ def deploying() -> None:
     assert look.volumes.level.value == "ok"
     assert read_engine(answers, parts).domain_name == "E"
     assert "read" in check_speed(world, parts, look.survey, 10).detail
-    site = steps.Site(
+    site = steps.DeploySite(
         world, NoHolders(), look.survey, ThisHost("h9", "h9"), local_settings(answers, parts)  # type: ignore[arg-type]
     )  # fmt: skip
     steps._zero(site, parts.metadata, 4096 * 3)
@@ -256,16 +257,16 @@ def deploying() -> None:
 
 
 def engine_file_that_hangs() -> None:
-    from ha_agent.command.deploy import subject
-    from ha_agent.command.deploy.answers import parse_answers
+    from hosted_engine.deploy import check_input
+    from hosted_engine.deploy.answers import parse_answers
 
     begin_threads()
-    subject.READ_ENGINE_DEADLINE_S = 1.0
+    check_input.READ_ENGINE_DEADLINE_S = 1.0
     os.mkfifo("engine.xml")
     data = {"storage": {"path": "/x"}, "engine": {"domain_xml_file": "engine.xml"}}
     before = threads()
     error = refusal(
-        CommandError, lambda: subject.read_engine(parse_answers(data, "answers"), NOWHERE)
+        CommandError, lambda: check_input.read_engine(parse_answers(data, "answers"), NOWHERE)
     )
     assert "engine.xml has not answered" in error.message
     assert threads() == before

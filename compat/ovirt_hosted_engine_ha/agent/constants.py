@@ -2,7 +2,7 @@
 
 from metadata.extra_text import PARSE_VERSION as METADATA_PARSE_VERSION
 from metadata.layout import LOCKSPACE_NAME
-from metadata.values import ScoreWeights, Timing
+from metadata.settings.values import ScoreWeights, Timing
 from metadata.wire import FEATURE_VERSION as METADATA_FEATURE_VERSION
 
 SERVICE_TYPE = LOCKSPACE_NAME

@@ -1,5 +1,5 @@
-"""The client of `ha_agent.client`, by the name that callers import."""
+"""The client of `hosted_engine.client`, by the name that callers import."""
 
-from ha_agent.client import HAClient
+from hosted_engine.client import HAClient
 
 __all__ = ["HAClient"]

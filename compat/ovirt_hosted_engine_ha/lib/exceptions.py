@@ -1,8 +1,8 @@
-"""The exceptions of `ha_agent.client`, by the names that callers catch."""
+"""The exceptions of `hosted_engine.client`, by the names that callers catch."""
 
-from ha_agent.client import BrokerSilentError as DisconnectionError
-from ha_broker.client import BrokerError as MetadataError
-from ha_broker.client import BrokerGoneError as BrokerConnectionError
-from ha_broker.client import BrokerRefusedError as RequestError
+from ha_broker.api.client import BrokerError as MetadataError
+from ha_broker.api.client import BrokerGoneError as BrokerConnectionError
+from ha_broker.api.client import BrokerRefusedError as RequestError
+from hosted_engine.client import BrokerSilentError as DisconnectionError
 
 __all__ = ["BrokerConnectionError", "DisconnectionError", "MetadataError", "RequestError"]

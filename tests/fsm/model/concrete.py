@@ -34,7 +34,7 @@ from fsm.states import State
 from fsm.step import broken_off_by
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
-from metadata.settings import ClusterSettings, EngineSettings, ScoreWeights, check_timing
+from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, check_timing
 from tests.fsm.model import shape
 from tests.fsm.model.shape import Agent, Dom, Hold, Host, Life, Mem, View
 
@@ -246,7 +246,7 @@ def kept(mem: Mem) -> Mem:
 
 
 def observation(host: Host, host_id: int, view: View) -> Observation:
-    """What `ha_agent.collect` would make of this host and its broker's word."""
+    """What `ha_agent.observation.collect` would make of this host and its broker's word."""
     knows = host.broker and can_ask(host)
     lease, owner = _lease(view.lease if knows else shape.LEASE_UNKNOWN, host_id)
     return Observation(
@@ -304,7 +304,7 @@ def _health(host: Host) -> Health:
 
 
 def _holds(host: Host) -> Optional[bool]:
-    """What `ha_agent.lease_watch` makes of sanlock's answers."""
+    """What `ha_agent.observation.vm_lease` makes of sanlock's answers."""
     if not host.runs or not host.libvirt or host.life is Life.GONE:
         return None
     if host.life is Life.LAPSED:

@@ -12,7 +12,7 @@ from fsm.observation import Observation
 from fsm.states import State
 from fsm.step import step
 from fsm.table import Row
-from metadata.settings import ClusterSettings
+from metadata.settings.parse import ClusterSettings
 from tests.fsm.model import concrete
 from tests.fsm.model.react import Reactor
 

@@ -94,9 +94,9 @@ def _own_freed(host_id: int, lease: Lease) -> Lease:
 def _had_its_time(host: Host) -> bool:
     """Has the agent done all that it does about a VM that has lost its lease?
 
-    The inequalities of `metadata.timing` see to it that it comes before the lease is free. An
-    agent that is dead, stopped or cut off from libvirt does nothing: there the watchdog under
-    sanlock resets the host, which is a power cut here.
+    The inequalities of `metadata.settings.timing` see to it that it comes before the lease is
+    free. An agent that is dead, stopped or cut off from libvirt does nothing: there the watchdog
+    under sanlock resets the host, which is a power cut here.
     """
     if not host.runs or host.hold is Hold.NO:
         return True

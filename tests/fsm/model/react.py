@@ -127,7 +127,7 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
 
 
 def _begin_start(host: Host) -> Host:
-    """As `ha_agent.execute`: refused when something stands against it."""
+    """As `ha_agent.actions.execute`: refused when something stands against it."""
     if concrete.blocked_why(host) or host.job:
         return host._replace(start=StartOutcome.FAILED)
     return host._replace(start=StartOutcome.RUNNING, job=Job.CREATE, ending=VmEnding.NONE)

@@ -1,0 +1,200 @@
+"""Carries the decision's actions out, through the runner; results come with the next look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Callable, Optional, cast
+
+from fsm.memory import Action
+from fsm.observation import StartOutcome
+from ha_agent.actions.start_engine import resume_left_engine, start_engine
+from metadata.settings.parse import StorageParts
+from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
+from world.ports.jobs import Clock, Outcome, Runner
+from world.ports.libvirt import Domain, DomainState, Hypervisor
+from world.ports.sanlock import Lockspace
+
+START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
+KEYS = (START, SHUTDOWN, DESTROY, RESUME)
+
+
+class OutdatedOrderError(HypervisorError):
+    """An order to stop the VM that came too late, or would have met another one."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What an order to stop is about: the process and its state, as they were judged.
+
+    `latest_s` is the last monotonic second at which that judgement counts: later the VM may have
+    got well, or be a healthy one of the same name.
+    """
+
+    domain: Domain
+    latest_s: float
+
+
+@dataclass(frozen=True)
+class StartState:
+    """What became of the latest start."""
+
+    outcome: StartOutcome = StartOutcome.NONE
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class OrderResult:
+    """An order that ended: `domain` after a successful start.
+
+    `error` says why it failed, unless the state machine hears of it (a start that it still
+    waits for) and tells it better: a lease lost to another host is no error.
+    """
+
+    order: str
+    ended_at_s: float
+    domain: Optional[Domain] = None
+    error: str = ""
+
+
+class Executor:
+    """Starts, shuts down, destroys and resumes the engine's VM; each order once at a time.
+
+    `lease_version` is the lease's while the VM ran here last, for resuming.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        hypervisor: Hypervisor,
+        lockspace: Lockspace,
+        parts: StorageParts,
+        clock: Clock,
+        *,
+        lease_version: Callable[[], Optional[int]] = lambda: None,
+    ) -> None:
+        self._clock = clock
+        self._runner = runner
+        self._hypervisor = hypervisor
+        self._lockspace = lockspace
+        self._parts = parts
+        self._lease_version = lease_version
+        self._start = StartState()
+
+    @property
+    def start(self) -> StartState:
+        """The latest start; `RUNNING` until it ended or was given up."""
+        return self._start
+
+    def perform(self, action: Action, domain_xml: str, blocked_why: str, judged: Judged) -> str:
+        """Give the order; returns why it could not be given (empty: it was).
+
+        Stopping is never refused here; its job itself looks whether what it meets is what was
+        `judged`. A start is, when something stands against it: the table asks the same before
+        it decides, so this is the second lock on the same door.
+        """
+        if action is Action.START_VM:
+            return self._begin_start(domain_xml, blocked_why)
+        if action is Action.SHUTDOWN_VM:
+            return self._submit(SHUTDOWN, self._bound(judged, self._hypervisor.shutdown))
+        if action is Action.RESUME_VM:
+            version = self._lease_version()
+            resume = partial(resume_left_engine, self._hypervisor, self._lockspace, version)
+            return self._submit(RESUME, resume)
+        return self._submit(DESTROY, self._bound(judged, self._hypervisor.destroy))
+
+    def take(self, outcome: Outcome[object]) -> OrderResult:
+        """An order ended, perhaps one that was given up long ago."""
+        error = "" if outcome.error is None else _why(outcome.error)
+        domain = None
+        if outcome.key == START:
+            domain = cast(Optional[Domain], outcome.value)
+            if self._start.outcome is StartOutcome.RUNNING:
+                self._end_start(outcome, error)
+                error = ""
+        return OrderResult(outcome.key, outcome.finished_at_s, domain, error)
+
+    def give_up_start(self, now_s: float, limit_s: float) -> bool:
+        """Call a start failed that libvirt has not ended within `limit_s`; True if so.
+
+        Its job goes on: should the VM appear later, libvirt shows it like any other, and the
+        job itself still switches it off if it has no lease.
+        """
+        since_s = self._runner.busy_since_s(START)
+        if self._start.outcome is not StartOutcome.RUNNING or since_s is None:
+            return False
+        if now_s - since_s <= limit_s:
+            return False
+        why = f"libvirt has not ended the start within {limit_s:.0f} s"
+        self._start = StartState(StartOutcome.FAILED, why)
+        return True
+
+    def unfinished_why(self, now_s: float) -> str:
+        """Which order stands against a new start, because libvirt has not ended it yet."""
+        for key, name in ((DESTROY, "switch the VM off"), (SHUTDOWN, "shut the VM down")):
+            since_s = self._runner.busy_since_s(key)
+            if since_s is not None:
+                return f"the order to {name} has not ended for {now_s - since_s:.0f} s"
+        since_s = self._runner.busy_since_s(START)
+        if since_s is not None and self._start.outcome is not StartOutcome.RUNNING:
+            return f"libvirt has not ended an earlier start for {now_s - since_s:.0f} s"
+        return ""
+
+    def _begin_start(self, domain_xml: str, blocked_why: str) -> str:
+        if not blocked_why and not domain_xml:
+            blocked_why = "there is no domain XML"
+        if not blocked_why:
+            blocked_why = self._submit(START, self._start_job(domain_xml))
+        if blocked_why:
+            self._start = StartState(StartOutcome.FAILED, blocked_why)
+        else:
+            self._start = StartState(StartOutcome.RUNNING)
+        return blocked_why
+
+    def _bound(self, judged: Judged, order: Callable[[], None]) -> Callable[[], None]:
+        """`order`, unless the VM is not what was judged any more.
+
+        The job may stand still for minutes before it goes on: its process is stopped, or libvirt
+        hangs. So it looks as late as it can.
+        """
+
+        def carry_out() -> None:
+            found = self._hypervisor.domain()
+            why = _outdated_why(judged, found, self._clock.monotonic_s())
+            if why:
+                raise OutdatedOrderError("stop the VM", why)
+            if found.state is not DomainState.ABSENT:
+                order()
+
+        return carry_out
+
+    def _start_job(self, domain_xml: str) -> Callable[[], object]:
+        return lambda: start_engine(self._hypervisor, self._lockspace, domain_xml, self._parts)
+
+    def _submit(self, key: str, job: Callable[[], object]) -> str:
+        return "" if self._runner.submit(key, job) else "the previous such order has not ended"
+
+    def _end_start(self, outcome: Outcome[object], error: str) -> None:
+        if outcome.error is None:
+            self._start = StartState(StartOutcome.OK)
+        elif isinstance(outcome.error, LeaseHeldError):
+            self._start = StartState(StartOutcome.LEASE_HELD, error)
+        else:
+            self._start = StartState(StartOutcome.FAILED, error)
+
+
+def _outdated_why(judged: Judged, found: Domain, now_s: float) -> str:
+    """Why the order is not carried out any more; empty: nothing has changed, or all is over."""
+    if found.state is DomainState.ABSENT:
+        return ""
+    if now_s > judged.latest_s:
+        return f"it came {now_s - judged.latest_s:.0f} s too late; to be decided anew"
+    if found.pid != judged.domain.pid:
+        return f"qemu is another process now (pid {found.pid}, not {judged.domain.pid})"
+    if found.state is not judged.domain.state:
+        return f"the VM is {found.state.value} now, not {judged.domain.state.value}"
+    return ""
+
+
+def _why(error: Exception) -> str:
+    return error.why if isinstance(error, WorldError) else f"{type(error).__name__}: {error}"

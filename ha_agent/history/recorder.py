@@ -1,0 +1,222 @@
+"""Keeps the history while the agent runs: what is new is handed to the store, by a job.
+
+Nothing here decides anything, and nothing waits: a disk that hangs, is full or can't be written
+costs the history, and one line in the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Optional, cast
+
+from fsm.decision import Decision
+from fsm.states import State
+from ha_agent.history import sightings
+from ha_agent.history.entry import (
+    AgentStarted,
+    Alive,
+    BrokerLost,
+    Cost,
+    Entry,
+    Fact,
+    HistoryStore,
+    HostSight,
+    Lost,
+    Transition,
+)
+from ha_agent.ports import BrokerLook
+from ha_broker.api.snapshot import Publication, Snapshot
+from metadata.plain_text import ascii_text
+from metadata.settings.parse import ClusterSettings, HostSettings
+from world.ports.jobs import Clock, Outcome, Runner
+
+KEY = "history"
+
+# So well is known until when an agent lived that was killed, or whose host lost its power.
+ALIVE_S = 60.0
+# A score alone may change with every tick.
+SCORE_PAUSE_S = 60.0
+RETRY_S = 60.0
+MOST_WAITING = 500
+WHY_LIMIT = 400
+
+
+class Recorder:
+    """Told of all that may be new; without a store it keeps nothing.
+
+    `waiting` is not empty while there is something that `write` shall hand over.
+    """
+
+    def __init__(
+        self, runner: Runner, store: Optional[HistoryStore], clock: Clock, host: HostSettings
+    ) -> None:
+        self.waiting: list[Entry] = []
+        self._runner = runner
+        self._store = store
+        self._clock = clock
+        self._own_id = host.host_id
+        self._own_name = host.host_name
+        self._writing: list[Entry] = []
+        self._lost = 0
+        self._not_before_s = -math.inf
+        self._earlier_known = False
+        self._sequence: Optional[tuple[int, float]] = None
+        self._snapshot: Optional[Snapshot] = None
+        self._error = ""
+        self._cluster: Optional[Fact] = None
+        self._sights: dict[int, tuple[HostSight, float]] = {}
+        self._late: dict[int, HostSight] = {}
+        self._alive_due_s = self._score_due_s = self._due_s = math.inf
+        self._own: Optional[tuple[object, ...]] = None
+        self._add(AgentStarted(host.host_id, host.host_name), clock.monotonic_s())
+
+    # --- what may be new ------------------------------------------------------------------
+
+    def look(self, look: BrokerLook, settings: ClusterSettings, now_s: float) -> None:
+        """The latest of the broker; nearly always it is known already."""
+        if now_s >= self._due_s:
+            self._on_time(now_s)
+        if look.error != self._error:
+            self._note_broker(look.error, now_s)
+        snapshot = look.snapshot
+        if snapshot is None or look.error:
+            return
+        if (snapshot.sequence, snapshot.started_at_s) != self._sequence:
+            self._sequence = snapshot.sequence, snapshot.started_at_s
+            self._see_all(snapshot, settings, now_s)
+
+    def published(self, record: Publication, now_s: float) -> None:
+        """This host's record after a decision."""
+        status = record.engine_status
+        own = (record.state, record.score, status.vm, status.health, record.stopped)
+        if own == self._own or self._snapshot is None:
+            return
+        self._own = own
+        self._see(sightings.this_host(self._snapshot, record, self._own_name), now_s)
+
+    def changed(self, before: State, decision: Decision, lasted_s: float, now_s: float) -> None:
+        """This host's state changed; the one before had lasted `lasted_s`."""
+        score = decision.score
+        costs = tuple(
+            Cost(one.name, one.points, ascii_text(one.reason, WHY_LIMIT)) for one in score.penalties
+        )
+        why = ascii_text(decision.why, WHY_LIMIT)
+        after = decision.memory.state.value
+        lasted_s = round(lasted_s, 3)
+        self._add(Transition(before.value, after, why, lasted_s, score.points, costs), now_s)
+
+    # --- handing over ---------------------------------------------------------------------
+
+    def write(self, now_s: float) -> None:
+        """Hand over what waits, unless the disk still has to do or has just refused."""
+        if self._writing or self._store is None or now_s < self._not_before_s:
+            return
+        entries = self._with_lost()
+        job = partial(_write, self._store, entries, not self._earlier_known)
+        if self._runner.submit(KEY, job):
+            self._writing, self.waiting, self._lost = entries, [], 0
+
+    def take(self, outcome: Outcome[object]) -> tuple[Sequence[Entry], str]:
+        """The hand-over ended: entries of this boot from before this agent, the first time; and
+        its error."""
+        written, self._writing = self._writing, []
+        if outcome.error is not None:
+            self._not_before_s = outcome.finished_at_s + RETRY_S
+            self.waiting = [*written, *self.waiting]
+            self._bound()
+            return (), _why(outcome.error)
+        first, self._earlier_known = not self._earlier_known, True
+        return (cast(Sequence[Entry], outcome.value) if first else ()), ""
+
+    # --- details --------------------------------------------------------------------------
+
+    def _note_broker(self, error: str, now_s: float) -> None:
+        if error and not self._error:
+            self._add(BrokerLost(ascii_text(error, WHY_LIMIT)), now_s)
+            self._sequence = self._cluster = None
+            own = self._sights.get(self._own_id)
+            self._sights = {} if own is None else {self._own_id: own}
+            self._late.clear()
+        self._error = error
+
+    def _see_all(self, snapshot: Snapshot, settings: ClusterSettings, now_s: float) -> None:
+        before, self._snapshot = self._snapshot, snapshot
+        if before is None or before.local_maintenance != snapshot.local_maintenance:
+            self._own = None  # to be seen again with this
+        cluster = sightings.cluster(snapshot, settings.engine.fqdn or settings.engine.domain_name)
+        if cluster != self._cluster:
+            self._cluster = cluster
+            self._add(cluster, now_s)
+        listed = {view.host_id for view in snapshot.hosts}
+        for seen in (*sightings.other_hosts(snapshot), *self._unlisted(listed)):
+            self._see(seen, now_s)
+
+    def _unlisted(self, listed: set[int]) -> list[HostSight]:
+        """Hosts whose slots were emptied."""
+        gone = [host_id for host_id in self._sights if host_id not in listed]
+        names = {host_id: self._sights[host_id][0].name for host_id in gone}
+        return [HostSight(host_id, names[host_id]) for host_id in gone if host_id != self._own_id]
+
+    def _see(self, seen: HostSight, now_s: float) -> None:
+        before, at_s = self._sights.get(seen.host_id, (None, 0.0))
+        self._late.pop(seen.host_id, None)
+        if seen == before:
+            return
+        if before is not None and now_s < at_s + SCORE_PAUSE_S and _only_score(before, seen):
+            self._late[seen.host_id] = seen
+            self._score_due_s = min(self._score_due_s, at_s + SCORE_PAUSE_S)
+            self._due_s = min(self._due_s, self._score_due_s)
+            return
+        self._sights[seen.host_id] = seen, now_s
+        self._add(seen, now_s)
+
+    def _on_time(self, now_s: float) -> None:
+        """Scores that were held back, and a sign of life where there was nothing else."""
+        late, self._late = self._late, {}
+        self._score_due_s = math.inf
+        for seen in late.values():
+            self._see(seen, now_s)
+        if now_s >= self._alive_due_s:
+            self._add(Alive(), now_s)
+        self._due_s = min(self._alive_due_s, self._score_due_s)
+
+    def _add(self, fact: Fact, now_s: float) -> None:
+        if self._store is None:
+            return
+        self._alive_due_s = now_s + ALIVE_S
+        self._due_s = min(self._alive_due_s, self._score_due_s)
+        self.waiting.append(Entry(self._clock.wall_s(), now_s, fact))
+        self._bound()
+
+    def _bound(self) -> None:
+        """A disk that hangs for ever must not fill the memory: the oldest go."""
+        too_many = len(self.waiting) - MOST_WAITING
+        if too_many > 0:
+            del self.waiting[:too_many]
+            self._lost += too_many
+
+    def _with_lost(self) -> list[Entry]:
+        if not self._lost:
+            return self.waiting
+        first = self.waiting[0]
+        return [first._replace(fact=Lost(self._lost)), *self.waiting]
+
+
+def _write(store: HistoryStore, entries: Sequence[Entry], with_earlier: bool) -> Sequence[Entry]:
+    """The job: entries from before, if they are wanted; they must be read first."""
+    earlier = store.earlier() if with_earlier else ()
+    store.append(entries)
+    return earlier
+
+
+def _only_score(before: HostSight, seen: HostSight) -> bool:
+    return replace(seen, score=before.score) == before
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,68 @@
+"""The broker's snapshot as sights. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ha_agent.history.entry import ClusterSight, HostSight
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
+from world.ports.sanlock import Liveness
+
+WHY = "why"
+
+
+def other_hosts(snapshot: Snapshot) -> Iterator[HostSight]:
+    """All hosts but this one."""
+    for view in snapshot.hosts:
+        if view.host_id != snapshot.host_id:
+            yield _other(view)
+
+
+def this_host(snapshot: Snapshot, record: Publication, host_name: str) -> HostSight:
+    """This host, as its agent has just decided."""
+    status = record.engine_status
+    return HostSight(
+        host_id=snapshot.host_id,
+        name=host_name,
+        state=record.state,
+        score=record.score,
+        vm=status.vm.value,
+        health=status.health.value,
+        live=True,
+        liveness=_own_liveness(snapshot),
+        maintenance=snapshot.local_maintenance,
+        stopped=record.stopped,
+        why=record.why,
+    )
+
+
+def cluster(snapshot: Snapshot, engine: str) -> ClusterSight:
+    """What concerns all; `engine` is the engine's name for people."""
+    lease = snapshot.lease
+    owner_id = lease.owner_id if lease.state == "held" else None
+    return ClusterSight(lease.state, owner_id, snapshot.global_maintenance, engine)
+
+
+def _other(view: HostView) -> HostSight:
+    record = view.record
+    if record is None:
+        return HostSight(view.host_id, liveness=view.liveness.value, why=view.error)
+    status = record.engine_status
+    return HostSight(
+        host_id=view.host_id,
+        name=record.hostname,
+        state=record.state,
+        score=record.score,
+        vm=status.vm.value,
+        health=status.health.value,
+        live=view.fresh and view.liveness is not Liveness.DEAD,
+        liveness=view.liveness.value,
+        maintenance=record.maintenance,
+        stopped=record.stopped,
+        why=dict(record.notes).get(WHY, ""),
+    )
+
+
+def _own_liveness(snapshot: Snapshot) -> str:
+    own = (view for view in snapshot.hosts if view.host_id == snapshot.host_id)
+    return next((view.liveness.value for view in own), Liveness.UNKNOWN.value)

@@ -1,0 +1,1 @@
+"""What the agent sees: the broker, libvirt and the lease, as one observation."""

@@ -1,0 +1,168 @@
+"""Keeps the broker's latest snapshot, whatever the broker does.
+
+A thread long-polls the broker and wakes the agent's loop when something changed; the loop
+itself never asks. A broker that is missing, restarting or hung costs a log line when it goes
+and one when it is back, and an attempt every 0.2 to 2 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, Optional, Protocol
+
+from ha_agent.ports import BrokerLook
+from ha_broker.api.client import BrokerError
+from ha_broker.api.snapshot import Publication, Snapshot
+from metadata.shared_config import SharedConfig
+from world.ports.jobs import Clock
+
+log = logging.getLogger("ha_agent.broker")
+
+FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 2.0
+# How often and how long a stopping agent looks whether its last record is written.
+LAST_WRITE_LOOKS = 50
+LAST_WRITE_PAUSE_S = 0.1
+# A sequence that no snapshot has: the answer comes at once.
+_ANY_CHANGE = -1
+
+
+class Client(Protocol):
+    """What is used of `ha_broker.api.client.BrokerClient`; each call raises BrokerError."""
+
+    def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
+        """Long poll."""
+
+    def status(self) -> Snapshot:
+        """What the broker knows now."""
+
+    def publish(self, publication: Publication) -> None:
+        """Hand over the own record."""
+
+    def shared_config(self) -> SharedConfig:
+        """Fetch settings and domain XML."""
+
+    def close(self) -> None:
+        """End all calls."""
+
+
+class BrokerWatch:
+    """The agent's `BrokerPort`. `wake` is called from the watching thread.
+
+    `poll_once()` is the thread's whole cycle, so that tests can drive it without the thread.
+    """
+
+    def __init__(
+        self, client: Client, clock: Clock, wake: Callable[[], None], wait_s: float = 5.0
+    ) -> None:
+        self._client = client
+        self._clock = clock
+        self._wake = wake
+        self._wait_s = wait_s
+        self._look = BrokerLook()
+        self._backoff_s = 0.0
+        self._stopping = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+
+    # --- BrokerPort -------------------------------------------------------------------
+
+    def latest_snapshot(self) -> BrokerLook:
+        """From memory, at once."""
+        return self._look
+
+    def publish(self, publication: Publication) -> None:
+        """Hand over the own record (blocks; BrokerError).
+
+        The last record of a stopping agent is watched until it is written, since nothing
+        else would show it before the long poll ends.
+        """
+        asked_at_s = self._clock.monotonic_s()
+        self._client.publish(publication)
+        if publication.stopped:
+            self._watch_write(asked_at_s)
+
+    def shared_config(self) -> SharedConfig:
+        """Fetch settings and domain XML (blocks; BrokerError)."""
+        return self._client.shared_config()
+
+    # --- the thread -------------------------------------------------------------------
+
+    def set_wait_s(self, wait_s: float) -> None:
+        """How long one long poll lasts; the age of what is known stays below about that."""
+        self._wait_s = wait_s
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread = threading.Thread(target=self._run, name="broker-watch", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 2.0) -> None:
+        """End the watch; a call on its way is cut off."""
+        self._stopping.set()
+        self._client.close()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def poll_once(self) -> float:
+        """Ask once and keep the answer; returns the seconds to wait before the next time."""
+        asked_at_s = self._clock.monotonic_s()
+        try:
+            snapshot = self._client.wait_for_change(self._known_sequence(), self._wait_s)
+        except BrokerError as error:
+            return self._lost(error)
+        except Exception as error:  # a watch that died would look like a broker that is gone
+            log.exception("unforeseen trouble while watching the broker")
+            return self._lost(BrokerError("watch the broker", repr(error)))
+        if self._received(snapshot):
+            return 0.0
+        # A broker that is stopping lets all long polls go at once: don't ask it in circles.
+        too_soon = self._clock.monotonic_s() - asked_at_s < self._wait_s / 2
+        return FIRST_BACKOFF_S if too_soon else 0.0
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            pause_s = self.poll_once()
+            if pause_s:
+                self._stopping.wait(pause_s)
+
+    def _watch_write(self, since_s: float) -> None:
+        for _ in range(LAST_WRITE_LOOKS):
+            snapshot = self._client.status()
+            self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+            written_at_s = snapshot.storage.last_write_at_s
+            if written_at_s is not None and written_at_s >= since_s:
+                return
+            self._stopping.wait(LAST_WRITE_PAUSE_S)
+
+    def _known_sequence(self) -> int:
+        """After an error the broker may be another one, with sequences of its own."""
+        snapshot = self._look.snapshot
+        return _ANY_CHANGE if snapshot is None or self._look.error else snapshot.sequence
+
+    def _received(self, snapshot: Snapshot) -> bool:
+        """Keep it; True when it says something new."""
+        before = self._look
+        self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+        self._backoff_s = 0.0
+        if before.error:
+            log.info("the broker answers again")
+        news = bool(before.error) or _differs(before.snapshot, snapshot)
+        if news:
+            self._wake()
+        return news
+
+    def _lost(self, error: BrokerError) -> float:
+        before = self._look
+        self._look = BrokerLook(before.snapshot, before.received_at_s, error.why)
+        self._backoff_s = min(2 * self._backoff_s or FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
+        if not before.error and not self._stopping.is_set():
+            log.warning("the broker does not answer: %s", error.why)
+            self._wake()
+        return self._backoff_s
+
+
+def _differs(before: Optional[Snapshot], after: Snapshot) -> bool:
+    if before is None:
+        return True
+    return (before.sequence, before.started_at_s) != (after.sequence, after.started_at_s)

@@ -1,0 +1,496 @@
+"""Everything the agent knows, made into one `Observation`: a pure function.
+
+What is old is not known: a snapshot older than `STALE_TICKS` ticks says nothing any more of
+the lease or the engine's health, and blocks a start.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Callable, Optional
+
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    Observation,
+    Peer,
+    PeerLiveness,
+    PluginCost,
+    Vm,
+    VmEnding,
+)
+from ha_agent.actions.execute import StartState
+from ha_agent.ports import BrokerLook
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
+from metadata import moving_note
+from metadata.moving_note import decode_moving
+from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
+from metadata.records import EngineVm, Health, HostRecord
+from metadata.settings.parse import ClusterSettings, HostSettings
+from metadata.start_notes import read_start_notes
+from world.ports.host import ProcessStart
+from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.sanlock import Liveness, Membership
+
+STALE_TICKS = 3
+NO_PAGE = "health is not looked at: no health page is configured"
+
+MIGRATION = "migration"
+# libvirt's reasons for a pause that libvirt ends by itself, and the setting that says how long
+# that may take.
+_PASSING_PAUSES = {
+    "starting_up": "start_s",
+    MIGRATION: "migration_s",
+    "postcopy": "migration_s",
+    "snapshot": "save_s",
+    "from_snapshot": "save_s",
+    "save": "save_s",
+    "dump": "save_s",
+    "shutting_down": "stop_s",
+}
+_VMS = {
+    DomainState.RUNNING: Vm.RUNNING,
+    DomainState.PAUSED: Vm.PAUSED,
+    DomainState.ABSENT: Vm.ABSENT,
+    DomainState.UNKNOWN: Vm.UNKNOWN,
+}
+
+
+_ENDINGS = {ending: VmEnding(ending.value) for ending in Ending}
+_LIVENESS = {liveness: PeerLiveness(liveness.value) for liveness in Liveness}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What `collect` looks at.
+
+    started_at_s      when this agent started (monotonic)
+    look              the latest of the broker, with the moment of its arrival
+    domain            libvirt's word; UNKNOWN with the reason in `detail`
+    domain_asked      libvirt's first answer, error or deadline is in
+    vm_since_s        since when the VM is this very process; None: it ran before us
+    vm_seen_at_s      when libvirt was asked for `domain`
+    vm_running_since_s  since when each answer has shown this process running
+    vm_same_since_s   since when libvirt has said the very same of it
+    vm_ran            that process has been seen running here
+    vm_process        which process the VM is
+    vm_holds_lease    sanlock's word on that process
+    unfinished_why    an order of ours that libvirt has not ended
+    config_why        why nothing can be started from the shared configuration
+    config_refused    why the shared configuration can never be started from
+    config_current    what is held is the newest configuration
+    woke_at_s         when this machine woke up last; None: it has not slept since we started
+    peers             the other hosts in `look`, where they are known already (`PeerList`)
+    """
+
+    now_s: float
+    host: HostSettings
+    settings: ClusterSettings
+    started_at_s: float
+    look: BrokerLook = field(default_factory=BrokerLook)
+    domain: Domain = field(default_factory=lambda: Domain(DomainState.UNKNOWN))
+    domain_asked: bool = False
+    vm_since_s: Optional[float] = None
+    vm_seen_at_s: Optional[float] = None
+    vm_running_since_s: Optional[float] = None
+    vm_same_since_s: Optional[float] = None
+    vm_ran: bool = False
+    vm_process: Optional[ProcessStart] = None
+    vm_holds_lease: Optional[bool] = None
+    start: StartState = field(default_factory=StartState)
+    unfinished_why: str = ""
+    config_why: str = ""
+    config_refused: str = ""
+    config_current: Optional[bool] = None
+    stop_requested: bool = False
+    woke_at_s: Optional[float] = None
+    peers: Optional[tuple[Peer, ...]] = None
+
+    @cached_property
+    def stale(self) -> bool:
+        """Is the latest snapshot too old to say anything (or was there never one)?"""
+        age_s = self.look.age_s(self.now_s)
+        return age_s is None or age_s > STALE_TICKS * self.settings.timing.tick_s
+
+    @cached_property
+    def snapshot(self) -> Optional[Snapshot]:
+        """The snapshot while it counts."""
+        return None if self.stale else self.look.snapshot
+
+    @property
+    def alive_s(self) -> float:
+        """The window within which something silent still counts as alive."""
+        return self.settings.timing.alive_s
+
+
+Reason = Callable[[Inputs], str]
+
+
+def collect(inputs: Inputs) -> Observation:
+    """One look at everything; no I/O, no clock."""
+    snapshot = inputs.snapshot
+    lease, owner_id = _lease(inputs)
+    health, health_detail = _health(inputs)
+    vm, vm_detail = _vm(inputs)
+    # Only where they can matter: looks without news must not look like news.
+    contradicted = vm is Vm.RUNNING and lease in (Lease.FREE, Lease.THEIRS)
+    snapshot_lease = snapshot.lease if snapshot and contradicted else None
+    latest, condition = inputs.look.snapshot, _condition(inputs)
+    return Observation(
+        now_s=inputs.now_s,
+        host_id=inputs.host.host_id,
+        complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
+        blocked_why=blocked_why(inputs),
+        cannot_start_why=_first_of(_LASTING_REASONS, inputs),
+        vm=vm,
+        vm_ending=_ENDINGS[inputs.domain.ending],
+        vm_detail=vm_detail,
+        vm_leaving=_is_leaving(inputs, vm),
+        moving_limit_s=inputs.settings.timing.away_s,
+        vm_id=inputs.vm_process.identity if inputs.vm_process else "",
+        vm_began_s=inputs.vm_process.began_s if inputs.vm_process else None,
+        health=health,
+        health_detail=health_detail,
+        lease=lease,
+        lease_owner="" if owner_id is None else _owner_name(inputs, owner_id),
+        lease_owner_id=owner_id,
+        lease_seen_at_s=snapshot_lease.seen_at_s if snapshot_lease else None,
+        vm_seen_at_s=inputs.vm_seen_at_s if contradicted else None,
+        vm_running_since_s=inputs.vm_running_since_s if contradicted else None,
+        vm_holds_lease=inputs.vm_holds_lease,
+        # The last word on maintenance holds until there is a newer one: a silent broker
+        # does not end it.
+        global_maintenance=latest.global_maintenance if latest else None,
+        local_maintenance=latest.local_maintenance if latest else False,
+        start=inputs.start.outcome,
+        start_why=inputs.start.why,
+        stop_requested=inputs.stop_requested,
+        condition=condition,
+        peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
+        testimony=_testimony(snapshot, condition),
+    )
+
+
+def vm_of(domain: Domain) -> Vm:
+    """The domain in the decision's words."""
+    if domain.state is DomainState.PAUSED and domain.detail in _PASSING_PAUSES:
+        return Vm.IN_TRANSIT
+    return _VMS[domain.state]
+
+
+def _vm(inputs: Inputs) -> tuple[Vm, str]:
+    """The domain, and libvirt's words; one that libvirt holds for too long is just paused."""
+    vm, detail = vm_of(inputs.domain), inputs.domain.detail
+    if vm is not Vm.IN_TRANSIT or inputs.vm_same_since_s is None:
+        return vm, detail
+    setting = _PASSING_PAUSES[detail]
+    limit_s: float = getattr(inputs.settings.timing, setting)
+    if inputs.now_s - inputs.vm_same_since_s < limit_s:
+        return vm, detail
+    return Vm.PAUSED, f"{detail}, for longer than {setting} ({limit_s:g} s) allows"
+
+
+def _is_leaving(inputs: Inputs, vm: Vm) -> bool:
+    if vm is Vm.RUNNING:
+        return inputs.domain.leaving
+    # At a migration's target it has not run yet.
+    return vm is Vm.IN_TRANSIT and inputs.domain.detail == MIGRATION and inputs.vm_ran
+
+
+# --- why nothing can be started -------------------------------------------------------
+
+
+def blocked_why(inputs: Inputs) -> str:
+    """The first thing that stands against starting the engine here; empty: nothing does."""
+    return _first_of(_REASONS, inputs)
+
+
+def _first_of(reasons: tuple[Reason, ...], inputs: Inputs) -> str:
+    for reason in reasons:
+        why = reason(inputs)
+        if why:
+            return why
+    return ""
+
+
+def _broker_why(inputs: Inputs) -> str:
+    if not inputs.stale:
+        return ""
+    suffix = f" ({inputs.look.error})" if inputs.look.error else ""
+    age_s = inputs.look.age_s(inputs.now_s)
+    if age_s is None:
+        return f"the broker has not answered yet{suffix}"
+    return f"the broker has not answered for {age_s:.0f} s{suffix}"
+
+
+def _host_id_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    own = inputs.host.host_id
+    if snapshot is None or snapshot.host_id == own:
+        return ""
+    return f"the broker works as host id {snapshot.host_id}, this agent as host id {own}"
+
+
+def _storage_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    if snapshot is None:
+        return ""
+    if snapshot.storage.error:
+        return f"the shared storage fails: {snapshot.storage.error}"
+    read_at_s = snapshot.storage.last_read_at_s
+    if read_at_s is None:
+        return "the broker has not read the shared storage yet"
+    if inputs.now_s - read_at_s > inputs.alive_s:
+        return f"the shared storage was last read {inputs.now_s - read_at_s:.0f} s ago"
+    return ""
+
+
+def _sleep_why(inputs: Inputs) -> str:
+    """What was read before a sleep looks fresh after it, for the clock stood still."""
+    snapshot = inputs.look.snapshot
+    if snapshot is None or inputs.woke_at_s is None:
+        return ""
+    if (snapshot.storage.last_read_at_s or 0) >= inputs.woke_at_s:
+        return ""
+    return "this machine has slept; the broker has not read the shared storage since"
+
+
+def _lockspace_why(inputs: Inputs) -> str:
+    snapshot = inputs.look.snapshot
+    if snapshot is None or snapshot.lockspace.membership is Membership.JOINED:
+        return ""
+    suffix = f": {snapshot.lockspace.error}" if snapshot.lockspace.error else ""
+    if snapshot.lockspace.membership is Membership.JOINING:
+        return f"this host is still joining the sanlock lockspace{suffix}"
+    return f"this host has not joined the sanlock lockspace{suffix}"
+
+
+def _same_id_why(inputs: Inputs) -> str:
+    """Our slot carries another host's name, and that host may live."""
+    own = _own_view(inputs.look.snapshot)
+    if own is None or own.record is None or own.record.hostname == inputs.host.host_name:
+        return ""
+    if own.error:
+        return own.error
+    if own.fresh:
+        return f"another host, {own.record.hostname}, also uses host id {own.host_id}"
+    return ""
+
+
+def _write_why(inputs: Inputs) -> str:
+    """Peers that can't read of us would take us for dead, and so the best host would differ."""
+    snapshot = inputs.look.snapshot
+    if snapshot is None:
+        return ""
+    # Agent and broker that have just started get the same time for their first record.
+    since_s = max(inputs.started_at_s, snapshot.started_at_s)
+    if snapshot.storage.last_write_at_s is not None:
+        since_s = max(since_s, snapshot.storage.last_write_at_s)
+    silent_s = inputs.now_s - since_s
+    if silent_s <= inputs.alive_s:
+        return ""
+    return f"this host's own record could not be written for {silent_s:.0f} s"
+
+
+def _config_why(inputs: Inputs) -> str:
+    return inputs.config_why
+
+
+def _order_why(inputs: Inputs) -> str:
+    return inputs.unfinished_why
+
+
+def _refused_why(inputs: Inputs) -> str:
+    return inputs.config_refused
+
+
+# Hosts that boot together are all still joining, and none of them shall be passed over for that.
+_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why, _refused_why)
+_REASONS: tuple[Reason, ...] = (
+    _broker_why,
+    _host_id_why,
+    _storage_why,
+    _sleep_why,
+    _lockspace_why,
+    _same_id_why,
+    _write_why,
+    _config_why,
+    _order_why,
+)
+
+
+# --- parts of the observation ---------------------------------------------------------
+
+
+def _has_looked(snapshot: Snapshot) -> bool:
+    return snapshot.storage.last_read_at_s is not None or bool(snapshot.storage.error)
+
+
+def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
+    """The lease, and its owner's host id while somebody holds it."""
+    if inputs.snapshot is None:
+        return Lease.UNKNOWN, None
+    lease = inputs.snapshot.lease
+    if _too_old(lease.seen_at_s, inputs):
+        return Lease.UNKNOWN, None
+    state, owner_id = _lease_state(lease, inputs.host.host_id)
+    if state is Lease.THEIRS and _seen_before_vm(lease, inputs):
+        return Lease.UNKNOWN, None
+    return state, owner_id
+
+
+def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
+    """Was that owner seen before the VM came here? It may have given the lease to this VM."""
+    since_s = inputs.vm_since_s
+    if inputs.domain.pid is None or since_s is None or lease.seen_at_s is None:
+        return False
+    return lease.seen_at_s < since_s
+
+
+def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:
+    if lease.state == LeaseState.FREE:
+        return Lease.FREE, None
+    if lease.state != LeaseState.HELD or lease.owner_id is None:
+        return Lease.UNKNOWN, None
+    return (Lease.OURS if lease.owner_id == own_id else Lease.THEIRS), lease.owner_id
+
+
+def _too_old(seen_at_s: Optional[float], inputs: Inputs) -> bool:
+    return seen_at_s is None or inputs.now_s - seen_at_s > inputs.alive_s
+
+
+def _health(inputs: Inputs) -> tuple[Health, str]:
+    """The engine's health, unless what is known is older than the VM itself."""
+    if inputs.snapshot is None:
+        return Health.UNKNOWN, "the broker does not answer"
+    if not inputs.settings.engine.page_url:
+        return Health.UNKNOWN, NO_PAGE
+    engine = inputs.snapshot.engine
+    since_s = inputs.vm_since_s
+    if engine.seen_at_s is None or (since_s is not None and engine.seen_at_s < since_s):
+        return Health.UNKNOWN, "not checked yet"
+    timing = inputs.settings.timing
+    limit_s = STALE_TICKS * timing.tick_s + inputs.settings.engine.health_timeout_s
+    age_s = inputs.now_s - engine.seen_at_s
+    if age_s > limit_s:
+        return Health.UNKNOWN, f"not checked for {age_s:.0f} s"
+    return engine.health, engine.detail
+
+
+def _condition(inputs: Inputs) -> HostCondition:
+    """What the monitors say; a monitor without a value says nothing."""
+    views = inputs.snapshot.monitors if inputs.snapshot else ()
+    monitors = {view.name: view for view in views}
+    answered, memory = _value(monitors, "network"), monitors.get("mem-free")
+    bridge, bridge_up = monitors.get("bridge"), _value(monitors, "bridge")
+    return HostCondition(
+        network_failed_fraction=None if answered is None else 1.0 - answered,
+        cpu_load_without_engine=_value(monitors, "cpu-load"),
+        memory_sufficient=_suffices(memory),
+        bridge_up=None if bridge_up is None else bridge_up > 0,
+        config_current=inputs.config_current,
+        memory_free_bytes=memory.value if memory else None,
+        memory_needed_bytes=memory.limit if memory else None,
+        bridge_detail=bridge.detail if bridge else "",
+        plugins=tuple([_plugin_cost(view) for view in views if view.points and view.value]),
+    )
+
+
+def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Optional[Testimony]:
+    if snapshot is None or snapshot.witness is None:
+        return None
+    network = is_network_good(condition.network_failed_fraction)
+    return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
+
+
+def _value(monitors: dict[str, MonitorView], name: str) -> Optional[float]:
+    view = monitors.get(name)
+    return view.value if view else None
+
+
+def _suffices(memory: Optional[MonitorView]) -> Optional[bool]:
+    if memory is None or memory.value is None or memory.limit is None:
+        return None
+    return memory.value >= memory.limit
+
+
+def _plugin_cost(view: MonitorView) -> PluginCost:
+    name = view.name.removeprefix("plugin:")
+    return PluginCost(name, view.points, view.value or 0.0, view.detail)
+
+
+def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:
+    views = snapshot.hosts if snapshot else ()
+    return next((view for view in views if snapshot and view.host_id == snapshot.host_id), None)
+
+
+def _owner_name(inputs: Inputs, owner_id: int) -> str:
+    if owner_id == inputs.host.host_id:
+        return inputs.host.host_name
+    views = inputs.look.snapshot.hosts if inputs.look.snapshot else ()
+    return next((_name(view) for view in views if view.host_id == owner_id), f"host {owner_id}")
+
+
+def _name(view: HostView) -> str:
+    if view.record is not None and view.record.hostname:
+        return view.record.hostname
+    return f"host {view.host_id}"
+
+
+def peers_of(snapshot: Optional[Snapshot], own_id: int) -> tuple[Peer, ...]:
+    """The others as last seen: a silent broker must not look like an empty cluster.
+
+    Nothing is started on what they said then, for a silent broker blocks a start.
+    """
+    views = snapshot.hosts if snapshot else ()
+    return tuple([_peer(view) for view in views if view.host_id != own_id])
+
+
+class PeerList:
+    """`peers_of` the latest snapshot, made anew only when its hosts are."""
+
+    def __init__(self, own_id: int) -> None:
+        self._own_id = own_id
+        self._views: tuple[HostView, ...] = ()
+        self._peers: tuple[Peer, ...] = ()
+
+    def look(self, snapshot: Optional[Snapshot]) -> tuple[Peer, ...]:
+        """The other hosts in `snapshot`."""
+        views = snapshot.hosts if snapshot else ()
+        if views is not self._views:
+            self._views, self._peers = views, peers_of(snapshot, self._own_id)
+        return self._peers
+
+
+def _peer(view: HostView) -> Peer:
+    liveness = _LIVENESS[view.liveness]
+    record = view.record
+    if record is None:
+        return Peer(view.host_id, _name(view), liveness)
+    moving = decode_moving(dict(record.notes).get(moving_note.KEY, ""))
+    told = read_start_notes(record.notes)
+    return Peer(
+        host_id=view.host_id,
+        name=_name(view),
+        liveness=liveness,
+        fresh=view.fresh,
+        score=record.score,
+        maintenance=record.maintenance,
+        stopped=record.stopped,
+        engine_up=record.engine_status.vm is EngineVm.UP,
+        engine_healthy=_is_healthy(record),
+        state=record.state,
+        moving_limit_s=moving.limit_s if moving else None,
+        moving_to=moving.to if moving else "",
+        told_at_s=view.changed_at_s if moving else None,
+        cannot_start=told.cannot_start,
+        tries=told.tries,
+        testimony=read_testimony(record.notes),
+        gave_away=any(key == GAVE_AWAY for key, _ in record.notes),
+    )
+
+
+def _is_healthy(record: HostRecord) -> bool:
+    status = record.engine_status
+    return status.vm is EngineVm.UP and status.health is Health.GOOD

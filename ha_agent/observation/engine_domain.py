@@ -1,0 +1,69 @@
+"""The hypervisor under the engine's own domain name, which the shared configuration tells."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from world.ports.errors import HypervisorError, HypervisorGoneError
+from world.ports.libvirt import Domain, Hypervisor
+
+
+class EngineDomain:
+    """A `Hypervisor` that knows nothing until `set_name` was called.
+
+    Until then the domain is not "absent" but unknown: looking for a domain under a guessed
+    name would tell all hosts that the engine is not here.
+    """
+
+    def __init__(self, make: Callable[[str], Hypervisor]) -> None:
+        self._make = make
+        self._name = ""
+        self._hypervisor: Optional[Hypervisor] = None
+        self._callbacks: list[Callable[[], None]] = []
+
+    def set_name(self, name: str) -> None:
+        """Look for domain `name` from now on; cheap when that is so already."""
+        if name == self._name:
+            return
+        hypervisor = self._make(name)
+        for callback in self._callbacks:
+            hypervisor.on_change(callback)
+        self._name, self._hypervisor = name, hypervisor
+        for callback in self._callbacks:
+            callback()
+
+    def domain(self) -> Domain:
+        """`Hypervisor.domain`; HypervisorGoneError while there is no name."""
+        if self._hypervisor is None:
+            why = "its name is not known before the shared configuration has been read"
+            raise HypervisorGoneError("look for the engine's domain", why)
+        return self._hypervisor.domain()
+
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """`Hypervisor.start`."""
+        return self._named().start(domain_xml, before_run)
+
+    def shutdown(self) -> None:
+        """`Hypervisor.shutdown`."""
+        self._named().shutdown()
+
+    def resume_after_migration(self) -> None:
+        """`Hypervisor.resume_after_migration`."""
+        self._named().resume_after_migration()
+
+    def destroy(self) -> None:
+        """`Hypervisor.destroy`."""
+        self._named().destroy()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """`Hypervisor.on_change`, whatever the name is or will be."""
+        self._callbacks.append(callback)
+        if self._hypervisor is not None:
+            self._hypervisor.on_change(callback)
+
+    def _named(self) -> Hypervisor:
+        if self._hypervisor is None:
+            raise HypervisorError("act on the engine's domain", "its name is not known yet")
+        return self._hypervisor

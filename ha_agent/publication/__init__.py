@@ -1,0 +1,1 @@
+"""What the agent tells: its record, its log and its latest history."""

@@ -1,0 +1,240 @@
+"""What this host tells the others of itself, and getting it told.
+
+The vocabulary of the engine status is read by other programs (``engine_status_json``): a
+healthy engine is exactly ``{"vm": "up", "health": "good", "detail": "Up"}``.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from fsm.decision import Decision
+from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.reach import dark_for
+from fsm.states import State
+from ha_agent.observation.collect import NO_PAGE
+from ha_agent.ports import BrokerPort
+from ha_agent.publication.recent_history import RecentHistory
+from ha_broker.api import penalties_line
+from ha_broker.api.snapshot import Publication
+from metadata import moving_note
+from metadata.extra_text import NOTE_LIMIT
+from metadata.moving_note import MovingNote, encode_moving
+from metadata.notes import WHY
+from metadata.reach import (
+    GAVE_AWAY,
+    GAVE_AWAY_TEXT,
+    OUT_OF_REACH,
+    WITNESS,
+    reach_notes,
+    testimony_text,
+)
+from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
+from metadata.start_notes import StartNotes, read_start_notes, start_notes
+from world.ports.jobs import Outcome, Runner
+
+KEY = "publish"
+
+NOT_HERE = "vm not running on this host"
+UNHEALTHY = "failed liveliness check"
+
+_POWERING_UP = frozenset({State.ENGINE_START, State.ENGINE_STARTING})
+_POWERING_DOWN = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
+
+
+# --- the record -----------------------------------------------------------------------
+
+
+def publication(
+    decision: Decision,
+    observation: Observation,
+    wall_s: float,
+    config_loaded_at_s: Optional[float],
+    history: RecentHistory,
+) -> Publication:
+    """The record of this host after `decision`; `wall_s` serves texts only."""
+    state, now_s = decision.memory.state, observation.now_s
+    return Publication(
+        score=decision.score.points,
+        engine_status=engine_status(state, observation),
+        state=state.value,
+        stopped=state is State.AGENT_STOPPED,
+        timeout_wall_time=_timeout_text(decision, now_s, wall_s),
+        notes=(
+            *_notes(decision, observation, history, wall_s),
+            *_moving(observation),
+            *_testimony(observation),
+            *_giving(decision),
+        ),
+        conf_on_shared_storage=config_loaded_at_s is not None,
+        vm_conf_refresh_s=int(config_loaded_at_s or 0),
+        why=decision.why[:NOTE_LIMIT],
+        in_state_since_s=history.state_since_s,
+        timeout_at_s=decision.timeout_at_s,
+        penalties=history.penalties,
+        transitions=history.transitions,
+        life_at_s=history.life_at_s,
+    )
+
+
+def engine_status(state: State, observation: Observation) -> EngineStatus:
+    """The engine as seen from this host, in the words that other programs know."""
+    if observation.vm is Vm.RUNNING:
+        return _running(state, observation)
+    if observation.vm in (Vm.PAUSED, Vm.IN_TRANSIT):
+        reason = f"paused: {observation.vm_detail or 'no reason given'}"
+        return EngineStatus(EngineVm.UP, Health.BAD, "Paused", reason)
+    if observation.vm is Vm.ABSENT:
+        return _absent(state, observation)
+    reason = observation.vm_detail or "libvirt has not answered yet"
+    return EngineStatus(EngineVm.UNKNOWN, Health.UNKNOWN, "Unknown", reason)
+
+
+def _running(state: State, observation: Observation) -> EngineStatus:
+    detail = _running_detail(state, observation.health)
+    if state is State.ENGINE_UP_BAD_HEALTH and observation.health is not Health.BAD:
+        names = ", ".join(peer.name for peer in dark_for(observation))
+        if names:
+            reason = _joined(UNHEALTHY, f"{OUT_OF_REACH} {names}")
+            return EngineStatus(EngineVm.UP, Health.BAD, detail, reason)
+    if observation.health is Health.GOOD:
+        return EngineStatus(EngineVm.UP, Health.GOOD, detail)
+    if observation.health is Health.BAD:
+        reason = _joined(UNHEALTHY, observation.health_detail)
+    elif observation.health_detail == NO_PAGE:
+        reason = NO_PAGE
+    else:
+        reason = _joined("health not known", observation.health_detail)
+    return EngineStatus(EngineVm.UP, observation.health, detail, reason)
+
+
+def _running_detail(state: State, health: Health) -> str:
+    if state in _POWERING_DOWN:
+        return POWERING_DOWN
+    if state in _POWERING_UP and health is not Health.GOOD:
+        return "Powering up"
+    return "Up"
+
+
+def _absent(state: State, observation: Observation) -> EngineStatus:
+    """An engine that runs elsewhere did not go missing here."""
+    if observation.lease is not Lease.THEIRS:
+        if observation.vm_ending is VmEnding.MISSING:
+            return EngineStatus(EngineVm.DOWN_MISSING, Health.BAD, "Down", "vm is missing")
+        if _ended_unexpectedly(state, observation):
+            reason = _joined("vm went down unexpectedly", observation.vm_detail)
+            return EngineStatus(EngineVm.DOWN_UNEXPECTED, Health.BAD, "Down", reason)
+    return EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", NOT_HERE)
+
+
+def _ended_unexpectedly(state: State, observation: Observation) -> bool:
+    return state is State.ENGINE_UNEXPECTEDLY_DOWN or observation.vm_ending is VmEnding.CRASHED
+
+
+def _joined(reason: str, detail: str) -> str:
+    return f"{reason}: {detail}" if detail else reason
+
+
+def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
+    if decision.timeout_at_s is None:
+        return ""
+    return time.ctime(wall_s + decision.timeout_at_s - now_s)
+
+
+def _notes(
+    decision: Decision, observation: Observation, history: RecentHistory, wall_s: float
+) -> tuple[tuple[str, str], ...]:
+    """What other hosts go by comes first: where room is short, the last lines are dropped."""
+    now_s = observation.now_s
+    told = StartNotes(_one_line(observation.cannot_start_why), decision.memory.tries)
+    notes = [*start_notes(told), (WHY, _one_line(decision.why))]
+    if history.penalties:
+        text = penalties_line.penalties_note(history.penalties, now_s, wall_s)
+        notes.append((penalties_line.KEY, _one_line(text)))
+    return tuple(notes)
+
+
+def _moving(observation: Observation) -> list[tuple[str, str]]:
+    """The engine is about to run elsewhere: nobody shall take its lease on the way.
+
+    The target's record has the VM as paused; before it is read nobody knows the target.
+    """
+    if not observation.vm_leaving:
+        return []
+    targets = [peer.name for peer in observation.peers if peer.fresh and peer.engine_up]
+    note = MovingNote(targets[0] if len(targets) == 1 else "", observation.moving_limit_s)
+    return [(moving_note.KEY, encode_moving(note))]
+
+
+def _testimony(observation: Observation) -> tuple[tuple[str, str], ...]:
+    """What this host sees of an engine that runs elsewhere."""
+    testimony = observation.testimony
+    return () if testimony is None else ((WITNESS, testimony_text(testimony)),)
+
+
+def _giving(decision: Decision) -> tuple[tuple[str, str], ...]:
+    """That it gave the engine away, as long as it counts."""
+    given = decision.memory.gave_away_at_s is not None
+    return ((GAVE_AWAY, GAVE_AWAY_TEXT),) if given else ()
+
+
+def _one_line(text: str) -> str:
+    """A line of the text part has exactly one ``=``: the one behind its key."""
+    return " ".join(text.replace("=", ":").split())[:NOTE_LIMIT]
+
+
+# --- getting it told ------------------------------------------------------------------
+
+
+class Publisher:
+    """Hands records to the broker, one at a time; a newer one replaces one that waits."""
+
+    def __init__(self, runner: Runner, broker: BrokerPort) -> None:
+        self._runner = runner
+        self._broker = broker
+        self._latest: Optional[Publication] = None
+        self._waiting: Optional[Publication] = None
+        self._in_flight: Optional[Publication] = None
+        self._accepted: Optional[Publication] = None
+        self._accepted_at_s: Optional[float] = None
+
+    def offer(self, record: Publication, due: bool) -> None:
+        """Publish `record` if something in it changed that others act on, or if it is `due`."""
+        if due or self._latest is None or _essence(record) != _essence(self._latest):
+            self._latest = self._waiting = record
+            self.send()
+
+    def send(self) -> None:
+        """Hand over what waits, unless the previous record is still on its way."""
+        record = self._waiting
+        # One that has ended but was not harvested yet still is on its way: `take` sends again.
+        if record is None or self._in_flight is not None:
+            return
+        if self._runner.submit(KEY, lambda: self._broker.publish(record)):
+            self._in_flight, self._waiting = record, None
+
+    def take(self, outcome: Outcome[object]) -> str:
+        """A hand-over ended; returns its error. The next due record is the retry."""
+        if outcome.error is None:
+            self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
+        self._in_flight = None
+        self.send()
+        return "" if outcome.error is None else str(outcome.error)
+
+    @property
+    def stopped_at_s(self) -> Optional[float]:
+        """When the broker took the record that says `stopped`; None: it has not."""
+        accepted = self._accepted
+        return self._accepted_at_s if accepted is not None and accepted.stopped else None
+
+
+def _essence(record: Publication) -> tuple[object, ...]:
+    """What others act on; a reason with a new number is no reason to write."""
+    status = record.engine_status
+    told = read_start_notes(record.notes)
+    starts = bool(told.cannot_start), told.tries
+    moving = moving_note.KEY in dict(record.notes)
+    engine = status.vm, status.health, status.detail
+    reach = reach_notes(record.notes)
+    return (record.score, record.state, record.stopped, *starts, *engine, moving, reach)

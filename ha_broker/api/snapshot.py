@@ -1,0 +1,276 @@
+"""What the broker knows at one moment: the value that travels to the agent and the command.
+
+Times are seconds of this machine's CLOCK_MONOTONIC (the same for all its processes), so a
+reader computes ages itself, and an old snapshot can't look young. `None` means "not yet" or
+"not known", never zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+from ha_broker.api.event import Event
+from metadata.reach import Sight
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
+
+
+@dataclass(frozen=True)
+class StorageView:
+    """How the broker's own I/O is doing."""
+
+    last_read_at_s: Optional[float] = None
+    last_write_at_s: Optional[float] = None  # own slot, confirmed by read-back
+    busy_since_s: Optional[float] = None  # an I/O that has not ended yet
+    latency_s: Optional[float] = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class LockspaceView:
+    """This host's membership in the sanlock lockspace.
+
+    `fire_timeout_s` is its sanlock's watchdog_fire_timeout; None: not known yet.
+    """
+
+    membership: Membership = Membership.OUT
+    error: str = ""
+    fire_timeout_s: Optional[int] = None
+
+
+class LeaseState:
+    """Whether the engine's lease can be taken (plain strings, as they stand in the JSON)."""
+
+    UNKNOWN = "unknown"
+    FREE = "free"
+    HELD = "held"
+
+
+@dataclass(frozen=True)
+class LeaseView:
+    """The engine's lease: `owner_id` is kept for people even when that owner is dead."""
+
+    state: str = LeaseState.UNKNOWN
+    owner_id: Optional[int] = None
+    seen_at_s: Optional[float] = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class EngineView:
+    """The broker's own look at the engine's domain and health page on this host."""
+
+    domain: DomainState = DomainState.UNKNOWN
+    health: Health = Health.UNKNOWN
+    detail: str = ""
+    seen_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class WitnessView:
+    """The engine's page as seen from here, while the engine is on the host `engine_host_id`."""
+
+    engine_host_id: int
+    sight: Sight = Sight.UNKNOWN
+    detail: str = ""
+    seen_at_s: Optional[float] = None
+
+
+class Unit(str, Enum):
+    """What a monitor's number means."""
+
+    FRACTION = "fraction"  # 0 to 1
+    BYTES = "bytes"
+    SECONDS = "seconds"
+    BOOLEAN = "boolean"  # 0 or 1
+
+
+@dataclass(frozen=True)
+class MonitorView:
+    """One monitor's latest word.
+
+    value      None: not known (no first real value yet, or the last one is too old)
+    limit      what the value is held against, in the same unit (memory: what the engine needs)
+    detail     the value in words, or why there is none
+    seen_at_s  when it was measured
+    trouble    why measuring fails now, though an older value still counts
+    points     what a plug-in's value may cost in the score
+    """
+
+    name: str
+    unit: Unit = Unit.FRACTION
+    value: Optional[float] = None
+    limit: Optional[float] = None
+    detail: str = ""
+    seen_at_s: Optional[float] = None
+    trouble: str = ""
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class HostView:
+    """One host of the cluster as this broker sees it, itself included.
+
+    `record` is the last good record (kept, with its age, while the slot is damaged);
+    `error` says what is wrong with the slot now. `fresh` means that the record's timestamp
+    changed within the alive window, on our clock; it changed last at `changed_at_s`.
+    """
+
+    host_id: int
+    liveness: Liveness = Liveness.UNKNOWN
+    generation: int = 0
+    record: Optional[HostRecord] = None
+    error: str = ""
+    fresh: bool = False
+    changed_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class ConfigView:
+    """The shared configuration as last read: its sequence number, or what is wrong with it."""
+
+    sequence: Optional[int] = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class PenaltyView:
+    """Points off this host's score, as the agent reckoned them.
+
+    `value` and `threshold` are numbers in `unit` (empty where it is about none);
+    `began_at_s` is since when it has cost anything at all, `ends_at_s` when time alone will
+    end or lessen it.
+    """
+
+    name: str
+    points: int
+    reason: str
+    value: Optional[float] = None
+    threshold: Optional[float] = None
+    unit: str = ""
+    began_at_s: Optional[float] = None
+    ends_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class TransitionView:
+    """One change of the agent's state; `number` rises by one within one agent's life, from 1.
+
+    Those of 0 and below happened in earlier lives of it, in this boot of the machine.
+    """
+
+    number: int
+    at_s: float
+    before: str
+    after: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What the agent hands to the broker: this host's record, and what else others may know.
+
+    The broker adds host id, host name, timestamp, wall time and local maintenance to the
+    record, and writes it at once; `notes` are further lines of its text part. What follows
+    `vm_conf_refresh_s` is not written: it goes to status, mails and metrics of this host.
+    `life_at_s` is when the agent started (monotonic): a new one counts transitions anew.
+    """
+
+    score: int
+    engine_status: EngineStatus
+    state: str
+    stopped: bool = False
+    timeout_wall_time: str = ""
+    notes: tuple[tuple[str, str], ...] = ()
+    conf_on_shared_storage: bool = True
+    vm_conf_refresh_s: int = 0
+    why: str = ""
+    in_state_since_s: Optional[float] = None
+    timeout_at_s: Optional[float] = None
+    penalties: tuple[PenaltyView, ...] = ()
+    transitions: tuple[TransitionView, ...] = ()
+    life_at_s: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class NotificationCounts:
+    """What became of this broker's notifications since it started; `queued` wait now.
+
+    sent      delivered to one target each
+    failed    attempts that failed, whether they were tried again or not
+    dropped   given up: the queue was full, the daily limit was reached, or they were too old
+    """
+
+    queued: int = 0
+    sent: int = 0
+    failed: int = 0
+    dropped: int = 0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All that the broker knows. `sequence` rises with every change an agent may act on."""
+
+    sequence: int
+    taken_at_s: float
+    host_id: int
+    host_name: str
+    started_at_s: float
+    storage: StorageView = field(default_factory=StorageView)
+    lockspace: LockspaceView = field(default_factory=LockspaceView)
+    lease: LeaseView = field(default_factory=LeaseView)
+    engine: EngineView = field(default_factory=EngineView)
+    witness: Optional[WitnessView] = None  # this host does not look at another one's engine
+    monitors: tuple[MonitorView, ...] = ()
+    config: ConfigView = field(default_factory=ConfigView)
+    hosts: tuple[HostView, ...] = ()
+    global_maintenance: Optional[bool] = None
+    global_error: str = ""
+    local_maintenance: bool = False
+    agent_published_at_s: Optional[float] = None
+    agent: Optional[Publication] = None
+    events: tuple[Event, ...] = ()
+    notifications: NotificationCounts = field(default_factory=NotificationCounts)
+    metrics_error: str = ""  # why the metrics are not served over TCP as the settings say
+
+
+def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:
+    """The hosts whose fresh records say that the engine's VM runs there.
+
+    More than one is one too many, but for the moment of a live migration: the engine runs twice
+    (a host has slept), or somebody has started it past sanlock.
+    """
+    gone = (Liveness.DEAD, Liveness.FREE)
+    told = [view for view in snapshot.hosts if view.fresh and view.liveness not in gone]
+    return tuple([one for one in told if one.record and one.record.engine_status.vm is EngineVm.UP])
+
+
+def way_out_of_two(snapshot: Snapshot) -> str:
+    """Which of those hosts is right, and what to do on the others; empty: there are not two."""
+    found = hosts_that_say_up(snapshot)
+    if len(found) < 2:
+        return ""
+    owner_id = snapshot.lease.owner_id if snapshot.lease.state == LeaseState.HELD else None
+    owner = next((_name(view) for view in found if view.host_id == owner_id), "")
+    said = f"{listed_hosts(found)} both say that the engine runs there"
+    if len(found) > 2:
+        said = f"{listed_hosts(found)} all say that the engine runs there"
+    if not owner:
+        end = "look with 'virsh list' on each; the one without the engine's lease must go"
+        return f"{said}: {end} ('hosted-engine --vm-poweroff' there)"
+    others = listed_hosts([view for view in found if view.host_id != owner_id])
+    return f"{said}: its lease is {owner}'s; on {others}: 'hosted-engine --vm-poweroff'"
+
+
+def listed_hosts(views: Sequence[HostView]) -> str:
+    """Their names, with "and" before the last."""
+    names = [_name(view) for view in views]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def _name(view: HostView) -> str:
+    return view.record.hostname if view.record is not None else f"host {view.host_id}"

@@ -1,0 +1,21 @@
+"""What a test of the notifications found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What became of a test notification at one target; `words` are the other side's own."""
+
+    target: str
+    delivered: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class TrialAnswer:
+    """What all targets answered, as it travels."""
+
+    targets: tuple[TrialResult, ...]

@@ -1,0 +1,227 @@
+"""The few facts of a snapshot that events are made of. Pure.
+
+`None` always means: not known now. It neither begins nor ends anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
+from metadata.records import EngineVm, Health
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness, Membership
+
+
+class EngineCondition(str, Enum):
+    """How the engine is doing."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    DOWN = "down"
+
+
+class Presence(str, Enum):
+    """Is a host there? LEFT: its services were stopped in order, and it left the lockspace."""
+
+    ALIVE = "alive"
+    LOST = "lost"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class EnginePicture:
+    """The engine as far as it can be told; `absent`: it is seen that no VM runs now."""
+
+    condition: Optional[EngineCondition] = None
+    host_id: Optional[int] = None
+    absent: bool = False
+
+
+@dataclass(frozen=True)
+class HostPicture:
+    """One host.
+
+    tells     its record is fresh, so its broker works and tells events
+    wrote_s   when its record was last seen to change, on this host's monotonic clock
+    generation  its life in sanlock's lockspace; 0: not known
+    """
+
+    host_id: int
+    name: str = ""
+    presence: Optional[Presence] = None
+    maintenance: Optional[bool] = None
+    tells: bool = False
+    wrote_s: Optional[float] = field(default=None, compare=False)
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class ClusterPicture:
+    """All of it, as this host sees it.
+
+    sees            the storage can be read and sanlock be asked: other hosts can be seen
+    unattended      the host that has the engine while no agent speaks there; 0: one does
+    own_written_s   the time stamp in this host's own record: when it was last known to work
+                    (this machine's monotonic second, if it was not rebooted since)
+    two_engines_why which hosts say that the engine runs there, and the way out
+    views           what `hosts` was made of
+    """
+
+    own_id: int
+    sees: bool = False
+    engine: EnginePicture = EnginePicture()
+    hosts: tuple[HostPicture, ...] = ()
+    global_maintenance: Optional[bool] = None
+    storage_ok: Optional[bool] = None
+    two_engines: Optional[bool] = None
+    two_engines_why: str = field(default="", compare=False)
+    unattended: Optional[int] = None
+    own_written_s: Optional[float] = field(default=None, compare=False)
+    views: tuple[HostView, ...] = field(default=(), compare=False)
+
+    def name(self, host_id: Optional[int]) -> str:
+        """What people call a host."""
+        names = (host.name for host in self.hosts if host.host_id == host_id)
+        return next(names, "") or f"host {host_id}"
+
+    @property
+    def generations(self) -> dict[int, int]:
+        """The hosts' lives by their ids."""
+        return {host.host_id: host.generation for host in self.hosts}
+
+    @property
+    def tellers(self) -> tuple[int, ...]:
+        """The hosts whose brokers tell events, lowest id first."""
+        return tuple(sorted(host.host_id for host in self.hosts if host.tells))
+
+
+def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:
+    """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
+    sees = _sees_others(snapshot)
+    way_out = way_out_of_two(snapshot)
+    own = _view(snapshot, snapshot.host_id)
+    return ClusterPicture(
+        own_id=snapshot.host_id,
+        sees=sees,
+        engine=_engine(snapshot) if sees else EnginePicture(),
+        hosts=_hosts(snapshot, sees, before),
+        global_maintenance=snapshot.global_maintenance if sees else None,
+        storage_ok=_storage_ok(snapshot),
+        two_engines=bool(way_out) if sees else None,
+        two_engines_why=way_out,
+        unattended=_unattended(snapshot) if sees else None,
+        own_written_s=float(own.record.timestamp_s) if own and own.record else None,
+        views=snapshot.hosts,
+    )
+
+
+def _sees_others(snapshot: Snapshot) -> bool:
+    joined = snapshot.lockspace.membership == Membership.JOINED and not snapshot.lockspace.error
+    return joined and _storage_ok(snapshot) is True
+
+
+def _storage_ok(snapshot: Snapshot) -> Optional[bool]:
+    if snapshot.storage.error:
+        return False
+    return True if snapshot.storage.last_read_at_s is not None else None
+
+
+def _view(snapshot: Snapshot, host_id: Optional[int]) -> Optional[HostView]:
+    return next((view for view in snapshot.hosts if view.host_id == host_id), None)
+
+
+# --- the hosts ----------------------------------------------------------------------------
+
+
+def _hosts(
+    snapshot: Snapshot, sees: bool, before: Optional[ClusterPicture]
+) -> tuple[HostPicture, ...]:
+    """There may be 2000 of them, and most cycles bring nothing new of any."""
+    if before is not None and before.views is snapshot.hosts and before.sees == sees:
+        own = next((host for host in before.hosts if host.host_id == snapshot.host_id), None)
+        if own is None or own.maintenance == snapshot.local_maintenance:
+            return before.hosts
+    return tuple([_host(view, snapshot, sees) for view in snapshot.hosts])
+
+
+def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
+    own = view.host_id == snapshot.host_id
+    record = view.record
+    maintenance = record.maintenance if record is not None and view.fresh and sees else None
+    return HostPicture(
+        host_id=view.host_id,
+        name=snapshot.host_name if own else record.hostname if record is not None else "",
+        presence=None if own or not sees else _presence(view),
+        maintenance=snapshot.local_maintenance if own else maintenance,
+        tells=view.fresh and sees and record is not None and not record.stopped,
+        wrote_s=view.changed_at_s,
+        generation=view.generation,
+    )
+
+
+def _presence(view: HostView) -> Optional[Presence]:
+    if view.fresh or view.liveness == Liveness.LIVE:
+        return Presence.ALIVE
+    if view.record is None or view.liveness == Liveness.UNKNOWN:
+        return None
+    if view.record.stopped and view.liveness == Liveness.FREE:
+        return Presence.LEFT
+    return Presence.LOST
+
+
+# --- the engine ---------------------------------------------------------------------------
+
+
+def _unattended(snapshot: Snapshot) -> Optional[int]:
+    """Of another host only: this one, where it is so, may have no broker to tell it.
+
+    In global maintenance nobody is to act, and agents are stopped on purpose.
+    """
+    lease = snapshot.lease
+    if lease.state != LeaseState.HELD or lease.owner_id is None or snapshot.global_maintenance:
+        return None
+    if lease.owner_id == snapshot.host_id:
+        return None
+    view = _view(snapshot, lease.owner_id)
+    if view is None or view.record is None or view.liveness != Liveness.LIVE:
+        return None
+    return 0 if view.fresh and not view.record.stopped else lease.owner_id
+
+
+def _engine(snapshot: Snapshot) -> EnginePicture:
+    lease = snapshot.lease
+    if lease.state == LeaseState.FREE:
+        return EnginePicture(EngineCondition.DOWN, absent=True)
+    if lease.state != LeaseState.HELD or lease.owner_id is None:
+        return EnginePicture()
+    if lease.owner_id == snapshot.host_id:
+        return _own_engine(snapshot)
+    return _peers_engine(_view(snapshot, lease.owner_id), lease.owner_id)
+
+
+def _own_engine(snapshot: Snapshot) -> EnginePicture:
+    engine, host_id = snapshot.engine, snapshot.host_id
+    if engine.domain == DomainState.ABSENT:
+        return EnginePicture(None, host_id, absent=True)
+    if engine.domain == DomainState.PAUSED:
+        return EnginePicture(EngineCondition.UNHEALTHY, host_id)
+    if engine.domain != DomainState.RUNNING:
+        return EnginePicture(None, host_id)
+    return EnginePicture(_condition(engine.health), host_id)
+
+
+def _peers_engine(view: Optional[HostView], host_id: int) -> EnginePicture:
+    if view is None or view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
+        return EnginePicture(None, host_id)
+    status = view.record.engine_status
+    if status.vm == EngineVm.UP:
+        return EnginePicture(_condition(status.health), host_id)
+    return EnginePicture(None, host_id, absent=status.vm != EngineVm.UNKNOWN)
+
+
+def _condition(health: Health) -> Optional[EngineCondition]:
+    known = {Health.GOOD: EngineCondition.HEALTHY, Health.BAD: EngineCondition.UNHEALTHY}
+    return known.get(health)

@@ -1,0 +1,219 @@
+"""HTTP/1.1 over a unix socket, for few and possibly rude clients.
+
+One thread per connection, a bounded number of them; every read and write has a deadline for
+the whole of it, so a client that trickles or never reads costs one thread for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno as errno_module
+import json
+import logging
+import os
+import socket
+import socketserver
+import stat
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from ha_broker.server.bounded_server import BoundedServer
+from ha_broker.server.mailbox import Refusal
+from world.network.deadline_socket import DeadlineSocket
+
+log = logging.getLogger(__name__)
+
+Answer = Callable[[str, str, bytes], Any]
+
+MAX_BODY_SIZE = 64 * 1024
+MAX_CONNECTIONS = 32
+READ_ALLOWED_S = 75.0  # for a whole request; longer than a long poll's client pauses
+WRITE_ALLOWED_S = 10.0
+SOCKET_MODE = 0o660
+MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
+
+
+@dataclass(frozen=True)
+class TextAnswer:
+    """An answer that is no JSON: `body` goes out as it is."""
+
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class SocketError(Exception):
+    """The socket can't be listened on; the text says which and why."""
+
+
+class ApiServer(BoundedServer, socketserver.UnixStreamServer):
+    """Serves `answer(method, target, body)` on the unix socket `path`.
+
+    `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
+    """
+
+    request_queue_size = 64
+    most_connections = MAX_CONNECTIONS
+
+    def __init__(self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S) -> None:
+        self.path = path
+        self.answer = answer
+        self.read_allowed_s = read_allowed_s
+        self._identity: Optional[tuple[int, int]] = None
+        self._thread: Optional[threading.Thread] = None
+        _check_path(path)
+        _refuse_live_socket(path)
+        super().__init__(f"{path}.{os.getpid()}", _Handler)
+
+    def server_bind(self) -> None:
+        """Bind under another name and move it into place: no moment without its mode."""
+        temporary = Path(str(self.server_address))
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        try:
+            super().server_bind()
+            temporary.chmod(SOCKET_MODE)
+        except OSError as error:
+            raise SocketError(f"can't listen on {self.path}: {error.strerror}") from None
+
+    def server_activate(self) -> None:
+        """Listen, then take the place of a stale socket."""
+        super().server_activate()
+        temporary = Path(str(self.server_address))
+        self._identity = _identity(str(temporary))
+        temporary.rename(self.path)
+
+    def start(self) -> None:
+        """Serve on a thread."""
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 3600}, name="api", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Take no more connections and remove the socket, if it is still ours."""
+        if self._identity is not None and _identity(self.path) == self._identity:
+            Path(self.path).unlink()
+        self.stop_serving(self._thread)
+        self.server_close()
+
+    def turned_away(self) -> bytes:
+        """The answer for one connection too many."""
+        body = json.dumps({"error": f"more than {MAX_CONNECTIONS} connections"}).encode()
+        head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(body)}\r\n"
+        head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
+        return head.encode() + body
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.0"  # garbage gets a status line, too
+    server: ApiServer
+    connection: DeadlineSocket
+
+    def handle_one_request(self) -> None:
+        self.connection.allow(self.server.read_allowed_s)
+        try:
+            super().handle_one_request()
+        except ConnectionError:
+            self.close_connection = True
+
+    def do_GET(self) -> None:  # http.server's naming
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = do_PUT  # noqa: N815  # refused by route
+
+    def _serve(self) -> None:
+        try:
+            data, status = self.server.answer(self.command, self.path, self._body()), 200
+        except Refusal as refusal:
+            data, status = {"error": refusal.why}, refusal.status
+        except socket.timeout:
+            raise
+        except Exception:
+            log.exception("answering %s %s failed", self.command, self.path)
+            data, status = {"error": "the broker failed to answer; see its log"}, 500
+        self._send(status, data)
+
+    def _body(self) -> bytes:
+        if "Transfer-Encoding" in self.headers:
+            raise self._broken(411, "Transfer-Encoding is not possible, send a Content-Length")
+        text = self.headers.get("Content-Length", "0")
+        if not (text.isascii() and text.isdigit()):
+            raise self._broken(400, f"Content-Length: {text!r} is no size")
+        size = int(text[:20])
+        if size > MAX_BODY_SIZE:
+            raise self._broken(413, f"body of {size} bytes, at most {MAX_BODY_SIZE} are taken")
+        body = self.rfile.read(size)
+        if len(body) < size:
+            raise self._broken(400, f"body: {len(body)} bytes came, {size} were announced")
+        return body
+
+    def _broken(self, status: int, why: str) -> Refusal:
+        """A refusal after which the rest of the stream has no meaning."""
+        self.close_connection = True
+        return Refusal(status, why)
+
+    def _send(self, status: int, data: Any) -> None:
+        text = data if isinstance(data, TextAnswer) else _as_json(data)
+        self.connection.allow(WRITE_ALLOWED_S)
+        self.send_response(status)
+        self.send_header("Content-Type", text.content_type)
+        self.send_header("Content-Length", str(len(text.body)))
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(text.body)
+
+    def send_error(
+        self, code: int, message: Optional[str] = None, explain: Optional[str] = None
+    ) -> None:
+        """What http.server itself refuses: as JSON, and then the connection is closed."""
+        self.close_connection = True
+        self.command = getattr(self, "command", None) or "?"
+        self._send(code, {"error": message or "bad request"})
+
+    def version_string(self) -> str:
+        return "ha-broker"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        log.debug(format, *args)
+
+
+def _as_json(data: Any) -> TextAnswer:
+    return TextAnswer((json.dumps(data) + "\n").encode(), "application/json")
+
+
+def _check_path(path: str) -> None:
+    if len(os.fsencode(path)) > MAX_PATH_LENGTH:
+        raise SocketError(f"can't listen on {path}: at most {MAX_PATH_LENGTH} bytes are possible")
+
+
+def _refuse_live_socket(path: str) -> None:
+    """A socket that nobody serves may be replaced; anything else may not."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):  # noqa: PTH116
+            raise SocketError(f"can't listen on {path}: it is there and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        code = probe.connect_ex(path)
+    if code not in (errno_module.ECONNREFUSED, errno_module.ENOENT):
+        raise SocketError(f"can't listen on {path}: another broker is serving there")
+
+
+def _identity(path: str) -> Optional[tuple[int, int]]:
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,230 @@
+"""The broker's HTTP and JSON interface: what can be asked, and how it is answered.
+
+Every answer comes from memory; only a change of maintenance and a test notification wait, with
+a bound.
+
+====== =================================== =================================================
+GET    /v1/status                          the snapshot, ages beside the stamps
+GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N
+GET    /v1/config                          the shared configuration as last read
+GET    /v1/config/copy                     the same as it stood on the storage (base64)
+GET    /metrics                            numbers for Prometheus, in its text format
+PUT    /v1/record                          a `Publication` for this host's own slot
+PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
+PUT    /v1/reread                          {}: read configuration and all slots again
+PUT    /v1/test-notification               {}: send one to every target; what each answered
+====== =================================== =================================================
+
+In the snapshot, ``agent`` is what this host's agent published last (null: nothing yet), with
+``agent_published_age_s`` beside it. Its ``penalties`` say what the score lost and since when:
+``name``, ``points``, ``reason``; ``value`` held against ``threshold`` in ``unit`` (null and ""
+where it is about no number); ``began_at_s``; ``ends_at_s``, when time alone ends or lessens it.
+``transitions`` are its latest ten changes of state since the machine's boot (a ``number`` below 1:
+an earlier process of the agent did it), ``why`` is what it says now, and ``timeout_at_s`` is when
+its state ends by time.
+
+Errors are ``{"error": "..."}`` with a fitting status.
+"""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
+from urllib.parse import parse_qsl
+
+from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
+from ha_broker.server.http_server import TextAnswer
+from ha_broker.server.mailbox import Mailbox, Refusal
+from metadata.settings.parse import cluster_settings_to_data
+from metadata.shared_config import encode_stored
+
+MAX_WAIT_S = 60.0
+MAX_CONFIRM_S = 300.0
+# The longest time-out of a target, and what the broker adds; it answers earlier by itself.
+MAX_TRIAL_S = 140.0
+
+
+@dataclass(frozen=True)
+class MaintenanceRequest:
+    """Body of PUT /v1/maintenance; `timeout_s` bounds the wait for the confirmation."""
+
+    scope: str
+    on: bool
+    timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A body without keys."""
+
+
+Handler = Callable[[dict[str, str], bytes], Any]
+Note = Callable[[str, int, float], None]
+
+OTHER = "other"
+
+
+def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
+    pass
+
+
+class Api:
+    """Routes requests to the desk; holds no state, so that any thread may call it.
+
+    `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
+    answer's HTTP status, and how many seconds it took.
+    """
+
+    def __init__(
+        self,
+        desk: Mailbox,
+        monotonic_s: Callable[[], float],
+        metrics: Optional[Callable[[], TextAnswer]] = None,
+        note: Note = _note_nothing,
+    ) -> None:
+        self._desk = desk
+        self._monotonic_s = monotonic_s
+        self._metrics = metrics
+        self._note = note
+        self._routes: dict[tuple[str, str], Handler] = {
+            ("GET", "/v1/status"): self._status,
+            ("GET", "/v1/changes"): self._changes,
+            ("GET", "/v1/config"): self._config,
+            ("GET", "/v1/config/copy"): self._config_copy,
+            ("GET", "/metrics"): self._metrics_text,
+            ("PUT", "/v1/record"): self._record,
+            ("PUT", "/v1/maintenance"): self._maintenance,
+            ("PUT", "/v1/reread"): self._reread,
+            ("PUT", "/v1/test-notification"): self._test_notification,
+        }
+
+    def answer(self, method: str, target: str, body: bytes) -> Any:
+        """JSON-ready data or a text; raises Refusal."""
+        path, _, query = target.partition("?")
+        begun_at_s, status = self._monotonic_s(), 500
+        try:
+            data = self._route(method, path, query, body)
+            status = 200
+            return data
+        except Refusal as refusal:
+            status = refusal.status
+            raise
+        finally:
+            self._note(self._resource(path), status, self._monotonic_s() - begun_at_s)
+
+    def _resource(self, path: str) -> str:
+        """One of a few names, whatever is asked for."""
+        return path if any(known == path for _, known in self._routes) else OTHER
+
+    def _route(self, method: str, path: str, query: str, body: bytes) -> Any:
+        handler = self._routes.get((method, path))
+        if handler is None:
+            raise self._no_route(method, path)
+        try:
+            return handler(dict(parse_qsl(query, keep_blank_values=True)), body)
+        except DataError as error:
+            raise Refusal(400, str(error)) from None
+
+    def _no_route(self, method: str, path: str) -> Refusal:
+        methods = sorted(known for known, known_path in self._routes if known_path == path)
+        if methods:
+            return Refusal(405, f"{path}: {method} is not possible, only {', '.join(methods)}")
+        return Refusal(404, f"{path}: no such resource")
+
+    def _status(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
+
+    def _changes(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query, "since", "wait_s")
+        since = int(_number(query, "since", -1))
+        wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        snapshot = self._desk.wait_for_change(since, wait_s)
+        return snapshot_to_data(snapshot, self._monotonic_s())
+
+    def _metrics_text(self, query: dict[str, str], body: bytes) -> Any:
+        if self._metrics is None:
+            raise Refusal(404, "/metrics: there are none here")
+        return self._metrics()
+
+    def _config(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        config = self._desk.config()
+        if config is None:
+            error = self._desk.snapshot().config.error
+            raise Refusal(503, error or "the shared configuration has not been read yet")
+        return {
+            "sequence": config.sequence,
+            "settings": cluster_settings_to_data(config.settings),
+            "domain_xml": config.domain_xml,
+        }
+
+    def _config_copy(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        stored = self._desk.stored_config()
+        if stored is None:
+            raise Refusal(503, "this broker has read no shared configuration since it was started")
+        return {"copy": base64.b64encode(encode_stored(stored)).decode("ascii")}
+
+    def _record(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        self._desk.publish(publication_from_data(parse_json(body)))
+        return {}
+
+    def _maintenance(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        request = from_data(MaintenanceRequest, parse_json(body), refuse_unknown=True)
+        if request.scope not in ("global", "local"):
+            raise DataError([f"scope: {request.scope!r} is not one of global, local"])
+        if not 0 <= request.timeout_s <= MAX_CONFIRM_S:
+            raise DataError([f"timeout_s: {request.timeout_s:g} is not in 0..{MAX_CONFIRM_S:g}"])
+        ticket = self._desk.ask_maintenance(request.scope, request.on)
+        try:
+            ticket.wait(request.timeout_s)
+        except Refusal as refusal:
+            raise self._with_storage_error(refusal) from None
+        return {}
+
+    def _with_storage_error(self, refusal: Refusal) -> Refusal:
+        trouble = self._desk.snapshot().storage.error
+        if refusal.status != 504 or not trouble:
+            return refusal
+        return Refusal(504, f"{refusal.why} (storage: {trouble})")
+
+    def _reread(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        from_data(Nothing, parse_json(body), refuse_unknown=True)
+        self._desk.ask_reread()
+        return {}
+
+    def _test_notification(self, query: dict[str, str], body: bytes) -> Any:
+        _only(query)
+        from_data(Nothing, parse_json(body), refuse_unknown=True)
+        ticket = self._desk.ask_trial()
+        ticket.wait(MAX_TRIAL_S)
+        return {"targets": to_data(ticket.results)}
+
+
+def _only(query: dict[str, str], *allowed: str) -> None:
+    problems = [
+        f"{key}: unknown parameter (allowed: {', '.join(allowed) or 'none'})"
+        for key in query
+        if key not in allowed
+    ]
+    if problems:
+        raise DataError(problems)
+
+
+def _number(query: dict[str, str], key: str, default: float) -> float:
+    text: Optional[str] = query.get(key)
+    if text is None:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise DataError([f"{key}: {text!r} is no number"]) from None
+    if not -1e15 < value < 1e15:
+        raise DataError([f"{key}: {text!r} is out of range"])
+    return value

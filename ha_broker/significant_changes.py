@@ -1,0 +1,78 @@
+"""Which changes of a snapshot an agent may act on: only those raise its sequence."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from ha_broker.api.snapshot import HostView, LeaseState, MonitorView, Snapshot, WitnessView
+from ha_broker.monitors.network import NETWORK
+from metadata.reach import is_network_good, reach_notes
+from metadata.records import HostRecord
+from world.ports.libvirt import DomainState
+
+
+def matters(snapshot: Snapshot) -> tuple[object, ...]:
+    """All of `snapshot` that an agent may act on; never ages, stamps or texts for people."""
+    return (
+        snapshot.lease.state,
+        snapshot.lease.owner_id,
+        snapshot.lease.seen_at_s if is_denied(snapshot) else None,
+        snapshot.engine.domain,
+        snapshot.engine.health,
+        _witness(snapshot.witness),
+        _network(snapshot.monitors),
+        snapshot.lockspace.membership,
+        bool(snapshot.lockspace.error),
+        snapshot.config.sequence,
+        bool(snapshot.config.error),
+        snapshot.storage.last_read_at_s is not None,
+        bool(snapshot.storage.error),
+        snapshot.global_maintenance,
+        bool(snapshot.global_error),
+        snapshot.local_maintenance,
+        tuple(_host(view, view.host_id == snapshot.host_id) for view in snapshot.hosts),
+    )
+
+
+def is_denied(snapshot: Snapshot) -> bool:
+    """Does a VM run here whose lease on the storage is not this host's?
+
+    Then each look counts, also one that says the same as the one before.
+    """
+    lease = snapshot.lease
+    known = lease.state != LeaseState.UNKNOWN
+    ours = lease.state == LeaseState.HELD and lease.owner_id == snapshot.host_id
+    return snapshot.engine.domain == DomainState.RUNNING and known and not ours
+
+
+def _host(view: HostView, own: bool) -> tuple[object, ...]:
+    """The agent wrote its own record itself, so its changes are no news."""
+    seen = (view.host_id, view.liveness, bool(view.error))
+    return seen if own else (*seen, view.fresh, _record(view.record))
+
+
+def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:
+    if record is None:
+        return None
+    status = record.engine_status
+    return (
+        record.score,
+        status.vm,
+        status.health,
+        record.state,
+        record.maintenance,
+        record.stopped,
+        record.hostname,
+        reach_notes(record.notes),
+    )
+
+
+def _witness(view: Optional[WitnessView]) -> object:
+    """Seen again a second later it says nothing new."""
+    return view and (view.engine_host_id, view.sight)
+
+
+def _network(monitors: tuple[MonitorView, ...]) -> object:
+    """Whether all is well, nothing is, or something between."""
+    found = next((view.value for view in monitors if view.name == NETWORK), None)
+    return found if found is None else (is_network_good(1 - found), found <= 0)

@@ -1,0 +1,114 @@
+"""Local maintenance: a flag file in the state directory, so that it survives restarts."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Callable, Optional
+
+from ha_broker.api.snapshot import LeaseState, Snapshot
+from ha_broker.cycle.part import BrokerPorts, error_text
+from ha_broker.cycle.task import Task
+from ha_broker.server.mailbox import Refusal, Ticket
+from world.durable import sync_directory
+from world.ports.jobs import Outcome
+from world.ports.libvirt import DomainState
+
+LOCAL = "local"
+FLAG_NAME = "local-maintenance"
+STARTING = "EngineStart"  # the agent's state while libvirt is starting the VM
+
+
+class StateDirError(Exception):
+    """The state directory can't be used; the text names it and says why."""
+
+
+class LocalMaintenance:
+    """The flag as it stands on the disk; changed only by a job that has ended well."""
+
+    keys = (LOCAL,)
+
+    def __init__(self, world: BrokerPorts, directory: str, look: Callable[[], Snapshot]) -> None:
+        self.maintenance = read_flag(directory)
+        self._look = look
+        self._directory = directory
+        self._world = world
+        self._task = Task(world.runner, LOCAL)
+        self._waiting: list[Ticket] = []
+        self._writing: Optional[Ticket] = None
+
+    def ask(self, ticket: Ticket) -> None:
+        """Set it, or refuse it because of what is so when its turn comes."""
+        self._waiting.append(ticket)
+
+    def harvest(self, outcome: Outcome[object]) -> None:
+        """A job of this part ended."""
+        ticket, self._writing = self._writing, None
+        if ticket is None:
+            return
+        if outcome.error is not None:
+            ticket.resolve(Refusal(500, error_text(outcome.error)))
+            return
+        self.maintenance = ticket.on
+        ticket.resolve()
+
+    def work(self, now_s: float) -> None:
+        """Submit what is due."""
+        while self._waiting and self._task.busy_since_s is None:
+            self._begin(self._waiting.pop(0), now_s)
+
+    def _begin(self, ticket: Ticket, now_s: float) -> None:
+        why = refusal(self._look()) if ticket.on else ""
+        if why:
+            ticket.resolve(Refusal(409, why))
+            return
+        job = partial(write_flag, self._directory, ticket.on)
+        if ticket.begin() and self._task.start(now_s, job, 0.0):
+            self._writing = ticket
+
+    def next_due_s(self, now_s: float) -> float:
+        """When there is something to do again, if nothing else happens."""
+        return float("inf")
+
+
+def refusal(snapshot: Snapshot) -> str:
+    """Why this host can't go into local maintenance now; empty: it can."""
+    if snapshot.engine.domain in (DomainState.RUNNING, DomainState.PAUSED):
+        return f"the engine's VM is {snapshot.engine.domain.value} on this host"
+    if _is_being_started(snapshot):
+        return "the engine's VM is being started on this host"
+    held_here = snapshot.lease.state == LeaseState.HELD
+    if held_here and snapshot.lease.owner_id == snapshot.host_id:
+        return "a process of this host holds the engine's lease"
+    if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
+        return "it is not known whether the engine's VM is on this host (libvirt does not answer)"
+    return ""
+
+
+def _is_being_started(snapshot: Snapshot) -> bool:
+    """The agent tells so before it gives the order; a dead agent's word gets old."""
+    own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
+    record = own.record if own is not None and own.fresh else None
+    return record is not None and record.state == STARTING
+
+
+def read_flag(directory: str) -> bool:
+    """Is this host in local maintenance? Raises StateDirError."""
+    try:
+        return (Path(directory) / FLAG_NAME).is_file()
+    except OSError as error:
+        raise StateDirError(f"can't read {directory}/{FLAG_NAME}: {error.strerror}") from None
+
+
+def write_flag(directory: str, on: bool) -> None:
+    """Set or remove the flag durably; raises StateDirError."""
+    flag = Path(directory) / FLAG_NAME
+    try:
+        flag.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if on:
+            flag.touch()
+        else:
+            flag.unlink(missing_ok=True)
+        sync_directory(flag.parent)
+    except OSError as error:
+        raise StateDirError(f"can't change {flag}: {error.strerror}") from None

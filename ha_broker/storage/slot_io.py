@@ -1,0 +1,166 @@
+"""The blocking jobs on the metadata area; they run under the runner, never in the cycle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Optional
+
+from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
+from metadata.records import HostRecord, VolumeAddress
+from metadata.settings.parse import StorageParts
+from metadata.wire import decode_slot
+from world.ports.errors import StorageError
+from world.ports.storage import BlockStore
+
+_SCAN_STEP = 256  # slots: 1 MiB at a time
+
+
+@dataclass
+class SlotBytes:
+    """What was read: the slots' bytes, and one line for each slot or range that failed."""
+
+    slots: dict[int, bytes] = field(default_factory=dict)
+    failed: dict[int, str] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+
+
+def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> SlotBytes:
+    """Read the slots `ids`, adjacent ones at once; one bad sector hides no other slot.
+
+    What could not be read is told in `failed`, slot by slot.
+    """
+    result = SlotBytes()
+    for first, count in _runs(sorted(ids)):
+        try:
+            result.slots.update(_cut(_read_run(store, parts, first, count), first, range(count)))
+        except StorageError as error:
+            if count == 1:
+                result.failed[first] = _slots_failed(first, count, error)
+            else:
+                _read_one_by_one(store, parts, range(first, first + count), result)
+    return result
+
+
+def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
+    """Read the whole area and keep the slots that hold something (first byte not NUL).
+
+    What could not be read is told in `errors`, range by range.
+    """
+    result = SlotBytes()
+    end = _whole_slots(store, parts, result)
+    for first in range(1, end, _SCAN_STEP):
+        count = min(_SCAN_STEP, end - first)
+        try:
+            data = _read_run(store, parts, first, count)
+        except StorageError as error:
+            result.errors.append(_slots_failed(first, count, error))
+        else:
+            # Of 2000 slots a few are in use: the others are not even cut out.
+            used = (place for place, begins_with in enumerate(data[::SLOT_SIZE]) if begins_with)
+            result.slots.update(_cut(data, first, used))
+    return result
+
+
+class LostWriteError(Exception):
+    """What was read back is not what was written: somebody else writes there, too."""
+
+
+class ForeignRecordError(Exception):
+    """Another host's record stands in our slot; nothing was written."""
+
+    def __init__(self, found: HostRecord) -> None:
+        super().__init__(f"the record of {found.hostname!r} stands in the slot")
+        self.found = found
+
+
+def write_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) -> None:
+    """Write one slot and read it back.
+
+    Raises StorageError, or LostWriteError when other bytes came back.
+    """
+    store.write(address, data)
+    if store.read(address, len(data)) != data:
+        raise LostWriteError("what was read back is not what was written")
+
+
+@dataclass(frozen=True)
+class OwnWrite:
+    """One write of our own slot.
+
+    `leftover` is another host's record that may be replaced, since its host is not alive.
+    `expected` is what should stand there since our last write (None: not known).
+    """
+
+    record: HostRecord
+    data: bytes
+    leftover: Optional[HostRecord]
+    expected: Optional[bytes]
+    read_back: bool
+
+
+def write_own_slot(store: BlockStore, address: VolumeAddress, write: OwnWrite) -> bool:
+    """Look at the slot, write it, and read it back if asked to; was the last write lost?
+
+    Raises StorageError, ForeignRecordError, LostWriteError.
+    """
+    before = store.read(address, SLOT_SIZE)
+    found = decode_slot(write.record.host_id, before)
+    if isinstance(found, HostRecord) and not _may_replace(found, write):
+        raise ForeignRecordError(found)
+    if write.read_back:
+        write_and_confirm(store, address, write.data)
+    else:
+        store.write(address, write.data)
+    removed = before[:1] == b"\0"  # somebody cleaned it: no loss
+    return write.expected is not None and before != write.expected and not removed
+
+
+def _may_replace(found: HostRecord, write: OwnWrite) -> bool:
+    return found.hostname == write.record.hostname or found == write.leftover
+
+
+def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
+    """[0, 1, 2, 7] -> (0, 3), (7, 1)."""
+    start = 0
+    for place in range(1, len(ids) + 1):
+        if place == len(ids) or ids[place] != ids[place - 1] + 1:
+            yield ids[start], place - start
+            start = place
+
+
+def _read_run(store: BlockStore, parts: StorageParts, first: int, count: int) -> bytes:
+    return store.read(slot_address(parts, first), SLOT_SIZE * count)
+
+
+def _cut(data: bytes, first: int, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The slots at these places of `data`, which begins with the slot `first`."""
+    for place in places:
+        yield first + place, data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
+
+
+def _read_one_by_one(
+    store: BlockStore, parts: StorageParts, ids: Iterable[int], result: SlotBytes
+) -> None:
+    for host_id in ids:
+        try:
+            result.slots[host_id] = _read_run(store, parts, host_id, 1)
+        except StorageError as error:
+            result.failed[host_id] = _slots_failed(host_id, 1, error)
+
+
+def _slots_failed(first: int, count: int, error: StorageError) -> str:
+    name = f"slot {first}" if count == 1 else f"slots {first} to {first + count - 1}"
+    return f"{name}: {error}"
+
+
+def _whole_slots(store: BlockStore, parts: StorageParts, result: SlotBytes) -> int:
+    """How many slots the volume has room for; a short one is an error, and read as it is."""
+    size = store.size(parts.metadata.path)
+    needed = parts.metadata.offset + SLOT_SIZE * (MAX_HOSTS + 1)
+    if size >= needed:
+        return MAX_HOSTS + 1
+    result.errors.append(
+        f"{parts.metadata.path} has {size} bytes, the metadata area needs {needed}"
+    )
+    return max(0, (size - parts.metadata.offset) // SLOT_SIZE)

@@ -1,0 +1,23 @@
+"""All commands of ``hosted-engine``, in the order in which people read of them."""
+
+from __future__ import annotations
+
+from hosted_engine.cli.catalogue import config, deploy, engine, status, storage, support
+from hosted_engine.cli.catalogue.base import Command, Group
+
+GROUPS: tuple[Group, ...] = (
+    status.GROUP,
+    engine.GROUP,
+    config.GROUP,
+    storage.GROUP,
+    deploy.GROUP,
+    support.GROUP,
+)
+COMMANDS: tuple[Command, ...] = tuple(command for group in GROUPS for command in group.commands)
+
+
+def commands_with(option: str) -> list[str]:
+    """The names of the commands that have `option`."""
+    return [
+        command.name for command in COMMANDS if any(one.name == option for one in command.options)
+    ]

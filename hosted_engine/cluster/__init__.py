@@ -1,0 +1,1 @@
+"""What a command knows of the whole cluster, from the broker or the storage."""

@@ -1,0 +1,141 @@
+"""The picture of the cluster that ``--vm-status`` shows, and its JSON form. Pure.
+
+**Stale data.** `live` is the broker's word: the record changed within the alive window and
+sanlock does not call the host dead. What a host without live data once said of the engine
+may not be repeated as if it were so: the web console takes ``engine-status.vm == "up"`` for a
+running engine, configuration management takes the first ``health == good`` for a healthy one,
+and shutdown scripts search the text for ``"vm": "up"``, all without a look at ``live-data``.
+So the engine status of such a host keeps its shape (an object with vm, health and detail) and
+says unknown in all of them, with the reason "stale-data" (the text form's
+``unknown stale-data``). Everything else (score, host-ts, extra ...) is shown as last written,
+and ``live-data`` is false.
+
+**Slots that can't be read** are listed under their host id with every key that readers need,
+values that claim nothing, and one key more, ``error``. A host whose last good record is still
+known keeps it, with the ``error`` of its slot beside it.
+
+**global_maintenance** is null when neither true nor false is known. While slot 0 can't be read
+the broker's last word holds, as it does for the agents, and a note says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from metadata.engine_status import status_to_json
+from metadata.records import EngineStatus, HostRecord
+
+STALE = EngineStatus(reason="stale-data")
+UNREADABLE = EngineStatus(reason="unreadable")
+UNKNOWN_NAME = "unknown"
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """One host: its last good record (or None), whether it is live, what is wrong with it.
+
+    `age_s` is how long ago the record changed last; None: not known.
+    """
+
+    host_id: int
+    record: Optional[HostRecord]
+    live: bool = False
+    error: str = ""
+    age_s: Optional[float] = None
+
+    @property
+    def name(self) -> str:
+        """As it calls itself."""
+        return self.record.hostname if self.record else UNKNOWN_NAME
+
+
+@dataclass(frozen=True)
+class ClusterStatus:
+    """All hosts; `global_maintenance` None: not known. `notes` are lines for people.
+
+    `lease` is the word of `ha_broker.api.snapshot.LeaseState` for the engine's lease, empty where
+    nobody looked; `lease_owner_id` is who holds it, while somebody does.
+    """
+
+    hosts: tuple[HostStatus, ...]
+    global_maintenance: Optional[bool]
+    notes: tuple[str, ...] = ()
+    lease: str = ""
+    lease_owner_id: Optional[int] = None
+
+
+def engine_status(host: HostStatus) -> EngineStatus:
+    """What may be said of the engine on this host now."""
+    if host.record is None:
+        return UNREADABLE
+    return host.record.engine_status if host.live else STALE
+
+
+def engine_status_data(status: EngineStatus) -> dict[str, str]:
+    """The object that readers know: vm, health, detail, and reason only when not good."""
+    data: dict[str, str] = json.loads(status_to_json(status))
+    return data
+
+
+def status_json(status: ClusterStatus) -> str:
+    """One line: host ids as keys, sorted as numbers, and last global_maintenance."""
+    document: dict[str, Any] = {
+        str(host.host_id): host_data(host)
+        for host in sorted(status.hosts, key=lambda host: host.host_id)
+    }
+    document["global_maintenance"] = status.global_maintenance
+    return json.dumps(document)
+
+
+def error_json(message: str) -> str:
+    """What ``--json`` prints instead when it fails."""
+    return json.dumps({"error": message})
+
+
+def host_data(host: HostStatus) -> dict[str, Any]:
+    """What readers know of one host, by their keys."""
+    data = _record_data(host, host.record) if host.record else _unreadable_data(host)
+    data["live-data"] = host.live
+    if host.error:
+        data["error"] = host.error
+    return data
+
+
+def _record_data(host: HostStatus, record: HostRecord) -> dict[str, Any]:
+    return {
+        "host-id": host.host_id,
+        "host-ts": record.timestamp_s,
+        "score": record.score,
+        "engine-status": engine_status_data(engine_status(host)),
+        "hostname": record.hostname,
+        "maintenance": record.maintenance,
+        "stopped": record.stopped,
+        "crc32": record.crc32,
+        "conf_on_shared_storage": record.conf_on_shared_storage,
+        "local_conf_timestamp": record.vm_conf_refresh_s,
+        "extra": record.text or _least_extra(host),
+    }
+
+
+def _unreadable_data(host: HostStatus) -> dict[str, Any]:
+    return {
+        "host-id": host.host_id,
+        "host-ts": 0,
+        "score": 0,
+        "engine-status": engine_status_data(UNREADABLE),
+        "hostname": UNKNOWN_NAME,
+        "maintenance": False,
+        "stopped": False,
+        "crc32": "",
+        "conf_on_shared_storage": False,
+        "local_conf_timestamp": 0,
+        "extra": _least_extra(host),
+    }
+
+
+def _least_extra(host: HostStatus) -> str:
+    """Readers split every line at its one '=' and expect a state: never an empty text."""
+    state = host.record.state if host.record else UNKNOWN_NAME
+    return f"host-id={host.host_id}\nstate={state}\n"

@@ -1,0 +1,294 @@
+"""What ``--explain`` goes by: the broker's snapshot, host by host. Pure.
+
+This host is described by what its own agent handed to the broker, the others by their records.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional
+
+from fsm.states import State
+from ha_broker.api import penalties_line
+from ha_broker.api.penalties_line import NotedPenalty
+from ha_broker.api.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
+from ha_broker.api.times import moment_text
+from metadata.notes import WHY
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.settings.parse import ClusterSettings
+from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.start_notes import StartNotes, read_start_notes
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
+
+QUIET_TICKS = 3
+_CTIME = "%a %b %d %H:%M:%S %Y"
+
+
+class HostLife(Enum):
+    """What this host knows of another one's being there."""
+
+    SPEAKS = "speaks"
+    QUIET = "quiet"  # its record still counts, and is older than it should be
+    SILENT = "silent"  # its record counts no more
+    FAILING = "failing"  # sanlock has not heard of it, and does not count it as dead yet
+    DEAD = "dead"
+    LEFT = "left"  # in good order
+    STOPPED = "stopped"  # its agent, in good order; what it said before is all there is
+    UNREADABLE = "unreadable"  # there is no record that could be read
+
+
+@dataclass(frozen=True)
+class EngineWord:
+    """What a host says of the engine's VM on it; `paused` or `up` or neither."""
+
+    up: bool = False
+    paused: bool = False
+    known: bool = True
+    health: Health = Health.UNKNOWN
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """One host.
+
+    silent_s      since its latest word; None: not known
+    state         by name; `None` where nobody said it; "" is never used
+    since_s       how long it has been in that state, where that is known
+    left_s        how long until the state's time-out, where it has one
+    entered_why   why it went into that state, where that is known
+    starts        what it says of its own starts
+    """
+
+    host_id: int
+    name: str
+    this: bool
+    life: HostLife
+    liveness: Liveness
+    error: str = ""
+    silent_s: Optional[float] = None
+    state: Optional[str] = None
+    score: Optional[int] = None
+    why: str = ""
+    engine: EngineWord = EngineWord(known=False)
+    maintenance: bool = False
+    stopped: bool = False
+    penalties: tuple[NotedPenalty, ...] = ()
+    since_s: Optional[float] = None
+    left_s: Optional[float] = None
+    entered_why: str = ""
+    starts: StartNotes = field(default_factory=StartNotes)
+
+    @property
+    def speaks(self) -> bool:
+        """Does what it said last still count?"""
+        return self.life in (HostLife.SPEAKS, HostLife.QUIET)
+
+    @property
+    def known_state(self) -> Optional[State]:
+        """The state, if this version knows it."""
+        return next((state for state in State if state.value == self.state), None)
+
+    @property
+    def has_vm(self) -> bool:
+        """Does it say that the engine's VM is on it?"""
+        return self.engine.up or self.engine.paused
+
+
+class Cluster:
+    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then."""
+
+    def __init__(
+        self, snapshot: Snapshot, settings: ClusterSettings, now_s: float, wall_s: float
+    ) -> None:
+        self.snapshot = snapshot
+        self.settings = settings
+        self.now_s = now_s
+        self.wall_s = wall_s
+        self.hosts = tuple(self._host(view) for view in snapshot.hosts)
+        if not any(host.this for host in self.hosts):
+            self.hosts = (self._this(HostView(snapshot.host_id)), *self.hosts)
+
+    @property
+    def this(self) -> HostFacts:
+        """The host that is asked."""
+        return next(host for host in self.hosts if host.this)
+
+    @property
+    def fire_timeout_s(self) -> int:
+        """sanlock's watchdog_fire_timeout here; before it is known, the usual one."""
+        return self.snapshot.lockspace.fire_timeout_s or USUAL_FIRE_TIMEOUT_S
+
+    @property
+    def floor_s(self) -> float:
+        """How long after a host's last sign of life nobody else can have its lease."""
+        return lease_floor_s(self.settings.timing.io_timeout_s, self.fire_timeout_s)
+
+    @property
+    def owner(self) -> Optional[HostFacts]:
+        """Who holds the engine's lease; None: nobody, or it is not known."""
+        lease = self.snapshot.lease
+        return self.host(lease.owner_id) if lease.state == LeaseState.HELD else None
+
+    @property
+    def runner(self) -> Optional[HostFacts]:
+        """On whom the engine's VM is, as far as somebody says so whose word counts."""
+        found = [host for host in self.hosts if host.has_vm and host.speaks]
+        found.sort(key=lambda host: (host is not self.owner, not host.this, host.host_id))
+        return found[0] if found else None
+
+    @property
+    def blind_s(self) -> Optional[float]:
+        """How old all that is known of others is, when that is too old; else None."""
+        storage = self.snapshot.storage
+        if storage.last_read_at_s is None:
+            return self.now_s - self.snapshot.started_at_s
+        age_s = self.now_s - storage.last_read_at_s
+        return age_s if age_s > QUIET_TICKS * self.settings.timing.tick_s else None
+
+    @property
+    def agent_silent_s(self) -> Optional[float]:
+        """How long this host's agent has said nothing, when that is too long; else None."""
+        published_at_s = self.snapshot.agent_published_at_s
+        since_s = self.snapshot.started_at_s if published_at_s is None else published_at_s
+        silent_s = self.now_s - since_s
+        return silent_s if silent_s > QUIET_TICKS * self.settings.timing.tick_s else None
+
+    def host(self, host_id: Optional[int]) -> Optional[HostFacts]:
+        """The host of that id; one that never wrote anything has only its id."""
+        if host_id is None:
+            return None
+        found = [host for host in self.hosts if host.host_id == host_id]
+        if found:
+            return found[0]
+        return HostFacts(host_id, f"host {host_id}", False, HostLife.UNREADABLE, Liveness.UNKNOWN)
+
+    def moment(self, at_s: float) -> str:
+        """A monotonic second as a local time."""
+        return moment_text(at_s, self.now_s, self.wall_s)
+
+    # --- one host -----------------------------------------------------------------------------
+
+    def _host(self, view: HostView) -> HostFacts:
+        return self._this(view) if view.host_id == self.snapshot.host_id else self._other(view)
+
+    def _this(self, view: HostView) -> HostFacts:
+        snapshot, agent = self.snapshot, self.snapshot.agent
+        silent_s = self.agent_silent_s
+        stopped = agent is not None and agent.stopped
+        facts = HostFacts(
+            host_id=snapshot.host_id,
+            name=snapshot.host_name,
+            this=True,
+            life=HostLife.SPEAKS,
+            liveness=view.liveness,
+            error=view.error,
+            silent_s=silent_s,
+            engine=_own_engine(snapshot),
+            maintenance=snapshot.local_maintenance,
+            stopped=stopped,
+        )
+        return facts if agent is None or silent_s is not None else self._told(facts, agent)
+
+    def _told(self, facts: HostFacts, agent: Publication) -> HostFacts:
+        """With what its agent says of itself."""
+        since_at_s, ends_at_s = agent.in_state_since_s, agent.timeout_at_s
+        # What an earlier agent did led to no state of this one.
+        own_ones = [one for one in agent.transitions if one.number > 0]
+        latest = own_ones[-1] if own_ones else None
+        own = {
+            "state": agent.state,
+            "score": agent.score,
+            "why": agent.why,
+            "penalties": tuple(self._own_penalty(one) for one in agent.penalties),
+            "since_s": None if since_at_s is None else self.now_s - since_at_s,
+            "left_s": None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
+            "entered_why": latest.why if latest is not None else "",
+            "starts": read_start_notes(agent.notes),
+        }
+        return HostFacts(**{**vars(facts), **own})
+
+    def _own_penalty(self, penalty: PenaltyView) -> NotedPenalty:
+        since = "" if penalty.began_at_s is None else self.moment(penalty.began_at_s)
+        until = "" if penalty.ends_at_s is None else self.moment(penalty.ends_at_s)
+        return NotedPenalty(penalty.name, penalty.points, penalty.reason, since, until)
+
+    def _other(self, view: HostView) -> HostFacts:
+        record = view.record
+        silent_s = None if view.changed_at_s is None else self.now_s - view.changed_at_s
+        life = self._life(view, silent_s)
+        if record is None:
+            name = f"host {view.host_id}"
+            return HostFacts(view.host_id, name, False, life, view.liveness, view.error)
+        notes = dict(record.notes)
+        return HostFacts(
+            host_id=view.host_id,
+            name=record.hostname or f"host {view.host_id}",
+            this=False,
+            life=life,
+            liveness=view.liveness,
+            error=view.error,
+            silent_s=silent_s,
+            state=record.state,
+            score=record.score,
+            why=notes.get(WHY, ""),
+            engine=_engine_word(record.engine_status),
+            maintenance=record.maintenance,
+            stopped=record.stopped,
+            penalties=_noted(notes.get(penalties_line.KEY, "")),
+            left_s=_left_s(record, silent_s),
+            starts=read_start_notes(record.notes),
+        )
+
+    def _life(self, view: HostView, silent_s: Optional[float]) -> HostLife:
+        if view.liveness is Liveness.DEAD:
+            return HostLife.DEAD
+        if view.record is None:
+            return HostLife.UNREADABLE
+        if view.liveness is Liveness.FAIL:
+            return HostLife.FAILING
+        if view.record.stopped:
+            return HostLife.LEFT if view.liveness is Liveness.FREE else HostLife.STOPPED
+        if view.fresh:
+            late_s = QUIET_TICKS * self.settings.timing.tick_s
+            return HostLife.QUIET if silent_s is not None and silent_s > late_s else HostLife.SPEAKS
+        return HostLife.LEFT if view.liveness is Liveness.FREE else HostLife.SILENT
+
+
+def _own_engine(snapshot: Snapshot) -> EngineWord:
+    engine = snapshot.engine
+    return EngineWord(
+        up=engine.domain is DomainState.RUNNING,
+        paused=engine.domain is DomainState.PAUSED,
+        known=engine.domain is not DomainState.UNKNOWN,
+        health=engine.health,
+        detail=engine.detail,
+    )
+
+
+def _engine_word(status: EngineStatus) -> EngineWord:
+    up = status.vm is EngineVm.UP
+    paused = up and status.detail == "Paused"
+    known = status.vm is not EngineVm.UNKNOWN
+    return EngineWord(up and not paused, paused, known, status.health, status.reason)
+
+
+def _noted(text: str) -> tuple[NotedPenalty, ...]:
+    """Another program's line is shown as it is."""
+    found = penalties_line.read_note(text)
+    return found if found or not text else (NotedPenalty("", 0, text),)
+
+
+def _left_s(record: HostRecord, silent_s: Optional[float]) -> Optional[float]:
+    """By the writer's own clock and the age of its word, so that no two clocks are compared."""
+    if not record.timeout_wall_time or not record.wall_time:
+        return None
+    try:
+        ends = time.mktime(time.strptime(record.timeout_wall_time, _CTIME))
+        said = time.mktime(time.strptime(record.wall_time, _CTIME))
+    except (ValueError, OverflowError):
+        return None
+    return max(0.0, ends - said - (silent_s or 0.0))

@@ -1,0 +1,81 @@
+"""``--vm-status`` of a deployed host: what the broker knows, from its memory."""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
+from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.errors import CommandError
+from world.ports.sanlock import Liveness
+
+BUSY_AFTER_S = 5.0
+OLD_AFTER_S = 120.0
+"""Knowledge this old is pointed out even when nothing says why (the longest tick is 60 s)."""
+
+
+def read_from_broker(timeout_s: float) -> ClusterStatus:
+    """Ask the broker; raises CommandError that says what to do when it does not answer."""
+    client = BrokerClient(timeout_s=timeout_s)
+    try:
+        return cluster_status(client.status(), time.monotonic())
+    except BrokerError as error:
+        raise CommandError(unanswered(error)) from error
+    finally:
+        client.close()
+
+
+def unanswered(error: BrokerError) -> str:
+    """One line about a broker that does not answer, with what to do."""
+    return (
+        f"{error}; see 'systemctl status ha-broker', or read the storage without it: "
+        "hosted-engine --vm-status --metadata PATH"
+    )
+
+
+def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
+    """The picture in a snapshot; `now_s` is this machine's monotonic time."""
+    hosts = tuple(_host(view, now_s) for view in snapshot.hosts if view.record or view.error)
+    held = snapshot.lease.state == LeaseState.HELD
+    return ClusterStatus(
+        hosts,
+        snapshot.global_maintenance,
+        _notes(snapshot, now_s),
+        snapshot.lease.state,
+        snapshot.lease.owner_id if held else None,
+    )
+
+
+def _host(view: HostView, now_s: float) -> HostStatus:
+    live = view.fresh and view.record is not None and view.liveness is not Liveness.DEAD
+    age_s = None if view.changed_at_s is None else max(0.0, now_s - view.changed_at_s)
+    return HostStatus(view.host_id, view.record, live, view.error, age_s)
+
+
+def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
+    notes = [way_out_of_two(snapshot), _storage_note(snapshot, now_s), _global_note(snapshot)]
+    return tuple(note for note in notes if note)
+
+
+def _global_note(snapshot: Snapshot) -> Optional[str]:
+    """What is wrong with slot 0, and what the hosts take for true meanwhile."""
+    if not snapshot.global_error:
+        return None
+    if snapshot.global_maintenance is None:
+        return f"Global maintenance is not known: {snapshot.global_error}"
+    last = "on" if snapshot.global_maintenance else "off"
+    return f"Global maintenance was {last} when it could last be read: {snapshot.global_error}"
+
+
+def _storage_note(snapshot: Snapshot, now_s: float) -> Optional[str]:
+    storage = snapshot.storage
+    because = f" ({storage.error})" if storage.error else ""
+    if storage.last_read_at_s is None:
+        return "The shared storage has not been read yet" + because
+    age_s = now_s - storage.last_read_at_s
+    silent_s = 0.0 if storage.busy_since_s is None else now_s - storage.busy_since_s
+    if not storage.error and silent_s < BUSY_AFTER_S and age_s < OLD_AFTER_S:
+        return None
+    return f"The shared storage was last read {age_s:.0f} s ago; this was known then" + because

@@ -1,0 +1,208 @@
+"""What the shared storage holds before anything is written to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Optional, Union
+
+from metadata import wire
+from metadata.layout import LOCKSPACE_NAME, SLOT_SIZE, Extent, extents
+from metadata.records import HostRecord, SlotAbsent, VolumeAddress, describe_slot_error
+from metadata.sanlock_disk import (
+    HOST_ID_MAGIC,
+    LEASE_MAGIC,
+    LeaderRecord,
+    host_ids_in_use,
+    lease_owner,
+    parse_record,
+)
+from metadata.settings.parse import StorageParts
+from metadata.shared_config import (
+    ConfigAbsent,
+    SharedConfig,
+    decode_area,
+    describe_config_error,
+)
+from world.ports.storage import BlockStore
+
+_READ_SIZE = 1024 * 1024
+
+
+class AreaKind(str, Enum):
+    """What the storage is."""
+
+    BLANK = "blank"  # nothing but zeros
+    HALF_MADE = "half-made"  # our lockspace, but a creation did not get to its end
+    CLUSTER = "cluster"  # a cluster of ours
+    BROKEN_CLUSTER = "broken-cluster"  # ours, its shared configuration unusable
+    FOREIGN = "foreign"  # something else
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The findings.
+
+    `slots` are the present host slots: the record, or in words what is wrong with it;
+    `ids_in_use` the host ids that somebody owns in the lockspace, alive or not; `lease_owner`
+    the owner of the engine's lease, alive or not; `found` says in words what is there.
+    """
+
+    kind: AreaKind
+    parts: StorageParts
+    found: str = ""
+    config: Optional[SharedConfig] = None
+    slots: Mapping[int, Union[HostRecord, str]] = field(default_factory=dict)
+    ids_in_use: Mapping[int, LeaderRecord] = field(default_factory=dict)
+    lease_owner: Optional[LeaderRecord] = None
+
+    def host_name(self, host_id: int) -> str:
+        """The name in the slot of `host_id`, else the owner's sanlock name, else nothing."""
+        record = self.slots.get(host_id)
+        if isinstance(record, HostRecord):
+            return record.hostname
+        owner = self.ids_in_use.get(host_id)
+        return owner.resource if owner else ""
+
+    def describe_host(self, host_id: int) -> str:
+        """``h1 (id 1)``."""
+        return f"{self.host_name(host_id) or 'a host'} (id {host_id})"
+
+
+def survey(store: BlockStore, parts: StorageParts) -> Survey:
+    """Look at every part of the storage; raises StorageError."""
+    areas = {extent.name: _read_area(store, extent) for extent in _present(store, parts)}
+    if not any(_first_used(area) is not None for area in areas.values()):
+        return Survey(AreaKind.BLANK, parts)
+    record = parse_record(areas["lockspace"])
+    if record and record.magic == HOST_ID_MAGIC and record.lockspace == LOCKSPACE_NAME:
+        return _our_survey(parts, areas)
+    in_use = ids_in_use(areas["lockspace"], parts)
+    return Survey(AreaKind.FOREIGN, parts, foreign_text(parts, areas), ids_in_use=in_use)
+
+
+def read_lockspace(store: BlockStore, parts: StorageParts) -> bytes:
+    """The lockspace's area; raises StorageError."""
+    return _read_area(store, extents(parts)[0])
+
+
+def ids_in_use(area: bytes, parts: StorageParts) -> dict[int, LeaderRecord]:
+    """The owned host ids of whatever lockspace is in `area`, in its own sector size."""
+    record = parse_record(area)
+    return host_ids_in_use(area, record.sector_size if record else parts.sector_size)
+
+
+def _our_survey(parts: StorageParts, areas: Mapping[str, bytes]) -> Survey:
+    config = decode_area(areas["shared_config"])
+    slots = _slots(areas["metadata"])
+    in_use = ids_in_use(areas["lockspace"], parts)
+    owner = lease_owner(areas["lease"])
+    found = Survey(AreaKind.CLUSTER, parts, "", None, slots, in_use, owner)
+    text = describe_cluster(found)
+    if isinstance(config, SharedConfig):
+        return Survey(AreaKind.CLUSTER, parts, text, config, slots, in_use, owner)
+    if isinstance(config, ConfigAbsent) and not slots and owner is None:
+        text = "a hosted-engine cluster whose creation did not get to its end"
+        return Survey(AreaKind.HALF_MADE, parts, text, None, slots, in_use, owner)
+    text = f"{text}; {describe_config_error(config)}"
+    return Survey(AreaKind.BROKEN_CLUSTER, parts, text, None, slots, in_use, owner)
+
+
+def describe_cluster(found: Survey) -> str:
+    """``a hosted-engine cluster with hosts h1 (id 1), h2 (id 2), engine lease held by h1``."""
+    ids = sorted({*found.slots, *found.ids_in_use})
+    hosts = ", ".join(found.describe_host(host_id) for host_id in ids)
+    text = (
+        f"a hosted-engine cluster with hosts {hosts}" if ids else "an empty hosted-engine cluster"
+    )
+    if found.lease_owner is None:
+        return text
+    owner_id = found.lease_owner.owner_id
+    return f"{text}, engine lease held by {found.host_name(owner_id) or f'host id {owner_id}'}"
+
+
+def _slots(area: bytes) -> dict[int, Union[HostRecord, str]]:
+    slots: dict[int, Union[HostRecord, str]] = {}
+    for start in range(SLOT_SIZE, len(area), SLOT_SIZE):
+        if not area[start]:
+            continue
+        slot = wire.decode_slot(start // SLOT_SIZE, area[start : start + SLOT_SIZE])
+        if isinstance(slot, HostRecord):
+            slots[slot.host_id] = slot
+        elif not isinstance(slot, SlotAbsent):
+            slots[slot.host_id] = describe_slot_error(slot)
+    return slots
+
+
+# --- what is not ours -----------------------------------------------------------------------
+
+# (offset, magic, name) of what one meets on disks.
+_SIGNATURES = (
+    (0, b"XFSB", "an XFS file system"),
+    (1080, b"\x53\xef", "an ext2/3/4 file system"),
+    (65600, b"_BHRfS_M", "a btrfs file system"),
+    (32769, b"CD001", "an ISO 9660 file system"),
+    (3, b"NTFS    ", "an NTFS file system"),
+    (0, b"LUKS\xba\xbe", "a LUKS volume"),
+    (512, b"LABELONE", "an LVM physical volume"),
+    (4086, b"SWAPSPACE2", "swap space"),
+    (0, b"QFI\xfb", "a qcow2 image"),
+    (512, b"EFI PART", "a GPT partition table"),
+    (4096, b"EFI PART", "a GPT partition table"),
+    (510, b"\x55\xaa", "a partition table or boot sector"),
+)
+
+
+def foreign_text(parts: StorageParts, areas: Mapping[str, bytes]) -> str:
+    """What stands where our parts shall lie, in words."""
+    return "; ".join(
+        f"{_area_text(areas[extent.name])} at {extent.address.path}:{extent.address.offset}"
+        for extent in extents(parts)
+        if _first_used(areas.get(extent.name, b"")) is not None
+    )
+
+
+def _area_text(area: bytes) -> str:
+    record = parse_record(area)
+    if record is not None:
+        return _sanlock_text(record)
+    for offset, magic, name in _SIGNATURES:
+        if area[offset : offset + len(magic)] == magic:
+            return name
+    names = [slot.hostname for slot in _slots(area).values() if isinstance(slot, HostRecord)]
+    if names:
+        return f"status records of the hosts {', '.join(names[:10])}"
+    if isinstance(decode_area(area), SharedConfig):
+        return "the shared configuration of a hosted-engine cluster"
+    return f"data of an unknown kind (first at byte {_first_used(area)})"
+
+
+def _sanlock_text(record: LeaderRecord) -> str:
+    if record.magic == LEASE_MAGIC:
+        return f"the sanlock lease {record.resource!r} of lockspace {record.lockspace!r}"
+    return f"the sanlock lockspace {record.lockspace!r}"
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def _present(store: BlockStore, parts: StorageParts) -> list[Extent]:
+    """A cluster made before there was a lock of writers may have no room for it."""
+    *first, lock = extents(parts)
+    has_room = store.size(lock.address.path) >= lock.end
+    return [*first, lock] if has_room else first
+
+
+def _read_area(store: BlockStore, extent: Extent) -> bytes:
+    pieces = []
+    for start in range(0, extent.size, _READ_SIZE):
+        place = VolumeAddress(extent.address.path, extent.address.offset + start)
+        pieces.append(store.read(place, min(_READ_SIZE, extent.size - start)))
+    return b"".join(pieces)
+
+
+def _first_used(area: bytes) -> Optional[int]:
+    """Offset of the first byte that is not zero; None: all are."""
+    rest = area.lstrip(b"\0")
+    return len(area) - len(rest) if rest else None

@@ -1,0 +1,138 @@
+"""Carrying a change of the shared configuration out: checks, the write, and who has it then."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import io
+import json
+import os
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError
+from hosted_engine.config.change_rules import MAINTENANCE_FIRST, checks_page
+from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, in_time
+from hosted_engine.config.rollout import Rollout
+from hosted_engine.config.store import check, describe_change, write
+from hosted_engine.errors import CommandError
+from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S
+from metadata.settings.parse import ClusterSettings, HostSettings
+from metadata.shared_config import StoredConfig
+from world.network.health_page import HttpHealthPage
+from world.ports.network import HealthPage, HealthReading
+from world.vm.libvirt_hypervisor import LibvirtHypervisor
+
+WAIT_S = 120.0
+"""Every broker looks once a minute, every agent once a tick."""
+
+_RESOLVER_S = 10.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a change is carried out with, beside the storage.
+
+    `check_xml` raises WorldError for a domain XML that libvirt refuses.
+    """
+
+    world: ConfigWorld
+    client: BrokerClient
+    check_xml: Callable[[str], None]
+    page: HealthPage
+
+
+def real_bench(world: ConfigWorld, host: HostSettings) -> Bench:
+    """This host's broker and libvirt."""
+
+    def check_xml(domain_xml: str) -> None:
+        LibvirtHypervisor(host.libvirt_uri, "").check_xml(domain_xml)
+
+    return Bench(world, BrokerClient(), check_xml, HttpHealthPage())
+
+
+@dataclass(frozen=True)
+class Telling:
+    """How the result is told: in JSON, and after waiting `wait_s` for all hosts to have it."""
+
+    as_json: bool = False
+    wait_s: Optional[float] = None
+
+
+def examine(bench: Bench, before: StoredConfig, after: StoredConfig) -> None:
+    """All that speaks against the change before anything is locked; raises CommandError."""
+    now = check(bench.world, before, after)
+    if before.config.domain_xml != after.config.domain_xml:
+        _examine_xml(bench, after.config.domain_xml)
+    old, new = before.config.settings, after.config.settings
+    if now.global_maintenance is not True and checks_page(old, new):
+        _examine_page(bench, new)
+
+
+def _examine_xml(bench: Bench, domain_xml: str) -> None:
+    whom = "libvirt (see 'systemctl status libvirtd')"
+    try:
+        in_time(bench.world, lambda: bench.check_xml(domain_xml), whom, LIBVIRT_DEADLINE_S)
+    except CommandError as error:
+        raise CommandError(
+            f"the domain XML is refused: {error.message}; {NOTHING_WRITTEN}"
+        ) from error
+
+
+def _examine_page(bench: Bench, settings: ClusterSettings) -> None:
+    """A mistyped address would have every engine stopped that runs well."""
+    engine = settings.engine
+    url, limit_s = engine.page_url, engine.health_timeout_s
+
+    def look() -> HealthReading:
+        return bench.page.check(url, engine.health_text, limit_s, engine.health_ca_file)
+
+    reading = in_time(bench.world, look, f"the health page {url}", limit_s + _RESOLVER_S)
+    if not reading.good:
+        raise CommandError(
+            f"the engine's health page would be {url}, and it is not good ({reading.detail}); with "
+            f"it, hosts would stop the engine after {settings.timing.bad_health_s:g} s; mend it, "
+            f"or {MAINTENANCE_FIRST}; {NOTHING_WRITTEN}"
+        )
+
+
+def carry_out(
+    bench: Bench, before: StoredConfig, after: StoredConfig, what: str, telling: Telling
+) -> StoredConfig:
+    """Write it, have this host's broker read it, tell who has it.
+
+    Raises CommandError when it was not written, NotReachedError when it was and not all hosts
+    have it in time.
+    """
+    spread = Rollout(bench.client)
+    written = write(bench.world, before, after, user_name(), what)
+    with contextlib.suppress(BrokerError):  # `spread` says that it is not there
+        bench.client.reread()
+    version = written.config.sequence
+    _tell(spread, telling, version, describe_change(before.config, after.config))
+    return written
+
+
+def user_name() -> str:
+    """Who asks: behind sudo, too."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a container without names
+        return f"uid {os.getuid()}"
+
+
+def _tell(spread: Rollout, telling: Telling, version: int, changes: str) -> None:
+    if telling.as_json:
+        with contextlib.redirect_stdout(io.StringIO()):  # progress is for people
+            _await(spread, telling.wait_s)
+        print(json.dumps({"version": version, "changes": changes, "hosts": spread.hosts}))
+        return
+    print(f"Version {version} of the shared configuration is written: {changes}.", flush=True)
+    _await(spread, telling.wait_s)
+    print(spread.text())
+
+
+def _await(spread: Rollout, wait_s: Optional[float]) -> None:
+    spread.settle()
+    if wait_s is not None:
+        spread.wait(wait_s)

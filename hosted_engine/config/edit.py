@@ -1,0 +1,184 @@
+"""``--edit-vm-conf``: the engine's domain XML in an editor, and a new version of it.
+
+Nothing is locked while people edit: a version that somebody else wrote meanwhile refuses this
+one. A text that was refused, for whatever reason, stays in its file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from hosted_engine.cli.wait import wait_s
+from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.environment import NOTHING_WRITTEN, real_world
+from hosted_engine.config.get_set import read_xml_file
+from hosted_engine.config.keys import with_value
+from hosted_engine.config.store import changed, describe_change, read
+from hosted_engine.errors import EXIT_OK, CommandError, NotReachedError
+from hosted_engine.host.local_host import host_settings
+from metadata.domain_xml import domain_name
+from metadata.errors import DomainXmlError
+from metadata.shared_config import StoredConfig
+
+USUAL_EDITOR = "vi"
+
+
+@dataclass(frozen=True)
+class Editing:
+    """Who edits: `edit` changes the file of that path, `agrees` answers a question."""
+
+    edit: Callable[[str], None]
+    agrees: Callable[[str], bool]
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """``--edit-vm-conf``."""
+    telling = Telling(wait_s=wait_s(options, WAIT_S))
+    desk = Editing(edit_with(editor()), (lambda _question: True) if options.yes else ask)
+    settings = host_settings()
+    bench = real_bench(real_world(settings), settings)
+    try:
+        return edit_vm_conf(bench, desk, telling)
+    finally:
+        bench.client.close()
+
+
+def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
+    """Raises CommandError, which names the file with the edited text if there is any."""
+    before = read(bench.world)
+    path = _write_down(before.config.domain_xml)
+    try:
+        _edit(bench, desk, telling, before, path)
+    except NotReachedError:  # it is written
+        Path(path).unlink()
+        raise
+    except BaseException as error:
+        if _has(path, before.config.domain_xml):
+            Path(path).unlink()
+            raise
+        raise CommandError(f"{_words(error)}; {_kept_text(path)}") from error
+    Path(path).unlink()
+    return EXIT_OK
+
+
+def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, path: str) -> None:
+    desk.edit(path)
+    xml = read_xml_file(path)
+    if xml.splitlines() == before.config.domain_xml.splitlines():
+        print(f"The domain XML is unchanged; {NOTHING_WRITTEN}.")
+        return
+    after = _with_xml(before, xml)
+    what = describe_change(before.config, after.config)
+    examine(bench, before, after)
+    print("\n".join(difference(before, after)), flush=True)
+    if not desk.agrees(f"Write this as version {after.config.sequence}? [y/N] "):
+        raise CommandError(f"not written, as you wish; {NOTHING_WRITTEN}")
+    carry_out(bench, before, after, what, telling)
+
+
+def _with_xml(before: StoredConfig, xml: str) -> StoredConfig:
+    """A new name in the XML is the engine's new name in the settings, too."""
+    try:
+        name = domain_name(xml)
+    except DomainXmlError as error:
+        raise CommandError(f"{error.why}; {NOTHING_WRITTEN}") from error
+    if name == before.config.settings.engine.domain_name:
+        return changed(before, domain_xml=xml)
+    settings = with_value(before.settings, ("engine", "domain_name"), name)
+    return changed(before, settings=settings, domain_xml=xml)
+
+
+def difference(before: StoredConfig, after: StoredConfig) -> list[str]:
+    """The changed lines, with what stands around them."""
+    sequence = before.config.sequence
+    return list(
+        difflib.unified_diff(
+            before.config.domain_xml.splitlines(),
+            after.config.domain_xml.splitlines(),
+            f"vm_conf, version {sequence}",
+            f"vm_conf, version {sequence + 1}",
+            lineterm="",
+        )
+    )
+
+
+# --- the file -------------------------------------------------------------------------------
+
+
+def _write_down(xml: str) -> str:
+    """A file for root's eyes only: the XML may have passwords in it."""
+    descriptor, path = tempfile.mkstemp(prefix="vm_conf-", suffix=".xml")
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(xml)
+    return path
+
+
+def _has(path: str, xml: str) -> bool:
+    try:
+        return Path(path).read_bytes() == xml.encode("utf-8", "surrogatepass")
+    except OSError:
+        return False
+
+
+def _kept_text(path: str) -> str:
+    return (
+        f"what you edited is kept in {path} (once it is right: hosted-engine --set-shared-config "
+        f"vm_conf @{path})"
+    )
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted; {NOTHING_WRITTEN}"
+    return str(error) or type(error).__name__
+
+
+# --- people ---------------------------------------------------------------------------------
+
+
+def editor() -> list[str]:
+    """$VISUAL, else $EDITOR, else vi, with its words; raises CommandError."""
+    line = os.environ.get("VISUAL") or os.environ.get("EDITOR") or USUAL_EDITOR
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise CommandError(f"$VISUAL or $EDITOR can't be used: {line!r}: {error}") from error
+    if not words:
+        raise CommandError("$VISUAL or $EDITOR holds nothing but blanks")
+    return words
+
+
+def edit_with(words: list[str]) -> Callable[[str], None]:
+    """Calls that editor; it may take as long as people do."""
+
+    def edit(path: str) -> None:
+        try:
+            done = subprocess.run([*words, path], check=False)
+        except OSError as error:
+            raise CommandError(
+                f"the editor {words[0]} can't be started: {error.strerror}; set VISUAL or EDITOR"
+            ) from error
+        if done.returncode != 0:
+            raise CommandError(
+                f"the editor {words[0]} ended with {done.returncode}; {NOTHING_WRITTEN}"
+            )
+
+    return edit
+
+
+def ask(question: str) -> bool:
+    """Anything but a yes is a no, and so is the end of the input."""
+    print(question, end="", flush=True)
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        print()
+    return answer.strip().lower() in ("y", "yes")

@@ -1,0 +1,177 @@
+"""``--get-shared-config KEY`` and ``--set-shared-config KEY VALUE``: a setting, or a section."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path as FilePath
+from typing import Any, Callable, Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError
+from hosted_engine.cli.wait import wait_s
+from hosted_engine.config import keys as config_keys
+from hosted_engine.config import local_settings as config_local
+from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, real_world
+from hosted_engine.config.keys import ALL, MISSING, VM_CONF
+from hosted_engine.config.store import changed, describe_change, read
+from hosted_engine.errors import EXIT_OK, CommandError, UsageError
+from hosted_engine.host.local_host import host_settings
+from metadata.settings.parse import cluster_settings_to_data
+from metadata.settings.schema import shown
+from metadata.shared_config import SharedConfig, StoredConfig
+
+HE_SHARED, HE_LOCAL = "he_shared", "he_local"
+LOOK_DEADLINE_S = 5.0
+SECTIONS: dict[str, tuple[str, ...]] = {
+    HE_SHARED: (),
+    "ha": ("timing", "score", "network", "monitors"),
+    "broker": ("notifications",),
+}
+"""What a type of the tool that people know stands for here."""
+
+
+def run_get(options: argparse.Namespace) -> int:
+    """``--get-shared-config``."""
+    (key,) = options.arguments
+    kind = options.type or HE_SHARED
+    value = get(key, kind)
+    if options.json:
+        print(json.dumps({"key": key, "type": kind, "value": value}))
+    else:
+        print(plain_text(value))
+    return EXIT_OK
+
+
+def run_set(options: argparse.Namespace) -> int:
+    """``--set-shared-config``."""
+    key, text = options.arguments
+    kind = options.type or HE_SHARED
+    telling = Telling(options.json, wait_s(options, WAIT_S))
+    if kind == HE_LOCAL:
+        return config_local.set_value(key, text, options.json)
+    settings = host_settings()
+    bench = real_bench(real_world(settings), settings)
+    try:
+        return set_value(bench, key, kind, text, telling)
+    finally:
+        bench.client.close()
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def get(key: str, kind: str) -> Any:
+    """The value of `key`; raises CommandError, UsageError for a key that there can't be."""
+    if kind == HE_LOCAL:
+        return config_local.get_value(key)
+    path = None if _is_vm_conf(key, kind) or key == ALL else _path(key, kind)
+    config = latest(real_world(host_settings()))
+    if path is None and key != ALL:
+        return config.domain_xml
+    data = cluster_settings_to_data(config.settings)
+    value = data if path is None else config_keys.find(data, path)
+    if value is MISSING:
+        raise CommandError(f"{key} is not set")
+    return value
+
+
+def latest(world: ConfigWorld) -> SharedConfig:
+    """The version that stands on the storage; where that can't be read, what the broker read."""
+    try:
+        return read(world, LOOK_DEADLINE_S).config
+    except CommandError as error:
+        client = BrokerClient()
+        try:
+            return client.shared_config()
+        except BrokerError:
+            raise error from None
+        finally:
+            client.close()
+
+
+def plain_text(value: Any) -> str:
+    """A text, number or switch alone, as it is; more of them as YAML."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (dict, list, tuple)):
+        import yaml
+
+        plain = json.loads(json.dumps(value))
+        return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip("\n")
+    return json.dumps(value)
+
+
+def _is_vm_conf(key: str, kind: str) -> bool:
+    if kind == VM_CONF and key != VM_CONF:
+        raise UsageError(f"{shown(key)} is no key of --type={VM_CONF}; allowed: {VM_CONF}")
+    return key == VM_CONF and kind in (VM_CONF, HE_SHARED)
+
+
+def _path(key: str, kind: str) -> config_keys.Path:
+    """With one section only, its name may be left out."""
+    sections = SECTIONS[kind]
+    if len(sections) == 1 and key.partition(".")[0] != sections[0]:
+        key = f"{sections[0]}.{key}"
+    return config_keys.check_key(key, sections)
+
+
+# --- writing --------------------------------------------------------------------------------
+
+
+def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) -> int:
+    """Write a version with another value; raises CommandError."""
+    maker = _maker(key, kind, text)
+    before = read(bench.world)
+    after = maker(before)
+    what = describe_change(before.config, after.config)
+    if not what:
+        _tell_nothing(before.config.sequence, telling.as_json)
+        return EXIT_OK
+    examine(bench, before, after)
+    carry_out(bench, before, after, what, telling)
+    return EXIT_OK
+
+
+def _maker(key: str, kind: str, text: str) -> Callable[[StoredConfig], StoredConfig]:
+    """Turns the version in use into the wanted one; wrong words are refused before any I/O."""
+    if _is_vm_conf(key, kind):
+        xml = _xml(text)
+        return lambda before: changed(before, domain_xml=xml)
+    path = _path(key, kind)
+    value = config_keys.parse_value(text, path)
+
+    return lambda before: changed(before, settings=with_values(before.settings, path, value))
+
+
+def with_values(
+    settings: Mapping[str, Any], path: config_keys.Path, value: Any
+) -> Mapping[str, Any]:
+    """With `value` at `path`; a mapping for a whole section sets the keys that are in it."""
+    if len(path) > 1 or not isinstance(value, dict):
+        return config_keys.with_value(settings, path, value)
+    for key, one in value.items():
+        settings = config_keys.with_value(settings, (*path, key), one)
+    return settings
+
+
+def _xml(text: str) -> str:
+    if not text.startswith("@"):
+        raise UsageError(f"{VM_CONF} takes @FILE, a file with the domain XML; or --edit-vm-conf")
+    return read_xml_file(text[1:])
+
+
+def read_xml_file(path: str) -> str:
+    """Raises CommandError."""
+    try:
+        return FilePath(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"{path}: can't be read: {error}; {NOTHING_WRITTEN}") from error
+
+
+def _tell_nothing(version: Optional[int], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"version": version, "changes": "", "hosts": {}}))
+    else:
+        print(f"Version {version} of the shared configuration says so already; {NOTHING_WRITTEN}.")

@@ -1,0 +1,141 @@
+"""The lock of those who write the shared configuration: held for the moment of one write."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ha_broker.api import paths
+from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, host_text
+from hosted_engine.errors import CommandError
+from metadata.layout import config_lease_extent
+from world.ports.errors import LeaseHeldError, LockspaceError
+from world.ports.sanlock import Liveness
+from world.storage.sanlock_lockspace import LEADER_MAGIC
+
+_MIB = 1024 * 1024
+_MADE_BEFORE = "this cluster was made before there was a lock of writers"
+
+
+@contextmanager
+def locked(world: ConfigWorld) -> Iterator[None]:
+    """Raises CommandError saying who has it, or why it can't be had."""
+    try:
+        _take(world)
+    except LockspaceError as error:
+        raise CommandError(f"{_refused_text(world, error)}; {NOTHING_WRITTEN}") from error
+    try:
+        yield
+    finally:
+        with suppress(LockspaceError):  # sanlock lets it go with this process at the latest
+            world.lockspace.drop_config_lease()
+
+
+def _take(world: ConfigWorld) -> None:
+    try:
+        world.lockspace.take_config_lease()
+    except LockspaceError as error:
+        if error.errno != LEADER_MAGIC and _has_room(world):
+            raise
+        with _alone_on_this_host():
+            _make(world)
+        world.lockspace.take_config_lease()
+
+
+def _refused_text(world: ConfigWorld, error: LockspaceError) -> str:
+    if isinstance(error, LeaseHeldError):
+        return f"{_holder_text(world)} is writing the shared configuration just now; try again"
+    if error.errno == errno.EEXIST:
+        return "somebody on this host is writing the shared configuration just now; try again"
+    if error.errno == errno.ENOSPC:
+        return (
+            "this host has not joined the lockspace, so it can't lock the shared configuration; "
+            "see 'systemctl status ha-broker', or do it on another host"
+        )
+    return f"{error.what}: {error.why}"
+
+
+def _holder_text(world: ConfigWorld) -> str:
+    with suppress(LockspaceError):
+        owner = world.lockspace.config_lease_owner()
+        if owner:
+            return host_text(world, owner.host_id)
+    return "another host"
+
+
+# --- making what a cluster was made without -------------------------------------------------
+
+
+@contextmanager
+def _alone_on_this_host() -> Iterator[None]:
+    """The lock on the directory ends with the process, whatever happens."""
+    descriptor = os.open(paths.state_dir(), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make(world: ConfigWorld) -> None:
+    """Two who make it at once could both take it afterwards: only one host ever does."""
+    _check_room(world)
+    if world.lockspace.has_config_lease():
+        return
+    _check_place(world)
+    first_id = _first_host_id(world)
+    if first_id != world.host_id:
+        raise CommandError(
+            f"{_MADE_BEFORE}, and the first change makes it: do this one on "
+            f"{host_text(world, first_id)}, the living host with the lowest id; {NOTHING_WRITTEN}"
+        )
+    world.lockspace.format_config_lease()
+
+
+def _has_room(world: ConfigWorld) -> bool:
+    lock = config_lease_extent(world.parts)
+    return world.store.size(lock.address.path) >= lock.end
+
+
+def _check_room(world: ConfigWorld) -> None:
+    lock = config_lease_extent(world.parts)
+    path = lock.address.path
+    if _has_room(world):
+        return
+    raise CommandError(
+        f"{_MADE_BEFORE}, and {path} has no room for it: it has {world.store.size(path)} bytes, "
+        f"{lock.end} are needed; enlarge it (truncate -s {-(-lock.end // _MIB)}M {path}), "
+        f"{_elsewhere()}"
+    )
+
+
+def _check_place(world: ConfigWorld) -> None:
+    lock = config_lease_extent(world.parts)
+    if any(world.store.read(lock.address, lock.size)):
+        raise CommandError(
+            f"{_MADE_BEFORE}, and something else lies at {lock.address.path}:{lock.address.offset} "
+            f"where it should be; if that is of no use, overwrite its {lock.size} bytes with "
+            f"zeros, {_elsewhere()}"
+        )
+
+
+def _elsewhere() -> str:
+    return (
+        "or give the lock another place, in host.yaml of all hosts: storage: {config_lease: "
+        f"{{path: ..., offset: ...}}}}; {NOTHING_WRITTEN}"
+    )
+
+
+def _first_host_id(world: ConfigWorld) -> int:
+    hosts = world.lockspace.hosts()
+    unsure = [host for host in hosts if host.liveness in (Liveness.UNKNOWN, Liveness.FAIL)]
+    living = [host.host_id for host in hosts if host.liveness is Liveness.LIVE]
+    if unsure or not living:
+        raise CommandError(
+            f"{_MADE_BEFORE}, and before it can be made sanlock must know which hosts live; "
+            f"{NOTHING_WRITTEN}; try again in a minute"
+        )
+    return min(living)

@@ -1,0 +1,97 @@
+"""Which hosts go by a new version of the shared configuration already.
+
+An agent that has taken one up says in its record when it did so, in seconds of its own clock: a
+record that says something else than before the change tells that it has.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.snapshot import HostView, Snapshot
+from hosted_engine.cli.wait import follow
+
+OWN_AGENT_S = 3.0
+_LOOK_EVERY_S = 0.2
+_EACH_LOOKS = "each looks once a minute"
+
+
+class Rollout:
+    """Made before the change; `look` afterwards."""
+
+    def __init__(self, client: BrokerClient) -> None:
+        self._client = client
+        self._error = ""
+        self._hosts: dict[str, bool] = {}
+        self._own_name = ""
+        self._before: dict[int, int] = {}
+        snapshot = self._snapshot()
+        if snapshot is not None:
+            self._before = {
+                view.host_id: view.record.vm_conf_refresh_s
+                for view in snapshot.hosts
+                if view.record
+            }
+
+    @property
+    def hosts(self) -> dict[str, bool]:
+        """Whether they have it, of the hosts whose agents speak, by name."""
+        return dict(self._hosts)
+
+    def look(self) -> None:
+        """Ask the broker once."""
+        snapshot = self._snapshot()
+        if snapshot is None:
+            self._hosts = {}
+            return
+        self._own_name = snapshot.host_name
+        self._hosts = {
+            view.record.hostname: view.record.vm_conf_refresh_s != self._before.get(view.host_id)
+            for view in snapshot.hosts
+            if view.record is not None and _speaks(view)
+        }
+
+    def settle(self) -> None:
+        """Look until this host's own agent has it; for a moment only, it may not run."""
+        end_s = time.monotonic() + OWN_AGENT_S
+        self.look()
+        while not self._hosts.get(self._own_name) and not self._error:
+            if time.monotonic() > end_s:
+                return
+            time.sleep(_LOOK_EVERY_S)
+            self.look()
+
+    def wait(self, limit_s: float) -> None:
+        """Until all have it; raises NotReachedError."""
+        follow(self._missing, "all hosts go by the new version", limit_s)
+
+    def text(self) -> str:
+        """For people."""
+        if self._error:
+            return f"Which hosts have it is not known: {self._error}."
+        have = [name for name, has in self._hosts.items() if has]
+        lack = [name for name, has in self._hosts.items() if not has]
+        if not lack:
+            return f"All hosts go by it: {', '.join(have) or 'none speaks'}."
+        first = f"go by it already: {', '.join(have)}; " if have else ""
+        return f"Hosts that {first}do not yet: {', '.join(lack)} ({_EACH_LOOKS})."
+
+    def _missing(self, _allowed_s: float) -> str:
+        self.look()
+        lack = [name for name, has in self._hosts.items() if not has]
+        return self._error or (f"waiting for {', '.join(lack)}" if lack else "")
+
+    def _snapshot(self) -> Optional[Snapshot]:
+        try:
+            snapshot = self._client.status()
+        except BrokerError as error:
+            self._error = str(error)
+            return None
+        self._error = ""
+        return snapshot
+
+
+def _speaks(view: HostView) -> bool:
+    return view.fresh and view.record is not None and not view.record.stopped

@@ -1,0 +1,132 @@
+"""Could the engine live here: its domain, memory, health page, bridge and network?"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from hosted_engine.deploy.check_input import Subject
+from hosted_engine.deploy.environment import DeployWorld
+from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from metadata.domain_xml import MemoryNeed, domain_name, lease_problems, memory_need
+from metadata.errors import DomainXmlError
+from metadata.settings.network_target import host_and_port
+from world.ports.errors import WorldError
+from world.ports.host import MemoryFree
+
+_MIB = 1024 * 1024
+_PROBES = 3
+_PROBE_TIMEOUT_S = 1.0
+
+# --- the engine -----------------------------------------------------------------------------
+
+
+def check_engine(subject: Subject) -> Finding:
+    """Its domain has the lease, at this host's path."""
+    xml = subject.domain_xml()
+    problems = lease_problems(xml, subject.parts)
+    if problems:
+        return fail(
+            f"the engine could not run on this host: {'; '.join(problems)}",
+            "mount or link the storage to the same path on all hosts",
+        )
+    return ok(f"domain {domain_name(xml)}, with its lease")
+
+
+def check_memory(subject: Subject) -> Finding:
+    """Enough for the engine, as far as nothing runs here yet."""
+    if subject.deployed is not None:
+        return ok("not looked at on a host that is deployed: the engine may run here")
+    try:
+        need = memory_need(subject.domain_xml())
+    except DomainXmlError as error:
+        return warn(f"what the engine needs is not known: {error.why}")
+    given_mib = subject.cluster.monitors.memory_needed_mib
+    needed = given_mib * _MIB if given_mib else need.size_bytes
+    free, kind = _free_memory(subject.world.probes.memory(), need)
+    detail = f"{free // _MIB} MiB {kind}, the engine needs {needed // _MIB} MiB"
+    if free >= needed:
+        return ok(detail)
+    more = "free memory here, or give the engine less (<memory> in its domain XML)"
+    if subject.answers.creates:
+        return fail(detail, more)
+    return warn(f"{detail}: while that is so, it can't start on this host", more)
+
+
+def _free_memory(memory: MemoryFree, need: MemoryNeed) -> tuple[int, str]:
+    """Bytes that count, and what they are in words."""
+    if not need.huge_pages:
+        return memory.available_bytes, "available"
+    usual = () if memory.usual_huge_page is None else (memory.usual_huge_page,)
+    sizes = need.page_sizes or usual
+    return sum(free for size, free in memory.huge_free_bytes if size in sizes), "in huge pages"
+
+
+def check_page(subject: Subject) -> Finding:
+    """Where the engine's health is asked for has an address."""
+    engine = subject.cluster.engine
+    if not engine.page_url:
+        return warn(
+            "none: an engine whose service hangs is not seen, only one whose VM ends",
+            "give engine.fqdn, or engine.health_url, in the answers of the first host",
+        )
+    name = urlsplit(engine.page_url).hostname or ""
+    try:
+        subject.world.probes.resolve(name)
+    except WorldError as error:
+        return warn(
+            f"{engine.page_url}: {error}, so the engine's health can't be seen from this host",
+            f"give {name} an address in the DNS, or in this host's /etc/hosts",
+        )
+    return ok(engine.page_url)
+
+
+# --- the network ----------------------------------------------------------------------------
+
+
+def check_bridge(world: DeployWorld, name: str) -> Finding:
+    """The management bridge is there, and up."""
+    if not name:
+        return ok("none named, none watched")
+    look = world.probes.bridge(name)
+    if look is None:
+        there = ", ".join(world.probes.bridges()) or "none"
+        return fail(
+            f"this host has no {name} (its bridges: {there})",
+            f"make it: nmcli connection add type bridge ifname {name}, or (Debian, ifupdown) "
+            "package bridge-utils and a stanza with bridge_ports in /etc/network/interfaces",
+            "or give this host's own bridge in the answers: host.bridge",
+        )
+    if not look.up:
+        return warn(f"{look.detail}: while that is so, this host's score is lower")
+    return ok(look.detail)
+
+
+def check_network(subject: Subject) -> Finding:
+    """The test that the cluster's settings name succeeds, as it will have to all the time."""
+    network, probe = subject.cluster.network, subject.world.probes.network()
+    target = network.target or (subject.gateway if network.test == "ping" else "")
+    if network.test == "none":
+        return ok("not watched (network.test is none)")
+    if network.test == "ping" and not target:
+        return warn(
+            "no gateway: the answers name none (host.gateway) and this host has no default route, "
+            "so the network will not be watched",
+            "give host.gateway in the answers",
+        )
+
+    def answers() -> bool:
+        if network.test == "dns":
+            return probe.dns(target, _PROBE_TIMEOUT_S)
+        if network.test == "tcp":
+            return probe.tcp(*host_and_port(target), _PROBE_TIMEOUT_S)
+        return probe.ping(target, _PROBE_TIMEOUT_S)
+
+    what = f"{network.test} to {target or 'the name server'}"
+    if any(answers() for _ in range(_PROBES)):
+        return ok(f"{what} is answered")
+    weight = subject.cluster.score.network
+    return warn(
+        f"{what} is not answered: it would cost this host {weight} points of its score",
+        "look at cables, addresses and routes; where it never answers, give network.test and "
+        "network.target, or another host.gateway",
+    )

@@ -1,0 +1,207 @@
+"""Is the shared storage there, large enough, open to sanlock, shared, and fast enough?"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Callable, Optional
+
+from hosted_engine.cluster.storage_survey import AreaKind, Survey
+from hosted_engine.deploy.environment import DeployWorld, FormatStore
+from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from metadata.layout import METADATA_SIZE, SLOT_SIZE, required_sizes, sanlock_align
+from metadata.layout import storage_parts as usual_parts
+from metadata.records import VolumeAddress
+from metadata.settings.parse import StorageParts
+from world.ports.errors import StorageError
+from world.ports.storage import BlockStore
+
+_MIB = 1024 * 1024
+_LOCAL_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs", "zfs")
+
+# --- there, and large enough ----------------------------------------------------------------
+
+
+def check_volumes(store: FormatStore, parts: StorageParts, creates: bool = True) -> Finding:
+    """Each volume exists, is large enough and takes direct I/O.
+
+    A cluster that was made before there was a lock of writers need not have room for it.
+    """
+    sizes = required_sizes(parts, config_lease=creates)
+    for path, needed in sizes.items():
+        trouble = _volume_trouble(store, path, needed)
+        if trouble:
+            return trouble
+    needed = sizes[parts.lockspace.path]
+    return ok(
+        f"{parts.lockspace.path} takes direct I/O in sectors of {parts.sector_size} bytes and has "
+        f"the {_mib(needed)} MiB that are needed"
+    )
+
+
+def _volume_trouble(store: FormatStore, path: str, needed: int) -> Optional[Finding]:
+    try:
+        found = store.size(path)
+        if found < needed:
+            too_small = f"{path} is too small: it has {found} bytes, {needed} are needed"
+            return fail(too_small, _enlarge(path, needed))
+        store.probe_direct_io(path)
+    except (FileNotFoundError, StorageError) as error:
+        return _unusable(path, needed, error)
+    return None
+
+
+def _unusable(path: str, needed: int, error: Exception) -> Finding:
+    if isinstance(error, FileNotFoundError) or getattr(error, "errno", 0) == 2:
+        return fail(f"{path} does not exist", _make(path, needed))
+    return fail(
+        f"{path} can't be used: {getattr(error, 'why', error)}",
+        "it must be a file or block device on storage that takes direct I/O (no tmpfs), readable "
+        "and writable for root and sanlock",
+    )
+
+
+def _enlarge(path: str, needed: int) -> str:
+    if _is_block_device(path):
+        return "give the device more room"
+    return f"enlarge it: truncate -s {_mib(needed)}M {path}"
+
+
+def _make(path: str, needed: int) -> str:
+    return (
+        f"make it, on the storage that all hosts share: truncate -s {_mib(needed)}M {path} && "
+        f"{_give_to_sanlock(path)}"
+    )
+
+
+def _give_to_sanlock(path: str) -> str:
+    return f"chown sanlock:sanlock {path} && chmod 660 {path}"
+
+
+def _mib(size: int) -> int:
+    return -(-size // _MIB)
+
+
+def _is_block_device(path: str) -> bool:
+    try:
+        return stat.S_ISBLK(Path(path).stat().st_mode)
+    except OSError:
+        return False
+
+
+# --- whose it is ----------------------------------------------------------------------------
+
+
+def check_access(world: DeployWorld, parts: StorageParts) -> Finding:
+    """sanlock, which is not root, may write to it; and it is storage that can be shared."""
+    for path in required_sizes(parts):
+        why = world.probes.sanlock_can_not_open(path)
+        if why:
+            return fail(f"sanlock's user can't write to {path}: {why}", *_let_sanlock_in(path))
+    local = world.probes.file_system(parts.lockspace.path)
+    if local in _LOCAL_FILE_SYSTEMS and not _is_block_device(parts.lockspace.path):
+        return warn(
+            f"{parts.lockspace.path} lies on {local}, which no other host can see",
+            "for more than one host use NFS, GlusterFS, a cluster file system or a block device",
+        )
+    return ok("sanlock's user may write to it")
+
+
+def _let_sanlock_in(path: str) -> tuple[str, ...]:
+    if path.startswith("/dev/"):
+        link = path[len("/dev/") :]
+        rule = f'SUBSYSTEM=="block", SYMLINK=="{link}", GROUP="sanlock", MODE="0660"'
+        return (
+            _give_to_sanlock(path),
+            f"so that it lasts, a udev rule in /etc/udev/rules.d/90-sanlock.rules: {rule}",
+        )
+    return (
+        f"{_give_to_sanlock(path)} (and each folder above it must let sanlock pass: chmod o+x)",
+        "EL, on NFS: setsebool -P sanlock_use_nfs on",
+    )
+
+
+# --- fast enough ----------------------------------------------------------------------------
+
+LOOKS = 5
+BUDGET_S = 3.0
+_WARN_FRACTION = 0.1
+"""sanlock gives up an I/O after io_timeout. What takes a tenth of that while nobody else works
+takes it all when a path fails over, a disk is rebuilt or a backup runs."""
+
+
+@dataclass(frozen=True)
+class IoTimes:
+    """The slowest read and write, in seconds; None: not tried."""
+
+    read_s: float
+    write_s: Optional[float]
+
+
+def spare_block(parts: StorageParts) -> Optional[VolumeAddress]:
+    """A block between the parts that nobody ever uses; None: no such in a layout of one's own."""
+    if parts != usual_parts(parts.lockspace.path, parts.sector_size):
+        return None
+    end = parts.metadata.offset + METADATA_SIZE
+    return VolumeAddress(parts.metadata.path, end) if end < parts.shared_config.offset else None
+
+
+def measure(
+    store: BlockStore,
+    parts: StorageParts,
+    spare: Optional[VolumeAddress],
+    clock: Callable[[], float],
+) -> IoTimes:
+    """Read what sanlock reads for each renewal, and write zeros over zeros where nobody is.
+
+    Nothing that is there is changed: a spare block that is not blank is left alone.
+    """
+    area = sanlock_align(parts.sector_size)
+    read_s = _slowest(lambda: store.read(parts.lockspace, area), clock)
+    if spare is None or any(store.read(spare, SLOT_SIZE)):
+        return IoTimes(read_s, None)
+    return IoTimes(read_s, _slowest(lambda: store.write(spare, bytes(SLOT_SIZE)), clock))
+
+
+def _slowest(look: Callable[[], object], clock: Callable[[], float]) -> float:
+    return max(_durations(look, clock))
+
+
+def _durations(look: Callable[[], object], clock: Callable[[], float]) -> Iterator[float]:
+    end_s = clock() + BUDGET_S
+    for _ in range(LOOKS):
+        began_s = clock()
+        look()
+        yield clock() - began_s
+        if clock() > end_s:
+            return
+
+
+def check_speed(
+    world: DeployWorld, parts: StorageParts, found: Survey, io_timeout_s: int
+) -> Finding:
+    """How long reading and writing take, held against sanlock's io_timeout."""
+    spare = None if found.kind is AreaKind.FOREIGN else spare_block(parts)
+    store, clock = world.store, world.clock.monotonic_s
+    times = world.with_storage(partial(measure, store, parts, spare, clock))
+    return judge(times, io_timeout_s)
+
+
+def judge(times: IoTimes, io_timeout_s: int) -> Finding:
+    """Is that fast enough for sanlock?"""
+    slowest_s = max(times.read_s, times.write_s or 0.0)
+    written = "not tried" if times.write_s is None else f"{times.write_s * 1000:.1f} ms"
+    detail = (
+        f"slowest of {LOOKS}: read {times.read_s * 1000:.1f} ms, write {written}, with sanlock's "
+        f"io_timeout at {io_timeout_s} s"
+    )
+    if slowest_s >= io_timeout_s:
+        mend = "make the storage faster, or create the cluster with a larger sanlock.io_timeout_s"
+        return fail(f"too slow for sanlock to live on: {detail}", mend)
+    if slowest_s > _WARN_FRACTION * io_timeout_s:
+        mend = "look what else uses the storage; a larger sanlock.io_timeout_s bears more"
+        return warn(f"slow, so that hosts may lose their leases under load: {detail}", mend)
+    return ok(detail)

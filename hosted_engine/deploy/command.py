@@ -1,0 +1,294 @@
+"""``hosted-engine --deploy``: make this host the first, or one more, of a cluster.
+
+Answers (a file, or questions on a terminal) -> checks (`deploy_checks`; nothing is changed) ->
+plan (`deploy_plan`, pure) -> preview -> carry out (`deploy_steps`) -> answers for the next host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Optional
+
+from hosted_engine.deploy import checks as deploy_checks
+from hosted_engine.deploy import steps as deploy_steps
+from hosted_engine.deploy.answers import Answers, local_settings, read_data, storage_parts
+from hosted_engine.deploy.check_input import Subject, look_at_storage, read_engine
+from hosted_engine.deploy.environment import DeployWorld, real_world
+from hosted_engine.deploy.findings import (
+    Finding,
+    Level,
+    fail,
+    failures_text,
+    finding_lines,
+    findings_data,
+    ok,
+)
+from hosted_engine.deploy.lockspace_survey import OWN_JOIN_S, look
+from hosted_engine.deploy.next_host_answers import (
+    check_can_write,
+    forget_typed,
+    keep_typed,
+    write_next_answers,
+)
+from hosted_engine.deploy.plan import Create, Deployed, Join, Plan, Refused, plan
+from hosted_engine.deploy.preview import Preview
+from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
+from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
+from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
+from hosted_engine.storage import connect as storage_connect
+from metadata.layout import SECTOR_SIZES
+from metadata.settings.parse import HostSettings, SettingsError, host_settings_to_data
+from world.host_file import read_host_settings
+from world.ports.errors import WorldError
+
+_NO_TERMINAL = (
+    "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
+    "ask on"
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line; `answers_file` None: questions are asked."""
+
+    answers_file: Optional[str] = None
+    force: bool = False
+    check: bool = False
+    yes: bool = False
+    as_json: bool = False
+    next_answers_file: Optional[str] = None
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Deploy with the options of the command line; raises CommandError."""
+    request = request_of(options)
+    return deploy(real_world(), request, None if request.as_json else real_terminal())
+
+
+def request_of(options: argparse.Namespace) -> Request:
+    """What was asked for; raises UsageError."""
+    if options.json and not options.check:
+        raise UsageError("--json goes with --deploy --check only")
+    return Request(
+        answers_file=options.config_append,
+        force=options.force,
+        check=options.check,
+        yes=options.yes,
+        as_json=options.json,
+        next_answers_file=options.write_answers,
+    )
+
+
+def deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner] = None) -> int:
+    """Look, plan and carry out; returns the exit code and raises CommandError."""
+    if request.as_json:
+        world = replace(world, say=lambda _line: None)
+    try:
+        return _deploy(world, request, terminal)
+    except WorldError as error:
+        raise CommandError(f"{error.what}: {error.why}") from error
+    except KeyboardInterrupt:
+        raise CommandError("interrupted; the same --deploy goes on where this one was") from None
+
+
+def _deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner]) -> int:
+    if request.next_answers_file is not None:
+        check_can_write(request.next_answers_file)
+    deployed = _deployed(world)
+    answers, typed = _answers(world, request, deployed, terminal)
+    if not request.check:
+        connect_storage(world, answers)
+    subject = _subject(world, answers, deployed)
+    if request.check:
+        return _check_only(subject, request)
+    if typed is not None:
+        keep_typed(_typed_file(world), typed)
+        world.say(f"(--config-append={_typed_file(world)} takes these answers again)")
+    _refuse_failures(_findings(subject), on_screen=terminal is not None)
+    site, chosen = _decide(subject, request.force)
+    answers_file = request.next_answers_file or _usual_answers_file(world)
+    _preview(site, chosen, answers_file)
+    if typed is not None and terminal is not None and not request.yes:
+        _confirm(terminal)
+    _carry_out(site, chosen)
+    forget_typed(_typed_file(world))
+    _say_next(world, answers_file)
+    return EXIT_OK
+
+
+def _answers(
+    world: DeployWorld,
+    request: Request,
+    deployed: Optional[HostSettings],
+    terminal: Optional[Questioner],
+) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
+    """The answers, and what of them was typed now, if anything."""
+    given = _given(request, deployed)
+    if given is None and terminal is None:
+        raise UsageError(_NO_TERMINAL)
+    if given is not None and request.answers_file is None:
+        return ask_answers(world, given, None, world.settings_file)
+    return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
+
+
+def _confirm(terminal: Questioner) -> None:
+    if not terminal.agrees("Go on?"):
+        raise CommandError("not confirmed: nothing was changed")
+
+
+def _given(request: Request, deployed: Optional[HostSettings]) -> object:
+    """The file's answers, else what a deployed host was given once; None: there are none."""
+    if request.answers_file is not None:
+        return read_data(request.answers_file) or {}
+    if deployed is not None and not request.force:
+        return {"storage": host_settings_to_data(deployed)["storage"]}
+    return None
+
+
+def _deployed(world: DeployWorld) -> Optional[HostSettings]:
+    try:
+        return read_host_settings(world.settings_file)
+    except SettingsError as error:
+        raise CommandError(
+            f"{'; '.join(error.problems)}; mend or remove the file, then deploy again"
+        ) from error
+
+
+def connect_storage(world: DeployWorld, answers: Answers) -> None:
+    """What is to be looked at must be there; nothing where the system connects it by itself."""
+    settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
+    if settings.connection is not None:
+        storage_connect.connect(settings, settings.connection, storage_connect.Site(world.say))
+
+
+# --- checks ---------------------------------------------------------------------------------
+
+
+def _subject(world: DeployWorld, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
+    seen = look_at_storage(world, answers)
+    return Subject(world, answers, seen, world.lockspace(seen.parts), deployed)
+
+
+def _findings(subject: Subject) -> list[Finding]:
+    """All of them, each said as soon as it is known."""
+    found = []
+    for finding in deploy_checks.findings(subject):
+        found.append(finding)
+        for line in finding_lines(finding):
+            subject.world.say(line)
+    return found
+
+
+def _refuse_failures(found: list[Finding], on_screen: bool) -> None:
+    """Raise CommandError; who sees the findings needs no more than their names."""
+    failed = [finding for finding in found if finding.level is Level.FAIL]
+    if failed and on_screen:
+        names = ", ".join(finding.name for finding in failed)
+        raise CommandError(f"nothing was changed: see what failed above ({names}), and mend it")
+    if failed:
+        raise CommandError(f"nothing was changed: {failures_text(failed)}")
+
+
+def _check_only(subject: Subject, request: Request) -> int:
+    found = _findings(subject)
+    if not failures_text(found):
+        found.append(_plan_finding(subject, request))
+        for line in finding_lines(found[-1]):
+            subject.world.say(line)
+    failed = [finding.name for finding in found if finding.level is Level.FAIL]
+    if request.as_json:
+        print(json.dumps(findings_data(found)))
+        return EXIT_FAILURE if failed else EXIT_OK
+    if failed:
+        raise CommandError(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}")
+    return EXIT_OK
+
+
+def _plan_finding(subject: Subject, request: Request) -> Finding:
+    """What --deploy would do."""
+    try:
+        _, chosen = _decide(subject, request.force, patience_s=0.0)
+    except (CommandError, WorldError) as error:
+        return replace(fail(str(error)), name="plan")
+    return replace(ok(_plan_text(chosen)), name="plan")
+
+
+def _plan_text(chosen: Plan) -> str:
+    if isinstance(chosen, Create):
+        return f"--deploy would create a cluster, with this host as {chosen.host_name}"
+    if isinstance(chosen, Deployed):
+        host = chosen.settings
+        return f"this host is deployed already, as {host.host_name} (id {host.host_id})"
+    assert isinstance(chosen, Join)
+    return f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
+
+
+# --- the rest -------------------------------------------------------------------------------
+
+
+def _decide(
+    subject: Subject, force: bool, patience_s: float = OWN_JOIN_S
+) -> tuple[deploy_steps.DeploySite, Plan]:
+    """Where the steps are taken, and which; raises CommandError when none are."""
+    world, answers, parts, lockspace = (
+        subject.world,
+        subject.answers,
+        subject.parts,
+        subject.lockspace,
+    )
+    found, host = look(world, lockspace, parts, subject.deployed, patience_s)
+    engine = read_engine(answers, parts) if answers.creates else None
+    chosen = plan(answers, found, host, engine, force)
+    if isinstance(chosen, Refused):
+        raise CommandError(chosen.why)
+    local = local_settings(answers, parts)
+    return deploy_steps.DeploySite(world, lockspace, found, host, local), chosen
+
+
+def _preview(site: deploy_steps.DeploySite, chosen: Plan, answers_file: str) -> None:
+    say = site.world.say
+    say(f"{site.parts.lockspace.path} holds {site.survey.found or 'nothing yet'}")
+    if isinstance(chosen, Deployed):
+        host = chosen.settings
+        say(f"[ ok ] this host is deployed already, as {host.host_name} (id {host.host_id})")
+    say("What is done now:")
+    for line in Preview(site.survey, site.world.settings_file, answers_file).lines(chosen):
+        say(f"  - {line}")
+
+
+def _carry_out(site: deploy_steps.DeploySite, chosen: Plan) -> None:
+    say = site.world.say
+    if isinstance(chosen, Deployed):
+        deploy_steps.complete(site, chosen)
+    elif isinstance(chosen, Create):
+        deploy_steps.create(site, chosen)
+        say(f"Done: the cluster is created, and this is host {chosen.host_name}.")
+    else:
+        assert isinstance(chosen, Join)
+        deploy_steps.join(site, chosen)
+        say(f"Done: host {chosen.host_name} is one of the cluster.")
+
+
+def _usual_answers_file(world: DeployWorld) -> str:
+    return str(Path(world.settings_file).with_name(ANSWERS_NAME))
+
+
+def _typed_file(world: DeployWorld) -> str:
+    return str(Path(world.settings_file).with_name(TYPED_ANSWERS_NAME))
+
+
+def _say_next(world: DeployWorld, path: str) -> None:
+    """The host is deployed by now: what fails here makes nothing undone."""
+    host = read_host_settings(world.settings_file)
+    assert host is not None
+    try:
+        write_next_answers(path, host)
+    except CommandError as error:
+        world.say(f"[warn] the answers for the next host: {error}")
+        return
+    world.say(f"On the next host, with {path} copied there:")
+    world.say(f"  hosted-engine --deploy --config-append={Path(path).name}")

@@ -1,0 +1,71 @@
+"""Answers in files: those that were typed here, and those for the next host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from hosted_engine.errors import CommandError
+from hosted_engine.host.settings_file import replace_file
+from metadata.settings.parse import HostSettings, host_settings_to_data
+
+_HEADER = (
+    "# Answers for the next hosts of this cluster, written by hosted-engine --deploy. There:\n"
+    "#   hosted-engine --deploy --config-append=FILE\n"
+    "# What is another host's own (host: host_id, host_name, bridge, gateway, metrics) is not in\n"
+    "# here: where the usual does not fit, add it.\n"
+)
+_TYPED_HEADER = "# The answers that were typed for hosted-engine --deploy; gone when it is done.\n"
+_USUAL_LIBVIRT = HostSettings.libvirt_uri
+
+
+def next_answers(host: HostSettings) -> dict[str, Any]:
+    """What the next host needs to know of this one; nothing that belongs to one host alone."""
+    answers: dict[str, Any] = {"storage": host_settings_to_data(host)["storage"]}
+    if host.libvirt_uri != _USUAL_LIBVIRT:
+        answers["host"] = {"libvirt_uri": host.libvirt_uri}
+    return answers
+
+
+def check_can_write(path: str) -> None:
+    """Raise CommandError, before anything is done, when the folder for `path` is missing."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir() or Path(path).is_dir():
+        why = "is a folder" if Path(path).is_dir() else f"there is no folder {folder}"
+        raise CommandError(f"--write-answers={path} is refused: {why}; name a file")
+
+
+def write_next_answers(path: str, host: HostSettings) -> bool:
+    """Write the file (mode 0644) in one step; False: it had this content. Raises CommandError."""
+    import yaml
+
+    text = _HEADER + yaml.safe_dump(next_answers(host), sort_keys=False)
+    try:
+        if Path(path).is_file() and Path(path).read_bytes() == text.encode():
+            return False
+        replace_file(Path(path), text.encode())
+    except OSError as error:
+        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+    return True
+
+
+# --- what was typed -------------------------------------------------------------------------
+
+
+def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
+    """Nobody shall type them again because a check failed; raises CommandError."""
+    import yaml
+
+    text = _TYPED_HEADER + yaml.safe_dump(dict(data), sort_keys=False)
+    try:
+        replace_file(Path(path), text.encode())
+    except OSError as error:
+        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def forget_typed(path: str) -> None:
+    """The host is deployed: host.yaml and the storage have it all."""
+    with suppress(OSError):
+        Path(path).unlink()

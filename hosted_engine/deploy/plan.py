@@ -1,0 +1,340 @@
+"""Findings -> plan: what ``--deploy`` will do, decided before anything is changed. Pure.
+
+Which job it is, the storage decides:
+
+=============== ============================== ==============================================
+storage holds   answers with `engine`          answers without
+=============== ============================== ==============================================
+nothing         create                         refused: there is no cluster to join
+half-made       create (after a look for life) refused
+a cluster       refused, but for the very one  join
+                that this host was creating
+broken cluster  refused                        refused
+something else  refused                        refused
+=============== ============================== ==============================================
+
+With ``--force`` and `engine` it is always create, after a look for life: while any host of a
+lockspace renews its id nothing is formatted, forced or not, for a formatted lease is free and
+a second engine could start beside the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Union
+
+from hosted_engine.cluster.storage_survey import AreaKind, Survey
+from hosted_engine.deploy.answers import Answers, created_settings, differing_keys, host_name
+from metadata.errors import ConfigTooLargeError
+from metadata.host_notes import longest_fire_timeout_s
+from metadata.layout import MAX_HOSTS
+from metadata.records import HostRecord
+from metadata.settings.parse import ClusterSettings, HostSettings
+from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.shared_config import SharedConfig, encode_copy
+
+FIRST_HOST_ID = 1
+FIRST_SEQUENCE = 1
+MAX_CANDIDATES = 64
+"""Ids that are tried at most; each that is taken meanwhile costs one join."""
+
+
+@dataclass(frozen=True)
+class ThisHost:
+    """What is known of this host.
+
+    `sanlock_name` is the name of its sanlock daemon; `joined_id` the id with which that
+    daemon is in the lockspace now; `gateway` the default route's; `fire_timeout_s` sanlock's
+    watchdog_fire_timeout.
+    """
+
+    name: str
+    sanlock_name: str
+    joined_id: Optional[int] = None
+    gateway: str = ""
+    deployed: Optional[HostSettings] = None
+    fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
+
+
+@dataclass(frozen=True)
+class NewEngine:
+    """The domain that the answers name, read from its file."""
+
+    domain_name: str
+    domain_xml: str
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Host ids that must not be renewed by anybody for `wait_s` seconds before we go on."""
+
+    host_ids: tuple[int, ...]
+    wait_s: float
+
+
+@dataclass(frozen=True)
+class Create:
+    """Format the storage and become its first host. `lost` says what is lost by it."""
+
+    host_id: int
+    host_name: str
+    settings: ClusterSettings
+    domain_xml: str
+    watch: Watch
+    lost: str = ""
+
+
+@dataclass(frozen=True)
+class Join:
+    """Become a host of the cluster, with the first of `candidates` that can be had."""
+
+    candidates: tuple[int, ...]
+    host_name: str
+    watch: Watch
+    bridge: str = ""
+    gateway: str = ""
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Nothing to do but to see that all is in place."""
+
+    settings: HostSettings
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why nothing is done, and what to do."""
+
+    why: str
+
+
+Plan = Union[Create, Join, Deployed, Refused]
+
+
+def plan(
+    answers: Answers,
+    survey: Survey,
+    host: ThisHost,
+    engine: Optional[NewEngine] = None,
+    force: bool = False,
+) -> Plan:
+    """Decide; raises CommandError for answers that make no settings."""
+    if engine is not None and force:
+        return _create(answers, survey, host, engine)
+    if host.deployed is not None and survey.kind is not AreaKind.BLANK:
+        return _deployed(answers, survey, host.deployed, engine)
+    if engine is not None:
+        return _plan_first(answers, survey, host, engine)
+    return _plan_next(answers, survey, host)
+
+
+# --- the first host -------------------------------------------------------------------------
+
+
+def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> Plan:
+    if survey.kind in (AreaKind.BLANK, AreaKind.HALF_MADE):
+        return _create(answers, survey, host, engine)
+    if survey.kind is AreaKind.CLUSTER and _is_own_creation(answers, survey, host, engine):
+        return _join(answers, survey, host)
+    is_cluster = survey.kind is AreaKind.CLUSTER
+    join = "to join that cluster leave `engine` out of the answers, " if is_cluster else ""
+    return Refused(
+        f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
+        "create a new cluster add --force"
+    )
+
+
+def _is_own_creation(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> bool:
+    """This very cluster, and its creation here was cut off after the storage was done."""
+    name = host_name(answers, host.name)
+    ours = not survey.slots or _former_id(survey, name) is not None
+    return ours and not _unlike(answers, survey, engine)
+
+
+def _create(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine) -> Plan:
+    gateway = answers.host.get("gateway", host.gateway)
+    settings = created_settings(answers, engine.domain_name, gateway)
+    try:
+        encode_copy(SharedConfig(FIRST_SEQUENCE, settings, engine.domain_xml))
+    except ConfigTooLargeError as error:
+        return Refused(f"{answers.domain_xml_file} is too large: {error}")
+    return Create(
+        host_id=answers.host.get("host_id", FIRST_HOST_ID),
+        host_name=host_name(answers, host.name),
+        settings=settings,
+        domain_xml=engine.domain_xml,
+        watch=_watch_everybody(survey, host),
+        lost=survey.found,
+    )
+
+
+def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
+    """Two renewals of the slowest; a lease's owner is given sanlock's whole time to be dead."""
+    others = {
+        host_id: record
+        for host_id, record in survey.ids_in_use.items()
+        if host_id != host.joined_id
+    }
+    waits = [_two_renewals_s(record.io_timeout_s) for record in others.values()]
+    owner = survey.lease_owner and others.get(survey.lease_owner.owner_id)
+    if owner:
+        fire_timeout_s = longest_fire_timeout_s(_records(survey), host.fire_timeout_s)
+        waits.append(round(lease_floor_s(owner.io_timeout_s, fire_timeout_s)))
+    return Watch(tuple(sorted(others)), max(waits, default=0))
+
+
+def _records(survey: Survey) -> list[HostRecord]:
+    return [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
+
+
+def _two_renewals_s(io_timeout_s: int) -> int:
+    return 4 * io_timeout_s + 1
+
+
+# --- the next hosts -------------------------------------------------------------------------
+
+
+def _plan_next(answers: Answers, survey: Survey, host: ThisHost) -> Plan:
+    if survey.kind is AreaKind.CLUSTER:
+        return _join(answers, survey, host)
+    found = survey.found or "nothing"
+    if survey.kind is AreaKind.BROKEN_CLUSTER:
+        return Refused(f"{answers.path} can't be joined: it holds {found}")
+    return Refused(
+        f"{answers.path} holds {found}, so no cluster to join; deploy the first host with "
+        "answers that have engine.domain_xml_file"
+    )
+
+
+def _join(answers: Answers, survey: Survey, host: ThisHost) -> Plan:
+    assert survey.config is not None
+    differing = differing_keys(answers, survey.config.settings)
+    if differing:
+        return Refused(
+            "the answers differ from the cluster's settings, which a joining host can't change: "
+            f"{'; '.join(differing)}; leave them out"
+        )
+    name = host_name(answers, host.name)
+    candidates = _candidates(answers, survey, host, name)
+    if isinstance(candidates, Refused):
+        return candidates
+    network = survey.config.settings.network
+    return Join(
+        candidates=candidates,
+        host_name=name,
+        watch=_watch_own(survey, host, candidates),
+        bridge=answers.host.get("bridge", network.bridge),
+        gateway=answers.host.get("gateway", network.gateway or host.gateway),
+    )
+
+
+def _candidates(
+    answers: Answers, survey: Survey, host: ThisHost, name: str
+) -> Union[tuple[int, ...], Refused]:
+    former = _former_id(survey, name)
+    wanted = answers.host.get("host_id")
+    if wanted is not None:
+        return _wanted(survey, host, name, former, wanted)
+    if former is not None:
+        return (former,)
+    free = [host_id for host_id in range(1, MAX_HOSTS + 1) if _is_free(survey, host, host_id)]
+    if not free:
+        return Refused(f"all {MAX_HOSTS} host ids of the cluster are taken")
+    if host.joined_id in free:
+        return (host.joined_id,)
+    return tuple(free[:MAX_CANDIDATES])
+
+
+def _wanted(
+    survey: Survey, host: ThisHost, name: str, former: Optional[int], wanted: int
+) -> Union[tuple[int, ...], Refused]:
+    if former not in (None, wanted):
+        return Refused(
+            f"host.host_id: {wanted} is refused: host {name} has the id {former} in this cluster; "
+            "leave host_id out"
+        )
+    if former is None and not _is_free(survey, host, wanted):
+        return Refused(
+            f"host.host_id: {wanted} is refused: it belongs to {survey.describe_host(wanted)}; "
+            "leave host_id out to take the next free one"
+        )
+    return (wanted,)
+
+
+def _former_id(survey: Survey, name: str) -> Optional[int]:
+    """The id whose slot carries this host's name."""
+    for host_id, record in sorted(survey.slots.items()):
+        if isinstance(record, HostRecord) and record.hostname == name:
+            return host_id
+    return None
+
+
+def _is_free(survey: Survey, host: ThisHost, host_id: int) -> bool:
+    """No record in its slot, and nobody else owns the id in the lockspace."""
+    owner = survey.ids_in_use.get(host_id)
+    return host_id not in survey.slots and (owner is None or owner.resource == host.sanlock_name)
+
+
+def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> Watch:
+    """sanlock gives an id to whoever comes with its owner's name, even while that one lives.
+
+    So ids under our own sanlock name, and a former id, are looked at first: a second machine
+    of the same name (a clone) must not take the id, and with it the lease, from the first.
+    """
+    suspects = {
+        host_id: record
+        for host_id, record in survey.ids_in_use.items()
+        if host_id != host.joined_id
+        and (record.resource == host.sanlock_name or candidates == (host_id,))
+    }
+    waits = [_two_renewals_s(record.io_timeout_s) for record in suspects.values()]
+    return Watch(tuple(sorted(suspects)), max(waits, default=0))
+
+
+# --- a host that is deployed already ----------------------------------------------------------
+
+
+def _deployed(
+    answers: Answers, survey: Survey, deployed: HostSettings, engine: Optional[NewEngine]
+) -> Plan:
+    unlike = _unlike_host(answers, survey, deployed)
+    if survey.kind is AreaKind.CLUSTER:
+        unlike += _unlike(answers, survey, engine)
+    if unlike:
+        return Refused(
+            f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), and "
+            f"the answers differ: {'; '.join(unlike)}"
+        )
+    if survey.kind is not AreaKind.CLUSTER:
+        return Refused(
+            f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), but "
+            f"{answers.path} holds {survey.found}"
+        )
+    record = survey.slots.get(deployed.host_id)
+    if isinstance(record, HostRecord) and record.hostname not in ("", deployed.host_name):
+        return Refused(
+            f"this host is deployed as id {deployed.host_id}, which belongs to {record.hostname} "
+            "now; remove this host's host.yaml and deploy again to take another id"
+        )
+    return Deployed(deployed)
+
+
+def _unlike_host(answers: Answers, survey: Survey, deployed: HostSettings) -> list[str]:
+    unlike = [
+        f"host.{key}: {value!r} (host.yaml has {getattr(deployed, key)!r})"
+        for key, value in answers.host.items()
+        if getattr(deployed, key) != value
+    ]
+    if deployed.storage != survey.parts:
+        unlike.append(f"storage: {answers.path!r} (host.yaml has another place)")
+    return unlike
+
+
+def _unlike(answers: Answers, survey: Survey, engine: Optional[NewEngine]) -> list[str]:
+    """In what the cluster on the storage is not the one that the answers describe."""
+    assert survey.config is not None
+    unlike = differing_keys(answers, survey.config.settings)
+    if engine is not None and engine.domain_xml != survey.config.domain_xml:
+        unlike.append("engine.domain_xml_file (the cluster has another domain XML)")
+    return unlike

@@ -1,0 +1,383 @@
+"""What each host does and what it waits for: sentences for people. Pure."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from fsm.score import ZERO_STATES
+from fsm.states import State
+from ha_broker.api.penalties_line import NotedPenalty
+from ha_broker.api.snapshot import LeaseState
+from hosted_engine.cli.wording import clause, span
+from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
+from metadata.records import Health
+from metadata.settings.timing import renewal_fail_s
+from world.ports.sanlock import Liveness, Membership
+
+Told = list[str]
+
+# How the agent begins when something stands against a start; the broker's own words follow then.
+_BLOCKED = "can't start the engine"
+# What the state itself says already.
+_SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
+
+
+def heading(cluster: Cluster, host: HostFacts) -> str:
+    """Who it is, and what it is worth."""
+    this = ", this host" if host.this else ""
+    about = f"{host.name} (id {host.host_id}{this})"
+    if host.score is None:
+        return about
+    then = "" if host.speaks or host.life is HostLife.STOPPED else " when last heard of"
+    return f"{about}: score {host.score} of {cluster.settings.score.base}{then}"
+
+
+def host_sentences(cluster: Cluster, host: HostFacts) -> Told:
+    """What it does, what it waits for and for how long, and what it lacks."""
+    if host.this:
+        return [*_this_host(cluster, host), *_penalties(host)]
+    if not host.speaks:
+        return [*_absent(cluster, host), *_slot(host)]
+    quiet = [] if cluster.blind_s is not None else _quiet(host)
+    return [*_state(cluster, host), *quiet, *_slot(host), *_penalties(host)]
+
+
+# --- the state ------------------------------------------------------------------------------
+
+
+def _state(cluster: Cluster, host: HostFacts) -> Told:
+    if host.state is None:
+        return []
+    known = host.known_state
+    if known is None:
+        return [f"Its agent is in state {host.state!r}, which this version does not know."]
+    return [_IN_STATE[known](cluster, host)]
+
+
+def _why(host: HostFacts) -> str:
+    return f": {clause(host.why)}" if host.why else ""
+
+
+def _left(host: HostFacts, text: str) -> str:
+    """`text` with the time that is left, where that is known."""
+    return "" if host.left_s is None else text.format(left=span(host.left_s))
+
+
+def _start(_cluster: Cluster, host: HostFacts) -> str:
+    return f"Its agent has just started{_why(host)}."
+
+
+def _reinitialize(_cluster: Cluster, host: HostFacts) -> str:
+    return f"Its agent is finding out where things stand{_why(host)}."
+
+
+def _down(cluster: Cluster, host: HostFacts) -> str:
+    held = cluster.snapshot.lease.state != LeaseState.FREE
+    elsewhere = held and cluster.runner is not None and cluster.runner is not host
+    if not host.score and elsewhere:
+        return "It does not offer itself to run the engine."
+    if not elsewhere:
+        return _waits(host)
+    return "It stands by, to start the engine should that be needed."
+
+
+def _waits(host: HostFacts) -> str:
+    if not host.why:
+        return "It does not run the engine."
+    if host.starts.cannot_start:
+        return f"It can't start the engine now: {clause(host.starts.cannot_start)}."
+    if not host.score and host.penalties and not host.why.startswith(TRIED):  # they say the rest
+        return "It does not offer itself to run the engine."
+    return f"It waits: {what_it_waits_for(host)}."
+
+
+def _engine_start(_cluster: Cluster, host: HostFacts) -> str:
+    return f"It is starting the engine's VM{_why(host)}.{_left(host, ' It gives up in {left}.')}"
+
+
+def _starting(_cluster: Cluster, host: HostFacts) -> str:
+    left = _left(host, " The engine has {left} more to become healthy.")
+    return f"The engine's VM boots on it.{left}"
+
+
+def _up(_cluster: Cluster, host: HostFacts) -> str:
+    if host.engine.health is Health.GOOD:
+        return "It runs the engine, which is healthy."
+    return f"It runs the engine's VM{_why(host)}."
+
+
+def _bad_health(_cluster: Cluster, host: HostFacts) -> str:
+    left = _left(host, " If that lasts {left} more, it stops the VM.")
+    return f"The engine's VM is on it, but not well{_why(host)}.{left}"
+
+
+def _stop(_cluster: Cluster, host: HostFacts) -> str:
+    left = _left(host, " If that takes {left} more, it switches the VM off.")
+    return f"It is shutting the engine's VM down{_why(host)}.{left}"
+
+
+def _force_stop(_cluster: Cluster, host: HostFacts) -> str:
+    return f"It is switching the engine's VM off{_why(host)}."
+
+
+def _maybe_away(_cluster: Cluster, host: HostFacts) -> str:
+    because = f" ({clause(host.entered_why)})" if host.entered_why else ""
+    left = _left(host, " If none shows it within {left}, this one may start it again.")
+    return f"The engine's VM has left this host{because}; another one may have it.{left}"
+
+
+def _unexpectedly_down(_cluster: Cluster, host: HostFacts) -> str:
+    cause = host.entered_why.partition(";")[0]
+    because = f" ({clause(cause)})" if cause else ""
+    left = _left(host, ": for {left} more, or until it is clear that none can")
+    return f"The engine went down on it unexpectedly{because}, so it lets others go first{left}."
+
+
+def _local_maintenance(_cluster: Cluster, _host: HostFacts) -> str:
+    return "It is in local maintenance: somebody has told it to run no engine."
+
+
+def _global_maintenance(cluster: Cluster, host: HostFacts) -> str:
+    if cluster.snapshot.global_maintenance is False:
+        return "It has yet to see that global maintenance is over."
+    whose = " It does run the engine's VM." if host.has_vm else ""
+    return f"It leaves the engine alone, for global maintenance is on.{whose}"
+
+
+def _libvirt_unknown(_cluster: Cluster, host: HostFacts) -> str:
+    detail = f": {clause(host.engine.detail)}" if host.engine.detail else ""
+    return f"It starts and stops nothing, for its libvirt does not say what runs{detail}."
+
+
+def _stopped(_cluster: Cluster, _host: HostFacts) -> str:
+    return "Its agent is stopped: it starts and watches nothing; a VM that is there runs on."
+
+
+_IN_STATE: dict[State, Callable[[Cluster, HostFacts], str]] = {
+    State.START_STATE: _start,
+    State.REINITIALIZE_FSM: _reinitialize,
+    State.ENGINE_DOWN: _down,
+    State.ENGINE_START: _engine_start,
+    State.ENGINE_STARTING: _starting,
+    State.ENGINE_UP: _up,
+    State.ENGINE_UP_BAD_HEALTH: _bad_health,
+    State.ENGINE_STOP: _stop,
+    State.ENGINE_FORCE_STOP: _force_stop,
+    State.ENGINE_MAYBE_AWAY: _maybe_away,
+    State.ENGINE_UNEXPECTEDLY_DOWN: _unexpectedly_down,
+    State.LOCAL_MAINTENANCE: _local_maintenance,
+    State.GLOBAL_MAINTENANCE: _global_maintenance,
+    State.UNKNOWN_LOCAL_VM_STATE: _libvirt_unknown,
+    State.AGENT_STOPPED: _stopped,
+}
+
+
+def _capital(text: str) -> str:
+    text = clause(text)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+# --- this host ------------------------------------------------------------------------------
+
+
+def _this_host(cluster: Cluster, host: HostFacts) -> Told:
+    """What its broker sees beyond the state."""
+    troubles = [text for text in (fact(cluster, host) for fact in _TROUBLES) if text]
+    if troubles and host.known_state is State.ENGINE_DOWN and host.why.startswith(_BLOCKED):
+        return ["It can't start the engine now.", *troubles]
+    told = [*_state(cluster, host), *_agent_silent(cluster, host), *troubles]
+    return told or ["Its agent has said nothing yet since the broker's start, a moment ago."]
+
+
+def _agent_silent(cluster: Cluster, host: HostFacts) -> Told:
+    silent_s = cluster.agent_silent_s
+    if silent_s is None:
+        return []
+    since = f"said nothing for {span(silent_s)}"
+    if host.stopped:
+        since = f"been stopped for {span(silent_s)}"
+    runs = " The engine's VM on it runs on, but nobody looks after it." if host.has_vm else ""
+    return [f"Its agent has {since}, so this host starts and stops nothing.{runs}"]
+
+
+def _storage_trouble(cluster: Cluster, host: HostFacts) -> str:
+    why = cluster.snapshot.storage.error
+    if not why:
+        return ""
+    vm = " If that lasts, sanlock ends the VM here, so that another host can start it."
+    return f"Its access to the shared storage fails: {clause(why)}.{vm if host.has_vm else ''}"
+
+
+def _not_joined(cluster: Cluster, _host: HostFacts) -> str:
+    place = cluster.snapshot.lockspace
+    if place.membership is Membership.JOINED and not place.error:
+        return ""
+    error = place.error.replace("not joined: ", "")
+    why = f" ({clause(error)})" if error else ""
+    told = "sanlock's lockspace, without which it can hold no lease and start nothing"
+    if place.membership is Membership.JOINED:
+        return f"Its place in {told}, is doubtful{why}."
+    if place.membership is Membership.JOINING:
+        join_s = 2.5 * cluster.settings.timing.io_timeout_s
+        return f"It is still joining {told}; that takes {join_s:g} s when all is well{why}."
+    return f"It has not joined {told}{why}."
+
+
+def _config_trouble(cluster: Cluster, _host: HostFacts) -> str:
+    view = cluster.snapshot.config
+    if not view.error and view.sequence is not None:
+        return ""
+    why = clause(view.error) or "it was not read yet"
+    if view.sequence is not None:
+        return f"It goes by the shared configuration read before, for now: {why}."
+    return f"It has no shared configuration, which names the engine and how to start it: {why}."
+
+
+def _maintenance_asked(_cluster: Cluster, host: HostFacts) -> str:
+    if not host.maintenance or host.known_state is State.LOCAL_MAINTENANCE:
+        return ""
+    return "It was told to go into local maintenance."
+
+
+def _libvirt_silent(_cluster: Cluster, host: HostFacts) -> str:
+    if host.engine.known or host.known_state is State.UNKNOWN_LOCAL_VM_STATE:
+        return ""
+    detail = f": {clause(host.engine.detail)}" if host.engine.detail else ""
+    return f"Whether the engine's VM is on it, is not known{detail}."
+
+
+def _own_slot(_cluster: Cluster, host: HostFacts) -> str:
+    return f"Its own record: {clause(host.error)}." if host.error else ""
+
+
+def _own_blocked(cluster: Cluster, host: HostFacts) -> str:
+    """What would keep it from starting, which its state alone need not say."""
+    failed = [one for one in host.penalties if one.name == "failed-starts"]
+    agent = cluster.snapshot.agent
+    if not failed or agent is None or host.known_state is not State.ENGINE_DOWN:
+        return ""
+    ends = [one for one in agent.transitions if one.before == State.ENGINE_START.value]
+    if not ends or ends[-1].why in host.why:
+        return ""
+    return f"What became of its latest start: {clause(ends[-1].why)}."
+
+
+_TROUBLES: tuple[Callable[[Cluster, HostFacts], str], ...] = (
+    _own_slot,
+    _storage_trouble,
+    _not_joined,
+    _config_trouble,
+    _libvirt_silent,
+    _maintenance_asked,
+    _own_blocked,
+)
+
+
+# --- others ---------------------------------------------------------------------------------
+
+
+def _absent(cluster: Cluster, host: HostFacts) -> Told:
+    """It does not speak, or its word counts no more."""
+    return [_WHILE[host.life](cluster, host)]
+
+
+def _dead(cluster: Cluster, _host: HostFacts) -> str:
+    return (
+        f"sanlock counts it as dead: it has shown no sign of life for {cluster.floor_s:g} s. It is "
+        "switched off, or has lost the storage; it holds no lease any more."
+    )
+
+
+def _failing(cluster: Cluster, _host: HostFacts) -> str:
+    fail_s = renewal_fail_s(cluster.settings.timing.io_timeout_s)
+    return (
+        f"sanlock has had no sign of life of it for {fail_s:g} s or more; within "
+        f"{cluster.fire_timeout_s} s it counts as dead, unless it comes back."
+    )
+
+
+def _left_in_order(_cluster: Cluster, host: HostFacts) -> str:
+    agent = " Its agent was stopped before." if host.stopped else ""
+    return f"It has left in good order: its broker was stopped, or the host shut down.{agent}"
+
+
+def _agent_stopped(_cluster: Cluster, host: HostFacts) -> str:
+    ago = "" if host.silent_s is None else f" {span(host.silent_s)} ago"
+    return f"Its agent was stopped{ago}: it starts and watches nothing; a VM on it runs on."
+
+
+def _silent(cluster: Cluster, host: HostFacts) -> str:
+    if cluster.blind_s is not None:
+        return "What it does now is not known here."
+    return f"It has not reported{_for_how_long(cluster, host)}{_SANLOCK_ON_SILENT[host.liveness]}."
+
+
+_SANLOCK_ON_SILENT = {
+    Liveness.LIVE: "; sanlock sees the host alive, so its agent or its broker is the trouble",
+    Liveness.UNKNOWN: ", and sanlock does not see it either",
+    Liveness.FREE: "",
+    Liveness.FAIL: "",
+    Liveness.DEAD: "",
+}
+
+
+def _for_how_long(cluster: Cluster, host: HostFacts) -> str:
+    if host.silent_s is not None:
+        return f" for {span(host.silent_s)}"
+    watched_s = cluster.now_s - cluster.snapshot.started_at_s
+    return f" since this host's broker started, {span(watched_s)} ago"
+
+
+def _unreadable(_cluster: Cluster, host: HostFacts) -> str:
+    if host.error:
+        return "What it says of itself can't be read, so it is left out of account."
+    if host.liveness is Liveness.LIVE:
+        return "sanlock sees it alive, but it has written no record: its agent has not run yet."
+    return "It has written no record."
+
+
+_WHILE: dict[HostLife, Callable[[Cluster, HostFacts], str]] = {
+    HostLife.DEAD: _dead,
+    HostLife.FAILING: _failing,
+    HostLife.LEFT: _left_in_order,
+    HostLife.STOPPED: _agent_stopped,
+    HostLife.SILENT: _silent,
+    HostLife.UNREADABLE: _unreadable,
+}
+
+
+def _quiet(host: HostFacts) -> Told:
+    if host.life is not HostLife.QUIET or host.silent_s is None:
+        return []
+    return [f"That was {span(host.silent_s)} ago, and it has said nothing since."]
+
+
+def _slot(host: HostFacts) -> Told:
+    return [f"{_capital(host.error)}."] if host.error else []
+
+
+# --- penalties ------------------------------------------------------------------------------
+
+
+def _penalties(host: HostFacts) -> Told:
+    return [_penalty(one) for one in host.penalties if one.name not in _SAID_BY_THE_STATE]
+
+
+def _penalty(one: NotedPenalty) -> str:
+    if not one.name:
+        return f"Points off: {clause(one.reason)}."
+    since = f" since {one.since}" if one.since else ""
+    until = f" (until {one.until})" if one.until else ""
+    return f"-{one.points} points{since}: {clause(one.reason)}{until}."
+
+
+def penalty_data(one: NotedPenalty) -> dict[str, Optional[object]]:
+    """For the JSON document."""
+    return {
+        "name": one.name or None,
+        "points": one.points,
+        "reason": one.reason,
+        "since": one.since or None,
+        "until": one.until or None,
+    }

@@ -1,0 +1,91 @@
+"""``hosted-engine --history --plot FILE``: the history as a picture."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from hosted_engine.errors import EXIT_OK, CommandError, UsageError
+from hosted_engine.history.changes import ToldChange, changes_of
+from hosted_engine.history.plot.chart import chart
+from hosted_engine.history.plot.shapes import Drawing
+from hosted_engine.history.plot.svg import svg_bytes
+from hosted_engine.history.selection import Wanted, host_named, load, selected
+from hosted_engine.history.timeline import HostPast, Past, Span
+
+USUAL_S = 86400.0
+# More would be no picture that anybody looks at.
+MOST_HOSTS = 64
+
+
+def run(wanted: Wanted, target: str) -> int:
+    """Write the picture; raises UsageError for another kind of file, else CommandError."""
+    path = Path(target)
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise UsageError(f"--plot: {target!r} is refused; allowed: a file named *.svg or *.png")
+    _, entries, past = load()
+    now_s = time.time()
+    changes = selected(changes_of(entries), past, wanted, now_s)
+    from_s = _from_s(past, changes, wanted, now_s)
+    if from_s > past.to_s:
+        raise CommandError("the history ends before that time: choose an earlier --since")
+    past = cut(past, from_s)
+    if wanted.host is not None:
+        past = replace(past, hosts=(host_named(past, wanted.host),))
+    if len(past.hosts) > MOST_HOSTS:
+        raise CommandError(f"{len(past.hosts)} hosts are too many for one picture: use --host")
+    _write(path, _content(chart(past), path.suffix.lower()))
+    print(f"{target}: {len(past.hosts)} hosts, {len(changes)} changes")
+    return EXIT_OK
+
+
+def cut(past: Past, from_s: float) -> Past:
+    """`past` from that second on."""
+    return replace(
+        past,
+        from_s=max(past.from_s, from_s),
+        hosts=tuple(_cut_host(host, from_s) for host in past.hosts),
+        lease=_cut_spans(past.lease, from_s),
+        global_maintenance=_cut_spans(past.global_maintenance, from_s),
+    )
+
+
+def _from_s(past: Past, changes: list[ToldChange], wanted: Wanted, now_s: float) -> float:
+    """The wanted beginning; without one, a day before the end."""
+    if wanted.last is not None:
+        shown = changes[-wanted.last :]
+        return shown[0].at_s if shown else past.to_s
+    return past.to_s - USUAL_S if wanted.since is None else wanted.since(now_s)
+
+
+def _cut_host(host: HostPast, from_s: float) -> HostPast:
+    return replace(
+        host,
+        states=_cut_spans(host.states, from_s),
+        engine=_cut_spans(host.engine, from_s),
+    )
+
+
+def _cut_spans(spans: tuple[Span[str], ...], from_s: float) -> tuple[Span[str], ...]:
+    left = (span for span in spans if span.to_s > from_s)
+    return tuple(replace(span, from_s=max(span.from_s, from_s)) for span in left)
+
+
+def _content(drawing: Drawing, suffix: str) -> bytes:
+    if suffix == ".svg":
+        return svg_bytes(drawing)
+    from hosted_engine.history.plot.png import png_bytes
+
+    return png_bytes(drawing)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replaces what is there; all of it or nothing."""
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CommandError(f"{path}: can't be written: {error.strerror}") from error

@@ -1,0 +1,19 @@
+"""Is this host deployed? Kept apart from the rest, so that ``--vm-status`` stays light."""
+
+from __future__ import annotations
+
+import os
+
+from ha_broker.api import paths
+from hosted_engine.errors import CommandError, NotDeployedError
+
+
+def check_deployed() -> None:
+    """Raise NotDeployedError on a host without settings, CommandError where nobody can tell."""
+    path = paths.host_settings_file()
+    try:
+        os.stat(path)  # noqa: PTH116  # pathlib costs 15 ms
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotDeployedError() from None
+    except OSError as error:
+        raise CommandError(f"{path}: can't be looked at: {error.strerror}") from error

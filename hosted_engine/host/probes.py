@@ -1,0 +1,244 @@
+"""What the checks of ``--deploy`` look at on this host, beside storage, sanlock and libvirt."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Protocol
+
+from hosted_engine.errors import CommandError
+from hosted_engine.host.tools import run_tool
+from world.host.host_vitals import KernelVitals
+from world.network.network_probe import SocketNetworkProbe
+from world.ports.errors import WorldError
+from world.ports.host import BridgeLook, MemoryFree
+from world.ports.network import NetworkProbe
+
+QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
+_SANLOCK_RUN_DIR = "/run/sanlock"
+WATCHDOG_DEVICE = Path("/sys/class/watchdog/watchdog0")
+_WATCHDOG_SOCKET = "/run/wdmd/wdmd.sock"
+_DD_TIMEOUT_S = 15.0
+_SYSTEMCTL_TIMEOUT_S = 5.0
+_SLEEP_TARGETS = (
+    "sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target",
+)  # fmt: skip
+_STARTABLE = ("static", "enabled", "enabled-runtime", "disabled", "indirect", "generated")
+
+
+@dataclass(frozen=True)
+class DeviceLimits:
+    """The seconds to which a watchdog's device can be set; `longest_s` 0: it does not say."""
+
+    name: str
+    shortest_s: int
+    longest_s: int
+
+    def allows(self, seconds: int) -> bool:
+        """Can it be set to so many?"""
+        return self.shortest_s <= seconds and (not self.longest_s or seconds <= self.longest_s)
+
+    def text(self) -> str:
+        """``iTCO_wdt: 2 to 613 s``."""
+        return f"{self.name}: {self.shortest_s} to {self.longest_s or 'any number of'} s"
+
+
+class Probes(Protocol):
+    """This host; each look may hang as long as what it looks at."""
+
+    def network(self) -> NetworkProbe:
+        """Probes into the network."""
+
+    def resolve(self, name: str) -> None:
+        """Raise WorldError unless `name` has an address."""
+
+    def bridges(self) -> list[str]:
+        """The names of this host's bridges."""
+
+    def bridge(self, name: str) -> Optional[BridgeLook]:
+        """Its state; None: there is no such network device."""
+
+    def memory(self) -> MemoryFree:
+        """Memory that a new VM could get; raises WorldError."""
+
+    def file_system(self, path: str) -> str:
+        """The type of the file system that holds the file `path`; empty: can't be told."""
+
+    def sanlock_settings(self) -> Mapping[str, str]:
+        """What sanlock's daemon runs with; raises WorldError."""
+
+    def sanlock_can_not_open(self, path: str) -> str:
+        """Why sanlock's own user can't open `path` for writing; empty: it can."""
+
+    def watchdog_runs(self) -> bool:
+        """Does wdmd, sanlock's way to the watchdog, answer?"""
+
+    def watchdog_limits(self) -> Optional[DeviceLimits]:
+        """How the watchdog's device can be set; None: there is none, or it does not tell."""
+
+    def sleep_targets(self) -> list[str]:
+        """systemd's targets by which this host may be put to sleep: those that are not masked."""
+
+    def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
+        """libvirt's ``qemu-sanlock.conf``; None: there is none."""
+
+
+class HostProbes:
+    """The `Probes` of the real world."""
+
+    def __init__(self) -> None:
+        self._vitals = KernelVitals()
+
+    def network(self) -> NetworkProbe:
+        """See `Probes`."""
+        return SocketNetworkProbe()
+
+    def resolve(self, name: str) -> None:
+        """See `Probes`."""
+        try:
+            socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            raise WorldError(f"resolve {name}", why) from error
+
+    def bridges(self) -> list[str]:
+        """See `Probes`; those of Open vSwitch are not told apart from other devices."""
+        return sorted(folder.parent.name for folder in Path("/sys/class/net").glob("*/bridge"))
+
+    def bridge(self, name: str) -> Optional[BridgeLook]:
+        """See `Probes`."""
+        return self._vitals.bridge(name) if Path("/sys/class/net", name).exists() else None
+
+    def memory(self) -> MemoryFree:
+        """See `Probes`."""
+        return self._vitals.memory()
+
+    def file_system(self, path: str) -> str:
+        """See `Probes`; from /proc/self/mountinfo (proc(5)), by the device's number."""
+        try:
+            device = Path(path).stat().st_dev
+            table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return mounted_type(table, f"{os.major(device)}:{os.minor(device)}")
+
+    def sanlock_settings(self) -> Mapping[str, str]:
+        """See `Probes`."""
+        from world.storage.sanlock_lockspace import daemon_settings
+
+        return daemon_settings()
+
+    def sanlock_can_not_open(self, path: str) -> str:
+        """See `Probes`; tried by a process of that user, which writes nothing.
+
+        Root may be refused by the storage (NFS) where sanlock is not, and the other way round.
+        """
+        user = _sanlock_user()
+        if user is None or os.geteuid() != 0:
+            return ""
+        return _open_as(user, path)
+
+    def watchdog_runs(self) -> bool:
+        """See `Probes`."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+            sock.settimeout(5.0)
+            try:
+                sock.connect(_WATCHDOG_SOCKET)
+            except OSError:
+                return False
+        return True
+
+    def watchdog_limits(self) -> Optional[DeviceLimits]:
+        """See `Probes`; from /sys/class/watchdog, of the first device, which wdmd uses."""
+        device = WATCHDOG_DEVICE
+        try:
+            shortest_s, longest_s = (
+                int((device / name).read_text(encoding="ascii"))
+                for name in ("min_timeout", "max_timeout")
+            )
+            name = (device / "identity").read_text(encoding="ascii", errors="replace").strip()
+        except (OSError, ValueError):
+            return None
+        return DeviceLimits(name, shortest_s, longest_s)
+
+    def sleep_targets(self) -> list[str]:
+        """See `Probes`; a target that systemd does not know can't be begun."""
+        return [name for name in _SLEEP_TARGETS if _unit_file_state(name) in _STARTABLE]
+
+    def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
+        """See `Probes`."""
+        try:
+            text = QEMU_SANLOCK_CONF.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return None
+        return parse_libvirt_conf(text)
+
+
+def _unit_file_state(unit: str) -> str:
+    """In systemd's words; empty: it can't be told."""
+    try:
+        return run_tool(("systemctl", "is-enabled", unit), _SYSTEMCTL_TIMEOUT_S).output.strip()
+    except CommandError:
+        return ""
+
+
+def mounted_type(table: str, device: str) -> str:
+    """The file system's type of `device` (``major:minor``) in the text of mountinfo."""
+    for line in table.splitlines():
+        fields, _, rest = line.partition(" - ")
+        if fields.split()[2:3] == [device]:
+            return rest.partition(" ")[0]
+    return ""
+
+
+def parse_libvirt_conf(text: str) -> dict[str, str]:
+    """``name = value`` of libvirt's own files, quotation marks and comments taken away."""
+    pattern = re.compile(r"^\s*(\w+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^#\s]+)", re.MULTILINE)
+    return {name: value.strip("\"'") for name, value in pattern.findall(text)}
+
+
+@dataclass(frozen=True)
+class _User:
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def _sanlock_user() -> Optional[_User]:
+    """As whom the daemon runs now; None: that can't be told."""
+    folder = os.environ.get("SANLOCK_RUN_DIR") or _SANLOCK_RUN_DIR
+    try:
+        pid = int(Path(folder, "sanlock.pid").read_text(encoding="ascii"))
+        return parse_user(Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace"))
+    except (OSError, ValueError):
+        return None
+
+
+def parse_user(status: str) -> _User:
+    """The effective ids in the text of ``/proc/PID/status``; raises ValueError."""
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    try:
+        uid, gid = (int(fields[name].split()[1]) for name in ("Uid", "Gid"))
+        return _User(uid, gid, tuple(int(word) for word in fields["Groups"].split()))
+    except (KeyError, IndexError) as error:
+        raise ValueError("no status of a process") from error
+
+
+def _open_as(user: _User, path: str) -> str:
+    """dd with nothing to copy opens as sanlock does, directly and for writing, and ends."""
+    try:
+        done = subprocess.run(
+            ["dd", "if=/dev/null", f"of={path}", "conv=notrunc,nocreat", "oflag=direct",
+             "count=0", "status=none"],
+            user=user.uid, group=user.gid, extra_groups=user.groups, cwd="/",
+            env={**os.environ, "LC_ALL": "C"},
+            capture_output=True, text=True, timeout=_DD_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return done.stderr.strip().rpartition(": ")[2] if done.returncode else ""

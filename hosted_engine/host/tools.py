@@ -1,0 +1,86 @@
+"""Running the system's own tools, which may hang."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO
+
+from hosted_engine.errors import CommandError
+
+_KILLED_WITHIN_S = 1.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a tool ended."""
+
+    code: int
+    output: str
+    error: str
+
+    @property
+    def words(self) -> str:
+        """What it said, in one line."""
+        said = " ".join((self.error or self.output).split())
+        return said or f"exit code {self.code}"
+
+
+def run_tool(command: Sequence[str], deadline_s: float) -> Done:
+    """Run it with the system's plain language; raises CommandError.
+
+    That is when there is no such command, or when it has not ended in time: then it and what it
+    has started are killed. One that hangs in the kernel is left behind.
+    """
+    # Files, not pipes: what it leaves in the background may keep them open for ever.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error:
+        process = _start(command, output, error)
+        try:
+            code = process.wait(deadline_s)
+        except subprocess.TimeoutExpired:
+            raise CommandError(
+                f"{command[0]} has not ended within {deadline_s:g} s and was killed"
+            ) from None
+        finally:
+            _end(process)
+        return Done(code, _text(output), _text(error))
+
+
+def shown(command: Sequence[str]) -> str:
+    """The command line as one would type it."""
+    return " ".join(shlex.quote(word) for word in command)
+
+
+def _start(command: Sequence[str], output: IO[bytes], error: IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=error,
+            env={**os.environ, "LC_ALL": "C"},
+            start_new_session=True,
+        )
+    except FileNotFoundError as missing:
+        raise CommandError(f"there is no command {command[0]}; install it") from missing
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Leave nothing of it, as far as it can be killed."""
+    if process.poll() is not None:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_KILLED_WITHIN_S)
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode("utf-8", "backslashreplace")

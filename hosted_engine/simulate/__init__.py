@@ -1,0 +1,1 @@
+"""``--simulate``: a story told in virtual time."""

@@ -1,0 +1,104 @@
+"""What an administrator does on a simulated host: ``hosted-engine`` and ``virsh``.
+
+Each raises SimulationError when it can't be done now.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Optional
+
+from ha_agent.actions.start_engine import WHAT, start_engine
+from ha_broker.api.snapshot import Snapshot
+from ha_broker.server.mailbox import Refusal
+from hosted_engine.cluster.lease_holder import held_by_text, held_text, host_text, other_owner
+from simulation.errors import SimulationError
+from simulation.host import SimHost
+from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
+from world.ports.libvirt import DomainState, Ending
+
+# --- virsh --------------------------------------------------------------------------------
+
+
+def suspend(host: SimHost) -> None:
+    """``virsh suspend``."""
+    host.need_vm(DomainState.RUNNING)
+    host.vm.pause("user")
+
+
+def resume(host: SimHost) -> None:
+    """``virsh resume``."""
+    host.need_vm(DomainState.PAUSED)
+    try:
+        host.vm.resume()
+    except WorldError as error:
+        raise SimulationError(str(error)) from error
+
+
+def destroy(host: SimHost) -> None:
+    """``virsh destroy``."""
+    host.need_vm()
+    host.vm.end(Ending.STOPPED)
+
+
+def shutdown(host: SimHost) -> None:
+    """``virsh shutdown``: libvirt tells it from a power-off inside the guest by nothing."""
+    host.need_vm(DomainState.RUNNING)
+    host.vm.shutdown_by_user()
+    host.plan()
+
+
+# --- hosted-engine; what became of it is told when it is done ---------------------------------
+
+
+def vm_start(host: SimHost) -> None:
+    """``hosted-engine --vm-start``."""
+    host.order("vm-start", partial(_start, host, host.snapshot))
+
+
+def vm_shutdown(host: SimHost) -> None:
+    """``hosted-engine --vm-shutdown``."""
+    host.order("vm-shutdown", partial(_stop, host, graceful=True))
+
+
+def vm_poweroff(host: SimHost) -> None:
+    """``hosted-engine --vm-poweroff``."""
+    host.order("vm-poweroff", partial(_stop, host, graceful=False))
+
+
+def set_maintenance(host: SimHost, scope: str, on: bool) -> None:
+    """Ask the broker for "global" or "local" maintenance."""
+    host.need_running()
+    if host.broker is None:
+        raise SimulationError("there is no broker")
+    try:
+        ticket = host.broker.desk.ask_maintenance(scope, on)
+    except Refusal as refusal:
+        raise SimulationError(refusal.why) from refusal
+    host.await_answer(f"{scope} maintenance {'on' if on else 'off'}", ticket)
+
+
+def _start(host: SimHost, snapshot: Optional[Snapshot]) -> str:
+    """By the same way as the agent's. Raises WorldError."""
+    state = host.vm.domain().state
+    if state in (DomainState.RUNNING, DomainState.PAUSED):
+        raise HypervisorError(WHAT, f"it is {state.value} on this host already")
+    owner = other_owner(host.lockspace, host.host_id)
+    if owner is not None and owner.lives:
+        raise HypervisorError(WHAT, held_by_text(host_text(snapshot, owner.host_id)))
+    try:
+        start_engine(host.vm, host.lockspace, host.shared.domain_xml, host.shared.parts)
+    except LeaseHeldError as error:
+        raise HypervisorError(WHAT, held_text(host.lockspace, snapshot)) from error
+    return "the VM was started"
+
+
+def _stop(host: SimHost, graceful: bool) -> str:
+    """Raises WorldError."""
+    if host.vm.domain().state == DomainState.ABSENT:
+        raise HypervisorError("stop the engine's VM", "it does not run on this host")
+    if graceful:
+        host.vm.shutdown_by_user()
+        return "the VM was asked to power off"
+    host.vm.end(Ending.STOPPED)
+    return "the VM was switched off"

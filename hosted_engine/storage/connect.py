@@ -1,0 +1,242 @@
+"""``hosted-engine --connect-storage`` and ``--disconnect-storage``.
+
+host.yaml says how the storage is reached (`metadata.settings.storage_connection`),
+`connection_plan` which command lines that takes; here they are run, each with a deadline, and
+their words passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Callable
+
+from hosted_engine.errors import EXIT_OK, CommandError
+from hosted_engine.host.anew import within_deadline_anew
+from hosted_engine.host.local_host import host_settings
+from hosted_engine.host.tools import run_tool, shown
+from hosted_engine.storage.connection_plan import (
+    ISCSI_NOTHING_FOUND,
+    Step,
+    connect_steps,
+    disconnect_steps,
+    lists_session,
+    mount_source,
+    mount_type,
+)
+from hosted_engine.storage.mounts import MOUNTINFO, Mount, mounted_at
+from metadata.settings.parse import HostSettings
+from metadata.settings.storage_connection import (
+    FcConnection,
+    IscsiConnection,
+    MountedConnection,
+    StorageConnection,
+)
+from world.secret_file import read_secret
+
+TOOL_DEADLINE_S = 60.0
+SETTLE_S = 30.0
+LOOK_DEADLINE_S = 10.0
+NO_CONNECTION = (
+    "host.yaml does not say how the storage is reached (storage.connection), so this host's own "
+    "system connects it (fstab, for one)"
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the steps are taken; tests have other places and a shorter patience."""
+
+    say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
+    deadline_s: float = TOOL_DEADLINE_S
+    mountinfo: Path = MOUNTINFO
+    disks: Path = Path("/dev/disk/by-path")
+    blocks: Path = Path("/sys/class/block")
+
+
+def run_connect_command(options: argparse.Namespace) -> int:
+    """``--connect-storage``; raises CommandError."""
+    settings = host_settings()
+    connect(settings, needed(settings), _site(options))
+    return EXIT_OK
+
+
+def run_disconnect_command(options: argparse.Namespace) -> int:
+    """``--disconnect-storage``; raises CommandError while the storage is in use here."""
+    from hosted_engine.host.environment import real_world
+    from hosted_engine.storage.in_use import refuse_while_used
+
+    settings = host_settings()
+    connection = needed(settings)
+    refuse_while_used(real_world(settings))
+    disconnect(settings, connection, _site(options))
+    return EXIT_OK
+
+
+def needed(settings: HostSettings) -> StorageConnection:
+    """How the storage is reached; raises CommandError when the settings do not say it."""
+    if settings.connection is None:
+        raise CommandError(f"{NO_CONNECTION}; nothing was done")
+    return settings.connection
+
+
+def _site(options: argparse.Namespace) -> Site:
+    return Site() if options.timeout is None else Site(deadline_s=options.timeout)
+
+
+# --- connecting -----------------------------------------------------------------------------
+
+
+def connect(settings: HostSettings, connection: StorageConnection, site: Site) -> None:
+    """Connect it unless it is; raises CommandError, also when the storage is not there then."""
+    path = settings.storage.lockspace.path
+    if is_connected(connection, site):
+        site.say(f"[ ok ] connected already: {describe(connection)}")
+    else:
+        _prepare(connection)
+        settle_s = min(SETTLE_S, site.deadline_s)
+        steps = connect_steps(connection, path, settle_s, _password(connection))
+        for step in steps:
+            _run(step, site)
+        site.say(f"[ ok ] connected: {describe(connection)}")
+    _check_there(connection, path, site)
+
+
+def describe(connection: StorageConnection) -> str:
+    """In words."""
+    if isinstance(connection, FcConnection):
+        return connection.device
+    if isinstance(connection, IscsiConnection):
+        return f"iSCSI target {connection.target} at {connection.portal}"
+    return f"{mount_source(connection)} at {connection.mount_point}"
+
+
+def is_connected(connection: StorageConnection, site: Site) -> bool:
+    """Without touching the storage; raises CommandError when something else is in its place."""
+    if isinstance(connection, FcConnection):
+        return _exists(connection.device)
+    if isinstance(connection, IscsiConnection):
+        return _has_session(connection, site)
+    mount = mounted_at(connection.mount_point, site.mountinfo)
+    if mount is not None:
+        _refuse_other(connection, mount)
+    return mount is not None
+
+
+def _has_session(connection: IscsiConnection, site: Site) -> bool:
+    command = ("iscsiadm", "-m", "session")
+    done = run_tool(command, site.deadline_s)
+    if done.code not in (0, ISCSI_NOTHING_FOUND):
+        raise CommandError(f"{shown(command)}: {done.words}")
+    return done.code == 0 and lists_session(done.output, connection)
+
+
+def _refuse_other(connection: MountedConnection, mount: Mount) -> None:
+    """A file system that is named by its server can be told from another one by its source."""
+    source = mount_source(connection)
+    is_remote = ":" in source
+    same = mount.source.rstrip("/") == source.rstrip("/")
+    if is_remote and not same:
+        raise CommandError(
+            f"{mount.source} ({mount.kind}) is mounted at {connection.mount_point}, and not "
+            f"{source} ({mount_type(connection)}); umount {connection.mount_point} first, or "
+            "mend storage.connection in host.yaml"
+        )
+
+
+def _prepare(connection: StorageConnection) -> None:
+    if isinstance(connection, (FcConnection, IscsiConnection)):
+        return
+    try:
+        Path(connection.mount_point).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"{connection.mount_point}: can't be made: {error}") from error
+
+
+def _password(connection: StorageConnection) -> str:
+    if not isinstance(connection, IscsiConnection) or not connection.password_file:
+        return ""
+    try:
+        return read_secret(connection.password_file).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"storage.connection.password_file: {error}") from error
+
+
+def _run(step: Step, site: Site) -> None:
+    site.say(f"[ .. ] {shown(step.shown)}")
+    done = run_tool(step.command, site.deadline_s)
+    if done.code not in (0, *step.fine):
+        raise CommandError(f"{shown(step.shown)}: {_without_secret(step, done.words)}")
+
+
+def _without_secret(step: Step, words: str) -> str:
+    return words.replace(step.command[-1], "********") if step.secret else words
+
+
+def _check_there(connection: StorageConnection, path: str, site: Site) -> None:
+    if isinstance(connection, IscsiConnection) and connection.lun is not None:
+        units = sorted(site.disks.glob(f"ip-*-iscsi-{connection.target}-lun-{connection.lun}"))
+        if not units:
+            raise CommandError(
+                f"{describe(connection)} shows no unit (lun) {connection.lun}; is it mapped to "
+                "this host?"
+            )
+    if not _exists(path):
+        raise CommandError(
+            f"{describe(connection)} is connected, but there is no {path}; is storage.path in "
+            "host.yaml right?"
+        )
+
+
+def _exists(path: str) -> bool:
+    """Looking for a name may hang with the storage."""
+    return within_deadline_anew(Path(path).exists, f"the storage {path}", LOOK_DEADLINE_S)
+
+
+# --- disconnecting --------------------------------------------------------------------------
+
+
+def disconnect(settings: HostSettings, connection: StorageConnection, site: Site) -> None:
+    """Disconnect it unless it is; who uses it must have been asked about before."""
+    if isinstance(connection, FcConnection):
+        site.say(f"[skip] {connection.device} is there through this host's own adapters")
+        return
+    if not is_connected(connection, site):
+        site.say(f"[ ok ] not connected: {describe(connection)}")
+        return
+    if isinstance(connection, IscsiConnection):
+        _refuse_other_units(settings, connection, site)
+    for step in disconnect_steps(connection):
+        _run(step, site)
+    site.say(f"[ ok ] disconnected: {describe(connection)}")
+
+
+def _refuse_other_units(settings: HostSettings, connection: IscsiConnection, site: Site) -> None:
+    """Logging out takes every unit of the target away, also those that others use."""
+    ours = {Path(settings.storage.lockspace.path).resolve()}
+    ours |= {
+        unit.resolve()
+        for unit in site.disks.glob(f"ip-*-iscsi-{connection.target}-lun-{connection.lun}")
+    }
+    used = [
+        unit.name
+        for unit in sorted(site.disks.glob(f"ip-*-iscsi-{connection.target}-lun-*"))
+        if unit.resolve() not in ours and _is_used(unit, site)
+    ]
+    if used:
+        raise CommandError(
+            f"{describe(connection)} stays connected: this host uses other units of it, too "
+            f"({', '.join(used)}); to log out all the same: "
+            f"{shown(disconnect_steps(connection)[0].command)}"
+        )
+
+
+def _is_used(unit: Path, site: Site) -> bool:
+    """Mounted, or part of something (multipath, LVM, RAID)."""
+    device = unit.resolve()
+    holders = site.blocks / device.name / "holders"
+    if holders.is_dir() and any(holders.iterdir()):
+        return True
+    text = site.mountinfo.read_text(encoding="utf-8", errors="surrogateescape")
+    return any(f" {device} " in line for line in text.splitlines())

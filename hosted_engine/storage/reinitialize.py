@@ -1,0 +1,312 @@
+"""``hosted-engine --reinitialize-lockspace [--force]``: make a damaged lockspace anew.
+
+Look (nothing is changed) -> `reinitialize_plan` (pure) -> write. The order of writing makes every
+interruption harmless: the lease goes first and comes back last, and without a lease on the
+storage nobody can start the engine (ADR 20).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Optional
+
+from ha_broker.api.snapshot import LeaseState
+from hosted_engine.cluster.storage_survey import read_lockspace
+from hosted_engine.errors import EXIT_OK, CommandError
+from hosted_engine.host.environment import StorageWorld, real_world
+from hosted_engine.host.local_host import host_settings
+from hosted_engine.host.units import AGENT
+from hosted_engine.storage import reinitialize_plan as judge
+from hosted_engine.storage.in_use import leave_lockspace, refuse_broker, refuse_engine_here
+from hosted_engine.storage.reinitialize_plan import SignOfLife, StorageLook
+from metadata.layout import (
+    LOCKSPACE_NAME,
+    METADATA_SIZE,
+    SLOT_SIZE,
+    config_lease_address,
+    slot_address,
+)
+from metadata.records import DecodedSlot, GlobalRecord, SlotAbsent
+from metadata.settings.parse import Timing
+from metadata.settings.timing import lease_floor_s
+from metadata.wire import decode_global, decode_slot
+from world.ports.errors import WorldError
+from world.ports.sanlock import Liveness
+
+LOOK_EVERY_S = 1.0
+TELL_EVERY_S = 30.0
+CLAIM_SETTLES_S = 1.0
+SECTORS_READ = 4096  # of a lease: its owner, and what the first hosts say to each other
+NOTHING_WRITTEN = "nothing was written"
+
+
+class OvertakenError(CommandError):
+    """Somebody else does the same and has come later, so that one goes on."""
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Make lockspace and lease anew; raises CommandError."""
+    reinitialize(real_world(host_settings()), options.force)
+    return EXIT_OK
+
+
+def reinitialize(world: StorageWorld, force: bool) -> None:
+    """Look whether it is safe, and do it; raises CommandError."""
+    try:
+        refuse_engine_here(world)
+        _refuse_known_holder(world)
+        _check_readiness(world, force)
+        with _services_stopped(world):
+            _reinitialize(world, force)
+    except WorldError as error:
+        raise CommandError(f"{error.what}: {error.why}") from error
+
+
+def _reinitialize(world: StorageWorld, force: bool) -> None:
+    refuse_broker(world)
+    leave_lockspace(world)
+    # The agent may have begun a start in the moment before it was stopped.
+    refuse_engine_here(world)
+    cluster = world.cluster()
+    timing = cluster.timing if cluster is not None else Timing()
+    before = _look(world)
+    io_s = judge.io_timeout_s(before, timing.io_timeout_s)
+    fire_s = judge.fire_timeout_s(before, world.lockspace.fire_timeout_s())
+    seen = _watch(world, before, judge.watch_s(before, io_s, fire_s, timing.tick_s), force)
+    _write(world, seen, io_s, fire_s)
+    world.say(
+        "Done: lockspace and lease are as new, and hosts can join again; when all is well: "
+        "hosted-engine --set-maintenance --mode=none"
+    )
+
+
+# --- before -----------------------------------------------------------------------------------
+
+
+def _refuse_known_holder(world: StorageWorld) -> None:
+    """What this host's broker knows already need not be found out without its services."""
+    snapshot = world.broker()
+    if snapshot is None or snapshot.lease.state != LeaseState.HELD:
+        return
+    for view in snapshot.hosts:
+        if view.host_id == snapshot.lease.owner_id and view.liveness is Liveness.LIVE:
+            raise CommandError(
+                f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
+                f"{_advice(force=True)}"
+            )
+
+
+def _check_readiness(world: StorageWorld, force: bool) -> None:
+    problems = _own_problems(world)
+    problems += judge.unready(_look(world), _maintenance(world), world.settings.host_id)
+    if problems and not force:
+        raise CommandError(
+            f"{'; '.join(problems)}; {NOTHING_WRITTEN}; do that first, or add --force"
+        )
+    for problem in problems:
+        world.say(f"[warn] gone on with for --force: {problem}")
+
+
+def _own_problems(world: StorageWorld) -> list[str]:
+    runs = AGENT in world.units.active()
+    return ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
+
+
+def _maintenance(world: StorageWorld) -> Optional[bool]:
+    found = decode_global(world.store.read(slot_address(world.settings.storage, 0), SLOT_SIZE))
+    return found.maintenance if isinstance(found, GlobalRecord) else None
+
+
+@contextmanager
+def _services_stopped(world: StorageWorld) -> Iterator[None]:
+    """A broker that runs would join again at once; it does so when it is started again."""
+    active = world.units.active()
+    if active:
+        world.say(f"[ .. ] stopping {' and '.join(active)} for the time")
+        world.units.stop(active)
+    try:
+        yield
+    finally:
+        _start_again(world, active)
+
+
+def _start_again(world: StorageWorld, units: tuple[str, ...]) -> None:
+    """What went wrong before is what people must hear of, so a failure here is only said."""
+    if not units:
+        return
+    try:
+        world.units.start(units)
+        world.say(f"[ ok ] {' and '.join(units)} started again")
+    except CommandError as error:
+        world.say(f"[warn] {error.message}: start {' and '.join(units)} yourself")
+
+
+# --- looking ----------------------------------------------------------------------------------
+
+
+def _look(world: StorageWorld, known: Optional[StorageLook] = None) -> StorageLook:
+    """All of the storage that tells of hosts; of the slots those that `known` has, if given."""
+    parts = world.settings.storage
+    last = max(known.slots, default=0) if known else METADATA_SIZE // SLOT_SIZE - 1
+    return StorageLook(
+        lockspace=read_lockspace(world.store, parts),
+        lease=world.store.read(parts.lease, SECTORS_READ),
+        slots=_slots(world, last),
+        sector_size=parts.sector_size,
+    )
+
+
+def _slots(world: StorageWorld, last: int) -> dict[int, DecodedSlot]:
+    if last == 0:
+        return {}
+    data = world.store.read(slot_address(world.settings.storage, 1), last * SLOT_SIZE)
+    found = {
+        place + 1: decode_slot(place + 1, data[place * SLOT_SIZE : (place + 1) * SLOT_SIZE])
+        for place in range(last)
+        if data[place * SLOT_SIZE]
+    }
+    return {host_id: slot for host_id, slot in found.items() if not isinstance(slot, SlotAbsent)}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the look at the storage ended with: who lives, and the latest picture."""
+
+    life: SignOfLife
+    look: StorageLook
+
+
+def _watch(world: StorageWorld, before: StorageLook, wait_s: float, force: bool) -> Seen:
+    """Look for `wait_s`; raises CommandError as soon as what is seen forbids to go on."""
+    if wait_s:
+        world.say(f"[ .. ] looking for {wait_s:.0f} s whether any other host lives")
+    seen = Seen(SignOfLife(), before)
+    for _ in _moments(world, wait_s):
+        look = _look(world, before)
+        seen = Seen(seen.life.beside(judge.life_between(before, look)), look)
+        _refuse(before, seen.life, force)
+    _say_life(world, seen.life)
+    return seen
+
+
+def _refuse(before: StorageLook, life: SignOfLife, force: bool) -> None:
+    why = judge.refusal(before, life, force)
+    if why:
+        raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
+
+
+def _say_life(world: StorageWorld, life: SignOfLife) -> None:
+    if life.host_ids:
+        ids = ", ".join(str(host_id) for host_id in life.host_ids)
+        world.say(f"[warn] gone on with for --force: hosts that live lose the lockspace ({ids})")
+    else:
+        world.say("[ ok ] no sign of life of other hosts")
+
+
+def _advice(force: bool) -> str:
+    stop = (
+        "stop it there (systemctl stop ha-agent ha-broker ha-lockspace, with the engine shut down)"
+    )
+    return f"{stop} or switch that host off" if force else stop
+
+
+def _moments(world: StorageWorld, wait_s: float) -> Iterator[None]:
+    """Every now and then until `wait_s` are over, with a word for who waits."""
+    begun_s = told_s = world.clock.monotonic_s()
+    while (now_s := world.clock.monotonic_s()) < begun_s + wait_s:
+        if now_s - told_s >= TELL_EVERY_S:
+            told_s = now_s
+            world.say(f"[ .. ] {begun_s + wait_s - now_s:.0f} s more")
+        world.sleep(LOOK_EVERY_S)
+        yield
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _half_done_told() -> Iterator[None]:
+    try:
+        yield
+    except OvertakenError:
+        raise
+    except (CommandError, WorldError) as error:
+        raise CommandError(
+            f"{error}; the work is half done, and the engine can't be started anywhere until it "
+            "is done: run the same again"
+        ) from error
+
+
+def _write(world: StorageWorld, seen: Seen, io_s: int, fire_s: int) -> None:
+    sanlock = world.lockspace
+    has_config_lease = sanlock.has_config_lease()
+    if world.store.read(world.settings.storage.lease, SECTORS_READ) != seen.look.lease:
+        raise CommandError(f"{judge.LEASE_MOVES}; {NOTHING_WRITTEN}")
+    with _half_done_told():
+        mark = _claim(world)
+        if not seen.life.host_ids:
+            _refuse_joined(world, seen.look)
+        sanlock.format_lockspace(io_s)
+        world.say("[ ok ] the lockspace is as new")
+        if seen.life.host_ids:
+            _wait_for_old_members(world, lease_floor_s(io_s, fire_s) + 1)
+        _check_claim(world, mark)
+        sanlock.format_lease()
+        if has_config_lease:
+            _format_config_lease(world)
+        _check_written(world)
+    world.say("[ ok ] the engine's lease is as new")
+
+
+def _claim(world: StorageWorld) -> bytes:
+    """Put our mark in the lease's place: sanlock takes it for no lease at all.
+
+    From now on nobody can take the lease. Two hosts that do this at once find it out: the mark
+    that was written last stays.
+    """
+    nonce = token_hex(16)
+    mark = f"being made anew by host id {world.settings.host_id}, {nonce}\n".encode()
+    place = world.settings.storage.lease
+    world.store.write(place, mark.ljust(SECTORS_READ, b"\0"))
+    world.sleep(CLAIM_SETTLES_S)
+    _check_claim(world, mark)
+    return mark
+
+
+def _check_claim(world: StorageWorld, mark: bytes) -> None:
+    if not world.store.read(world.settings.storage.lease, SECTORS_READ).startswith(mark):
+        raise OvertakenError(
+            "another host makes the lockspace anew at the same time: leave it to that one"
+        )
+
+
+def _refuse_joined(world: StorageWorld, last: StorageLook) -> None:
+    """Nobody lived when we looked; who comes now would lose what is just being joined."""
+    if read_lockspace(world.store, world.settings.storage) != last.lockspace:
+        raise CommandError("a host has begun to join the lockspace meanwhile")
+
+
+def _wait_for_old_members(world: StorageWorld, wait_s: float) -> None:
+    world.say(
+        f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
+        "until then no host can start the engine"
+    )
+    for _ in _moments(world, wait_s):
+        pass
+
+
+def _format_config_lease(world: StorageWorld) -> None:
+    place = config_lease_address(world.settings.storage)
+    world.store.write(place, bytes(SECTORS_READ))
+    world.lockspace.format_config_lease()
+
+
+def _check_written(world: StorageWorld) -> None:
+    lockspace, lease = world.lockspace.read_lockspace(), world.lockspace.read_lease()
+    if lockspace is None or lockspace.name != LOCKSPACE_NAME or lease is None:
+        path = world.settings.storage.lockspace.path
+        raise CommandError(f"{path}: what was written does not read back; run the same again")

@@ -1,0 +1,271 @@
+"""``hosted-engine --export-status FILE``: what somebody who helps needs, in one archive.
+
+Nothing in it is certain to be had: a daemon may be dead, libvirt may hang, the storage may be gone.
+So each piece has its own deadline and its own bound, all are collected beside each other, and what
+could not be had stands in the manifest with its reason. Secrets are taken out of every piece.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import queue
+import tarfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from hosted_engine.errors import EXIT_OK, CommandError, UsageError, say_error
+from hosted_engine.history.text import iso_text
+from hosted_engine.host.local_host import host_settings
+from hosted_engine.support_archive.collect import Output, Programs
+from hosted_engine.support_archive.secrets import known_secrets, without_secrets
+from hosted_engine.support_archive.sources import (
+    HOST_SETTINGS,
+    SHARED_CONFIG,
+    USUAL_DOMAIN,
+    Source,
+    pieces,
+    shared_config_piece,
+)
+from metadata.settings.parse import HostSettings
+
+USUAL_TOTAL_S = 60.0
+MANIFEST = "manifest.json"
+_WORKERS = 6
+_FIRST_S = 12.0
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A piece and what became of it."""
+
+    piece: Source
+    output: Output
+    took_s: float = 0.0
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """Collect and write; raises CommandError when FILE can't be written."""
+    (target,) = options.arguments
+    total_s = USUAL_TOTAL_S if options.timeout is None else options.timeout
+    path = _checked(target, options.force)
+    tell = _quiet if options.json else _progress
+    collected = collect(total_s, tell)
+    manifest = write_archive(path, collected, options.force)
+    if options.json:
+        print(json.dumps({"file": str(path), **manifest}))
+        return EXIT_OK
+    failed = [one for one in manifest["pieces"] if not one["ok"]]
+    print(f"{path}: {len(collected)} pieces; {MANIFEST} says why {len(failed)} could not be had")
+    say_error("names and addresses of hosts are in it: look through it before you hand it on")
+    return EXIT_OK
+
+
+# --- collecting -----------------------------------------------------------------------------
+
+
+def collect(total_s: float, tell: Callable[[Collected], None]) -> list[Collected]:
+    """All pieces, within `total_s` seconds; `tell` is called as soon as one is there."""
+    until_s = time.monotonic() + total_s
+    programs = Programs()
+    try:
+        first = _collect_one(programs, shared_config_piece(), min(_FIRST_S, total_s))
+        tell(first)
+        wanted = pieces(_host(), _domain_name(first))
+        return [first, *_collect_all(programs, wanted, until_s, tell)]
+    finally:
+        programs.close()
+
+
+def _collect_all(
+    programs: Programs,
+    wanted: Sequence[Source],
+    until_s: float,
+    tell: Callable[[Collected], None],
+) -> list[Collected]:
+    """By threads that are left alone when they do not end in time."""
+    waiting: queue.SimpleQueue[Source] = queue.SimpleQueue()
+    done: queue.SimpleQueue[Collected] = queue.SimpleQueue()
+    for piece in wanted:
+        waiting.put(piece)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while True:
+                piece = waiting.get_nowait()
+                done.put(_collect_one(programs, piece, until_s - time.monotonic()))
+
+    for _ in range(_WORKERS):
+        threading.Thread(target=work, name="collect", daemon=True).start()
+    found: dict[Source, Collected] = {}
+    with suppress(queue.Empty):
+        while len(found) < len(wanted):
+            one = done.get(timeout=max(0.0, until_s + 2 - time.monotonic()))
+            found[one.piece] = one
+            tell(one)
+    late = Output(why="has not ended when time was up")
+    return [found.get(piece, Collected(piece, late)) for piece in wanted]
+
+
+def _collect_one(programs: Programs, piece: Source, left_s: float) -> Collected:
+    begun_s = time.monotonic()
+    if left_s <= 0:
+        return Collected(piece, Output(why="time was up before its turn"))
+    deadline_s = min(piece.deadline_s, left_s)
+    if piece.command:
+        output = programs.run(piece.command, deadline_s, piece.most_bytes)
+    else:
+        output = _tail(piece.source, piece.most_bytes)
+    return Collected(piece, output, time.monotonic() - begun_s)
+
+
+def _tail(source: str, most_bytes: int) -> Output:
+    """The end of a file, which is where the news are."""
+    try:
+        if not Path(source).is_file():
+            return Output(why="there is no such file")
+        with Path(source).open("rb") as file:
+            # Files of the kernel have no size.
+            file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
+            cut = file.tell() > 0
+            return Output(file.read(most_bytes), 0, cut=cut)
+    except OSError as error:
+        return Output(why=f"can't be read: {error.strerror}")
+
+
+def _host() -> Optional[HostSettings]:
+    try:
+        return host_settings()
+    except CommandError:
+        return None
+
+
+def _domain_name(shared: Collected) -> str:
+    with suppress(ValueError, KeyError, TypeError):
+        return str(json.loads(shared.output.data)["settings"]["engine"]["domain_name"])
+    return USUAL_DOMAIN
+
+
+# --- what is told ---------------------------------------------------------------------------
+
+
+def _progress(one: Collected) -> None:
+    output = one.output
+    end = output.why or ("cut" if output.cut else "done")
+    say_error(f"{one.piece.name}: {end} ({one.took_s:.1f} s)")
+
+
+def _quiet(_one: Collected) -> None:
+    pass
+
+
+# --- the archive ----------------------------------------------------------------------------
+
+
+def write_archive(path: Path, collected: Sequence[Collected], force: bool) -> dict[str, Any]:
+    """Write it, readable by its owner alone; returns the manifest; raises CommandError."""
+    secrets = known_secrets(_settings_in(collected))
+    top = f"hosted-engine-{os.uname().nodename}-{time.strftime('%Y%m%d-%H%M%S')}"
+    texts = {one.piece.name: _text(one.output, secrets) for one in collected}
+    manifest: dict[str, Any] = {
+        "host": os.uname().nodename,
+        "made": iso_text(time.time()),
+        "pieces": [_entry(one, texts[one.piece.name]) for one in collected],
+    }
+    text = without_secrets(json.dumps(manifest, indent=1), secrets)
+    texts[MANIFEST], manifest = text.encode(), json.loads(text)
+    _put(path, _archive(top, texts), force)
+    return manifest
+
+
+def _settings_in(collected: Iterable[Collected]) -> list[object]:
+    """What was collected of settings, as plain data."""
+    found: list[object] = []
+    for one in collected:
+        with suppress(ValueError, TypeError):
+            if one.piece.name == SHARED_CONFIG:
+                found.append(json.loads(one.output.data))
+            elif one.piece.name == HOST_SETTINGS:
+                from world.plain_yaml import parse_yaml
+
+                found.append(parse_yaml(one.output.data.decode("utf-8", "replace")))
+    return found
+
+
+def _text(output: Output, secrets: Sequence[str]) -> bytes:
+    return without_secrets(output.data.decode("utf-8", "replace"), secrets).encode()
+
+
+def _entry(one: Collected, text: bytes) -> dict[str, Any]:
+    output = one.output
+    return {
+        "name": one.piece.name,
+        "from": one.piece.origin,
+        "ok": not output.why and not output.cut,
+        "why": output.why or (_cut_text(one.piece) if output.cut else ""),
+        "exit_code": output.exit_code,
+        "bytes": len(text),
+        "took_s": round(one.took_s, 1),
+    }
+
+
+def _cut_text(piece: Source) -> str:
+    return f"only the {'end' if piece.source else 'beginning'} of it"
+
+
+def _archive(top: str, texts: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w:gz") as archive:
+        for name, text in texts.items():
+            info = tarfile.TarInfo(f"{top}/{name}")
+            info.size, info.mtime, info.mode = len(text), int(time.time()), 0o600
+            archive.addfile(info, io.BytesIO(text))
+    return target.getvalue()
+
+
+def _checked(target: str, force: bool) -> Path:
+    """Told before anything is collected: the archive could not be written."""
+    path = Path(target)
+    if not target.endswith((".tar.gz", ".tgz")):
+        raise UsageError(f"{target!r} is refused; allowed: a file named *.tar.gz or *.tgz")
+    if os.path.lexists(path) and not force:
+        raise CommandError(f"{path}: is there already; give another name, or --force to replace it")
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
+        raise CommandError(f"{path}: can't be written; give a file in a directory that is writable")
+    return path
+
+
+def _put(path: Path, content: bytes, force: bool) -> None:
+    """All of it or nothing; a file that appeared meanwhile stays unless `force`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _name(temporary, path, force)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CommandError(f"{path}: can't be written: {error.strerror}") from error
+
+
+def _name(temporary: Path, path: Path, force: bool) -> None:
+    if force:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)
+    except PermissionError:  # no links on this file system
+        if os.path.lexists(path):
+            raise
+        temporary.replace(path)

@@ -1,0 +1,188 @@
+"""``hosted-engine --set-maintenance --mode=global|local|none``.
+
+global  the whole cluster: nobody starts, stops or moves the engine. Confirmed by read-back.
+local   this host only; nothing global changes. Refused while the engine runs here.
+none    ends both: this host's local maintenance and the global one.
+
+With ``--wait`` it is followed until the agents that it is for say so themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from typing import Callable, Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError, BrokerRefusedError
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
+from hosted_engine.cli.wait import follow, wait_s
+from hosted_engine.cli.wording import listed
+from hosted_engine.errors import EXIT_OK, CommandError, UsageError
+from hosted_engine.host.deployed import check_deployed
+from hosted_engine.host.local_host import broker
+from world.ports.libvirt import DomainState
+from world.ports.sanlock import Liveness
+
+CONFIRM_WITHIN_S = 60.0
+WAIT_S = 120.0
+LONG_AGO_S = float("-inf")
+
+GLOBAL, LOCAL, NONE = "global", "local", "none"
+
+MOVE_IT_FIRST = (
+    "Let another host run it first: on this host 'hosted-engine --set-maintenance --mode=global "
+    "--wait' and 'hosted-engine --vm-shutdown --wait'; on the other one 'hosted-engine --vm-start "
+    "--wait' and 'hosted-engine --set-maintenance --mode=none'; then ask again here"
+)
+ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
+
+_STATE_GLOBAL = "GlobalMaintenance"
+_STATE_LOCAL = "LocalMaintenance"
+_STATES_OF_MAINTENANCE = (_STATE_GLOBAL, _STATE_LOCAL, "LocalMaintenanceMigrateVm")
+
+
+def run_command(options: argparse.Namespace) -> int:
+    """`run` with the options of the command line."""
+    if options.mode is None:
+        raise UsageError("--set-maintenance needs --mode=global, --mode=local or --mode=none")
+    return run(options.mode, wait_s(options, WAIT_S))
+
+
+def run(mode: str, timeout_s: Optional[float] = None) -> int:
+    """Set the mode, and follow it when a time for that is given.
+
+    Raises CommandError when the broker can't be asked or refuses, NotReachedError when the
+    agents do not follow in time.
+    """
+    check_deployed()
+    began_s = time.monotonic()
+    with broker() as client:
+        before = client.status()
+        print(_SETTERS[mode](client, before), flush=True)
+        if timeout_s is not None:
+            # What an agent says now may be from before; where nothing changed, it still holds.
+            since_s = began_s if _changes(mode, before) else LONG_AGO_S
+            look = partial(_look, client, partial(_MISSING[mode], since_s=since_s))
+            follow(look, _GOALS[mode], timeout_s)
+            print(f"Reached: {_GOALS[mode]}.")
+    return EXIT_OK
+
+
+# --- setting --------------------------------------------------------------------------------
+
+
+def _changes(mode: str, before: Snapshot) -> bool:
+    if mode == GLOBAL:
+        return before.global_maintenance is not True
+    if mode == LOCAL:
+        return not before.local_maintenance
+    return before.local_maintenance or before.global_maintenance is not False
+
+
+def _set_global(client: BrokerClient, before: Snapshot) -> str:
+    """Written in any case: it may have been changed since the broker read it."""
+    client.set_global_maintenance(True, CONFIRM_WITHIN_S)
+    return f"Global maintenance is on{_already(GLOBAL, before)}."
+
+
+def _set_local(client: BrokerClient, before: Snapshot) -> str:
+    """On already, it is no matter that an engine runs here: somebody wanted it so."""
+    if _changes(LOCAL, before):
+        try:
+            client.set_local_maintenance(True)
+        except BrokerRefusedError as error:
+            raise CommandError(f"{error}. {_way_out(before)}") from error
+    return f"Local maintenance of this host is on{_already(LOCAL, before)}."
+
+
+def _set_none(client: BrokerClient, before: Snapshot) -> str:
+    client.set_local_maintenance(False)
+    client.set_global_maintenance(False, CONFIRM_WITHIN_S)
+    return f"Maintenance is off{_already(NONE, before)}."
+
+
+def _already(mode: str, before: Snapshot) -> str:
+    return "" if _changes(mode, before) else " (it was already)"
+
+
+def _way_out(snapshot: Snapshot) -> str:
+    here = snapshot.engine.domain in (DomainState.RUNNING, DomainState.PAUSED)
+    return MOVE_IT_FIRST if here else ASK_AGAIN
+
+
+_SETTERS = {GLOBAL: _set_global, LOCAL: _set_local, NONE: _set_none}
+
+
+# --- following ------------------------------------------------------------------------------
+
+_GOALS = {
+    GLOBAL: "all living hosts are in global maintenance",
+    LOCAL: "this host is in local maintenance",
+    NONE: "this host has left maintenance",
+}
+
+
+def _look(client: BrokerClient, missing: Callable[[Snapshot], str], _allowed_s: float) -> str:
+    try:
+        return missing(client.status())
+    except BrokerError as error:  # it may be on its way up again
+        return str(error)
+
+
+def _missing_global(snapshot: Snapshot, since_s: float) -> str:
+    missing = [text for view in snapshot.hosts if (text := _host_missing(view, since_s))]
+    return f"waiting for {listed(missing)}" if missing else ""
+
+
+def _host_missing(view: HostView, since_s: float) -> str:
+    """Who is still waited for, and why; empty for a host that is there, or that is gone."""
+    if not view.fresh and view.liveness is not Liveness.LIVE:
+        return ""
+    record = view.record
+    if record is None:
+        return f"host {view.host_id} ({view.error or 'which has not written its record yet'})"
+    if record.stopped:  # in order, so nobody acts there
+        return ""
+    if not view.fresh:
+        return f"{record.hostname} (whose agent is silent)"
+    if record.state != _STATE_GLOBAL:
+        return f"{record.hostname} ({record.state})"
+    written_at_s = LONG_AGO_S if view.changed_at_s is None else view.changed_at_s
+    return "" if written_at_s >= since_s else f"{record.hostname} (whose news is old)"
+
+
+def _missing_local(snapshot: Snapshot, since_s: float) -> str:
+    """While global maintenance is on, too, an agent says that: nothing else is to come."""
+    agent = _latest(snapshot, since_s)
+    if agent is None:
+        return _SILENT
+    both = snapshot.global_maintenance is True and agent.state == _STATE_GLOBAL
+    return "" if agent.state == _STATE_LOCAL or both else _state_text(agent)
+
+
+def _missing_none(snapshot: Snapshot, since_s: float) -> str:
+    agent = _latest(snapshot, since_s)
+    if agent is None:
+        return _SILENT
+    return _state_text(agent) if agent.state in _STATES_OF_MAINTENANCE or agent.stopped else ""
+
+
+_SILENT = "waiting for this host's agent to report (see 'systemctl status ha-agent')"
+
+
+def _state_text(agent: Publication) -> str:
+    return f"this host's agent is in {agent.state}"
+
+
+def _latest(snapshot: Snapshot, since_s: float) -> Optional[Publication]:
+    """What the agent has said since then."""
+    said_at_s = snapshot.agent_published_at_s
+    return snapshot.agent if said_at_s is not None and said_at_s >= since_s else None
+
+
+_MISSING: dict[str, Callable[..., str]] = {
+    GLOBAL: _missing_global,
+    LOCAL: _missing_local,
+    NONE: _missing_none,
+}

@@ -1,0 +1,215 @@
+"""How this host reaches the shared storage: ``storage.connection`` in host.yaml.
+
+Only where ``hosted-engine --connect-storage`` shall connect it; storage that the system itself
+brings up (fstab, a Fibre Channel switch) needs none::
+
+    storage:
+      path: /srv/engine/leases
+      connection:
+        type: nfs                  # or nfs4
+        server: filer.example.org
+        export: /export/engine
+        mount_point: /srv/engine   # a folder above storage.path
+        options: vers=4.2,soft     # as `mount -o` takes them; may be left out
+
+    {type: glusterfs, server: g1, volume: engine, mount_point: /srv/engine, options: ...}
+    {type: posix, device: /dev/vg/engine, vfs_type: ext4, mount_point: /srv/engine, options: ...}
+    {type: iscsi, portal: 192.0.2.7:3260, target: iqn.2020-01.org.example:engine, lun: 1,
+     user: engine, password_file: /etc/hosted-engine-ha/iscsi.password}
+    {type: fc, device: /dev/mapper/3600a098}
+
+Passwords stand in files of their own, never here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Optional, Union
+
+from metadata.settings.schema import Reader, Rule, integer, shown, text
+
+
+@dataclass(frozen=True)
+class NfsConnection:
+    """An NFS export; `version` is "nfs" or "nfs4"."""
+
+    version: str
+    server: str
+    export: str
+    mount_point: str
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class GlusterConnection:
+    """A GlusterFS volume."""
+
+    server: str
+    volume: str
+    mount_point: str
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class PosixConnection:
+    """Anything else that `mount` can mount: `device` by the file system `vfs_type`."""
+
+    device: str
+    vfs_type: str
+    mount_point: str
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class IscsiConnection:
+    """An iSCSI target; `lun` is the unit that is waited for (None: storage.path itself)."""
+
+    portal: str
+    target: str
+    lun: Optional[int] = None
+    user: str = ""
+    password_file: str = ""
+
+
+@dataclass(frozen=True)
+class FcConnection:
+    """A block device that the host's own adapters bring."""
+
+    device: str
+
+
+MountedConnection = Union[NfsConnection, GlusterConnection, PosixConnection]
+StorageConnection = Union[MountedConnection, IscsiConnection, FcConnection]
+
+_PATH = text(
+    r"/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]", "an absolute path without '/' at its end", 1023
+)
+# Nothing may look like an option to the tools that get it.
+_SERVER = text(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._-]+)?\]",
+    "a host name or an address (IPv6 in brackets)",
+)
+_OPTIONS = text(r"|[^\x00-\x20\x7f-][^\x00-\x20\x7f]*", "mount options, separated by commas")
+_MOUNT_RULES: dict[str, Rule] = {"mount_point": _PATH}
+_NFS_RULES: dict[str, Rule] = {"server": _SERVER, "export": _PATH, **_MOUNT_RULES}
+_ISCSI_PORT = r"(?::(?:[1-9]\d{0,3}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5]))?"
+
+_REQUIRED: dict[str, dict[str, Rule]] = {
+    "nfs": _NFS_RULES,
+    "nfs4": _NFS_RULES,
+    "glusterfs": {
+        "server": _SERVER,
+        "volume": text(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", "the name of a volume"),
+        **_MOUNT_RULES,
+    },
+    "posix": {
+        "device": text(r"[^\x00-\x20\x7f-][^\x00-\x20\x7f]*", "what is mounted, without blanks"),
+        "vfs_type": text(r"[A-Za-z0-9][A-Za-z0-9._-]*", "the name of a file system"),
+        **_MOUNT_RULES,
+    },
+    "iscsi": {
+        "portal": text(
+            rf"(?:[A-Za-z0-9][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\]){_ISCSI_PORT}",
+            "an address, with its port where that is not 3260",
+        ),
+        "target": text(
+            r"(?:iqn|eui|naa)\.[A-Za-z0-9.:_-]+", "the name of a target (iqn…, eui…, naa…)"
+        ),
+    },
+    "fc": {"device": _PATH},
+}
+_OPTIONAL: dict[str, dict[str, Rule]] = {
+    **{kind: {"options": _OPTIONS} for kind in ("nfs", "nfs4", "glusterfs", "posix")},
+    "iscsi": {
+        "lun": integer(0, 65535),
+        "user": text(r"|[^\x00-\x20\x7f-][^\x00-\x20\x7f]{0,222}", "a name without blanks"),
+        "password_file": text(r"|/[^\x00-\x1f\x7f]+", "an absolute path, or nothing", 1023),
+    },
+    "fc": {},
+}
+_MAKERS: dict[str, Any] = {
+    "nfs": lambda **fields: NfsConnection("nfs", **fields),
+    "nfs4": lambda **fields: NfsConnection("nfs4", **fields),
+    "glusterfs": GlusterConnection,
+    "posix": PosixConnection,
+    "iscsi": IscsiConnection,
+    "fc": FcConnection,
+}
+
+
+def read_connection(
+    reader: Reader, data: object, key: str, storage_path: object
+) -> Optional[StorageConnection]:
+    """The mapping as a value; problems go to `reader`. None: not usable."""
+    section = reader.mapping(data, key)
+    kind = _kind(reader, section, key) if section is not None else None
+    if section is None or kind is None:
+        return None
+    before = len(reader.problems)
+    connection = _fields(reader, section, kind, key)
+    if len(reader.problems) > before:  # combinations of refused values would only confuse
+        return None
+    for why in _impossible(connection, storage_path):
+        reader.problem(key, why)
+    return connection if len(reader.problems) == before else None
+
+
+def connection_to_data(connection: StorageConnection) -> dict[str, Any]:
+    """Plain data that `read_connection` reads back."""
+    fields = asdict(connection)
+    kind = fields.pop("version", None) or _KINDS[type(connection)]
+    return {
+        "type": kind,
+        **{key: value for key, value in fields.items() if value not in (None, "")},
+    }
+
+
+_KINDS: dict[type, str] = {
+    GlusterConnection: "glusterfs",
+    PosixConnection: "posix",
+    IscsiConnection: "iscsi",
+    FcConnection: "fc",
+}
+
+
+def _kind(reader: Reader, section: Mapping[Any, Any], key: str) -> Optional[str]:
+    allowed = ", ".join(_REQUIRED)
+    if "type" not in section:
+        reader.problem(f"{key}.type", f"is missing; allowed: {allowed}")
+        return None
+    kind = section["type"]
+    if isinstance(kind, str) and kind in _REQUIRED:
+        return kind
+    reader.problem(f"{key}.type", f"{shown(kind)} is refused; allowed: {allowed}")
+    return None
+
+
+def _fields(
+    reader: Reader, section: Mapping[Any, Any], kind: str, key: str
+) -> Optional[StorageConnection]:
+    rules = {**_REQUIRED[kind], **_OPTIONAL[kind]}
+    before = len(reader.problems)
+    reader.unknown_keys(section, ["type", *rules], key)
+    reader.required(section, _REQUIRED[kind], key)
+    fields = reader.fields(section, rules, key)
+    if len(reader.problems) > before:
+        return None
+    made: StorageConnection = _MAKERS[kind](**fields)
+    return made
+
+
+def _impossible(connection: Optional[StorageConnection], storage_path: object) -> list[str]:
+    if isinstance(connection, IscsiConnection):
+        if bool(connection.user) != bool(connection.password_file):
+            return ["user and password_file belong together; allowed: both, or neither"]
+        return []
+    if connection is None or isinstance(connection, FcConnection):
+        return []
+    point = connection.mount_point
+    if isinstance(storage_path, str) and storage_path.startswith(f"{point}/"):
+        return []
+    return [
+        f"mount_point: {shown(point)} is refused; allowed: a folder above storage.path "
+        f"({shown(storage_path)})"
+    ]

@@ -1,0 +1,70 @@
+"""How other versions of the program write a host's record."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Callable, Optional
+
+from metadata.layout import SLOT_SIZE, slot_address
+from metadata.records import VolumeAddress
+from metadata.settings.parse import StorageParts
+
+RECORD_SIZE = 512
+CRC_FIELD = 9
+TOO_NEW_PARSE_VERSION = b"2"
+NEWER_FEATURE_VERSION = b"7"
+
+Translate = Callable[[VolumeAddress, bytes], bytes]
+
+
+def translator(version: str, host_id: int, parts: StorageParts) -> Optional[Translate]:
+    """What turns this program's slot of `host_id` into that of `version`; None: the same."""
+    change = _CHANGES.get(version)
+    if change is None:
+        return None
+    own = slot_address(parts, host_id)
+
+    def translate(address: VolumeAddress, data: bytes) -> bytes:
+        return change(data) if address == own and len(data) == SLOT_SIZE and data[0] else data
+
+    return translate
+
+
+def is_record(slot: bytes) -> bool:
+    """Are there as many fields as a host's record has?"""
+    return len(_fields(slot)) > CRC_FIELD
+
+
+def older(slot: bytes) -> bytes:
+    """A version that writes no text for people beyond the record."""
+    return slot[:RECORD_SIZE].ljust(SLOT_SIZE, b"\0")
+
+
+def newer(slot: bytes) -> bytes:
+    """A later version of the same format: one more field, and a line that nobody knows."""
+    fields = _fields(slot)
+    fields[1] = NEWER_FEATURE_VERSION
+    text = slot[RECORD_SIZE:].rstrip(b"\0") + b"from_the_future=yes\n"
+    return _joined([*fields, b"future"], text)
+
+
+def too_new(slot: bytes) -> bytes:
+    """A format that this program can't read."""
+    fields = _fields(slot)
+    fields[0] = TOO_NEW_PARSE_VERSION
+    return _joined(fields, slot[RECORD_SIZE:].rstrip(b"\0"))
+
+
+_CHANGES = {"older": older, "newer": newer, "too-new": too_new}
+
+
+def _fields(slot: bytes) -> list[bytes]:
+    return slot[:RECORD_SIZE].rstrip(b"\0").split(b"|")
+
+
+def _joined(fields: list[bytes], text: bytes) -> bytes:
+    fields = [*fields]
+    fields[CRC_FIELD] = b"00000000"
+    fields[CRC_FIELD] = b"%08x" % zlib.crc32(b"|".join(fields))
+    record = b"|".join(fields)[:RECORD_SIZE].ljust(RECORD_SIZE, b"\0")
+    return (record + text)[:SLOT_SIZE].ljust(SLOT_SIZE, b"\0")

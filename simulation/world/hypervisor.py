@@ -1,0 +1,424 @@
+"""libvirt with one possible domain, and the guest in it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
+
+from simulation.world.clock import CallHangs, VirtualClock
+from simulation.world.lockspace import SimLockspace
+from world.ports.errors import (
+    HypervisorError,
+    HypervisorGoneError,
+    LeaseHeldError,
+    LockspaceError,
+    WorldError,
+)
+from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu
+
+
+@dataclass
+class Guest:
+    """The engine inside its VM, since its first instruction at `begun_at_s`."""
+
+    begun_at_s: float
+    boot_s: float
+    service_runs: bool = True
+    hangs: bool = False
+
+    def is_healthy(self, now_s: float) -> bool:
+        """Would its health page say so?"""
+        return self.service_runs and not self.hangs and self.has_booted(now_s)
+
+    def has_booted(self, now_s: float) -> bool:
+        """Do its services run?"""
+        return now_s >= self.begun_at_s + self.boot_s
+
+
+class SimHypervisor:
+    """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
+
+    `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
+    the changing calls ("start", "shutdown", "destroy"), `updates` the changes of devices.
+    `guest_obeys_after_s` is how long the guest takes to power off when asked (None: it never
+    does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
+    fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
+    for `cpu_unknown_s` after its start libvirt says that it used none.
+    `loses_events` keeps changes from being reported. `before_call` is called first in each
+    call, and once more before a created VM runs; what it raises is passed on.
+    """
+
+    def __init__(self, lockspace: SimLockspace, has_lock_manager: bool = True) -> None:
+        self.lockspace = lockspace
+        self.has_lock_manager = has_lock_manager
+        self.calls: list[str] = []
+        self.started_xml: list[str] = []
+        self.updates: list[str] = []
+        self.start_error: Optional[HypervisorError] = None
+        self.start_takes_s = 0.0
+        self.kill_takes_s = 0.0
+        self.guest_obeys_after_s: Optional[float] = 0.0
+        self.guest: Optional[Guest] = None
+        self.boot_s = 0.0
+        self.loses_events = False
+        self.migrates = False
+        self.cpus_used = 0.5
+        self.cpu_unknown_s = 0.0
+        self.ended_at_s: Optional[float] = None
+        self.before_call: Callable[[str], None] = lambda _what: None
+        self._clock: VirtualClock = lockspace.san.clock
+        self._domain = Domain(DomainState.ABSENT)
+        self._life_s = 0.0  # CPU time of this VM until it ran or paused last
+        self._lives_s = 0.0  # of all VMs before it
+        self._since_s = self._clock.monotonic_s()
+        self._began_s = self._since_s
+        self._before_start: Optional[Domain] = None
+        self._created_pid: Optional[int] = None
+        self._gone = False
+        self._hanging = False
+        self._power_off_at_s: Optional[float] = None
+        self._suspended_at_s: Optional[float] = None
+        self._power_off_ending = Ending.STOPPED
+        self._callbacks: list[Callable[[], None]] = []
+        lockspace.on_kill(self._killed)
+        self._clock.on_advance(self.settle)
+
+    # --- the Hypervisor protocol ----------------------------------------------------------
+
+    def domain(self) -> Domain:
+        self._need("ask for the domain")
+        self.settle()
+        return self._domain
+
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """While sanlock waits for the lease's owner to be dead, so does the start."""
+        with self._created(domain_xml) as pid:
+            before_run(pid)
+            self.before_call("let the domain run")
+            if self.has_lock_manager:
+                self.lockspace.acquire(pid)
+        self.set_domain(Domain(DomainState.RUNNING, pid=pid))
+        self._clock.spend(self.start_takes_s)
+        return self._domain
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        with self._created(domain_xml) as pid:
+            before_run(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
+        return self._domain
+
+    def live_xml(self) -> str:
+        self._need_present("look at the domain's devices")
+        return self.started_xml[-1]
+
+    def update_device(self, device_xml: str) -> None:
+        self._need_present("change a device")
+        self.updates.append(device_xml)
+
+    def shutdown(self) -> None:
+        self._need("shut the domain down")
+        self.calls.append("shutdown")
+        if self._domain.state != DomainState.RUNNING:
+            raise HypervisorError("shut the domain down", "it is not running")
+        self._ask_guest(Ending.STOPPED)
+
+    def resume_after_migration(self) -> None:
+        what = "resume the domain"
+        self._need(what)
+        self.calls.append("resume")
+        found = self._domain
+        if (found.state, found.detail) != (DomainState.PAUSED, "migration"):
+            raise HypervisorError(what, f"it is {found.state.value} ({found.detail})")
+        if self.migrates:
+            raise HypervisorError(what, "a migration is under way")
+        try:
+            self.resume()
+        except LeaseHeldError:
+            raise
+        except LockspaceError as error:
+            raise HypervisorError(what, error.why) from error
+
+    def destroy(self) -> None:
+        self._need("destroy the domain")
+        self.calls.append("destroy")
+        if self._domain.state == DomainState.ABSENT:
+            return
+        ends_at_s = self._clock.monotonic_s() + self.kill_takes_s
+        if self._power_off_at_s is None or self._power_off_at_s > ends_at_s:
+            self._power_off_at_s, self._power_off_ending = ends_at_s, Ending.STOPPED
+        self.settle()
+        self._clock.spend(self.kill_takes_s)
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        self._need("read the CPU time of the VM")
+        self.settle()
+        pid = self._domain.pid
+        if pid is None:
+            return None
+        known = self._clock.monotonic_s() - self._began_s >= self.cpu_unknown_s
+        return EngineCpu(pid, (self._life_cpu_s() or None) if known else None)
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        self._need("ping the guest")
+        if self._domain.state != DomainState.RUNNING:
+            raise HypervisorError("ping the guest", "it is not running")
+        guest = self.guest
+        if guest is None or (not guest.hangs and guest.has_booted(self._clock.monotonic_s())):
+            return True
+        self._clock.spend(timeout_s)
+        return False
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        self._callbacks.append(callback)
+
+    # --- what may happen ----------------------------------------------------------------------
+
+    @property
+    def now(self) -> Domain:
+        """The domain as it truly is, whatever libvirt answers."""
+        return self._domain
+
+    @property
+    def cpu_busy_s(self) -> float:
+        """CPU time that all VMs of this host have used."""
+        return self._lives_s + self._life_cpu_s()
+
+    @property
+    def hangs(self) -> bool:
+        """Do calls not return?"""
+        return self._hanging
+
+    @property
+    def answers(self) -> bool:
+        """Does libvirt answer calls?"""
+        return not self._hanging and not self._gone
+
+    @property
+    def is_starting(self) -> bool:
+        """Has a VM been created whose guest does not run yet?"""
+        return self._before_start is not None
+
+    def set_domain(self, domain: Domain) -> None:
+        """The domain is this from now on; the lease is left as it is."""
+        if domain.state == DomainState.ABSENT and self._domain.state != DomainState.ABSENT:
+            self.ended_at_s = self._clock.monotonic_s()
+            self.guest = None
+            self.migrates = False
+            self._power_off_at_s = None
+        self._count_cpu(domain)
+        self._domain = domain
+        if not self.loses_events:
+            self._report()
+
+    def end(self, ending: Ending, detail: str = "") -> None:
+        """The domain ends that way and its lease is released."""
+        pid = self._domain.pid
+        self._power_off_at_s = None
+        if pid is not None:
+            self.lockspace.release(pid)
+        told = Ending.MISSING if self.loses_events else ending
+        self.set_domain(Domain(DomainState.ABSENT, told, detail=detail))
+
+    def crash(self) -> None:
+        """qemu is killed."""
+        self.end(Ending.CRASHED)
+
+    def shutdown_by_user(self) -> None:
+        """Somebody else asks the guest to power off; libvirt can't tell that from the guest's."""
+        self._ask_guest(Ending.GUEST_SHUTDOWN)
+
+    def guest_shutdown(self) -> None:
+        """Somebody powers the guest off from inside."""
+        self.end(Ending.GUEST_SHUTDOWN)
+
+    def pause(self, detail: str = "ioerror") -> None:
+        """The domain is paused, and libvirt lets its lease go."""
+        pid = self._domain.pid
+        if pid is not None:
+            self.lockspace.release(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail=detail))
+
+    def resume(self) -> None:
+        """The domain runs again, if its lease can be had at once; raises LockspaceError."""
+        pid = self._domain.pid
+        if pid is not None and self.has_lock_manager:
+            self._acquire_at_once(pid)
+        self.set_domain(Domain(DomainState.RUNNING, pid=pid))
+
+    def receive(self) -> None:
+        """A live migration to this host begins; the VM's memory is on its way."""
+        pid = next(self.lockspace.san.pids)
+        self.lockspace.registered.add(pid)
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="migration"))
+
+    def leave(self, leaving: bool = True) -> None:
+        """A live migration from this host begins while the VM runs on, or is given up."""
+        self.set_domain(replace(self._domain, leaving=leaving))
+
+    def take_over(self, guest: Optional[Guest]) -> None:
+        """The migration ends here: the VM runs on, with its lease; raises LockspaceError."""
+        self.resume()
+        self.guest = guest
+
+    def disappear(self) -> None:
+        """libvirt can't be reached."""
+        self._gone = True
+        self._report()
+
+    def reappear(self) -> None:
+        self._gone = False
+        self._report()
+
+    def hang(self) -> None:
+        """Calls to libvirt do not return until `heal`."""
+        self._hanging = True
+
+    def heal(self) -> None:
+        self._hanging = self.loses_events = False
+        self._report()
+
+    def starter_died(self) -> None:
+        """The process that was starting the VM is gone: what it created stays, paused."""
+        if self._before_start is None:
+            return
+        pid, self._before_start = self._created_pid, None
+        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
+
+    def reboot_host(self) -> None:
+        """The host was powered on again: no domain has run in this life."""
+        self._suspended_at_s = None
+        self._before_start = None
+        self._gone = self._hanging = self.loses_events = False
+        self.guest = None
+        self.ended_at_s = None
+        self.set_domain(Domain(DomainState.ABSENT))
+
+    def suspend_host(self) -> None:
+        """The host is suspended, and with it qemu and whatever it was about to do."""
+        self.settle()
+        self._suspended_at_s = self._clock.monotonic_s()
+
+    def resume_host(self) -> None:
+        """All goes on where it stood."""
+        assert self._suspended_at_s is not None
+        slept_s = self._clock.monotonic_s() - self._suspended_at_s
+        self._suspended_at_s = None
+        self._since_s += slept_s
+        self._began_s += slept_s
+        if self._power_off_at_s is not None:
+            self._power_off_at_s += slept_s
+        if self.guest is not None:
+            self.guest.begun_at_s += slept_s
+
+    @property
+    def executes(self) -> bool:
+        """Does the guest execute at this moment?"""
+        return self._domain.state == DomainState.RUNNING and self._suspended_at_s is None
+
+    def settle(self) -> None:
+        """Do what was due until now."""
+        at_s = self.next_event_s()
+        if at_s is not None and at_s <= self._clock.monotonic_s():
+            self.end(self._power_off_ending)
+
+    def next_event_s(self) -> Optional[float]:
+        """When something happens next by itself, for simulators."""
+        return None if self._suspended_at_s is not None else self._power_off_at_s
+
+    def _acquire_at_once(self, pid: int) -> None:
+        self._clock.begin_job()
+        try:
+            self.lockspace.acquire(pid)
+        except CallHangs as hang:
+            raise LockspaceError(str(hang), "it is not given at once", errno.EAGAIN) from None
+        finally:
+            self._clock.end_job()
+
+    @contextmanager
+    def _created(self, domain_xml: str) -> Iterator[int]:
+        """The pid of a paused qemu, which is gone again if the block fails."""
+        self._need("start the domain")
+        if self._before_start is None:
+            self._begin_start()
+        pid = self._created_pid
+        assert pid is not None
+        try:
+            yield pid
+        except WorldError:
+            self._end_start()
+            raise
+        self._end_start()
+        self.started_xml.append(domain_xml)
+        self.guest = Guest(self._clock.monotonic_s(), self.boot_s)
+
+    def _begin_start(self) -> None:
+        self.calls.append("start")
+        if self._domain.state != DomainState.ABSENT:
+            raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
+        if self.start_error is not None:
+            raise self.start_error
+        self._created_pid = next(self.lockspace.san.pids)
+        if self.has_lock_manager:
+            self.lockspace.registered.add(self._created_pid)
+        self._before_start = self._domain
+        self._domain = Domain(DomainState.UNKNOWN, detail="starting_up")
+
+    def _end_start(self) -> None:
+        assert self._before_start is not None
+        self._domain, self._before_start = self._before_start, None
+
+    def _life_cpu_s(self) -> float:
+        if self._domain.state != DomainState.RUNNING:
+            return self._life_s
+        return self._life_s + self.cpus_used * (self._clock.monotonic_s() - self._since_s)
+
+    @property
+    def process_began_s(self) -> float:
+        """When the present process began (the world's seconds)."""
+        return self._began_s
+
+    def _count_cpu(self, after: Domain) -> None:
+        """Before the domain is `after`: what it used until now."""
+        now_s = self._clock.monotonic_s()
+        self._life_s = self._life_cpu_s()
+        self._since_s = now_s
+        if after.pid != self._domain.pid:
+            self._lives_s, self._life_s = self._lives_s + self._life_s, 0.0
+            self._began_s = now_s
+
+    def _killed(self, pid: int) -> None:
+        if self._domain.pid == pid:
+            self.set_domain(Domain(DomainState.ABSENT, Ending.CRASHED))
+
+    def _ask_guest(self, ending: Ending) -> None:
+        guest_hangs = self.guest is not None and self.guest.hangs
+        if self.guest_obeys_after_s is None or guest_hangs:
+            return
+        off_at_s = self._clock.monotonic_s() + self.guest_obeys_after_s
+        # A guest that is asked again does not begin its shutdown anew.
+        if self._power_off_at_s is None or self._power_off_at_s > off_at_s:
+            self._power_off_at_s, self._power_off_ending = off_at_s, ending
+        self.settle()
+
+    def _report(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    def _need_present(self, what: str) -> None:
+        self._need(what)
+        if self._domain.state == DomainState.ABSENT:
+            raise HypervisorError(what, "there is no domain")
+
+    def _need(self, what: str) -> None:
+        self.before_call(what)
+        if self._hanging:
+            raise CallHangs(what)
+        if self._gone:
+            raise HypervisorGoneError(what, "libvirt does not answer")

@@ -1,0 +1,63 @@
+"""The engine's health page, and whoever the network is tried on."""
+
+from __future__ import annotations
+
+from typing import Callable, Optional
+
+from world.ports.network import HealthReading
+
+REFUSED = "Connection refused"
+
+
+class SimHealthPage:
+    """A `HealthPage` that says `reading`, or what `answer` gives: good or not, and why."""
+
+    def __init__(self, good: bool = False, detail: str = REFUSED, keep_log: bool = True) -> None:
+        self.set(good, detail)
+        self.answer: Optional[Callable[[], tuple[bool, str]]] = None
+        self.calls: list[str] = []
+        self._keep_log = keep_log
+
+    def set(self, good: bool, detail: str = "") -> None:
+        self.reading = HealthReading(good, detail, answered=detail == REFUSED)
+
+    def check(
+        self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
+    ) -> HealthReading:
+        if self._keep_log:
+            self.calls.append(f"{url} ({ca_file})" if ca_file else url)
+        if self.answer is None:
+            return self.reading
+        good, detail = self.answer()
+        return HealthReading(good, detail, answered=detail == REFUSED)
+
+
+class SimNetworkProbe:
+    """A `NetworkProbe`; `answers` is what each does, or `script` gives the next answers first.
+
+    `dns_takes_s` is how long the name server takes to answer; `before_answer` is called first
+    in each probe, and what it raises is passed on.
+    """
+
+    def __init__(self, answers: bool = True, keep_log: bool = True) -> None:
+        self.answers = answers
+        self.dns_takes_s = 0.0
+        self.script: list[bool] = []
+        self.calls: list[str] = []
+        self.before_answer: Callable[[], None] = lambda: None
+        self._keep_log = keep_log
+
+    def ping(self, address: str, timeout_s: float) -> bool:
+        return self._probe(f"ping {address}")
+
+    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+        return self._probe(f"tcp {host} {port}")
+
+    def dns(self, server: str, timeout_s: float) -> bool:
+        return self._probe(f"dns {server}") and self.dns_takes_s <= timeout_s
+
+    def _probe(self, what: str) -> bool:
+        if self._keep_log:
+            self.calls.append(what)
+        self.before_answer()
+        return self.script.pop(0) if self.script else self.answers

@@ -1,0 +1,1 @@
+"""Real adapters: clocks, threads, systemd, vitals and plug-ins of this host."""

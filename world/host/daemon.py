@@ -1,0 +1,76 @@
+"""What both daemons' processes do alike: options, the wait for a deployment, the version."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from typing import Callable, Optional
+
+from metadata.settings.parse import HostSettings
+from world.host.journal import LEVELS
+from world.host.wake import Wake
+from world.host_file import read_host_settings
+from world.ports.host import ServiceManager
+
+LOOK_FOR_SETTINGS_S = 5.0
+NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
+
+
+def daemon_parser(prog: str, description: str, settings_path: str) -> argparse.ArgumentParser:
+    """A parser with the options that both daemons have: settings, log level, version."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument(
+        "--settings",
+        metavar="PATH",
+        default=settings_path,
+        help="settings of this host (default: %(default)s)",
+    )
+    parser.add_argument("--log-level", choices=LEVELS, default="info")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
+    return parser
+
+
+def wait_for_settings(
+    path: str,
+    services: ServiceManager,
+    wake: Wake,
+    log: logging.Logger,
+    stop_requested: Callable[[], bool],
+) -> Optional[HostSettings]:
+    """This host's settings as soon as there are any; None: told to stop before.
+
+    A host that is not deployed yet is no failure: the service is up and says what it waits
+    for. Raises SettingsError.
+    """
+    waiting = False
+    while not stop_requested():
+        host = read_host_settings(path)
+        if host is not None:
+            return host
+        if not waiting:
+            waiting = True
+            _say_not_deployed(path, services, log)
+        services.alive()
+        wake.wait(LOOK_FOR_SETTINGS_S)
+    return None
+
+
+def _say_not_deployed(path: str, services: ServiceManager, log: logging.Logger) -> None:
+    text = NOT_DEPLOYED.format(path=path)
+    log.info("%s", text)
+    services.status(text)
+    services.ready()
+
+
+class _ShowVersion(argparse.Action):
+    """Looked up only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
+
+        try:
+            number = version("hosted-engine-ha")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        print(f"{parser.prog} {number}")
+        parser.exit()

@@ -1,0 +1,131 @@
+"""This host's own condition, from the kernel's files under /proc and /sys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional
+
+from metadata.host_notes import MachineIdentity, machine_identity
+from world.ports.errors import WorldError
+from world.ports.host import BridgeLook, CpuTimes, MemoryFree, SpaceLook
+
+_CARRYING = ("up", "unknown")
+_KINDS = 8  # user, nice, system, idle, iowait, irq, softirq, steal
+
+
+class KernelVitals:
+    """The `HostVitals` of the real world; `root` is where its proc and sys stand."""
+
+    def __init__(self, root: str = "/") -> None:
+        self._etc = Path(root) / "etc"
+        self._proc = Path(root) / "proc"
+        self._sys = Path(root) / "sys"
+
+    def cpu_times(self) -> CpuTimes:
+        """From the line ``cpu`` of /proc/stat (proc(5)).
+
+        Its last two numbers, the guests' time, are part of user and nice and not added again.
+        Waiting for I/O is idle time; time stolen by a hypervisor below is not there for us.
+        """
+        lines = _text(self._proc / "stat").splitlines()
+        ticks = _ticks(lines[0]) if lines else []
+        if len(ticks) < _KINDS:
+            raise WorldError("read /proc/stat", "its first line is not that of all CPUs")
+        idle = ticks[3] + ticks[4]
+        per_s = os.sysconf("SC_CLK_TCK")
+        return CpuTimes((sum(ticks) - idle) / per_s, sum(ticks) / per_s, _online(lines))
+
+    def identity(self) -> MachineIdentity:
+        """From machine-id(5), the firmware's tables and /proc."""
+        return machine_identity(
+            machine_id=_text_or_nothing(self._etc / "machine-id"),
+            hardware_id=_text_or_nothing(self._sys / "class/dmi/id/product_uuid"),
+            boot_id=_text_or_nothing(self._proc / "sys/kernel/random/boot_id"),
+        )
+
+    def memory(self) -> MemoryFree:
+        """MemAvailable of /proc/meminfo, and the pools under /sys/kernel/mm/hugepages."""
+        kib = dict(_meminfo(_text(self._proc / "meminfo")))
+        if "MemAvailable" not in kib:
+            raise WorldError("read /proc/meminfo", "no MemAvailable in it")
+        usual = kib.get("Hugepagesize")
+        return MemoryFree(
+            available_bytes=kib["MemAvailable"] * 1024,
+            huge_free_bytes=self._huge_pages(),
+            usual_huge_page=None if usual is None else usual * 1024,
+        )
+
+    def _huge_pages(self) -> tuple[tuple[int, int], ...]:
+        """Reserved pages are free only in name: somebody's mapping was promised them."""
+        found = []
+        for pool in sorted((self._sys / "kernel/mm/hugepages").glob("hugepages-*kB")):
+            size_bytes = int(pool.name[len("hugepages-") : -len("kB")]) * 1024
+            free = _number(pool / "free_hugepages") - _number(pool / "resv_hugepages")
+            found.append((size_bytes, max(0, free) * size_bytes))
+        return tuple(sorted(found))
+
+    def bridge(self, name: str) -> BridgeLook:
+        """Its operational state (operstate of /sys/class/net), whatever kind of bridge it is.
+
+        A Linux bridge is down while none of its ports has a carrier; one of Open vSwitch has no
+        carrier of its own and says "unknown" while it is up.
+        """
+        device = self._sys / "class/net" / name
+        if "/" in name or not device.exists():
+            return BridgeLook(False, f"there is no network device {name}")
+        state = _text(device / "operstate").strip()
+        return BridgeLook(state in _CARRYING, f"{name} is {state}")
+
+    def space(self, path: str) -> Optional[SpaceLook]:
+        """From statvfs of the file system that holds `path`; None: a block device."""
+        try:
+            if stat.S_ISBLK(Path(path).stat().st_mode):
+                return None
+            found = os.statvfs(path)
+        except OSError as error:
+            raise WorldError(f"look at the room of {path}", error.strerror or str(error)) from None
+        return SpaceLook(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+def _ticks(line: str) -> list[int]:
+    words = line.split()
+    if words[:1] != ["cpu"]:
+        return []
+    return [int(word) for word in words[1 : 1 + _KINDS] if word.isdigit()]
+
+
+def _online(lines: list[str]) -> int:
+    """CPUs that are offline have no line of their own."""
+    return sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
+
+
+def _meminfo(text: str) -> Iterator[tuple[str, int]]:
+    for line in text.splitlines():
+        name, _, rest = line.partition(":")
+        words = rest.split()
+        if words and words[0].isdigit():
+            yield name, int(words[0])
+
+
+def _number(path: Path) -> int:
+    text = _text(path).strip()
+    if not text.isdigit():
+        raise WorldError(f"read {path}", f"{text!r} is no number")
+    return int(text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise WorldError(f"read {path}", error.strerror or str(error)) from None
+
+
+def _text_or_nothing(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,65 @@
+"""One process of a kind on a host: a lock that is held for life and goes with the process."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+from world.ports.errors import WorldError
+
+
+class AnotherRunsError(WorldError):
+    """Another process has the lock."""
+
+
+class OnlyOne:
+    """The lock ``DIRECTORY/NAME.lock``; the directory is made if it is not there.
+
+    Raises AnotherRunsError when another process has it, WorldError when it can't be taken at all.
+    The file stays: removing it would let two processes lock two files of one name.
+    """
+
+    def __init__(self, directory: str, name: str) -> None:
+        path = Path(directory) / f"{name}.lock"
+        what = f"start {name}"
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            self._fd = _opened(path)
+        except OSError as error:
+            raise WorldError(what, f"can't open {path}: {error.strerror}") from None
+        try:
+            self._take(what, path, name)
+        except WorldError:
+            os.close(self._fd)
+            raise
+
+    def _take(self, what: str, path: Path, name: str) -> None:
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno != errno.EWOULDBLOCK:
+                raise WorldError(what, f"can't lock {path}: {error.strerror}") from None
+            pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
+            holder = f"process {pid}" if pid else "another process"
+            why = f"{name} runs on this host already ({holder} has locked {path})"
+            raise AnotherRunsError(what, why) from None
+        with contextlib.suppress(OSError):  # a full disk; it is for people only
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let it go before the process ends."""
+        os.close(self._fd)
+
+
+def _opened(path: Path) -> int:
+    """A file system that became read-only after an error keeps nobody from locking."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

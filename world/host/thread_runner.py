@@ -1,0 +1,130 @@
+"""Threads for work that may hang: one long-lived thread per key."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import Callable, Optional
+
+from world.ports.jobs import Clock, Outcome
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One piece of work and the second at which it was handed in."""
+
+    work: Callable[[], object]
+    started_at_s: float
+
+
+class ThreadRunner:
+    """The `Runner` of the real world.
+
+    A key's thread is made at its first job, is a daemon thread (a job that never returns does
+    not keep the process from ending), and sleeps on a lock between jobs. `wake` is called from
+    the job's thread after its outcome can be polled; it must be quick and must not raise.
+    """
+
+    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+        self._clock = clock
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._workers: dict[str, _Worker] = {}
+        self._outcomes: list[Outcome[object]] = []
+        self._stopped = False
+
+    def submit(self, key: str, job: Callable[[], object]) -> bool:
+        """Start `job` under `key`; False when that key is still busy or the runner stopped."""
+        with self._lock:
+            if self._stopped:
+                return False
+            worker = self._workers.get(key)
+            if worker is None:
+                worker = self._workers[key] = _Worker(key, self._work_once)
+            return worker.hand_over(_Job(job, self._clock.monotonic_s()))
+
+    def busy_since_s(self, key: str) -> Optional[float]:
+        """Monotonic second at which the running job of `key` began; None when idle."""
+        with self._lock:
+            worker = self._workers.get(key)
+            return None if worker is None else worker.busy_since_s()
+
+    def poll(self) -> list[Outcome[object]]:
+        """The jobs that ended since the last call, in the order in which they ended."""
+        with self._lock:
+            outcomes, self._outcomes = self._outcomes, []
+        return outcomes
+
+    def stop(self, timeout_s: float = 5.0) -> bool:
+        """Take no more jobs and end the threads; False: a hung job is still there after it."""
+        with self._lock:
+            self._stopped = True
+            workers = list(self._workers.values())
+        for worker in workers:
+            worker.end()
+        deadline_s = self._clock.monotonic_s() + timeout_s
+        for worker in workers:
+            worker.join(max(0.0, deadline_s - self._clock.monotonic_s()))
+        return not any(worker.is_alive() for worker in workers)
+
+    def _work_once(self, worker: _Worker, job: _Job) -> None:
+        value, error = _run(job.work)
+        ended_at_s = self._clock.monotonic_s()
+        outcome = Outcome(worker.key, value, error, job.started_at_s, ended_at_s)
+        with self._lock:
+            self._outcomes.append(outcome)
+            worker.done()
+        self._wake()
+
+
+class _Worker:
+    """One key's thread; `hand_over`, `busy_since_s` and `done` need the runner's lock."""
+
+    def __init__(self, key: str, work_once: Callable[[_Worker, _Job], None]) -> None:
+        self.key = key
+        self._work_once = work_once
+        self._job: Optional[_Job] = None
+        self._ending = False
+        self._something_to_do = threading.Semaphore(0)
+        self._thread = threading.Thread(target=self._loop, name=f"job-{key}", daemon=True)
+        self._thread.start()
+
+    def hand_over(self, job: _Job) -> bool:
+        if self._job is not None:
+            return False
+        self._job = job
+        self._something_to_do.release()
+        return True
+
+    def busy_since_s(self) -> Optional[float]:
+        return None if self._job is None else self._job.started_at_s
+
+    def done(self) -> None:
+        self._job = None
+
+    def end(self) -> None:
+        self._ending = True
+        self._something_to_do.release()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _loop(self) -> None:
+        while True:
+            self._something_to_do.acquire()
+            job = self._job
+            if job is not None:
+                self._work_once(self, job)
+            if self._ending:
+                return
+
+
+def _run(work: Callable[[], object]) -> tuple[object, Optional[Exception]]:
+    """Whatever a job raises is its outcome: its thread must live on."""
+    try:
+        return work(), None
+    except Exception as error:
+        return None, error

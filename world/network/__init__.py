@@ -1,0 +1,1 @@
+"""Real adapters: pages, probes, name servers, mail and sockets with a deadline."""

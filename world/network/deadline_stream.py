@@ -1,0 +1,84 @@
+"""Connections on which everything together has one deadline, encrypted or not.
+
+A socket's own time-out counts anew with each byte, so a server that trickles would hold its
+caller for ever.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Any, Optional
+
+from world.network.deadline import Deadline
+
+
+class _Timed(socket.socket):
+    """Each read and write may take what is left of the time."""
+
+    deadline: Optional[Deadline] = None
+
+    def _arm(self) -> None:
+        if self.deadline is not None:
+            self.settimeout(self.deadline.left_s())
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        self._arm()
+        return super().recv_into(*args, **kwargs)
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        self._arm()
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        self._arm()
+        super().sendall(*args, **kwargs)
+
+
+class _TimedTls(_Timed, ssl.SSLSocket):
+    """The same over TLS."""
+
+
+class TimedContext(ssl.SSLContext):
+    """Verifies certificate and name; its sockets go on with the deadline of those they wrap."""
+
+    sslsocket_class = _TimedTls
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        """As `SSLContext.wrap_socket`; the handshake has what is left of the time."""
+        deadline = sock.deadline if isinstance(sock, _Timed) else None
+        if deadline is not None:
+            sock.settimeout(deadline.left_s())
+        wrapped = super().wrap_socket(sock, *args, **kwargs)
+        if isinstance(wrapped, _TimedTls):
+            wrapped.deadline = deadline
+        return wrapped
+
+
+def verifying_context(ca_file: str) -> TimedContext:
+    """For authorities in `ca_file`, or the system's; raises OSError when it can't be read."""
+    context = TimedContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_file:
+        context.load_verify_locations(ca_file)
+    else:
+        context.load_default_certs()
+    return context
+
+
+def connect(host: str, port: int, deadline: Deadline) -> socket.socket:
+    """To the first address of `host` that accepts; raises OSError."""
+    failure: OSError = OSError(f"{host} has no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        sock = _Timed(family, kind, protocol)
+        sock.deadline = deadline
+        try:
+            sock.settimeout(deadline.left_s())
+            sock.connect(address)
+            return sock
+        except OSError as error:
+            sock.close()
+            failure = error
+    raise failure

@@ -1,0 +1,241 @@
+"""Mails over SMTP and webhooks over HTTP, each within one deadline.
+
+Certificates and names in them are always verified. Proxies named in the environment are not used,
+and redirects are not followed: a signed message goes where the settings say and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import http.client
+import smtplib
+import socket
+import ssl
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Optional
+from urllib.parse import SplitResult, urlsplit
+
+from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
+from world.network.deadline import Deadline
+from world.network.deadline_stream import connect, verifying_context
+from world.ports.notifications import DeliveryError, Message, Receipt, RefusedRecipient
+from world.secret_file import read_secret
+
+USER_AGENT = "hosted-engine-ha"
+_HTTP_PORTS = {"http": 80, "https": 443}
+_LOGGED_IN = 235
+_MAX_ANSWER = 64 * 1024
+_MAX_WORDS = 300
+
+
+class NetNotificationSender:
+    """The `Courier` of the real world; keeps nothing between messages."""
+
+    def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
+        """As `Courier.mail`."""
+        what = f"mail through {server.server}:{server.usual_port}"
+        with _failures(what, server.timeout_s), _logged_in(server) as smtp:
+            return _hand_over(smtp, letter)
+
+    def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
+        """As `Courier.post`."""
+        with _failures(f"POST {webhook.url}", webhook.timeout_s):
+            return _post(webhook, body, Deadline(webhook.timeout_s))
+
+
+class _RefusedError(Exception):
+    """The other side said no, in its own words."""
+
+    def __init__(self, words: str, final: bool) -> None:
+        super().__init__(words)
+        self.final = final
+
+
+@contextmanager
+def _failures(what: str, timeout_s: float) -> Iterator[None]:
+    """Whatever goes wrong inside becomes a DeliveryError that says it in one line."""
+    try:
+        yield
+    except _RefusedError as error:
+        raise DeliveryError(what, str(error), error.final) from error
+    except (TimeoutError, socket.timeout) as error:
+        raise DeliveryError(what, f"not done within {timeout_s:g} s") from error
+    except smtplib.SMTPServerDisconnected as error:
+        # smtplib hides a read that took too long behind this.
+        late = isinstance(error.__context__, socket.timeout)
+        why = f"not done within {timeout_s:g} s" if late else _reason(error)
+        raise DeliveryError(what, why) from error
+    except smtplib.SMTPResponseException as error:
+        raise DeliveryError(what, _reply(error.smtp_code, error.smtp_error)) from error
+    except ssl.SSLCertVerificationError as error:
+        why = f"its certificate is not accepted: {error.verify_message}"
+        raise DeliveryError(what, why) from error
+    except http.client.HTTPException as error:
+        raise DeliveryError(what, f"not an HTTP answer ({type(error).__name__})") from error
+    except (smtplib.SMTPException, OSError, ValueError) as error:
+        raise DeliveryError(what, _reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """The system's own words, with the file's name where it is about one."""
+    strerror = getattr(error, "strerror", None)
+    name = getattr(error, "filename", None)
+    text = f"{name}: {strerror}" if name and strerror else strerror or str(error)
+    return _one_line(str(text)) or type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MAX_WORDS]
+
+
+def _secured(plain: socket.socket, ca_file: str, host: str) -> socket.socket:
+    try:
+        return verifying_context(ca_file).wrap_socket(plain, server_hostname=host)
+    except BaseException:
+        plain.close()
+        raise
+
+
+# --- mail ---------------------------------------------------------------------------------
+
+
+class _Smtp(smtplib.SMTP):
+    """An SMTP client whose connection, TLS included, has one deadline."""
+
+    def __init__(self, server: SmtpSettings, deadline: Deadline) -> None:
+        self._server = server
+        self._deadline = deadline
+        name = socket.gethostname() or "localhost"
+        super().__init__(server.server, server.usual_port, local_hostname=name)
+
+    def _get_socket(self, host: Any, port: Any, timeout: Any) -> socket.socket:
+        """Named and called by smtplib.SMTP."""
+        plain = connect(str(host), int(port), self._deadline)
+        if self._server.security != TLS:
+            return plain
+        return _secured(plain, self._server.ca_file, str(host))
+
+
+@contextmanager
+def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
+    smtp = _Smtp(server, Deadline(server.timeout_s))
+    try:
+        smtp.ehlo_or_helo_if_needed()
+        if server.security == STARTTLS:
+            smtp.starttls(context=verifying_context(server.ca_file))
+            smtp.ehlo()
+        if server.user:
+            _log_in(smtp, server.user, read_secret(server.password_file))
+        yield smtp
+        with suppress(smtplib.SMTPException, OSError):  # it has the mail already
+            smtp.quit()
+    finally:
+        smtp.close()
+
+
+def _log_in(smtp: smtplib.SMTP, user: str, password: bytes) -> None:
+    """By PLAIN where the server has it: smtplib takes no password beyond ASCII."""
+    if "PLAIN" not in smtp.esmtp_features.get("auth", "").upper().split():
+        smtp.login(user, password.decode("utf-8"))
+        return
+    credentials = b64encode(b"\0" + user.encode("utf-8") + b"\0" + password).decode("ascii")
+    code, words = smtp.docmd("AUTH", f"PLAIN {credentials}")
+    if code != _LOGGED_IN:
+        raise _RefusedError(_reply(code, words), final=False)
+
+
+def _hand_over(smtp: smtplib.SMTP, letter: Message) -> Receipt:
+    _expect(smtp.mail(letter.sender))
+    refused = tuple(_refused(smtp, letter.to))
+    if len(refused) == len(letter.to):
+        words = "; ".join(f"{item.address}: {item.why}" for item in refused)
+        raise _RefusedError(_one_line(words), all(item.final for item in refused))
+    return Receipt(_expect(smtp.data(letter.content)), refused)
+
+
+def _refused(smtp: smtplib.SMTP, to: tuple[str, ...]) -> Iterator[RefusedRecipient]:
+    for address in to:
+        code, words = smtp.rcpt(address)
+        if not 200 <= code < 300:
+            yield RefusedRecipient(address, _reply(code, words), final=code >= 500)
+
+
+def _expect(answer: tuple[int, bytes]) -> str:
+    code, words = answer
+    if not 200 <= code < 300:
+        raise _RefusedError(_reply(code, words), final=code >= 500)
+    return _reply(code, words)
+
+
+def _reply(code: int, words: object) -> str:
+    text = words.decode("utf-8", "replace") if isinstance(words, bytes) else str(words)
+    return _one_line(f"{code} {text}")
+
+
+# --- webhooks -----------------------------------------------------------------------------
+
+
+def signatures(secret: bytes, body: bytes, timestamp: str) -> dict[str, str]:
+    """The headers that prove who sent `body` and when.
+
+    The second one is for receivers that know that usual header only; it does not cover the time.
+    """
+
+    def signed(data: bytes) -> str:
+        return "sha256=" + hmac.new(secret, data, hashlib.sha256).hexdigest()
+
+    return {
+        "X-Hosted-Engine-Signature-256": signed(timestamp.encode() + b"." + body),
+        "X-Hub-Signature-256": signed(body),
+    }
+
+
+def _post(webhook: WebhookSettings, body: bytes, deadline: Deadline) -> Receipt:
+    parts = urlsplit(webhook.url)
+    headers = _headers(webhook, body)
+    connection = _http_connection(parts, webhook, deadline)
+    try:
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("POST", target, body, headers)
+        response = connection.getresponse()
+        response.read(_MAX_ANSWER)
+        return _judge(response.status, response.reason)
+    finally:
+        connection.close()
+
+
+def _headers(webhook: WebhookSettings, body: bytes) -> dict[str, str]:
+    timestamp = str(int(time.time()))
+    secret = read_secret(webhook.secret_file) if webhook.secret_file else None
+    return {
+        "Content-Type": "application/json; charset=utf-8",
+        "User-Agent": USER_AGENT,
+        "Connection": "close",
+        "X-Hosted-Engine-Timestamp": timestamp,
+        **(signatures(secret, body, timestamp) if secret is not None else {}),
+    }
+
+
+def _http_connection(
+    parts: SplitResult, webhook: WebhookSettings, deadline: Deadline
+) -> http.client.HTTPConnection:
+    """Connected already: http.client itself knows no deadline for the whole."""
+    host, port = parts.hostname or "", parts.port or _HTTP_PORTS[parts.scheme]
+    plain = connect(host, port, deadline)
+    connection = http.client.HTTPConnection(host, port)
+    connection.sock = _secured(plain, webhook.ca_file, host) if parts.scheme == "https" else plain
+    return connection
+
+
+def _judge(status: int, reason: Optional[str]) -> Receipt:
+    words = _one_line(f"HTTP status {status} {reason or ''}")
+    if 200 <= status < 300:
+        return Receipt(words)
+    if 300 <= status < 400:
+        words += ": redirects are not followed"
+    final = 400 <= status < 500 and status not in (408, 425, 429)
+    raise _RefusedError(words, final)

@@ -1,0 +1,111 @@
+"""libvirt: the engine's domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Callable, Optional, Protocol
+
+
+class DomainState(str, Enum):
+    """The engine's domain on this host."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class Ending(str, Enum):
+    """Why the engine's domain is not running any more, as far as libvirt's events told."""
+
+    NONE = "none"  # it has not run here since this process started
+    CRASHED = "crashed"  # qemu was killed or died, or the guest panicked
+    GUEST_SHUTDOWN = "guest-shutdown"  # powered off from inside
+    STOPPED = "stopped"  # shut down or destroyed through libvirt
+    MIGRATED = "migrated"  # left by live migration
+    MISSING = "missing"  # gone, and no event said why
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What libvirt says of the engine's domain here.
+
+    `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason in
+    words ("user", "ioerror", ...). `leaving`: it runs, and a live migration is taking it away.
+    """
+
+    state: DomainState
+    ending: Ending = Ending.NONE
+    pid: Optional[int] = None
+    detail: str = ""
+    leaving: bool = False
+
+
+@dataclass(frozen=True)
+class EngineCpu:
+    """CPU seconds that the domain of process `pid` has used here; None: libvirt can't say."""
+
+    pid: Optional[int]
+    used_s: Optional[float]
+
+
+class Hypervisor(Protocol):
+    """libvirt, reduced to the engine's domain. Every call may block or raise HypervisorError."""
+
+    def domain(self) -> Domain:
+        """The engine's domain now; raises HypervisorGoneError when libvirt can't say."""
+
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """Clean up a stale inactive domain, create a transient one, and return it running.
+
+        qemu is created paused; `before_run` gets its process id (None: not to be found) before
+        the guest's first instruction. Whatever it raises is passed on, and the domain is
+        switched off without ever having run. Raises LeaseHeldError when another host holds
+        the lease, else HypervisorError.
+        """
+
+    def shutdown(self) -> None:
+        """Ask the guest to power off (ACPI)."""
+
+    def resume_after_migration(self) -> None:
+        """Let the VM go on that a migration from here has left paused, with its lease.
+
+        Raises LeaseHeldError when another host has the lease, HypervisorError when the VM is in
+        any other condition, or libvirt is still at the migration.
+        """
+
+    def destroy(self) -> None:
+        """Switch the domain off at once; fine when there is none."""
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from any thread when the domain's state may have changed."""
+
+
+class MeasuredHypervisor(Hypervisor, Protocol):
+    """libvirt with what only the broker asks of it."""
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        """CPU time the engine's domain has used here; None: it is not here. Raises
+        HypervisorError."""
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        """Does the guest agent answer? Raises HypervisorError when it can't be asked at all."""
+
+
+class AdministeredHypervisor(Hypervisor, Protocol):
+    """libvirt with what only the administrator's command asks of it."""
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """As `start`, but the guest does not run yet, and so qemu does not hold the lease yet:
+        libvirt takes it when somebody resumes the domain. Raises HypervisorError."""
+
+    def live_xml(self) -> str:
+        """The domain as it is here now, in libvirt's words; raises HypervisorError."""
+
+    def update_device(self, device_xml: str) -> None:
+        """Change a device of the domain that is here, until it ends; raises HypervisorError."""

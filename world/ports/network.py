@@ -1,0 +1,53 @@
+"""The engine's page, and this host's network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class HealthReading:
+    """One look at the engine's health page.
+
+    Not `known`: no look could be made (the page's name can't be resolved, the address is
+    none, its certificate does not verify), which says nothing about the engine. `answered`:
+    it is not good, but in reach: something else than it should be was said, or a refusal.
+    """
+
+    good: bool
+    detail: str
+    known: bool = True
+    answered: bool = False
+
+
+class HealthPage(Protocol):
+    """The engine's health page."""
+
+    def check(
+        self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
+    ) -> HealthReading:
+        """Fetch the page; never raises: what went wrong is in `detail`.
+
+        With `ca_file` the certificate of an HTTPS page, and the name in it, are verified.
+        """
+
+
+class NetworkProbe(Protocol):
+    """Tries whether the network works, once for each call.
+
+    Each says whether there was an answer in time, and raises WorldError when nothing could be
+    tried (no right to, no such name): that says nothing about the network.
+    """
+
+    def ping(self, address: str, timeout_s: float) -> bool:
+        """Does `address` answer an ICMP echo?"""
+
+    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+        """Does `host` accept a connection to `port`?"""
+
+    def dns(self, server: str, timeout_s: float) -> bool:
+        """Does the name server answer a question over TCP, whatever it answers?
+
+        Empty: the first one of this host's resolv.conf.
+        """

@@ -1,0 +1,1 @@
+"""Real adapters: the shared volume, and sanlock upon it."""

@@ -1,0 +1,228 @@
+"""Direct, aligned, synchronous I/O on files and block devices.
+
+Peers' records must come from the storage itself: a record from the page cache looks old and
+a live host then looks dead. So the volume is opened with O_DIRECT, which asks for aligned
+offsets, sizes and memory (open(2)); anonymous mmap memory is page-aligned. O_DSYNC makes a
+returned write durable.
+
+Every call blocks for as long as the storage does.
+"""
+
+from __future__ import annotations
+
+import errno as errno_module
+import mmap
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Optional
+
+from metadata.records import VolumeAddress
+from world.ports.errors import StorageError
+
+ALIGNMENT = 4096
+"""Fits sectors of 512 and of 4096 bytes, and every page size."""
+
+_CHUNK_SIZE = 1024 * 1024
+_FLAGS = os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
+
+
+@dataclass(frozen=True)
+class _Volume:
+    """An open descriptor and what it was opened on."""
+
+    fd: int
+    identity: tuple[int, ...]
+
+
+class DirectStore:
+    """The `BlockStore` of the real world; safe to use from several threads.
+
+    Descriptors stay open between calls. One is given up after any error on it, and when the
+    path leads elsewhere than before (a file replaced, a file system mounted again). With
+    `read_only`, volumes that nobody may write can be read. In another process it opens its own.
+    """
+
+    def __init__(self, read_only: bool = False) -> None:
+        self._read_only = read_only
+        self._flags = _FLAGS | (os.O_RDONLY if read_only else os.O_RDWR)
+        self._lock = threading.Lock()
+        self._idle: dict[str, list[_Volume]] = {}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self._read_only,)
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        """Read `size` bytes; raises StorageError, also when the volume is too short."""
+        what = _describe("read", address, size)
+        _check_alignment(what, address.offset, size)
+        with self._open(what, address.path) as volume, _buffer(size) as buffer:
+            done = 0
+            while done < size:
+                count = _read_some(volume.fd, buffer, done, address.offset)
+                if count == 0:
+                    _raise_too_short(what, volume.fd, address.offset + size)
+                done += count
+            return bytes(buffer[:size])
+
+    def write(self, address: VolumeAddress, data: bytes) -> None:
+        """Write `data` durably; raises StorageError. A volume is never made longer."""
+        what = _describe("write", address, len(data))
+        _check_alignment(what, address.offset, len(data))
+        with self._open(what, address.path) as volume, _buffer(len(data)) as buffer:
+            _check_room(what, volume.fd, address.offset + len(data))
+            buffer[:] = data
+            _write_all(volume.fd, buffer, address.offset)
+
+    def zero(self, address: VolumeAddress, size: int) -> None:
+        """Write `size` zero bytes durably, piece by piece; raises StorageError."""
+        what = _describe("zero", address, size)
+        _check_alignment(what, address.offset, size)
+        with self._open(what, address.path) as volume, _buffer(min(size, _CHUNK_SIZE)) as zeros:
+            _check_room(what, volume.fd, address.offset + size)
+            for start in range(0, size, _CHUNK_SIZE):
+                count = min(_CHUNK_SIZE, size - start)
+                with memoryview(zeros) as view, view[:count] as part:
+                    _write_all(volume.fd, part, address.offset + start)
+
+    def size(self, path: str) -> int:
+        """Size in bytes, by seeking: a block device's st_size is 0."""
+        with self._open(f"size of {path}", path) as volume:
+            return os.lseek(volume.fd, 0, os.SEEK_END)
+
+    def probe_direct_io(self, path: str) -> None:
+        """Raise StorageError unless `path` can be opened for, and read with, direct I/O."""
+        self.read(VolumeAddress(path, 0), ALIGNMENT)
+
+    def close(self) -> None:
+        """Close the descriptors that are not in use."""
+        for path in list(self._idle):
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        with self._lock:
+            volumes = self._idle.pop(path, [])
+        for volume in volumes:
+            _close(volume)
+
+    @contextmanager
+    def _open(self, what: str, path: str) -> Iterator[_Volume]:
+        """Lend a descriptor of `path`; turns OSError into StorageError."""
+        volume: Optional[_Volume] = None
+        try:
+            volume = self._take(path) or _open_volume(path, self._flags)
+            yield volume
+        except OSError as error:
+            _close(volume)
+            self._forget(path)
+            raise StorageError(what, error.strerror or str(error), error.errno or 0) from error
+        except BaseException:
+            _close(volume)
+            raise
+        self._give_back(path, volume)
+
+    def _take(self, path: str) -> Optional[_Volume]:
+        """An idle descriptor that still is what `path` leads to; stale ones are closed."""
+        identity = _identity(Path(path).stat())
+        while True:
+            with self._lock:
+                idle = self._idle.get(path)
+                volume = idle.pop() if idle else None
+            if volume is None or volume.identity == identity:
+                return volume
+            _close(volume)
+
+    def _give_back(self, path: str, volume: _Volume) -> None:
+        with self._lock:
+            self._idle.setdefault(path, []).append(volume)
+
+
+def _open_volume(path: str, flags: int) -> _Volume:
+    try:
+        fd = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno_module.EINVAL:
+            why = "the file system does not support direct I/O"
+            raise OSError(error.errno, why, path) from error
+        raise
+    volume = _Volume(fd, _identity(os.fstat(fd)))
+    try:
+        _check_kind(fd)
+    except OSError:
+        _close(volume)
+        raise
+    return volume
+
+
+def _check_kind(fd: int) -> None:
+    mode = os.fstat(fd).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISBLK(mode)):
+        raise OSError(errno_module.EINVAL, "neither a file nor a block device")
+
+
+def _identity(status: os.stat_result) -> tuple[int, ...]:
+    """What tells one volume from another; a device node may be made anew on the same device."""
+    if stat.S_ISBLK(status.st_mode):
+        return (status.st_rdev,)
+    return (status.st_dev, status.st_ino)
+
+
+def _close(volume: Optional[_Volume]) -> None:
+    """Nothing is lost when closing fails: every write was durable when it returned."""
+    if volume is not None:
+        with suppress(OSError):
+            os.close(volume.fd)
+
+
+@contextmanager
+def _buffer(size: int) -> Iterator[mmap.mmap]:
+    """`size` bytes of page-aligned memory, zeroed."""
+    memory = mmap.mmap(-1, size)
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+def _read_some(fd: int, buffer: mmap.mmap, done: int, offset: int) -> int:
+    """Read on behind `done`; a short count is rounded down, so that what follows stays aligned."""
+    with memoryview(buffer) as view, view[done:] as rest:
+        count = os.preadv(fd, [rest], offset + done)
+    return count if done + count == len(buffer) else count - count % ALIGNMENT
+
+
+def _write_all(fd: int, data: object, offset: int) -> None:
+    with memoryview(data) as view:  # type: ignore[arg-type]
+        done = 0
+        while done < len(view):
+            with view[done:] as rest:
+                count = os.pwritev(fd, [rest], offset + done)
+            count -= count % ALIGNMENT
+            if count <= 0:
+                raise OSError(errno_module.EIO, f"wrote only {done} of {len(view)} bytes")
+            done += count
+
+
+def _check_alignment(what: str, offset: int, size: int) -> None:
+    if offset < 0 or offset % ALIGNMENT or size <= 0 or size % ALIGNMENT:
+        why = f"offset and size must be multiples of {ALIGNMENT} bytes"
+        raise StorageError(what, why, errno_module.EINVAL)
+
+
+def _check_room(what: str, fd: int, needed: int) -> None:
+    if os.lseek(fd, 0, os.SEEK_END) < needed:
+        _raise_too_short(what, fd, needed)
+
+
+def _raise_too_short(what: str, fd: int, needed: int) -> NoReturn:
+    size = os.lseek(fd, 0, os.SEEK_END)
+    why = f"the volume is truncated: it has {size} bytes, {needed} are needed"
+    raise StorageError(what, why, errno_module.ENOSPC)
+
+
+def _describe(verb: str, address: VolumeAddress, size: int) -> str:
+    return f"{verb} {size} bytes at {address.path}:{address.offset}"

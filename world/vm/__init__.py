@@ -1,0 +1,1 @@
+"""Real adapters: libvirt."""

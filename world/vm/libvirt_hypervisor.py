@@ -1,0 +1,638 @@
+"""libvirt, reduced to the engine's domain. The only file that imports its Python binding.
+
+Events tell at once when something changed and why a domain ended (`endings`); the state
+itself is always asked for. "Absent" is only what libvirt answers with VIR_ERR_NO_DOMAIN:
+whatever else goes wrong means that nothing is known.
+
+A lease held by another host is recognised by libvirt's error numbers (VIR_FROM_LOCKING with
+VIR_ERR_RESOURCE_BUSY), never by text. libvirt 9 says the same of a lease that is missing or
+damaged on the storage, so who must know asks the lockspace for the lease's owner. The same
+lease held by another process of this host comes as VIR_ERR_SYSTEM_ERROR and is an ordinary
+failure, like a lockspace that was not joined; with EAGAIN it is one that this host's sanlock is
+just releasing for a process that ended (seen with sanlock 3.9.5), and is tried again in a moment.
+
+While the lease's owner has fallen silent but is not surely dead, sanlock, and with it `start`,
+waits until it is (measured: up to 68 s at io_timeout 1); the domain is "starting_up" meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
+from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu
+from world.vm.domain_endings import GUEST_PANIC, DomainLife, after_event, after_look, after_request
+
+PID_DIRECTORY = Path("/run/libvirt/qemu")
+QEMU_CONF = Path("/etc/libvirt/qemu.conf")
+GUEST_PING = '{"execute":"guest-ping"}'
+
+_KEEPALIVE_INTERVAL_S = 5
+_KEEPALIVE_COUNT = 3
+_RETRY_S = (1.0, 2.0, 5.0)
+_EVENT_PATIENCE_S = 1.0
+
+_loop_lock = threading.Lock()
+_loop_thread: Optional[threading.Thread] = None
+
+
+class LibvirtHypervisor:
+    """The `Hypervisor` of the real world; safe to use from several threads.
+
+    It connects at the first call and again whenever the connection is lost, at most every few
+    seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files. With `strict`,
+    libvirt holds the XML of a start against its schema, instead of passing over what it does
+    not know. `keepalive` is for who makes one call at a time and has no deadline for it: see
+    `_Line`.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        domain_name: str,
+        pid_directory: Path = PID_DIRECTORY,
+        *,
+        strict: bool = False,
+        keepalive: bool = False,
+    ) -> None:
+        self._uri = uri
+        self._name = domain_name
+        self._pid_directory = pid_directory
+        self._strict = strict
+        self._callbacks: list[Callable[[], None]] = []
+        self._line = _Line(uri, self._connected, self._notify, keepalive)
+        self._news = threading.Condition()
+        self._life = DomainLife()
+        self._pid_of: tuple[int, Optional[int]] = (-1, None)
+        self._migrates = False
+
+    # --- the Hypervisor protocol --------------------------------------------------------------
+
+    def domain(self) -> Domain:
+        """The engine's domain now; raises HypervisorGoneError when libvirt can't say."""
+        what = f"ask libvirt for domain {self._name}"
+        with self._news:
+            events_before = self._life.events
+        try:
+            found = self._look(self._line.connection(what))
+        except _libvirt().libvirtError as error:
+            raise self._gone(what, error) from error
+        if found.state == DomainState.ABSENT:
+            return self._absent(found, events_before)
+        if found.state != DomainState.UNKNOWN:
+            self._saw_present(events_before)
+        return found
+
+    def start(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """Clean up a stale inactive domain, create a transient one, and return it running.
+
+        libvirt's lock manager registers qemu with sanlock when it creates the process, and
+        takes the lease when the processors are to start. Created paused, a qemu that sanlock
+        does not know is found out before its guest has run: see `Hypervisor.start`.
+        """
+        what = f"start domain {self._name}"
+        created = self._create(what, domain_xml)
+        with self._removed_on_failure(what, created):
+            before_run(self._pid(created))
+            created.resume()
+        return self._present(what)
+
+    def start_paused(
+        self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
+    ) -> Domain:
+        """As `start`, but leave it paused: see `AdministeredHypervisor.start_paused`."""
+        what = f"start domain {self._name} paused"
+        created = self._create(what, domain_xml)
+        with self._removed_on_failure(what, created):
+            before_run(self._pid(created))
+        return self._present(what)
+
+    def _create(self, what: str, domain_xml: str) -> Any:
+        connection = self._line.connection(what)
+        try:
+            self._clear_stale(what, connection)
+            return self._create_paused(connection, domain_xml)
+        except _libvirt().libvirtError as error:
+            raise self._start_error(what, error) from error
+
+    @contextlib.contextmanager
+    def _removed_on_failure(self, what: str, created: Any) -> Iterator[None]:
+        """A paused domain that may not run, or can't, is not left behind."""
+        try:
+            yield
+        except _libvirt().libvirtError as error:
+            self._never_mind(created)
+            if _is_absent(error):
+                why = "it was removed while it was still paused"
+                raise HypervisorError(what, why, error.get_error_code()) from error
+            raise self._start_error(what, error) from error
+        except BaseException:
+            self._never_mind(created)
+            raise
+
+    def _present(self, what: str) -> Domain:
+        domain = self.domain()
+        if domain.state == DomainState.ABSENT:
+            why = f"it ended at once ({domain.ending.value}), or the XML names another domain"
+            raise HypervisorError(what, why)
+        return domain
+
+    def _create_paused(self, connection: Any, domain_xml: str) -> Any:
+        libvirt = _libvirt()
+        strictly = libvirt.VIR_DOMAIN_START_VALIDATE if self._strict else 0
+        return connection.createXML(domain_xml, libvirt.VIR_DOMAIN_START_PAUSED | strictly)
+
+    def _never_mind(self, created: Any) -> None:
+        with contextlib.suppress(_libvirt().libvirtError):
+            created.destroy()
+
+    def shutdown(self) -> None:
+        """Ask the guest to power off (ACPI); HypervisorError when it is not running."""
+        what = f"shut down domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            with self._news:
+                self._life = after_request(self._life)
+            domain.shutdown()
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
+    def resume_after_migration(self) -> None:
+        """See `Hypervisor.resume_after_migration`.
+
+        libvirt refuses it for as long as the migration's own job is under way, and its lock
+        manager takes the lease before the processors are started.
+        """
+        libvirt = _libvirt()
+        what = f"resume domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            found = domain.state()
+            if list(found) != [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION]:
+                raise HypervisorError(what, f"it is {_words(_domain_state(*found))}")
+            domain.resume()
+        except libvirt.libvirtError as error:
+            raise self._start_error(what, error) from error
+
+    def destroy(self) -> None:
+        """Switch the domain off at once; fine when there is none."""
+        what = f"destroy domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            connection.lookupByName(self._name).destroy()
+        except _libvirt().libvirtError as error:
+            if not _is_absent(error) and not _is_inactive(error):
+                raise self._error(what, error) from error
+
+    def check_xml(self, domain_xml: str) -> None:
+        """Could qemu's command line be made from it? Nothing is started or defined.
+
+        Raises HypervisorError. libvirt passes over elements that it does not know.
+        """
+        what = "have libvirt look at the domain XML"
+        connection = self._line.connection(what)
+        try:
+            connection.domainXMLToNative("qemu-argv", domain_xml, 0)
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
+    def live_xml(self) -> str:
+        """The domain as it is here now; raises HypervisorError, also when it is not here."""
+        what = f"look at the devices of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            return str(connection.lookupByName(self._name).XMLDesc(0))
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
+    def update_device(self, device_xml: str) -> None:
+        """Change a device until the domain ends; raises HypervisorError."""
+        libvirt = _libvirt()
+        what = f"change a device of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            domain.updateDeviceFlags(device_xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+        except libvirt.libvirtError as error:
+            raise self._error(what, error) from error
+
+    def cpu_time(self) -> Optional[EngineCpu]:
+        """CPU time the engine's domain has used here, all of qemu's threads together.
+
+        libvirt reads it from qemu's process, in the kernel's clock ticks (measured: the same
+        as in /proc/PID/stat, guest time included). Where it says 0, it does not know.
+        """
+        what = f"read the CPU time of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            if not domain.isActive():
+                return None
+            used_ns = domain.info()[4]
+        except _libvirt().libvirtError as error:
+            if _is_absent(error) or _is_inactive(error):
+                return None
+            raise self._error(what, error) from error
+        return EngineCpu(self._pid(domain), used_ns / 1e9 if used_ns else None)
+
+    def ping_guest(self, timeout_s: float) -> bool:
+        """Does the guest agent answer? libvirt takes whole seconds, and one at the least.
+
+        An agent that has not opened its channel (the guest boots, or the agent's service does
+        not run) is one that does not answer, for so it is with a kernel that is gone.
+        """
+        libvirt = _libvirt()
+        import libvirt_qemu  # noqa: PLC0415 - a part of libvirt's binding
+
+        what = f"ask the guest agent of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            libvirt_qemu.qemuAgentCommand(domain, GUEST_PING, max(1, round(timeout_s)), 0)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _silent_agent_codes(libvirt):
+                return False
+            raise self._error(what, error) from error
+        return True
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Call `callback` from libvirt's event thread; it must be quick and not call libvirt."""
+        self._callbacks.append(callback)
+
+    def close(self) -> None:
+        """Close the connection; the next call would open it again."""
+        self._line.close()
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def _look(self, connection: Any) -> Domain:
+        try:
+            domain = connection.lookupByName(self._name)
+            state, reason = domain.state()
+        except _libvirt().libvirtError as error:
+            if _is_absent(error):
+                return Domain(DomainState.ABSENT)
+            raise
+        found = _domain_state(state, reason)
+        if found.state in (DomainState.RUNNING, DomainState.PAUSED):
+            leaving = found.state == DomainState.RUNNING and self._still_migrates(domain)
+            return Domain(found.state, found.ending, self._pid(domain), found.detail, leaving)
+        return found
+
+    def _still_migrates(self, domain: Any) -> bool:
+        """Is the migration under way that an event told of?
+
+        Only then is libvirt asked for its job: the question needs qemu's own answer, and one
+        that is stuck would hold up every look at the domain.
+        """
+        if not self._migrates:
+            return False
+        self._migrates = domain.jobInfo()[0] != _libvirt().VIR_DOMAIN_JOB_NONE
+        return self._migrates
+
+    def _absent(self, found: Domain, events_before: int) -> Domain:
+        """libvirt forgets a domain a moment before it sends the event that says why."""
+        with self._news:
+            if found.ending == Ending.NONE:
+                self._news.wait_for(lambda: not self._life.ended_untold, _EVENT_PATIENCE_S)
+            self._life = after_look(self._life, False, events_before)
+            ending, detail = self._life.ending, self._life.detail
+        if ending == Ending.MISSING and found.ending != Ending.NONE:
+            ending = found.ending
+        return Domain(DomainState.ABSENT, ending, None, detail or found.detail)
+
+    def _saw_present(self, events_before: int) -> None:
+        with self._news:
+            self._life = after_look(self._life, True, events_before)
+
+    def _pid(self, domain: Any) -> Optional[int]:
+        """qemu's pid: libvirt's pid file, believed only if that process carries the UUID.
+
+        libvirt offers no call for it; the file is written before the guest runs, and a stale
+        file or a reused pid does not have this domain's UUID on its command line.
+        """
+        domain_id = domain.ID()
+        if self._pid_of[0] != domain_id or self._pid_of[1] is None:
+            self._pid_of = (domain_id, self._find_pid(domain.UUIDString()))
+        return self._pid_of[1]
+
+    def _find_pid(self, uuid: str) -> Optional[int]:
+        try:
+            pid = int((self._pid_directory / f"{self._name}.pid").read_text())
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            return None
+        return pid if uuid.encode() in arguments.split(b"\0") else None
+
+    # --- starting -----------------------------------------------------------------------------
+
+    def _clear_stale(self, what: str, connection: Any) -> None:
+        """Remove what a crash left behind; refuse while the domain is in use."""
+        libvirt = _libvirt()
+        try:
+            domain = connection.lookupByName(self._name)
+        except libvirt.libvirtError as error:
+            if _is_absent(error):
+                return
+            raise
+        found = _domain_state(*domain.state())
+        if found.state != DomainState.ABSENT:
+            raise HypervisorError(what, f"it is here already and {_words(found)}")
+        persistent = domain.isPersistent()
+        if domain.isActive():
+            domain.destroy()
+        if persistent:
+            _undefine(domain)
+
+    def _start_error(self, what: str, error: Any) -> Exception:
+        libvirt = _libvirt()
+        number = error.get_error_code()
+        if error.get_error_domain() != libvirt.VIR_FROM_LOCKING:
+            return self._error(what, error)
+        if number == libvirt.VIR_ERR_RESOURCE_BUSY:
+            return LeaseHeldError(what, _text(error), number)
+        if (number, error.get_int1()) == (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EAGAIN):
+            why = f"this host is still letting the lease of an earlier VM go: {_text(error)}"
+            return LeaseHeldError(what, why, number)
+        return self._error(what, error)
+
+    # --- events -------------------------------------------------------------------------------
+
+    def _connected(self, connection: Any) -> list[int]:
+        libvirt = _libvirt()
+        # A libvirtd that was restarted without a domain counts their ids from 1 again.
+        self._pid_of = (-1, None)
+        callbacks = (
+            (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
+            (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),
+            (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR, self._on_other),
+            (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, self._on_migration),
+        )
+        return [
+            connection.domainEventRegisterAny(None, event_id, callback, None)
+            for event_id, callback in callbacks
+        ]
+
+    def _on_lifecycle(
+        self, _connection: Any, domain: Any, event: int, detail: int, _opaque: Any
+    ) -> None:
+        if domain.name() != self._name:
+            return
+        with self._news:
+            self._life = after_event(self._life, event, detail)
+            self._news.notify_all()
+        self._notify()
+
+    def _on_other(self, _connection: Any, domain: Any, *_details: Any) -> None:
+        if domain.name() == self._name:
+            self._notify()
+
+    def _on_migration(self, _connection: Any, domain: Any, *_details: Any) -> None:
+        """qemu begins a pass over the memory: a migration from here has begun, or goes on."""
+        if domain.name() == self._name:
+            self._migrates = True
+            self._notify()
+
+    def _notify(self) -> None:
+        for callback in self._callbacks:
+            callback()
+
+    # --- errors -------------------------------------------------------------------------------
+
+    def _error(self, what: str, error: Any) -> HypervisorError:
+        if not self._line.is_alive():
+            return self._gone(what, error)
+        return HypervisorError(what, _text(error), error.get_error_code())
+
+    def _gone(self, what: str, error: Any) -> HypervisorGoneError:
+        return HypervisorGoneError(what, _text(error), error.get_error_code())
+
+
+class _Line:
+    """The connection to libvirt, opened again when lost, and not more often than is useful.
+
+    A call to a frozen libvirtd lasts as long as it is frozen. With `keepalive` it fails after
+    20 s; but that closes the connection under all calls that wait on it, and the library ends
+    the process (SIGSEGV, libvirt 9.0.0) when libvirtd wakes up and there were several. So the
+    daemons, whose calls are jobs that are looked after, do without.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        on_open: Callable[[Any], list[int]],
+        on_close: Callable[[], None],
+        keepalive: bool,
+    ) -> None:
+        self._uri = uri
+        self._on_open = on_open
+        self._on_close = on_close
+        self._keepalive = keepalive
+        self._lock = threading.Lock()
+        self._connection: Any = None
+        self._event_ids: list[int] = []
+        self._failures = 0
+        self._retry_at_s = 0.0
+        self._why = ""
+
+    def connection(self, what: str) -> Any:
+        """An open connection; raises HypervisorGoneError."""
+        with self._lock:
+            if self._connection is not None and self._usable():
+                return self._connection
+            self._drop()
+            if time.monotonic() < self._retry_at_s:
+                raise HypervisorGoneError(what, self._why)
+            return self._open(what)
+
+    def is_alive(self) -> bool:
+        with self._lock:
+            return self._connection is not None and self._usable()
+
+    def close(self) -> None:
+        with self._lock:
+            self._drop()
+
+    def _open(self, what: str) -> Any:
+        libvirt = _libvirt()
+        _run_event_loop(libvirt)
+        try:
+            connection = libvirt.open(self._uri)
+            self._watch(connection)
+        except libvirt.libvirtError as error:
+            self._back_off(_text(error))
+            raise HypervisorGoneError(what, self._why, error.get_error_code()) from error
+        self._failures = 0
+        self._connection = connection
+        return connection
+
+    def _watch(self, connection: Any) -> None:
+        if self._keepalive:
+            with contextlib.suppress(_libvirt().libvirtError):  # a driver inside this process
+                connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+        connection.registerCloseCallback(lambda *_: self._on_close(), None)
+        self._event_ids = self._on_open(connection)
+
+    def _usable(self) -> bool:
+        try:
+            return bool(self._connection.isAlive())
+        except _libvirt().libvirtError:
+            return False
+
+    def _drop(self) -> None:
+        """Callbacks keep their connection alive, so they go first; a dead one only complains."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        libvirt = _libvirt()
+        for event_id in self._event_ids:
+            with contextlib.suppress(libvirt.libvirtError):
+                connection.domainEventDeregisterAny(event_id)
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.unregisterCloseCallback()
+        with contextlib.suppress(libvirt.libvirtError):
+            connection.close()
+
+    def _back_off(self, why: str) -> None:
+        wait_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
+        self._failures += 1
+        self._retry_at_s = time.monotonic() + wait_s
+        self._why = f"no connection to {self._uri}: {why}"
+
+
+def uses_sanlock(qemu_conf: Path = QEMU_CONF) -> bool:
+    """Does libvirt's qemu.conf ask for the sanlock lock manager? No file: no."""
+    try:
+        lines = qemu_conf.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return False
+    settings = [line.partition("=") for line in lines if not line.lstrip().startswith("#")]
+    values = [value for name, _, value in settings if name.strip() == "lock_manager"]
+    return bool(values) and values[-1].partition("#")[0].strip().strip("\"'") == "sanlock"
+
+
+def _libvirt() -> Any:
+    """The module `libvirt`; importing it late lets machines without it use our types."""
+    try:
+        import libvirt  # noqa: PLC0415
+    except ImportError as error:
+        why = f"{error}; install the distribution's package python3-libvirt"
+        raise HypervisorGoneError("load libvirt's Python binding", why) from error
+    return libvirt
+
+
+def _run_event_loop(libvirt: Any) -> None:
+    """Start the one event loop of this process; it must exist before the first connection."""
+    global _loop_thread  # noqa: PLW0603 - libvirt's own loop is one per process too
+    with _loop_lock:
+        if _loop_thread is not None:
+            return
+        libvirt.registerErrorHandler(lambda _opaque, _error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+        _loop_thread = threading.Thread(
+            target=_loop, args=(libvirt,), name="libvirt-events", daemon=True
+        )
+        _loop_thread.start()
+
+
+def _loop(libvirt: Any) -> None:
+    while True:
+        with contextlib.suppress(libvirt.libvirtError):
+            libvirt.virEventRunDefaultImpl()
+
+
+def _undefine(domain: Any) -> None:
+    """Forget a definition with what hangs on it; its NVRAM stays, the next start needs it."""
+    libvirt = _libvirt()
+    flags = (
+        libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+        | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+        | libvirt.VIR_DOMAIN_UNDEFINE_KEEP_NVRAM
+    )
+    try:
+        domain.undefineFlags(flags)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_INVALID_ARG:  # a driver without these
+            raise
+        domain.undefine()
+
+
+def _is_absent(error: Any) -> bool:
+    return bool(error.get_error_code() == _libvirt().VIR_ERR_NO_DOMAIN)
+
+
+def _is_inactive(error: Any) -> bool:
+    return bool(error.get_error_code() == _libvirt().VIR_ERR_OPERATION_INVALID)
+
+
+def _domain_state(state: int, reason: int) -> Domain:
+    """libvirt's state and reason in our words; ABSENT for a domain without a running qemu.
+
+    A domain kept after a guest's panic (on_crash=preserve) has a qemu that will never run the
+    guest again: it counts as absent, and `start` removes it. One that is starting up may yet
+    fail for its lease: it counts as unknown.
+    """
+    libvirt = _libvirt()
+    if state == libvirt.VIR_DOMAIN_PAUSED:
+        return _paused(reason)
+    if state == libvirt.VIR_DOMAIN_SHUTOFF:
+        return _shut_off(reason)
+    simple = {
+        libvirt.VIR_DOMAIN_RUNNING: Domain(DomainState.RUNNING),
+        libvirt.VIR_DOMAIN_BLOCKED: Domain(DomainState.RUNNING),
+        libvirt.VIR_DOMAIN_SHUTDOWN: Domain(DomainState.RUNNING, detail="shutting down"),
+        libvirt.VIR_DOMAIN_PMSUSPENDED: Domain(DomainState.PAUSED, detail="pmsuspended"),
+        libvirt.VIR_DOMAIN_CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC),
+    }
+    return simple.get(state) or Domain(DomainState.UNKNOWN, detail=f"libvirt's state {state}")
+
+
+def _paused(reason: int) -> Domain:
+    starting = reason == _libvirt().VIR_DOMAIN_PAUSED_STARTING_UP
+    state = DomainState.UNKNOWN if starting else DomainState.PAUSED
+    return Domain(state, detail=_constant_name("VIR_DOMAIN_PAUSED_", reason))
+
+
+def _shut_off(reason: int) -> Domain:
+    """A domain that is defined and does not run; libvirt remembers why it stopped."""
+    libvirt = _libvirt()
+    endings = {
+        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: Ending.CRASHED,
+        libvirt.VIR_DOMAIN_SHUTOFF_FAILED: Ending.CRASHED,
+        libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: Ending.MIGRATED,
+        libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Ending.STOPPED,
+    }
+    detail = _constant_name("VIR_DOMAIN_SHUTOFF_", reason)
+    return Domain(DomainState.ABSENT, endings.get(reason, Ending.NONE), detail=detail)
+
+
+def _silent_agent_codes(libvirt: Any) -> tuple[Optional[int], ...]:
+    """What libvirt says of an agent that does not answer; the last one is a newer libvirt's."""
+    newer = getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None)
+    return libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, newer
+
+
+def _constant_name(prefix: str, value: int) -> str:
+    """libvirt's own word for a reason, as in its constants ("ioerror", "user")."""
+    for name, number in vars(_libvirt()).items():
+        if name.startswith(prefix) and number == value:
+            return str(name[len(prefix) :]).lower()
+    return str(value)
+
+
+def _words(domain: Domain) -> str:
+    return f"{domain.state.value} ({domain.detail})" if domain.detail else domain.state.value
+
+
+def _text(error: Any) -> str:
+    return str(error.get_error_message() or error)
