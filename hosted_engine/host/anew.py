@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import sys
 from functools import partial
 from typing import Any, Callable, NoReturn, TypeVar, cast
 
+from hosted_engine.errors import CommandError
 from hosted_engine.host.apart import Child, Worker, finished, work
 
 T = TypeVar("T")
@@ -28,13 +30,18 @@ _ROOT = __file__.rpartition("/hosted_engine/")[0]
 _TRUST_NOBODY = ("-I", "-S", "-B")
 _BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from hosted_engine.host.anew import main; main()"
 _STDOUT = 1
+_BEGUN = b"+"
+# Some tenths of a second are usual. It is no deadline for what the job asks: of that a busy host's
+# slow interpreter would tell something untrue.
+BEGIN_DEADLINE_S = 30.0
 
 
 def within_deadline_anew(job: Callable[[], T], whom: str, deadline_s: float) -> T:
     """The result of `job`, done by a new interpreter; its error is raised here.
 
-    As `within_deadline_apart`, but the job must be a value that pickle takes, too: a function of a
-    module, a method of an object that pickle takes, or a `partial` of one of them.
+    As `within_deadline_apart`, its deadline counted from when the job begins; but the job must be
+    a value that pickle takes, too: a function of a module, a method of an object that pickle
+    takes, or a `partial` of one of them.
     """
     return cast(T, finished(Anew(job), whom, deadline_s))
 
@@ -52,6 +59,15 @@ class Anew(Worker):
         finally:
             os.close(writing)
         super().__init__(self._process.pid, reading)
+
+    def wait_until_begun(self, whom: str) -> None:
+        """See `Worker.wait_until_begun`; its interpreter starts and imports before that."""
+        if not select.select([self._reading], [], [], BEGIN_DEADLINE_S)[0]:
+            raise CommandError(
+                f"{whom} could not be asked: on this host a process did not even begin "
+                f"within {BEGIN_DEADLINE_S:.0f} s"
+            )
+        os.read(self._reading, len(_BEGUN))  # a child that was killed is seen with its result
 
     def end(self) -> None:
         """See `Worker.end`."""
@@ -83,8 +99,13 @@ def _import_paths() -> list[str]:
 def main() -> NoReturn:
     """The new interpreter's life: a job comes on its input, the result goes to its output."""
     Child.is_one = True
-    work(partial(_done, sys.stdin.buffer.read()), os.dup(_STDOUT))
+    writing = os.dup(_STDOUT)
+    work(partial(_done, sys.stdin.buffer.read(), writing), writing)
 
 
-def _done(packed: bytes) -> object:
-    return pickle.loads(packed)()
+def _done(packed: bytes, writing: int) -> object:
+    try:
+        job = pickle.loads(packed)  # imports what the job is made of
+    finally:
+        os.write(writing, _BEGUN)  # in any case, before any result
+    return job()

@@ -52,6 +52,12 @@ class Worker:
         self._child = child
         self._reading = reading
 
+    def wait_until_begun(self, whom: str) -> None:
+        """Until the job itself is under way, from when on its deadline counts.
+
+        Raises CommandError naming `whom` when that takes too long.
+        """
+
     def result(self, whom: str, deadline_s: float, end_s: float) -> object:
         """What the job returned by `end_s` of the monotonic clock; raises what it raised.
 
@@ -82,8 +88,9 @@ class Apart(Worker):
 
 
 def finished(worker: Worker, whom: str, deadline_s: float) -> object:
-    """Its result; it is ended in any case."""
+    """Its result `deadline_s` after the job began, at the latest; it is ended in any case."""
     try:
+        worker.wait_until_begun(whom)
         return worker.result(whom, deadline_s, time.monotonic() + deadline_s)
     finally:
         worker.end()

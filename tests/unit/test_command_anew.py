@@ -96,6 +96,24 @@ def test_work_that_does_not_end_is_given_up_in_time() -> None:
     assert time.monotonic() - begun_s < 5 * FACTOR
 
 
+def slow_interpreter(seconds: float) -> str:
+    """What a new interpreter is told to do on a host that is very busy."""
+    return f"import time; time.sleep({seconds}); {anew._BEGIN}"
+
+
+def test_deadline_is_the_jobs_and_not_its_interpreters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anew, "_BEGIN", slow_interpreter(1.5 * FACTOR))
+    assert apart(partial(apart_jobs.same, 7), 1.0 * FACTOR) == 7
+
+
+def test_interpreter_that_never_begins_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(anew, "_BEGIN", slow_interpreter(LONG_S))
+    monkeypatch.setattr(anew, "BEGIN_DEADLINE_S", 0.2)
+    told = r"^the storage could not be asked: on this host a process did not even begin within 0 s"
+    with pytest.raises(CommandError, match=told):
+        apart(apart_jobs.who)
+
+
 def test_worker_that_is_killed_is_told() -> None:
     with pytest.raises(CommandError, match="could not be asked"):
         apart(apart_jobs.die)
