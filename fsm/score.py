@@ -12,8 +12,8 @@ from typing import Optional
 from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, PluginCost, Vm
 from fsm.reach import is_no_place
-from fsm.states import State
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 
 FRACTION, BYTES, COUNT = "fraction", "bytes", "count"
 _MIB, _GIB = 2**20, 2**30

@@ -16,7 +16,6 @@ from fsm.decision import Decision
 from fsm.machine import fire
 from fsm.memory import Action, Memory
 from fsm.observation import Observation, StartOutcome, Vm
-from fsm.states import State
 from fsm.step import RowFinder, step
 from ha_agent import kept_memory
 from ha_agent.actions import execute
@@ -36,6 +35,7 @@ from ha_agent.publication.publish import Publisher, publication
 from ha_agent.publication.recent_history import RecentHistory
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
+from metadata.states import State
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState
 from world.ports.sleep_watch import SleepWatch

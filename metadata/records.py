@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
+from metadata.states import State
+
 
 class EngineVm(str, Enum):
     """The vocabulary of ``vm`` in a host's engine status."""
@@ -61,7 +63,7 @@ class HostRecord:
     stopped: bool = False
     conf_on_shared_storage: bool = True
     vm_conf_refresh_s: int = 0
-    state: str = "StartState"
+    state: str = State.START_STATE.value
     timeout_wall_time: str = ""
     wall_time: str = ""
     vm_conf_refresh_wall_time: str = ""

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 from typing import Callable
 
-from fsm.states import State
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
+from metadata.states import State
 from world.ports.sanlock import Liveness, Membership
 
 NOTHING = "Nothing needs to be done."

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from fsm.peers import Ranking
-from fsm.states import State
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.reach_sentences import reach_sentences
 from metadata.records import Health
+from metadata.states import State
 from world.ports.sanlock import Liveness
 
 Told = list[str]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from fsm.score import ZERO_STATES
-from fsm.states import State
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import clause, span
@@ -13,6 +12,7 @@ from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
 from metadata.records import Health
 from metadata.settings.timing import renewal_fail_s
+from metadata.states import State
 from world.ports.sanlock import Liveness, Membership
 
 Told = list[str]

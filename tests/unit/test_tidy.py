@@ -1,4 +1,4 @@
-"""The arrows between the packages, and what the pure ones keep out, as tests.
+"""The arrows between the packages, what the pure ones keep out, and where names are spelled.
 
 Every import statement counts, also one inside a function or under TYPE_CHECKING.
 """
@@ -6,9 +6,12 @@ Every import statement counts, also one inside a function or under TYPE_CHECKING
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from metadata.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
 # From the bottom to the top: arrows point down. `fsm` and `world` stand beside each other.
@@ -102,12 +105,23 @@ EXCEPTIONS = {
     "fsm/machine.py": frozenset({"logging"}),
 }
 
+# The agent's states stand in records, metrics and mails. They are spelled in one file, so that no
+# other knows one that the table has not: one that is gone, or that there never was.
+STATES_FILE = "metadata/states.py"
+STATES = frozenset(state.value for state in State)
+STATE_SHAPE = re.compile(r"(Engine|LocalMaintenance|GlobalMaintenance)[A-Z][A-Za-z]+")
+# These are names of classes.
+SHAPED_LIKE_STATES = {
+    "metadata/records.py": frozenset({"EngineStatus", "EngineVm"}),
+    "metadata/settings/parse.py": frozenset({"EngineSettings"}),
+}
+
 
 def problems(path: str, source: str) -> list[str]:
     """What a file (`path` relative to the repository) does that it must not."""
     tree = ast.parse(source, path)
     found = [text for name in imports(path, tree) for text in import_problems(path, name)]
-    return found + call_problems(path, tree)
+    return found + call_problems(path, tree) + spelling_problems(path, tree)
 
 
 def imports(path: str, tree: ast.AST) -> list[str]:
@@ -157,6 +171,21 @@ def call_problems(path: str, tree: ast.AST) -> list[str]:
     ]
 
 
+def spelling_problems(path: str, tree: ast.AST) -> list[str]:
+    """States as constants, alone or joined (`A-B`); a sentence may name them, for people."""
+    if path == STATES_FILE:
+        return []
+    return [
+        f"{path}:{node.lineno} spells {name}; states are spelled in {STATES_FILE} alone"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if len(node.value.split()) == 1
+        for name in re.findall("[A-Za-z]+", node.value)
+        if name in STATES or STATE_SHAPE.fullmatch(name)
+        if name not in SHAPED_LIKE_STATES.get(path, ())
+    ]
+
+
 def allowed_for(path: str) -> tuple[str, ...]:
     return ARROWS[max((name for name in ARROWS if under(module(path), name)), key=len)]
 
@@ -201,6 +230,13 @@ def test_every_exception_is_still_needed(path):
     assert EXCEPTIONS[path] <= used
 
 
+@pytest.mark.parametrize("path", sorted(SHAPED_LIKE_STATES))
+def test_every_name_shaped_like_a_state_is_still_there(path):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert SHAPED_LIKE_STATES[path] <= constants
+
+
 # --- the check itself -----------------------------------------------------------------
 
 
@@ -240,6 +276,9 @@ def test_every_exception_is_still_needed(path):
         ("metadata/settings/parse.py", "open('x')"),
         ("fsm/diagram.py", "import time"),
         ("fsm/table.py", "import sys"),
+        ("ha_broker/events/transitions.py", "STOPPED = 'AgentStopped'"),
+        ("hosted_engine/cli/wording.py", "rule = 'EngineStart-x'"),
+        ("hosted_engine/cli/wording.py", "GONE = 'LocalMaintenanceMigrateVm'"),
     ],
 )
 def test_what_is_not_allowed_is_found(path, source):
@@ -261,6 +300,8 @@ def test_what_is_not_allowed_is_found(path, source):
         ("hosted_engine/main.py", "from world.host.clock import Clock\nprint(1)"),
         ("simulation/host.py", "from ha_broker.broker import Broker"),
         ("hosted_engine/simulate/command.py", "from simulation import cluster"),
+        ("metadata/states.py", "UP = 'EngineUp'"),
+        ("hosted_engine/cli/wording.py", "'the host is in EngineUp now'"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
