@@ -19,7 +19,8 @@ from dataclasses import replace
 from math import inf
 from typing import Callable, Optional
 
-from ha_broker.api.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
+from ha_broker.api.monitors import MonitorView
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, StorageView
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner

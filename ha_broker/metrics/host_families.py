@@ -7,7 +7,8 @@ from typing import Optional
 
 from prometheus_client.core import Metric
 
-from ha_broker.api.snapshot import MonitorView, Publication, Snapshot, Unit
+from ha_broker.api.monitors import MonitorView, Unit
+from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.metrics.families import Row, age_s, counter, gauge, gauges, one_hot
 from metadata.reach import Sight
 from metadata.records import Health

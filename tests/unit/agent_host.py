@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_broker.api.client import BrokerGoneError
+from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
@@ -15,7 +16,6 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    MonitorView,
     Publication,
     Snapshot,
     StorageView,

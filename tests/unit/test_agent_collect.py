@@ -20,13 +20,13 @@ from fsm.observation import (
 from ha_agent.actions.execute import StartState
 from ha_agent.observation.collect import Inputs, blocked_why, collect
 from ha_agent.ports import BrokerLook
+from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseState,
     LeaseView,
     LockspaceView,
-    MonitorView,
     StorageView,
 )
 from metadata.records import EngineStatus, EngineVm, Health

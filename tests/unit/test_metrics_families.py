@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ha_broker.api.event import Event, EventKind
+from ha_broker.api.monitors import MonitorView, Unit
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
@@ -14,14 +15,12 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    MonitorView,
     NotificationCounts,
     PenaltyView,
     Publication,
     Snapshot,
     StorageView,
     TransitionView,
-    Unit,
 )
 from ha_broker.metrics.cluster_families import MOST_HOSTS
 from ha_broker.metrics.counters import MOST_TRANSITIONS, Counters

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from ha_broker.api.monitors import BUILT_IN
+from metadata.penalties import PenaltyName
 from metadata.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,6 +118,24 @@ SHAPED_LIKE_STATES = {
     "metadata/settings/parse.py": frozenset({"EngineSettings"}),
 }
 
+# So are monitors and penalties, in the rooms that a measured value passes on its way to a score and
+# to people (elsewhere `network` or `memory` are sections of settings and names of checks).
+MONITORS_FILE, PENALTIES_FILE = "ha_broker/api/monitors.py", "metadata/penalties.py"
+MEASURED = frozenset(kind.name for kind in BUILT_IN) | frozenset(name.value for name in PenaltyName)
+WAY_OF_A_VALUE = (
+    *("ha_broker", "fsm", "ha_agent", "simulation"),
+    *("hosted_engine.cluster", "hosted_engine.explain", "hosted_engine.status"),
+)
+# Other things of the same name.
+NOT_MEASURED = {
+    "ha_agent/agent.py": frozenset({"memory"}),  # the topic of a log line
+    "ha_agent/kept_memory.py": frozenset({"memory"}),  # the key of a job
+    "ha_agent/observation/config_cache.py": frozenset({"config"}),  # so are these
+    "ha_broker/storage/config_reader.py": frozenset({"config"}),
+    "ha_broker/storage/local_maintenance.py": frozenset({"local-maintenance"}),  # a file
+    "simulation/world/host_vitals.py": frozenset({"memory", "bridge"}),  # calls of a port
+}
+
 
 def problems(path: str, source: str) -> list[str]:
     """What a file (`path` relative to the repository) does that it must not."""
@@ -172,18 +192,37 @@ def call_problems(path: str, tree: ast.AST) -> list[str]:
 
 
 def spelling_problems(path: str, tree: ast.AST) -> list[str]:
-    """States as constants, alone or joined (`A-B`); a sentence may name them, for people."""
-    if path == STATES_FILE:
-        return []
-    return [
-        f"{path}:{node.lineno} spells {name}; states are spelled in {STATES_FILE} alone"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        if len(node.value.split()) == 1
-        for name in re.findall("[A-Za-z]+", node.value)
-        if name in STATES or STATE_SHAPE.fullmatch(name)
-        if name not in SHAPED_LIKE_STATES.get(path, ())
+    """Names that are spelled where they are not at home."""
+    words = [(node.lineno, node.value) for node in ast.walk(tree) if is_word(node)]
+    found = [
+        f"{path}:{line} spells {name}; states are spelled in {STATES_FILE} alone"
+        for line, word in words
+        for name in states_in(word)
+        if path != STATES_FILE and name not in SHAPED_LIKE_STATES.get(path, ())
     ]
+    if path in (MONITORS_FILE, PENALTIES_FILE) or not is_on_the_way(path):
+        return found
+    return found + [
+        f"{path}:{line} spells {word}; see {MONITORS_FILE} and {PENALTIES_FILE}"
+        for line, word in words
+        if word in MEASURED - NOT_MEASURED.get(path, frozenset())
+    ]
+
+
+def is_word(node: ast.AST) -> bool:
+    """A text constant without a space: a sentence may name a thing, for people."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(text, str) and len(text.split()) == 1
+
+
+def states_in(word: str) -> list[str]:
+    """Also in two that are joined, as rules for mails name a change (`A-B`)."""
+    names = re.findall("[A-Za-z]+", word)
+    return [name for name in names if name in STATES or STATE_SHAPE.fullmatch(name)]
+
+
+def is_on_the_way(path: str) -> bool:
+    return any(under(module(path), room) for room in WAY_OF_A_VALUE)
 
 
 def allowed_for(path: str) -> tuple[str, ...]:
@@ -230,11 +269,10 @@ def test_every_exception_is_still_needed(path):
     assert EXCEPTIONS[path] <= used
 
 
-@pytest.mark.parametrize("path", sorted(SHAPED_LIKE_STATES))
-def test_every_name_shaped_like_a_state_is_still_there(path):
+@pytest.mark.parametrize(("path", "names"), [*SHAPED_LIKE_STATES.items(), *NOT_MEASURED.items()])
+def test_every_exception_of_spelling_is_still_needed(path, names):
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
-    assert SHAPED_LIKE_STATES[path] <= constants
+    assert names <= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
 
 
 # --- the check itself -----------------------------------------------------------------
@@ -279,6 +317,10 @@ def test_every_name_shaped_like_a_state_is_still_there(path):
         ("ha_broker/events/transitions.py", "STOPPED = 'AgentStopped'"),
         ("hosted_engine/cli/wording.py", "rule = 'EngineStart-x'"),
         ("hosted_engine/cli/wording.py", "GONE = 'LocalMaintenanceMigrateVm'"),
+        ("ha_agent/observation/collect.py", "views.get('mem-free')"),
+        ("ha_broker/api/snapshot.py", "views.get('network')"),
+        ("fsm/score.py", "Penalty('failed-starts', 50)"),
+        ("hosted_engine/explain/advice.py", "REMEDIES = {'config': 'look'}"),
     ],
 )
 def test_what_is_not_allowed_is_found(path, source):
@@ -302,6 +344,9 @@ def test_what_is_not_allowed_is_found(path, source):
         ("hosted_engine/simulate/command.py", "from simulation import cluster"),
         ("metadata/states.py", "UP = 'EngineUp'"),
         ("hosted_engine/cli/wording.py", "'the host is in EngineUp now'"),
+        ("ha_broker/api/monitors.py", "NETWORK = 'network'"),
+        ("metadata/penalties.py", "NETWORK = 'network'"),
+        ("hosted_engine/deploy/checks.py", "Check('memory')"),
     ],
 )
 def test_what_is_allowed_passes(path, source):
