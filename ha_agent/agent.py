@@ -218,6 +218,9 @@ class Agent:
             self._record_change(before.state, decision, observation.now_s)
         self._history.note(before.state, decision, observation.now_s)
         self._tell(before.state, decision, observation.now_s)
+        # Handed over before the orders are given: with EngineStart in the record the broker refuses
+        # local maintenance of this host. Nothing waits until the slot is written, for what makes a
+        # start safe is the lease.
         self._publish(decision, observation, due)
         for action in decision.actions:
             self._act(action, observation, observation.now_s)

@@ -43,10 +43,18 @@ class LockspaceView:
 
 
 class LeaseState:
-    """Whether the engine's lease can be taken (plain strings, as they stand in the JSON)."""
+    """Whether the engine's lease can be taken (plain strings, as they stand in the JSON).
 
+    The rules: `ha_broker.lockspace.lease_state`. sanlock decides again when somebody takes it.
+    """
+
+    # This host is no member, sanlock does not answer, or the owner on the storage can't be read or
+    # was read more than two ticks and an io_timeout ago.
     UNKNOWN = "unknown"
+    # No owner, or one that is surely over: DEAD, FREE, in an earlier life, not listed for long, or
+    # FAIL and silent for 8 x io_timeout + watchdog_fire_timeout by our own clock.
     FREE = "free"
+    # An owner that lives, or of whom nothing better is known.
     HELD = "held"
 
 
