@@ -20,7 +20,7 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from ha_agent.actions.execute import StartState
+from ha_agent.actions.execute import LatestStart
 from ha_agent.ports import BrokerLook
 from ha_broker.api.monitors import (
     BRIDGE,
@@ -107,7 +107,7 @@ class Inputs:
     vm_ran: bool = False
     vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
-    start: StartState = field(default_factory=StartState)
+    start: LatestStart = field(default_factory=LatestStart)
     unfinished_why: str = ""
     config_why: str = ""
     config_refused: str = ""
