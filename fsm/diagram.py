@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
 
-from fsm.states import SENTENCE, State
 from fsm.table import TABLE, Row, rows_of
+from metadata.states import SENTENCE, State
 
 # Rows that nearly every state has would hide all others in the picture.
 _EVERYWHERE = frozenset(

@@ -22,9 +22,9 @@ from fsm.reach import (
     reached_by,
 )
 from fsm.score import points_but_for_failed_starts, score
-from fsm.states import State
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing
+from metadata.states import State
 
 Test = Callable[[Memory, Observation, ClusterSettings], bool]
 

@@ -17,9 +17,9 @@ from transitions import Machine, Transition
 
 from fsm.memory import Memory
 from fsm.observation import Observation
-from fsm.states import State
 from fsm.table import TABLE, Row, rows_of
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 
 _TICK = "tick"
 _ROWS = {state: rows_of(state) for state in State}

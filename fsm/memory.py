@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
-from fsm.states import State
+from metadata.states import State
 
 
 class Action(str, Enum):

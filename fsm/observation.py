@@ -37,8 +37,8 @@ class VmEnding(str, Enum):
 class Lease(str, Enum):
     """The engine's lease, seen from this host."""
 
-    UNKNOWN = "unknown"
-    FREE = "free"
+    UNKNOWN = "unknown"  # nor to the broker, or seen longer ago than `alive_s`
+    FREE = "free"  # a try to take it can succeed; sanlock decides
     OURS = "ours"  # a process of this host holds it
     THEIRS = "theirs"  # a living (or not yet surely dead) other host holds it
 
@@ -54,7 +54,7 @@ class StartOutcome(str, Enum):
 
 
 class PeerLiveness(str, Enum):
-    """sanlock's word on a peer."""
+    """sanlock's word on a peer. What each means, in seconds: `world.ports.sanlock.Liveness`."""
 
     UNKNOWN = "unknown"
     FREE = "free"

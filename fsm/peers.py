@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Optional
 
 from fsm.observation import Observation, Peer, PeerLiveness
-from fsm.states import State
 from metadata.settings.parse import ScoreWeights
+from metadata.states import State
 
 _ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 

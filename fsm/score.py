@@ -12,8 +12,9 @@ from typing import Optional
 from fsm.memory import Memory, Penalty, Score
 from fsm.observation import Observation, PluginCost, Vm
 from fsm.reach import is_no_place
-from fsm.states import State
+from metadata.penalties import PenaltyName, plugin_penalty
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 
 FRACTION, BYTES, COUNT = "fraction", "bytes", "count"
 _MIB, _GIB = 2**20, 2**30
@@ -22,12 +23,15 @@ _HERE = (Vm.RUNNING, Vm.PAUSED, Vm.IN_TRANSIT)
 
 # In these states the host does not offer itself, whatever its condition.
 ZERO_STATES: dict[State, tuple[str, str]] = {
-    State.LOCAL_MAINTENANCE: ("local-maintenance", "the host is in local maintenance"),
+    State.LOCAL_MAINTENANCE: (
+        PenaltyName.LOCAL_MAINTENANCE.value,
+        "the host is in local maintenance",
+    ),
     State.ENGINE_UNEXPECTEDLY_DOWN: (
-        "unexpectedly-down",
+        PenaltyName.UNEXPECTEDLY_DOWN.value,
         "the engine went down here unexpectedly, other hosts go first",
     ),
-    State.AGENT_STOPPED: ("agent-stopped", "the agent is stopped"),
+    State.AGENT_STOPPED: (PenaltyName.AGENT_STOPPED.value, "the agent is stopped"),
 }
 
 
@@ -79,7 +83,7 @@ def _network_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Opt
         return None
     points = round(config.score.network * _share(failed))
     reason = f"{_share(failed):.0%} of the latest probes failed"
-    return Penalty("network", points, reason, failed, 0.0, FRACTION)
+    return Penalty(PenaltyName.NETWORK.value, points, reason, failed, 0.0, FRACTION)
 
 
 def _cpu_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
@@ -89,21 +93,23 @@ def _cpu_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optiona
     span = weights.cpu_load_full - weights.cpu_load_from
     points = round(weights.cpu_load * _share((load - weights.cpu_load_from) / span))
     reason = f"CPU load without the engine is {load:.0%}, above {weights.cpu_load_from:.0%}"
-    return Penalty("cpu-load", points, reason, load, weights.cpu_load_from, FRACTION)
+    name = PenaltyName.CPU_LOAD.value
+    return Penalty(name, points, reason, load, weights.cpu_load_from, FRACTION)
 
 
 def _config_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     if o.condition.config_current is not False:
         return None
     reason = "the VM configuration is not up to date"
-    return Penalty("config", config.score.vm_config_outdated, reason)
+    return Penalty(PenaltyName.CONFIG.value, config.score.vm_config_outdated, reason)
 
 
 def _bridge_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
     if o.condition.bridge_up is not False:
         return None
     detail = f": {o.condition.bridge_detail}" if o.condition.bridge_detail else ""
-    return Penalty("bridge", config.score.bridge_down, f"the management bridge is down{detail}")
+    reason = f"the management bridge is down{detail}"
+    return Penalty(PenaltyName.BRIDGE.value, config.score.bridge_down, reason)
 
 
 def _memory_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
@@ -114,7 +120,7 @@ def _memory_penalty(_m: Memory, o: Observation, config: ClusterSettings) -> Opti
         return None
     free, needed = o.condition.memory_free_bytes, o.condition.memory_needed_bytes
     reason = _memory_reason(free, needed)
-    return Penalty("memory", config.score.memory_low, reason, free, needed, BYTES)
+    return Penalty(PenaltyName.MEMORY.value, config.score.memory_low, reason, free, needed, BYTES)
 
 
 def _memory_reason(free: Optional[float], needed: Optional[float]) -> str:
@@ -131,7 +137,8 @@ def _plugin_penalty(cost: PluginCost) -> Penalty:
     share = _share(cost.share)
     detail = cost.detail or f"{share:.0%} of what it may cost"
     points = round(cost.points * share)
-    return Penalty(f"plugin-{cost.name}", points, f"{cost.name}: {detail}", share, 0.0, FRACTION)
+    name, reason = plugin_penalty(cost.name), f"{cost.name}: {detail}"
+    return Penalty(name, points, reason, share, 0.0, FRACTION)
 
 
 def _share(value: float) -> float:
@@ -144,7 +151,7 @@ def _reach_penalty(m: Memory, points: int, config: ClusterSettings) -> Penalty:
     if m.gave_away_at_s is not None:
         ends_at_s = m.gave_away_at_s + config.timing.retry_window_s
     reason = "the engine was moved to be in reach, and would not be so here; other hosts go first"
-    return Penalty("out-of-reach", points, reason, ends_at_s=ends_at_s)
+    return Penalty(PenaltyName.OUT_OF_REACH.value, points, reason, ends_at_s=ends_at_s)
 
 
 # --- starts that failed -------------------------------------------------------------------
@@ -163,7 +170,8 @@ def _start_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optio
     else:
         points, said = config.score.base, f"{said}, so other hosts go first"
         ends_at_s = m.failed_starts_s[-limit] + window_s
-    return Penalty("failed-starts", points, said, float(failed), float(limit), COUNT, ends_at_s)
+    name = PenaltyName.FAILED_STARTS.value
+    return Penalty(name, points, said, float(failed), float(limit), COUNT, ends_at_s)
 
 
 _PENALTIES = (

@@ -41,10 +41,10 @@ from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reach import gave_away, is_cut_off, is_dark_for_all, reached_by
 from fsm.reasons import reason
 from fsm.score import score
-from fsm.states import State
 from fsm.table import Note, Row
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing
+from metadata.states import State
 
 MOST_TRIES = 999
 

@@ -21,7 +21,7 @@ from fsm import guards as g
 from fsm.guards import Guard, broke_off, ended, start_is
 from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
-from fsm.states import State
+from metadata.states import State
 
 
 class Note(str, Enum):

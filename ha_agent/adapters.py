@@ -41,7 +41,7 @@ class AgentWorld(Protocol):
         """The processes of this machine."""
 
 
-class RealWorld:
+class AgentAdapters:
     """This machine. Each adapter is imported when it is made, so that errors are its own."""
 
     def clock(self) -> Clock:

@@ -16,7 +16,6 @@ from fsm.decision import Decision
 from fsm.machine import fire
 from fsm.memory import Action, Memory
 from fsm.observation import Observation, StartOutcome, Vm
-from fsm.states import State
 from fsm.step import RowFinder, step
 from ha_agent import kept_memory
 from ha_agent.actions import execute
@@ -36,6 +35,7 @@ from ha_agent.publication.publish import Publisher, publication
 from ha_agent.publication.recent_history import RecentHistory
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
+from metadata.states import State
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState
 from world.ports.sleep_watch import SleepWatch
@@ -218,6 +218,9 @@ class Agent:
             self._record_change(before.state, decision, observation.now_s)
         self._history.note(before.state, decision, observation.now_s)
         self._tell(before.state, decision, observation.now_s)
+        # Handed over before the orders are given: with EngineStart in the record the broker refuses
+        # local maintenance of this host. Nothing waits until the slot is written, for what makes a
+        # start safe is the lease.
         self._publish(decision, observation, due)
         for action in decision.actions:
             self._act(action, observation, observation.now_s)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 from fsm.memory import BrokenOff, Memory
-from fsm.states import State
 from fsm.step import GOES_ON, MOST_TRIES, broken_off_by
+from metadata.states import State
 from world.ports.jobs import Outcome, Runner
 
 KEY = "memory"

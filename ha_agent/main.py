@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Optional
 
-from ha_agent.adapters import AgentWorld, RealWorld
+from ha_agent.adapters import AgentAdapters, AgentWorld
 from ha_agent.agent import Agent
 from ha_agent.observation.broker_poller import BrokerWatch
 from ha_agent.observation.engine_domain import EngineDomain
@@ -38,7 +38,7 @@ def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = Non
     arguments = _parser().parse_args(argv)
     log_setup(arguments.log_level)
     try:
-        return Daemon(arguments.settings, arguments.socket, world or RealWorld()).run()
+        return AgentDaemon(arguments.settings, arguments.socket, world or AgentAdapters()).run()
     except SettingsError as error:
         for problem in error.problems:
             log.error("%s", problem)
@@ -49,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = Non
     return FAILED
 
 
-class Daemon:
+class AgentDaemon:
     """The parts of the running process, and its loop."""
 
     def __init__(self, settings_path: str, socket_path: Optional[str], world: AgentWorld) -> None:

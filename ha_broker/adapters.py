@@ -22,7 +22,7 @@ class WorldMaker(Protocol):
         """Everything; `wake` is called from any thread when a job has ended."""
 
 
-class RealWorld:
+class BrokerAdapters:
     """This machine. Adapters are imported when they are made, so a host that is not deployed
     needs neither sanlock nor libvirt."""
 

@@ -9,6 +9,32 @@ are due and shows a new immutable snapshot::
         wait until due_s, or until `wake` was called
 
 Nothing here waits: storage, sanlock and libvirt are touched by jobs only.
+
+Most cycles bring nothing new, and there may be 2000 hosts, so what was worked out is kept. Each of
+these caches holds for as long as what follows it stays; "the same" is meant by identity, which is
+enough because such a value is replaced and never changed, and replaced only where it differs::
+
+    MembershipWatch.hosts          what sanlock answers, renewals included
+    MembershipWatch.fire_timeout_s the daemon, which reads it when it starts; asked again after an
+                                   error, after a join that failed, after the lockspace was lost
+    SlotTable._reading             the same hosts of sanlock; no slot begins or ceases to hold a
+                                   record, or to be torn
+    SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot;
+                                   until a record gets stale by time alone
+    SlotReader, for its own slot   read by its writer, which looks first, in the last 1.5 ticks
+    ConfigWatch._heads             the first 4096 bytes of both copies: sequence number and checksum
+    LeaseReader._machines          the same views of the hosts: no record has come
+    MonitorPart._view,             nothing was measured, begun or found late; until the value is too
+    MonitorRound._views            old
+    MemoryMonitor._domain_need     the same shared configuration
+    PluginMonitors._parts          equal settings of the plug-in
+    Delivery._targets              the same settings of notifications
+    Notifications._picture         the snapshot's sequence; for a tick at most, and not at all while
+                                   something is about to be told
+    ClusterPicture.hosts           the same views of the hosts, whether others can be seen, and this
+                                   host's local maintenance
+
+The text of the metrics is made when it is asked for, and given again for half a second.
 """
 
 from __future__ import annotations
@@ -19,7 +45,8 @@ from dataclasses import replace
 from math import inf
 from typing import Callable, Optional
 
-from ha_broker.api.snapshot import HostView, LeaseState, MonitorView, Snapshot, StorageView
+from ha_broker.api.monitors import MonitorView
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, StorageView
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner
@@ -164,6 +191,7 @@ class Broker:
 
     def tick(self) -> float:
         """One cycle; returns the monotonic second at which the next one is due."""
+        # The clock after the jobs: nothing that is harvested ended later than now.
         outcomes = self._world.runner.poll()
         now_s = self._world.clock.monotonic_s()
         requests = self.desk.take()
@@ -255,6 +283,9 @@ class Broker:
             self._local.ask(ticket)
 
     def _pass_on(self, now_s: float) -> None:
+        # In this order, for each uses what those above have brought up to date: the hosts; with
+        # them sanlock's word, which counts or not; with both the lease; with the lease the witness
+        # and how often sanlock is asked.
         self._views = self._hosts(now_s)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word

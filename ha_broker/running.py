@@ -9,7 +9,7 @@ import time
 from types import FrameType
 from typing import Callable, Optional
 
-from ha_broker.adapters import RealWorld, WorldMaker
+from ha_broker.adapters import BrokerAdapters, WorldMaker
 from ha_broker.broker import ALIVE_INTERVAL_S, Broker
 from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import Exporter
@@ -36,13 +36,13 @@ GATHER_S = 0.02  # jobs begun together end together: one cycle for all of them
 def serve(arguments: argparse.Namespace, maker: Optional[WorldMaker] = None) -> int:
     """Run the broker; returns its exit code. Raises SettingsError, WorldError, OSError."""
     try:
-        return Daemon(arguments, maker or RealWorld()).run()
+        return BrokerDaemon(arguments, maker or BrokerAdapters()).run()
     except (StateDirError, SocketError) as error:
         log.error("%s", error)
     return FAILED
 
 
-class Daemon:
+class BrokerDaemon:
     """The parts of the running process, and its loop."""
 
     def __init__(self, arguments: argparse.Namespace, maker: WorldMaker) -> None:

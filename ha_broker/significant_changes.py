@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.api.snapshot import HostView, LeaseState, MonitorView, Snapshot, WitnessView
-from ha_broker.monitors.network import NETWORK
+from ha_broker.api.monitors import MonitorView, network_failed_fraction
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, WitnessView
 from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
 from world.ports.libvirt import DomainState
@@ -74,5 +74,5 @@ def _witness(view: Optional[WitnessView]) -> object:
 
 def _network(monitors: tuple[MonitorView, ...]) -> object:
     """Whether all is well, nothing is, or something between."""
-    found = next((view.value for view in monitors if view.name == NETWORK), None)
-    return found if found is None else (is_network_good(1 - found), found <= 0)
+    failed = network_failed_fraction(monitors)
+    return None if failed is None else (is_network_good(failed), failed >= 1)

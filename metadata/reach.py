@@ -29,9 +29,9 @@ Note = tuple[str, str]
 class Sight(str, Enum):
     """What a host sees of the page of an engine that runs elsewhere."""
 
-    REACHED = "reached"  # something answers there, well or not
-    DARK = "dark"
-    UNKNOWN = "unknown"  # not looked at yet, or no look could be made
+    REACHED = "reached"  # from the first answer on, well or not
+    DARK = "dark"  # after two looks in a row without an answer: one may be a lost packet
+    UNKNOWN = "unknown"  # not looked at for 3 ticks and a look's time, or two looks not made
 
 
 @dataclass(frozen=True)

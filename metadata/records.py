@@ -10,23 +10,25 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
+from metadata.states import State
+
 
 class EngineVm(str, Enum):
     """The vocabulary of ``vm`` in a host's engine status."""
 
-    UP = "up"
-    DOWN = "down"
-    DOWN_UNEXPECTED = "down_unexpected"
-    DOWN_MISSING = "down_missing"
-    UNKNOWN = "unknown"
+    UP = "up"  # running or paused here
+    DOWN = "down"  # not here, and nothing unexpected
+    DOWN_UNEXPECTED = "down_unexpected"  # it crashed, or the agent is in EngineUnexpectedlyDown
+    DOWN_MISSING = "down_missing"  # it is gone, and libvirt did not say why
+    UNKNOWN = "unknown"  # libvirt does not answer
 
 
 class Health(str, Enum):
-    """What the engine's health page says."""
+    """What the engine's health page says, asked each tick by the host that it runs on."""
 
-    GOOD = "good"
-    BAD = "bad"
-    UNKNOWN = "unknown"
+    GOOD = "good"  # from one good answer on
+    BAD = "bad"  # after two looks in a row that failed, or (in records) where no VM runs
+    UNKNOWN = "unknown"  # not looked yet, or two looks in a row not made; never counts as bad
 
 
 POWERING_DOWN = "Powering down"  # the `detail` of an engine that is being stopped
@@ -61,7 +63,7 @@ class HostRecord:
     stopped: bool = False
     conf_on_shared_storage: bool = True
     vm_conf_refresh_s: int = 0
-    state: str = "StartState"
+    state: str = State.START_STATE.value
     timeout_wall_time: str = ""
     wall_time: str = ""
     vm_conf_refresh_wall_time: str = ""

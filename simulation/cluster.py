@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Protocol, Union
 
-from fsm.states import State
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
+from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
 from simulation.host import SimHost, SpinError

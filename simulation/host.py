@@ -9,7 +9,6 @@ from typing import Callable, Optional
 
 from fsm.decision import Decision
 from fsm.machine import walk
-from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_broker.api.client import BrokerGoneError, BrokerRefusedError
@@ -21,6 +20,7 @@ from ha_broker.storage.local_maintenance import read_flag
 from metadata.records import VolumeAddress
 from metadata.settings.parse import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, StoredConfig
+from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
 from simulation.hypervisor_view import HypervisorOf

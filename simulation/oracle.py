@@ -26,9 +26,9 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from fsm.states import State
 from metadata.layout import slot_address
 from metadata.settings.timing import KILL_S, lease_floor_s
+from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
 

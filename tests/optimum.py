@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from fsm.guards import boot_time_s
-from fsm.states import State
 from metadata.layout import slot_address
 from metadata.settings.timing import KILL_S, lease_floor_s
+from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
 from world.ports.libvirt import DomainState

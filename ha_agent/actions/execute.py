@@ -36,7 +36,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class StartState:
+class LatestStart:
     """What became of the latest start."""
 
     outcome: StartOutcome = StartOutcome.NONE
@@ -79,10 +79,10 @@ class Executor:
         self._lockspace = lockspace
         self._parts = parts
         self._lease_version = lease_version
-        self._start = StartState()
+        self._start = LatestStart()
 
     @property
-    def start(self) -> StartState:
+    def start(self) -> LatestStart:
         """The latest start; `RUNNING` until it ended or was given up."""
         return self._start
 
@@ -126,7 +126,7 @@ class Executor:
         if now_s - since_s <= limit_s:
             return False
         why = f"libvirt has not ended the start within {limit_s:.0f} s"
-        self._start = StartState(StartOutcome.FAILED, why)
+        self._start = LatestStart(StartOutcome.FAILED, why)
         return True
 
     def unfinished_why(self, now_s: float) -> str:
@@ -146,9 +146,9 @@ class Executor:
         if not blocked_why:
             blocked_why = self._submit(START, self._start_job(domain_xml))
         if blocked_why:
-            self._start = StartState(StartOutcome.FAILED, blocked_why)
+            self._start = LatestStart(StartOutcome.FAILED, blocked_why)
         else:
-            self._start = StartState(StartOutcome.RUNNING)
+            self._start = LatestStart(StartOutcome.RUNNING)
         return blocked_why
 
     def _bound(self, judged: Judged, order: Callable[[], None]) -> Callable[[], None]:
@@ -176,11 +176,11 @@ class Executor:
 
     def _end_start(self, outcome: Outcome[object], error: str) -> None:
         if outcome.error is None:
-            self._start = StartState(StartOutcome.OK)
+            self._start = LatestStart(StartOutcome.OK)
         elif isinstance(outcome.error, LeaseHeldError):
-            self._start = StartState(StartOutcome.LEASE_HELD, error)
+            self._start = LatestStart(StartOutcome.LEASE_HELD, error)
         else:
-            self._start = StartState(StartOutcome.FAILED, error)
+            self._start = LatestStart(StartOutcome.FAILED, error)
 
 
 def _outdated_why(judged: Judged, found: Domain, now_s: float) -> str:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Optional, cast
 
 from fsm.decision import Decision
-from fsm.states import State
 from ha_agent.history import sightings
 from ha_agent.history.entry import (
     AgentStarted,
@@ -31,6 +30,7 @@ from ha_agent.ports import BrokerLook
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.plain_text import ascii_text
 from metadata.settings.parse import ClusterSettings, HostSettings
+from metadata.states import State
 from world.ports.jobs import Clock, Outcome, Runner
 
 KEY = "history"

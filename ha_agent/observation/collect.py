@@ -20,9 +20,18 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from ha_agent.actions.execute import StartState
+from ha_agent.actions.execute import LatestStart
 from ha_agent.ports import BrokerLook
-from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, MonitorView, Snapshot
+from ha_broker.api.monitors import (
+    BRIDGE,
+    CPU_LOAD,
+    MEMORY_FREE,
+    MonitorView,
+    network_failed_fraction,
+    plugin_name,
+    view_of,
+)
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
 from metadata import moving_note
 from metadata.moving_note import decode_moving
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
@@ -98,7 +107,7 @@ class Inputs:
     vm_ran: bool = False
     vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
-    start: StartState = field(default_factory=StartState)
+    start: LatestStart = field(default_factory=LatestStart)
     unfinished_why: str = ""
     config_why: str = ""
     config_refused: str = ""
@@ -381,18 +390,16 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
 def _condition(inputs: Inputs) -> HostCondition:
     """What the monitors say; a monitor without a value says nothing."""
     views = inputs.snapshot.monitors if inputs.snapshot else ()
-    monitors = {view.name: view for view in views}
-    answered, memory = _value(monitors, "network"), monitors.get("mem-free")
-    bridge, bridge_up = monitors.get("bridge"), _value(monitors, "bridge")
+    bridge, memory = view_of(BRIDGE, views), view_of(MEMORY_FREE, views)
     return HostCondition(
-        network_failed_fraction=None if answered is None else 1.0 - answered,
-        cpu_load_without_engine=_value(monitors, "cpu-load"),
+        network_failed_fraction=network_failed_fraction(views),
+        cpu_load_without_engine=view_of(CPU_LOAD, views).value,
         memory_sufficient=_suffices(memory),
-        bridge_up=None if bridge_up is None else bridge_up > 0,
+        bridge_up=bridge.flag,
         config_current=inputs.config_current,
-        memory_free_bytes=memory.value if memory else None,
-        memory_needed_bytes=memory.limit if memory else None,
-        bridge_detail=bridge.detail if bridge else "",
+        memory_free_bytes=memory.value,
+        memory_needed_bytes=memory.limit,
+        bridge_detail=bridge.detail,
         plugins=tuple([_plugin_cost(view) for view in views if view.points and view.value]),
     )
 
@@ -404,20 +411,14 @@ def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Option
     return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
 
 
-def _value(monitors: dict[str, MonitorView], name: str) -> Optional[float]:
-    view = monitors.get(name)
-    return view.value if view else None
-
-
-def _suffices(memory: Optional[MonitorView]) -> Optional[bool]:
-    if memory is None or memory.value is None or memory.limit is None:
+def _suffices(memory: MonitorView) -> Optional[bool]:
+    if memory.value is None or memory.limit is None:
         return None
     return memory.value >= memory.limit
 
 
 def _plugin_cost(view: MonitorView) -> PluginCost:
-    name = view.name.removeprefix("plugin:")
-    return PluginCost(name, view.points, view.value or 0.0, view.detail)
+    return PluginCost(plugin_name(view), view.points, view.value or 0.0, view.detail)
 
 
 def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:

@@ -12,7 +12,6 @@ from typing import Optional
 from fsm.decision import Decision
 from fsm.observation import Lease, Observation, Vm, VmEnding
 from fsm.reach import dark_for
-from fsm.states import State
 from ha_agent.observation.collect import NO_PAGE
 from ha_agent.ports import BrokerPort
 from ha_agent.publication.recent_history import RecentHistory
@@ -32,6 +31,7 @@ from metadata.reach import (
 )
 from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
 from metadata.start_notes import StartNotes, read_start_notes, start_notes
+from metadata.states import State
 from world.ports.jobs import Outcome, Runner
 
 KEY = "publish"

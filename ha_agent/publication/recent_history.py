@@ -14,10 +14,10 @@ from typing import Optional
 
 from fsm.decision import Decision
 from fsm.memory import Penalty, Score
-from fsm.states import State
 from ha_agent.history.entry import Entry, Transition
 from ha_broker.api.snapshot import PenaltyView, TransitionView
 from metadata.plain_text import ascii_text
+from metadata.states import State
 
 TRANSITIONS_KEPT = 10
 # All of it travels to the broker with each record and must fit into one request.

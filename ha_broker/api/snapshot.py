@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Optional
 
 from ha_broker.api.event import Event
+from ha_broker.api.monitors import MonitorView
 from metadata.reach import Sight
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from world.ports.libvirt import DomainState
@@ -43,10 +43,18 @@ class LockspaceView:
 
 
 class LeaseState:
-    """Whether the engine's lease can be taken (plain strings, as they stand in the JSON)."""
+    """Whether the engine's lease can be taken (plain strings, as they stand in the JSON).
 
+    The rules: `ha_broker.lockspace.lease_state`. sanlock decides again when somebody takes it.
+    """
+
+    # This host is no member, sanlock does not answer, or the owner on the storage can't be read or
+    # was read more than two ticks and an io_timeout ago.
     UNKNOWN = "unknown"
+    # No owner, or one that is surely over: DEAD, FREE, in an earlier life, not listed for long, or
+    # FAIL and silent for 8 x io_timeout + watchdog_fire_timeout by our own clock.
     FREE = "free"
+    # An owner that lives, or of whom nothing better is known.
     HELD = "held"
 
 
@@ -78,37 +86,6 @@ class WitnessView:
     sight: Sight = Sight.UNKNOWN
     detail: str = ""
     seen_at_s: Optional[float] = None
-
-
-class Unit(str, Enum):
-    """What a monitor's number means."""
-
-    FRACTION = "fraction"  # 0 to 1
-    BYTES = "bytes"
-    SECONDS = "seconds"
-    BOOLEAN = "boolean"  # 0 or 1
-
-
-@dataclass(frozen=True)
-class MonitorView:
-    """One monitor's latest word.
-
-    value      None: not known (no first real value yet, or the last one is too old)
-    limit      what the value is held against, in the same unit (memory: what the engine needs)
-    detail     the value in words, or why there is none
-    seen_at_s  when it was measured
-    trouble    why measuring fails now, though an older value still counts
-    points     what a plug-in's value may cost in the score
-    """
-
-    name: str
-    unit: Unit = Unit.FRACTION
-    value: Optional[float] = None
-    limit: Optional[float] = None
-    detail: str = ""
-    seen_at_s: Optional[float] = None
-    trouble: str = ""
-    points: int = 0
 
 
 @dataclass(frozen=True)

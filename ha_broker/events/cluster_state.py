@@ -24,11 +24,11 @@ class EngineCondition(str, Enum):
 
 
 class Presence(str, Enum):
-    """Is a host there? LEFT: its services were stopped in order, and it left the lockspace."""
+    """Is a host there?"""
 
-    ALIVE = "alive"
-    LOST = "lost"
-    LEFT = "left"
+    ALIVE = "alive"  # its record is fresh, or sanlock says LIVE
+    LOST = "lost"  # it has a record, which is stale, and sanlock says FAIL, DEAD or FREE
+    LEFT = "left"  # its services were stopped in order, and it left the lockspace
 
 
 @dataclass(frozen=True)

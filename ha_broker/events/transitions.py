@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from ha_broker.api.snapshot import Publication, TransitionView
+from metadata.states import State
 
-STOPPED = "AgentStopped"
+STOPPED = State.AGENT_STOPPED
 # In its first cycles an agent that finds the VM running does not know its health yet.
-BEGINNINGS = ("StartState", "ReinitializeFSM", "EngineStarting")
+BEGINNINGS = (State.START_STATE, State.REINITIALIZE_FSM, State.ENGINE_STARTING)
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,17 @@ from typing import Optional
 
 from prometheus_client.core import Metric
 
-from ha_broker.api.snapshot import MonitorView, Publication, Snapshot, Unit
+from ha_broker.api.monitors import MonitorView, Unit
+from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.metrics.families import Row, age_s, counter, gauge, gauges, one_hot
 from metadata.reach import Sight
 from metadata.records import Health
+from metadata.states import State
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
 
-# The agent's states. They are shown to all readers by name, so they hardly ever change; a test
-# holds them against the agent's own.
-STATES = (
-    *("StartState", "ReinitializeFSM", "EngineDown", "EngineStart", "EngineStarting", "EngineUp"),
-    *("EngineUpBadHealth", "EngineStop", "EngineForceStop", "EngineMaybeAway"),
-    *("EngineUnexpectedlyDown", "LocalMaintenance", "GlobalMaintenance", "UnknownLocalVmState"),
-    "AgentStopped",
-)
+# Shown to all readers by name, in this order.
+STATES = tuple(state.value for state in State)
 MOST_PENALTIES = MOST_MONITORS = 64
 
 _SUFFIXES = {Unit.FRACTION: "ratio", Unit.BOOLEAN: "ok"}

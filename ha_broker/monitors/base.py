@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.api.monitors import MonitorView, Unit
 from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, error_text
 from ha_broker.cycle.task import Task
 from metadata.schedule import in_step_s
@@ -31,6 +31,11 @@ class Measurement:
     value: Optional[float]
     detail: str = ""
     limit: Optional[float] = None
+
+    @classmethod
+    def of_flag(cls, yes: bool, detail: str) -> Measurement:
+        """A BOOLEAN, as it is told: 0 or 1; `MonitorView.flag` is the way back."""
+        return cls(1.0 if yes else 0.0, detail)
 
 
 class Monitor(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import BRIDGE
 from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
 from world.ports.host import BridgeLook
@@ -14,8 +14,7 @@ from world.ports.host import BridgeLook
 class BridgeMonitor(HostMonitor):
     """1 while the bridge of the host's (else the cluster's) settings is up, else 0."""
 
-    name = "bridge"
-    unit = Unit.BOOLEAN
+    name, unit = BRIDGE.name, BRIDGE.unit
 
     def job(self) -> Optional[Callable[[], object]]:
         """One look; None without a bridge in the settings."""
@@ -25,4 +24,4 @@ class BridgeMonitor(HostMonitor):
     def read(self, result: object, at_s: float) -> Measurement:
         """Its state now."""
         look = cast(BridgeLook, result)
-        return Measurement(1.0 if look.up else 0.0, look.detail)
+        return Measurement.of_flag(look.up, look.detail)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, Union, cast
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import CPU_LOAD
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import VALID_INTERVALS, Measurement
 from ha_broker.monitors.host import HostMonitor
@@ -41,8 +41,7 @@ class CpuLoadMonitor(HostMonitor):
     window must be.
     """
 
-    name = "cpu-load"
-    unit = Unit.FRACTION
+    name, unit = CPU_LOAD.name, CPU_LOAD.unit
 
     def __init__(
         self,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import inf
 from typing import Callable, Optional, cast
 
-from ha_broker.api.snapshot import EngineView, MonitorView
+from ha_broker.api.monitors import GUEST_AGENT, MonitorView
+from ha_broker.api.snapshot import EngineView
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
@@ -56,7 +57,8 @@ class EngineMonitor:
         self._life = 0  # counts the domain's changes; a look at another life does not count
         self._looking_at_life = 0
         self._event = False
-        self.guest = MonitorView("guest-agent")  # the guest agent's latest word
+        # The guest agent's latest word, passed on by the broker.
+        self.guest = MonitorView(GUEST_AGENT.name, GUEST_AGENT.unit)
         self._forget_health()
 
     @property
@@ -93,11 +95,11 @@ class EngineMonitor:
     def _page_detail(self) -> str:
         """What the page says; of an ill one also whether the guest itself has answered since."""
         asked_at_s = self.guest.seen_at_s
-        if self._health != Health.BAD or self.guest.value is None or asked_at_s is None:
+        if self._health != Health.BAD or self.guest.flag is None or asked_at_s is None:
             return self._health_detail
         if asked_at_s <= self._good_at_s:
             return self._health_detail
-        guest = "answers itself" if self.guest.value else "does not answer either"
+        guest = "answers itself" if self.guest.flag else "does not answer either"
         return f"{self._health_detail}; the guest {guest}"
 
     def _note_event(self) -> None:

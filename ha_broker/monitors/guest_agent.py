@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import GUEST_AGENT
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.engine import EngineMonitor
@@ -17,15 +17,13 @@ from ha_broker.monitors.host import HostMonitor
 from metadata.records import Health
 from world.ports.libvirt import DomainState
 
-GUEST_AGENT = "guest-agent"
 NOT_RUNNING = "the engine does not run on this host"
 
 
 class GuestAgentMonitor(HostMonitor):
     """1 while the engine's guest agent answers, 0 while it does not."""
 
-    name = GUEST_AGENT
-    unit = Unit.BOOLEAN
+    name, unit = GUEST_AGENT.name, GUEST_AGENT.unit
 
     def __init__(self, world: BrokerPorts, settings: Settings, engine: EngineMonitor) -> None:
         super().__init__(world, settings)
@@ -56,7 +54,7 @@ class GuestAgentMonitor(HostMonitor):
         answers = cast(Optional[bool], result)
         if answers is None:
             return Measurement(None, NOT_RUNNING)
-        return Measurement(float(answers), "it answers" if answers else "it does not answer")
+        return Measurement.of_flag(answers, "it answers" if answers else "it does not answer")
 
     def failed(self, error: Exception) -> Optional[Measurement]:
         """A guest that can't be asked (paused, no channel) is not the one that answered before."""

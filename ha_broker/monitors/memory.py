@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional, Union, cast
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import MEMORY_FREE
 from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
 from metadata.domain_xml import MemoryNeed, memory_need
@@ -22,8 +22,7 @@ class MemoryMonitor(HostMonitor):
     takes huge pages, free huge pages of its sizes count and nothing else does.
     """
 
-    name = "mem-free"
-    unit = Unit.BYTES
+    name, unit = MEMORY_FREE.name, MEMORY_FREE.unit
     _read_config: Optional[SharedConfig] = None
     _domain_need: Union[MemoryNeed, str] = "the shared configuration has not been read yet"
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import NETWORK
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Measurement, Monitor
 from metadata.settings.network_target import host_and_port
 from world.ports.network import NetworkProbe
-
-NETWORK = "network"
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,7 @@ class NetworkMonitor(Monitor):
     begins a new window.
     """
 
-    name = NETWORK
-    unit = Unit.FRACTION
+    name, unit = NETWORK.name, NETWORK.unit
 
     def __init__(self, world: BrokerPorts, settings: Settings) -> None:
         self._network = world.network

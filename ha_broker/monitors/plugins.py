@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional, cast
 
-from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.api.monitors import MonitorView, plugin_kind
 from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings, error_text
 from ha_broker.monitors.base import Measurement, Monitor, MonitorPart
 from metadata.settings.monitors import PluginSettings
@@ -17,10 +17,9 @@ Measured = tuple[Plugin, PluginWord]
 class PluginMonitor(Monitor):
     """One plug-in. Its value is the share of its points that is lost."""
 
-    unit = Unit.FRACTION
-
     def __init__(self, settings: PluginSettings, plugin: Plugin) -> None:
-        self.name = f"plugin:{settings.name}"
+        kind = plugin_kind(settings.name)
+        self.name, self.unit = kind.name, kind.unit
         self._settings = settings
         self._plugin = plugin
         self._measured = False

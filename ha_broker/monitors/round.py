@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ha_broker.api.snapshot import MonitorView
+from ha_broker.api.monitors import MonitorView
 from ha_broker.cycle.part import NEVER_S
 from ha_broker.monitors.base import MonitorPart
 from world.ports.jobs import Outcome

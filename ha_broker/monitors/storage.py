@@ -10,7 +10,13 @@ import math
 from functools import partial
 from typing import Callable, Optional, cast
 
-from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.api.monitors import (
+    STORAGE_LATENCY,
+    STORAGE_RENEWAL,
+    STORAGE_SPACE,
+    STORAGE_WRITE_AGE,
+    MonitorView,
+)
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Measurement
 from ha_broker.monitors.host import HostMonitor
@@ -41,8 +47,8 @@ class StorageTimes:
         if busy_since_s is not None and now_s - busy_since_s > (latency_s or 0.0):
             latency_s = now_s - busy_since_s
         return MonitorView(
-            name="storage-latency",
-            unit=Unit.SECONDS,
+            name=STORAGE_LATENCY.name,
+            unit=STORAGE_LATENCY.unit,
             value=latency_s,
             limit=float(self._settings.timing.io_timeout_s),
             detail="not read yet" if latency_s is None else "reading the slots",
@@ -55,8 +61,8 @@ class StorageTimes:
         written_at_s = self._own.written_at_s
         age_s = None if written_at_s is None else now_s - written_at_s
         return MonitorView(
-            name="storage-write-age",
-            unit=Unit.SECONDS,
+            name=STORAGE_WRITE_AGE.name,
+            unit=STORAGE_WRITE_AGE.unit,
             value=age_s,
             limit=self._settings.timing.alive_s,
             detail="not written yet" if age_s is None else "since the last good write",
@@ -72,8 +78,7 @@ class RenewalMonitor(HostMonitor):
     At the limit sanlock gives the lockspace up and ends the engine.
     """
 
-    name = "storage-renewal"
-    unit = Unit.SECONDS
+    name, unit = STORAGE_RENEWAL.name, STORAGE_RENEWAL.unit
 
     def __init__(self, world: BrokerPorts, settings: Settings, joined: Callable[[], bool]) -> None:
         super().__init__(world, settings)
@@ -122,8 +127,7 @@ def _failed(renewals: list[Renewal]) -> str:
 class SpaceMonitor(HostMonitor):
     """Free room, in bytes, on the file system that holds the shared storage."""
 
-    name = "storage-space"
-    unit = Unit.BYTES
+    name, unit = STORAGE_SPACE.name, STORAGE_SPACE.unit
 
     def job(self) -> Optional[Callable[[], object]]:
         """One look; it hangs when the storage does."""

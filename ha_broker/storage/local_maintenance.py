@@ -10,13 +10,13 @@ from ha_broker.api.snapshot import LeaseState, Snapshot
 from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.server.mailbox import Refusal, Ticket
+from metadata.states import State
 from world.durable import sync_directory
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 
 LOCAL = "local"
 FLAG_NAME = "local-maintenance"
-STARTING = "EngineStart"  # the agent's state while libvirt is starting the VM
 
 
 class StateDirError(Exception):
@@ -89,7 +89,7 @@ def _is_being_started(snapshot: Snapshot) -> bool:
     """The agent tells so before it gives the order; a dead agent's word gets old."""
     own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
     record = own.record if own is not None and own.fresh else None
-    return record is not None and record.state == STARTING
+    return record is not None and record.state == State.ENGINE_START
 
 
 def read_flag(directory: str) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
-from fsm.states import State
 from ha_broker.api import penalties_line
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
@@ -20,6 +19,7 @@ from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 from metadata.start_notes import StartNotes, read_start_notes
+from metadata.states import State
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness
 

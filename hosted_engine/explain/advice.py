@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import Callable
 
-from fsm.states import State
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
+from metadata.states import State
 from world.ports.sanlock import Liveness, Membership
 
 NOTHING = "Nothing needs to be done."
@@ -145,7 +146,8 @@ def _no_page(cluster: Cluster) -> Iterator[str]:
 def _failed_starts(cluster: Cluster) -> Iterator[str]:
     domain = cluster.settings.engine.domain_name
     for host in cluster.hosts:
-        if not host.speaks or not any(one.name == "failed-starts" for one in host.penalties):
+        costs = [one.name for one in host.penalties]
+        if not host.speaks or PenaltyName.FAILED_STARTS not in costs:
             continue
         yield (
             f"Why starts failed on {host.name}: 'journalctl -u ha-agent' and "
@@ -210,12 +212,16 @@ def _unreadable(cluster: Cluster) -> Iterator[str]:
 
 # --- what costs points ----------------------------------------------------------------------
 
-_REMEDIES = {
-    "network": "{host}: look at its network, and at what its probes ask (gateway, name server).",
-    "bridge": "{host}: see 'ip link' for its management bridge.",
-    "memory": "{host}: free some memory there, or the engine may not fit.",
-    "cpu-load": "{host}: see what loads its CPU ('top'), if that lasts.",
-    "config": "{host}: 'journalctl -u ha-agent' says why it can't load the configuration.",
+_REMEDIES: dict[str, str] = {
+    PenaltyName.NETWORK: (
+        "{host}: look at its network, and at what its probes ask (gateway, name server)."
+    ),
+    PenaltyName.BRIDGE: "{host}: see 'ip link' for its management bridge.",
+    PenaltyName.MEMORY: "{host}: free some memory there, or the engine may not fit.",
+    PenaltyName.CPU_LOAD: "{host}: see what loads its CPU ('top'), if that lasts.",
+    PenaltyName.CONFIG: (
+        "{host}: 'journalctl -u ha-agent' says why it can't load the configuration."
+    ),
 }
 
 

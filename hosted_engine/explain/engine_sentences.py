@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from fsm.peers import Ranking
-from fsm.states import State
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.reach_sentences import reach_sentences
+from metadata.penalties import PenaltyName
 from metadata.records import Health
+from metadata.states import State
 from world.ports.sanlock import Liveness
 
 Told = list[str]
@@ -377,7 +378,7 @@ def _nobody_can(cluster: Cluster) -> str:
 def _tries_again(host: HostFacts) -> bool:
     """Do only failed starts stand against it?"""
     waits = host.speaks and host.known_state is State.ENGINE_DOWN
-    failed = any(one.name == "failed-starts" for one in host.penalties)
+    failed = any(one.name == PenaltyName.FAILED_STARTS for one in host.penalties)
     return waits and failed and not host.score and not host.starts.cannot_start
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from fsm.score import ZERO_STATES
-from fsm.states import State
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import clause, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
+from metadata.penalties import PenaltyName
 from metadata.records import Health
 from metadata.settings.timing import renewal_fail_s
+from metadata.states import State
 from world.ports.sanlock import Liveness, Membership
 
 Told = list[str]
@@ -253,7 +254,7 @@ def _own_slot(_cluster: Cluster, host: HostFacts) -> str:
 
 def _own_blocked(cluster: Cluster, host: HostFacts) -> str:
     """What would keep it from starting, which its state alone need not say."""
-    failed = [one for one in host.penalties if one.name == "failed-starts"]
+    failed = [one for one in host.penalties if one.name == PenaltyName.FAILED_STARTS]
     agent = cluster.snapshot.agent
     if not failed or agent is None or host.known_state is not State.ENGINE_DOWN:
         return ""

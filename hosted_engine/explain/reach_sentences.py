@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fsm.reasons import IN_VAIN, NETWORK_FAILED
-from fsm.states import State
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts
 from metadata.reach import Sight, Testimony, read_testimony
+from metadata.states import State
 
 
 def reach_sentences(cluster: Cluster, host: HostFacts) -> list[str]:

@@ -8,10 +8,11 @@ from typing import Generic, Optional, TypeVar
 
 from ha_agent.history.entry import AgentStarted, BrokerLost, ClusterSight, HostSight, Transition
 from hosted_engine.history.wall_times import Timed
+from metadata.states import State
 
 T = TypeVar("T")
 
-STOPPED = "AgentStopped"
+STOPPED = State.AGENT_STOPPED.value
 DEAD = "dead"
 FREE = "free"
 

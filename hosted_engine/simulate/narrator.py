@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from fsm.states import State
 from ha_broker.api.snapshot import Snapshot
 from metadata.records import HostRecord
+from metadata.states import State
 from simulation.cluster import EngineProcess, SimCluster
 from simulation.host import SimHost
 from world.ports.libvirt import DomainState

@@ -21,6 +21,7 @@ from hosted_engine.cli.wording import listed
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
+from metadata.states import State
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness
 
@@ -37,9 +38,7 @@ MOVE_IT_FIRST = (
 )
 ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
 
-_STATE_GLOBAL = "GlobalMaintenance"
-_STATE_LOCAL = "LocalMaintenance"
-_STATES_OF_MAINTENANCE = (_STATE_GLOBAL, _STATE_LOCAL, "LocalMaintenanceMigrateVm")
+_STATES_OF_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -146,7 +145,7 @@ def _host_missing(view: HostView, since_s: float) -> str:
         return ""
     if not view.fresh:
         return f"{record.hostname} (whose agent is silent)"
-    if record.state != _STATE_GLOBAL:
+    if record.state != State.GLOBAL_MAINTENANCE:
         return f"{record.hostname} ({record.state})"
     written_at_s = LONG_AGO_S if view.changed_at_s is None else view.changed_at_s
     return "" if written_at_s >= since_s else f"{record.hostname} (whose news is old)"
@@ -157,8 +156,8 @@ def _missing_local(snapshot: Snapshot, since_s: float) -> str:
     agent = _latest(snapshot, since_s)
     if agent is None:
         return _SILENT
-    both = snapshot.global_maintenance is True and agent.state == _STATE_GLOBAL
-    return "" if agent.state == _STATE_LOCAL or both else _state_text(agent)
+    both = snapshot.global_maintenance is True and agent.state == State.GLOBAL_MAINTENANCE
+    return "" if agent.state == State.LOCAL_MAINTENANCE or both else _state_text(agent)
 
 
 def _missing_none(snapshot: Snapshot, since_s: float) -> str:

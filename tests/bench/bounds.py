@@ -33,7 +33,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any, Callable
 
-from ha_broker.adapters import RealWorld
+from ha_broker.adapters import BrokerAdapters
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.metrics import exporter
 from ha_broker.metrics.exporter import Exporter
@@ -183,7 +183,7 @@ def _real_world(directory: Path, host: HostSettings) -> Iterator[BrokerPorts]:
     try:
         sanlock.call("format_lockspace", 1)
         sanlock.call("join", 1, 1)
-        yield RealWorld().world(host, lambda: None)
+        yield BrokerAdapters().world(host, lambda: None)
     finally:
         sanlock.close()
 

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_broker.api.snapshot import Publication
@@ -20,6 +19,7 @@ from ha_broker.cycle.part import BrokerPorts
 from metadata.domain_xml import lease_element
 from metadata.settings.parse import HostSettings
 from metadata.shared_config import SharedConfig
+from metadata.states import State
 from simulation.world import (
     SimHealthPage,
     SimHistory,

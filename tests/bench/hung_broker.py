@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from typing import Callable
 
-from ha_broker.adapters import RealWorld
+from ha_broker.adapters import BrokerAdapters
 from ha_broker.cycle.part import BrokerPorts
 from ha_broker.main import main
 from metadata.settings.parse import HostSettings
@@ -22,7 +22,7 @@ class HungVitals(KernelVitals):
         raise AssertionError("unreachable")
 
 
-class HungWorld(RealWorld):
+class HungWorld(BrokerAdapters):
     """This machine, but for the bridge."""
 
     def world(self, host: HostSettings, wake: Callable[[], None]) -> BrokerPorts:

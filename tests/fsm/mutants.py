@@ -27,8 +27,8 @@ import pytest
 
 import fsm.machine
 import fsm.table
-from fsm.states import State
 from fsm.table import TABLE, Row
+from metadata.states import State
 from tests.fsm.model.report import explored, gaps, name_of
 from tests.fsm.model.world import (
     MOVE_FAULTS,

@@ -15,9 +15,9 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from fsm.states import State
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
+from metadata.states import State
 
 TIMES_S = st.floats(min_value=0, max_value=5000)
 MAYBE_TIMES_S = st.none() | TIMES_S

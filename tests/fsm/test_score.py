@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fsm.memory import Memory, Penalty, Score
 from fsm.observation import HostCondition, Observation, PluginCost, Vm
 from fsm.score import ZERO_STATES, score
-from fsm.states import State
 from metadata.settings.parse import ClusterSettings, ScoreWeights
+from metadata.states import State
 from tests.fsm.strategies import MAYBE, MEMORIES, OBSERVATIONS
 
 CONFIG = ClusterSettings()

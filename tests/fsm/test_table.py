@@ -11,11 +11,11 @@ from fsm import TABLE, Action, State, step
 from fsm.diagram import main, page
 from fsm.machine import fire, walk
 from fsm.observation import Lease, Observation, Vm
-from fsm.states import SENTENCE
 from fsm.table import rows_of
 from metadata.reach import Sight
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings
+from metadata.states import SENTENCE
 from tests.fsm.strategies import MEMORIES, OBSERVATIONS
 
 CONFIG = ClusterSettings(engine=EngineSettings(fqdn="engine.example.org"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from ha_agent.adapters import RealWorld
+from ha_agent.adapters import AgentAdapters
 from ha_agent.main import main
 from metadata.settings.parse import HostSettings
 from simulation.world import SimServiceManager
@@ -123,7 +123,7 @@ class FileLockspace:
         return None
 
 
-class FileWorld(RealWorld):
+class FileWorld(AgentAdapters):
     """The real clock, runner and service manager; libvirt and sanlock in a file."""
 
     def __init__(self, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Optional
 import pytest
 
 from ha_broker.api.client import BrokerClient
-from ha_broker.api.snapshot import MonitorView
+from ha_broker.api.monitors import MonitorView
 from metadata.settings.monitors import MonitorSettings, PluginSettings
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, SETTINGS, Site, wait_for

@@ -11,12 +11,12 @@ from functools import cache
 import pytest
 
 from fsm.observation import Vm
-from fsm.states import State
 from ha_agent import agent
 from hosted_engine.simulate.grammar import VERBS, Verb
 from hosted_engine.simulate.run import Story, tell
 from hosted_engine.simulate.script import Script
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 from tests.lab.real_story import Transition, differing_orders, in_log
 from tests.optimum import MOST, Recovery
 from tests.scenarios import FOLDER, differs, load, load_all, names, text_of

@@ -8,8 +8,8 @@ from collections import Counter, deque
 from functools import cache
 from typing import Callable
 
-from fsm.states import State
 from fsm.table import TABLE, Row
+from metadata.states import State
 
 KEPT_LINES = 2000
 

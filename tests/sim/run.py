@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
-from fsm.states import State
 from hosted_engine.simulate.grammar import parse_command
 from hosted_engine.simulate.verbs import carry_out
+from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.errors import SimulationError
 from simulation.oracle import Oracle, Violation

@@ -10,7 +10,6 @@ import pytest
 from fsm import guards as g
 from fsm.machine import walk
 from fsm.memory import Action
-from fsm.states import State
 from fsm.step import step
 from fsm.table import TABLE
 from ha_broker.broker import Broker
@@ -20,6 +19,7 @@ from hosted_engine.simulate.verbs import carry_out
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing, check_timing
 from metadata.settings.timing import KILL_S
+from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.oracle import (
     AT_REST,

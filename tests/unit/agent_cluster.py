@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, Optional
 
-from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_broker.api.client import BrokerGoneError, BrokerRefusedError
 from ha_broker.api.snapshot import Publication
 from metadata.domain_xml import lease_element
 from metadata.shared_config import SharedConfig
+from metadata.states import State
 from simulation.world import InlineRunner, SimServiceManager
 from tests.unit.broker_host import PARTS, SETTINGS, Cluster, Host
 from world.ports.libvirt import DomainState

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Callable, Optional
 
-from fsm.states import State
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_broker.api.client import BrokerGoneError
+from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
@@ -16,7 +16,6 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    MonitorView,
     Publication,
     Snapshot,
     StorageView,
@@ -26,6 +25,7 @@ from metadata.layout import storage_parts
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings
 from metadata.shared_config import SharedConfig
+from metadata.states import State
 from simulation.world import (
     InlineRunner,
     SimHistory,

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
-from ha_broker.api.snapshot import HostView, MonitorView, Publication, Snapshot
+from ha_broker.api.monitors import MonitorView
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.broker import Broker
 from ha_broker.cycle.observer import Observer
 from ha_broker.cycle.part import BrokerPorts, NoPlugin

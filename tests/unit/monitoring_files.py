@@ -11,18 +11,17 @@ from typing import Any
 import yaml
 
 from ha_broker.api.event import Event, EventKind
+from ha_broker.api.monitors import MonitorView, Unit
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
     HostView,
     LeaseView,
-    MonitorView,
     PenaltyView,
     Publication,
     Snapshot,
     StorageView,
     TransitionView,
-    Unit,
 )
 from ha_broker.metrics.counters import Counters
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fsm.states import State
 from metadata.records import EngineVm
 from metadata.settings.timing import lease_floor_s
+from metadata.states import State
 from tests.unit.agent_cluster import BOOT_S, FullCluster, FullHost
 from tests.unit.broker_host import JOIN_S, SETTINGS, TICK_S
 

@@ -17,16 +17,16 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from ha_agent.actions.execute import StartState
+from ha_agent.actions.execute import LatestStart
 from ha_agent.observation.collect import Inputs, blocked_why, collect
 from ha_agent.ports import BrokerLook
+from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseState,
     LeaseView,
     LockspaceView,
-    MonitorView,
     StorageView,
 )
 from metadata.records import EngineStatus, EngineVm, Health
@@ -335,7 +335,7 @@ def test_nothing_is_known_before_the_broker_answers() -> None:
 def test_the_rest_is_handed_through() -> None:
     observation = observe(
         {"monitors": (MonitorView("network", value=0.75, seen_at_s=NOW_S),)},
-        start=StartState(StartOutcome.FAILED, "no memory"),
+        start=LatestStart(StartOutcome.FAILED, "no memory"),
         vm_holds_lease=False,
         config_current=False,
         stop_requested=True,

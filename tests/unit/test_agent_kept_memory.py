@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fsm.memory import BrokenOff, Memory
-from fsm.states import State
 from ha_agent.kept_memory import KEPT, NOT_KEPT, MemoryKeeper, encode, recall
 from ha_agent.memory_file import MemoryFile
+from metadata.states import State
 from simulation.world import InlineRunner, SimMemoryStore, VirtualClock
 from world.host.processes import ProcProcesses
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fsm.states import State
 from ha_agent.observation.domain_poller import KEY
 from metadata.settings.timing import sanlock_silence_s
+from metadata.states import State
 from tests.unit.agent_host import SETTINGS, AgentHost
 from world.ports.errors import LockspaceGoneError
 from world.ports.libvirt import Domain, DomainState

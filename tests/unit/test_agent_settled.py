@@ -7,12 +7,12 @@ import pytest
 from fsm.machine import fire
 from fsm.memory import Memory
 from fsm.observation import Observation
-from fsm.states import State
 from fsm.table import Row
 from ha_agent.agent import Agent
 from ha_agent.ports import AgentPorts
 from ha_broker.api.snapshot import LeaseState, LeaseView
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, AgentHost, host_view
 
 

@@ -8,12 +8,12 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from fsm.states import State
 from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
 from ha_agent.publication.recent_history import TRANSITIONS_KEPT
 from ha_broker.api.snapshot import LeaseState, LeaseView, LockspaceView, StorageView
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
+from metadata.states import State
 from simulation.world.clock import CallHangs
 from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view, network
 from world.ports.errors import HypervisorError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ha_broker.api.snapshot import Unit
+from ha_broker.api.monitors import Unit
 from metadata.records import Health
 from metadata.settings.parse import (
     ClusterSettings,

@@ -8,6 +8,14 @@ from typing import Any, Optional
 
 import pytest
 
+from ha_broker.api.monitors import (
+    BRIDGE,
+    BUILT_IN,
+    MonitorView,
+    network_failed_fraction,
+    view_of,
+)
+from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
 from ha_broker.monitors.base import VALID_INTERVALS
 from ha_broker.monitors.cpu_load import Sample, Stretch, stretch
 from metadata.settings.monitors import MonitorSettings
@@ -53,6 +61,49 @@ def host_with(found: SharedConfig, tmp_path: Path) -> Host:
     host = cluster.host(1, tmp_path)
     cluster.run(JOIN_S + INTERVAL_S)
     return host
+
+
+# --- under which names, in which units ------------------------------------------------
+
+
+def test_monitors_keep_the_names_and_units_that_readers_know(host: Host) -> None:
+    """They stand so in the socket's JSON and in the metrics."""
+    told = [f"{view.name} {view.unit.value}" for view in host.snapshot.monitors]
+    assert told == [
+        "network fraction",
+        "bridge boolean",
+        "mem-free bytes",
+        "cpu-load fraction",
+        "storage-renewal seconds",
+        "storage-space bytes",
+        "guest-agent boolean",
+        "storage-latency seconds",
+        "storage-write-age seconds",
+    ]
+    assert [(view.name, view.unit) for view in host.snapshot.monitors] == [
+        (kind.name, kind.unit) for kind in BUILT_IN
+    ]
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_bridge_that_is_told_as_a_number_is_read_as_what_it_was(
+    cluster: Cluster, host: Host, up: bool
+) -> None:
+    host.vitals.bridge_up = up
+    cluster.run(INTERVAL_S)
+    sent = snapshot_to_data(host.snapshot)
+    assert view_of(BRIDGE, snapshot_from_data(sent).monitors).flag is up
+    assert [one["value"] for one in sent["monitors"] if one["name"] == "bridge"] == [float(up)]
+
+
+@pytest.mark.parametrize(
+    ("answered", "failed"), [(None, None), (1.0, 0.0), (0.8, 1.0 - 0.8), (0.0, 1.0)]
+)
+def test_a_network_is_told_by_what_answered_and_judged_by_what_failed(
+    answered: Optional[float], failed: Optional[float]
+) -> None:
+    assert network_failed_fraction([MonitorView("network", value=answered)]) == failed
+    assert network_failed_fraction([]) is None
 
 
 # --- the bridge -----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Optional
 import pytest
 import yaml
 
-from ha_broker.api.snapshot import MonitorView, Unit
+from ha_broker.api.monitors import MonitorView, Unit
 from metadata.settings.monitors import MonitorSettings, PluginSettings
 from metadata.settings.parse import parse_cluster_settings
 from metadata.shared_config import SharedConfig

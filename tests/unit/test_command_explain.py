@@ -14,7 +14,6 @@ from typing import Any, Callable
 
 import pytest
 
-from fsm.states import State
 from fsm.table import TABLE
 from ha_agent.observation import collect
 from ha_broker.api.snapshot import (
@@ -44,6 +43,7 @@ from hosted_engine.explain.text import explanation_text as text_of
 from hosted_engine.main import main
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
+from metadata.states import State
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness, Membership
 

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsm.states import State
 from ha_agent.history.entry import AgentStarted, Alive, BrokerLost, Entry, Transition
 from hosted_engine.history.plot import colours
 from hosted_engine.history.plot.axis import ticks
@@ -26,6 +25,7 @@ from hosted_engine.history.plot_command import cut
 from hosted_engine.history.timeline import HostPast, Past, Span, past_of
 from hosted_engine.history.wall_times import timed
 from hosted_engine.main import main
+from metadata.states import State
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
 
 DAY_S = 86400.0

@@ -1,4 +1,4 @@
-"""The arrows between the packages, and what the pure ones keep out, as tests.
+"""The arrows between the packages, what the pure ones keep out, and where names are spelled.
 
 Every import statement counts, also one inside a function or under TYPE_CHECKING.
 """
@@ -6,9 +6,14 @@ Every import statement counts, also one inside a function or under TYPE_CHECKING
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from ha_broker.api.monitors import BUILT_IN
+from metadata.penalties import PenaltyName
+from metadata.states import State
 
 ROOT = Path(__file__).resolve().parents[2]
 # From the bottom to the top: arrows point down. `fsm` and `world` stand beside each other.
@@ -102,12 +107,41 @@ EXCEPTIONS = {
     "fsm/machine.py": frozenset({"logging"}),
 }
 
+# The agent's states stand in records, metrics and mails. They are spelled in one file, so that no
+# other knows one that the table has not: one that is gone, or that there never was.
+STATES_FILE = "metadata/states.py"
+STATES = frozenset(state.value for state in State)
+STATE_SHAPE = re.compile(r"(Engine|LocalMaintenance|GlobalMaintenance)[A-Z][A-Za-z]+")
+# These are names of classes.
+SHAPED_LIKE_STATES = {
+    "metadata/records.py": frozenset({"EngineStatus", "EngineVm"}),
+    "metadata/settings/parse.py": frozenset({"EngineSettings"}),
+}
+
+# So are monitors and penalties, in the rooms that a measured value passes on its way to a score and
+# to people (elsewhere `network` or `memory` are sections of settings and names of checks).
+MONITORS_FILE, PENALTIES_FILE = "ha_broker/api/monitors.py", "metadata/penalties.py"
+MEASURED = frozenset(kind.name for kind in BUILT_IN) | frozenset(name.value for name in PenaltyName)
+WAY_OF_A_VALUE = (
+    *("ha_broker", "fsm", "ha_agent", "simulation"),
+    *("hosted_engine.cluster", "hosted_engine.explain", "hosted_engine.status"),
+)
+# Other things of the same name.
+NOT_MEASURED = {
+    "ha_agent/agent.py": frozenset({"memory"}),  # the topic of a log line
+    "ha_agent/kept_memory.py": frozenset({"memory"}),  # the key of a job
+    "ha_agent/observation/config_cache.py": frozenset({"config"}),  # so are these
+    "ha_broker/storage/config_reader.py": frozenset({"config"}),
+    "ha_broker/storage/local_maintenance.py": frozenset({"local-maintenance"}),  # a file
+    "simulation/world/host_vitals.py": frozenset({"memory", "bridge"}),  # calls of a port
+}
+
 
 def problems(path: str, source: str) -> list[str]:
     """What a file (`path` relative to the repository) does that it must not."""
     tree = ast.parse(source, path)
     found = [text for name in imports(path, tree) for text in import_problems(path, name)]
-    return found + call_problems(path, tree)
+    return found + call_problems(path, tree) + spelling_problems(path, tree)
 
 
 def imports(path: str, tree: ast.AST) -> list[str]:
@@ -157,6 +191,40 @@ def call_problems(path: str, tree: ast.AST) -> list[str]:
     ]
 
 
+def spelling_problems(path: str, tree: ast.AST) -> list[str]:
+    """Names that are spelled where they are not at home."""
+    words = [(node.lineno, node.value) for node in ast.walk(tree) if is_word(node)]
+    found = [
+        f"{path}:{line} spells {name}; states are spelled in {STATES_FILE} alone"
+        for line, word in words
+        for name in states_in(word)
+        if path != STATES_FILE and name not in SHAPED_LIKE_STATES.get(path, ())
+    ]
+    if path in (MONITORS_FILE, PENALTIES_FILE) or not is_on_the_way(path):
+        return found
+    return found + [
+        f"{path}:{line} spells {word}; see {MONITORS_FILE} and {PENALTIES_FILE}"
+        for line, word in words
+        if word in MEASURED - NOT_MEASURED.get(path, frozenset())
+    ]
+
+
+def is_word(node: ast.AST) -> bool:
+    """A text constant without a space: a sentence may name a thing, for people."""
+    text = node.value if isinstance(node, ast.Constant) else None
+    return isinstance(text, str) and len(text.split()) == 1
+
+
+def states_in(word: str) -> list[str]:
+    """Also in two that are joined, as rules for mails name a change (`A-B`)."""
+    names = re.findall("[A-Za-z]+", word)
+    return [name for name in names if name in STATES or STATE_SHAPE.fullmatch(name)]
+
+
+def is_on_the_way(path: str) -> bool:
+    return any(under(module(path), room) for room in WAY_OF_A_VALUE)
+
+
 def allowed_for(path: str) -> tuple[str, ...]:
     return ARROWS[max((name for name in ARROWS if under(module(path), name)), key=len)]
 
@@ -201,6 +269,12 @@ def test_every_exception_is_still_needed(path):
     assert EXCEPTIONS[path] <= used
 
 
+@pytest.mark.parametrize(("path", "names"), [*SHAPED_LIKE_STATES.items(), *NOT_MEASURED.items()])
+def test_every_exception_of_spelling_is_still_needed(path, names):
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    assert names <= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+
+
 # --- the check itself -----------------------------------------------------------------
 
 
@@ -240,6 +314,13 @@ def test_every_exception_is_still_needed(path):
         ("metadata/settings/parse.py", "open('x')"),
         ("fsm/diagram.py", "import time"),
         ("fsm/table.py", "import sys"),
+        ("ha_broker/events/transitions.py", "STOPPED = 'AgentStopped'"),
+        ("hosted_engine/cli/wording.py", "rule = 'EngineStart-x'"),
+        ("hosted_engine/cli/wording.py", "GONE = 'LocalMaintenanceMigrateVm'"),
+        ("ha_agent/observation/collect.py", "views.get('mem-free')"),
+        ("ha_broker/api/snapshot.py", "views.get('network')"),
+        ("fsm/score.py", "Penalty('failed-starts', 50)"),
+        ("hosted_engine/explain/advice.py", "REMEDIES = {'config': 'look'}"),
     ],
 )
 def test_what_is_not_allowed_is_found(path, source):
@@ -261,6 +342,11 @@ def test_what_is_not_allowed_is_found(path, source):
         ("hosted_engine/main.py", "from world.host.clock import Clock\nprint(1)"),
         ("simulation/host.py", "from ha_broker.broker import Broker"),
         ("hosted_engine/simulate/command.py", "from simulation import cluster"),
+        ("metadata/states.py", "UP = 'EngineUp'"),
+        ("hosted_engine/cli/wording.py", "'the host is in EngineUp now'"),
+        ("ha_broker/api/monitors.py", "NETWORK = 'network'"),
+        ("metadata/penalties.py", "NETWORK = 'network'"),
+        ("hosted_engine/deploy/checks.py", "Check('memory')"),
     ],
 )
 def test_what_is_allowed_passes(path, source):

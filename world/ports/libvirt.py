@@ -10,10 +10,10 @@ from typing import Callable, Optional, Protocol
 class DomainState(str, Enum):
     """The engine's domain on this host."""
 
-    RUNNING = "running"
-    PAUSED = "paused"
-    ABSENT = "absent"
-    UNKNOWN = "unknown"
+    RUNNING = "running"  # its qemu must hold the lease
+    PAUSED = "paused"  # libvirt holds no lease for it, and takes it when it goes on
+    ABSENT = "absent"  # no qemu of it here
+    UNKNOWN = "unknown"  # libvirt does not answer: it may be anything
 
 
 class Ending(str, Enum):

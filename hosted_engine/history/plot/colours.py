@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from hosted_engine.history.timeline import DEAD, FREE
+from metadata.states import State
 
 INK, PALE_INK, GRID, GAP = "#1f2933", "#5d6875", "#e3e7ec", "#98a2ad"
 LIGHT, DARK = "#ffffff", INK
 
 STATES = {
-    "StartState": "#eef1f5",
-    "ReinitializeFSM": "#eef1f5",
-    "EngineDown": "#d5dbe3",
-    "EngineStart": "#3d85c6",
-    "EngineStarting": "#8fc3ee",
-    "EngineUp": "#2f9e52",
-    "EngineUpBadHealth": "#ee8f2d",
-    "EngineStop": "#a78bd6",
-    "EngineForceStop": "#7451b5",
-    "EngineMaybeAway": "#7fd0c9",
-    "EngineMigratingAway": "#2f8f88",
-    "EngineUnexpectedlyDown": "#cf3f3f",
-    "LocalMaintenance": "#ecd25e",
-    "LocalMaintenanceMigrateVm": "#d3ab25",
-    "GlobalMaintenance": "#c4ab72",
-    "UnknownLocalVmState": "#eaa6c8",
-    "AgentStopped": "#7c8694",
+    State.START_STATE.value: "#eef1f5",
+    State.REINITIALIZE_FSM.value: "#eef1f5",
+    State.ENGINE_DOWN.value: "#d5dbe3",
+    State.ENGINE_START.value: "#3d85c6",
+    State.ENGINE_STARTING.value: "#8fc3ee",
+    State.ENGINE_UP.value: "#2f9e52",
+    State.ENGINE_UP_BAD_HEALTH.value: "#ee8f2d",
+    State.ENGINE_STOP.value: "#a78bd6",
+    State.ENGINE_FORCE_STOP.value: "#7451b5",
+    State.ENGINE_MAYBE_AWAY.value: "#7fd0c9",
+    State.ENGINE_UNEXPECTEDLY_DOWN.value: "#cf3f3f",
+    State.LOCAL_MAINTENANCE.value: "#ecd25e",
+    State.GLOBAL_MAINTENANCE.value: "#c4ab72",
+    State.UNKNOWN_LOCAL_VM_STATE.value: "#eaa6c8",
+    State.AGENT_STOPPED.value: "#7c8694",
     DEAD: "#252a31",
 }
 _UNKNOWN_STATE = "#c5c4f2"

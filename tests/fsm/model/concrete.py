@@ -30,11 +30,11 @@ from fsm.observation import (
     Vm,
 )
 from fsm.peers import undecided
-from fsm.states import State
 from fsm.step import broken_off_by
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, check_timing
+from metadata.states import State
 from tests.fsm.model import shape
 from tests.fsm.model.shape import Agent, Dom, Hold, Host, Life, Mem, View
 

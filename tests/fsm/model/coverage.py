@@ -9,10 +9,10 @@ from fsm.guards import Guard
 from fsm.machine import walk
 from fsm.memory import Memory
 from fsm.observation import Observation
-from fsm.states import State
 from fsm.step import step
 from fsm.table import Row
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 from tests.fsm.model import concrete
 from tests.fsm.model.react import Reactor
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsm.states import State
+from metadata.states import State
 from tests.fsm.model.concrete import can_ask
 from tests.fsm.model.shape import Agent, Dom, Hold, Host, Left, Life, World
 from tests.fsm.model.world import Key, Worlds

@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Callable, NamedTuple, Optional
 
 from fsm.observation import StartOutcome, VmEnding
-from fsm.states import State
+from metadata.states import State
 from tests.fsm.model.concrete import THRESHOLDS, can_ask, kept
 from tests.fsm.model.shape import (
     FREE,

@@ -10,9 +10,9 @@ from fsm.machine import walk
 from fsm.memory import Action
 from fsm.observation import Observation, StartOutcome, VmEnding
 from fsm.score import score
-from fsm.states import State
 from fsm.step import remember, step
 from fsm.table import TABLE, Row
+from metadata.states import State
 from tests.fsm.model import concrete, rules
 from tests.fsm.model.shape import Agent, Dom, Host, Job, Mem, View
 

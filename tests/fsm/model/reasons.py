@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Callable
 
 from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
-from fsm.states import State
 from fsm.table import Row
 from metadata.reach import Sight
 from metadata.records import Health
+from metadata.states import State
 from tests.fsm.model.concrete import NO_PAGE
 from tests.fsm.model.shape import Mem
 

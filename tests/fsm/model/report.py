@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fsm.states import State
 from fsm.table import TABLE, Row
+from metadata.states import State
 from tests.fsm.model.coverage import Coverage, coverage
 from tests.fsm.model.explore import Explorer, Graph
 from tests.fsm.model.liveness import Liveness, liveness

@@ -8,8 +8,8 @@ from fsm.decision import Decision
 from fsm.memory import Action
 from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
-from fsm.states import State
 from metadata.records import Health
+from metadata.states import State
 from tests.fsm.model.concrete import NO_PAGE, goes_on_after_s, lasted_s
 from tests.fsm.model.reasons import (
     ahead,

@@ -6,7 +6,7 @@ from enum import IntEnum
 from typing import NamedTuple, Optional
 
 from fsm.observation import StartOutcome, VmEnding
-from fsm.states import State
+from metadata.states import State
 
 
 class Agent(IntEnum):

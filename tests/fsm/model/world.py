@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from fsm.observation import VmEnding
-from fsm.states import State
 from fsm.table import TABLE, Row
+from metadata.states import State
 from tests.fsm.model import shape
 from tests.fsm.model.concrete import can_ask
 from tests.fsm.model.moves import Kind, Move, Waits, ended, moves_of

@@ -1,6 +1,7 @@
 """The states of the agent, each with one sentence for people.
 
-The names appear in the metadata text and in mails: keep them.
+The values are wire format: they stand in every host's record and in mails, metrics and histories.
+No other file spells one, so that no part of the program can know a state that the table has not.
 """
 
 from __future__ import annotations
