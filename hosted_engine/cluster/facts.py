@@ -13,7 +13,7 @@ from typing import Optional
 from fsm.states import State
 from ha_broker.api import penalties_line
 from ha_broker.api.penalties_line import NotedPenalty
-from ha_broker.api.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
+from ha_broker.api.snapshot import HostView, PenaltyView, Publication, Snapshot
 from ha_broker.api.times import moment_text
 from metadata.notes import WHY
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
@@ -130,8 +130,7 @@ class Cluster:
     @property
     def owner(self) -> Optional[HostFacts]:
         """Who holds the engine's lease; None: nobody, or it is not known."""
-        lease = self.snapshot.lease
-        return self.host(lease.owner_id) if lease.state == LeaseState.HELD else None
+        return self.host(self.snapshot.lease.holder_id)
 
     @property
     def runner(self) -> Optional[HostFacts]:
@@ -270,10 +269,9 @@ def _own_engine(snapshot: Snapshot) -> EngineWord:
 
 
 def _engine_word(status: EngineStatus) -> EngineWord:
-    up = status.vm is EngineVm.UP
-    paused = up and status.detail == "Paused"
+    paused = status.is_up and status.detail == "Paused"
     known = status.vm is not EngineVm.UNKNOWN
-    return EngineWord(up and not paused, paused, known, status.health, status.reason)
+    return EngineWord(status.is_up and not paused, paused, known, status.health, status.reason)
 
 
 def _noted(text: str) -> tuple[NotedPenalty, ...]:

@@ -47,29 +47,28 @@ def _brokers_word(world: StorageWorld, host_id: int) -> Optional[str]:
     snapshot = world.broker()
     if snapshot is None or not _can_tell(snapshot, world.clock.monotonic_s()):
         return None
-    view = next((one for one in snapshot.hosts if one.host_id == host_id), None)
+    view = snapshot.host(host_id)
     return "" if view is None else _word_on(view)
 
 
 def _can_tell(snapshot: Snapshot, now_s: float) -> bool:
     """A member that reads the storage, and whose sanlock has looked around already."""
-    own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
     return (
         now_s - snapshot.taken_at_s <= OLDEST_WORD_S
         and snapshot.lockspace.membership is Membership.JOINED
         and not snapshot.lockspace.error
         and not snapshot.storage.error
-        and own is not None
-        and own.liveness is Liveness.LIVE
+        and snapshot.own is not None
+        and snapshot.own.is_live
     )
 
 
 def _word_on(view: HostView) -> Optional[str]:
-    if view.liveness is Liveness.LIVE:
+    if view.is_live:
         return "sanlock sees it alive"
     if view.liveness is Liveness.FAIL:
         return "sanlock has missed it for a while only, and does not call it dead yet"
-    if view.fresh and view.record is not None and not view.record.stopped:
+    if view.agent_speaks:
         return "its agent has written its record just now"
     listed = view.generation > 0
     return None if listed and view.liveness is Liveness.UNKNOWN else ""

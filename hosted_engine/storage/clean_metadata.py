@@ -116,5 +116,5 @@ def _known(world: StorageWorld, host_id: int) -> Optional[bool]:
     snapshot = world.broker()
     if snapshot is None:
         return None
-    views = [view for view in snapshot.hosts if view.host_id == host_id]
-    return any(view.record is not None or view.error for view in views)
+    view = snapshot.host(host_id)
+    return view is not None and (view.record is not None or bool(view.error))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Optional
 
-from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cluster.storage_survey import read_lockspace
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.environment import StorageWorld, real_world
@@ -35,7 +34,6 @@ from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s
 from metadata.wire import decode_global, decode_slot
 from world.ports.errors import WorldError
-from world.ports.sanlock import Liveness
 
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 30.0
@@ -90,14 +88,12 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
 def _refuse_known_holder(world: StorageWorld) -> None:
     """What this host's broker knows already need not be found out without its services."""
     snapshot = world.broker()
-    if snapshot is None or snapshot.lease.state != LeaseState.HELD:
-        return
-    for view in snapshot.hosts:
-        if view.host_id == snapshot.lease.owner_id and view.liveness is Liveness.LIVE:
-            raise CommandError(
-                f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
-                f"{_advice(force=True)}"
-            )
+    view = snapshot.host(snapshot.lease.holder_id) if snapshot is not None else None
+    if view is not None and view.is_live:
+        raise CommandError(
+            f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
+            f"{_advice(force=True)}"
+        )
 
 
 def _check_readiness(world: StorageWorld, force: bool) -> None:

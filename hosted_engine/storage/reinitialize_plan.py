@@ -25,7 +25,7 @@ from typing import Optional, Union
 
 from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS
-from metadata.records import DecodedSlot, EngineVm, HostRecord
+from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
@@ -201,7 +201,7 @@ def unready(look: StorageLook, maintenance: Optional[bool], own_id: int) -> list
 
 
 def _runs_engine(slot: DecodedSlot) -> bool:
-    return isinstance(slot, HostRecord) and slot.engine_status.vm is EngineVm.UP
+    return isinstance(slot, HostRecord) and slot.engine_status.is_up
 
 
 def _live(host_ids: list[int]) -> str:
