@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional, Union
 
-from metadata import wire
-from metadata.layout import LOCKSPACE_NAME, SLOT_SIZE, Extent, extents
-from metadata.records import HostRecord, SlotAbsent, VolumeAddress, describe_slot_error
+from metadata.layout import LOCKSPACE_NAME, Extent, extents
+from metadata.records import HostRecord, VolumeAddress
 from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
@@ -25,6 +24,7 @@ from metadata.shared_config import (
     decode_area,
     describe_config_error,
 )
+from metadata.slots import present_slots, record_or_problem
 from world.ports.storage import BlockStore
 
 _READ_SIZE = 1024 * 1024
@@ -123,16 +123,8 @@ def describe_cluster(found: Survey) -> str:
 
 
 def _slots(area: bytes) -> dict[int, Union[HostRecord, str]]:
-    slots: dict[int, Union[HostRecord, str]] = {}
-    for start in range(SLOT_SIZE, len(area), SLOT_SIZE):
-        if not area[start]:
-            continue
-        slot = wire.decode_slot(start // SLOT_SIZE, area[start : start + SLOT_SIZE])
-        if isinstance(slot, HostRecord):
-            slots[slot.host_id] = slot
-        elif not isinstance(slot, SlotAbsent):
-            slots[slot.host_id] = describe_slot_error(slot)
-    return slots
+    present = present_slots(area, 0)
+    return {host_id: record_or_problem(slot) for host_id, slot in present.items()}
 
 
 # --- what is not ours -----------------------------------------------------------------------

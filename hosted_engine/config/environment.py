@@ -9,8 +9,6 @@ from typing import Any, Callable, Protocol, TypeVar
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.apart import within_deadline_apart
-from metadata import wire
-from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord
 from metadata.settings.parse import HostSettings, StorageParts
 from world.ports.errors import StorageError, WorldError
@@ -18,6 +16,7 @@ from world.ports.sanlock import Lockspace, WriterLock
 from world.ports.storage import BlockStore
 from world.storage.direct_store import DirectStore
 from world.storage.sanlock_lockspace import SanlockLockspace
+from world.storage.slot_area import read_slot
 
 NOTHING_WRITTEN = "nothing was written"
 
@@ -73,8 +72,7 @@ def in_time(world: ConfigWorld, job: Callable[[], T], whom: str, deadline_s: flo
 def host_text(world: ConfigWorld, host_id: int) -> str:
     """``host h2 (id 2)``, as its record on the storage says."""
     with suppress(StorageError):
-        data = world.store.read(slot_address(world.parts, host_id), SLOT_SIZE)
-        record = wire.decode_slot(host_id, data)
+        record = read_slot(world.store, world.parts, host_id)
         if isinstance(record, HostRecord):
             return f"host {record.hostname} (id {host_id})"
     return f"host id {host_id}"

@@ -18,13 +18,14 @@ from hosted_engine.config.lock import locked
 from hosted_engine.config.store import WRITE_DEADLINE_S
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.local_host import host_settings
-from metadata import config_repair, wire
-from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
+from metadata import config_repair
+from metadata.layout import CONFIG_SIZE
 from metadata.notes import CONFIG_VERSION, MOST_CONFIG_VERSION, number_in
 from metadata.records import HostRecord
 from metadata.shared_config import StoredConfig
 from world.ports.errors import StorageError
 from world.storage.config_restore import write_back
+from world.storage.slot_area import read_slots
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -87,11 +88,8 @@ def _above_all(world: ConfigWorld, held: StoredConfig, area: bytes) -> StoredCon
 
 def _versions(world: ConfigWorld) -> list[tuple[int, str]]:
     """Which version each host goes by, as its record last said."""
-    first = slot_address(world.parts, 1)
-    data = world.store.read(first, METADATA_SIZE - SLOT_SIZE)
     found = []
-    for place in range(0, len(data), SLOT_SIZE):
-        record = wire.decode_slot(place // SLOT_SIZE + 1, data[place : place + SLOT_SIZE])
+    for record in read_slots(world.store, world.parts).values():
         if isinstance(record, HostRecord):
             version = number_in(dict(record.notes).get(CONFIG_VERSION, ""), MOST_CONFIG_VERSION)
             found.append((version or 0, record.hostname))

@@ -17,16 +17,15 @@ from hosted_engine.errors import CommandError
 from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S, bounded, with_storage
 from hosted_engine.host.units import SystemdUnits, Units
-from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings
-from metadata.wire import decode_slot
 from world.ports.errors import StorageError
 from world.ports.jobs import Clock
 from world.ports.libvirt import Domain
 from world.ports.sanlock import LockspaceAdmin
 from world.ports.storage import BlockStore
 from world.storage.direct_store import DirectStore
+from world.storage.slot_area import read_slot
 
 
 @dataclass(frozen=True)
@@ -53,10 +52,9 @@ class StorageWorld:
     def slot(self, host_id: int) -> DecodedSlot:
         """What stands in a host's slot; raises CommandError when the storage does not answer."""
         try:
-            data = self.store.read(slot_address(self.settings.storage, host_id), SLOT_SIZE)
+            return read_slot(self.store, self.settings.storage, host_id)
         except StorageError as error:
             raise CommandError(str(error)) from error
-        return decode_slot(host_id, data)
 
     def domain(self) -> Domain:
         """libvirt's word on the engine; by its usual name where the settings can't be read."""

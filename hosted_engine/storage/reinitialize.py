@@ -24,16 +24,17 @@ from hosted_engine.storage.in_use import leave_lockspace, refuse_broker, refuse_
 from hosted_engine.storage.reinitialize_plan import SignOfLife, StorageLook
 from metadata.layout import (
     LOCKSPACE_NAME,
-    METADATA_SIZE,
+    MAX_HOSTS,
     SLOT_SIZE,
     config_lease_address,
     slot_address,
 )
-from metadata.records import DecodedSlot, GlobalRecord, SlotAbsent
+from metadata.records import GlobalRecord
 from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s
-from metadata.wire import decode_global, decode_slot
+from metadata.wire import decode_global
 from world.ports.errors import WorldError
+from world.storage.slot_area import read_slots
 
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 30.0
@@ -147,25 +148,13 @@ def _start_again(world: StorageWorld, units: tuple[str, ...]) -> None:
 def _look(world: StorageWorld, known: Optional[StorageLook] = None) -> StorageLook:
     """All of the storage that tells of hosts; of the slots those that `known` has, if given."""
     parts = world.settings.storage
-    last = max(known.slots, default=0) if known else METADATA_SIZE // SLOT_SIZE - 1
+    last = max(known.slots, default=0) if known else MAX_HOSTS
     return StorageLook(
         lockspace=read_lockspace(world.store, parts),
         lease=world.store.read(parts.lease, SECTORS_READ),
-        slots=_slots(world, last),
+        slots=read_slots(world.store, parts, last),
         sector_size=parts.sector_size,
     )
-
-
-def _slots(world: StorageWorld, last: int) -> dict[int, DecodedSlot]:
-    if last == 0:
-        return {}
-    data = world.store.read(slot_address(world.settings.storage, 1), last * SLOT_SIZE)
-    found = {
-        place + 1: decode_slot(place + 1, data[place * SLOT_SIZE : (place + 1) * SLOT_SIZE])
-        for place in range(last)
-        if data[place * SLOT_SIZE]
-    }
-    return {host_id: slot for host_id, slot in found.items() if not isinstance(slot, SlotAbsent)}
 
 
 @dataclass(frozen=True)
