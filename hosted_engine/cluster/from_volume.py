@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 
 from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.life_watch import Sleep, looks
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.apart import within_deadline_apart
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, storage_parts
@@ -52,9 +53,6 @@ class VolumeLook:
     global_error: str
     slots: dict[int, Union[HostRecord, str]]
     slots_seen: int
-
-
-Sleep = Callable[[float], None]
 
 
 class VolumeReader(Protocol):
@@ -155,11 +153,11 @@ class _Area:
 def _watch(area: _Area, watch_s: float, clock: Clock, sleep: Sleep) -> ClusterStatus:
     first = latest = area.look()
     live: set[int] = set()
-    end_s = clock.monotonic_s() + watch_s
-    while _waited_for(latest) - live and clock.monotonic_s() < end_s:
-        sleep(min(LOOK_EVERY_S, max(0.0, end_s - clock.monotonic_s())))
+    for _ in looks(clock, sleep, watch_s if _waited_for(first) else 0.0, LOOK_EVERY_S):
         latest = area.look()
         live |= _changed(first, latest)
+        if not _waited_for(latest) - live:
+            break
     return _status(latest, live)
 
 

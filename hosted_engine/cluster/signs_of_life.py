@@ -10,18 +10,20 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView, Snapshot
+from hosted_engine.cluster.life_watch import looks
+from hosted_engine.cluster.storage_survey import read_place
 from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import StorageWorld
-from metadata.records import DecodedSlot, HostRecord, VolumeAddress
+from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
+from metadata.settings.timing import record_shows_s, renewal_shows_s
 from world.ports.errors import StorageError
 from world.ports.sanlock import Liveness, Membership
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.
 OLDEST_WORD_S = 15.0
 LOOK_EVERY_S = 0.5
-ALIGNMENT = 4096  # of what the storage is read by
 
 
 def signs_of_life(world: StorageWorld, host_id: int, slot: DecodedSlot) -> str:
@@ -82,23 +84,16 @@ def _watched(world: StorageWorld, host_id: int, with_lockspace: bool = True) -> 
     timing = cluster.timing if cluster is not None else Timing()
     before = _sector(world, host_id) if with_lockspace else b""
     slot = world.slot(host_id)
-    wait_s = 2 * timing.tick_s + 1
+    wait_s = record_shows_s(timing.tick_s)
     if with_lockspace:
-        wait_s = max(wait_s, two_renewals_s(max(timing.io_timeout_s, _io_timeout_s(before))))
+        wait_s = max(wait_s, renewal_shows_s(max(timing.io_timeout_s, _io_timeout_s(before))))
     world.say(f"[ .. ] looking for {wait_s:.0f} s whether host id {host_id} lives")
-    end_s = world.clock.monotonic_s() + wait_s
-    while world.clock.monotonic_s() < end_s:
-        world.sleep(LOOK_EVERY_S)
+    for _ in looks(world.clock, world.sleep, wait_s, LOOK_EVERY_S):
         if with_lockspace and _sector(world, host_id) != before:
             return "its place in sanlock's lockspace was renewed just now"
         if world.slot(host_id) != slot:
             return "its record was written just now"
     return ""
-
-
-def two_renewals_s(io_timeout_s: float) -> float:
-    """Who is alive renews its place in the lockspace at least once in this time."""
-    return 4 * io_timeout_s + 1
 
 
 def _io_timeout_s(sector: bytes) -> int:
@@ -108,12 +103,7 @@ def _io_timeout_s(sector: bytes) -> int:
 
 def _sector(world: StorageWorld, host_id: int) -> bytes:
     """The place of a host id in the lockspace; raises CommandError."""
-    parts = world.settings.storage
-    start = (host_id - 1) * parts.sector_size
-    block = start - start % ALIGNMENT
-    place = VolumeAddress(parts.lockspace.path, parts.lockspace.offset + block)
     try:
-        data = world.store.read(place, ALIGNMENT)
+        return read_place(world.store, world.settings.storage, host_id)
     except StorageError as error:
         raise CommandError(str(error)) from error
-    return data[start - block : start - block + parts.sector_size]

@@ -28,6 +28,7 @@ from metadata.slots import present_slots, record_or_problem
 from world.ports.storage import BlockStore
 
 _READ_SIZE = 1024 * 1024
+_ALIGNMENT = 4096  # of what the storage is read by
 
 
 class AreaKind(str, Enum):
@@ -85,6 +86,15 @@ def survey(store: BlockStore, parts: StorageParts) -> Survey:
 def read_lockspace(store: BlockStore, parts: StorageParts) -> bytes:
     """The lockspace's area; raises StorageError."""
     return _read_area(store, extents(parts)[0])
+
+
+def read_place(store: BlockStore, parts: StorageParts, host_id: int) -> bytes:
+    """A host id's place in the lockspace, one sector; raises StorageError."""
+    start = (host_id - 1) * parts.sector_size
+    block = start - start % _ALIGNMENT
+    place = VolumeAddress(parts.lockspace.path, parts.lockspace.offset + block)
+    data = store.read(place, _ALIGNMENT)
+    return data[start - block : start - block + parts.sector_size]
 
 
 def ids_in_use(area: bytes, parts: StorageParts) -> dict[int, LeaderRecord]:

@@ -12,9 +12,8 @@ from ha_broker.api import paths
 from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, host_text
 from hosted_engine.errors import CommandError
 from metadata.layout import config_lease_extent
-from world.ports.errors import LeaseHeldError, LockspaceError
+from world.ports.errors import LEADER_MAGIC, LeaseHeldError, LockspaceError
 from world.ports.sanlock import Liveness
-from world.storage.sanlock_lockspace import LEADER_MAGIC
 
 _MIB = 1024 * 1024
 _MADE_BEFORE = "this cluster was made before there was a lock of writers"

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from hosted_engine.cluster.life_watch import changed_in_use, looks
 from hosted_engine.cluster.storage_survey import (
     AreaKind,
     Survey,
@@ -42,10 +43,9 @@ from metadata.sanlock_disk import LeaderRecord
 from metadata.settings.parse import HostSettings, StorageParts
 from metadata.settings.timing import join_s, lease_floor_s
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
-from world.ports.errors import LockspaceError, WorldError
+from world.ports.errors import HOSTID_BUSY, LockspaceError, WorldError
 from world.ports.sanlock import LockspaceAdmin, Membership
 
-HOSTID_BUSY = -262
 CLAIM_SETTLES_S = 1.0
 _LOOK_EVERY_S = 0.5
 _CHUNK_SIZE = 1024 * 1024
@@ -369,9 +369,7 @@ def watch_for_life(site: DeploySite, watch: Watch) -> None:
     hosts = ", ".join(site.survey.describe_host(host_id) for host_id in watch.host_ids)
     site.world.say(f"[ .. ] looking for {watch.wait_s:.0f} s whether {hosts} lives")
     before = {host_id: site.survey.ids_in_use[host_id] for host_id in watch.host_ids}
-    end_s = site.world.clock.monotonic_s() + watch.wait_s
-    while site.world.clock.monotonic_s() < end_s:
-        site.world.sleep(_LOOK_EVERY_S)
+    for _ in looks(site.world.clock, site.world.sleep, watch.wait_s, _LOOK_EVERY_S):
         _refuse_living(site, before, _ids_in_use(site))
     site.world.say(f"[ ok ] no sign of life of {hosts}")
 
@@ -379,7 +377,7 @@ def watch_for_life(site: DeploySite, watch: Watch) -> None:
 def _refuse_living(
     site: DeploySite, before: dict[int, LeaderRecord], now: dict[int, LeaderRecord]
 ) -> None:
-    living = [host_id for host_id in before if host_id in now and now[host_id] != before[host_id]]
+    living = changed_in_use(before, now)
     if not living:
         return
     hosts = ", ".join(site.survey.describe_host(host_id) for host_id in living)

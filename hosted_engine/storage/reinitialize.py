@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Optional
 
+from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_lockspace
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.environment import StorageWorld, real_world
@@ -202,12 +203,12 @@ def _advice(force: bool) -> str:
 def _moments(world: StorageWorld, wait_s: float) -> Iterator[None]:
     """Every now and then until `wait_s` are over, with a word for who waits."""
     begun_s = told_s = world.clock.monotonic_s()
-    while (now_s := world.clock.monotonic_s()) < begun_s + wait_s:
-        if now_s - told_s >= TELL_EVERY_S:
+    for _ in looks(world.clock, world.sleep, wait_s, LOOK_EVERY_S):
+        yield
+        now_s = world.clock.monotonic_s()
+        if now_s - told_s >= TELL_EVERY_S and now_s < begun_s + wait_s:
             told_s = now_s
             world.say(f"[ .. ] {begun_s + wait_s - now_s:.0f} s more")
-        world.sleep(LOOK_EVERY_S)
-        yield
 
 
 # --- writing ----------------------------------------------------------------------------------
