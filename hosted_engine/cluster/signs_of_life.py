@@ -13,7 +13,7 @@ from ha_broker.api.snapshot import HostView, Snapshot
 from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_place
 from hosted_engine.errors import CommandError
-from hosted_engine.host.environment import StorageWorld
+from hosted_engine.host.environment import DeployedHost
 from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
@@ -26,7 +26,7 @@ OLDEST_WORD_S = 15.0
 LOOK_EVERY_S = 0.5
 
 
-def signs_of_life(world: StorageWorld, host_id: int, slot: DecodedSlot) -> str:
+def signs_of_life(world: DeployedHost, host_id: int, slot: DecodedSlot) -> str:
     """What shows that the host lives, in words; empty: nothing does. Raises CommandError."""
     if host_id == world.settings.host_id:
         return _own_signs(world, slot)
@@ -34,7 +34,7 @@ def signs_of_life(world: StorageWorld, host_id: int, slot: DecodedSlot) -> str:
     return _watched(world, host_id) if word is None else word
 
 
-def _own_signs(world: StorageWorld, slot: DecodedSlot) -> str:
+def _own_signs(world: DeployedHost, slot: DecodedSlot) -> str:
     """Only the agent counts: the broker and sanlock write nothing into the slot by themselves."""
     if world.units.available() or (isinstance(slot, HostRecord) and slot.stopped):
         return ""
@@ -44,7 +44,7 @@ def _own_signs(world: StorageWorld, slot: DecodedSlot) -> str:
 # --- by the broker --------------------------------------------------------------------------
 
 
-def _brokers_word(world: StorageWorld, host_id: int) -> Optional[str]:
+def _brokers_word(world: DeployedHost, host_id: int) -> Optional[str]:
     """None: the broker can't tell."""
     snapshot = world.broker()
     if snapshot is None or not _can_tell(snapshot, world.clock.monotonic_s()):
@@ -79,7 +79,7 @@ def _word_on(view: HostView) -> Optional[str]:
 # --- by watching ----------------------------------------------------------------------------
 
 
-def _watched(world: StorageWorld, host_id: int, with_lockspace: bool = True) -> str:
+def _watched(world: DeployedHost, host_id: int, with_lockspace: bool = True) -> str:
     cluster = world.cluster()
     timing = cluster.timing if cluster is not None else Timing()
     before = _sector(world, host_id) if with_lockspace else b""
@@ -101,9 +101,9 @@ def _io_timeout_s(sector: bytes) -> int:
     return record.io_timeout_s if record is not None else 0
 
 
-def _sector(world: StorageWorld, host_id: int) -> bytes:
+def _sector(world: DeployedHost, host_id: int) -> bytes:
     """The place of a host id in the lockspace; raises CommandError."""
     try:
-        return read_place(world.store, world.settings.storage, host_id)
+        return read_place(world.storage, world.settings.storage, host_id)
     except StorageError as error:
         raise CommandError(str(error)) from error

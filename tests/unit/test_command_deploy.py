@@ -21,7 +21,6 @@ from hosted_engine.deploy.answers import (
     read_answers,
     storage_parts,
 )
-from hosted_engine.deploy.environment import default_gateway
 from hosted_engine.deploy.plan import (
     Create,
     Deployed,
@@ -33,6 +32,7 @@ from hosted_engine.deploy.plan import (
     plan,
 )
 from hosted_engine.errors import CommandError
+from hosted_engine.host.probes import default_gateway
 from hosted_engine.host.settings_file import write_host_settings, write_settings_text
 from metadata import layout
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
