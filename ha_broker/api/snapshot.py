@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Optional
 
 from ha_broker.api.event import Event
+from metadata.penalty import Penalty
 from metadata.reach import Sight
 from metadata.records import EngineStatus, Health, HostRecord
 from world.ports.libvirt import DomainState
@@ -212,25 +213,6 @@ class ConfigView:
 
 
 @dataclass(frozen=True)
-class PenaltyView:
-    """Points off this host's score, as the agent reckoned them.
-
-    `value` and `threshold` are numbers in `unit` (empty where it is about none);
-    `began_at_s` is since when it has cost anything at all, `ends_at_s` when time alone will
-    end or lessen it.
-    """
-
-    name: str
-    points: int
-    reason: str
-    value: Optional[float] = None
-    threshold: Optional[float] = None
-    unit: str = ""
-    began_at_s: Optional[float] = None
-    ends_at_s: Optional[float] = None
-
-
-@dataclass(frozen=True)
 class TransitionView:
     """One change of the agent's state; `number` rises by one within one agent's life, from 1.
 
@@ -265,7 +247,7 @@ class Publication:
     why: str = ""
     in_state_since_s: Optional[float] = None
     timeout_at_s: Optional[float] = None
-    penalties: tuple[PenaltyView, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
     transitions: tuple[TransitionView, ...] = ()
     life_at_s: Optional[float] = None
 

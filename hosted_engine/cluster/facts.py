@@ -13,9 +13,10 @@ from typing import Optional
 from fsm.states import State
 from ha_broker.api import penalties_line
 from ha_broker.api.penalties_line import NotedPenalty
-from ha_broker.api.snapshot import HostView, PenaltyView, Publication, Snapshot
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.api.times import moment_text
 from metadata.notes import WHY
+from metadata.penalty import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
@@ -210,7 +211,7 @@ class Cluster:
         }
         return HostFacts(**{**vars(facts), **own})
 
-    def _own_penalty(self, penalty: PenaltyView) -> NotedPenalty:
+    def _own_penalty(self, penalty: Penalty) -> NotedPenalty:
         since = "" if penalty.began_at_s is None else self.moment(penalty.began_at_s)
         until = "" if penalty.ends_at_s is None else self.moment(penalty.ends_at_s)
         return NotedPenalty(penalty.name, penalty.points, penalty.reason, since, until)
