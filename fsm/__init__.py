@@ -5,10 +5,11 @@ observation, and everything to do comes out in a `Decision`.
 """
 
 from fsm.decision import Decision
-from fsm.memory import Action, Memory, Penalty, Score
+from fsm.memory import Action, Memory, Score
 from fsm.observation import Observation
 from fsm.step import step
 from fsm.table import TABLE, Row
+from metadata.penalty import Penalty
 from metadata.states import State
 
 __all__ = [

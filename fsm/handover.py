@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from fsm.memory import Memory
-from fsm.observation import Lease, Observation, Peer, PeerLiveness
+from fsm.observation import Lease, Observation, Peer
 from metadata.settings.parse import ClusterSettings, Timing
 
-_ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 # A source that has not written for so many ticks (and two slow I/Os) says nothing any more.
 SILENT_TICKS = 2
 # Libvirt ends a migration's last step within a moment; the target has the lease by then.
@@ -69,7 +68,7 @@ def _told(memory: Memory, observation: Observation, timing: Timing) -> list[tupl
 
 
 def _limit_s(peer: Peer, memory: Memory, now_s: float, timing: Timing) -> Optional[float]:
-    if not peer.fresh or peer.stopped or peer.liveness not in _ALIVE:
+    if not peer.fresh or peer.stopped or not peer.may_live:
         return None
     if _is_moving(peer, now_s, timing):
         return min(peer.moving_limit_s or 0.0, timing.away_s)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
+from metadata.penalty import Penalty
 from metadata.states import State
 
 
@@ -16,24 +17,6 @@ class Action(str, Enum):
     SHUTDOWN_VM = "shutdown-vm"
     DESTROY_VM = "destroy-vm"
     RESUME_VM = "resume-vm"  # only after a migration that left it paused here
-
-
-@dataclass(frozen=True)
-class Penalty:
-    """Points off the base score. `reason` is a sentence part for people.
-
-    value, threshold   the number behind it and what it is held against, in `unit`
-                       ("fraction", "bytes", "count"; empty: it is about no number)
-    ends_at_s          when it is over, or less, by time alone (monotonic seconds; None: never)
-    """
-
-    name: str
-    points: int
-    reason: str
-    value: Optional[float] = None
-    threshold: Optional[float] = None
-    unit: str = ""
-    ends_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,11 @@ class Peer:
     testimony: Optional[Testimony] = None
     gave_away: bool = False
 
+    @property
+    def may_live(self) -> bool:
+        """Does sanlock call it alive, or not know it yet? Just after joining it knows nobody."""
+        return self.liveness in (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
+
 
 @dataclass(frozen=True)
 class PluginCost:

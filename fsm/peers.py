@@ -13,11 +13,9 @@ from __future__ import annotations
 
 from typing import Optional
 
-from fsm.observation import Observation, Peer, PeerLiveness
+from fsm.observation import Observation, Peer
 from metadata.settings.parse import ScoreWeights
 from metadata.states import State
-
-_ALIVE = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
 
 RankKey = tuple[int, int, int, bool, int]
 
@@ -26,7 +24,7 @@ def is_candidate(peer: Peer) -> bool:
     """Could `peer` start the engine now, as far as its record and sanlock say?"""
     return (
         peer.fresh
-        and peer.liveness in _ALIVE
+        and peer.may_live
         and peer.score > 0
         and not peer.maintenance
         and not peer.stopped
@@ -78,7 +76,5 @@ def ahead_of_us(
 def undecided(observation: Observation) -> list[Peer]:
     """Peers that may be alive but whose record has not been seen to change yet."""
     return [
-        peer
-        for peer in observation.peers
-        if peer.liveness in _ALIVE and not peer.fresh and not peer.stopped
+        peer for peer in observation.peers if peer.may_live and not peer.fresh and not peer.stopped
     ]

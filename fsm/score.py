@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from fsm.memory import Memory, Penalty, Score
+from fsm.memory import Memory, Score
 from fsm.observation import Observation, PluginCost, Vm
 from fsm.reach import is_no_place
 from metadata.penalties import PenaltyName, plugin_penalty
+from metadata.penalty import Penalty
 from metadata.settings.parse import ClusterSettings
 from metadata.states import State
 
@@ -171,7 +172,7 @@ def _start_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optio
         points, said = config.score.base, f"{said}, so other hosts go first"
         ends_at_s = m.failed_starts_s[-limit] + window_s
     name = PenaltyName.FAILED_STARTS.value
-    return Penalty(name, points, said, float(failed), float(limit), COUNT, ends_at_s)
+    return Penalty(name, points, said, float(failed), float(limit), COUNT, ends_at_s=ends_at_s)
 
 
 _PENALTIES = (

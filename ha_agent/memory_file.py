@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from world.durable import replace_file
+
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # More than it can ever be: a file that somebody else put there shall not fill the memory.
 _MOST_BYTES = 1 << 16
@@ -26,9 +28,7 @@ class MemoryFile:
 
     def write(self, data: bytes) -> None:
         """Replace it as a whole; it need not survive a power cut."""
-        part = self._path.with_name(f"{self._path.name}.new")
-        part.write_bytes(data)
-        part.replace(self._path)
+        replace_file(self._path, data, durable=False, only_writer=True)
 
     def boot_id(self) -> str:
         """The kernel's."""

@@ -76,12 +76,12 @@ from ha_broker.storage.slot_notes import newer_config_elsewhere
 from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
 from metadata.notes import Notes
-from metadata.records import POWERING_DOWN, EngineVm, Health
+from metadata.records import POWERING_DOWN, Health
 from metadata.settings.parse import HostSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 from world.ports.sleep_watch import SleepWatch
 
 log = logging.getLogger(__name__)
@@ -307,11 +307,8 @@ class Broker:
 
         An agent that has stopped writes no next one.
         """
-        other = view.fresh and view.host_id != self._settings.host.host_id
-        record = view.record if other else None
-        if record is None or record.stopped:
-            return False
-        return record.engine_status.vm is EngineVm.UP
+        record = view.fresh_record if view.host_id != self._settings.host.host_id else None
+        return record is not None and not record.stopped and record.engine_status.is_up
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
@@ -437,10 +434,11 @@ class Broker:
 
 def _runs_healthy_engine(view: HostView) -> bool:
     """A living host whose record says so and is fresh."""
-    if view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
+    record = view.sure_record
+    if record is None:
         return False
-    status = view.record.engine_status
+    status = record.engine_status
     # One that is being stopped may end, and its lease be free, at any moment; so may one whose
     # agent has stopped: that is how a host's shutdown begins.
-    stays = status.detail != POWERING_DOWN and not view.record.stopped
-    return status.vm == EngineVm.UP and status.health == Health.GOOD and stays
+    stays = status.detail != POWERING_DOWN and not record.stopped
+    return status.is_healthy and stays

@@ -39,10 +39,9 @@ def is_denied(snapshot: Snapshot) -> bool:
 
     Then each look counts, also one that says the same as the one before.
     """
-    lease = snapshot.lease
-    known = lease.state != LeaseState.UNKNOWN
-    ours = lease.state == LeaseState.HELD and lease.owner_id == snapshot.host_id
-    return snapshot.engine.domain == DomainState.RUNNING and known and not ours
+    known = snapshot.lease.state != LeaseState.UNKNOWN
+    runs_here = snapshot.engine.domain == DomainState.RUNNING
+    return runs_here and known and not snapshot.holds_lease
 
 
 def _host(view: HostView, own: bool) -> tuple[object, ...]:

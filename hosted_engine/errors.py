@@ -26,6 +26,7 @@ EXIT_CODES = (
 """The exit codes of every command and what they mean; scripts rely on them."""
 
 NOT_DEPLOYED = "You must run deploy first"
+NOTHING_WRITTEN = "nothing was written"
 
 
 def _shown(text: str) -> str:

@@ -43,6 +43,16 @@ class EngineStatus:
     detail: str = "Unknown"
     reason: str = ""
 
+    @property
+    def is_up(self) -> bool:
+        """Does the VM run there (or is it paused there), healthy or not?"""
+        return self.vm is EngineVm.UP
+
+    @property
+    def is_healthy(self) -> bool:
+        """Does the VM run there with a healthy engine?"""
+        return self.is_up and self.health is Health.GOOD
+
 
 @dataclass(frozen=True)
 class HostRecord:

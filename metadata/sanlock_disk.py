@@ -27,7 +27,7 @@ _HEAD = struct.Struct("<IIII16xQQ8x48s48sQ")
 _IO_TIMEOUT = struct.Struct("<H")
 _IO_TIMEOUT_OFFSET = 174
 _RECORD_SIZE = 176
-_DEFAULT_IO_TIMEOUT_S = 10
+DEFAULT_IO_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def parse_record(data: bytes) -> Optional[LeaderRecord]:
         lockspace=_text(space),
         resource=_text(resource),
         timestamp=stamp,
-        io_timeout_s=io_timeout_s or _DEFAULT_IO_TIMEOUT_S,
+        io_timeout_s=io_timeout_s or DEFAULT_IO_TIMEOUT_S,
     )
 
 

@@ -1,9 +1,15 @@
-"""Making a change in a directory last."""
+"""Files that are whole at every moment, and changes in a directory that last."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import Optional
+
+_AS_THE_UMASK_SAYS = 0o666
 
 
 def sync_directory(directory: Path) -> None:
@@ -13,3 +19,53 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def replace_file(
+    path: Path,
+    data: bytes,
+    *,
+    mode: Optional[int] = None,
+    durable: bool = True,
+    only_writer: bool = False,
+) -> None:
+    """The file holds either what it held or all of `data`; raises OSError, nothing changed then.
+
+    mode         its permissions, whatever the umask says
+    durable      that is so after a power cut, too
+    only_writer  no other process writes it: what a crash leaves of a write has one name
+                 (``NAME.new``), and the next write takes it away
+    """
+    with written_beside(path, data, mode=mode, durable=durable, only_writer=only_writer) as new:
+        new.replace(path)
+    if durable:
+        sync_directory(path.parent)
+
+
+@contextmanager
+def written_beside(
+    path: Path,
+    data: bytes,
+    *,
+    mode: Optional[int] = None,
+    durable: bool = True,
+    only_writer: bool = False,
+) -> Iterator[Path]:
+    """A new file with `data` in the directory of `path`, to be given that name within; whatever
+    was not is removed. The rest as in `replace_file`."""
+    name = f"{path.name}.new" if only_writer else f".{path.name}.{token_hex(8)}"
+    new = path.with_name(name)
+    usage = os.O_TRUNC if only_writer else os.O_EXCL
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | usage
+    descriptor = os.open(new, flags, _AS_THE_UMASK_SAYS if mode is None else mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        yield new
+    finally:
+        new.unlink(missing_ok=True)

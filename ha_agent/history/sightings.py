@@ -39,8 +39,7 @@ def this_host(snapshot: Snapshot, record: Publication, host_name: str) -> HostSi
 def cluster(snapshot: Snapshot, engine: str) -> ClusterSight:
     """What concerns all; `engine` is the engine's name for people."""
     lease = snapshot.lease
-    owner_id = lease.owner_id if lease.state == "held" else None
-    return ClusterSight(lease.state, owner_id, snapshot.global_maintenance, engine)
+    return ClusterSight(lease.state, lease.holder_id, snapshot.global_maintenance, engine)
 
 
 def _other(view: HostView) -> HostSight:
@@ -55,7 +54,7 @@ def _other(view: HostView) -> HostSight:
         score=record.score,
         vm=status.vm.value,
         health=status.health.value,
-        live=view.fresh and view.liveness is not Liveness.DEAD,
+        live=view.is_current,
         liveness=view.liveness.value,
         maintenance=record.maintenance,
         stopped=record.stopped,
@@ -64,5 +63,4 @@ def _other(view: HostView) -> HostSight:
 
 
 def _own_liveness(snapshot: Snapshot) -> str:
-    own = (view for view in snapshot.hosts if view.host_id == snapshot.host_id)
-    return next((view.liveness.value for view in own), Liveness.UNKNOWN.value)
+    return snapshot.own.liveness.value if snapshot.own is not None else Liveness.UNKNOWN.value

@@ -35,7 +35,7 @@ from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
 from metadata import moving_note
 from metadata.moving_note import decode_moving
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
-from metadata.records import EngineVm, Health, HostRecord
+from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import read_start_notes
 from world.ports.host import ProcessStart
@@ -277,7 +277,7 @@ def _lockspace_why(inputs: Inputs) -> str:
 
 def _same_id_why(inputs: Inputs) -> str:
     """Our slot carries another host's name, and that host may live."""
-    own = _own_view(inputs.look.snapshot)
+    own = inputs.look.snapshot.own if inputs.look.snapshot else None
     if own is None or own.record is None or own.record.hostname == inputs.host.host_name:
         return ""
     if own.error:
@@ -360,9 +360,9 @@ def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
 def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:
     if lease.state == LeaseState.FREE:
         return Lease.FREE, None
-    if lease.state != LeaseState.HELD or lease.owner_id is None:
+    if lease.holder_id is None:
         return Lease.UNKNOWN, None
-    return (Lease.OURS if lease.owner_id == own_id else Lease.THEIRS), lease.owner_id
+    return (Lease.OURS if lease.holder_id == own_id else Lease.THEIRS), lease.holder_id
 
 
 def _too_old(seen_at_s: Optional[float], inputs: Inputs) -> bool:
@@ -421,22 +421,11 @@ def _plugin_cost(view: MonitorView) -> PluginCost:
     return PluginCost(plugin_name(view), view.points, view.value or 0.0, view.detail)
 
 
-def _own_view(snapshot: Optional[Snapshot]) -> Optional[HostView]:
-    views = snapshot.hosts if snapshot else ()
-    return next((view for view in views if snapshot and view.host_id == snapshot.host_id), None)
-
-
 def _owner_name(inputs: Inputs, owner_id: int) -> str:
     if owner_id == inputs.host.host_id:
         return inputs.host.host_name
-    views = inputs.look.snapshot.hosts if inputs.look.snapshot else ()
-    return next((_name(view) for view in views if view.host_id == owner_id), f"host {owner_id}")
-
-
-def _name(view: HostView) -> str:
-    if view.record is not None and view.record.hostname:
-        return view.record.hostname
-    return f"host {view.host_id}"
+    view = inputs.look.snapshot.host(owner_id) if inputs.look.snapshot else None
+    return (view or HostView(owner_id)).name
 
 
 def peers_of(snapshot: Optional[Snapshot], own_id: int) -> tuple[Peer, ...]:
@@ -468,19 +457,19 @@ def _peer(view: HostView) -> Peer:
     liveness = _LIVENESS[view.liveness]
     record = view.record
     if record is None:
-        return Peer(view.host_id, _name(view), liveness)
+        return Peer(view.host_id, view.name, liveness)
     moving = decode_moving(dict(record.notes).get(moving_note.KEY, ""))
     told = read_start_notes(record.notes)
     return Peer(
         host_id=view.host_id,
-        name=_name(view),
+        name=view.name,
         liveness=liveness,
         fresh=view.fresh,
         score=record.score,
         maintenance=record.maintenance,
         stopped=record.stopped,
-        engine_up=record.engine_status.vm is EngineVm.UP,
-        engine_healthy=_is_healthy(record),
+        engine_up=record.engine_status.is_up,
+        engine_healthy=record.engine_status.is_healthy,
         state=record.state,
         moving_limit_s=moving.limit_s if moving else None,
         moving_to=moving.to if moving else "",
@@ -490,8 +479,3 @@ def _peer(view: HostView) -> Peer:
         testimony=read_testimony(record.notes),
         gave_away=any(key == GAVE_AWAY for key, _ in record.notes),
     )
-
-
-def _is_healthy(record: HostRecord) -> bool:
-    status = record.engine_status
-    return status.vm is EngineVm.UP and status.health is Health.GOOD

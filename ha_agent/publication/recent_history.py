@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Optional
 
 from fsm.decision import Decision
-from fsm.memory import Penalty, Score
+from fsm.memory import Score
 from ha_agent.history.entry import Entry, Transition
-from ha_broker.api.snapshot import PenaltyView, TransitionView
+from ha_broker.api.snapshot import TransitionView
+from metadata.penalty import Penalty
 from metadata.plain_text import ascii_text
 from metadata.states import State
 
@@ -32,7 +34,7 @@ class RecentHistory:
     def __init__(self, life_at_s: float) -> None:
         self.life_at_s = life_at_s
         self.state_since_s = life_at_s
-        self.penalties: tuple[PenaltyView, ...] = ()
+        self.penalties: tuple[Penalty, ...] = ()
         self._transitions: deque[TransitionView] = deque(maxlen=TRANSITIONS_KEPT)
         self._told: tuple[TransitionView, ...] = ()
         self._began_at_s: dict[str, float] = {}
@@ -78,19 +80,16 @@ class RecentHistory:
         costly = sorted(score.penalties, key=lambda penalty: -penalty.points)[:PENALTIES_KEPT]
         before = self._began_at_s
         self._began_at_s = {one.name: before.get(one.name, now_s) for one in score.penalties}
-        self.penalties = tuple(_view(one, self._began_at_s[one.name]) for one in costly)
+        self.penalties = tuple(_told(one, self._began_at_s[one.name]) for one in costly)
 
 
-def _view(penalty: Penalty, began_at_s: float) -> PenaltyView:
-    return PenaltyView(
-        name=penalty.name,
-        points=penalty.points,
+def _told(penalty: Penalty, began_at_s: float) -> Penalty:
+    return replace(
+        penalty,
         reason=ascii_text(penalty.reason, REASON_LIMIT),
         value=_finite(penalty.value),
         threshold=_finite(penalty.threshold),
-        unit=penalty.unit,
         began_at_s=began_at_s,
-        ends_at_s=penalty.ends_at_s,
     )
 
 

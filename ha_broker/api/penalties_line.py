@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ha_broker.api.snapshot import PenaltyView
 from ha_broker.api.times import moment_text
 from metadata.extra_text import NOTE_LIMIT
 from metadata.notes import PENALTIES
+from metadata.penalty import Penalty
 
 KEY = PENALTIES
 
@@ -41,7 +41,7 @@ class NotedPenalty:
     until: str = ""
 
 
-def penalties_note(penalties: Sequence[PenaltyView], now_s: float, wall_s: float) -> str:
+def penalties_note(penalties: Sequence[Penalty], now_s: float, wall_s: float) -> str:
     """The line's value; `wall_s` is the wall clock at monotonic second `now_s`."""
     items = [_item(penalty, now_s, wall_s) for penalty in _costliest_first(penalties)]
     kept = len(items)
@@ -63,11 +63,11 @@ def read_note(text: str) -> tuple[NotedPenalty, ...]:
     return tuple(found)
 
 
-def _costliest_first(penalties: Sequence[PenaltyView]) -> list[PenaltyView]:
+def _costliest_first(penalties: Sequence[Penalty]) -> list[Penalty]:
     return sorted(penalties, key=lambda penalty: -penalty.points)
 
 
-def _item(penalty: PenaltyView, now_s: float, wall_s: float) -> str:
+def _item(penalty: Penalty, now_s: float, wall_s: float) -> str:
     parts = [penalty.reason]
     if penalty.began_at_s is not None:
         parts.append(f"since {moment_text(penalty.began_at_s, now_s, wall_s)}")

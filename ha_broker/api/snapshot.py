@@ -13,8 +13,9 @@ from typing import Optional
 
 from ha_broker.api.event import Event
 from ha_broker.api.monitors import MonitorView
+from metadata.penalty import Penalty
 from metadata.reach import Sight
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.records import EngineStatus, Health, HostRecord
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness, Membership
 
@@ -67,6 +68,11 @@ class LeaseView:
     seen_at_s: Optional[float] = None
     why: str = ""
 
+    @property
+    def holder_id(self) -> Optional[int]:
+        """Who holds it now; None: nobody, or it is not known."""
+        return self.owner_id if self.state == LeaseState.HELD else None
+
 
 @dataclass(frozen=True)
 class EngineView:
@@ -76,6 +82,11 @@ class EngineView:
     health: Health = Health.UNKNOWN
     detail: str = ""
     seen_at_s: Optional[float] = None
+
+    @property
+    def is_here(self) -> bool:
+        """Is the VM on this host, running or paused?"""
+        return self.domain in (DomainState.RUNNING, DomainState.PAUSED)
 
 
 @dataclass(frozen=True)
@@ -95,6 +106,11 @@ class HostView:
     `record` is the last good record (kept, with its age, while the slot is damaged);
     `error` says what is wrong with the slot now. `fresh` means that the record's timestamp
     changed within the alive window, on our clock; it changed last at `changed_at_s`.
+
+    A host gives two signs of life: its record (the broker and the agent there work) and its place
+    in the lockspace, of which sanlock tells (the host and its storage work). Who asks "does it
+    live?" needs one, the other or both, so each of the questions below has its own name. That
+    a damaged slot can be `fresh` is why those about the record ask for a record, too.
     """
 
     host_id: int
@@ -105,6 +121,65 @@ class HostView:
     fresh: bool = False
     changed_at_s: Optional[float] = None
 
+    @property
+    def name(self) -> str:
+        """As the host calls itself; its id where that is not known."""
+        known = self.record.hostname if self.record is not None else ""
+        return known or f"host {self.host_id}"
+
+    @property
+    def is_live(self) -> bool:
+        """Does sanlock call it alive?"""
+        return self.liveness is Liveness.LIVE
+
+    @property
+    def shows_life(self) -> bool:
+        """Is there either sign, a fresh record or sanlock's word? Without both it is gone."""
+        return self.fresh or self.is_live
+
+    @property
+    def fresh_record(self) -> Optional[HostRecord]:
+        """What its record says, while that is fresh, whatever sanlock says."""
+        return self.record if self.fresh else None
+
+    @property
+    def sure_record(self) -> Optional[HostRecord]:
+        """What its record says, while that is fresh and sanlock calls the host alive."""
+        return self.record if self.fresh and self.is_live else None
+
+    @property
+    def is_current(self) -> bool:
+        """May its record be shown as what is so now ("live-data")? Not once it counts as dead."""
+        return self.fresh_record is not None and self.liveness is not Liveness.DEAD
+
+    @property
+    def agent_speaks(self) -> bool:
+        """Is its record fresh, and its agent not stopped in order?"""
+        record = self.fresh_record
+        return record is not None and not record.stopped
+
+    @property
+    def says_up(self) -> bool:
+        """Does its record say that the engine is up there, with the host in the lockspace?
+
+        Nobody who is dead, or has left, has an engine: leaving ends it.
+        """
+        record = self.fresh_record
+        gone = self.liveness in (Liveness.DEAD, Liveness.FREE)
+        return record is not None and not gone and record.engine_status.is_up
+
+    @property
+    def is_able(self) -> bool:
+        """Could it run the engine, by the plainest look: alive, with points, in no maintenance?
+
+        An agent that decides looks closer, and waits for hosts that sanlock does not know yet
+        (`fsm.peers.is_candidate`).
+        """
+        record = self.sure_record
+        if record is None or record.stopped or record.maintenance:
+            return False
+        return record.score > 0
+
 
 @dataclass(frozen=True)
 class ConfigView:
@@ -112,25 +187,6 @@ class ConfigView:
 
     sequence: Optional[int] = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class PenaltyView:
-    """Points off this host's score, as the agent reckoned them.
-
-    `value` and `threshold` are numbers in `unit` (empty where it is about none);
-    `began_at_s` is since when it has cost anything at all, `ends_at_s` when time alone will
-    end or lessen it.
-    """
-
-    name: str
-    points: int
-    reason: str
-    value: Optional[float] = None
-    threshold: Optional[float] = None
-    unit: str = ""
-    began_at_s: Optional[float] = None
-    ends_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +224,7 @@ class Publication:
     why: str = ""
     in_state_since_s: Optional[float] = None
     timeout_at_s: Optional[float] = None
-    penalties: tuple[PenaltyView, ...] = ()
+    penalties: tuple[Penalty, ...] = ()
     transitions: tuple[TransitionView, ...] = ()
     life_at_s: Optional[float] = None
 
@@ -214,6 +270,20 @@ class Snapshot:
     notifications: NotificationCounts = field(default_factory=NotificationCounts)
     metrics_error: str = ""  # why the metrics are not served over TCP as the settings say
 
+    def host(self, host_id: Optional[int]) -> Optional[HostView]:
+        """The host of that id; None: nothing is known of it."""
+        return next((view for view in self.hosts if view.host_id == host_id), None)
+
+    @property
+    def own(self) -> Optional[HostView]:
+        """This host, as the others see it."""
+        return self.host(self.host_id)
+
+    @property
+    def holds_lease(self) -> bool:
+        """Does this host hold the engine's lease?"""
+        return self.lease.holder_id == self.host_id
+
 
 def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:
     """The hosts whose fresh records say that the engine's VM runs there.
@@ -221,9 +291,7 @@ def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:
     More than one is one too many, but for the moment of a live migration: the engine runs twice
     (a host has slept), or somebody has started it past sanlock.
     """
-    gone = (Liveness.DEAD, Liveness.FREE)
-    told = [view for view in snapshot.hosts if view.fresh and view.liveness not in gone]
-    return tuple([one for one in told if one.record and one.record.engine_status.vm is EngineVm.UP])
+    return tuple([view for view in snapshot.hosts if view.says_up])
 
 
 def way_out_of_two(snapshot: Snapshot) -> str:
@@ -231,8 +299,8 @@ def way_out_of_two(snapshot: Snapshot) -> str:
     found = hosts_that_say_up(snapshot)
     if len(found) < 2:
         return ""
-    owner_id = snapshot.lease.owner_id if snapshot.lease.state == LeaseState.HELD else None
-    owner = next((_name(view) for view in found if view.host_id == owner_id), "")
+    owner_id = snapshot.lease.holder_id
+    owner = next((view.name for view in found if view.host_id == owner_id), "")
     said = f"{listed_hosts(found)} both say that the engine runs there"
     if len(found) > 2:
         said = f"{listed_hosts(found)} all say that the engine runs there"
@@ -245,9 +313,5 @@ def way_out_of_two(snapshot: Snapshot) -> str:
 
 def listed_hosts(views: Sequence[HostView]) -> str:
     """Their names, with "and" before the last."""
-    names = [_name(view) for view in views]
+    names = [view.name for view in views]
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
-
-
-def _name(view: HostView) -> str:
-    return view.record.hostname if view.record is not None else f"host {view.host_id}"

@@ -102,7 +102,7 @@ def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> C
     """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
     sees = _sees_others(snapshot)
     way_out = way_out_of_two(snapshot)
-    own = _view(snapshot, snapshot.host_id)
+    own = snapshot.own
     return ClusterPicture(
         own_id=snapshot.host_id,
         sees=sees,
@@ -129,10 +129,6 @@ def _storage_ok(snapshot: Snapshot) -> Optional[bool]:
     return True if snapshot.storage.last_read_at_s is not None else None
 
 
-def _view(snapshot: Snapshot, host_id: Optional[int]) -> Optional[HostView]:
-    return next((view for view in snapshot.hosts if view.host_id == host_id), None)
-
-
 # --- the hosts ----------------------------------------------------------------------------
 
 
@@ -149,21 +145,21 @@ def _hosts(
 
 def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
     own = view.host_id == snapshot.host_id
-    record = view.record
-    maintenance = record.maintenance if record is not None and view.fresh and sees else None
+    record, fresh = view.record, view.fresh_record
+    maintenance = fresh.maintenance if fresh is not None and sees else None
     return HostPicture(
         host_id=view.host_id,
         name=snapshot.host_name if own else record.hostname if record is not None else "",
         presence=None if own or not sees else _presence(view),
         maintenance=snapshot.local_maintenance if own else maintenance,
-        tells=view.fresh and sees and record is not None and not record.stopped,
+        tells=view.agent_speaks and sees,
         wrote_s=view.changed_at_s,
         generation=view.generation,
     )
 
 
 def _presence(view: HostView) -> Optional[Presence]:
-    if view.fresh or view.liveness == Liveness.LIVE:
+    if view.shows_life:
         return Presence.ALIVE
     if view.record is None or view.liveness == Liveness.UNKNOWN:
         return None
@@ -180,26 +176,24 @@ def _unattended(snapshot: Snapshot) -> Optional[int]:
 
     In global maintenance nobody is to act, and agents are stopped on purpose.
     """
-    lease = snapshot.lease
-    if lease.state != LeaseState.HELD or lease.owner_id is None or snapshot.global_maintenance:
+    holder_id = snapshot.lease.holder_id
+    if holder_id in (None, snapshot.host_id) or snapshot.global_maintenance:
         return None
-    if lease.owner_id == snapshot.host_id:
+    view = snapshot.host(holder_id)
+    if view is None or view.record is None or not view.is_live:
         return None
-    view = _view(snapshot, lease.owner_id)
-    if view is None or view.record is None or view.liveness != Liveness.LIVE:
-        return None
-    return 0 if view.fresh and not view.record.stopped else lease.owner_id
+    return 0 if view.agent_speaks else holder_id
 
 
 def _engine(snapshot: Snapshot) -> EnginePicture:
-    lease = snapshot.lease
-    if lease.state == LeaseState.FREE:
+    holder_id = snapshot.lease.holder_id
+    if snapshot.lease.state == LeaseState.FREE:
         return EnginePicture(EngineCondition.DOWN, absent=True)
-    if lease.state != LeaseState.HELD or lease.owner_id is None:
+    if holder_id is None:
         return EnginePicture()
-    if lease.owner_id == snapshot.host_id:
+    if holder_id == snapshot.host_id:
         return _own_engine(snapshot)
-    return _peers_engine(_view(snapshot, lease.owner_id), lease.owner_id)
+    return _peers_engine(snapshot.host(holder_id), holder_id)
 
 
 def _own_engine(snapshot: Snapshot) -> EnginePicture:
@@ -214,10 +208,11 @@ def _own_engine(snapshot: Snapshot) -> EnginePicture:
 
 
 def _peers_engine(view: Optional[HostView], host_id: int) -> EnginePicture:
-    if view is None or view.record is None or not view.fresh or view.liveness != Liveness.LIVE:
+    record = view.sure_record if view is not None else None
+    if record is None:
         return EnginePicture(None, host_id)
-    status = view.record.engine_status
-    if status.vm == EngineVm.UP:
+    status = record.engine_status
+    if status.is_up:
         return EnginePicture(_condition(status.health), host_id)
     return EnginePicture(None, host_id, absent=status.vm != EngineVm.UNKNOWN)
 

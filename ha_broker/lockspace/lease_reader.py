@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional, cast
 
-from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
+from ha_broker.api.snapshot import HostView, LeaseView
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
@@ -127,15 +127,13 @@ class LeaseReader:
 
     @property
     def _is_ours(self) -> bool:
-        held = self.view.state == LeaseState.HELD
-        return held and self.view.owner_id == self._settings.host.host_id
+        return self.view.holder_id == self._settings.host.host_id
 
     @property
     def owner_lives(self) -> bool:
         """Is it held, by a host that sanlock calls alive?"""
-        if self.view.state != LeaseState.HELD:
-            return False
-        owner = self._lockspace.hosts.get(self.view.owner_id or 0)
+        holder_id = self.view.holder_id
+        owner = None if holder_id is None else self._lockspace.hosts.get(holder_id)
         return owner is not None and owner.liveness == Liveness.LIVE
 
     def _note_unlisted(self, now_s: float) -> None:

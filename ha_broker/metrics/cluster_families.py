@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 
 from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, hosts_that_say_up
 from ha_broker.metrics.families import age_s, gauge, gauges, one_hot
-from metadata.records import EngineVm, Health
+from metadata.records import Health
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness
 
@@ -43,24 +43,17 @@ def shown_hosts(snapshot: Snapshot) -> list[HostView]:
 
 
 def _engine(snapshot: Snapshot) -> Iterator[Metric]:
-    told = [view.record.engine_status for view in _living_others(snapshot) if view.record]
+    others = [view for view in snapshot.hosts if view.host_id != snapshot.host_id]
+    told = [record.engine_status for view in others if (record := view.sure_record) is not None]
     here = snapshot.engine
-    up = here.domain == DomainState.RUNNING or any(one.vm == EngineVm.UP for one in told)
-    healthy = here.health == Health.GOOD or any(
-        one.vm == EngineVm.UP and one.health == Health.GOOD for one in told
-    )
+    up = here.domain == DomainState.RUNNING or any(one.is_up for one in told)
+    healthy = here.health == Health.GOOD or any(one.is_healthy for one in told)
     yield gauge("up", "Whether this host knows the engine to run, here or elsewhere.", up)
     text = "Whether this host knows the engine to be healthy, here or elsewhere."
     yield gauge("healthy", text, healthy)
     text = "Hosts whose fresh record says that the engine's VM runs there; two are one too many."
     rows = [(_names(view), 1.0) for view in hosts_that_say_up(snapshot)[:MOST_HOSTS]]
     yield gauges("host_engine_up", text, _HOST, rows)
-
-
-def _living_others(snapshot: Snapshot) -> Iterator[HostView]:
-    for view in snapshot.hosts:
-        if view.host_id != snapshot.host_id and view.fresh and view.liveness == Liveness.LIVE:
-            yield view
 
 
 def _lease(snapshot: Snapshot) -> Iterator[Metric]:
@@ -76,7 +69,7 @@ def _counts(snapshot: Snapshot) -> Iterator[Metric]:
     lives = Counter(view.liveness for view in snapshot.hosts)
     rows = [((liveness.value,), lives[liveness]) for liveness in Liveness]
     yield gauges("hosts", "Hosts by sanlock's word on them.", ("sanlock",), rows)
-    able = sum(1 for view in snapshot.hosts if _is_able(view))
+    able = sum(1 for view in snapshot.hosts if view.is_able)
     text = "Living hosts whose record is fresh and whose score allows them to run the engine."
     yield gauge("hosts_able", text, able)
     damaged = sum(1 for view in snapshot.hosts if view.error)
@@ -84,16 +77,9 @@ def _counts(snapshot: Snapshot) -> Iterator[Metric]:
     yield gauge("global_maintenance", "Global maintenance.", snapshot.global_maintenance)
 
 
-def _is_able(view: HostView) -> bool:
-    record = view.record
-    if record is None or not view.fresh or view.liveness != Liveness.LIVE:
-        return False
-    return record.score > 0 and not record.stopped and not record.maintenance
-
-
 def _hosts(hosts: list[HostView], now_s: float) -> Iterator[Metric]:
     text = "Score of each host whose record is fresh."
-    rows = [(_names(one), one.record.score) for one in hosts if one.record and one.fresh]
+    rows = [(_names(one), record.score) for one in hosts if (record := one.fresh_record)]
     yield gauges("host_score", text, _HOST, rows)
     text = "Seconds since a new record of the host was last seen."
     ages = [(_names(one), age_s(one.changed_at_s, now_s)) for one in hosts]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, WitnessView
+from ha_broker.api.snapshot import HostView, LeaseView, WitnessView
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
@@ -16,7 +16,6 @@ from metadata.reach import MOST_WITNESSES, Sight
 from metadata.schedule import quick_s
 from world.ports.jobs import Outcome
 from world.ports.network import HealthReading
-from world.ports.sanlock import Liveness
 
 WITNESS = "witness"
 # One look that found nothing, or could not be made, may be a lost packet.
@@ -42,7 +41,7 @@ class Witness:
     def consider(self, lease: LeaseView, owner_lives: bool, hosts: tuple[HostView, ...]) -> None:
         """Take in who has the engine, and whether this host is to look."""
         own_id = self._settings.host.host_id
-        owner_id = lease.owner_id if lease.state == LeaseState.HELD else None
+        owner_id = lease.holder_id
         if owner_id is not None and owner_id != self._owner_id:
             self._owner_id = owner_id
             self._forget()
@@ -113,15 +112,6 @@ def _sight(reading: HealthReading) -> Sight:
 
 def next_in_line(hosts: tuple[HostView, ...], owner_id: Optional[int]) -> list[int]:
     """The ids of the hosts that would take the engine over next, by their records."""
-    able = [
-        view
-        for view in hosts
-        if view.host_id != owner_id
-        and view.fresh
-        and view.liveness is Liveness.LIVE
-        and view.record is not None
-        and view.record.score > 0
-        and not (view.record.maintenance or view.record.stopped)
-    ]
+    able = [view for view in hosts if view.host_id != owner_id and view.is_able]
     able.sort(key=lambda view: (-(view.record.score if view.record else 0), view.host_id))
     return [view.host_id for view in able[:MOST_WITNESSES]]

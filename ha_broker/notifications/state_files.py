@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +17,7 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
-from world.durable import sync_directory
+from world.durable import replace_file
 
 MEMORY_FILE = "told.json"
 QUEUE_FILE = "notifications.jsonl"
@@ -60,13 +59,7 @@ def write_files(directory: str, contents: Mapping[str, str]) -> None:
     place = Path(directory)
     place.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name, text in contents.items():
-        temporary = place / f"{name}.new"
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(place / name)
-        sync_directory(place)
+        replace_file(place / name, text.encode(), only_writer=True)
 
 
 def read_files(directory: str, now_s: float) -> KeptNotifications:

@@ -73,12 +73,11 @@ class LocalMaintenance:
 
 def refusal(snapshot: Snapshot) -> str:
     """Why this host can't go into local maintenance now; empty: it can."""
-    if snapshot.engine.domain in (DomainState.RUNNING, DomainState.PAUSED):
+    if snapshot.engine.is_here:
         return f"the engine's VM is {snapshot.engine.domain.value} on this host"
     if _is_being_started(snapshot):
         return "the engine's VM is being started on this host"
-    held_here = snapshot.lease.state == LeaseState.HELD
-    if held_here and snapshot.lease.owner_id == snapshot.host_id:
+    if snapshot.holds_lease:
         return "a process of this host holds the engine's lease"
     if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
         return "it is not known whether the engine's VM is on this host (libvirt does not answer)"
@@ -87,8 +86,7 @@ def refusal(snapshot: Snapshot) -> str:
 
 def _is_being_started(snapshot: Snapshot) -> bool:
     """The agent tells so before it gives the order; a dead agent's word gets old."""
-    own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
-    record = own.record if own is not None and own.fresh else None
+    record = snapshot.own.fresh_record if snapshot.own is not None else None
     return record is not None and record.state == State.ENGINE_START
 
 

@@ -9,6 +9,7 @@ from typing import Optional
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
 from metadata.settings.parse import StorageParts
+from metadata.slots import used_slots
 from metadata.wire import decode_slot
 from world.ports.errors import StorageError
 from world.ports.storage import BlockStore
@@ -33,7 +34,7 @@ def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> Sl
     result = SlotBytes()
     for first, count in _runs(sorted(ids)):
         try:
-            result.slots.update(_cut(_read_run(store, parts, first, count), first, range(count)))
+            result.slots.update(_cut(_read_run(store, parts, first, count), first))
         except StorageError as error:
             if count == 1:
                 result.failed[first] = _slots_failed(first, count, error)
@@ -56,9 +57,7 @@ def scan_slots(store: BlockStore, parts: StorageParts) -> SlotBytes:
         except StorageError as error:
             result.errors.append(_slots_failed(first, count, error))
         else:
-            # Of 2000 slots a few are in use: the others are not even cut out.
-            used = (place for place, begins_with in enumerate(data[::SLOT_SIZE]) if begins_with)
-            result.slots.update(_cut(data, first, used))
+            result.slots.update(used_slots(data, first))
     return result
 
 
@@ -133,10 +132,10 @@ def _read_run(store: BlockStore, parts: StorageParts, first: int, count: int) ->
     return store.read(slot_address(parts, first), SLOT_SIZE * count)
 
 
-def _cut(data: bytes, first: int, places: Iterable[int]) -> Iterator[tuple[int, bytes]]:
-    """The slots at these places of `data`, which begins with the slot `first`."""
-    for place in places:
-        yield first + place, data[SLOT_SIZE * place : SLOT_SIZE * (place + 1)]
+def _cut(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
+    """All slots in `data`, which begins with the slot `first`."""
+    for start in range(0, len(data), SLOT_SIZE):
+        yield first + start // SLOT_SIZE, data[start : start + SLOT_SIZE]
 
 
 def _read_one_by_one(

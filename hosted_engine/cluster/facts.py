@@ -6,15 +6,16 @@ This host is described by what its own agent handed to the broker, the others by
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Optional
 
 from ha_broker.api import penalties_line
 from ha_broker.api.penalties_line import NotedPenalty
-from ha_broker.api.snapshot import HostView, LeaseState, PenaltyView, Publication, Snapshot
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.api.times import moment_text
 from metadata.notes import WHY
+from metadata.penalty import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
@@ -53,8 +54,10 @@ class EngineWord:
 
 @dataclass(frozen=True)
 class HostFacts:
-    """One host.
+    """One host, told in one way: this one by its own agent and broker, another one by its record.
 
+    view          as the broker sees it
+    own_name      of this host alone: its record may be one that another host left
     silent_s      since its latest word; None: not known
     state         by name; `None` where nobody said it; "" is never used
     since_s       how long it has been in that state, where that is known
@@ -63,12 +66,10 @@ class HostFacts:
     starts        what it says of its own starts
     """
 
-    host_id: int
-    name: str
-    this: bool
+    view: HostView
     life: HostLife
-    liveness: Liveness
-    error: str = ""
+    this: bool = False
+    own_name: str = ""
     silent_s: Optional[float] = None
     state: Optional[str] = None
     score: Optional[int] = None
@@ -81,6 +82,26 @@ class HostFacts:
     left_s: Optional[float] = None
     entered_why: str = ""
     starts: StartNotes = field(default_factory=StartNotes)
+
+    @property
+    def host_id(self) -> int:
+        """Its id."""
+        return self.view.host_id
+
+    @property
+    def name(self) -> str:
+        """As it calls itself; its id where that is not known."""
+        return self.own_name or self.view.name
+
+    @property
+    def liveness(self) -> Liveness:
+        """sanlock's word on it."""
+        return self.view.liveness
+
+    @property
+    def error(self) -> str:
+        """What is wrong with its slot."""
+        return self.view.error
 
     @property
     def speaks(self) -> bool:
@@ -130,8 +151,7 @@ class Cluster:
     @property
     def owner(self) -> Optional[HostFacts]:
         """Who holds the engine's lease; None: nobody, or it is not known."""
-        lease = self.snapshot.lease
-        return self.host(lease.owner_id) if lease.state == LeaseState.HELD else None
+        return self.host(self.snapshot.lease.holder_id)
 
     @property
     def runner(self) -> Optional[HostFacts]:
@@ -164,7 +184,7 @@ class Cluster:
         found = [host for host in self.hosts if host.host_id == host_id]
         if found:
             return found[0]
-        return HostFacts(host_id, f"host {host_id}", False, HostLife.UNREADABLE, Liveness.UNKNOWN)
+        return HostFacts(HostView(host_id), HostLife.UNREADABLE)
 
     def moment(self, at_s: float) -> str:
         """A monotonic second as a local time."""
@@ -180,12 +200,10 @@ class Cluster:
         silent_s = self.agent_silent_s
         stopped = agent is not None and agent.stopped
         facts = HostFacts(
-            host_id=snapshot.host_id,
-            name=snapshot.host_name,
+            view,
+            HostLife.SPEAKS,
             this=True,
-            life=HostLife.SPEAKS,
-            liveness=view.liveness,
-            error=view.error,
+            own_name=snapshot.host_name,
             silent_s=silent_s,
             engine=_own_engine(snapshot),
             maintenance=snapshot.local_maintenance,
@@ -199,19 +217,19 @@ class Cluster:
         # What an earlier agent did led to no state of this one.
         own_ones = [one for one in agent.transitions if one.number > 0]
         latest = own_ones[-1] if own_ones else None
-        own = {
-            "state": agent.state,
-            "score": agent.score,
-            "why": agent.why,
-            "penalties": tuple(self._own_penalty(one) for one in agent.penalties),
-            "since_s": None if since_at_s is None else self.now_s - since_at_s,
-            "left_s": None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
-            "entered_why": latest.why if latest is not None else "",
-            "starts": read_start_notes(agent.notes),
-        }
-        return HostFacts(**{**vars(facts), **own})
+        return replace(
+            facts,
+            state=agent.state,
+            score=agent.score,
+            why=agent.why,
+            penalties=tuple(self._own_penalty(one) for one in agent.penalties),
+            since_s=None if since_at_s is None else self.now_s - since_at_s,
+            left_s=None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
+            entered_why=latest.why if latest is not None else "",
+            starts=read_start_notes(agent.notes),
+        )
 
-    def _own_penalty(self, penalty: PenaltyView) -> NotedPenalty:
+    def _own_penalty(self, penalty: Penalty) -> NotedPenalty:
         since = "" if penalty.began_at_s is None else self.moment(penalty.began_at_s)
         until = "" if penalty.ends_at_s is None else self.moment(penalty.ends_at_s)
         return NotedPenalty(penalty.name, penalty.points, penalty.reason, since, until)
@@ -221,16 +239,11 @@ class Cluster:
         silent_s = None if view.changed_at_s is None else self.now_s - view.changed_at_s
         life = self._life(view, silent_s)
         if record is None:
-            name = f"host {view.host_id}"
-            return HostFacts(view.host_id, name, False, life, view.liveness, view.error)
+            return HostFacts(view, life)
         notes = dict(record.notes)
         return HostFacts(
-            host_id=view.host_id,
-            name=record.hostname or f"host {view.host_id}",
-            this=False,
-            life=life,
-            liveness=view.liveness,
-            error=view.error,
+            view,
+            life,
             silent_s=silent_s,
             state=record.state,
             score=record.score,
@@ -270,10 +283,9 @@ def _own_engine(snapshot: Snapshot) -> EngineWord:
 
 
 def _engine_word(status: EngineStatus) -> EngineWord:
-    up = status.vm is EngineVm.UP
-    paused = up and status.detail == "Paused"
+    paused = status.is_up and status.detail == "Paused"
     known = status.vm is not EngineVm.UNKNOWN
-    return EngineWord(up and not paused, paused, known, status.health, status.reason)
+    return EngineWord(status.is_up and not paused, paused, known, status.health, status.reason)
 
 
 def _noted(text: str) -> tuple[NotedPenalty, ...]:

@@ -6,10 +6,9 @@ import time
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
+from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
 from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
 from hosted_engine.errors import CommandError
-from world.ports.sanlock import Liveness
 
 BUSY_AFTER_S = 5.0
 OLD_AFTER_S = 120.0
@@ -38,20 +37,18 @@ def unanswered(error: BrokerError) -> str:
 def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
     """The picture in a snapshot; `now_s` is this machine's monotonic time."""
     hosts = tuple(_host(view, now_s) for view in snapshot.hosts if view.record or view.error)
-    held = snapshot.lease.state == LeaseState.HELD
     return ClusterStatus(
         hosts,
         snapshot.global_maintenance,
         _notes(snapshot, now_s),
         snapshot.lease.state,
-        snapshot.lease.owner_id if held else None,
+        snapshot.lease.holder_id,
     )
 
 
 def _host(view: HostView, now_s: float) -> HostStatus:
-    live = view.fresh and view.record is not None and view.liveness is not Liveness.DEAD
     age_s = None if view.changed_at_s is None else max(0.0, now_s - view.changed_at_s)
-    return HostStatus(view.host_id, view.record, live, view.error, age_s)
+    return HostStatus(view.host_id, view.record, view.is_current, view.error, age_s)
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:

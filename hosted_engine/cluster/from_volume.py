@@ -23,19 +23,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 
 from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.life_watch import Sleep, looks
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.apart import within_deadline_apart
-from metadata import wire
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, storage_parts
-from metadata.records import (
-    DecodedSlot,
-    GlobalRecord,
-    HostRecord,
-    SlotAbsent,
-    VolumeAddress,
-    describe_slot_error,
-)
+from metadata.records import GlobalRecord, HostRecord, VolumeAddress, describe_slot_error
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
+from metadata.slots import present_slots, record_or_problem
+from metadata.wire import decode_global
 from world.ports.errors import StorageError
 from world.storage.direct_store import DirectStore
 
@@ -58,9 +53,6 @@ class VolumeLook:
     global_error: str
     slots: dict[int, Union[HostRecord, str]]
     slots_seen: int
-
-
-Sleep = Callable[[float], None]
 
 
 class VolumeReader(Protocol):
@@ -151,7 +143,8 @@ class _Area:
         except StorageError as error:
             raise CommandError(f"{error.what}: {error.why}") from error
         maintenance, global_error = _global(data[:SLOT_SIZE])
-        slots = {host_id: _readable(slot) for host_id, slot in _present_slots(data)}
+        present = present_slots(data, 0)
+        slots = {host_id: record_or_problem(slot) for host_id, slot in present.items()}
         if self._cut_slot:
             slots[self._whole_slots] = f"slot {self._whole_slots}: the volume ends inside it"
         return VolumeLook(maintenance, global_error, slots, self._whole_slots)
@@ -160,11 +153,11 @@ class _Area:
 def _watch(area: _Area, watch_s: float, clock: Clock, sleep: Sleep) -> ClusterStatus:
     first = latest = area.look()
     live: set[int] = set()
-    end_s = clock.monotonic_s() + watch_s
-    while _waited_for(latest) - live and clock.monotonic_s() < end_s:
-        sleep(min(LOOK_EVERY_S, max(0.0, end_s - clock.monotonic_s())))
+    for _ in looks(clock, sleep, watch_s if _waited_for(first) else 0.0, LOOK_EVERY_S):
         latest = area.look()
         live |= _changed(first, latest)
+        if not _waited_for(latest) - live:
+            break
     return _status(latest, live)
 
 
@@ -213,27 +206,10 @@ def _notes(look: VolumeLook) -> tuple[str, ...]:
 
 
 def _global(data: bytes) -> tuple[Optional[bool], str]:
-    decoded = wire.decode_global(data)
+    decoded = decode_global(data)
     if isinstance(decoded, GlobalRecord):
         return decoded.maintenance, ""
     return None, describe_slot_error(decoded)
-
-
-def _present_slots(data: bytes) -> list[tuple[int, DecodedSlot]]:
-    """Decode only what is there: 2000 empty slots must not cost time."""
-    return [
-        (start // SLOT_SIZE, wire.decode_slot(start // SLOT_SIZE, data[start : start + SLOT_SIZE]))
-        for start in range(SLOT_SIZE, len(data), SLOT_SIZE)
-        if data[start]
-    ]
-
-
-def _readable(slot: DecodedSlot) -> Union[HostRecord, str]:
-    if isinstance(slot, HostRecord):
-        return slot
-    if isinstance(slot, SlotAbsent):
-        return f"slot {slot.host_id}: empty"
-    return describe_slot_error(slot)
 
 
 class _CachedReader:

@@ -10,21 +10,23 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView, Snapshot
+from hosted_engine.cluster.life_watch import looks
+from hosted_engine.cluster.storage_survey import read_place
 from hosted_engine.errors import CommandError
-from hosted_engine.host.environment import StorageWorld
-from metadata.records import DecodedSlot, HostRecord, VolumeAddress
+from hosted_engine.host.environment import DeployedHost
+from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
+from metadata.settings.timing import record_shows_s, renewal_shows_s
 from world.ports.errors import StorageError
 from world.ports.sanlock import Liveness, Membership
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.
 OLDEST_WORD_S = 15.0
 LOOK_EVERY_S = 0.5
-ALIGNMENT = 4096  # of what the storage is read by
 
 
-def signs_of_life(world: StorageWorld, host_id: int, slot: DecodedSlot) -> str:
+def signs_of_life(world: DeployedHost, host_id: int, slot: DecodedSlot) -> str:
     """What shows that the host lives, in words; empty: nothing does. Raises CommandError."""
     if host_id == world.settings.host_id:
         return _own_signs(world, slot)
@@ -32,7 +34,7 @@ def signs_of_life(world: StorageWorld, host_id: int, slot: DecodedSlot) -> str:
     return _watched(world, host_id) if word is None else word
 
 
-def _own_signs(world: StorageWorld, slot: DecodedSlot) -> str:
+def _own_signs(world: DeployedHost, slot: DecodedSlot) -> str:
     """Only the agent counts: the broker and sanlock write nothing into the slot by themselves."""
     if world.units.available() or (isinstance(slot, HostRecord) and slot.stopped):
         return ""
@@ -42,34 +44,33 @@ def _own_signs(world: StorageWorld, slot: DecodedSlot) -> str:
 # --- by the broker --------------------------------------------------------------------------
 
 
-def _brokers_word(world: StorageWorld, host_id: int) -> Optional[str]:
+def _brokers_word(world: DeployedHost, host_id: int) -> Optional[str]:
     """None: the broker can't tell."""
     snapshot = world.broker()
     if snapshot is None or not _can_tell(snapshot, world.clock.monotonic_s()):
         return None
-    view = next((one for one in snapshot.hosts if one.host_id == host_id), None)
+    view = snapshot.host(host_id)
     return "" if view is None else _word_on(view)
 
 
 def _can_tell(snapshot: Snapshot, now_s: float) -> bool:
     """A member that reads the storage, and whose sanlock has looked around already."""
-    own = next((view for view in snapshot.hosts if view.host_id == snapshot.host_id), None)
     return (
         now_s - snapshot.taken_at_s <= OLDEST_WORD_S
         and snapshot.lockspace.membership is Membership.JOINED
         and not snapshot.lockspace.error
         and not snapshot.storage.error
-        and own is not None
-        and own.liveness is Liveness.LIVE
+        and snapshot.own is not None
+        and snapshot.own.is_live
     )
 
 
 def _word_on(view: HostView) -> Optional[str]:
-    if view.liveness is Liveness.LIVE:
+    if view.is_live:
         return "sanlock sees it alive"
     if view.liveness is Liveness.FAIL:
         return "sanlock has missed it for a while only, and does not call it dead yet"
-    if view.fresh and view.record is not None and not view.record.stopped:
+    if view.agent_speaks:
         return "its agent has written its record just now"
     listed = view.generation > 0
     return None if listed and view.liveness is Liveness.UNKNOWN else ""
@@ -78,18 +79,16 @@ def _word_on(view: HostView) -> Optional[str]:
 # --- by watching ----------------------------------------------------------------------------
 
 
-def _watched(world: StorageWorld, host_id: int, with_lockspace: bool = True) -> str:
+def _watched(world: DeployedHost, host_id: int, with_lockspace: bool = True) -> str:
     cluster = world.cluster()
     timing = cluster.timing if cluster is not None else Timing()
     before = _sector(world, host_id) if with_lockspace else b""
     slot = world.slot(host_id)
-    wait_s = 2 * timing.tick_s + 1
+    wait_s = record_shows_s(timing.tick_s)
     if with_lockspace:
-        wait_s = max(wait_s, two_renewals_s(max(timing.io_timeout_s, _io_timeout_s(before))))
+        wait_s = max(wait_s, renewal_shows_s(max(timing.io_timeout_s, _io_timeout_s(before))))
     world.say(f"[ .. ] looking for {wait_s:.0f} s whether host id {host_id} lives")
-    end_s = world.clock.monotonic_s() + wait_s
-    while world.clock.monotonic_s() < end_s:
-        world.sleep(LOOK_EVERY_S)
+    for _ in looks(world.clock, world.sleep, wait_s, LOOK_EVERY_S):
         if with_lockspace and _sector(world, host_id) != before:
             return "its place in sanlock's lockspace was renewed just now"
         if world.slot(host_id) != slot:
@@ -97,24 +96,14 @@ def _watched(world: StorageWorld, host_id: int, with_lockspace: bool = True) -> 
     return ""
 
 
-def two_renewals_s(io_timeout_s: float) -> float:
-    """Who is alive renews its place in the lockspace at least once in this time."""
-    return 4 * io_timeout_s + 1
-
-
 def _io_timeout_s(sector: bytes) -> int:
     record = parse_record(sector)
     return record.io_timeout_s if record is not None else 0
 
 
-def _sector(world: StorageWorld, host_id: int) -> bytes:
+def _sector(world: DeployedHost, host_id: int) -> bytes:
     """The place of a host id in the lockspace; raises CommandError."""
-    parts = world.settings.storage
-    start = (host_id - 1) * parts.sector_size
-    block = start - start % ALIGNMENT
-    place = VolumeAddress(parts.lockspace.path, parts.lockspace.offset + block)
     try:
-        data = world.store.read(place, ALIGNMENT)
+        return read_place(world.storage, world.settings.storage, host_id)
     except StorageError as error:
         raise CommandError(str(error)) from error
-    return data[start - block : start - block + parts.sector_size]

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional, Union
 
-from metadata import wire
-from metadata.layout import LOCKSPACE_NAME, SLOT_SIZE, Extent, extents
-from metadata.records import HostRecord, SlotAbsent, VolumeAddress, describe_slot_error
+from metadata.layout import LOCKSPACE_NAME, Extent, extents
+from metadata.records import HostRecord, VolumeAddress
 from metadata.sanlock_disk import (
     HOST_ID_MAGIC,
     LEASE_MAGIC,
@@ -25,9 +24,11 @@ from metadata.shared_config import (
     decode_area,
     describe_config_error,
 )
+from metadata.slots import present_slots, record_or_problem
 from world.ports.storage import BlockStore
 
 _READ_SIZE = 1024 * 1024
+_ALIGNMENT = 4096  # of what the storage is read by
 
 
 class AreaKind(str, Enum):
@@ -87,6 +88,15 @@ def read_lockspace(store: BlockStore, parts: StorageParts) -> bytes:
     return _read_area(store, extents(parts)[0])
 
 
+def read_place(store: BlockStore, parts: StorageParts, host_id: int) -> bytes:
+    """A host id's place in the lockspace, one sector; raises StorageError."""
+    start = (host_id - 1) * parts.sector_size
+    block = start - start % _ALIGNMENT
+    place = VolumeAddress(parts.lockspace.path, parts.lockspace.offset + block)
+    data = store.read(place, _ALIGNMENT)
+    return data[start - block : start - block + parts.sector_size]
+
+
 def ids_in_use(area: bytes, parts: StorageParts) -> dict[int, LeaderRecord]:
     """The owned host ids of whatever lockspace is in `area`, in its own sector size."""
     record = parse_record(area)
@@ -123,16 +133,8 @@ def describe_cluster(found: Survey) -> str:
 
 
 def _slots(area: bytes) -> dict[int, Union[HostRecord, str]]:
-    slots: dict[int, Union[HostRecord, str]] = {}
-    for start in range(SLOT_SIZE, len(area), SLOT_SIZE):
-        if not area[start]:
-            continue
-        slot = wire.decode_slot(start // SLOT_SIZE, area[start : start + SLOT_SIZE])
-        if isinstance(slot, HostRecord):
-            slots[slot.host_id] = slot
-        elif not isinstance(slot, SlotAbsent):
-            slots[slot.host_id] = describe_slot_error(slot)
-    return slots
+    present = present_slots(area, 0)
+    return {host_id: record_or_problem(slot) for host_id, slot in present.items()}
 
 
 # --- what is not ours -----------------------------------------------------------------------

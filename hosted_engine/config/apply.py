@@ -12,11 +12,11 @@ from typing import Callable, Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
 from hosted_engine.config.change_rules import MAINTENANCE_FIRST, checks_page
-from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, in_time
 from hosted_engine.config.rollout import Rollout
 from hosted_engine.config.store import check, describe_change, write
-from hosted_engine.errors import CommandError
+from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S
+from hosted_engine.host.environment import DeployedHost
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.shared_config import StoredConfig
 from world.network.health_page import HttpHealthPage
@@ -36,13 +36,13 @@ class Bench:
     `check_xml` raises WorldError for a domain XML that libvirt refuses.
     """
 
-    world: ConfigWorld
+    world: DeployedHost
     client: BrokerClient
     check_xml: Callable[[str], None]
     page: HealthPage
 
 
-def real_bench(world: ConfigWorld, host: HostSettings) -> Bench:
+def real_bench(world: DeployedHost, host: HostSettings) -> Bench:
     """This host's broker and libvirt."""
 
     def check_xml(domain_xml: str) -> None:
@@ -72,7 +72,7 @@ def examine(bench: Bench, before: StoredConfig, after: StoredConfig) -> None:
 def _examine_xml(bench: Bench, domain_xml: str) -> None:
     whom = "libvirt (see 'systemctl status libvirtd')"
     try:
-        in_time(bench.world, lambda: bench.check_xml(domain_xml), whom, LIBVIRT_DEADLINE_S)
+        bench.world.in_copy(lambda: bench.check_xml(domain_xml), whom, LIBVIRT_DEADLINE_S)
     except CommandError as error:
         raise CommandError(
             f"the domain XML is refused: {error.message}; {NOTHING_WRITTEN}"
@@ -87,7 +87,7 @@ def _examine_page(bench: Bench, settings: ClusterSettings) -> None:
     def look() -> HealthReading:
         return bench.page.check(url, engine.health_text, limit_s, engine.health_ca_file)
 
-    reading = in_time(bench.world, look, f"the health page {url}", limit_s + _RESOLVER_S)
+    reading = bench.world.in_copy(look, f"the health page {url}", limit_s + _RESOLVER_S)
     if not reading.good:
         raise CommandError(
             f"the engine's health page would be {url}, and it is not good ({reading.detail}); with "

@@ -19,11 +19,11 @@ from typing import Callable
 
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
-from hosted_engine.config.environment import NOTHING_WRITTEN, real_world
 from hosted_engine.config.get_set import read_xml_file
 from hosted_engine.config.keys import with_value
 from hosted_engine.config.store import changed, describe_change, read
-from hosted_engine.errors import EXIT_OK, CommandError, NotReachedError
+from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, NotReachedError
+from hosted_engine.host.environment import deployed_host
 from hosted_engine.host.local_host import host_settings
 from metadata.domain_xml import domain_name
 from metadata.errors import DomainXmlError
@@ -45,7 +45,7 @@ def run_command(options: argparse.Namespace) -> int:
     telling = Telling(wait_s=wait_s(options, WAIT_S))
     desk = Editing(edit_with(editor()), (lambda _question: True) if options.yes else ask)
     settings = host_settings()
-    bench = real_bench(real_world(settings), settings)
+    bench = real_bench(deployed_host(settings), settings)
     try:
         return edit_vm_conf(bench, desk, telling)
     finally:

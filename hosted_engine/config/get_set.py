@@ -13,10 +13,10 @@ from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
 from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
-from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, real_world
 from hosted_engine.config.keys import ALL, MISSING, VM_CONF
 from hosted_engine.config.store import changed, describe_change, read
-from hosted_engine.errors import EXIT_OK, CommandError, UsageError
+from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
+from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.settings.schema import shown
@@ -52,7 +52,7 @@ def run_set(options: argparse.Namespace) -> int:
     if kind == HE_LOCAL:
         return config_local.set_value(key, text, options.json)
     settings = host_settings()
-    bench = real_bench(real_world(settings), settings)
+    bench = real_bench(deployed_host(settings), settings)
     try:
         return set_value(bench, key, kind, text, telling)
     finally:
@@ -67,7 +67,7 @@ def get(key: str, kind: str) -> Any:
     if kind == HE_LOCAL:
         return config_local.get_value(key)
     path = None if _is_vm_conf(key, kind) or key == ALL else _path(key, kind)
-    config = latest(real_world(host_settings()))
+    config = latest(deployed_host(host_settings()))
     if path is None and key != ALL:
         return config.domain_xml
     data = cluster_settings_to_data(config.settings)
@@ -77,7 +77,7 @@ def get(key: str, kind: str) -> Any:
     return value
 
 
-def latest(world: ConfigWorld) -> SharedConfig:
+def latest(world: DeployedHost) -> SharedConfig:
     """The version that stands on the storage; where that can't be read, what the broker read."""
     try:
         return read(world, LOOK_DEADLINE_S).config

@@ -9,9 +9,9 @@ from typing import Any, Optional
 
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
-from hosted_engine.config.environment import NOTHING_WRITTEN, real_world
 from hosted_engine.config.store import changed, describe_change, read
-from hosted_engine.errors import EXIT_OK, CommandError, UsageError
+from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
+from hosted_engine.host.environment import deployed_host
 from hosted_engine.host.local_host import host_settings
 from metadata.settings.schema import shown
 from metadata.shared_config import StoredConfig
@@ -20,7 +20,7 @@ from metadata.shared_history import ChangeNote, OldVersion, decode_history, shor
 
 def run_history(options: argparse.Namespace) -> int:
     """``--shared-config-history``."""
-    stored = read(real_world(host_settings()))
+    stored = read(deployed_host(host_settings()))
     if options.json:
         print(json.dumps(history_data(stored)))
     else:
@@ -34,7 +34,7 @@ def run_rollback(options: argparse.Namespace) -> int:
     version = _version(text)
     telling = Telling(options.json, wait_s(options, WAIT_S))
     settings = host_settings()
-    bench = real_bench(real_world(settings), settings)
+    bench = real_bench(deployed_host(settings), settings)
     try:
         return roll_back(bench, version, telling)
     finally:

@@ -10,7 +10,7 @@ from ha_broker.api import paths
 from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
 from hosted_engine.host.local_host import host_settings
-from hosted_engine.host.settings_file import replace_file
+from hosted_engine.host.settings_file import write_settings_text
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
 from metadata.settings.schema import shown
 from world.plain_yaml import PlainYamlError, parse_yaml
@@ -76,8 +76,8 @@ def _write(file: Path, before: str, after: dict[str, Any]) -> None:
     header = "".join(line for line in before.splitlines(True) if line.startswith("#"))
     text = header + yaml.safe_dump(after, sort_keys=False)
     try:
-        replace_file(file.with_name(file.name + _KEPT), before.encode())
-        replace_file(file, text.encode())
+        write_settings_text(file.with_name(file.name + _KEPT), before)
+        write_settings_text(file, text)
     except OSError as error:
         raise CommandError(f"{file}: can't be written: {error}") from error
 

@@ -9,19 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ha_broker.api import paths
-from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, host_text
-from hosted_engine.errors import CommandError
+from hosted_engine.errors import NOTHING_WRITTEN, CommandError
+from hosted_engine.host.environment import DeployedHost
 from metadata.layout import config_lease_extent
-from world.ports.errors import LeaseHeldError, LockspaceError
+from world.ports.errors import LEADER_MAGIC, LeaseHeldError, LockspaceError
 from world.ports.sanlock import Liveness
-from world.storage.sanlock_lockspace import LEADER_MAGIC
 
 _MIB = 1024 * 1024
 _MADE_BEFORE = "this cluster was made before there was a lock of writers"
 
 
 @contextmanager
-def locked(world: ConfigWorld) -> Iterator[None]:
+def locked(world: DeployedHost) -> Iterator[None]:
     """Raises CommandError saying who has it, or why it can't be had."""
     try:
         _take(world)
@@ -34,7 +33,7 @@ def locked(world: ConfigWorld) -> Iterator[None]:
             world.lockspace.drop_config_lease()
 
 
-def _take(world: ConfigWorld) -> None:
+def _take(world: DeployedHost) -> None:
     try:
         world.lockspace.take_config_lease()
     except LockspaceError as error:
@@ -45,7 +44,7 @@ def _take(world: ConfigWorld) -> None:
         world.lockspace.take_config_lease()
 
 
-def _refused_text(world: ConfigWorld, error: LockspaceError) -> str:
+def _refused_text(world: DeployedHost, error: LockspaceError) -> str:
     if isinstance(error, LeaseHeldError):
         return f"{_holder_text(world)} is writing the shared configuration just now; try again"
     if error.errno == errno.EEXIST:
@@ -58,11 +57,11 @@ def _refused_text(world: ConfigWorld, error: LockspaceError) -> str:
     return f"{error.what}: {error.why}"
 
 
-def _holder_text(world: ConfigWorld) -> str:
+def _holder_text(world: DeployedHost) -> str:
     with suppress(LockspaceError):
         owner = world.lockspace.config_lease_owner()
         if owner:
-            return host_text(world, owner.host_id)
+            return world.host_text(owner.host_id)
     return "another host"
 
 
@@ -80,27 +79,27 @@ def _alone_on_this_host() -> Iterator[None]:
         os.close(descriptor)
 
 
-def _make(world: ConfigWorld) -> None:
+def _make(world: DeployedHost) -> None:
     """Two who make it at once could both take it afterwards: only one host ever does."""
     _check_room(world)
     if world.lockspace.has_config_lease():
         return
     _check_place(world)
     first_id = _first_host_id(world)
-    if first_id != world.host_id:
+    if first_id != world.settings.host_id:
         raise CommandError(
             f"{_MADE_BEFORE}, and the first change makes it: do this one on "
-            f"{host_text(world, first_id)}, the living host with the lowest id; {NOTHING_WRITTEN}"
+            f"{world.host_text(first_id)}, the living host with the lowest id; {NOTHING_WRITTEN}"
         )
     world.lockspace.format_config_lease()
 
 
-def _has_room(world: ConfigWorld) -> bool:
+def _has_room(world: DeployedHost) -> bool:
     lock = config_lease_extent(world.parts)
     return world.store.size(lock.address.path) >= lock.end
 
 
-def _check_room(world: ConfigWorld) -> None:
+def _check_room(world: DeployedHost) -> None:
     lock = config_lease_extent(world.parts)
     path = lock.address.path
     if _has_room(world):
@@ -112,7 +111,7 @@ def _check_room(world: ConfigWorld) -> None:
     )
 
 
-def _check_place(world: ConfigWorld) -> None:
+def _check_place(world: DeployedHost) -> None:
     lock = config_lease_extent(world.parts)
     if any(world.store.read(lock.address, lock.size)):
         raise CommandError(
@@ -129,7 +128,7 @@ def _elsewhere() -> str:
     )
 
 
-def _first_host_id(world: ConfigWorld) -> int:
+def _first_host_id(world: DeployedHost) -> int:
     hosts = world.lockspace.hosts()
     unsure = [host for host in hosts if host.liveness in (Liveness.UNKNOWN, Liveness.FAIL)]
     living = [host.host_id for host in hosts if host.liveness is Liveness.LIVE]

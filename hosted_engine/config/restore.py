@@ -13,18 +13,19 @@ import contextlib
 from dataclasses import replace
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, in_time, real_world
 from hosted_engine.config.lock import locked
 from hosted_engine.config.store import WRITE_DEADLINE_S
-from hosted_engine.errors import EXIT_OK, CommandError
+from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError
+from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
-from metadata import config_repair, wire
-from metadata.layout import CONFIG_SIZE, METADATA_SIZE, SLOT_SIZE, slot_address
+from metadata import config_repair
+from metadata.layout import CONFIG_SIZE
 from metadata.notes import CONFIG_VERSION, MOST_CONFIG_VERSION, number_in
 from metadata.records import HostRecord
 from metadata.shared_config import StoredConfig
 from world.ports.errors import StorageError
 from world.storage.config_restore import write_back
+from world.storage.slot_area import read_slots
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -32,7 +33,7 @@ def run_command(options: argparse.Namespace) -> int:
     client = BrokerClient()
     try:
         held = client.stored_config()
-        version = restore(real_world(host_settings()), held, options.force)
+        version = restore(deployed_host(host_settings()), held, options.force)
         with contextlib.suppress(BrokerError):  # it looks by itself within a minute
             client.reread()
     except BrokerError as error:
@@ -46,13 +47,13 @@ def run_command(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def restore(world: ConfigWorld, held: StoredConfig, force: bool) -> int:
+def restore(world: DeployedHost, held: StoredConfig, force: bool) -> int:
     """Returns the version that stands there then; raises CommandError."""
     whom = f"the storage {world.parts.shared_config.path}"
-    return in_time(world, lambda: _restore(world, held, force), whom, WRITE_DEADLINE_S)
+    return world.in_copy(lambda: _restore(world, held, force), whom, WRITE_DEADLINE_S)
 
 
-def _restore(world: ConfigWorld, held: StoredConfig, force: bool) -> int:
+def _restore(world: DeployedHost, held: StoredConfig, force: bool) -> int:
     with locked(world):
         place = world.parts.shared_config
         area = world.store.read(place, CONFIG_SIZE)
@@ -73,25 +74,22 @@ def _restore(world: ConfigWorld, held: StoredConfig, force: bool) -> int:
         return held.config.sequence
 
 
-def _newer_record(world: ConfigWorld, held: StoredConfig) -> str:
+def _newer_record(world: DeployedHost, held: StoredConfig) -> str:
     newest = max(_versions(world), key=lambda found: found[0], default=(0, ""))
     version, name = newest
     return f"{name} goes by version {version}" if version > held.config.sequence else ""
 
 
-def _above_all(world: ConfigWorld, held: StoredConfig, area: bytes) -> StoredConfig:
+def _above_all(world: DeployedHost, held: StoredConfig, area: bytes) -> StoredConfig:
     known = (held.config.sequence, config_repair.newest_begun(area))
     newest = max(*known, *(version for version, _ in _versions(world)))
     return replace(held, config=replace(held.config, sequence=newest + 1))
 
 
-def _versions(world: ConfigWorld) -> list[tuple[int, str]]:
+def _versions(world: DeployedHost) -> list[tuple[int, str]]:
     """Which version each host goes by, as its record last said."""
-    first = slot_address(world.parts, 1)
-    data = world.store.read(first, METADATA_SIZE - SLOT_SIZE)
     found = []
-    for place in range(0, len(data), SLOT_SIZE):
-        record = wire.decode_slot(place // SLOT_SIZE + 1, data[place : place + SLOT_SIZE])
+    for record in read_slots(world.store, world.parts).values():
         if isinstance(record, HostRecord):
             version = number_in(dict(record.notes).get(CONFIG_VERSION, ""), MOST_CONFIG_VERSION)
             found.append((version or 0, record.hostname))

@@ -10,7 +10,7 @@ import time
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import HostView, Snapshot
+from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cli.wait import follow
 
 OWN_AGENT_S = 3.0
@@ -50,7 +50,7 @@ class Rollout:
         self._hosts = {
             view.record.hostname: view.record.vm_conf_refresh_s != self._before.get(view.host_id)
             for view in snapshot.hosts
-            if view.record is not None and _speaks(view)
+            if view.record is not None and view.agent_speaks
         }
 
     def settle(self) -> None:
@@ -91,7 +91,3 @@ class Rollout:
             return None
         self._error = ""
         return snapshot
-
-
-def _speaks(view: HostView) -> bool:
-    return view.fresh and view.record is not None and not view.record.stopped

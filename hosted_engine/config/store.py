@@ -14,10 +14,10 @@ from dataclasses import replace
 from typing import Any, Optional
 
 from hosted_engine.config.change_rules import Situation, fixed_problems, is_renamed, refusals
-from hosted_engine.config.environment import NOTHING_WRITTEN, ConfigWorld, host_text, in_time
 from hosted_engine.config.keys import MISSING, changed_keys, find
 from hosted_engine.config.lock import locked
-from hosted_engine.errors import CommandError
+from hosted_engine.errors import NOTHING_WRITTEN, CommandError
+from hosted_engine.host.environment import DeployedHost
 from metadata import wire
 from metadata.errors import ConfigTooLargeError
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
@@ -56,13 +56,13 @@ WRITE_DEADLINE_S = 30.0
 # --- reading --------------------------------------------------------------------------------
 
 
-def read(world: ConfigWorld, deadline_s: float = READ_DEADLINE_S) -> StoredConfig:
+def read(world: DeployedHost, deadline_s: float = READ_DEADLINE_S) -> StoredConfig:
     """The version in use; raises CommandError."""
     whom = f"the storage {world.parts.shared_config.path}"
-    return in_time(world, lambda: _read(world), whom, deadline_s)
+    return world.in_copy(lambda: _read(world), whom, deadline_s)
 
 
-def _read(world: ConfigWorld) -> StoredConfig:
+def _read(world: DeployedHost) -> StoredConfig:
     place = world.parts.shared_config
     found = decode_stored(world.store.read(place, CONFIG_SIZE))
     if not isinstance(found, StoredConfig):
@@ -114,13 +114,13 @@ def _lines_text(before: str, after: str) -> str:
     return f"+{added} -{removed} lines"
 
 
-def check(world: ConfigWorld, before: StoredConfig, after: StoredConfig) -> Situation:
+def check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Situation:
     """Raise CommandError when the change is not allowed now; `write` looks once more."""
     whom = f"the storage {world.parts.shared_config.path}"
-    return in_time(world, lambda: _check(world, before, after), whom, READ_DEADLINE_S)
+    return world.in_copy(lambda: _check(world, before, after), whom, READ_DEADLINE_S)
 
 
-def _check(world: ConfigWorld, before: StoredConfig, after: StoredConfig) -> Situation:
+def _check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Situation:
     now = _situation(world, before.config, after.config)
     problems = refusals(before.config, after.config, world.parts, now)
     if problems:
@@ -128,14 +128,14 @@ def _check(world: ConfigWorld, before: StoredConfig, after: StoredConfig) -> Sit
     return now
 
 
-def _situation(world: ConfigWorld, before: SharedConfig, after: SharedConfig) -> Situation:
+def _situation(world: DeployedHost, before: SharedConfig, after: SharedConfig) -> Situation:
     slot = wire.decode_global(world.store.read(slot_address(world.parts, 0), SLOT_SIZE))
     maintenance = slot.maintenance if isinstance(slot, GlobalRecord) else None
     fire_timeout_s = world.lockspace.fire_timeout_s()
     if not is_renamed(before, after):
         return Situation(maintenance, fire_timeout_s=fire_timeout_s)
     owner = world.lockspace.lease_owner()
-    held_by = host_text(world, owner.host_id) if owner else ""
+    held_by = world.host_text(owner.host_id) if owner else ""
     return Situation(maintenance, held_by, fire_timeout_s)
 
 
@@ -143,27 +143,27 @@ def _situation(world: ConfigWorld, before: SharedConfig, after: SharedConfig) ->
 
 
 def write(
-    world: ConfigWorld, before: StoredConfig, after: StoredConfig, user: str, what: str
+    world: DeployedHost, before: StoredConfig, after: StoredConfig, user: str, what: str
 ) -> StoredConfig:
     """Write the version `after` if `before` is still the one in use; returns what stands there.
 
     Raises CommandError: somebody else writes or has written meanwhile, the change is not
     allowed now, it does not fit, or the storage or sanlock fail.
     """
-    note = ChangeNote(user, world.host_name, world.wall_s(), shortened(what))
+    note = ChangeNote(user, world.settings.host_name, world.clock.wall_s(), shortened(what))
     io_timeout_s = before.config.settings.timing.io_timeout_s
-    fire_timeout_s = in_time(world, world.lockspace.fire_timeout_s, "sanlock", READ_DEADLINE_S)
+    fire_timeout_s = world.in_copy(world.lockspace.fire_timeout_s, "sanlock", READ_DEADLINE_S)
     floor_s = lease_floor_s(io_timeout_s, fire_timeout_s)
     whom = (
         "writing the shared configuration (see --shared-config-history whether it was written): "
         f"the storage {world.parts.shared_config.path}, or the lock of a writer whose host fell "
         f"silent and which is free {floor_s:.0f} s after that,"
     )
-    return in_time(world, lambda: _write(world, before, after, note), whom, WRITE_DEADLINE_S)
+    return world.in_copy(lambda: _write(world, before, after, note), whom, WRITE_DEADLINE_S)
 
 
 def _write(
-    world: ConfigWorld, before: StoredConfig, after: StoredConfig, note: ChangeNote
+    world: DeployedHost, before: StoredConfig, after: StoredConfig, note: ChangeNote
 ) -> StoredConfig:
     with locked(world):
         found = _read(world)
@@ -192,7 +192,7 @@ def _with_history(found: StoredConfig, after: StoredConfig, note: ChangeNote) ->
     return replace(after, history=text)
 
 
-def _put(world: ConfigWorld, written: StoredConfig) -> None:
+def _put(world: DeployedHost, written: StoredConfig) -> None:
     place, sequence = world.parts.shared_config, written.config.sequence
     try:
         data = encode_stored(written)

@@ -10,11 +10,12 @@ from typing import Optional
 from hosted_engine.cluster.storage_survey import Survey, survey
 from hosted_engine.deploy.answers import Answers, storage_parts
 from hosted_engine.deploy.checks_storage import check_volumes
-from hosted_engine.deploy.environment import DeployWorld, FormatStore, block_sector_size
 from hosted_engine.deploy.findings import Finding, Level, fail
 from hosted_engine.deploy.plan import NewEngine
 from hosted_engine.errors import CommandError
 from hosted_engine.host.anew import within_deadline_anew
+from hosted_engine.host.environment import Environment, FormatStore
+from hosted_engine.host.probes import block_sector_size
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.errors import DomainXmlError
 from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
@@ -42,10 +43,10 @@ class StorageLook:
     survey: Optional[Survey] = None
 
 
-def look_at_storage(world: DeployWorld, answers: Answers) -> StorageLook:
+def look_at_storage(world: Environment, answers: Answers) -> StorageLook:
     """Never raises WorldError, and CommandError for impossible answers only."""
     try:
-        return world.with_storage(partial(_look_at_storage, world.store, answers))
+        return world.in_new(partial(_look_at_storage, world.store, answers))
     except (WorldError, CommandError) as error:
         parts = storage_parts(answers, min(SECTOR_SIZES))
         return StorageLook(parts, fail(f"{answers.path}: {error}"))
@@ -87,7 +88,7 @@ def _sector_size(store: FormatStore, answers: Answers) -> int:
 class Subject:
     """What the checks look at: this host and, as far as it could be read, the storage."""
 
-    world: DeployWorld
+    world: Environment
     answers: Answers
     look: StorageLook
     lockspace: LockspaceAdmin

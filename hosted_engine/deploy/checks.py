@@ -18,9 +18,9 @@ from hosted_engine.deploy.checks_engine import (
     check_network,
     check_page,
 )
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.findings import Check, Finding, fail, ok, run_checks, warn
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
+from hosted_engine.host.environment import Environment
 from metadata.host_notes import fire_timeout_in
 from metadata.records import HostRecord
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
@@ -108,7 +108,7 @@ def _other_host_named(subject: Subject, name: str) -> str:
     return ""
 
 
-def check_watchdog(world: DeployWorld) -> Finding:
+def check_watchdog(world: Environment) -> Finding:
     """sanlock's way to reset a host that it can't help otherwise."""
     if world.probes.sanlock_settings().get("use_watchdog") != "1":
         return warn(
@@ -169,7 +169,7 @@ def _other_fire_timeout(subject: Subject, seconds: int) -> str:
     return ""
 
 
-def check_sleep(world: DeployWorld) -> Finding:
+def check_sleep(world: Environment) -> Finding:
     """Nothing puts this host to sleep: its engine would run on beside another one for a moment."""
     found = world.probes.sleep_targets()
     if not found:
@@ -184,7 +184,7 @@ def check_sleep(world: DeployWorld) -> Finding:
 # --- libvirt --------------------------------------------------------------------------------
 
 
-def check_libvirt(world: DeployWorld, uri: str) -> Finding:
+def check_libvirt(world: Environment, uri: str) -> Finding:
     """libvirt answers, and knows its domains."""
     try:
         domain = look_at_domain(world.hypervisor(uri, "HostedEngine"))
@@ -199,7 +199,7 @@ def check_libvirt(world: DeployWorld, uri: str) -> Finding:
     return ok(f"{uri} answers")
 
 
-def check_lock_manager(world: DeployWorld) -> Finding:
+def check_lock_manager(world: Environment) -> Finding:
     """libvirt takes leases through sanlock, and lets VMs without leases run."""
     restart = "then Debian: systemctl restart libvirtd, EL: systemctl restart virtqemud"
     if not world.uses_sanlock():

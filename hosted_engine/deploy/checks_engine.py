@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from hosted_engine.deploy.check_input import Subject
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from hosted_engine.host.environment import Environment
 from metadata.domain_xml import MemoryNeed, domain_name, lease_problems, memory_need
 from metadata.errors import DomainXmlError
 from metadata.settings.network_target import host_and_port
@@ -83,7 +83,7 @@ def check_page(subject: Subject) -> Finding:
 # --- the network ----------------------------------------------------------------------------
 
 
-def check_bridge(world: DeployWorld, name: str) -> Finding:
+def check_bridge(world: Environment, name: str) -> Finding:
     """The management bridge is there, and up."""
     if not name:
         return ok("none named, none watched")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from hosted_engine.cluster.storage_survey import AreaKind, Survey
-from hosted_engine.deploy.environment import DeployWorld, FormatStore
 from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from hosted_engine.host.environment import Environment, FormatStore
 from metadata.layout import METADATA_SIZE, SLOT_SIZE, required_sizes, sanlock_align
 from metadata.layout import storage_parts as usual_parts
 from metadata.records import VolumeAddress
@@ -95,7 +95,7 @@ def _is_block_device(path: str) -> bool:
 # --- whose it is ----------------------------------------------------------------------------
 
 
-def check_access(world: DeployWorld, parts: StorageParts) -> Finding:
+def check_access(world: Environment, parts: StorageParts) -> Finding:
     """sanlock, which is not root, may write to it; and it is storage that can be shared."""
     for path in required_sizes(parts):
         why = world.probes.sanlock_can_not_open(path)
@@ -181,12 +181,12 @@ def _durations(look: Callable[[], object], clock: Callable[[], float]) -> Iterat
 
 
 def check_speed(
-    world: DeployWorld, parts: StorageParts, found: Survey, io_timeout_s: int
+    world: Environment, parts: StorageParts, found: Survey, io_timeout_s: int
 ) -> Finding:
     """How long reading and writing take, held against sanlock's io_timeout."""
     spare = None if found.kind is AreaKind.FOREIGN else spare_block(parts)
     store, clock = world.store, world.clock.monotonic_s
-    times = world.with_storage(partial(measure, store, parts, spare, clock))
+    times = world.in_new(partial(measure, store, parts, spare, clock))
     return judge(times, io_timeout_s)
 
 

@@ -17,7 +17,6 @@ from hosted_engine.deploy import checks as deploy_checks
 from hosted_engine.deploy import steps as deploy_steps
 from hosted_engine.deploy.answers import Answers, local_settings, read_data, storage_parts
 from hosted_engine.deploy.check_input import Subject, look_at_storage, read_engine
-from hosted_engine.deploy.environment import DeployWorld, real_world
 from hosted_engine.deploy.findings import (
     Finding,
     Level,
@@ -27,7 +26,7 @@ from hosted_engine.deploy.findings import (
     findings_data,
     ok,
 )
-from hosted_engine.deploy.lockspace_survey import OWN_JOIN_S, look
+from hosted_engine.deploy.lockspace_survey import OWN_JOIN_S, look, sanlock_of
 from hosted_engine.deploy.next_host_answers import (
     check_can_write,
     forget_typed,
@@ -38,6 +37,7 @@ from hosted_engine.deploy.plan import Create, Deployed, Join, Plan, Refused, pla
 from hosted_engine.deploy.preview import Preview
 from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
+from hosted_engine.host.environment import Environment, real_environment
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.storage import connect as storage_connect
 from metadata.layout import SECTOR_SIZES
@@ -66,7 +66,7 @@ class Request:
 def run_command(options: argparse.Namespace) -> int:
     """Deploy with the options of the command line; raises CommandError."""
     request = request_of(options)
-    return deploy(real_world(), request, None if request.as_json else real_terminal())
+    return deploy(real_environment(), request, None if request.as_json else real_terminal())
 
 
 def request_of(options: argparse.Namespace) -> Request:
@@ -83,7 +83,7 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
-def deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner] = None) -> int:
+def deploy(world: Environment, request: Request, terminal: Optional[Questioner] = None) -> int:
     """Look, plan and carry out; returns the exit code and raises CommandError."""
     if request.as_json:
         world = replace(world, say=lambda _line: None)
@@ -95,7 +95,7 @@ def deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner] 
         raise CommandError("interrupted; the same --deploy goes on where this one was") from None
 
 
-def _deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner]) -> int:
+def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]) -> int:
     if request.next_answers_file is not None:
         check_can_write(request.next_answers_file)
     deployed = _deployed(world)
@@ -121,7 +121,7 @@ def _deploy(world: DeployWorld, request: Request, terminal: Optional[Questioner]
 
 
 def _answers(
-    world: DeployWorld,
+    world: Environment,
     request: Request,
     deployed: Optional[HostSettings],
     terminal: Optional[Questioner],
@@ -149,7 +149,7 @@ def _given(request: Request, deployed: Optional[HostSettings]) -> object:
     return None
 
 
-def _deployed(world: DeployWorld) -> Optional[HostSettings]:
+def _deployed(world: Environment) -> Optional[HostSettings]:
     try:
         return read_host_settings(world.settings_file)
     except SettingsError as error:
@@ -158,7 +158,7 @@ def _deployed(world: DeployWorld) -> Optional[HostSettings]:
         ) from error
 
 
-def connect_storage(world: DeployWorld, answers: Answers) -> None:
+def connect_storage(world: Environment, answers: Answers) -> None:
     """What is to be looked at must be there; nothing where the system connects it by itself."""
     settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
     if settings.connection is not None:
@@ -168,9 +168,9 @@ def connect_storage(world: DeployWorld, answers: Answers) -> None:
 # --- checks ---------------------------------------------------------------------------------
 
 
-def _subject(world: DeployWorld, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
+def _subject(world: Environment, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
     seen = look_at_storage(world, answers)
-    return Subject(world, answers, seen, world.lockspace(seen.parts), deployed)
+    return Subject(world, answers, seen, sanlock_of(world, seen.parts), deployed)
 
 
 def _findings(subject: Subject) -> list[Finding]:
@@ -273,15 +273,15 @@ def _carry_out(site: deploy_steps.DeploySite, chosen: Plan) -> None:
         say(f"Done: host {chosen.host_name} is one of the cluster.")
 
 
-def _usual_answers_file(world: DeployWorld) -> str:
+def _usual_answers_file(world: Environment) -> str:
     return str(Path(world.settings_file).with_name(ANSWERS_NAME))
 
 
-def _typed_file(world: DeployWorld) -> str:
+def _typed_file(world: Environment) -> str:
     return str(Path(world.settings_file).with_name(TYPED_ANSWERS_NAME))
 
 
-def _say_next(world: DeployWorld, path: str) -> None:
+def _say_next(world: Environment, path: str) -> None:
     """The host is deployed by now: what fails here makes nothing undone."""
     host = read_host_settings(world.settings_file)
     assert host is not None

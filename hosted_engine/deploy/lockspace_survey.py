@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Optional
 
 from hosted_engine.cluster.storage_survey import Survey
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.plan import FIRST_HOST_ID, ThisHost
 from hosted_engine.deploy.steps import look_again
 from hosted_engine.errors import CommandError
+from hosted_engine.host.environment import Environment
 from hosted_engine.host.storage_deadline import PROGRESS_EVERY_S
 from metadata.settings.parse import HostSettings, StorageParts
 from world.ports.sanlock import LockspaceAdmin, Membership
@@ -17,8 +17,13 @@ OWN_JOIN_S = 300.0
 LOOK_EVERY_S = 0.5
 
 
+def sanlock_of(world: Environment, parts: StorageParts) -> LockspaceAdmin:
+    """None of its answers is waited for long, but a join's: its step says how long that takes."""
+    return world.sanlock_at(parts, "sanlock (see 'sanlock client status')", but=("join",))
+
+
 def look(
-    world: DeployWorld,
+    world: Environment,
     lockspace: LockspaceAdmin,
     parts: StorageParts,
     deployed: Optional[HostSettings],
@@ -53,7 +58,7 @@ def look(
         world.sleep(LOOK_EVERY_S)
 
 
-def _tell(world: DeployWorld, line: str, began_s: float, told_s: float) -> float:
+def _tell(world: Environment, line: str, began_s: float, told_s: float) -> float:
     """Say it at the beginning and then every now and then; returns when it was said last."""
     now_s = world.clock.monotonic_s()
     if now_s != began_s and now_s - told_s < PROGRESS_EVERY_S:

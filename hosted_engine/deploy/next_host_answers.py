@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hosted_engine.errors import CommandError
-from hosted_engine.host.settings_file import replace_file
+from hosted_engine.host.settings_file import write_settings_text
 from metadata.settings.parse import HostSettings, host_settings_to_data
 
 _HEADER = (
@@ -45,7 +45,7 @@ def write_next_answers(path: str, host: HostSettings) -> bool:
     try:
         if Path(path).is_file() and Path(path).read_bytes() == text.encode():
             return False
-        replace_file(Path(path), text.encode())
+        write_settings_text(Path(path), text)
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
     return True
@@ -60,7 +60,7 @@ def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
 
     text = _TYPED_HEADER + yaml.safe_dump(dict(data), sort_keys=False)
     try:
-        replace_file(Path(path), text.encode())
+        write_settings_text(Path(path), text)
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
 

@@ -30,7 +30,7 @@ from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS
 from metadata.records import HostRecord
 from metadata.settings.parse import ClusterSettings, HostSettings
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
 from metadata.shared_config import SharedConfig, encode_copy
 
 FIRST_HOST_ID = 1
@@ -176,7 +176,7 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
         for host_id, record in survey.ids_in_use.items()
         if host_id != host.joined_id
     }
-    waits = [_two_renewals_s(record.io_timeout_s) for record in others.values()]
+    waits = [renewal_shows_s(record.io_timeout_s) for record in others.values()]
     owner = survey.lease_owner and others.get(survey.lease_owner.owner_id)
     if owner:
         fire_timeout_s = longest_fire_timeout_s(_records(survey), host.fire_timeout_s)
@@ -186,10 +186,6 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
 
 def _records(survey: Survey) -> list[HostRecord]:
     return [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
-
-
-def _two_renewals_s(io_timeout_s: int) -> int:
-    return 4 * io_timeout_s + 1
 
 
 # --- the next hosts -------------------------------------------------------------------------
@@ -288,7 +284,7 @@ def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> W
         if host_id != host.joined_id
         and (record.resource == host.sanlock_name or candidates == (host_id,))
     }
-    waits = [_two_renewals_s(record.io_timeout_s) for record in suspects.values()]
+    waits = [renewal_shows_s(record.io_timeout_s) for record in suspects.values()]
     return Watch(tuple(sorted(suspects)), max(waits, default=0))
 
 

@@ -14,10 +14,11 @@ from typing import Any, Callable, Optional, Protocol
 from hosted_engine.cluster.storage_survey import AreaKind
 from hosted_engine.deploy.answers import Answers, parse_answers
 from hosted_engine.deploy.check_input import StorageLook, look_at_storage, read_engine
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.findings import Level
+from hosted_engine.deploy.lockspace_survey import sanlock_of
 from hosted_engine.deploy.plan import FIRST_HOST_ID, Join, NewEngine, Plan, Refused, ThisHost, plan
 from hosted_engine.errors import CommandError
+from hosted_engine.host.environment import Environment
 from metadata.settings.parse import Timing
 from world.ports.errors import WorldError
 
@@ -60,7 +61,7 @@ class _RealTerminal:
 
 
 def ask_answers(
-    world: DeployWorld,
+    world: Environment,
     given: object,
     terminal: Optional[Questioner],
     source: str,
@@ -119,7 +120,7 @@ class _Dialogue:
     """Fills `data`, which has the shape of the answers' file."""
 
     def __init__(
-        self, world: DeployWorld, terminal: Questioner, data: dict[Any, Any], force: bool
+        self, world: Environment, terminal: Questioner, data: dict[Any, Any], force: bool
     ) -> None:
         self.data = data
         self.asked = False
@@ -259,7 +260,7 @@ class _Dialogue:
     def _sanlock_name(self, look: StorageLook) -> str:
         """The checks will tell what is wrong with a daemon that does not."""
         try:
-            return self._world.lockspace(look.parts).daemon_host_name()
+            return sanlock_of(self._world, look.parts).daemon_host_name()
         except (WorldError, CommandError):
             return ""
 

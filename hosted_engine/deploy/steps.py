@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
+from hosted_engine.cluster.life_watch import changed_in_use, looks
 from hosted_engine.cluster.storage_survey import (
     AreaKind,
     Survey,
@@ -22,10 +23,10 @@ from hosted_engine.cluster.storage_survey import (
     read_lockspace,
     survey,
 )
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.plan import FIRST_SEQUENCE, Create, Deployed, Join, ThisHost, Watch
 from hosted_engine.errors import CommandError
 from hosted_engine.host.deadline import within_deadline
+from hosted_engine.host.environment import Environment
 from hosted_engine.host.settings_file import write_host_settings
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S, progress
 from hosted_engine.host.units import IN_STARTING_ORDER
@@ -42,10 +43,9 @@ from metadata.sanlock_disk import LeaderRecord
 from metadata.settings.parse import HostSettings, StorageParts
 from metadata.settings.timing import join_s, lease_floor_s
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
-from world.ports.errors import LockspaceError, WorldError
+from world.ports.errors import HOSTID_BUSY, LockspaceError, WorldError
 from world.ports.sanlock import LockspaceAdmin, Membership
 
-HOSTID_BUSY = -262
 CLAIM_SETTLES_S = 1.0
 _LOOK_EVERY_S = 0.5
 _CHUNK_SIZE = 1024 * 1024
@@ -59,7 +59,7 @@ class DeploySite:
     plan decides, mean nothing.
     """
 
-    world: DeployWorld
+    world: Environment
     lockspace: LockspaceAdmin
     survey: Survey
     host: ThisHost
@@ -133,9 +133,9 @@ def _check_unchanged(site: DeploySite) -> None:
     )
 
 
-def look_again(world: DeployWorld, parts: StorageParts) -> Survey:
+def look_again(world: Environment, parts: StorageParts) -> Survey:
     """What the storage holds now; raises StorageError or CommandError."""
-    return world.with_storage(partial(survey, world.store, parts))
+    return world.in_new(partial(survey, world.store, parts))
 
 
 def _format(site: DeploySite, plan: Create) -> None:
@@ -157,14 +157,14 @@ def _zero(site: DeploySite, address: VolumeAddress, size: int) -> None:
     for start in range(0, size, _CHUNK_SIZE):
         place = VolumeAddress(address.path, address.offset + start)
         count = min(_CHUNK_SIZE, size - start)
-        site.world.with_storage(partial(store.zero, place, count))
+        site.world.in_new(partial(store.zero, place, count))
 
 
 def _write_config(site: DeploySite, config: SharedConfig) -> None:
     place, store = site.parts.shared_config, site.world.store
     copy = VolumeAddress(place.path, place.offset + copy_offset(config.sequence))
-    site.world.with_storage(partial(store.write, copy, encode_copy(config)))
-    if decode_area(site.world.with_storage(partial(store.read, place, CONFIG_SIZE))) != config:
+    site.world.in_new(partial(store.write, copy, encode_copy(config)))
+    if decode_area(site.world.in_new(partial(store.read, place, CONFIG_SIZE))) != config:
         raise CommandError(f"{place.path}: the shared configuration does not read back")
     site.world.say("[ ok ] shared configuration written, with the engine's domain XML")
 
@@ -244,7 +244,7 @@ def _claimed(site: DeploySite, host_id: int, host_name: str) -> Iterator[bool]:
 def _withdraw(site: DeploySite, host_id: int, host_name: str) -> None:
     if _has_name(site, host_id, host_name):
         place, store = slot_address(site.parts, host_id), site.world.store
-        site.world.with_storage(partial(store.write, place, bytes(SLOT_SIZE)))
+        site.world.in_new(partial(store.write, place, bytes(SLOT_SIZE)))
 
 
 def _has_name(site: DeploySite, host_id: int, host_name: str) -> bool:
@@ -337,7 +337,7 @@ def write_first_record(site: DeploySite, host_id: int, host_name: str) -> None:
         wall_time=time.ctime(clock.wall_s()),
     )
     address, store = slot_address(site.parts, host_id), site.world.store
-    site.world.with_storage(partial(store.write, address, wire.encode_host(record)))
+    site.world.in_new(partial(store.write, address, wire.encode_host(record)))
     if not isinstance(_read_slot(site, host_id), HostRecord):
         raise CommandError(f"{address.path}: the record of host id {host_id} does not read back")
 
@@ -350,7 +350,7 @@ def complete(site: DeploySite, plan: Deployed) -> None:
     start_services(site.world)
 
 
-def start_services(world: DeployWorld) -> None:
+def start_services(world: Environment) -> None:
     """Enable and start both daemons."""
     if not world.units.available():
         world.say(f"[skip] no systemd runs here: start {' and '.join(IN_STARTING_ORDER)} yourself")
@@ -369,9 +369,7 @@ def watch_for_life(site: DeploySite, watch: Watch) -> None:
     hosts = ", ".join(site.survey.describe_host(host_id) for host_id in watch.host_ids)
     site.world.say(f"[ .. ] looking for {watch.wait_s:.0f} s whether {hosts} lives")
     before = {host_id: site.survey.ids_in_use[host_id] for host_id in watch.host_ids}
-    end_s = site.world.clock.monotonic_s() + watch.wait_s
-    while site.world.clock.monotonic_s() < end_s:
-        site.world.sleep(_LOOK_EVERY_S)
+    for _ in looks(site.world.clock, site.world.sleep, watch.wait_s, _LOOK_EVERY_S):
         _refuse_living(site, before, _ids_in_use(site))
     site.world.say(f"[ ok ] no sign of life of {hosts}")
 
@@ -379,7 +377,7 @@ def watch_for_life(site: DeploySite, watch: Watch) -> None:
 def _refuse_living(
     site: DeploySite, before: dict[int, LeaderRecord], now: dict[int, LeaderRecord]
 ) -> None:
-    living = [host_id for host_id in before if host_id in now and now[host_id] != before[host_id]]
+    living = changed_in_use(before, now)
     if not living:
         return
     hosts = ", ".join(site.survey.describe_host(host_id) for host_id in living)
@@ -393,10 +391,10 @@ def _refuse_living(
 
 def _ids_in_use(site: DeploySite) -> dict[int, LeaderRecord]:
     store, parts = site.world.store, site.parts
-    return ids_in_use(site.world.with_storage(partial(read_lockspace, store, parts)), parts)
+    return ids_in_use(site.world.in_new(partial(read_lockspace, store, parts)), parts)
 
 
 def _read_slot(site: DeploySite, host_id: int) -> DecodedSlot:
     place, store = slot_address(site.parts, host_id), site.world.store
-    data = site.world.with_storage(partial(store.read, place, SLOT_SIZE))
+    data = site.world.in_new(partial(store.read, place, SLOT_SIZE))
     return wire.decode_slot(host_id, data)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from fsm.peers import Ranking
+from fsm.observation import Peer, PeerLiveness
+from fsm.peers import Ranking, is_candidate
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
@@ -415,14 +416,21 @@ _SITUATIONS: tuple[Callable[[Cluster], Optional[Told]], ...] = (
 def ranked(cluster: Cluster) -> list[HostFacts]:
     """The hosts that offer themselves, in the order in which they would start the engine."""
     ranking = Ranking(cluster.snapshot.lease.owner_id, cluster.settings.score)
-    able = [host for host in cluster.hosts if _offers_itself(host)]
+    able = [host for host in cluster.hosts if is_candidate(_as_peer(host))]
     return sorted(
         able, key=lambda host: ranking.key(host.host_id, host.score or 0, host.starts.tries)
     )
 
 
-def _offers_itself(host: HostFacts) -> bool:
-    silent = host.known_state is State.UNKNOWN_LOCAL_VM_STATE
-    there = host.speaks and host.liveness in (Liveness.LIVE, Liveness.UNKNOWN)
-    out = host.maintenance or host.stopped or silent or host.starts.cannot_start
-    return there and bool(host.score) and not out
+def _as_peer(host: HostFacts) -> Peer:
+    """As the agents of the others take it when they decide who goes first."""
+    return Peer(
+        host_id=host.host_id,
+        liveness=PeerLiveness(host.liveness.value),
+        fresh=host.speaks,
+        score=host.score or 0,
+        maintenance=host.maintenance,
+        stopped=host.stopped,
+        state=host.state or "",
+        cannot_start=host.starts.cannot_start,
+    )

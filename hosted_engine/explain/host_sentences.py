@@ -12,7 +12,7 @@ from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
 from metadata.penalties import PenaltyName
 from metadata.records import Health
-from metadata.settings.timing import renewal_fail_s
+from metadata.settings.timing import join_s, renewal_fail_s
 from metadata.states import State
 from world.ports.sanlock import Liveness, Membership
 
@@ -220,8 +220,8 @@ def _not_joined(cluster: Cluster, _host: HostFacts) -> str:
     if place.membership is Membership.JOINED:
         return f"Its place in {told}, is doubtful{why}."
     if place.membership is Membership.JOINING:
-        join_s = 2.5 * cluster.settings.timing.io_timeout_s
-        return f"It is still joining {told}; that takes {join_s:g} s when all is well{why}."
+        takes_s = join_s(cluster.settings.timing.io_timeout_s)
+        return f"It is still joining {told}; that takes {takes_s:g} s when all is well{why}."
     return f"It has not joined {told}{why}."
 
 

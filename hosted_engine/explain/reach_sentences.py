@@ -14,8 +14,8 @@ def reach_sentences(cluster: Cluster, host: HostFacts) -> list[str]:
     words = {
         view.host_id: testimony
         for view in cluster.snapshot.hosts
-        if view.fresh and view.record is not None
-        if (testimony := read_testimony(view.record.notes)) is not None
+        if (record := view.fresh_record) is not None
+        if (testimony := read_testimony(record.notes)) is not None
         if testimony.engine_host_id == host.host_id
     }
     dark = _names(cluster, words, Sight.DARK)

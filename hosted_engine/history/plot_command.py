@@ -13,6 +13,7 @@ from hosted_engine.history.plot.shapes import Drawing
 from hosted_engine.history.plot.svg import svg_bytes
 from hosted_engine.history.selection import Wanted, host_named, load, selected
 from hosted_engine.history.timeline import HostPast, Past, Span
+from world.durable import replace_file
 
 USUAL_S = 86400.0
 # More would be no picture that anybody looks at.
@@ -81,11 +82,7 @@ def _content(drawing: Drawing, suffix: str) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replaces what is there; all of it or nothing."""
-    temporary = path.with_name(f".{path.name}.new")
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        replace_file(path, content, durable=False)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise CommandError(f"{path}: can't be written: {error.strerror}") from error

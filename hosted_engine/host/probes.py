@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import stat
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -242,3 +243,35 @@ def _open_as(user: _User, path: str) -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     return done.stderr.strip().rpartition(": ")[2] if done.returncode else ""
+
+
+def block_sector_size(path: str) -> int:
+    """Logical sector size of a block device; 512 for files and where it can't be told."""
+    try:
+        status = Path(path).stat()
+        if not stat.S_ISBLK(status.st_mode):
+            return 512
+        device = Path(f"/sys/dev/block/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
+        # A partition has no queue of its own; its disk is one folder up.
+        queues = [device / "queue", device.resolve().parent / "queue"]
+        texts = [(queue / "logical_block_size").read_text() for queue in queues if queue.is_dir()]
+        return int(texts[0]) if texts else 512
+    except (OSError, ValueError):
+        return 512
+
+
+def default_gateway(routes: str) -> str:
+    """The IPv4 default gateway in the text of ``/proc/net/route``; empty: there is none."""
+    for line in routes.splitlines()[1:]:
+        fields = line.split()
+        if len(fields) > 7 and fields[1] == fields[7] == "00000000" and fields[2] != "00000000":
+            return socket.inet_ntoa(bytes.fromhex(fields[2])[::-1])  # little-endian there
+    return ""
+
+
+def routes() -> str:
+    """The text of ``/proc/net/route``; empty where there is none."""
+    try:
+        return Path("/proc/net/route").read_text(encoding="ascii")
+    except OSError:
+        return ""

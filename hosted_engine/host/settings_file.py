@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import HostSettings, host_settings_to_data
-from world.durable import sync_directory
+from world.durable import replace_file
 
 # Beside host.yaml: what the next host needs, and what was typed for a deployment not finished yet.
 ANSWERS_NAME = "answers.yaml"
@@ -23,23 +21,12 @@ def write_host_settings(path: str, settings: HostSettings) -> None:
 
     text = _HEADER + yaml.safe_dump(host_settings_to_data(settings), sort_keys=False)
     try:
-        replace_file(Path(path), text.encode())
+        write_settings_text(Path(path), text)
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error}") from error
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """The file holds either what it held or all of `data`, even after a power cut."""
+def write_settings_text(path: Path, text: str) -> None:
+    """A file for people to read (mode 0644), in a directory that is made; raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    sync_directory(path.parent)
+    replace_file(path, text.encode(), mode=0o644)

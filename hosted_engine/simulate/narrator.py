@@ -171,10 +171,7 @@ def _ending(host: SimHost) -> str:
 
 
 def _own_record(snapshot: Optional[Snapshot]) -> Optional[HostRecord]:
-    if snapshot is None:
-        return None
-    own = (view.record for view in snapshot.hosts if view.host_id == snapshot.host_id)
-    return next(own, None)
+    return snapshot.own.record if snapshot is not None and snapshot.own is not None else None
 
 
 def _penalties(record: HostRecord) -> str:

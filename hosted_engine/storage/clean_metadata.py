@@ -11,7 +11,7 @@ from typing import Optional
 
 from hosted_engine.cluster.signs_of_life import signs_of_life
 from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.host.environment import StorageWorld, real_world
+from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.units import AGENT
 from metadata.layout import SLOT_SIZE, slot_address
@@ -26,11 +26,11 @@ LOOK_EVERY_S = 0.25
 def run_command(options: argparse.Namespace) -> int:
     """Clean one slot; raises CommandError."""
     settings = host_settings()
-    clean(real_world(settings), options.host_id or settings.host_id, options.force_clean)
+    clean(deployed_host(settings), options.host_id or settings.host_id, options.force_clean)
     return EXIT_OK
 
 
-def clean(world: StorageWorld, host_id: int, force: bool) -> None:
+def clean(world: DeployedHost, host_id: int, force: bool) -> None:
     """Zero the slot of `host_id`, unless that host lives; raises CommandError."""
     found = world.slot(host_id)
     if isinstance(found, SlotAbsent):
@@ -43,11 +43,11 @@ def clean(world: StorageWorld, host_id: int, force: bool) -> None:
     _wait_until_forgotten(world, host_id)
 
 
-def zero_slot(world: StorageWorld, host_id: int) -> None:
+def zero_slot(world: DeployedHost, host_id: int) -> None:
     """Write zeros and see that they are there; raises CommandError."""
     address = slot_address(world.settings.storage, host_id)
     try:
-        world.store.write(address, bytes(SLOT_SIZE))
+        world.storage.write(address, bytes(SLOT_SIZE))
     except StorageError as error:
         raise CommandError(f"slot {host_id}: {error}") from error
     if not isinstance(world.slot(host_id), SlotAbsent):
@@ -63,7 +63,7 @@ def _described(slot: DecodedSlot) -> str:
     return f"no record of ours ({describe_slot_error(slot)})"
 
 
-def _refuse_living(world: StorageWorld, host_id: int, found: DecodedSlot, force: bool) -> None:
+def _refuse_living(world: DeployedHost, host_id: int, found: DecodedSlot, force: bool) -> None:
     if host_id == world.settings.host_id and AGENT in world.units.active():
         raise CommandError(
             "this host's agent runs and would write its record again; nothing was done; "
@@ -87,16 +87,16 @@ def _refuse_living(world: StorageWorld, host_id: int, found: DecodedSlot, force:
     )
 
 
-def _owns_lease(world: StorageWorld, host_id: int) -> bool:
+def _owns_lease(world: DeployedHost, host_id: int) -> bool:
     """By what stands on the storage; a lease that can't be read is nobody's here."""
     try:
-        owner = lease_owner(world.store.read(world.settings.storage.lease, SLOT_SIZE))
+        owner = lease_owner(world.storage.read(world.settings.storage.lease, SLOT_SIZE))
     except StorageError as error:
         raise CommandError(str(error)) from error
     return owner is not None and owner.owner_id == host_id
 
 
-def _wait_until_forgotten(world: StorageWorld, host_id: int) -> None:
+def _wait_until_forgotten(world: DeployedHost, host_id: int) -> None:
     """This host's broker shows what it read last; `--vm-status` shall be right at once."""
     end_s = world.clock.monotonic_s() + FORGOTTEN_WITHIN_S
     while (known := _known(world, host_id)) and world.clock.monotonic_s() < end_s:
@@ -111,10 +111,10 @@ def _wait_until_forgotten(world: StorageWorld, host_id: int) -> None:
         world.say(f"[ ok ] this host's broker shows host id {host_id} no more")
 
 
-def _known(world: StorageWorld, host_id: int) -> Optional[bool]:
+def _known(world: DeployedHost, host_id: int) -> Optional[bool]:
     """Does the broker show something of that slot? None: there is no broker."""
     snapshot = world.broker()
     if snapshot is None:
         return None
-    views = [view for view in snapshot.hosts if view.host_id == host_id]
-    return any(view.record is not None or view.error for view in views)
+    view = snapshot.host(host_id)
+    return view is not None and (view.record is not None or bool(view.error))

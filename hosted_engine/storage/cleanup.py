@@ -20,7 +20,7 @@ from hosted_engine.cli.catalogue.storage import CLEANUP
 from hosted_engine.cli.parser import parse_command
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from hosted_engine.host.alone import this_is_a_command
-from hosted_engine.host.environment import StorageWorld, real_world
+from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.host.units import AGENT, SystemdUnits, Units
 from hosted_engine.storage.clean_metadata import zero_slot
@@ -99,10 +99,10 @@ def _run(options: argparse.Namespace) -> None:
             f"{'; '.join(error.problems)}; mend it first: it says which host this is, and where "
             "the storage is"
         ) from error
-    clean_up(remains, given, real_world(settings) if settings is not None else None)
+    clean_up(remains, given, deployed_host(settings) if settings is not None else None)
 
 
-def clean_up(remains: Remains, given: Given, world: Optional[StorageWorld]) -> None:
+def clean_up(remains: Remains, given: Given, world: Optional[DeployedHost]) -> None:
     """Undo the deployment; `world` is None on a host without settings. Raises CommandError."""
     if world is not None:
         refuse_engine_here(world)
@@ -120,7 +120,7 @@ def clean_up(remains: Remains, given: Given, world: Optional[StorageWorld]) -> N
     remains.say("Done: this host is one of no cluster; the shared storage is as it was otherwise.")
 
 
-def _refuse_serving(world: StorageWorld, remains: Remains, given: Given) -> None:
+def _refuse_serving(world: DeployedHost, remains: Remains, given: Given) -> None:
     if given.force or AGENT not in world.units.active() or _in_maintenance(world, remains):
         return
     raise CommandError(
@@ -130,7 +130,7 @@ def _refuse_serving(world: StorageWorld, remains: Remains, given: Given) -> None
     )
 
 
-def _in_maintenance(world: StorageWorld, remains: Remains) -> bool:
+def _in_maintenance(world: DeployedHost, remains: Remains) -> bool:
     snapshot = world.broker()
     if snapshot is not None:
         return snapshot.local_maintenance
@@ -166,7 +166,7 @@ def _stop(remains: Remains) -> None:
     remains.say(f"[ ok ] {f'{what} stopped, ' if what else ''}both services are disabled")
 
 
-def _leave(world: StorageWorld) -> None:
+def _leave(world: DeployedHost) -> None:
     """Storage that is gone must not keep the host in the cluster."""
     try:
         leave_lockspace(world)
@@ -174,7 +174,7 @@ def _leave(world: StorageWorld) -> None:
         world.say(f"[warn] the lockspace was not left in order: {error}")
 
 
-def _clean_slot(world: StorageWorld) -> None:
+def _clean_slot(world: DeployedHost) -> None:
     host_id, name = world.settings.host_id, world.settings.host_name
     try:
         found = world.slot(host_id)

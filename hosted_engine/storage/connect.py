@@ -64,12 +64,12 @@ def run_connect_command(options: argparse.Namespace) -> int:
 
 def run_disconnect_command(options: argparse.Namespace) -> int:
     """``--disconnect-storage``; raises CommandError while the storage is in use here."""
-    from hosted_engine.host.environment import real_world
+    from hosted_engine.host.environment import deployed_host
     from hosted_engine.storage.in_use import refuse_while_used
 
     settings = host_settings()
     connection = needed(settings)
-    refuse_while_used(real_world(settings))
+    refuse_while_used(deployed_host(settings))
     disconnect(settings, connection, _site(options))
     return EXIT_OK
 

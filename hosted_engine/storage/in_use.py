@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 
 from hosted_engine.errors import CommandError
-from hosted_engine.host.environment import StorageWorld
+from hosted_engine.host.environment import DeployedHost
 from hosted_engine.host.units import AGENT, BROKER
 from world.ports.errors import LockspaceGoneError, WorldError
 from world.ports.libvirt import DomainState
@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.5
 STOP_SERVICES = "systemctl stop ha-agent ha-broker ha-lockspace"
 
 
-def refuse_engine_here(world: StorageWorld) -> None:
+def refuse_engine_here(world: DeployedHost) -> None:
     """Raise CommandError unless it is known that the engine does not run on this host."""
     pids = _holders(world)
     if pids:
@@ -38,9 +38,9 @@ def refuse_engine_here(world: StorageWorld) -> None:
         raise CommandError(_unknown("libvirt does not know its domains"))
 
 
-def _holders(world: StorageWorld) -> list[int]:
+def _holders(world: DeployedHost) -> list[int]:
     try:
-        return world.lockspace.holders()
+        return world.sanlock.holders()
     except LockspaceGoneError as error:
         if error.errno != errno.ECONNREFUSED:  # frozen, it may know of one
             raise CommandError(_unknown(str(error))) from error
@@ -49,7 +49,7 @@ def _holders(world: StorageWorld) -> list[int]:
         raise CommandError(_unknown(str(error))) from error
 
 
-def _domain(world: StorageWorld) -> DomainState:
+def _domain(world: DeployedHost) -> DomainState:
     try:
         return world.domain().state
     except CommandError as error:
@@ -60,7 +60,7 @@ def _unknown(why: str) -> str:
     return f"whether the engine's VM is on this host is not known ({why}); nothing was done"
 
 
-def refuse_while_used(world: StorageWorld) -> None:
+def refuse_while_used(world: DeployedHost) -> None:
     """Raise CommandError while the engine, a service of ours or sanlock uses the storage here."""
     refuse_engine_here(world)
     active = world.units.active()
@@ -77,7 +77,7 @@ def refuse_while_used(world: StorageWorld) -> None:
         )
 
 
-def refuse_broker(world: StorageWorld) -> None:
+def refuse_broker(world: DeployedHost) -> None:
     """Raise CommandError while a broker answers; systemd may not be the one who started it."""
     if world.broker() is not None:
         raise CommandError(
@@ -86,10 +86,10 @@ def refuse_broker(world: StorageWorld) -> None:
         )
 
 
-def is_member(world: StorageWorld) -> bool:
+def is_member(world: DeployedHost) -> bool:
     """Has this host's sanlock joined the lockspace, or is it about to?"""
     try:
-        membership = world.lockspace.membership(world.settings.host_id)
+        membership = world.sanlock.membership(world.settings.host_id)
     except LockspaceGoneError:
         return False
     except WorldError as error:
@@ -97,11 +97,11 @@ def is_member(world: StorageWorld) -> bool:
     return membership is not Membership.OUT
 
 
-def leave_lockspace(world: StorageWorld) -> None:
+def leave_lockspace(world: DeployedHost) -> None:
     """Leave it in order; raises CommandError when a process of this host needs it."""
     host_id = world.settings.host_id
     end_s = world.clock.monotonic_s() + LEAVE_WITHIN_S
-    while (membership := world.lockspace.membership(host_id)) is not Membership.OUT:
+    while (membership := world.sanlock.membership(host_id)) is not Membership.OUT:
         if membership is Membership.JOINED:
             _leave(world, host_id)
             return
@@ -113,8 +113,8 @@ def leave_lockspace(world: StorageWorld) -> None:
         world.sleep(LOOK_EVERY_S)
 
 
-def _leave(world: StorageWorld, host_id: int) -> None:
-    if not world.lockspace.leave_if_unused(host_id):
+def _leave(world: DeployedHost, host_id: int) -> None:
+    if not world.sanlock.leave_if_unused(host_id):
         raise CommandError(
             "a process of this host holds a lease of the lockspace; see 'sanlock client status'"
         )

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import Optional
 
-from ha_broker.api.snapshot import LeaseState
+from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_lockspace
-from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.host.environment import StorageWorld, real_world
+from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError
+from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.units import AGENT
 from hosted_engine.storage import reinitialize_plan as judge
@@ -25,23 +25,22 @@ from hosted_engine.storage.in_use import leave_lockspace, refuse_broker, refuse_
 from hosted_engine.storage.reinitialize_plan import SignOfLife, StorageLook
 from metadata.layout import (
     LOCKSPACE_NAME,
-    METADATA_SIZE,
+    MAX_HOSTS,
     SLOT_SIZE,
     config_lease_address,
     slot_address,
 )
-from metadata.records import DecodedSlot, GlobalRecord, SlotAbsent
+from metadata.records import GlobalRecord
 from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s
-from metadata.wire import decode_global, decode_slot
+from metadata.wire import decode_global
 from world.ports.errors import WorldError
-from world.ports.sanlock import Liveness
+from world.storage.slot_area import read_slots
 
 LOOK_EVERY_S = 1.0
 TELL_EVERY_S = 30.0
 CLAIM_SETTLES_S = 1.0
 SECTORS_READ = 4096  # of a lease: its owner, and what the first hosts say to each other
-NOTHING_WRITTEN = "nothing was written"
 
 
 class OvertakenError(CommandError):
@@ -50,11 +49,11 @@ class OvertakenError(CommandError):
 
 def run_command(options: argparse.Namespace) -> int:
     """Make lockspace and lease anew; raises CommandError."""
-    reinitialize(real_world(host_settings()), options.force)
+    reinitialize(deployed_host(host_settings()), options.force)
     return EXIT_OK
 
 
-def reinitialize(world: StorageWorld, force: bool) -> None:
+def reinitialize(world: DeployedHost, force: bool) -> None:
     """Look whether it is safe, and do it; raises CommandError."""
     try:
         refuse_engine_here(world)
@@ -66,7 +65,7 @@ def reinitialize(world: StorageWorld, force: bool) -> None:
         raise CommandError(f"{error.what}: {error.why}") from error
 
 
-def _reinitialize(world: StorageWorld, force: bool) -> None:
+def _reinitialize(world: DeployedHost, force: bool) -> None:
     refuse_broker(world)
     leave_lockspace(world)
     # The agent may have begun a start in the moment before it was stopped.
@@ -75,7 +74,7 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
     timing = cluster.timing if cluster is not None else Timing()
     before = _look(world)
     io_s = judge.io_timeout_s(before, timing.io_timeout_s)
-    fire_s = judge.fire_timeout_s(before, world.lockspace.fire_timeout_s())
+    fire_s = judge.fire_timeout_s(before, world.sanlock.fire_timeout_s())
     seen = _watch(world, before, judge.watch_s(before, io_s, fire_s, timing.tick_s), force)
     _write(world, seen, io_s, fire_s)
     world.say(
@@ -87,20 +86,18 @@ def _reinitialize(world: StorageWorld, force: bool) -> None:
 # --- before -----------------------------------------------------------------------------------
 
 
-def _refuse_known_holder(world: StorageWorld) -> None:
+def _refuse_known_holder(world: DeployedHost) -> None:
     """What this host's broker knows already need not be found out without its services."""
     snapshot = world.broker()
-    if snapshot is None or snapshot.lease.state != LeaseState.HELD:
-        return
-    for view in snapshot.hosts:
-        if view.host_id == snapshot.lease.owner_id and view.liveness is Liveness.LIVE:
-            raise CommandError(
-                f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
-                f"{_advice(force=True)}"
-            )
+    view = snapshot.host(snapshot.lease.holder_id) if snapshot is not None else None
+    if view is not None and view.is_live:
+        raise CommandError(
+            f"host id {view.host_id} lives and holds the engine's lease; {NOTHING_WRITTEN}; "
+            f"{_advice(force=True)}"
+        )
 
 
-def _check_readiness(world: StorageWorld, force: bool) -> None:
+def _check_readiness(world: DeployedHost, force: bool) -> None:
     problems = _own_problems(world)
     problems += judge.unready(_look(world), _maintenance(world), world.settings.host_id)
     if problems and not force:
@@ -111,18 +108,18 @@ def _check_readiness(world: StorageWorld, force: bool) -> None:
         world.say(f"[warn] gone on with for --force: {problem}")
 
 
-def _own_problems(world: StorageWorld) -> list[str]:
+def _own_problems(world: DeployedHost) -> list[str]:
     runs = AGENT in world.units.active()
     return ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
 
 
-def _maintenance(world: StorageWorld) -> Optional[bool]:
-    found = decode_global(world.store.read(slot_address(world.settings.storage, 0), SLOT_SIZE))
+def _maintenance(world: DeployedHost) -> Optional[bool]:
+    found = decode_global(world.storage.read(slot_address(world.settings.storage, 0), SLOT_SIZE))
     return found.maintenance if isinstance(found, GlobalRecord) else None
 
 
 @contextmanager
-def _services_stopped(world: StorageWorld) -> Iterator[None]:
+def _services_stopped(world: DeployedHost) -> Iterator[None]:
     """A broker that runs would join again at once; it does so when it is started again."""
     active = world.units.active()
     if active:
@@ -134,7 +131,7 @@ def _services_stopped(world: StorageWorld) -> Iterator[None]:
         _start_again(world, active)
 
 
-def _start_again(world: StorageWorld, units: tuple[str, ...]) -> None:
+def _start_again(world: DeployedHost, units: tuple[str, ...]) -> None:
     """What went wrong before is what people must hear of, so a failure here is only said."""
     if not units:
         return
@@ -148,28 +145,16 @@ def _start_again(world: StorageWorld, units: tuple[str, ...]) -> None:
 # --- looking ----------------------------------------------------------------------------------
 
 
-def _look(world: StorageWorld, known: Optional[StorageLook] = None) -> StorageLook:
+def _look(world: DeployedHost, known: Optional[StorageLook] = None) -> StorageLook:
     """All of the storage that tells of hosts; of the slots those that `known` has, if given."""
     parts = world.settings.storage
-    last = max(known.slots, default=0) if known else METADATA_SIZE // SLOT_SIZE - 1
+    last = max(known.slots, default=0) if known else MAX_HOSTS
     return StorageLook(
-        lockspace=read_lockspace(world.store, parts),
-        lease=world.store.read(parts.lease, SECTORS_READ),
-        slots=_slots(world, last),
+        lockspace=read_lockspace(world.storage, parts),
+        lease=world.storage.read(parts.lease, SECTORS_READ),
+        slots=read_slots(world.storage, parts, last),
         sector_size=parts.sector_size,
     )
-
-
-def _slots(world: StorageWorld, last: int) -> dict[int, DecodedSlot]:
-    if last == 0:
-        return {}
-    data = world.store.read(slot_address(world.settings.storage, 1), last * SLOT_SIZE)
-    found = {
-        place + 1: decode_slot(place + 1, data[place * SLOT_SIZE : (place + 1) * SLOT_SIZE])
-        for place in range(last)
-        if data[place * SLOT_SIZE]
-    }
-    return {host_id: slot for host_id, slot in found.items() if not isinstance(slot, SlotAbsent)}
 
 
 @dataclass(frozen=True)
@@ -180,7 +165,7 @@ class Seen:
     look: StorageLook
 
 
-def _watch(world: StorageWorld, before: StorageLook, wait_s: float, force: bool) -> Seen:
+def _watch(world: DeployedHost, before: StorageLook, wait_s: float, force: bool) -> Seen:
     """Look for `wait_s`; raises CommandError as soon as what is seen forbids to go on."""
     if wait_s:
         world.say(f"[ .. ] looking for {wait_s:.0f} s whether any other host lives")
@@ -199,7 +184,7 @@ def _refuse(before: StorageLook, life: SignOfLife, force: bool) -> None:
         raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
 
 
-def _say_life(world: StorageWorld, life: SignOfLife) -> None:
+def _say_life(world: DeployedHost, life: SignOfLife) -> None:
     if life.host_ids:
         ids = ", ".join(str(host_id) for host_id in life.host_ids)
         world.say(f"[warn] gone on with for --force: hosts that live lose the lockspace ({ids})")
@@ -214,15 +199,15 @@ def _advice(force: bool) -> str:
     return f"{stop} or switch that host off" if force else stop
 
 
-def _moments(world: StorageWorld, wait_s: float) -> Iterator[None]:
+def _moments(world: DeployedHost, wait_s: float) -> Iterator[None]:
     """Every now and then until `wait_s` are over, with a word for who waits."""
     begun_s = told_s = world.clock.monotonic_s()
-    while (now_s := world.clock.monotonic_s()) < begun_s + wait_s:
-        if now_s - told_s >= TELL_EVERY_S:
+    for _ in looks(world.clock, world.sleep, wait_s, LOOK_EVERY_S):
+        yield
+        now_s = world.clock.monotonic_s()
+        if now_s - told_s >= TELL_EVERY_S and now_s < begun_s + wait_s:
             told_s = now_s
             world.say(f"[ .. ] {begun_s + wait_s - now_s:.0f} s more")
-        world.sleep(LOOK_EVERY_S)
-        yield
 
 
 # --- writing ----------------------------------------------------------------------------------
@@ -241,10 +226,10 @@ def _half_done_told() -> Iterator[None]:
         ) from error
 
 
-def _write(world: StorageWorld, seen: Seen, io_s: int, fire_s: int) -> None:
-    sanlock = world.lockspace
+def _write(world: DeployedHost, seen: Seen, io_s: int, fire_s: int) -> None:
+    sanlock = world.sanlock
     has_config_lease = sanlock.has_config_lease()
-    if world.store.read(world.settings.storage.lease, SECTORS_READ) != seen.look.lease:
+    if world.storage.read(world.settings.storage.lease, SECTORS_READ) != seen.look.lease:
         raise CommandError(f"{judge.LEASE_MOVES}; {NOTHING_WRITTEN}")
     with _half_done_told():
         mark = _claim(world)
@@ -262,7 +247,7 @@ def _write(world: StorageWorld, seen: Seen, io_s: int, fire_s: int) -> None:
     world.say("[ ok ] the engine's lease is as new")
 
 
-def _claim(world: StorageWorld) -> bytes:
+def _claim(world: DeployedHost) -> bytes:
     """Put our mark in the lease's place: sanlock takes it for no lease at all.
 
     From now on nobody can take the lease. Two hosts that do this at once find it out: the mark
@@ -271,26 +256,26 @@ def _claim(world: StorageWorld) -> bytes:
     nonce = token_hex(16)
     mark = f"being made anew by host id {world.settings.host_id}, {nonce}\n".encode()
     place = world.settings.storage.lease
-    world.store.write(place, mark.ljust(SECTORS_READ, b"\0"))
+    world.storage.write(place, mark.ljust(SECTORS_READ, b"\0"))
     world.sleep(CLAIM_SETTLES_S)
     _check_claim(world, mark)
     return mark
 
 
-def _check_claim(world: StorageWorld, mark: bytes) -> None:
-    if not world.store.read(world.settings.storage.lease, SECTORS_READ).startswith(mark):
+def _check_claim(world: DeployedHost, mark: bytes) -> None:
+    if not world.storage.read(world.settings.storage.lease, SECTORS_READ).startswith(mark):
         raise OvertakenError(
             "another host makes the lockspace anew at the same time: leave it to that one"
         )
 
 
-def _refuse_joined(world: StorageWorld, last: StorageLook) -> None:
+def _refuse_joined(world: DeployedHost, last: StorageLook) -> None:
     """Nobody lived when we looked; who comes now would lose what is just being joined."""
-    if read_lockspace(world.store, world.settings.storage) != last.lockspace:
+    if read_lockspace(world.storage, world.settings.storage) != last.lockspace:
         raise CommandError("a host has begun to join the lockspace meanwhile")
 
 
-def _wait_for_old_members(world: StorageWorld, wait_s: float) -> None:
+def _wait_for_old_members(world: DeployedHost, wait_s: float) -> None:
     world.say(
         f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
         "until then no host can start the engine"
@@ -299,14 +284,14 @@ def _wait_for_old_members(world: StorageWorld, wait_s: float) -> None:
         pass
 
 
-def _format_config_lease(world: StorageWorld) -> None:
+def _format_config_lease(world: DeployedHost) -> None:
     place = config_lease_address(world.settings.storage)
-    world.store.write(place, bytes(SECTORS_READ))
-    world.lockspace.format_config_lease()
+    world.storage.write(place, bytes(SECTORS_READ))
+    world.sanlock.format_config_lease()
 
 
-def _check_written(world: StorageWorld) -> None:
-    lockspace, lease = world.lockspace.read_lockspace(), world.lockspace.read_lease()
+def _check_written(world: DeployedHost) -> None:
+    lockspace, lease = world.sanlock.read_lockspace(), world.sanlock.read_lease()
     if lockspace is None or lockspace.name != LOCKSPACE_NAME or lease is None:
         path = world.settings.storage.lockspace.path
         raise CommandError(f"{path}: what was written does not read back; run the same again")

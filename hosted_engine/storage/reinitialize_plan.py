@@ -25,16 +25,16 @@ from typing import Optional, Union
 
 from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, MAX_HOSTS
-from metadata.records import DecodedSlot, EngineVm, HostRecord
+from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import (
+    DEFAULT_IO_TIMEOUT_S,
     HOST_ID_MAGIC,
     LEASE_MAGIC,
     LeaderRecord,
     parse_record,
 )
-from metadata.settings.timing import lease_floor_s
+from metadata.settings.timing import lease_floor_s, record_shows_s, renewal_shows_s
 
-DEFAULT_IO_TIMEOUT_S = 10
 LEASE_MOVES = "somebody has taken the engine's lease just now, or let it go"
 
 
@@ -134,7 +134,9 @@ def watch_s(look: StorageLook, io_s: int, fire_s: int, tick_s: float) -> float:
     may_write = any(
         isinstance(slot, HostRecord) and not slot.stopped for slot in look.slots.values()
     )
-    return max(4.0 * io_s + 1 if may_renew else 0.0, 2 * tick_s + 1 if may_write else 0.0)
+    return max(
+        renewal_shows_s(io_s) if may_renew else 0.0, record_shows_s(tick_s) if may_write else 0.0
+    )
 
 
 def _records(look: StorageLook) -> list[Optional[LeaderRecord]]:
@@ -201,7 +203,7 @@ def unready(look: StorageLook, maintenance: Optional[bool], own_id: int) -> list
 
 
 def _runs_engine(slot: DecodedSlot) -> bool:
-    return isinstance(slot, HostRecord) and slot.engine_status.vm is EngineVm.UP
+    return isinstance(slot, HostRecord) and slot.engine_status.is_up
 
 
 def _live(host_ids: list[int]) -> str:

@@ -35,6 +35,7 @@ from hosted_engine.support_archive.sources import (
     shared_config_piece,
 )
 from metadata.settings.parse import HostSettings
+from world.durable import written_beside
 
 USUAL_TOTAL_S = 60.0
 MANIFEST = "manifest.json"
@@ -244,28 +245,20 @@ def _checked(target: str, force: bool) -> Path:
 
 def _put(path: Path, content: bytes, force: bool) -> None:
     """All of it or nothing; a file that appeared meanwhile stays unless `force`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            _name(temporary, path, force)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with written_beside(path, content, mode=0o600) as new:
+            _name(new, path, force)
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error.strerror}") from error
 
 
-def _name(temporary: Path, path: Path, force: bool) -> None:
+def _name(new: Path, path: Path, force: bool) -> None:
     if force:
-        temporary.replace(path)
+        new.replace(path)
         return
     try:
-        os.link(temporary, path)
+        os.link(new, path)
     except PermissionError:  # no links on this file system
         if os.path.lexists(path):
             raise
-        temporary.replace(path)
+        new.replace(path)

@@ -22,8 +22,6 @@ from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
 from metadata.states import State
-from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 CONFIRM_WITHIN_S = 60.0
 WAIT_S = 120.0
@@ -106,8 +104,7 @@ def _already(mode: str, before: Snapshot) -> str:
 
 
 def _way_out(snapshot: Snapshot) -> str:
-    here = snapshot.engine.domain in (DomainState.RUNNING, DomainState.PAUSED)
-    return MOVE_IT_FIRST if here else ASK_AGAIN
+    return MOVE_IT_FIRST if snapshot.engine.is_here else ASK_AGAIN
 
 
 _SETTERS = {GLOBAL: _set_global, LOCAL: _set_local, NONE: _set_none}
@@ -136,7 +133,7 @@ def _missing_global(snapshot: Snapshot, since_s: float) -> str:
 
 def _host_missing(view: HostView, since_s: float) -> str:
     """Who is still waited for, and why; empty for a host that is there, or that is gone."""
-    if not view.fresh and view.liveness is not Liveness.LIVE:
+    if not view.shows_life:
         return ""
     record = view.record
     if record is None:

@@ -80,6 +80,16 @@ def join_s(io_timeout_s: float) -> float:
     return 2.5 * io_timeout_s
 
 
+def renewal_shows_s(io_timeout_s: float) -> float:
+    """How long to look at a place in the lockspace: a living host renews it twice in this time."""
+    return 2 * renewal_s(io_timeout_s) + 1
+
+
+def record_shows_s(tick_s: float) -> float:
+    """How long to look at a record: an agent that works has it written twice in this time."""
+    return 2 * tick_s + 1
+
+
 def least_isolated_s(timing: Timing) -> float:
     """What `isolated_s` must be at the least."""
     return 3 * timing.tick_s + 2 * timing.io_timeout_s

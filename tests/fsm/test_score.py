@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fsm.memory import Memory, Penalty, Score
+from fsm.memory import Memory, Score
 from fsm.observation import HostCondition, Observation, PluginCost, Vm
 from fsm.score import ZERO_STATES, score
+from metadata.penalty import Penalty
 from metadata.settings.parse import ClusterSettings, ScoreWeights
 from metadata.states import State
 from tests.fsm.strategies import MAYBE, MEMORIES, OBSERVATIONS

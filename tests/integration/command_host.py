@@ -13,9 +13,9 @@ from typing import Any, Optional
 
 from hosted_engine.cli.parser import Asked, parse
 from hosted_engine.deploy.command import deploy, request_of
-from hosted_engine.deploy.environment import real_world
 from hosted_engine.deploy.questions import real_terminal
 from hosted_engine.errors import CommandError
+from hosted_engine.host.environment import real_environment
 from hosted_engine.host.probes import HostProbes
 from hosted_engine.host.units import SystemdUnits
 from metadata.layout import storage_parts
@@ -67,7 +67,7 @@ def run_deploy(words: list[str]) -> int:
     assert isinstance(options, Asked)
     terminal = real_terminal()
     world = replace(
-        real_world(),
+        real_environment(),
         hypervisor=NoDomains,  # type: ignore[arg-type]
         uses_sanlock=lambda: os.environ.get("TEST_LOCK_MANAGER", "sanlock") == "sanlock",
         units=NoSystemd(),

@@ -8,12 +8,12 @@ from typing import Any, Callable, Optional, cast
 from ha_broker.api.client import BrokerClient, BrokerGoneError
 from ha_broker.api.snapshot import HostView, Snapshot
 from hosted_engine.config.apply import Bench
-from hosted_engine.config.environment import ConfigWorld
+from hosted_engine.host.environment import DeployedHost, deployed_as
 from metadata import wire
 from metadata.domain_xml import lease_element
 from metadata.layout import CONFIG_SIZE, required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, GlobalRecord, HostRecord, VolumeAddress
-from metadata.settings.parse import ClusterSettings, Timing, cluster_settings_to_data
+from metadata.settings.parse import ClusterSettings, HostSettings, Timing, cluster_settings_to_data
 from metadata.shared_config import (
     SharedConfig,
     StoredConfig,
@@ -23,6 +23,7 @@ from metadata.shared_config import (
 )
 from simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
 from simulation.world.volume import SparseVolume
+from tests.unit.command_environment import environment
 from world.ports.errors import HypervisorError
 from world.ports.network import HealthReading
 
@@ -93,6 +94,11 @@ class Page:
         return HealthReading(self.good, "DB Up" if self.good else "connection refused")
 
 
+class _WallClock:
+    def wall_s(self) -> float:
+        return WALL_S
+
+
 class Cluster:
     """Hosts h1, h2, ... that have joined, on storage with version 1 of the configuration."""
 
@@ -112,17 +118,13 @@ class Cluster:
             self.put(slot_address(PARTS, number), wire.encode_host(record))
         self.clock.advance(20)
 
-    def world(self, host_id: int = 1) -> ConfigWorld:
-        store = SimStore(self.volumes)
-        return ConfigWorld(
-            store=store,
-            lockspace=self.lockspaces[host_id - 1],
-            parts=PARTS,
-            host_id=host_id,
-            host_name=f"h{host_id}",
-            wall_s=lambda: WALL_S,
-            apart=lambda job, _whom, _deadline_s: job(),
+    def world(self, host_id: int = 1) -> DeployedHost:
+        machine = environment(
+            store=SimStore(self.volumes),
+            lockspaces=lambda _parts: self.lockspaces[host_id - 1],
+            clock=_WallClock(),
         )
+        return deployed_as(machine, HostSettings(host_id, f"h{host_id}", PARTS))
 
     def bench(self, host_id: int = 1) -> Bench:
         client = cast(BrokerClient, self.broker)

@@ -8,13 +8,14 @@ from typing import Any, Optional
 
 from hosted_engine.cluster.storage_survey import survey
 from hosted_engine.deploy.answers import local_settings
-from hosted_engine.deploy.environment import DeployWorld
 from hosted_engine.deploy.plan import ThisHost
 from hosted_engine.deploy.steps import DeploySite
+from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
 from simulation.world import SimStore, VirtualClock
+from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
 from tests.unit.test_command_volume import leader
@@ -153,15 +154,14 @@ class Scene:
         self.hypervisor: Any = lambda _uri, _name: _NoDomain()
         self.this_host = ThisHost("h9", "h9", **host)
 
-    def world(self) -> DeployWorld:
-        return DeployWorld(
-            store=self.volume,  # type: ignore[arg-type]
-            storage_jobs=lambda job: job(),
-            lockspace=lambda _parts: self.lockspace,  # type: ignore[arg-type,return-value]
+    def world(self) -> Environment:
+        return environment(
+            store=self.volume,
+            lockspaces=lambda _parts: self.lockspace,
             hypervisor=self.hypervisor,
             uses_sanlock=lambda: self.has_lock_manager,
             units=self.units,
-            probes=self.probes,  # type: ignore[arg-type]
+            probes=self.probes,
             clock=self.clock,
             sleep=self._sleep,
             host_name="h9",

@@ -17,13 +17,13 @@ from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseView,
-    PenaltyView,
     Publication,
     Snapshot,
     StorageView,
     TransitionView,
 )
 from ha_broker.metrics.counters import Counters
+from metadata.penalty import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import Scrape, scrape
 from world.ports.jobs import Outcome
@@ -130,7 +130,7 @@ def whole_snapshot(count: int = 2) -> Snapshot:
     )
     agent = Publication(
         3000, UP, "EngineUp", in_state_since_s=80.0,
-        penalties=(PenaltyView("network", 400, "lost"),),
+        penalties=(Penalty("network", 400, "lost"),),
         transitions=(TransitionView(1, 85.0, "EngineStarting", "EngineUp", "healthy"),),
     )  # fmt: skip
     return Snapshot(

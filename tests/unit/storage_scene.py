@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 from ha_broker.api.snapshot import HostView, LockspaceView, Snapshot
 from hosted_engine.errors import CommandError
-from hosted_engine.host.environment import StorageWorld
+from hosted_engine.host.environment import DeployedHost, deployed_as
 from hosted_engine.host.units import AGENT, BROKER
 from metadata.layout import (
     MAX_HOSTS,
@@ -24,6 +24,7 @@ from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.wire import decode_slot, encode_global, encode_host
 from simulation.world import SimStore, VirtualClock
+from tests.unit.command_environment import environment
 from world.ports.libvirt import Domain, DomainState
 from world.ports.sanlock import LeaseOnStorage, Liveness, LockspaceOnStorage, Membership
 
@@ -218,20 +219,20 @@ class Scene:
         self.settings = HostSettings(1, "h1", PARTS)
         self.asked_for: list[str] = []
 
-    def world(self) -> StorageWorld:
-        return StorageWorld(
-            settings=self.settings,
-            store=self.volume,
-            lockspace=self.sanlock,  # type: ignore[arg-type]
-            engine=self._engine,
+    def world(self) -> DeployedHost:
+        machine = environment(
+            storage=self.volume,
+            lockspaces=lambda _parts: self.sanlock,
+            hypervisor=lambda _uri, name: _Libvirt(self, name),
             broker=lambda: self.snapshot,
             reread=self._reread,
-            cluster=lambda: self.cluster,
+            cluster_settings=lambda _parts: self.cluster,
             units=self.services,
             clock=self.clock,
             sleep=self._sleep,
             say=self.said.append,
         )
+        return deployed_as(machine, self.settings)
 
     def with_broker(self, *hosts: HostView, **more: Any) -> None:
         """A broker that has joined; of this host sanlock says that it lives."""
@@ -250,12 +251,6 @@ class Scene:
     def slept_s(self) -> float:
         return self.clock.monotonic_s() - self.begun_s
 
-    def _engine(self, name: str) -> Domain:
-        self.asked_for.append(name)
-        if self.libvirt_error:
-            raise CommandError(self.libvirt_error)
-        return Domain(self.domain)
-
     def _reread(self) -> None:
         self.log.append("reread")
         self.on_reread()
@@ -263,3 +258,17 @@ class Scene:
     def _sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
         self.while_asleep()
+
+
+class _Libvirt:
+    """It knows one domain, by whatever name it is asked."""
+
+    def __init__(self, scene: Scene, name: str) -> None:
+        self._scene = scene
+        self._name = name
+
+    def domain(self) -> Domain:
+        self._scene.asked_for.append(self._name)
+        if self._scene.libvirt_error:
+            raise CommandError(self._scene.libvirt_error)
+        return Domain(self._scene.domain)

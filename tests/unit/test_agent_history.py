@@ -14,7 +14,6 @@ from fsm import Decision, Memory, Penalty, Score, State
 from fsm.table import rows_of
 from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api.penalties_line import NotedPenalty, penalties_note, read_note
-from ha_broker.api.snapshot import PenaltyView
 from ha_broker.api.times import moment_text
 from metadata.extra_text import NOTE_LIMIT
 
@@ -107,8 +106,8 @@ def test_a_moment_has_its_date_only_when_it_is_needed(ago_s: float, pattern: str
 # --- the line -------------------------------------------------------------------------
 
 
-def view(name: str = "network", points: int = 320, reason: str = "20% failed") -> PenaltyView:
-    return PenaltyView(name, points, reason, began_at_s=100.0)
+def view(name: str = "network", points: int = 320, reason: str = "20% failed") -> Penalty:
+    return Penalty(name, points, reason, began_at_s=100.0)
 
 
 def clock(at_s: float) -> str:
@@ -116,7 +115,7 @@ def clock(at_s: float) -> str:
 
 
 def test_the_line_says_since_when_and_until_when() -> None:
-    ends = PenaltyView("failed-starts", 3400, "3 failed", began_at_s=90.0, ends_at_s=160.0)
+    ends = Penalty("failed-starts", 3400, "3 failed", began_at_s=90.0, ends_at_s=160.0)
     line = penalties_note([view(), ends], 100.0, WALL_S)
     assert line == (
         f"failed-starts -3400 (3 failed, since {clock(-10)}, until {clock(60)}); "
@@ -134,7 +133,7 @@ def test_what_does_not_fit_into_the_line_is_the_least_and_is_counted() -> None:
 
 
 VIEWS = st.builds(
-    PenaltyView,
+    Penalty,
     name=st.from_regex(r"[a-z0-9._-]{1,71}", fullmatch=True),
     points=st.integers(1, 100_000),
     reason=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=200),
@@ -144,7 +143,7 @@ VIEWS = st.builds(
 
 
 @given(st.lists(VIEWS, max_size=9))
-def test_the_line_always_fits(penalties: list[PenaltyView]) -> None:
+def test_the_line_always_fits(penalties: list[Penalty]) -> None:
     line = penalties_note(penalties, 5000.0, WALL_S)
     assert len(line) <= NOTE_LIMIT
     assert bool(line) == bool(penalties)
@@ -152,7 +151,7 @@ def test_the_line_always_fits(penalties: list[PenaltyView]) -> None:
 
 PLAIN = st.from_regex(r"[A-Za-z0-9%.:][A-Za-z0-9%.: (-]{0,60}[a-z%]", fullmatch=True)
 PLAIN_VIEWS = st.builds(
-    PenaltyView,
+    Penalty,
     name=st.from_regex(r"[a-z0-9._-]{1,20}", fullmatch=True),
     points=st.integers(1, 100_000),
     reason=PLAIN,
@@ -162,7 +161,7 @@ PLAIN_VIEWS = st.builds(
 
 
 @given(st.lists(PLAIN_VIEWS, min_size=1, max_size=9))
-def test_what_was_written_is_read_back(penalties: list[PenaltyView]) -> None:
+def test_what_was_written_is_read_back(penalties: list[Penalty]) -> None:
     line = penalties_note(penalties, 5000.0, WALL_S)
     costly = sorted(penalties, key=lambda one: -one.points)
     found = read_note(line)

@@ -96,10 +96,10 @@ from hosted_engine.deploy.findings import Check, ok, run_checks
 from hosted_engine.deploy.check_input import look_at_storage
 from hosted_engine.deploy.answers import parse_answers
 from hosted_engine.host.storage_deadline import bounded, with_storage
-from hosted_engine.deploy.environment import real_world
+from hosted_engine.host.environment import real_environment
 from tests.unit.apart_jobs import who
 this_is_a_command()
-look_at_storage(real_world(), parse_answers({{"storage": {{"path": "{volume}"}}}}, "answers"))
+look_at_storage(real_environment(), parse_answers({{"storage": {{"path": "{volume}"}}}}, "answers"))
 bounded("sanlock", "sanlock", 60).upper()
 checks = [Check(str(number), lambda: ok(str(len(with_storage(who))))) for number in range(3)]
 print(*[found.detail for found in run_checks(checks, 60)])

@@ -21,7 +21,6 @@ from hosted_engine.deploy.answers import (
     read_answers,
     storage_parts,
 )
-from hosted_engine.deploy.environment import default_gateway
 from hosted_engine.deploy.plan import (
     Create,
     Deployed,
@@ -33,7 +32,8 @@ from hosted_engine.deploy.plan import (
     plan,
 )
 from hosted_engine.errors import CommandError
-from hosted_engine.host.settings_file import replace_file, write_host_settings
+from hosted_engine.host.probes import default_gateway
+from hosted_engine.host.settings_file import write_host_settings, write_settings_text
 from metadata import layout
 from metadata.records import EngineStatus, HostRecord, VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, LeaderRecord
@@ -603,7 +603,7 @@ def test_file_that_can_not_be_written_stays_as_it_was(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space"):
-        replace_file(path, b"after")
+        write_settings_text(path, "after")
     assert path.read_text() == "before"
     assert [entry.name for entry in tmp_path.iterdir()] == ["host.yaml"]
 

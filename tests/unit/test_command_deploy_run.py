@@ -517,10 +517,10 @@ class Mortal:
             for name in names:
                 monkeypatch.setattr(thing, name, self.watched(getattr(thing, name)))
         for module in ("host.settings_file", "deploy.next_host_answers"):
-            path = f"hosted_engine.{module}.replace_file"
-            from hosted_engine.host.settings_file import replace_file
+            path = f"hosted_engine.{module}.write_settings_text"
+            from hosted_engine.host.settings_file import write_settings_text
 
-            monkeypatch.setattr(path, self.watched(replace_file))
+            monkeypatch.setattr(path, self.watched(write_settings_text))
 
 
 @pytest.mark.parametrize("kind", ["create", "join"])

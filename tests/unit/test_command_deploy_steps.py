@@ -10,7 +10,7 @@ import pytest
 
 from hosted_engine.cluster.storage_survey import survey
 from hosted_engine.deploy.plan import Create, Join, Watch
-from hosted_engine.deploy.steps import HOSTID_BUSY, create, join, start_services
+from hosted_engine.deploy.steps import create, join, start_services
 from hosted_engine.errors import CommandError
 from hosted_engine.host.units import IN_STARTING_ORDER
 from metadata.records import HostRecord, SlotAbsent
@@ -28,7 +28,7 @@ from tests.unit.test_command_deploy import (
 )
 from tests.unit.test_command_volume import leader
 from world.host_file import read_host_settings
-from world.ports.errors import LockspaceError
+from world.ports.errors import HOSTID_BUSY, LockspaceError
 
 NO_WATCH = Watch((), 0)
 

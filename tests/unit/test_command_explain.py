@@ -23,7 +23,6 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
-    PenaltyView,
     Publication,
     Snapshot,
     StorageView,
@@ -41,6 +40,7 @@ from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
 from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
 from hosted_engine.explain.text import explanation_text as text_of
 from hosted_engine.main import main
+from metadata.penalty import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
 from metadata.states import State
@@ -289,9 +289,7 @@ def test_a_healthy_engine_here() -> None:
 
 
 def test_a_healthy_engine_is_not_moved_for_a_score() -> None:
-    lost = PenaltyView(
-        "network", 320, "20% of the latest probes failed", 0.2, 0.0, "fraction", 940.0
-    )
+    lost = Penalty("network", 320, "20% of the latest probes failed", 0.2, 0.0, "fraction", 940.0)
     up = agent(State.ENGINE_UP, score=3080, penalties=(lost,))
     found = explained(other(), other(3), engine=UP_HERE, lease=held(1), agent=up)
     assert "It stays there although h2 (3400) and h3 (3400) would have the better score" in engine(
@@ -394,7 +392,7 @@ def test_all_hosts_in_local_maintenance() -> None:
 
 
 def test_failed_starts_say_until_when() -> None:
-    failed = PenaltyView(
+    failed = Penalty(
         "failed-starts", 3400, "3 starts failed", 3.0, 3.0, "count", 700.0, ends_at_s=1300.0
     )
     ended = TransitionView(9, 990.0, "EngineStart", "EngineDown", "the start failed: no such disk")

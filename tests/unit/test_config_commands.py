@@ -247,7 +247,7 @@ def test_a_host_that_appears_after_the_change_has_it():
 def deployed(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     settings = HostSettings(1, "h1", PARTS, gateway="192.0.2.1")
     monkeypatch.setattr(config_value, "host_settings", lambda: settings)
-    monkeypatch.setattr(config_value, "real_world", lambda _settings: cluster.world())
+    monkeypatch.setattr(config_value, "deployed_host", lambda _settings: cluster.world())
     text = "# Ours.\n" + yaml.safe_dump(host_settings_to_data(settings)) + "# The end.\n"
     Path(os.environ["HE_SETTINGS"]).write_text(text)
     return cluster

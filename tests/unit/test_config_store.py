@@ -9,10 +9,10 @@ from typing import Any, Callable
 
 import pytest
 
-from hosted_engine.config.environment import ConfigWorld
 from hosted_engine.config.keys import with_value
 from hosted_engine.config.store import changed, check, describe_change, read, write
 from hosted_engine.errors import CommandError
+from hosted_engine.host.environment import DeployedHost
 from metadata.layout import config_lease_address, required_sizes
 from metadata.shared_config import StoredConfig
 from metadata.shared_history import ChangeNote, decode_history
@@ -38,7 +38,7 @@ def with_tick(before: StoredConfig, tick_s: float) -> StoredConfig:
     return with_times(before, tick_s=tick_s)
 
 
-def change(world: ConfigWorld, tick_s: float) -> StoredConfig:
+def change(world: DeployedHost, tick_s: float) -> StoredConfig:
     before = read(world)
     return write(world, before, with_tick(before, tick_s), "root", f"tick {tick_s}")
 
@@ -49,7 +49,7 @@ def refused(call: Callable[[], object]) -> str:
     return caught.value.message
 
 
-def before_writing(world: ConfigWorld, what: Callable[[], object]) -> ConfigWorld:
+def before_writing(world: DeployedHost, what: Callable[[], object]) -> DeployedHost:
     """Something happens between the read of a change and its write."""
     done: list[bool] = []
 

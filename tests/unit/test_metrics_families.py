@@ -16,7 +16,6 @@ from ha_broker.api.snapshot import (
     LeaseView,
     LockspaceView,
     NotificationCounts,
-    PenaltyView,
     Publication,
     Snapshot,
     StorageView,
@@ -26,6 +25,7 @@ from ha_broker.metrics.cluster_families import MOST_HOSTS
 from ha_broker.metrics.counters import MOST_TRANSITIONS, Counters
 from ha_broker.metrics.host_families import STATES
 from ha_broker.storage.slot_io import SlotBytes
+from metadata.penalty import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import scrape
 from world.ports.jobs import Outcome
@@ -126,7 +126,7 @@ def test_states_keep_the_names_and_the_order_that_readers_know():
 
 
 def test_the_agent_and_its_score():
-    penalties = (PenaltyView("network", 320, "20% lost"), PenaltyView("memory", 400, "little"))
+    penalties = (Penalty("network", 320, "20% lost"), Penalty("memory", 400, "little"))
     agent = replace(PUBLICATION, penalties=penalties)
     seen = scrape(snapshot(agent=agent, agent_published_at_s=NOW_S - 6))
     assert seen.value("agent_state", state="EngineDown") == 1

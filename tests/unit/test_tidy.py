@@ -52,6 +52,7 @@ ARROWS = {
     "ha_agent.main": ("ha_agent", "fsm", "ha_broker.api", "world", "metadata"),
     "ha_agent.adapters": ("ha_agent", "fsm", "ha_broker.api", "world", "metadata"),
     "ha_agent.history.store": ("ha_agent", "world.durable", "metadata"),
+    "ha_agent.memory_file": ("ha_agent", "world.durable", "metadata"),
     # Runs whole hosts, so it needs both daemons; neither of them knows of it.
     "simulation": ("simulation", "ha_agent", "ha_broker", "fsm", "world", "metadata"),
     "hosted_engine": ("hosted_engine", "ha_agent", "ha_broker.api", "fsm", "world", "metadata"),

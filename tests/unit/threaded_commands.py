@@ -174,12 +174,12 @@ def store_that_hangs() -> None:
 
 def cleanup() -> None:
     """libvirt is asked before the storage is written, and again while no broker runs."""
-    from hosted_engine.host.environment import real_world
+    from hosted_engine.host.environment import deployed_host
     from hosted_engine.storage.clean_metadata import zero_slot
     from hosted_engine.storage.in_use import refuse_engine_here
 
-    world = real_world(HostSettings(1, "h1", volume(), libvirt_uri="test:///default"))
-    world = replace(world, lockspace=NoHolders())  # type: ignore[arg-type]
+    world = deployed_host(HostSettings(1, "h1", volume(), libvirt_uri="test:///default"))
+    world = replace(world, lockspaces=lambda _parts: NoHolders())  # type: ignore[arg-type]
     refuse_engine_here(world)
     assert threads() > 1
     refuse_engine_here(world)
@@ -228,8 +228,8 @@ def deploying() -> None:
     from hosted_engine.deploy.answers import local_settings, parse_answers
     from hosted_engine.deploy.check_input import look_at_storage, read_engine
     from hosted_engine.deploy.checks_storage import check_speed
-    from hosted_engine.deploy.environment import real_world
     from hosted_engine.deploy.plan import ThisHost
+    from hosted_engine.host.environment import real_environment
 
     begin_threads()
     parts = volume()
@@ -237,7 +237,7 @@ def deploying() -> None:
     xml.write_text(f"<domain><name>E</name><devices>{lease_element(parts)}</devices></domain>")
     data = {"storage": {"path": parts.lockspace.path}, "engine": {"domain_xml_file": str(xml)}}
     answers = parse_answers(data, "answers")
-    world = replace(real_world(), say=lambda _line: None)
+    world = replace(real_environment(), say=lambda _line: None)
     look = look_at_storage(world, answers)
     assert look.survey is not None
     assert look.volumes.level.value == "ok"

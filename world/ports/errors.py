@@ -15,6 +15,11 @@ Errors::
 
 from __future__ import annotations
 
+# sanlock's own numbers in `LockspaceError.errno`.
+LEADER_MAGIC = -223  # there is no lockspace or lease on the storage
+ACQUIRE_IDLIVE = -243  # the lease is held by a live host
+HOSTID_BUSY = -262  # another host renews this host id
+
 
 class WorldError(Exception):
     """Something outside the program failed.

@@ -47,6 +47,9 @@ from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 from metadata.settings.parse import StorageParts
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.errors import (
+    ACQUIRE_IDLIVE,
+    HOSTID_BUSY,
+    LEADER_MAGIC,
     LeaseHeldError,
     LockspaceBusyError,
     LockspaceError,
@@ -68,9 +71,6 @@ from world.storage.direct_store import DirectStore
 
 T = TypeVar("T")
 
-LEADER_MAGIC = -223
-ACQUIRE_IDLIVE = -243
-HOSTID_BUSY = -262
 AIO_TIMEOUT = -202
 
 BUSY_PATIENCE_S = 1.0
