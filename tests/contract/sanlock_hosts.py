@@ -21,7 +21,7 @@ from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, sanlock_align
 from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
 from tests.contract.places import TIME_FACTOR
-from world.ports import host
+from world.ports import errors
 from world.storage.sanlock_lockspace import SanlockLockspace
 
 _START_TIMEOUT_S = 10 * TIME_FACTOR
@@ -109,7 +109,7 @@ class Talker:
         result, error = self._pipe.recv()
         if error is not None:
             kind, *fields = error
-            raise getattr(host, kind)(*fields)
+            raise getattr(errors, kind)(*fields)
         return result
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class SanlockHost:
         said = holder.stdout.readline().split()
         if said != ["held"]:
             self.release(holder.pid)
-            raise host.LockspaceError("acquire", " ".join(said), int(said[1]))
+            raise errors.LockspaceError("acquire", " ".join(said), int(said[1]))
         return holder.pid
 
     def ask_side_by_side(self, pid: int, questions: int) -> tuple[set[bool], bool]:
@@ -230,5 +230,5 @@ def _talk(pipe: Connection, run_directory: str, parts: StorageParts) -> None:
             return
         try:
             pipe.send((getattr(lockspace, method)(*arguments), None))
-        except host.WorldError as error:
+        except errors.WorldError as error:
             pipe.send((None, (type(error).__name__, error.what, error.why, error.errno)))
