@@ -20,6 +20,7 @@ from metadata.settings.parse import StorageParts
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
+from tests.contract.standing_clock import StandingClock, need_compiler
 from world.ports.errors import LockspaceError
 from world.ports.sanlock import Liveness
 
@@ -59,6 +60,12 @@ class Host(Protocol):
 
     def end_callers(self) -> None:
         """The processes die that called this host's methods."""
+
+    def fall_asleep(self) -> None:
+        """Everything of this host stops, its monotonic clock too."""
+
+    def wake(self) -> None:
+        """All of it goes on, as if no time had passed."""
 
 
 class Cluster(Protocol):
@@ -132,6 +139,8 @@ class FakeHost:
         self.start_daemon = self._lockspace.start_daemon
         self.release = self._lockspace.release
         self.end_callers = self._lockspace.drop_config_lease
+        self.fall_asleep = self._lockspace.suspend
+        self.wake = self._lockspace.resume
 
     def call(self, method: str, *arguments: object) -> Any:
         return getattr(self._lockspace, method)(*arguments)
@@ -178,16 +187,24 @@ class CancelledError(Exception):
 
 
 class RealCluster:
-    def __init__(self, directory: Path, volume: GuardedVolume, cancelled: threading.Event) -> None:
+    """`sleeping`: its hosts have clocks that can stand still, and can fall asleep."""
+
+    def __init__(
+        self, directory: Path, volume: GuardedVolume, cancelled: threading.Event, sleeping: bool
+    ) -> None:
         self._cancelled = cancelled
         self._directory = directory
         self._volume = volume
+        self._sleeping = sleeping
         self._hosts: dict[str, RealHost] = {}
 
     def host(self, name: str) -> RealHost:
         if name not in self._hosts:
             real_name = "h1" if name == "twin" else name
-            self._hosts[name] = RealHost(self._directory / name, real_name, self._volume.parts)
+            clock = StandingClock(self._directory / f"{name}-clock") if self._sleeping else None
+            self._hosts[name] = RealHost(
+                self._directory / name, real_name, self._volume.parts, clock
+            )
         return self._hosts[name]
 
     def now_s(self) -> float:
@@ -253,12 +270,14 @@ def fake_cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def real_cluster(
-    cancelled: Optional[threading.Event] = None, sector_size: int = 512
+    cancelled: Optional[threading.Event] = None, sector_size: int = 512, sleeping: bool = False
 ) -> Iterator[Cluster]:
     need_sanlock()
+    if sleeping:
+        need_compiler()
     with direct_io_directory() as directory:
         volume = GuardedVolume(directory / "volume", sector_size)
-        cluster = RealCluster(directory, volume, cancelled or threading.Event())
+        cluster = RealCluster(directory, volume, cancelled or threading.Event(), sleeping)
         try:
             yield cluster
         finally:

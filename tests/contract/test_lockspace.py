@@ -8,6 +8,7 @@ from typing import Optional
 
 import pytest
 
+from tests.contract import slow_story
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
@@ -20,7 +21,7 @@ from tests.contract.clusters import (
     wait_for,
 )
 from tests.contract.places import TIME_FACTOR
-from tests.contract.slow_story import RealStory, tell
+from tests.contract.real_story import RealStory
 from world.ports.errors import LockspaceGoneError
 from world.ports.sanlock import (
     HostPlace,
@@ -403,11 +404,11 @@ def test_a_host_whose_id_was_taken_loses_its_holder(formatted: Cluster) -> None:
 
 def test_death_and_a_host_id_used_twice_in_virtual_time() -> None:
     with fake_cluster() as cluster:
-        tell(cluster)
+        slow_story.tell(cluster)
 
 
-def test_death_and_a_host_id_used_twice_with_real_daemons(real_story: RealStory) -> None:
-    real_story.finish()
+def test_death_and_a_host_id_used_twice_with_real_daemons(real_death: RealStory) -> None:
+    real_death.finish()
 
 
 # --- 4096-byte sectors ------------------------------------------------------------------------
