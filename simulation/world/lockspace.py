@@ -394,13 +394,14 @@ class SimLockspace:
         self._need_storage(what)
         self.san.settle()
         space = self._joined_space(what, errno_module.ENOSPC)
+        if self.holders:
+            # or one with its names in another place: sanlock goes by the names
+            why = "another process here holds the lease"
+            raise LockspaceError(what, why, errno_module.EEXIST)
         if pid in self.elsewhere:
             self.holders.add(pid)
             return
         self._need_lease(what)
-        if self.holders:
-            why = "another process here holds the lease"
-            raise LockspaceError(what, why, errno_module.EEXIST)
         self._await_holder(what, space, lambda: self.san.lease)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
         self.san.lease_version += 1
@@ -484,11 +485,12 @@ class SimLockspace:
         self.san.changed()
 
     def start_daemon(self) -> None:
-        """sanlock starts; it has joined nothing and knows no holder."""
+        """sanlock starts; it has joined nothing and knows no process."""
         self._alive = True
         self._space = None
         self._kill_at_s = math.inf
         self.holders.clear()
+        self.registered.clear()
         self.san.changed()
 
     def power_off(self) -> None:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
 import pytest
 
-from metadata.layout import config_lease_address
-from metadata.settings.parse import StorageParts
+from metadata.layout import config_lease_address, sanlock_align
+from metadata.records import VolumeAddress
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
@@ -25,6 +26,13 @@ from world.ports.errors import LockspaceError
 from world.ports.sanlock import Liveness
 
 IO_TIMEOUT_S = 1
+
+
+class Elsewhere(Enum):
+    """Where another lease lies that has the names of the engine's."""
+
+    OTHER_OFFSET = "the same volume, another offset"
+    OTHER_PATH = "another volume, the same offset"
 
 
 class Join(Protocol):
@@ -44,11 +52,14 @@ class Host(Protocol):
 
     def acquire(self) -> int: ...
 
-    def format_elsewhere(self) -> None:
+    def format_elsewhere(self, where: Elsewhere) -> None:
         """Another lease, with the names of the engine's."""
 
-    def acquire_elsewhere(self) -> int:
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
         """As `acquire`, but that other lease."""
+
+    def acquire_by_link(self) -> int:
+        """As `acquire`, by another path to the same place."""
 
     def release(self, pid: int) -> None: ...
 
@@ -150,13 +161,17 @@ class FakeHost:
 
     def acquire(self) -> int:
         pid = next(self._pids)
+        self._lockspace.registered.add(pid)
         self._lockspace.acquire(pid)
         return pid
 
-    def format_elsewhere(self) -> None:
+    def format_elsewhere(self, where: Elsewhere) -> None:
         """Nothing is needed for it."""
 
-    def acquire_elsewhere(self) -> int:
+    def acquire_by_link(self) -> int:
+        return self.acquire()
+
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
         pid = next(self._pids)
         self._lockspace.elsewhere.add(pid)
         self._lockspace.acquire(pid)
@@ -224,22 +239,36 @@ class RealHost(SanlockHost):
         """In a second process, so that the host can be asked meanwhile."""
         return RealJoin(self.new_talker(), host_id)
 
-    def format_elsewhere(self) -> None:
-        talker = Talker(self._directory, self._elsewhere())
+    def format_elsewhere(self, where: Elsewhere) -> None:
+        place = self._elsewhere(where)
+        if where is Elsewhere.OTHER_PATH:
+            with Path(place.path).open("wb") as file:
+                file.truncate(place.offset + sanlock_align(self._parts.sector_size))
+        talker = Talker(self._directory, replace(self._parts, lease=place))
         try:
             talker.call("format_lease")
         finally:
             talker.close()
 
-    def acquire_elsewhere(self) -> int:
-        parts, self._parts = self._parts, self._elsewhere()
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
+        return self._acquire_at(self._elsewhere(where))
+
+    def acquire_by_link(self) -> int:
+        link = self._directory / "link"
+        link.symlink_to(self._parts.lease.path)
+        return self._acquire_at(replace(self._parts.lease, path=str(link)))
+
+    def _acquire_at(self, place: VolumeAddress) -> int:
+        parts, self._parts = self._parts, replace(self._parts, lease=place)
         try:
             return self.acquire()
         finally:
             self._parts = parts
 
-    def _elsewhere(self) -> StorageParts:
-        return replace(self._parts, lease=config_lease_address(self._parts))
+    def _elsewhere(self, where: Elsewhere) -> VolumeAddress:
+        if where is Elsewhere.OTHER_OFFSET:
+            return config_lease_address(self._parts)
+        return replace(self._parts.lease, path=str(self._directory / "other-volume"))
 
 
 class RealJoin:
