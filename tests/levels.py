@@ -38,6 +38,8 @@ LEVELS = ("lint", *PURE, *REAL)
 
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
+    # Compiles what sets the clock of one host's sanlock back.
+    "contract": ("tcc",),
     # An environment with nothing but wheels of this checkout takes YAML from the system.
     "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish", "python3-yaml"),
     "lab": ("prometheus", "nodejs", "curl"),

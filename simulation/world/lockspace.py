@@ -197,6 +197,8 @@ class SimLockspace:
         # Another name's place in the lockspace that a join watches, and since when.
         self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
         self._has_config_lease = False
+        # What the daemon remembers of its holders; another host may have the lease since.
+        self._held_versions: dict[int, int] = {}
         self._alive = True
         self._suspended_at_s: Optional[float] = None
         self._hanging = False
@@ -289,7 +291,7 @@ class SimLockspace:
     def held_version(self, pid: int) -> Optional[int]:
         self._need_daemon(f"ask for the version of the lease of process {pid}")
         self.san.settle()
-        return self.san.lease_version if pid in self.holders else None
+        return self._held_versions.get(pid) if pid in self.holders else None
 
     def lease_version(self) -> int:
         what = "read the version of the lease"
@@ -392,16 +394,18 @@ class SimLockspace:
         self._need_storage(what)
         self.san.settle()
         space = self._joined_space(what, errno_module.ENOSPC)
+        if self.holders:
+            # or one with its names in another place: sanlock goes by the names
+            why = "another process here holds the lease"
+            raise LockspaceError(what, why, errno_module.EEXIST)
         if pid in self.elsewhere:
             self.holders.add(pid)
             return
         self._need_lease(what)
-        if self.holders:
-            why = "another process here holds the lease"
-            raise LockspaceError(what, why, errno_module.EEXIST)
         self._await_holder(what, space, lambda: self.san.lease)
         self.san.lease = LeaseOwner(space.host_id, space.generation)
         self.san.lease_version += 1
+        self._held_versions[pid] = self.san.lease_version
         self.holders.add(pid)
         self.san.note(self._clock.monotonic_s(), "acquire", self.host_name)
 
@@ -481,11 +485,12 @@ class SimLockspace:
         self.san.changed()
 
     def start_daemon(self) -> None:
-        """sanlock starts; it has joined nothing and knows no holder."""
+        """sanlock starts; it has joined nothing and knows no process."""
         self._alive = True
         self._space = None
         self._kill_at_s = math.inf
         self.holders.clear()
+        self.registered.clear()
         self.san.changed()
 
     def power_off(self) -> None:

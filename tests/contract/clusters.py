@@ -10,20 +10,29 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
 import pytest
 
-from metadata.layout import config_lease_address
-from metadata.settings.parse import StorageParts
+from metadata.layout import config_lease_address, sanlock_align
+from metadata.records import VolumeAddress
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
+from tests.contract.standing_clock import StandingClock, need_compiler
 from world.ports.errors import LockspaceError
 from world.ports.sanlock import Liveness
 
 IO_TIMEOUT_S = 1
+
+
+class Elsewhere(Enum):
+    """Where another lease lies that has the names of the engine's."""
+
+    OTHER_OFFSET = "the same volume, another offset"
+    OTHER_PATH = "another volume, the same offset"
 
 
 class Join(Protocol):
@@ -43,11 +52,14 @@ class Host(Protocol):
 
     def acquire(self) -> int: ...
 
-    def format_elsewhere(self) -> None:
+    def format_elsewhere(self, where: Elsewhere) -> None:
         """Another lease, with the names of the engine's."""
 
-    def acquire_elsewhere(self) -> int:
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
         """As `acquire`, but that other lease."""
+
+    def acquire_by_link(self) -> int:
+        """As `acquire`, by another path to the same place."""
 
     def release(self, pid: int) -> None: ...
 
@@ -59,6 +71,12 @@ class Host(Protocol):
 
     def end_callers(self) -> None:
         """The processes die that called this host's methods."""
+
+    def fall_asleep(self) -> None:
+        """Everything of this host stops, its monotonic clock too."""
+
+    def wake(self) -> None:
+        """All of it goes on, as if no time had passed."""
 
 
 class Cluster(Protocol):
@@ -132,6 +150,8 @@ class FakeHost:
         self.start_daemon = self._lockspace.start_daemon
         self.release = self._lockspace.release
         self.end_callers = self._lockspace.drop_config_lease
+        self.fall_asleep = self._lockspace.suspend
+        self.wake = self._lockspace.resume
 
     def call(self, method: str, *arguments: object) -> Any:
         return getattr(self._lockspace, method)(*arguments)
@@ -141,13 +161,17 @@ class FakeHost:
 
     def acquire(self) -> int:
         pid = next(self._pids)
+        self._lockspace.registered.add(pid)
         self._lockspace.acquire(pid)
         return pid
 
-    def format_elsewhere(self) -> None:
+    def format_elsewhere(self, where: Elsewhere) -> None:
         """Nothing is needed for it."""
 
-    def acquire_elsewhere(self) -> int:
+    def acquire_by_link(self) -> int:
+        return self.acquire()
+
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
         pid = next(self._pids)
         self._lockspace.elsewhere.add(pid)
         self._lockspace.acquire(pid)
@@ -178,16 +202,24 @@ class CancelledError(Exception):
 
 
 class RealCluster:
-    def __init__(self, directory: Path, volume: GuardedVolume, cancelled: threading.Event) -> None:
+    """`sleeping`: its hosts have clocks that can stand still, and can fall asleep."""
+
+    def __init__(
+        self, directory: Path, volume: GuardedVolume, cancelled: threading.Event, sleeping: bool
+    ) -> None:
         self._cancelled = cancelled
         self._directory = directory
         self._volume = volume
+        self._sleeping = sleeping
         self._hosts: dict[str, RealHost] = {}
 
     def host(self, name: str) -> RealHost:
         if name not in self._hosts:
             real_name = "h1" if name == "twin" else name
-            self._hosts[name] = RealHost(self._directory / name, real_name, self._volume.parts)
+            clock = StandingClock(self._directory / f"{name}-clock") if self._sleeping else None
+            self._hosts[name] = RealHost(
+                self._directory / name, real_name, self._volume.parts, clock
+            )
         return self._hosts[name]
 
     def now_s(self) -> float:
@@ -207,22 +239,36 @@ class RealHost(SanlockHost):
         """In a second process, so that the host can be asked meanwhile."""
         return RealJoin(self.new_talker(), host_id)
 
-    def format_elsewhere(self) -> None:
-        talker = Talker(self._directory, self._elsewhere())
+    def format_elsewhere(self, where: Elsewhere) -> None:
+        place = self._elsewhere(where)
+        if where is Elsewhere.OTHER_PATH:
+            with Path(place.path).open("wb") as file:
+                file.truncate(place.offset + sanlock_align(self._parts.sector_size))
+        talker = Talker(self._directory, replace(self._parts, lease=place))
         try:
             talker.call("format_lease")
         finally:
             talker.close()
 
-    def acquire_elsewhere(self) -> int:
-        parts, self._parts = self._parts, self._elsewhere()
+    def acquire_elsewhere(self, where: Elsewhere) -> int:
+        return self._acquire_at(self._elsewhere(where))
+
+    def acquire_by_link(self) -> int:
+        link = self._directory / "link"
+        link.symlink_to(self._parts.lease.path)
+        return self._acquire_at(replace(self._parts.lease, path=str(link)))
+
+    def _acquire_at(self, place: VolumeAddress) -> int:
+        parts, self._parts = self._parts, replace(self._parts, lease=place)
         try:
             return self.acquire()
         finally:
             self._parts = parts
 
-    def _elsewhere(self) -> StorageParts:
-        return replace(self._parts, lease=config_lease_address(self._parts))
+    def _elsewhere(self, where: Elsewhere) -> VolumeAddress:
+        if where is Elsewhere.OTHER_OFFSET:
+            return config_lease_address(self._parts)
+        return replace(self._parts.lease, path=str(self._directory / "other-volume"))
 
 
 class RealJoin:
@@ -253,12 +299,14 @@ def fake_cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def real_cluster(
-    cancelled: Optional[threading.Event] = None, sector_size: int = 512
+    cancelled: Optional[threading.Event] = None, sector_size: int = 512, sleeping: bool = False
 ) -> Iterator[Cluster]:
     need_sanlock()
+    if sleeping:
+        need_compiler()
     with direct_io_directory() as directory:
         volume = GuardedVolume(directory / "volume", sector_size)
-        cluster = RealCluster(directory, volume, cancelled or threading.Event())
+        cluster = RealCluster(directory, volume, cancelled or threading.Event(), sleeping)
         try:
             yield cluster
         finally:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ from metadata.layout import LEASE_NAME, LOCKSPACE_NAME, sanlock_align
 from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
 from tests.contract.places import TIME_FACTOR
-from world.ports import host
+from tests.contract.standing_clock import StandingClock
+from world.ports import errors
 from world.storage.sanlock_lockspace import SanlockLockspace
 
 _START_TIMEOUT_S = 10 * TIME_FACTOR
@@ -109,8 +111,13 @@ class Talker:
         result, error = self._pipe.recv()
         if error is not None:
             kind, *fields = error
-            raise getattr(host, kind)(*fields)
+            raise getattr(errors, kind)(*fields)
         return result
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
 
     def close(self) -> None:
         self._pipe.close()
@@ -119,10 +126,21 @@ class Talker:
 
 
 class SanlockHost:
-    """One host: its daemon, a process that talks to it, and processes that hold the lease."""
+    """One host: its daemon, a process that talks to it, and processes that hold the lease.
 
-    def __init__(self, directory: Path, name: str, parts: StorageParts) -> None:
+    With a `clock` of its own it can sleep.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        parts: StorageParts,
+        clock: Optional[StandingClock] = None,
+    ) -> None:
         self.name = name
+        self._clock = clock
+        self._asleep_since_s: Optional[float] = None
         self._directory = directory
         self._parts = parts
         self._daemon: Optional[subprocess.Popen[bytes]] = None
@@ -174,7 +192,7 @@ class SanlockHost:
         said = holder.stdout.readline().split()
         if said != ["held"]:
             self.release(holder.pid)
-            raise host.LockspaceError("acquire", " ".join(said), int(said[1]))
+            raise errors.LockspaceError("acquire", " ".join(said), int(said[1]))
         return holder.pid
 
     def ask_side_by_side(self, pid: int, questions: int) -> tuple[set[bool], bool]:
@@ -205,7 +223,29 @@ class SanlockHost:
         """Has sanlock ended the holder `pid`?"""
         return self._holders[pid].poll() is not None
 
+    def fall_asleep(self) -> None:
+        """SIGSTOP to all that runs here."""
+        assert self._clock is not None
+        self._asleep_since_s = time.monotonic()
+        self._signal_all(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """SIGCONT to all that runs here, with its clock set back by the time that it slept."""
+        assert self._clock is not None and self._asleep_since_s is not None
+        self._clock.stood_still(time.monotonic() - self._asleep_since_s)
+        self._asleep_since_s = None
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        assert self._daemon is not None
+        daemon = self._daemon.pid
+        children = Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split()
+        for pid in (daemon, *map(int, children), self._talker.pid, *self._holders):
+            os.kill(pid, number)
+
     def close(self) -> None:
+        if self._asleep_since_s is not None:
+            self.wake()  # sanlock's helper ends by itself only while it runs
         for pid in list(self._holders):
             self.release(pid)
         self.kill_daemon()
@@ -216,6 +256,7 @@ class SanlockHost:
             **os.environ,
             "SANLOCK_RUN_DIR": str(self._directory),
             "SANLOCK_PRIVILEGED": "0",
+            **(self._clock.environment if self._clock else {}),
         }
 
 
@@ -230,5 +271,5 @@ def _talk(pipe: Connection, run_directory: str, parts: StorageParts) -> None:
             return
         try:
             pipe.send((getattr(lockspace, method)(*arguments), None))
-        except host.WorldError as error:
+        except errors.WorldError as error:
             pipe.send((None, (type(error).__name__, error.what, error.why, error.errno)))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Optional
-
 import pytest
 
 from tests.contract.clusters import (
@@ -14,7 +11,6 @@ from tests.contract.clusters import (
     failure,
     joined,
     liveness,
-    real_cluster,
     wait_for,
 )
 from tests.contract.places import TIME_FACTOR
@@ -55,31 +51,3 @@ def _check_intruder(cluster: Cluster, intruding: Join) -> None:
     assert caught.value.errno == HOSTID_BUSY
     assert cluster.host("h3").call("membership", 1) == Membership.OUT
     assert cluster.host("h1").call("membership", 1) == Membership.JOINED
-
-
-class RealStory:
-    """The story with real daemons, told while the other tests run."""
-
-    def __init__(self) -> None:
-        self._cancelled = threading.Event()
-        self._error: Optional[BaseException] = None
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    def finish(self) -> None:
-        """Wait for its end; raises what it raised, skips too."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def cancel(self) -> None:
-        """End it early, when nobody waits for it any more."""
-        self._cancelled.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            with real_cluster(self._cancelled) as cluster:
-                tell(cluster)
-        except BaseException as error:
-            self._error = error

@@ -8,9 +8,12 @@ from typing import Optional
 
 import pytest
 
+from tests.contract import slow_story
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
+    Elsewhere,
+    Host,
     RealHost,
     failure,
     fake_cluster,
@@ -20,7 +23,7 @@ from tests.contract.clusters import (
     wait_for,
 )
 from tests.contract.places import TIME_FACTOR
-from tests.contract.slow_story import RealStory, tell
+from tests.contract.real_story import RealStory
 from world.ports.errors import LockspaceGoneError
 from world.ports.sanlock import (
     HostPlace,
@@ -201,14 +204,42 @@ def test_no_renewals_without_having_joined(formatted: Cluster) -> None:
 # --- the lease ------------------------------------------------------------------------------
 
 
-def test_a_lease_of_the_same_names_elsewhere_does_not_count(formatted: Cluster) -> None:
-    formatted.host("h1").format_elsewhere()
+@pytest.mark.parametrize("where", Elsewhere)
+def test_a_lease_of_the_same_names_elsewhere_does_not_count(
+    formatted: Cluster, where: Elsewhere
+) -> None:
+    formatted.host("h1").format_elsewhere(where)
     first, second = joined(formatted, "h1", "h2")
-    astray, pid = first.acquire_elsewhere(), second.acquire()
+    astray, pid = first.acquire_elsewhere(where), second.acquire()
     assert first.call("process_is_registered", astray)
     assert not first.call("process_holds_lease", astray)
+    assert first.call("held_version", astray) is None
     assert second.call("process_holds_lease", pid)
     assert first.call("lease_owner") == second.call("lease_owner") == LeaseOwner(2, 1)
+    assert failure(first.acquire).errno == errno.EEXIST  # sanlock itself goes by the names
+    first.release(astray)
+    wait_for(formatted, lambda: first.call("holders") == [], 10)
+    assert second.call("lease_owner") == LeaseOwner(2, 1)
+    assert failure(first.acquire).errno == ACQUIRE_IDLIVE
+
+
+def test_who_holds_the_lease_takes_none_of_its_names_elsewhere(formatted: Cluster) -> None:
+    where = Elsewhere.OTHER_PATH
+    formatted.host("h1").format_elsewhere(where)
+    (host,) = joined(formatted, "h1")
+    pid = host.acquire()
+    assert failure(lambda: host.acquire_elsewhere(where)).errno == errno.EEXIST
+    assert host.call("process_holds_lease", pid)
+    assert host.call("holders") == [pid]
+
+
+def test_another_path_to_the_same_place_is_the_same_lease(formatted: Cluster) -> None:
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire_by_link()
+    assert first.call("process_holds_lease", pid)
+    assert first.call("held_version", pid) == second.call("lease_version")
+    assert second.call("lease_owner") == LeaseOwner(1, 1)
+    assert failure(second.acquire).errno == ACQUIRE_IDLIVE
 
 
 def test_the_lease_has_an_owner_until_it_is_released(formatted: Cluster) -> None:
@@ -387,6 +418,37 @@ def test_back_under_the_same_name_the_old_lease_is_void_at_once(formatted: Clust
     assert formatted.now_s() - begun_s < JOIN_LIMIT_S + 2 * TIME_FACTOR
 
 
+def test_a_lease_of_an_earlier_life_is_void_for_its_host_too(formatted: Cluster) -> None:
+    """The process of that life may run still; the owner's older generation tells it."""
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire()
+    version = first.call("held_version", pid)
+    first.kill_daemon()
+    first.start_daemon()
+    first.call("join", 1, IO_TIMEOUT_S)
+    assert second.call("place", 1).generation == 2
+    assert first.call("lease_owner") == second.call("lease_owner") == LeaseOwner(1, 1)
+    assert not first.is_killed(pid)
+    assert not first.call("process_is_registered", pid)
+    assert not first.call("process_holds_lease", pid)
+    assert first.call("held_version", pid) is None
+    assert first.call("holders") == []
+    wait_for(formatted, lambda: _generation(first, 1) == 2, 10)
+
+    anew = first.acquire()
+    assert first.call("lease_owner") == second.call("lease_owner") == LeaseOwner(1, 2)
+    assert first.call("held_version", anew) == second.call("lease_version") == version + 1
+    wait_for(formatted, lambda: liveness(second, 1) == Liveness.LIVE, 10)
+    assert failure(second.acquire).errno == ACQUIRE_IDLIVE
+    first.release(anew)
+    wait_for(formatted, lambda: second.call("lease_owner") is None, 10)
+
+
+def _generation(host: Host, host_id: int) -> Optional[int]:
+    seen: dict[int, int] = {other.host_id: other.generation for other in host.call("hosts")}
+    return seen.get(host_id)
+
+
 def test_a_host_whose_id_was_taken_loses_its_holder(formatted: Cluster) -> None:
     first, second = joined(formatted, "h1", "h2")
     pid = first.acquire()
@@ -403,11 +465,11 @@ def test_a_host_whose_id_was_taken_loses_its_holder(formatted: Cluster) -> None:
 
 def test_death_and_a_host_id_used_twice_in_virtual_time() -> None:
     with fake_cluster() as cluster:
-        tell(cluster)
+        slow_story.tell(cluster)
 
 
-def test_death_and_a_host_id_used_twice_with_real_daemons(real_story: RealStory) -> None:
-    real_story.finish()
+def test_death_and_a_host_id_used_twice_with_real_daemons(real_death: RealStory) -> None:
+    real_death.finish()
 
 
 # --- 4096-byte sectors ------------------------------------------------------------------------

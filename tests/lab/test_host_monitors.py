@@ -1,6 +1,5 @@
 """What the broker measures of a real host."""
 
-import json
 from typing import Any
 
 from tests.lab.verbs import FULL_SCORE, LabVerbs
@@ -13,9 +12,7 @@ BACK_S = 60.0
 
 def monitors(lab: LabVerbs, host: str) -> dict[str, dict[str, Any]]:
     """The monitors in the snapshot of a host's broker, by their names."""
-    socket = "/run/hosted-engine-ha/broker.sock"
-    answer = json.loads(lab.on(host, "curl", "-s", "--unix-socket", socket, "http://x/v1/status"))
-    return {found["name"]: found for found in answer["monitors"]}
+    return {found["name"]: found for found in lab.snapshot(host)["monitors"]}
 
 
 def test_a_real_host_is_measured(lab: LabVerbs) -> None:

@@ -19,6 +19,7 @@ def scaled(seconds: float) -> float:
     return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
 
 
+SOCKET = "/run/hosted-engine-ha/broker.sock"
 AGENT_MEMORY = "/run/hosted-engine-ha/agent-memory.json"
 TROUBLES = ("crashed_at_s", "failed_starts_s", "tries", "gave_away_at_s")
 
@@ -60,11 +61,25 @@ class LabVerbs:
     def on(self, host: str, *command: str) -> str:
         return self("on", host, *command)
 
+    def snapshot(self, host: str) -> dict[str, Any]:
+        """All that this host's broker knows."""
+        asked = ("curl", "-s", "--unix-socket", SOCKET, "http://x/v1/status")
+        found: dict[str, Any] = json.loads(self.on(host, *asked))
+        return found
+
     def wait_healthy(self, timeout_s: float, *where: str) -> float:
         """Wait for the engine; returns how long it took. The lab stretches the time-out."""
         start_s = time.monotonic()
         self("wait", "--healthy", *where, "--timeout", str(timeout_s), timeout_s=timeout_s + 30)
         return time.monotonic() - start_s
+
+    def wait_until(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
+        """Without a look at all hosts; on slow machines it waits no longer."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
+            if time.monotonic() > deadline_s:
+                raise LabError(f"{what}: not within {timeout_s:g} s")
+            time.sleep(0.5)
 
     def wait_for(
         self, what: str, condition: Callable[[dict[str, Any]], bool], timeout_s: float

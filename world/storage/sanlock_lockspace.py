@@ -8,7 +8,7 @@ sanlock 3.8.5 and is pinned by the contract tests:
 -243                     the lease is held by a live host
 -262                     another host renews this host id
 EAGAIN (get_hosts)       just joined: the daemon has not looked at the others yet
-EEXIST (acquire)         a process of this host holds the lease
+EEXIST (acquire)         a process of this host holds the lease, or one of its names elsewhere
 EEXIST (add)             joined already with this id
 EINPROGRESS (add)        another join of this id is under way
 EINVAL (add)             joined with another id
