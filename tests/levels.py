@@ -41,7 +41,10 @@ PACKAGES = {
     # Compiles what sets the clock of one host's sanlock back.
     "contract": ("tcc",),
     # An environment with nothing but wheels of this checkout takes YAML from the system.
-    "integration": ("prometheus", "nodejs", "mandoc", "zsh", "fish", "python3-yaml"),
+    "integration": (
+        *("prometheus", "nodejs", "mandoc", "zsh", "fish", "librsvg2-bin"),
+        "python3-yaml",
+    ),
     "lab": ("prometheus", "nodejs", "curl"),
 }
 # Packages that only some releases have; elsewhere another one brings what is in them.
@@ -50,7 +53,7 @@ PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
 # What the pure levels take from the distribution where nothing else is to be used.
 DISTRIBUTION_PACKAGES = (
     *("python3-transitions", "python3-sdnotify", "python3-prometheus-client", "python3-yaml"),
-    *("python3-libvirt", "python3-sanlock", "python3-rich", "python3-pil"),
+    *("python3-libvirt", "python3-sanlock", "python3-rich"),
     *("python3-pytest", "python3-pytest-xdist", "python3-hypothesis", "openssl"),
 )
 # The modules that they bring, each of which must come from where the distribution puts it.

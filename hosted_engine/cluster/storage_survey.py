@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional, Union
 
+from hosted_engine.host.disk_signature import disk_signature
 from metadata.layout import LOCKSPACE_NAME, Extent, extents
 from metadata.records import HostRecord, VolumeAddress
 from metadata.sanlock_disk import (
@@ -80,7 +81,7 @@ def survey(store: BlockStore, parts: StorageParts) -> Survey:
     if record and record.magic == HOST_ID_MAGIC and record.lockspace == LOCKSPACE_NAME:
         return _our_survey(parts, areas)
     in_use = ids_in_use(areas["lockspace"], parts)
-    return Survey(AreaKind.FOREIGN, parts, foreign_text(parts, areas), ids_in_use=in_use)
+    return Survey(AreaKind.FOREIGN, parts, foreign_text(store, parts, areas), ids_in_use=in_use)
 
 
 def read_lockspace(store: BlockStore, parts: StorageParts) -> bytes:
@@ -139,45 +140,32 @@ def _slots(area: bytes) -> dict[int, Union[HostRecord, str]]:
 
 # --- what is not ours -----------------------------------------------------------------------
 
-# (offset, magic, name) of what one meets on disks.
-_SIGNATURES = (
-    (0, b"XFSB", "an XFS file system"),
-    (1080, b"\x53\xef", "an ext2/3/4 file system"),
-    (65600, b"_BHRfS_M", "a btrfs file system"),
-    (32769, b"CD001", "an ISO 9660 file system"),
-    (3, b"NTFS    ", "an NTFS file system"),
-    (0, b"LUKS\xba\xbe", "a LUKS volume"),
-    (512, b"LABELONE", "an LVM physical volume"),
-    (4086, b"SWAPSPACE2", "swap space"),
-    (0, b"QFI\xfb", "a qcow2 image"),
-    (512, b"EFI PART", "a GPT partition table"),
-    (4096, b"EFI PART", "a GPT partition table"),
-    (510, b"\x55\xaa", "a partition table or boot sector"),
-)
+_QCOW2 = b"QFI\xfb"  # libblkid knows what is on disks, not images of them
 
 
-def foreign_text(parts: StorageParts, areas: Mapping[str, bytes]) -> str:
-    """What stands where our parts shall lie, in words."""
+def foreign_text(store: BlockStore, parts: StorageParts, areas: Mapping[str, bytes]) -> str:
+    """What stands where our parts shall lie, in words; raises StorageError."""
     return "; ".join(
-        f"{_area_text(areas[extent.name])} at {extent.address.path}:{extent.address.offset}"
+        f"{_area_text(store, extent.address, areas[extent.name])} at "
+        f"{extent.address.path}:{extent.address.offset}"
         for extent in extents(parts)
         if _first_used(areas.get(extent.name, b"")) is not None
     )
 
 
-def _area_text(area: bytes) -> str:
+def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
     record = parse_record(area)
     if record is not None:
         return _sanlock_text(record)
-    for offset, magic, name in _SIGNATURES:
-        if area[offset : offset + len(magic)] == magic:
-            return name
     names = [slot.hostname for slot in _slots(area).values() if isinstance(slot, HostRecord)]
     if names:
         return f"status records of the hosts {', '.join(names[:10])}"
     if isinstance(decode_area(area), SharedConfig):
         return "the shared configuration of a hosted-engine cluster"
-    return f"data of an unknown kind (first at byte {_first_used(area)})"
+    if area.startswith(_QCOW2):
+        return "a qcow2 image"
+    known = disk_signature(area, store.size(address.path) - address.offset)
+    return known or f"data of an unknown kind (first at byte {_first_used(area)})"
 
 
 def _sanlock_text(record: LeaderRecord) -> str:

@@ -74,11 +74,12 @@ def _cut_spans(spans: tuple[Span[str], ...], from_s: float) -> tuple[Span[str], 
 
 
 def _content(drawing: Drawing, suffix: str) -> bytes:
+    svg = svg_bytes(drawing)
     if suffix == ".svg":
-        return svg_bytes(drawing)
+        return svg
     from hosted_engine.history.plot.png import png_bytes
 
-    return png_bytes(drawing)
+    return png_bytes(svg)
 
 
 def _write(path: Path, content: bytes) -> None:

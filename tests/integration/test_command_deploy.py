@@ -448,8 +448,8 @@ def test_used_storage_is_refused_with_what_it_holds(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("offset", "data", "expected"),
     [
-        (0, b"XFSB", "an XFS file system"),
-        (1080, b"\x53\xef", "an ext2/3/4 file system"),
+        (1080, b"\x53\xef", "a file system (ext2)"),
+        (0, b"QFI\xfb", "a qcow2 image"),
         (3_000_001, b"\xc3\x28", "data of an unknown kind (first at byte 902849)"),
     ],
 )

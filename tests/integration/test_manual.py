@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from hosted_engine.cli.catalogue import COMMANDS
+from hosted_engine.cli.catalogue import COMMANDS, GROUPS
 from hosted_engine.cli.generated.__main__ import main as write_files
+from hosted_engine.errors import EXIT_CODES
 from tests.lab.verbs import scaled
 
 SHELL_TIMEOUT_S = 20.0
@@ -53,15 +54,35 @@ def test_page_is_well_formed(written: Path, page: str) -> None:
     assert [line for line in told.splitlines() if NO_DATE not in line] == []
 
 
-def test_page_shows_every_command_option_and_example(written: Path) -> None:
+@pytest.fixture(scope="module")
+def shown_page(written: Path) -> str:
     need("mandoc")
     page = str(written / "man" / PAGES[0])
     shown = output_of("mandoc", "-T", "ascii", "-O", "width=400", page)
-    plain = " ".join(_without_overstrikes(shown).split())
+    return _without_overstrikes(shown)
+
+
+def test_page_shows_every_command_option_and_example(shown_page: str) -> None:
+    plain = " ".join(shown_page.split())
     for command in COMMANDS:
         wanted = [command.name, *(option.name for option in command.options)]
         assert [word for word in wanted if word not in plain] == []
         assert [line for line, _ in command.examples if line not in plain] == []
+
+
+def test_page_has_the_groups_as_headings_and_all_exit_codes(shown_page: str) -> None:
+    lines = [line.strip() for line in shown_page.splitlines()]
+    assert [group.title for group in GROUPS if group.title not in lines] == []
+    codes = [(str(code), f"{meaning}.") for code, meaning in EXIT_CODES]
+    for command in COMMANDS:
+        codes += [(f"exit code {code}", meaning) for code, meaning in command.exit_codes]
+    plain = " ".join(shown_page.split())
+    assert [code for code in codes if " ".join(code) not in plain] == []
+
+
+@pytest.mark.parametrize("section", ["EXIT STATUS", "FILES", "ENVIRONMENT", "SEE ALSO"])
+def test_page_has_the_usual_sections(shown_page: str, section: str) -> None:
+    assert section in shown_page.splitlines()
 
 
 def _without_overstrikes(text: str) -> str:
@@ -81,6 +102,7 @@ CASES = [
     ("hosted-engine --vm-start --wai", ["--wait"]),
     ("hosted-engine-cleanup --fo", ["--force"]),
 ]
+FILE_CASES = ("--simulate ", "--deploy --config-append=", "--history --plot=")
 
 
 def bash_words(line: str) -> list[str]:
@@ -118,9 +140,10 @@ def test_bash_offers_all_commands_and_then_their_options_only(written: Path) -> 
     assert "--mode=" not in in_bash(written, "hosted-engine --vm-status ")
 
 
-def test_bash_offers_files_where_files_are_meant(written: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", FILE_CASES)
+def test_bash_offers_files_where_files_are_meant(written: Path, tmp_path: Path, words: str) -> None:
     (tmp_path / "world.yaml").write_text("")
-    line = f"hosted-engine --simulate {tmp_path}/wor"
+    line = f"hosted-engine {words}{tmp_path}/wor"
     assert in_bash(written, line) == [f"{tmp_path}/world.yaml"]
 
 
@@ -188,3 +211,10 @@ def zsh(written: Path) -> Iterator[Zsh]:
 def test_zsh(zsh: Zsh, line: str, expected: list[str]) -> None:
     zsh.type(f"{line}\t")
     zsh.read_until(f"{expected[0]} ")
+
+
+@pytest.mark.parametrize("words", FILE_CASES)
+def test_zsh_offers_files_where_files_are_meant(zsh: Zsh, tmp_path: Path, words: str) -> None:
+    (tmp_path / "world.yaml").write_text("")
+    zsh.type(f"hosted-engine {words}{tmp_path}/wor\t")
+    zsh.read_until("/world.yaml ")  # a narrow terminal shows no more of it

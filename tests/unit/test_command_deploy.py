@@ -42,6 +42,7 @@ from metadata.settings.parse import HostSettings, NetworkSettings
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from metadata.wire import encode_host
 from simulation.world import SimStore
+from tests.unit.disk_areas import EXT2
 from tests.unit.test_command_volume import leader
 from world.host_file import read_host_settings
 
@@ -229,8 +230,8 @@ def test_cluster_made_before_there_was_a_lock_of_writers_is_one() -> None:
 
 def test_something_in_the_place_of_the_lock_of_writers_is_named() -> None:
     volume = store()
-    put(volume, layout.config_lease_address(PARTS).offset, b"XFSB")
-    assert survey(volume, PARTS).found == f"an XFS file system at {PATH}:11534336"
+    put(volume, layout.config_lease_address(PARTS).offset, EXT2)
+    assert survey(volume, PARTS).found == f"a file system (ext2) at {PATH}:11534336"
 
 
 def test_lockspace_without_anything_else_is_half_made() -> None:
@@ -260,9 +261,8 @@ def test_damaged_slot_does_not_hide_the_cluster() -> None:
 @pytest.mark.parametrize(
     ("volume", "expected"),
     [
-        (store(lockspace=b"XFSB"), "an XFS file system"),
-        (store(lockspace=bytes(1080) + b"\x53\xef"), "an ext2/3/4 file system"),
-        (store(lockspace=bytes(512) + b"LABELONE"), "an LVM physical volume"),
+        (store(lockspace=EXT2), "a file system (ext2)"),
+        (store(lockspace=b"QFI\xfb"), "a qcow2 image"),
         (store(lockspace=b"\x07rubbish"), "data of an unknown kind (first at byte 0)"),
         (store(metadata=bytes(9) + b"x"), f"(first at byte 9) at {PATH}:2097152"),
         (
@@ -366,8 +366,8 @@ def test_blank_storage_without_an_engine_is_refused() -> None:
 @pytest.mark.parametrize("kind", [AreaKind.FOREIGN, AreaKind.BROKEN_CLUSTER])
 @pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
 def test_what_is_there_is_named_and_kept(kind: AreaKind, data: Mapping[str, Any]) -> None:
-    found = Survey(kind, PARTS, "an XFS file system")
-    assert "an XFS file system" in why(planned(data, found))
+    found = Survey(kind, PARTS, "a file system (xfs)")
+    assert "a file system (xfs)" in why(planned(data, found))
 
 
 def test_used_storage_is_not_created_anew() -> None:

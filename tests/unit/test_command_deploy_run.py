@@ -24,6 +24,7 @@ from metadata.settings.parse import HostSettings
 from metadata.settings.storage_connection import NfsConnection
 from metadata.shared_config import SharedConfig, copy_offset, encode_copy
 from tests.unit.deploy_scene import Scene, put_record
+from tests.unit.disk_areas import EXT2
 from tests.unit.test_command_deploy import (
     CREATING,
     PARTS,
@@ -338,12 +339,12 @@ def test_domain_without_its_lease_is_asked_for_again(first: Desk) -> None:
 
 
 def test_used_storage_is_refused_at_once_and_taken_by_force(first: Desk) -> None:
-    put(first.scene.volume, 0, b"XFSB")
+    put(first.scene.volume, 0, EXT2)
     first.refusal(Typist(PATH))
-    assert "it is in use: it holds an XFS file system" in first.said
+    assert "it is in use: it holds a file system (ext2)" in first.said
     typist = Typist(PATH, "", "", "", "-", str(first.xml), "-", "-", "", "y")
     assert first.deploy(typist, force=True) == 0
-    assert "DESTROY what is there: an XFS file system" in first.said
+    assert "DESTROY what is there: a file system (ext2)" in first.said
     assert first.settings().gateway == ""
 
 

@@ -181,6 +181,43 @@ def test_reasons_give_way_before_states_and_never_scores() -> None:
     assert any(re.search(r"2480 .* network.*~$", line) for line in lines)
 
 
+TROUBLE = cluster(
+    replace(live(1), age_s=2.0),
+    replace(down(2, score=2480, notes=(("penalties", COSTLY),)), age_s=3.0),
+    stale(3),
+    HostStatus(4, None, error="slot 4: crc32: wrong"),
+)
+
+
+def test_80_columns_shorten_the_reasons_first_and_then_the_state() -> None:
+    assert table(TROUBLE, 80)[5:] == [
+        "Host         State             Score  Engine    Lease  Maint.  Age    Points off",
+        "h1 (1)       EngineUp          3400   up, good  held   -       2 s    -",
+        "h2 (2)       EngineDown        2480   down      -      -       3 s    network -~",
+        "h3 (3)       STALE, was Engi~  3400   unknown   -      -       7 min  -",
+        "unknown (4)  UNREADABLE        -      unknown   -      -       -      slot 4: c~",
+    ]
+
+
+def test_120_columns_show_everything() -> None:
+    assert table(TROUBLE, 120)[5:] == [
+        "Host         State                Score  Engine    Lease  Maint.  Age    Points off",
+        "h1 (1)       EngineUp             3400   up, good  held   -       2 s    -",
+        "h2 (2)       EngineDown           2480   down      -      -       3 s    "
+        "network -320, bridge -600",
+        "h3 (3)       STALE, was EngineUp  3400   unknown   -      -       7 min  -",
+        "unknown (4)  UNREADABLE           -      unknown   -      -       -      "
+        "slot 4: crc32: wrong",
+    ]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_colours_take_no_columns(columns: int) -> None:
+    painted = status_table(TROUBLE, columns, colour=True)
+    assert [ESCAPES.sub("", line) for line in painted] == table(TROUBLE, columns)
+    assert "  \x1b[32mup, good\x1b[0m  held" in painted[6]
+
+
 def test_200_hosts_are_a_row_each_and_counted() -> None:
     lines = table(big(200))
     assert lines[3].endswith("200: 199 live, 1 STALE, 1 in local maintenance")

@@ -29,7 +29,7 @@ _HISTORY = Command(
     "history survives restarts and power cuts and goes back for weeks; each host keeps its own.\n\n"
     "--plot draws it: a lane for each host with its state and the engine on it, the lease, and "
     "dashed lines where nothing was known. Without --since it draws the latest day. An SVG needs "
-    "nothing else; a PNG needs Pillow.",
+    "nothing else; a PNG needs rsvg-convert.",
     options=(
         Option("--host", metavar="NAME|ID", help="only what concerns this host"),
         Option(

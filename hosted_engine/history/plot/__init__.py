@@ -1,1 +1,1 @@
-"""The history as a picture: a chart of shapes (pure), written as SVG or as PNG."""
+"""The history as a picture: a chart of shapes (pure), written as SVG."""
