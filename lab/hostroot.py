@@ -178,3 +178,6 @@ def _write_product(upper: Path, places: Places) -> None:
             if file.name.endswith(ending):
                 name = file.name.replace(".sysusers", "").replace(".tmpfiles", "")
                 _write(upper, f"{folder}/{name}", file.read_text(encoding="utf-8"))
+    for file in sorted((places.cache / "source/systemd").glob("*.d/*.conf")):
+        name = f"usr/lib/systemd/system/{file.parent.name}/{file.name}"
+        _write(upper, name, file.read_text(encoding="utf-8"))
