@@ -54,6 +54,7 @@ class Mutant:
     module: str
     function: str
     place: int  # which of the function's changes
+    lines: range  # of the statement; who executes none of them can't notice
 
 
 def mutants_of(module_name: str) -> list[Mutant]:
@@ -61,11 +62,12 @@ def mutants_of(module_name: str) -> list[Mutant]:
     found: list[Mutant] = []
     named: Counter[str] = Counter()
     for function, definition in _functions(_tree(module_name)):
+        lines = _lines(definition)
         for place, change in enumerate(_changes(definition)):
             name = f"{module_name}.{function}: {_words(change)}"
             named[name] += 1
             suffix = f" ({named[name]})" if named[name] > 1 else ""
-            found.append(Mutant(name + suffix, module_name, function, place))
+            found.append(Mutant(name + suffix, module_name, function, place, lines[change[0]]))
     return found
 
 
@@ -98,6 +100,23 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
             for method in node.body:
                 if isinstance(method, ast.FunctionDef):
                     yield f"{node.name}.{method.name}", method
+
+
+def _lines(definition: Definition) -> dict[ast.AST, range]:
+    """For each node the lines of its statement; of one with a body, those of its head."""
+    found: dict[ast.AST, range] = {}
+
+    def note(node: ast.AST, lines: range) -> None:
+        if isinstance(node, (ast.stmt, ast.ExceptHandler)):
+            body = getattr(node, "body", None)
+            last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno
+            lines = range(node.lineno, (last or node.lineno) + 1)
+        found[node] = lines
+        for child in ast.iter_child_nodes(node):
+            note(child, lines)
+
+    note(definition, range(0))
+    return found
 
 
 def _is_protocol(node: ast.ClassDef) -> bool:
