@@ -15,7 +15,7 @@ from ha_agent.actions.start_engine import (
 from metadata.layout import storage_parts
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
-from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceError
+from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceBusyError, LockspaceError
 from world.ports.libvirt import Domain, DomainState
 
 
@@ -121,6 +121,29 @@ def test_a_sanlock_that_is_always_busy_confirms_nothing(
         host.start()
     assert host.vm.calls == ["start", "destroy"]
     assert san.clock.monotonic_s() - begun_s < 10
+
+
+@pytest.mark.parametrize("name", ["process_is_registered", "process_holds_lease"])
+def test_a_busy_sanlock_is_asked_so_often_and_no_more(
+    san: SimSan, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    host, asked = Host(san), []
+
+    def busy(pid: int) -> bool:
+        asked.append(pid)
+        raise LockspaceBusyError("ask", "busy", 11)
+
+    monkeypatch.setattr(host.lockspace, name, busy)
+    with pytest.raises(EngineNotStartedError, match="busy"):
+        host.start()
+    assert len(asked) == QUESTIONS
+
+
+def test_a_yes_is_asked_for_once(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, asked = Host(san), []
+    monkeypatch.setattr(host.lockspace, "process_holds_lease", lambda pid: not asked.append(pid))
+    assert host.start().pid == asked[0]
+    assert len(asked) == 1
 
 
 def test_one_no_is_asked_again(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
 from fsm.memory import Action
 from fsm.observation import StartOutcome
-from ha_agent.actions.execute import DESTROY, SHUTDOWN, START, Executor, Judged, OrderResult
+from ha_agent.actions.execute import (
+    DESTROY,
+    RESUME,
+    SHUTDOWN,
+    START,
+    Executor,
+    Judged,
+    LatestStart,
+    OrderResult,
+)
 from simulation.world import InlineRunner, SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
 from world.ports.errors import HypervisorError
@@ -24,7 +35,11 @@ class Bench:
         self.lockspace.join(1, 10)
         self.vm = SimHypervisor(self.lockspace)
         self.runner = InlineRunner(self.clock)
-        self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS, self.clock)
+        self.version: Optional[int] = None
+        self.executor = Executor(
+            *(self.runner, self.vm, self.lockspace, PARTS, self.clock),
+            lease_version=lambda: self.version,
+        )
 
     @property
     def judged(self) -> Judged:
@@ -105,6 +120,65 @@ def test_the_error_of_a_stop_is_told(bench: Bench) -> None:
     bench.order(Action.SHUTDOWN_VM)
     (result,) = bench.harvest()
     assert (result.order, result.error) == (SHUTDOWN, "it is not running")
+
+
+def test_an_error_that_is_none_of_ours_is_told_with_its_kind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise ValueError("no such thing")
+
+    bench.order(Action.START_VM)
+    bench.harvest()
+    monkeypatch.setattr(bench.vm, "shutdown", fails)
+    bench.order(Action.SHUTDOWN_VM)
+    assert [result.error for result in bench.harvest()] == ["ValueError: no such thing"]
+
+
+def test_a_new_start_forgets_why_the_one_before_it_failed(bench: Bench) -> None:
+    bench.order(Action.START_VM, blocked_why="storage is silent")
+    assert bench.executor.start == LatestStart(StartOutcome.FAILED, "storage is silent")
+    bench.order(Action.START_VM)
+    assert bench.executor.start == LatestStart(StartOutcome.RUNNING)
+    bench.harvest()
+    assert bench.executor.start == LatestStart(StartOutcome.OK)
+
+
+def test_the_end_of_a_stop_ends_no_start(bench: Bench) -> None:
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    bench.order(Action.DESTROY_VM)
+    (result,) = bench.harvest()
+    assert (result.order, result.domain, result.error) == (DESTROY, None, "")
+    assert bench.outcome is StartOutcome.RUNNING
+
+
+def between_hosts(bench: Bench) -> None:
+    """A migration from here has left the VM paused."""
+    bench.order(Action.START_VM)
+    (result,) = bench.harvest()
+    assert result.domain is not None and result.domain.pid is not None
+    bench.version = bench.lockspace.held_version(result.domain.pid)
+    bench.vm.pause("migration")
+
+
+def test_a_vm_between_two_hosts_is_resumed_with_its_lease(bench: Bench) -> None:
+    between_hosts(bench)
+    assert bench.order(Action.RESUME_VM) == ""
+    assert [(result.order, result.error) for result in bench.harvest()] == [(RESUME, "")]
+    assert bench.vm.now.state is DomainState.RUNNING
+
+
+def test_it_is_not_resumed_without_the_version_of_its_lease(bench: Bench) -> None:
+    between_hosts(bench)
+    bench.version = None
+    bench.order(Action.RESUME_VM)
+    (result,) = bench.harvest()
+    assert (result.order, result.error) == (
+        RESUME,
+        "it is not known with which version of the lease it ran",
+    )
+    assert bench.vm.now.state is DomainState.PAUSED
 
 
 # --- an order that comes late -----------------------------------------------------------
