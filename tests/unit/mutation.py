@@ -242,11 +242,13 @@ def _left_out(node: ast.AST) -> Optional[ast.AST]:
     return ast.Pass() if is_call or keeps else None
 
 
-def _nothing_returned(node: ast.AST) -> Optional[ast.AST]:
+def _other_result(node: ast.AST) -> Optional[ast.AST]:
+    """Nothing is returned; where that is so already, a text where there was none."""
     if not isinstance(node, ast.Return) or node.value is None:
         return None
-    is_none = isinstance(node.value, ast.Constant) and node.value.value is None
-    return None if is_none else ast.Return(ast.Constant(None))
+    if not isinstance(node.value, ast.Constant) or node.value.value:
+        return ast.Return(ast.Constant(None))
+    return ast.Return(ast.Constant("something")) if node.value.value == "" else None
 
 
 _OPERATORS: tuple[Callable[[ast.AST], Optional[ast.AST]], ...] = (
@@ -260,7 +262,7 @@ _OPERATORS: tuple[Callable[[ast.AST], Optional[ast.AST]], ...] = (
     _other_call,
     _other_constant,
     _left_out,
-    _nothing_returned,
+    _other_result,
 )
 
 
