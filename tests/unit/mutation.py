@@ -6,6 +6,7 @@ process that made it.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -14,7 +15,7 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Callable, Optional, Union
@@ -73,19 +74,29 @@ def mutants_of(module_name: str) -> list[Mutant]:
 
 def make(mutant: Mutant) -> None:
     """Become the mutant: from now on this process runs the changed function."""
-    tree = _tree(mutant.module)
-    definition = dict(_functions(tree))[mutant.function]
+    definition = dict(_functions(_tree(mutant.module)))[mutant.function]
     old, new = list(_changes(definition))[mutant.place]
     _Replacer(old, new).visit(definition)
-    ast.fix_missing_locations(tree)
     module = importlib.import_module(mutant.module)
-    compiled = compile(tree, str(module.__file__), "exec")
-    _function(module, mutant.function).__code__ = _code(compiled, mutant.function)
+    _function(module, mutant.function).__code__ = _compiled(definition, mutant, module)
+
+
+def _compiled(definition: Definition, mutant: Mutant, module: ModuleType) -> CodeType:
+    """The code of that function alone, as its module's compilation would make it."""
+    outer = mutant.function.rpartition(".")[0]
+    body: ast.stmt = definition
+    if outer:
+        body = ast.ClassDef(outer, bases=[], keywords=[], body=[definition], decorator_list=[])
+    tree = ast.fix_missing_locations(ast.Module([body], type_ignores=[]))
+    flags = __future__.annotations.compiler_flag
+    compiled = compile(tree, str(module.__file__), "exec", flags=flags, dont_inherit=True)
+    return _code(compiled, mutant.function)
 
 
 # --- places ---------------------------------------------------------------------------
 
 
+@cache  # who becomes a mutant changes it, and is a process of its own
 def _tree(module_name: str) -> ast.Module:
     path = importlib.import_module(module_name).__file__
     return ast.parse(Path(str(path)).read_text(encoding="utf-8"))

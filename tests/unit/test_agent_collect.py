@@ -309,6 +309,18 @@ def test_an_owner_seen_before_the_vm_came_here_says_nothing(state: DomainState) 
     assert observe(held, domain=domain).lease is Lease.THEIRS
 
 
+@pytest.mark.parametrize(
+    ("state", "owner_id", "lease"),
+    [(LeaseState.HELD, 1, Lease.OURS), (LeaseState.FREE, None, Lease.FREE)],
+)
+def test_only_another_owner_may_have_given_its_lease_to_the_vm(
+    state: str, owner_id: Optional[int], lease: Lease
+) -> None:
+    seen = {"lease": LeaseView(state, owner_id, NOW_S - 4)}
+    domain = Domain(DomainState.RUNNING, pid=7)
+    assert observe(seen, domain=domain, vm_since_s=NOW_S - 3).lease is lease
+
+
 def test_an_owner_seen_before_the_vm_left_counts() -> None:
     held = {"lease": LeaseView(LeaseState.HELD, 2, NOW_S - 4)}
     assert observe(held, vm_since_s=NOW_S - 3).lease is Lease.THEIRS
