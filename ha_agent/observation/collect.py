@@ -400,7 +400,7 @@ def _condition(inputs: Inputs) -> HostCondition:
         memory_free_bytes=memory.value,
         memory_needed_bytes=memory.limit,
         bridge_detail=bridge.detail,
-        plugins=tuple([_plugin_cost(view) for view in views if view.points and view.value]),
+        plugins=tuple([_cost(view, view.value) for view in views if view.points and view.value]),
     )
 
 
@@ -417,8 +417,8 @@ def _suffices(memory: MonitorView) -> Optional[bool]:
     return memory.value >= memory.limit
 
 
-def _plugin_cost(view: MonitorView) -> PluginCost:
-    return PluginCost(plugin_name(view), view.points, view.value or 0.0, view.detail)
+def _cost(plugin: MonitorView, share: float) -> PluginCost:
+    return PluginCost(plugin_name(plugin), plugin.points, share, plugin.detail)
 
 
 def _owner_name(inputs: Inputs, owner_id: int) -> str:
