@@ -107,6 +107,11 @@ def test_a_question_beyond_its_deadline_is_unknown(bench: Bench) -> None:
     assert bench.now == running(7)
 
 
+def test_a_short_deadline_is_none_for_what_is_not_asked(bench: Bench) -> None:
+    bench.ask(running(7))
+    assert bench.watch.domain(bench.clock.monotonic_s(), 0.5) == running(7)
+
+
 def test_the_deadline_counts_as_the_first_answer(bench: Bench) -> None:
     bench.runner.hang(KEY)
     bench.ask(ABSENT)

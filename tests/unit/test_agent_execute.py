@@ -98,6 +98,11 @@ def test_a_start_that_is_blocked_is_not_given(bench: Bench) -> None:
     assert (bench.outcome, bench.vm.calls) == (StartOutcome.FAILED, [])
 
 
+def test_what_blocks_a_start_goes_before_what_is_missing(bench: Bench) -> None:
+    why = bench.executor.perform(Action.START_VM, "", "storage is silent", bench.judged)
+    assert why == "storage is silent"
+
+
 def test_no_domain_xml_no_start(bench: Bench) -> None:
     why = bench.executor.perform(Action.START_VM, "", "", bench.judged)
     assert why == "there is no domain XML"
@@ -248,6 +253,14 @@ def test_a_start_that_hangs_is_given_up(bench: Bench) -> None:
     assert bench.outcome is StartOutcome.FAILED
     assert bench.executor.start.why == "libvirt has not ended the start within 60 s"
     assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+
+
+def test_a_start_that_has_ended_is_not_given_up_before_it_was_heard_of(bench: Bench) -> None:
+    bench.order(Action.START_VM)
+    bench.clock.advance(100)
+    assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    bench.harvest()
+    assert bench.outcome is StartOutcome.OK
 
 
 def test_a_given_up_start_stands_against_the_next_one(bench: Bench) -> None:

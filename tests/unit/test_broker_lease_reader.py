@@ -326,6 +326,7 @@ NO_BOOT = MachineIdentity("m", "board", "")
         ((FIRST, COPY), LeaseState.HELD),
         ((COPY, FIRST, SECOND), LeaseState.HELD),
         ((FIRST, SECOND, FIRST), LeaseState.HELD),
+        ((COPY, *(FIRST,) * MACHINES_KEPT, SECOND), LeaseState.HELD),
     ],
 )
 def test_a_new_life_of_one_and_the_same_machine_frees_at_once(
@@ -355,14 +356,6 @@ def test_only_so_many_machines_are_remembered(bench: Bench) -> None:
     assert bench.read(host(2, generation=4), owner=OWNER) == LeaseState.HELD
     bench.note(boots[-1])
     assert bench.read(host(2, generation=4), owner=OWNER) == LeaseState.FREE
-
-
-def test_the_same_records_are_not_looked_at_twice(bench: Bench) -> None:
-    views = (HostView(2, record=record(2, notes=identity_notes(FIRST))),)
-    bench.reader.note_records(views)
-    bench.note(SECOND)
-    bench.reader.note_records(views)
-    assert bench.read(host(2, generation=4), owner=OWNER) == LeaseState.HELD
 
 
 # --- a silent owner ---------------------------------------------------------------------

@@ -366,6 +366,14 @@ def test_somebody_who_joins_is_looked_at_more_often(bench: Bench) -> None:
     assert bench.watch.next_look_s == bench.now_s + 3, "in step with the tick"
 
 
+def test_a_member_whom_sanlock_tells_nobody_yet_is_calm(bench: Bench) -> None:
+    bench.look(state=JOINED)
+    for _ in range(2):
+        bench.cycle(bench.watch.next_look_s - bench.now_s)
+        bench.cycle()
+    assert bench.watch.next_look_s == bench.now_s + TICK_S
+
+
 def test_a_hurry_begins_at_once(bench: Bench) -> None:
     bench.look(host(1), state=JOINED)
     bench.cycle(TICK_S)

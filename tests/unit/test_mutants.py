@@ -166,6 +166,13 @@ def test_survivors_in_the_log_are_tried_again_when_that_is_asked_for(
     assert tried == [FRESH]
 
 
+def test_a_run_that_is_cut_short_has_tried_a_sample_of_all_modules() -> None:
+    everything = mutants()
+    tried = report.spread(everything)
+    assert sorted(one.name for one in tried) == sorted(one.name for one in everything)
+    assert {one.module for one in tried[: len(tried) // report.STRIDE]} >= set(MODULES) - {LIVENESS}
+
+
 def test_the_shares_are_those_of_the_fates() -> None:
     result = Result([Fate("a", "test"), Fate("b"), Fate("c", "story"), Fate("d", "test")])
     assert (result.killed_share, result.survivors) == (0.75, ["b"])
