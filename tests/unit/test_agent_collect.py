@@ -121,7 +121,11 @@ BLOCKED = {
         inputs({"storage": StorageView(NOW_S)}),
         "this host's own record could not be written for 500 s",
     ),
-    "configuration": (inputs(config_why="no config"), "no config"),
+    "configuration": (inputs(config_why="no config", unfinished_why="hangs"), "no config"),
+    "record before the configuration": (
+        inputs({"storage": StorageView(NOW_S)}, config_why="no config"),
+        "this host's own record could not be written for 500 s",
+    ),
     "order": (inputs(unfinished_why="destroy hangs"), "destroy hangs"),
 }
 
