@@ -120,6 +120,16 @@ class _Failures:
     def __init__(self) -> None:
         self.count = 0
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Optional[pytest.TestReport]:
+        """That it failed is enough: to say how takes longer than most tests."""
+        if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
+            return None
+        assert call.when != "collect"
+        return pytest.TestReport(item.nodeid, item.location, {}, "failed", None, call.when)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.count += report.failed
 
