@@ -520,6 +520,7 @@ def test_monitors_without_a_value_say_nothing() -> None:
     unlimited = view("mem-free", 1.0)
     assert condition(*unmeasured, plugin) == HostCondition(bridge_detail="not measured yet")
     assert condition(unlimited).memory_sufficient is None
+    assert condition(view("mem-free", None, limit=1001.0)).memory_sufficient is None
     assert condition() == HostCondition()
 
 
