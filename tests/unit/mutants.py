@@ -95,9 +95,7 @@ HARMLESS: dict[str, str] = {
     f"{MEMBERS}.__init__: self._hosts_at_s = 0.0 -> pass": (
         "read only for hosts that an earlier look has shown, which has set it"
     ),
-    f"{MEMBERS}.__init__: 0.0 -> 1.0": (
-        "the moment before the first look is read for no host"
-    ),
+    f"{MEMBERS}.__init__: 0.0 -> 1.0": ("the moment before the first look is read for no host"),
     f"{MEMBERS}._seen: self.looked_at_s is not None -> self.looked_at_s is None": (
         "compared with itself alone, and it changes at the same look"
     ),
@@ -111,6 +109,9 @@ HARMLESS: dict[str, str] = {
     f"{MEMBERS}._start_join: 0 -> 1": "nobody joins before the watchdog time is known",
     f"{READER}.note_records: self._views = views -> pass": (
         "the same records are gone through again, which costs time and adds nothing"
+    ),
+    f"{READER}._has_rebooted: 1 -> 2 (3)": (
+        "if all are one machine, each of them may be compared with the last or the one before"
     ),
     f"{READER}._note_new_life: owner is None or host is None or host.generation <= "
     "owner.generation -> host is None or host.generation <= owner.generation": (
@@ -411,8 +412,8 @@ class Result:
         )
 
 
-def page(result: Result) -> str:
-    """The report in Markdown."""
+def page(result: Result, tests: Sequence[str] = TESTS, stories: Sequence[str] = STORIES) -> str:
+    """The report in Markdown, on what those `tests` and `stories` have noticed."""
     modules: Counter[str] = Counter()
     left: Counter[str] = Counter()
     for fate in result.fates:
@@ -423,17 +424,20 @@ def page(result: Result) -> str:
     by_story = sum(fate.killer.startswith(STORIES) for fate in result.fates)
     endless = sum(fate.killer == ENDLESS for fate in result.fates)
     seconds = sum(fate.seconds for fate in result.fates)
+    sample = "" if len(result.fates) == sum(there.values()) else ", a sample of each module"
     lines = [
         "# Mutants of agent and broker",
         "",
         "Written by `python -m tests.unit.mutants --write docs/results/code-mutants.md`: in each",
         "function of these modules a comparison turned round, `and` for `or`, a condition negated",
         "or left out, a constant changed, an assignment or a call left out, or something else",
-        "returned. Texts for people are left alone. Asked are the unit tests of agent and broker",
-        "that execute the changed statement, the quickest first, then eight stories of whole hosts",
-        "in virtual time; the first one that objects kills.",
+        "returned. Texts for people are left alone. Asked are those tests that execute the changed",
+        "statement, the quickest first; the first one that objects kills.",
         "",
-        f"Tried: {len(result.fates)} of {sum(there.values())} mutants.",
+        f"Unit tests asked: {', '.join(tests)}.",
+        f"Stories of whole hosts asked after them: {', '.join(stories) or 'none'}.",
+        "",
+        f"Tried: {len(result.fates)} of {sum(there.values())} mutants{sample}.",
         f"{result.summary}; {by_story} were noticed by a story only, {endless} did not end.",
         f"{seconds / 60:.1f} min of work, without that of collecting and exploring the tests.",
         "",
@@ -464,12 +468,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         told = f"{fate.seconds:.1f} s  {fate.mutant}  {fate.killer or 'SURVIVED'}"
         print(f"{next(numbers)}/{len(new)} {told}", file=output, flush=True)
 
-    try_all(new, keep, options.tests, () if options.quick else STORIES)
+    stories = () if options.quick else STORIES
+    try_all(new, keep, options.tests, stories)
     result = Result([known[mutant.name] for mutant in chosen if mutant.name in known])
     print(result.summary)
     print("".join(f"unexplained: {name}\n" for name in result.unexplained), end="")
     if options.write:
-        options.write.write_text(page(result), encoding="utf-8")
+        text = page(result, options.tests, stories)
+        options.write.write_text(text, encoding="utf-8")
     return 1 if result.unexplained else 0
 
 
