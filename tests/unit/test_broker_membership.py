@@ -158,6 +158,12 @@ def test_a_member_whose_join_has_not_ended_is_one(bench: Bench) -> None:
     assert bench.watch.view(bench.now_s).membership is JOINED
 
 
+def test_a_member_is_one_before_the_first_look_at_all_records(bench: Bench) -> None:
+    no_records(bench)
+    bench.look(state=JOINED)
+    assert (bench.error, bench.watch.unusable_why(bench.now_s)) == ("", "")
+
+
 def test_out_without_a_join_is_out(bench: Bench) -> None:
     bench.watch.engine = DomainState.RUNNING
     bench.look(state=OUT)
