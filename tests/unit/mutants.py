@@ -114,6 +114,10 @@ HARMLESS: dict[str, str] = {
         "if all are one machine, each of them may be compared with the last or the one before"
     ),
     f"{READER}._note_new_life: owner is None or host is None or host.generation <= "
+    "owner.generation -> owner is None or host is None": (
+        "it is asked for in a later life only, and a later life begins anew"
+    ),
+    f"{READER}._note_new_life: owner is None or host is None or host.generation <= "
     "owner.generation -> host is None or host.generation <= owner.generation": (
         "without an owner there is no host of it either"
     ),
