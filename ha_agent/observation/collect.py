@@ -133,7 +133,7 @@ class Inputs:
         return self.settings.timing.alive_s
 
 
-Reason = Callable[[Inputs], str]
+Reason = Callable[[Inputs, Snapshot], str]
 
 
 def collect(inputs: Inputs) -> Observation:
@@ -151,7 +151,7 @@ def collect(inputs: Inputs) -> Observation:
         host_id=inputs.host.host_id,
         complete=inputs.domain_asked and snapshot is not None and _has_looked(snapshot),
         blocked_why=blocked_why(inputs),
-        cannot_start_why=_first_of(_LASTING_REASONS, inputs),
+        cannot_start_why=_first_of(_LASTING_REASONS, inputs) or inputs.config_refused,
         vm=vm,
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=vm_detail,
@@ -212,15 +212,20 @@ def _is_leaving(inputs: Inputs, vm: Vm) -> bool:
 
 def blocked_why(inputs: Inputs) -> str:
     """The first thing that stands against starting the engine here; empty: nothing does."""
-    return _first_of(_REASONS, inputs)
+    return (
+        _broker_why(inputs)
+        or _first_of(_REASONS, inputs)
+        or inputs.config_why
+        or inputs.unfinished_why
+    )
 
 
 def _first_of(reasons: tuple[Reason, ...], inputs: Inputs) -> str:
-    for reason in reasons:
-        why = reason(inputs)
-        if why:
-            return why
-    return ""
+    """Without a snapshot none of them can be told; that the broker is silent, goes first."""
+    snapshot = inputs.look.snapshot
+    if snapshot is None:
+        return ""
+    return next((why for reason in reasons if (why := reason(inputs, snapshot))), "")
 
 
 def _broker_why(inputs: Inputs) -> str:
@@ -233,18 +238,14 @@ def _broker_why(inputs: Inputs) -> str:
     return f"the broker has not answered for {age_s:.0f} s{suffix}"
 
 
-def _host_id_why(inputs: Inputs) -> str:
-    snapshot = inputs.look.snapshot
+def _host_id_why(inputs: Inputs, snapshot: Snapshot) -> str:
     own = inputs.host.host_id
-    if snapshot is None or snapshot.host_id == own:
+    if snapshot.host_id == own:
         return ""
     return f"the broker works as host id {snapshot.host_id}, this agent as host id {own}"
 
 
-def _storage_why(inputs: Inputs) -> str:
-    snapshot = inputs.look.snapshot
-    if snapshot is None:
-        return ""
+def _storage_why(inputs: Inputs, snapshot: Snapshot) -> str:
     if snapshot.storage.error:
         return f"the shared storage fails: {snapshot.storage.error}"
     read_at_s = snapshot.storage.last_read_at_s
@@ -255,19 +256,16 @@ def _storage_why(inputs: Inputs) -> str:
     return ""
 
 
-def _sleep_why(inputs: Inputs) -> str:
+def _sleep_why(inputs: Inputs, snapshot: Snapshot) -> str:
     """What was read before a sleep looks fresh after it, for the clock stood still."""
-    snapshot = inputs.look.snapshot
-    if snapshot is None or inputs.woke_at_s is None:
-        return ""
-    if (snapshot.storage.last_read_at_s or 0) >= inputs.woke_at_s:
+    read_at_s, woke_at_s = snapshot.storage.last_read_at_s, inputs.woke_at_s
+    if woke_at_s is None or (read_at_s is not None and read_at_s >= woke_at_s):
         return ""
     return "this machine has slept; the broker has not read the shared storage since"
 
 
-def _lockspace_why(inputs: Inputs) -> str:
-    snapshot = inputs.look.snapshot
-    if snapshot is None or snapshot.lockspace.membership is Membership.JOINED:
+def _lockspace_why(inputs: Inputs, snapshot: Snapshot) -> str:
+    if snapshot.lockspace.membership is Membership.JOINED:
         return ""
     suffix = f": {snapshot.lockspace.error}" if snapshot.lockspace.error else ""
     if snapshot.lockspace.membership is Membership.JOINING:
@@ -275,9 +273,9 @@ def _lockspace_why(inputs: Inputs) -> str:
     return f"this host has not joined the sanlock lockspace{suffix}"
 
 
-def _same_id_why(inputs: Inputs) -> str:
+def _same_id_why(inputs: Inputs, snapshot: Snapshot) -> str:
     """Our slot carries another host's name, and that host may live."""
-    own = inputs.look.snapshot.own if inputs.look.snapshot else None
+    own = snapshot.own
     if own is None or own.record is None or own.record.hostname == inputs.host.host_name:
         return ""
     if own.error:
@@ -287,11 +285,8 @@ def _same_id_why(inputs: Inputs) -> str:
     return ""
 
 
-def _write_why(inputs: Inputs) -> str:
+def _write_why(inputs: Inputs, snapshot: Snapshot) -> str:
     """Peers that can't read of us would take us for dead, and so the best host would differ."""
-    snapshot = inputs.look.snapshot
-    if snapshot is None:
-        return ""
     # Agent and broker that have just started get the same time for their first record.
     since_s = max(inputs.started_at_s, snapshot.started_at_s)
     if snapshot.storage.last_write_at_s is not None:
@@ -302,30 +297,15 @@ def _write_why(inputs: Inputs) -> str:
     return f"this host's own record could not be written for {silent_s:.0f} s"
 
 
-def _config_why(inputs: Inputs) -> str:
-    return inputs.config_why
-
-
-def _order_why(inputs: Inputs) -> str:
-    return inputs.unfinished_why
-
-
-def _refused_why(inputs: Inputs) -> str:
-    return inputs.config_refused
-
-
 # Hosts that boot together are all still joining, and none of them shall be passed over for that.
-_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why, _refused_why)
+_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why)
 _REASONS: tuple[Reason, ...] = (
-    _broker_why,
     _host_id_why,
     _storage_why,
     _sleep_why,
     _lockspace_why,
     _same_id_why,
     _write_why,
-    _config_why,
-    _order_why,
 )
 
 
@@ -400,7 +380,7 @@ def _condition(inputs: Inputs) -> HostCondition:
         memory_free_bytes=memory.value,
         memory_needed_bytes=memory.limit,
         bridge_detail=bridge.detail,
-        plugins=tuple([_plugin_cost(view) for view in views if view.points and view.value]),
+        plugins=tuple([_cost(view, view.value) for view in views if view.points and view.value]),
     )
 
 
@@ -417,8 +397,8 @@ def _suffices(memory: MonitorView) -> Optional[bool]:
     return memory.value >= memory.limit
 
 
-def _plugin_cost(view: MonitorView) -> PluginCost:
-    return PluginCost(plugin_name(view), view.points, view.value or 0.0, view.detail)
+def _cost(plugin: MonitorView, share: float) -> PluginCost:
+    return PluginCost(plugin_name(plugin), plugin.points, share, plugin.detail)
 
 
 def _owner_name(inputs: Inputs, owner_id: int) -> str:

@@ -69,8 +69,7 @@ class DomainWatch:
     def take(self, outcome: Outcome[object]) -> Optional[DomainReading]:
         """Keep an answer; returns it, or None when something newer is known already."""
         if outcome.started_at_s < self._valid_from_s:
-            self.want()
-            return None
+            return None  # what has made it void has asked anew
         if outcome.error is not None:
             reading = DomainReading(outcome.started_at_s, error=_words(outcome.error))
         else:
@@ -134,7 +133,7 @@ class DomainWatch:
         if reading.domain is None:
             return
         self._note_running(reading.domain, reading.at_s)
-        if reading.domain != before or self._same_since_s is None:
+        if reading.domain != before:
             self._same_since_s = reading.at_s
         self._domain = reading.domain
         if reading.domain.state is DomainState.RUNNING:
@@ -153,7 +152,7 @@ class DomainWatch:
 
     def _note_running(self, domain: Domain, at_s: float) -> None:
         pid = domain.pid if domain.state is DomainState.RUNNING else None
-        if pid is None or pid != self._running_pid:
+        if pid != self._running_pid:
             self._running_since_s = None if pid is None else at_s
         self._running_pid = pid
 

@@ -86,8 +86,7 @@ class LeaseReader:
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
         if outcome.started_at_s < self._valid_from_s:
-            self._task.hurry(outcome.finished_at_s)
-            return
+            return  # it is due again since this machine woke up
         if outcome.error is not None:
             self._error = error_text(outcome.error)
             return

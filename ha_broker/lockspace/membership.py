@@ -71,7 +71,7 @@ class MembershipWatch:
         # Replaced, never changed: the metrics read it from another thread.
         self.renewed_at_s: Mapping[int, float] = {}
         self.silent_since_s: Mapping[int, float] = {}
-        self._hosts_at_s: Optional[float] = None
+        self._hosts_at_s = 0.0  # when `hosts` were asked for, if there are any
         self.overdue: set[int] = set()
         self.in_a_hurry = False
         self.engine: Optional[DomainState] = None
@@ -281,14 +281,13 @@ class MembershipWatch:
             host_id: at_s if host_id in renewed else self.renewed_at_s[host_id] for host_id in hosts
         }
         # A change that this look shows and the one before did not came between the two.
-        before_s = at_s if self._hosts_at_s is None else self._hosts_at_s
         self.silent_since_s = {
-            host_id: (before_s if host_id in self.hosts else at_s)
+            host_id: (self._hosts_at_s if host_id in self.hosts else at_s)
             if host_id in renewed
             else self.silent_since_s[host_id]
             for host_id in hosts
         }
-        self._hosts_at_s = at_s if hosts else None
+        self._hosts_at_s = at_s
         self.renewed_at_s = renewed_at_s
         self.overdue = {host_id for host_id in hosts if at_s - renewed_at_s[host_id] >= limit_s}
 

@@ -6,6 +6,7 @@ process that made it.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import copy
@@ -14,7 +15,7 @@ import inspect
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Callable, Optional, Union
@@ -54,6 +55,7 @@ class Mutant:
     module: str
     function: str
     place: int  # which of the function's changes
+    lines: range  # of the statement; who executes none of them can't notice
 
 
 def mutants_of(module_name: str) -> list[Mutant]:
@@ -61,29 +63,40 @@ def mutants_of(module_name: str) -> list[Mutant]:
     found: list[Mutant] = []
     named: Counter[str] = Counter()
     for function, definition in _functions(_tree(module_name)):
+        lines = _lines(definition)
         for place, change in enumerate(_changes(definition)):
             name = f"{module_name}.{function}: {_words(change)}"
             named[name] += 1
             suffix = f" ({named[name]})" if named[name] > 1 else ""
-            found.append(Mutant(name + suffix, module_name, function, place))
+            found.append(Mutant(name + suffix, module_name, function, place, lines[change[0]]))
     return found
 
 
 def make(mutant: Mutant) -> None:
     """Become the mutant: from now on this process runs the changed function."""
-    tree = _tree(mutant.module)
-    definition = dict(_functions(tree))[mutant.function]
+    definition = dict(_functions(_tree(mutant.module)))[mutant.function]
     old, new = list(_changes(definition))[mutant.place]
     _Replacer(old, new).visit(definition)
-    ast.fix_missing_locations(tree)
     module = importlib.import_module(mutant.module)
-    compiled = compile(tree, str(module.__file__), "exec")
-    _function(module, mutant.function).__code__ = _code(compiled, mutant.function)
+    _function(module, mutant.function).__code__ = _compiled(definition, mutant, module)
+
+
+def _compiled(definition: Definition, mutant: Mutant, module: ModuleType) -> CodeType:
+    """The code of that function alone, as its module's compilation would make it."""
+    outer = mutant.function.rpartition(".")[0]
+    body: ast.stmt = definition
+    if outer:
+        body = ast.ClassDef(outer, bases=[], keywords=[], body=[definition], decorator_list=[])
+    tree = ast.fix_missing_locations(ast.Module([body], type_ignores=[]))
+    flags = __future__.annotations.compiler_flag
+    compiled = compile(tree, str(module.__file__), "exec", flags=flags, dont_inherit=True)
+    return _code(compiled, mutant.function)
 
 
 # --- places ---------------------------------------------------------------------------
 
 
+@cache  # who becomes a mutant changes it, and is a process of its own
 def _tree(module_name: str) -> ast.Module:
     path = importlib.import_module(module_name).__file__
     return ast.parse(Path(str(path)).read_text(encoding="utf-8"))
@@ -98,6 +111,23 @@ def _functions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
             for method in node.body:
                 if isinstance(method, ast.FunctionDef):
                     yield f"{node.name}.{method.name}", method
+
+
+def _lines(definition: Definition) -> dict[ast.AST, range]:
+    """For each node the lines of its statement; of one with a body, those of its head."""
+    found: dict[ast.AST, range] = {}
+
+    def note(node: ast.AST, lines: range) -> None:
+        if isinstance(node, (ast.stmt, ast.ExceptHandler)):
+            body = getattr(node, "body", None)
+            last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno
+            lines = range(node.lineno, (last or node.lineno) + 1)
+        found[node] = lines
+        for child in ast.iter_child_nodes(node):
+            note(child, lines)
+
+    note(definition, range(0))
+    return found
 
 
 def _is_protocol(node: ast.ClassDef) -> bool:
@@ -223,11 +253,13 @@ def _left_out(node: ast.AST) -> Optional[ast.AST]:
     return ast.Pass() if is_call or keeps else None
 
 
-def _nothing_returned(node: ast.AST) -> Optional[ast.AST]:
+def _other_result(node: ast.AST) -> Optional[ast.AST]:
+    """Nothing is returned; where that is so already, a text where there was none."""
     if not isinstance(node, ast.Return) or node.value is None:
         return None
-    is_none = isinstance(node.value, ast.Constant) and node.value.value is None
-    return None if is_none else ast.Return(ast.Constant(None))
+    if not isinstance(node.value, ast.Constant) or node.value.value:
+        return ast.Return(ast.Constant(None))
+    return ast.Return(ast.Constant("something")) if node.value.value == "" else None
 
 
 _OPERATORS: tuple[Callable[[ast.AST], Optional[ast.AST]], ...] = (
@@ -241,7 +273,7 @@ _OPERATORS: tuple[Callable[[ast.AST], Optional[ast.AST]], ...] = (
     _other_call,
     _other_constant,
     _left_out,
-    _nothing_returned,
+    _other_result,
 )
 
 

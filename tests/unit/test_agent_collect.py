@@ -11,6 +11,7 @@ from fsm.observation import (
     HostCondition,
     Lease,
     Observation,
+    Peer,
     PeerLiveness,
     PluginCost,
     StartOutcome,
@@ -18,7 +19,7 @@ from fsm.observation import (
     VmEnding,
 )
 from ha_agent.actions.execute import LatestStart
-from ha_agent.observation.collect import Inputs, blocked_why, collect
+from ha_agent.observation.collect import NO_PAGE, Inputs, PeerList, blocked_why, collect
 from ha_agent.ports import BrokerLook
 from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import (
@@ -28,9 +29,13 @@ from ha_broker.api.snapshot import (
     LeaseView,
     LockspaceView,
     StorageView,
+    WitnessView,
 )
+from metadata import reach
 from metadata.records import EngineStatus, EngineVm, Health
+from metadata.settings.parse import EngineSettings
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
+from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending
 from world.ports.sanlock import Liveness, Membership
 
@@ -116,7 +121,11 @@ BLOCKED = {
         inputs({"storage": StorageView(NOW_S)}),
         "this host's own record could not be written for 500 s",
     ),
-    "configuration": (inputs(config_why="no config"), "no config"),
+    "configuration": (inputs(config_why="no config", unfinished_why="hangs"), "no config"),
+    "record before the configuration": (
+        inputs({"storage": StorageView(NOW_S)}, config_why="no config"),
+        "this host's own record could not be written for 500 s",
+    ),
     "order": (inputs(unfinished_why="destroy hangs"), "destroy hangs"),
 }
 
@@ -160,6 +169,34 @@ def test_an_own_record_that_does_not_change_is_a_former_owners() -> None:
 def test_an_own_slot_that_is_damaged_will_be_written_anew() -> None:
     damaged = replace(host_view(1), error="slot 1: CRC32")
     assert blocked_why(inputs({"hosts": (damaged,)})) == ""
+    never_good = HostView(1, Liveness.LIVE, error="slot 1: CRC32")
+    assert blocked_why(inputs({"hosts": (never_good,)})) == ""
+
+
+def test_only_the_slot_of_this_host_says_who_else_uses_its_id() -> None:
+    assert blocked_why(inputs({"hosts": (host_view(2), host_view(3))})) == ""
+    others_first = (host_view(0), replace(host_view(2), host_id=1))
+    assert blocked_why(inputs({"hosts": others_first})) == "another host, h2, also uses host id 1"
+
+
+LASTING = {
+    "the broker works as host id 7, this agent as host id 1": inputs({"host_id": 7}),
+    "another host, h2, also uses host id 1": inputs({"hosts": (replace(host_view(2), host_id=1),)}),
+    "the shared configuration is refused": inputs(
+        config_refused="the shared configuration is refused"
+    ),
+}
+PASSING = ("no broker yet", "storage fails", "joining", "record not written", "configuration")
+
+
+@pytest.mark.parametrize("why", LASTING)
+def test_others_need_not_wait_for_a_host_that_can_not_start_for_long(why: str) -> None:
+    assert collect(LASTING[why]).cannot_start_why == why
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_what_passes_by_itself_is_waited_for(name: str) -> None:
+    assert collect(BLOCKED[name][0]).cannot_start_why == ""
 
 
 # --- completeness ---------------------------------------------------------------------
@@ -176,6 +213,7 @@ def test_incomplete_until_storage_and_libvirt_have_answered() -> None:
 
 DOMAINS = [
     (Domain(DomainState.RUNNING, pid=7), Vm.RUNNING),
+    (Domain(DomainState.RUNNING, pid=7, detail="migration"), Vm.RUNNING),
     (Domain(DomainState.ABSENT), Vm.ABSENT),
     (Domain(DomainState.UNKNOWN, detail="libvirt is gone"), Vm.UNKNOWN),
     (Domain(DomainState.PAUSED, pid=7, detail="ioerror"), Vm.PAUSED),
@@ -231,6 +269,13 @@ def test_old_health_is_not_known() -> None:
 def test_health_is_not_known_without_the_broker() -> None:
     observation = observe(look=BrokerLook(), domain=Domain(DomainState.RUNNING, pid=7))
     assert observation.health is Health.UNKNOWN
+    assert observation.health_detail == "the broker does not answer"
+
+
+def test_health_is_not_known_without_a_page() -> None:
+    without = replace(SETTINGS, engine=EngineSettings())
+    view = EngineView(DomainState.RUNNING, Health.BAD, "HTTP 503", NOW_S)
+    assert health(view, settings=without) == (Health.UNKNOWN, NO_PAGE)
 
 
 # --- the lease ------------------------------------------------------------------------
@@ -268,9 +313,27 @@ def test_an_owner_seen_before_the_vm_came_here_says_nothing(state: DomainState) 
     assert observe(held, domain=domain).lease is Lease.THEIRS
 
 
+@pytest.mark.parametrize(
+    ("state", "owner_id", "lease"),
+    [(LeaseState.HELD, 1, Lease.OURS), (LeaseState.FREE, None, Lease.FREE)],
+)
+def test_only_another_owner_may_have_given_its_lease_to_the_vm(
+    state: str, owner_id: Optional[int], lease: Lease
+) -> None:
+    seen = {"lease": LeaseView(state, owner_id, NOW_S - 4)}
+    domain = Domain(DomainState.RUNNING, pid=7)
+    assert observe(seen, domain=domain, vm_since_s=NOW_S - 3).lease is lease
+
+
 def test_an_owner_seen_before_the_vm_left_counts() -> None:
     held = {"lease": LeaseView(LeaseState.HELD, 2, NOW_S - 4)}
     assert observe(held, vm_since_s=NOW_S - 3).lease is Lease.THEIRS
+
+
+def test_the_latest_moment_at_which_a_lease_and_a_slot_count() -> None:
+    at_s = NOW_S - ALIVE_S
+    assert observe({"lease": LeaseView(LeaseState.FREE, None, at_s)}).lease is Lease.FREE
+    assert blocked_why(inputs({"storage": StorageView(at_s, at_s)})) == ""
 
 
 # --- peers ----------------------------------------------------------------------------
@@ -301,6 +364,52 @@ def test_a_peer_without_a_record_is_known_by_its_id() -> None:
     (peer,) = observe({"hosts": (HostView(5, Liveness.DEAD, error="CRC"),)}).peers
     assert (peer.name, peer.liveness, peer.fresh) == ("host 5", PeerLiveness.DEAD, False)
     assert peer.score == 0
+    view = host_view(5)
+    assert view.record is not None
+    nameless = replace(view, record=replace(view.record, hostname=""))
+    (peer,) = observe({"hosts": (nameless,)}).peers
+    assert (peer.name, peer.score) == ("host 5", 3400)
+
+
+def test_a_peer_that_is_stopped_or_not_up_says_so() -> None:
+    status = EngineStatus(EngineVm.DOWN, Health.GOOD, "Down")
+    record = {"engine_status": status, "stopped": True}
+    (peer,) = observe({"hosts": (host_view(2, record=record, fresh=False),)}).peers
+    assert peer.stopped
+    assert (peer.engine_up, peer.engine_healthy, peer.fresh) == (False, False, False)
+
+
+def test_the_notes_of_a_peer_are_read() -> None:
+    told = reach.Testimony(reach.Sight.DARK, 4, True)
+    notes = (
+        ("cannot-start", "used by h9"),
+        ("start-tries", "3"),
+        (reach.WITNESS, reach.testimony_text(told)),
+        (reach.GAVE_AWAY, "yes"),
+    )
+    (peer,) = observe({"hosts": (host_view(2, record={"notes": notes}),)}).peers
+    assert (peer.cannot_start, peer.tries, peer.testimony) == ("used by h9", 3, told)
+    assert peer.gave_away
+    (peer,) = observe({"hosts": (host_view(2, record={"notes": (("other", "line"),)}),)}).peers
+    assert (peer.cannot_start, peer.tries, peer.testimony) == ("", 0, None)
+    assert not peer.gave_away
+
+
+def test_peers_known_already_are_not_made_anew() -> None:
+    known = (Peer(9, "h9", PeerLiveness.LIVE),)
+    assert observe({"hosts": (host_view(1), host_view(2))}, peers=known).peers is known
+    assert observe({"hosts": (host_view(1), host_view(2))}, peers=()).peers == ()
+
+
+def test_a_list_of_peers_is_made_anew_for_new_hosts_alone() -> None:
+    peers, hosts = PeerList(1), (host_view(1), host_view(2))
+    assert peers.look(None) == ()
+    seen = peers.look(snapshot(NOW_S, hosts=hosts))
+    assert [peer.host_id for peer in seen] == [2]
+    assert peers.look(snapshot(NOW_S + 1, hosts=hosts)) is seen
+    seen = peers.look(snapshot(NOW_S + 2, hosts=(*hosts, host_view(3))))
+    assert [peer.host_id for peer in seen] == [2, 3]
+    assert peers.look(None) == ()
 
 
 @pytest.mark.parametrize("liveness", Liveness)
@@ -347,6 +456,28 @@ def test_the_rest_is_handed_through() -> None:
     assert observation.stop_requested
 
 
+def test_which_process_the_vm_is() -> None:
+    seen = observe(vm_process=ProcessStart("boot 1, start 55", 4321.0))
+    assert (seen.vm_id, seen.vm_began_s) == ("boot 1, start 55", 4321.0)
+    seen = observe(vm_process=None)
+    assert (seen.vm_id, seen.vm_began_s) == ("", None)
+
+
+@pytest.mark.parametrize(("answered", "good"), [(0.8, True), (0.2, False), (None, None)])
+def test_what_this_host_sees_of_the_page_is_told_with_its_network(
+    answered: Optional[float], good: Optional[bool]
+) -> None:
+    monitors = (MonitorView("network", value=answered, seen_at_s=NOW_S),)
+    seen = observe({"witness": WitnessView(4, reach.Sight.DARK), "monitors": monitors})
+    assert seen.testimony == reach.Testimony(reach.Sight.DARK, 4, good)
+    assert observe({"monitors": monitors}).testimony is None
+
+
+def test_an_old_snapshot_bears_no_witness() -> None:
+    old = snapshot(NOW_S - 100, witness=WitnessView(4, reach.Sight.DARK))
+    assert observe(look=BrokerLook(old, NOW_S - 100)).testimony is None
+
+
 # --- this host's condition --------------------------------------------------------------
 
 
@@ -389,6 +520,7 @@ def test_monitors_without_a_value_say_nothing() -> None:
     unlimited = view("mem-free", 1.0)
     assert condition(*unmeasured, plugin) == HostCondition(bridge_detail="not measured yet")
     assert condition(unlimited).memory_sufficient is None
+    assert condition(view("mem-free", None, limit=1001.0)).memory_sufficient is None
     assert condition() == HostCondition()
 
 
@@ -456,7 +588,7 @@ PAUSED = DomainState.PAUSED
 )
 def test_libvirt_may_hold_a_vm_for_a_while_and_no_longer(detail: str, setting: str) -> None:
     limit_s = getattr(SETTINGS.timing, setting)
-    held = {"domain": Domain(PAUSED, pid=7, detail=detail)}
+    held = {"domain": Domain(PAUSED, pid=7, detail=detail), "vm_ran": True}
     seen = observe(**held, vm_same_since_s=NOW_S - limit_s + 1)
     assert (seen.vm, seen.vm_detail) == (Vm.IN_TRANSIT, detail)
     seen = observe(**held, vm_same_since_s=NOW_S - limit_s)

@@ -9,6 +9,7 @@ import pytest
 from ha_agent.observation.domain_poller import KEY, DomainReading, DomainWatch
 from simulation.world import InlineRunner, VirtualClock
 from world.ports.errors import HypervisorGoneError
+from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState
 
 DEADLINE_S = 5.0
@@ -104,6 +105,11 @@ def test_a_question_beyond_its_deadline_is_unknown(bench: Bench) -> None:
     bench.harvest()
     bench.ask(running(7))
     assert bench.now == running(7)
+
+
+def test_a_short_deadline_is_none_for_what_is_not_asked(bench: Bench) -> None:
+    bench.ask(running(7))
+    assert bench.watch.domain(bench.clock.monotonic_s(), 0.5) == running(7)
 
 
 def test_the_deadline_counts_as_the_first_answer(bench: Bench) -> None:
@@ -204,3 +210,75 @@ def test_since_when_libvirt_says_the_same_and_whether_the_vm_ran(bench: Bench) -
     ):
         bench.watch.changed(float(at_s), domain)
         assert (bench.watch.vm_same_since_s, bench.watch.vm_ran) == (since_s, ran)
+
+
+# --- the process ------------------------------------------------------------------------
+
+
+class Starts:
+    """`Processes`: what began when, by its process id."""
+
+    def __init__(self) -> None:
+        self.known = {7: ProcessStart("seven", 100.0)}
+        self.asked: list[int] = []
+
+    def started(self, pid: int) -> Optional[ProcessStart]:
+        self.asked.append(pid)
+        return self.known.get(pid)
+
+
+@pytest.fixture
+def starts(bench: Bench) -> Starts:
+    found = Starts()
+    bench.watch = DomainWatch(bench.runner, bench, found)  # type: ignore[arg-type]
+    return found
+
+
+def test_the_process_is_looked_up_with_the_domain(bench: Bench, starts: Starts) -> None:
+    bench.ask(ABSENT)
+    assert (bench.watch.process, starts.asked) == (None, [])
+    (reading,) = bench.ask(running(7))
+    assert reading == DomainReading(1000.0, running(7), process=ProcessStart("seven", 100.0))
+    assert bench.watch.process == ProcessStart("seven", 100.0)
+    bench.ask(running(8))
+    assert (bench.watch.process, starts.asked) == (None, [7, 8])
+    bench.ask(running(7))
+    assert bench.watch.process == ProcessStart("seven", 100.0)
+    bench.ask(None)
+    assert bench.watch.process == ProcessStart("seven", 100.0), "an error says nothing of it"
+    bench.ask(ABSENT)
+    assert bench.watch.process is None
+
+
+def test_the_same_process_keeps_the_moment_of_its_beginning(bench: Bench, starts: Starts) -> None:
+    """It is reckoned anew each time and differs by a hair: that is no news."""
+    bench.ask(running(7))
+    first = bench.watch.process
+    starts.known[7] = ProcessStart("seven", 100.01)
+    bench.ask(running(7))
+    assert bench.watch.process is first
+    starts.known[7] = ProcessStart("another", 300.0)
+    bench.ask(running(7))
+    assert bench.watch.process == ProcessStart("another", 300.0)
+
+
+def test_nothing_is_known_of_a_vm_before_the_first_answer(bench: Bench) -> None:
+    watch = bench.watch
+    known = watch.vm_since_s, watch.running_since_s, watch.seen_at_s, watch.vm_same_since_s
+    assert known == (None,) * 4
+    assert not watch.vm_ran
+    bench.ask(ABSENT)
+    assert (watch.running_since_s, watch.vm_ran) == (None, False)
+
+
+def test_an_order_of_ours_asks_libvirt_again(bench: Bench) -> None:
+    bench.ask(running(7))
+    bench.watch.changed(bench.clock.monotonic_s())
+    assert bench.now == running(7), "it left no domain to know"
+    bench.watch.request()
+    assert bench.runner.submitted == [KEY, KEY]
+
+
+def test_an_answer_of_the_moment_of_our_order_counts(bench: Bench) -> None:
+    bench.watch.changed(bench.clock.monotonic_s(), running(7))
+    assert bench.ask(ABSENT) == [DomainReading(1000.0, ABSENT)]

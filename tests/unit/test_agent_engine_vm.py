@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Callable, Optional
 
 import pytest
 
@@ -11,11 +11,12 @@ from ha_agent.actions.start_engine import (
     EngineNotStartedError,
     resume_left_engine,
     start_engine,
+    start_engine_paused,
 )
 from metadata.layout import storage_parts
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
-from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceError
+from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceBusyError, LockspaceError
 from world.ports.libvirt import Domain, DomainState
 
 
@@ -123,6 +124,29 @@ def test_a_sanlock_that_is_always_busy_confirms_nothing(
     assert san.clock.monotonic_s() - begun_s < 10
 
 
+@pytest.mark.parametrize("name", ["process_is_registered", "process_holds_lease"])
+def test_a_busy_sanlock_is_asked_so_often_and_no_more(
+    san: SimSan, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    host, asked = Host(san), []
+
+    def busy(pid: int) -> bool:
+        asked.append(pid)
+        raise LockspaceBusyError("ask", "busy", 11)
+
+    monkeypatch.setattr(host.lockspace, name, busy)
+    with pytest.raises(EngineNotStartedError, match="busy"):
+        host.start()
+    assert len(asked) == QUESTIONS
+
+
+def test_a_yes_is_asked_for_once(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:
+    host, asked = Host(san), []
+    monkeypatch.setattr(host.lockspace, "process_holds_lease", lambda pid: not asked.append(pid))
+    assert host.start().pid == asked[0]
+    assert len(asked) == 1
+
+
 def test_one_no_is_asked_again(san: SimSan, monkeypatch: pytest.MonkeyPatch) -> None:
     host = Host(san)
     answers = iter([False, True])
@@ -224,6 +248,36 @@ def test_libvirts_own_refusal_comes_through(san: SimSan) -> None:
     host.vm.start_error = HypervisorError("start the domain", "no memory")
     with pytest.raises(HypervisorError, match="no memory"):
         host.start()
+
+
+def test_a_process_that_libvirt_does_not_tell_in_time_never_runs(
+    san: SimSan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Host(san)
+
+    def start(_xml: str, before_run: Callable[[Optional[int]], None]) -> Domain:
+        before_run(None)
+        raise AssertionError("its guest runs")
+
+    monkeypatch.setattr(host.vm, "start", start)
+    with pytest.raises(EngineNotStartedError, match="so its lease can't be checked"):
+        host.start()
+
+
+def test_created_paused_it_is_known_to_sanlock(san: SimSan) -> None:
+    host = Host(san)
+    domain = start_engine_paused(host.vm, host.lockspace, domain_xml(), PARTS)
+    assert domain.state is DomainState.PAUSED
+    assert host.vm.domain().state is DomainState.PAUSED
+    with pytest.raises(EngineNotStartedError, match="the domain XML is refused"):
+        start_engine_paused(host.vm, host.lockspace, domain_xml(lease=""), PARTS)
+
+
+def test_created_paused_without_the_lock_manager_it_is_removed(san: SimSan) -> None:
+    host = Host(san, has_lock_manager=False)
+    with pytest.raises(EngineNotStartedError, match=r"does not know qemu.*qemu\.conf"):
+        start_engine_paused(host.vm, host.lockspace, domain_xml(), PARTS)
+    assert host.vm.domain().state is DomainState.ABSENT
 
 
 # --- after a migration --------------------------------------------------------------------

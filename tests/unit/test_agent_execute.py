@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import pytest
 
 from fsm.memory import Action
 from fsm.observation import StartOutcome
-from ha_agent.actions.execute import DESTROY, SHUTDOWN, START, Executor, Judged, OrderResult
+from ha_agent.actions.execute import (
+    DESTROY,
+    RESUME,
+    SHUTDOWN,
+    START,
+    Executor,
+    Judged,
+    LatestStart,
+    OrderResult,
+)
 from simulation.world import InlineRunner, SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
 from world.ports.errors import HypervisorError
@@ -24,7 +35,11 @@ class Bench:
         self.lockspace.join(1, 10)
         self.vm = SimHypervisor(self.lockspace)
         self.runner = InlineRunner(self.clock)
-        self.executor = Executor(self.runner, self.vm, self.lockspace, PARTS, self.clock)
+        self.version: Optional[int] = None
+        self.executor = Executor(
+            *(self.runner, self.vm, self.lockspace, PARTS, self.clock),
+            lease_version=lambda: self.version,
+        )
 
     @property
     def judged(self) -> Judged:
@@ -83,6 +98,11 @@ def test_a_start_that_is_blocked_is_not_given(bench: Bench) -> None:
     assert (bench.outcome, bench.vm.calls) == (StartOutcome.FAILED, [])
 
 
+def test_what_blocks_a_start_goes_before_what_is_missing(bench: Bench) -> None:
+    why = bench.executor.perform(Action.START_VM, "", "storage is silent", bench.judged)
+    assert why == "storage is silent"
+
+
 def test_no_domain_xml_no_start(bench: Bench) -> None:
     why = bench.executor.perform(Action.START_VM, "", "", bench.judged)
     assert why == "there is no domain XML"
@@ -105,6 +125,65 @@ def test_the_error_of_a_stop_is_told(bench: Bench) -> None:
     bench.order(Action.SHUTDOWN_VM)
     (result,) = bench.harvest()
     assert (result.order, result.error) == (SHUTDOWN, "it is not running")
+
+
+def test_an_error_that_is_none_of_ours_is_told_with_its_kind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise ValueError("no such thing")
+
+    bench.order(Action.START_VM)
+    bench.harvest()
+    monkeypatch.setattr(bench.vm, "shutdown", fails)
+    bench.order(Action.SHUTDOWN_VM)
+    assert [result.error for result in bench.harvest()] == ["ValueError: no such thing"]
+
+
+def test_a_new_start_forgets_why_the_one_before_it_failed(bench: Bench) -> None:
+    bench.order(Action.START_VM, blocked_why="storage is silent")
+    assert bench.executor.start == LatestStart(StartOutcome.FAILED, "storage is silent")
+    bench.order(Action.START_VM)
+    assert bench.executor.start == LatestStart(StartOutcome.RUNNING)
+    bench.harvest()
+    assert bench.executor.start == LatestStart(StartOutcome.OK)
+
+
+def test_the_end_of_a_stop_ends_no_start(bench: Bench) -> None:
+    bench.runner.hang(START)
+    bench.order(Action.START_VM)
+    bench.order(Action.DESTROY_VM)
+    (result,) = bench.harvest()
+    assert (result.order, result.domain, result.error) == (DESTROY, None, "")
+    assert bench.outcome is StartOutcome.RUNNING
+
+
+def between_hosts(bench: Bench) -> None:
+    """A migration from here has left the VM paused."""
+    bench.order(Action.START_VM)
+    (result,) = bench.harvest()
+    assert result.domain is not None and result.domain.pid is not None
+    bench.version = bench.lockspace.held_version(result.domain.pid)
+    bench.vm.pause("migration")
+
+
+def test_a_vm_between_two_hosts_is_resumed_with_its_lease(bench: Bench) -> None:
+    between_hosts(bench)
+    assert bench.order(Action.RESUME_VM) == ""
+    assert [(result.order, result.error) for result in bench.harvest()] == [(RESUME, "")]
+    assert bench.vm.now.state is DomainState.RUNNING
+
+
+def test_it_is_not_resumed_without_the_version_of_its_lease(bench: Bench) -> None:
+    between_hosts(bench)
+    bench.version = None
+    bench.order(Action.RESUME_VM)
+    (result,) = bench.harvest()
+    assert (result.order, result.error) == (
+        RESUME,
+        "it is not known with which version of the lease it ran",
+    )
+    assert bench.vm.now.state is DomainState.PAUSED
 
 
 # --- an order that comes late -----------------------------------------------------------
@@ -174,6 +253,14 @@ def test_a_start_that_hangs_is_given_up(bench: Bench) -> None:
     assert bench.outcome is StartOutcome.FAILED
     assert bench.executor.start.why == "libvirt has not ended the start within 60 s"
     assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+
+
+def test_a_start_that_has_ended_is_not_given_up_before_it_was_heard_of(bench: Bench) -> None:
+    bench.order(Action.START_VM)
+    bench.clock.advance(100)
+    assert not bench.executor.give_up_start(bench.clock.monotonic_s(), LIMIT_S)
+    bench.harvest()
+    assert bench.outcome is StartOutcome.OK
 
 
 def test_a_given_up_start_stands_against_the_next_one(bench: Bench) -> None:

@@ -6,9 +6,11 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.observation.vm_lease import LeaseAnswer, LeaseVerdict
+from ha_agent.observation.vm_lease import KEY, LeaseAnswer, LeaseVerdict, VmLeaseWatch
 from metadata.settings.parse import Timing
-from metadata.settings.timing import KILL_S, lease_floor_s, renewal_s
+from metadata.settings.timing import KILL_S, lease_floor_s, renewal_s, sanlock_silence_s
+from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
+from world.ports.errors import LockspaceError
 
 TIMING = Timing()
 IO_S = TIMING.io_timeout_s
@@ -33,6 +35,7 @@ def rules() -> LeaseVerdict:
 
 def test_nothing_is_known_at_first(rules: LeaseVerdict) -> None:
     assert verdict(rules, 100) is None
+    assert not rules.doubtful, "nobody asks without a pause before the first answer"
 
 
 def test_a_yes_counts_at_once_and_for_that_process_only(rules: LeaseVerdict) -> None:
@@ -101,9 +104,10 @@ def test_sanlock_back_ends_the_silence(rules: LeaseVerdict) -> None:
 
 
 def test_silence_from_before_this_vm_does_not_count(rules: LeaseVerdict) -> None:
-    rules.failed(100)
+    rules.failed(100, busy=True)
     rules.forget()
     assert verdict(rules, 1000) is None
+    assert not rules.doubtful
 
 
 def test_an_agent_that_never_had_an_answer_waits_one_renewal_only(rules: LeaseVerdict) -> None:
@@ -184,3 +188,118 @@ def test_a_short_watchdog_time_shortens_the_patience(rules: LeaseVerdict) -> Non
         asked = {"timing": quick, "fire_timeout_s": fire_timeout_s}
         assert rules.verdict(7, 102 + patience_s, None, **asked) is None
         assert rules.verdict(7, 102.1 + patience_s, None, **asked) is False
+
+
+def test_where_no_silence_at_all_is_allowed_a_sanlock_that_answers_keeps_the_engine(
+    rules: LeaseVerdict,
+) -> None:
+    timing = Timing(io_timeout_s=2, tick_s=3, alive_s=20)
+    assert sanlock_silence_s(timing, 10) == 0
+    rules.answered(LeaseAnswer(7, 100, True), 100)
+    assert verdict(rules, 105, timing=timing, fire_timeout_s=10) is True
+    rules.failed(105)
+    assert verdict(rules, 105.1, timing=timing, fire_timeout_s=10) is False
+
+
+# --- the questions to sanlock -----------------------------------------------------------
+
+
+class Bench:
+    """This host's sanlock, in which qemu (pid 7) holds the lease."""
+
+    def __init__(self) -> None:
+        self.clock = VirtualClock()
+        self.lockspace = SimLockspace(SimSan(self.clock), "h1")
+        self.lockspace.join(1, IO_S)
+        self.lockspace.acquire(7)
+        self.runner = InlineRunner(self.clock)
+        self.watch = VmLeaseWatch(self.runner, self.lockspace)
+
+    def ask(self, pid: int = 7) -> None:
+        self.watch.request(pid, self.clock.monotonic_s())
+        self.harvest()
+
+    def harvest(self) -> None:
+        for outcome in self.runner.poll():
+            self.watch.take(outcome)
+
+    def holds(self, pid: Optional[int] = 7, storage_good_at_s: Optional[float] = None):
+        now_s = self.clock.monotonic_s()
+        return self.watch.holds(pid, now_s, TIMING, storage_good_at_s, fire_timeout_s=FIRE_S)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_sanlock_is_asked_about_the_process_and_its_version_is_kept(bench: Bench) -> None:
+    assert (bench.holds(), bench.watch.version) == (None, None)
+    bench.ask()
+    assert bench.runner.submitted == [KEY]
+    assert bench.holds() is True
+    assert bench.watch.version == bench.lockspace.san.lease_version
+    assert bench.watch.version is not None
+
+
+def test_without_the_lease_there_is_no_version(bench: Bench) -> None:
+    bench.ask()
+    bench.lockspace.elsewhere.add(7)
+    bench.ask()
+    assert (bench.holds(), bench.watch.version) == (None, None)
+    assert bench.watch.doubtful
+    bench.clock.advance(1)
+    bench.ask()
+    assert bench.holds() is False
+
+
+def test_the_version_outlasts_a_pause(bench: Bench) -> None:
+    bench.ask()
+    version = bench.watch.version
+    bench.watch.vm_is_gone()
+    assert (bench.holds(), bench.watch.version) == (None, version)
+
+
+def test_a_version_that_sanlock_can_not_say_spoils_no_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(pid: int) -> int:
+        raise LockspaceError("ask", "no such command", 22)
+
+    monkeypatch.setattr(bench.lockspace, "held_version", fails)
+    bench.ask()
+    assert (bench.holds(), bench.watch.version) == (True, None)
+
+
+def test_only_a_busy_sanlock_is_asked_again_at_once(bench: Bench) -> None:
+    bench.ask()
+    bench.lockspace.busy_answers = 1
+    bench.ask()
+    bench.clock.advance(5)
+    bench.harvest()
+    assert bench.watch.doubtful
+    bench.lockspace.kill_daemon()
+    bench.ask()
+    assert not bench.watch.doubtful
+    assert bench.holds() is None
+
+
+def test_a_question_without_an_answer_is_silence(bench: Bench) -> None:
+    bench.ask()
+    bench.runner.hang(KEY)
+    bench.ask()
+    bench.clock.advance(8 * IO_S)
+    assert bench.holds() is True
+    bench.clock.advance(1)
+    assert bench.holds() is False
+
+
+def test_what_the_storage_says_shortens_the_silence_of_a_dead_sanlock(bench: Bench) -> None:
+    bench.ask()
+    good_at_s = bench.clock.monotonic_s()
+    bench.clock.advance(50)
+    bench.lockspace.kill_daemon()
+    bench.ask()
+    bench.clock.advance(8 * IO_S - 49)
+    assert bench.holds() is None
+    assert bench.holds(storage_good_at_s=good_at_s) is False

@@ -29,17 +29,23 @@ def host(host_id: int, liveness: Liveness, generation: int = 3) -> LockspaceHost
 
 
 def test_unknown_while_sanlock_can_not_be_asked() -> None:
-    found = view(None, unusable_why="sanlock is gone")
-    assert (found.state, found.why) == (LeaseState.UNKNOWN, "sanlock is gone")
+    why = "sanlock is gone"
+    assert view(LeaseOwner(2, 3), unusable_why=why) == LeaseView(
+        LeaseState.UNKNOWN, None, 100.0, why
+    )
+    never_read = lease_view(None, {}, OWN_ID, why, 90.0)
+    assert never_read == LeaseView(LeaseState.UNKNOWN, None, None, why)
 
 
 def test_unknown_before_the_first_reading() -> None:
-    assert lease_view(None, {}, OWN_ID, "", 90.0).state == LeaseState.UNKNOWN
+    found = lease_view(None, {}, OWN_ID, "", 90.0)
+    assert found == LeaseView(LeaseState.UNKNOWN, None, None, "the lease has not been read yet")
 
 
-@pytest.mark.parametrize(("read_at_s", "state"), [(89.9, "unknown"), (90.0, "free")])
-def test_a_reading_gets_too_old(read_at_s: float, state: str) -> None:
-    assert view(None, read_at_s=read_at_s).state == state
+def test_a_reading_gets_too_old() -> None:
+    assert view(None, read_at_s=90.0).state == LeaseState.FREE
+    why = "the latest reading of the lease is too old"
+    assert view(None, read_at_s=89.9) == LeaseView(LeaseState.UNKNOWN, None, 89.9, why)
 
 
 def test_free_without_an_owner() -> None:
@@ -58,6 +64,16 @@ def test_free_when_sanlock_has_not_listed_the_owner_for_long() -> None:
     reading = LeaseReading(LeaseOwner(2, 3), 100.0)
     found = lease_view(reading, listed, OWN_ID, "", 90.0, unlisted_long=True)
     assert (found.state, found.owner_id) == (LeaseState.FREE, 2)
+    assert found.why == "host 2 owned it and has left the lockspace"
+
+
+@pytest.mark.parametrize("liveness", [Liveness.LIVE, Liveness.FAIL, Liveness.UNKNOWN])
+def test_held_when_sanlock_lists_the_owner_again_whatever_it_did_before(
+    liveness: Liveness,
+) -> None:
+    reading, hosts = LeaseReading(LeaseOwner(2, 3), 100.0), {2: host(2, liveness)}
+    found = lease_view(reading, hosts, OWN_ID, "", 90.0, unlisted_long=True)
+    assert found.state == LeaseState.HELD
 
 
 @pytest.mark.parametrize("liveness", list(Liveness))
@@ -66,9 +82,36 @@ def test_free_when_the_owner_has_joined_again_since(liveness: Liveness) -> None:
     assert (found.state, found.owner_id) == (LeaseState.FREE, 2)
 
 
+@pytest.mark.parametrize(
+    ("wait_s", "state"),
+    [(12.0, "held"), (0.5, "held"), (0.0, "free"), (-3.0, "free"), (None, "free")],
+)
+def test_a_new_life_may_be_a_copys_and_frees_nothing_for_a_moment(
+    wait_s: Optional[float], state: str
+) -> None:
+    reading, hosts = LeaseReading(LeaseOwner(2, 3), 100.0), {2: host(2, Liveness.LIVE, 4)}
+    found = lease_view(reading, hosts, OWN_ID, "", 90.0, new_life_for_s=wait_s)
+    assert (found.state, found.owner_id) == (state, 2)
+    if wait_s == 12.0:
+        assert found.why == (
+            "host 2 has joined again; the engine of its earlier life may run for 12 s more"
+        )
+    elif state == LeaseState.FREE:
+        assert found.why == "host 2 owned it in an earlier life"
+
+
+def test_our_own_new_life_is_no_copys() -> None:
+    reading = LeaseReading(LeaseOwner(OWN_ID, 3), 100.0)
+    hosts = {OWN_ID: host(OWN_ID, Liveness.LIVE, 4)}
+    found = lease_view(reading, hosts, OWN_ID, "", 90.0, new_life_for_s=12.0)
+    assert (found.state, found.why) == (LeaseState.FREE, "this host owned it in an earlier life")
+
+
 @pytest.mark.parametrize("liveness", [Liveness.DEAD, Liveness.FREE, Liveness.LIVE])
 def test_held_while_sanlock_has_an_older_generation(liveness: Liveness) -> None:
-    assert view(LeaseOwner(2, 3), (host(2, liveness, generation=2),)).state == LeaseState.HELD
+    found = view(LeaseOwner(2, 3), (host(2, liveness, generation=2),))
+    assert found.state == LeaseState.HELD
+    assert found.why == "sanlock has not seen the present life of host 2 yet"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +127,8 @@ def test_held_while_sanlock_has_an_older_generation(liveness: Liveness) -> None:
 def test_the_owners_life_decides(liveness: Liveness, state: str) -> None:
     found = view(LeaseOwner(2, 3), (host(2, liveness),))
     assert (found.state, found.owner_id) == (state, 2)
-    assert liveness.value in found.why
+    verb = "owns" if state == LeaseState.HELD else "owned"
+    assert found.why == f"host 2 {verb} it and is {liveness.value}"
 
 
 def test_our_own_lease_is_held_with_our_id() -> None:
