@@ -32,7 +32,8 @@ from typing import Any, Optional, Union
 
 from ha_broker.api import paths
 from ha_broker.api.client import BrokerClient, BrokerTimeoutError
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus, engine_status, host_data
+from ha_broker.api.snapshot import HostView
+from hosted_engine.cluster.cluster_status import ClusterStatus, engine_status, host_data
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.errors import NotDeployedError
 from hosted_engine.host.deployed import check_deployed
@@ -127,7 +128,7 @@ class HAClient:
         """This host's score; 0 while its record is not live."""
         host_id = self.get_local_host_id()
         own = [host for host in _status(timeout).hosts if host.host_id == host_id]
-        return own[0].record.score if own and own[0].live and own[0].record else 0
+        return own[0].record.score if own and own[0].is_current and own[0].record else 0
 
     # --- maintenance ----------------------------------------------------------------------
 
@@ -163,7 +164,7 @@ def _status(timeout_s: float) -> ClusterStatus:
         return cluster_status(client.status(), time.monotonic())
 
 
-def _host_stats(host: HostStatus) -> dict[str, Any]:
+def _host_stats(host: HostView) -> dict[str, Any]:
     return {**host_data(host), "engine-status": status_to_json(engine_status(host))}
 
 

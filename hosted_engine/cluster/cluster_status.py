@@ -1,10 +1,11 @@
 """The picture of the cluster that ``--vm-status`` shows, and its JSON form. Pure.
 
-**Stale data.** `live` is the broker's word: the record changed within the alive window and
-sanlock does not call the host dead. What a host without live data once said of the engine
-may not be repeated as if it were so: the web console takes ``engine-status.vm == "up"`` for a
-running engine, configuration management takes the first ``health == good`` for a healthy one,
-and shutdown scripts search the text for ``"vm": "up"``, all without a look at ``live-data``.
+**Stale data.** A host is live (`HostView.is_current`) by the broker's word: the record changed
+within the alive window and sanlock does not call the host dead. What a host without live data
+once said of the engine may not be repeated as if it were so: the web console takes
+``engine-status.vm == "up"`` for a running engine, configuration management takes the first
+``health == good`` for a healthy one, and shutdown scripts search the text for ``"vm": "up"``, all
+without a look at ``live-data``.
 So the engine status of such a host keeps its shape (an object with vm, health and detail) and
 says unknown in all of them, with the reason "stale-data" (the text form's
 ``unknown stale-data``). Everything else (score, host-ts, extra ...) is shown as last written,
@@ -24,6 +25,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from ha_broker.api.snapshot import HostView
 from metadata.engine_status import status_to_json
 from metadata.records import EngineStatus, HostRecord
 
@@ -33,44 +35,37 @@ UNKNOWN_NAME = "unknown"
 
 
 @dataclass(frozen=True)
-class HostStatus:
-    """One host: its last good record (or None), whether it is live, what is wrong with it.
-
-    `age_s` is how long ago the record changed last; None: not known.
-    """
-
-    host_id: int
-    record: Optional[HostRecord]
-    live: bool = False
-    error: str = ""
-    age_s: Optional[float] = None
-
-    @property
-    def name(self) -> str:
-        """As it calls itself."""
-        return self.record.hostname if self.record else UNKNOWN_NAME
-
-
-@dataclass(frozen=True)
 class ClusterStatus:
-    """All hosts; `global_maintenance` None: not known. `notes` are lines for people.
+    """All hosts at monotonic second `now_s`; `global_maintenance` None: not known.
+
+    `notes` are lines for people. A look at a volume alone knows no sanlock, and no ages.
 
     `lease` is the word of `ha_broker.api.snapshot.LeaseState` for the engine's lease, empty where
     nobody looked; `lease_owner_id` is who holds it, while somebody does.
     """
 
-    hosts: tuple[HostStatus, ...]
+    hosts: tuple[HostView, ...]
     global_maintenance: Optional[bool]
     notes: tuple[str, ...] = ()
     lease: str = ""
     lease_owner_id: Optional[int] = None
+    now_s: float = 0.0
+
+    def age_s(self, host: HostView) -> Optional[float]:
+        """How long ago its record changed last; None: not known."""
+        return None if host.changed_at_s is None else max(0.0, self.now_s - host.changed_at_s)
 
 
-def engine_status(host: HostStatus) -> EngineStatus:
+def shown_name(host: HostView) -> str:
+    """As it calls itself; not its id, which stands beside it."""
+    return host.record.hostname if host.record else UNKNOWN_NAME
+
+
+def engine_status(host: HostView) -> EngineStatus:
     """What may be said of the engine on this host now."""
     if host.record is None:
         return UNREADABLE
-    return host.record.engine_status if host.live else STALE
+    return host.record.engine_status if host.is_current else STALE
 
 
 def engine_status_data(status: EngineStatus) -> dict[str, str]:
@@ -94,16 +89,16 @@ def error_json(message: str) -> str:
     return json.dumps({"error": message})
 
 
-def host_data(host: HostStatus) -> dict[str, Any]:
+def host_data(host: HostView) -> dict[str, Any]:
     """What readers know of one host, by their keys."""
     data = _record_data(host, host.record) if host.record else _unreadable_data(host)
-    data["live-data"] = host.live
+    data["live-data"] = host.is_current
     if host.error:
         data["error"] = host.error
     return data
 
 
-def _record_data(host: HostStatus, record: HostRecord) -> dict[str, Any]:
+def _record_data(host: HostView, record: HostRecord) -> dict[str, Any]:
     return {
         "host-id": host.host_id,
         "host-ts": record.timestamp_s,
@@ -119,7 +114,7 @@ def _record_data(host: HostStatus, record: HostRecord) -> dict[str, Any]:
     }
 
 
-def _unreadable_data(host: HostStatus) -> dict[str, Any]:
+def _unreadable_data(host: HostView) -> dict[str, Any]:
     return {
         "host-id": host.host_id,
         "host-ts": 0,
@@ -135,7 +130,7 @@ def _unreadable_data(host: HostStatus) -> dict[str, Any]:
     }
 
 
-def _least_extra(host: HostStatus) -> str:
+def _least_extra(host: HostView) -> str:
     """Readers split every line at its one '=' and expect a state: never an empty text."""
     state = host.record.state if host.record else UNKNOWN_NAME
     return f"host-id={host.host_id}\nstate={state}\n"

@@ -6,8 +6,8 @@ import time
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from ha_broker.api.snapshot import Snapshot, way_out_of_two
+from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
 
 BUSY_AFTER_S = 5.0
@@ -36,19 +36,14 @@ def unanswered(error: BrokerError) -> str:
 
 def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
     """The picture in a snapshot; `now_s` is this machine's monotonic time."""
-    hosts = tuple(_host(view, now_s) for view in snapshot.hosts if view.record or view.error)
     return ClusterStatus(
-        hosts,
+        tuple(view for view in snapshot.hosts if view.record or view.error),
         snapshot.global_maintenance,
         _notes(snapshot, now_s),
         snapshot.lease.state,
         snapshot.lease.holder_id,
+        now_s,
     )
-
-
-def _host(view: HostView, now_s: float) -> HostStatus:
-    age_s = None if view.changed_at_s is None else max(0.0, now_s - view.changed_at_s)
-    return HostStatus(view.host_id, view.record, view.is_current, view.error, age_s)
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:

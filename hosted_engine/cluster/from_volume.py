@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Protocol, Union
 
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from ha_broker.api.snapshot import HostView
+from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.cluster.life_watch import Sleep, looks
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.apart import within_deadline_apart
@@ -187,10 +188,10 @@ def _status(look: VolumeLook, live: set[int]) -> ClusterStatus:
     return ClusterStatus(hosts, look.maintenance, _notes(look))
 
 
-def _host(host_id: int, slot: Union[HostRecord, str], live: bool) -> HostStatus:
+def _host(host_id: int, slot: Union[HostRecord, str], live: bool) -> HostView:
     if isinstance(slot, HostRecord):
-        return HostStatus(host_id, slot, live)
-    return HostStatus(host_id, None, False, slot)
+        return HostView(host_id, record=slot, fresh=live)
+    return HostView(host_id, error=slot)
 
 
 def _notes(look: VolumeLook) -> tuple[str, ...]:

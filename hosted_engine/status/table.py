@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api import penalties_line
+from ha_broker.api.snapshot import HostView
 from hosted_engine.cli.wording import span
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.cluster_status import ClusterStatus, shown_name
 from metadata.plain_text import ascii_text
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 
@@ -63,7 +64,7 @@ def status_table(
 # --- the cluster ----------------------------------------------------------------------------
 
 
-def _summary(status: ClusterStatus, hosts: Sequence[HostStatus]) -> list[Row]:
+def _summary(status: ClusterStatus, hosts: Sequence[HostView]) -> list[Row]:
     lines = [
         ("Engine", _engine_line(hosts)),
         *([("Lease", _lease_line(status))] if status.lease else []),
@@ -80,7 +81,7 @@ _MAINTENANCE = {
 }
 
 
-def _engine_line(hosts: Sequence[HostStatus]) -> Cell:
+def _engine_line(hosts: Sequence[HostView]) -> Cell:
     running = [host for host in hosts if _runs_engine(host)]
     if not running:
         down = bool(hosts) and all(_knows_engine_down(host) for host in hosts)
@@ -89,12 +90,14 @@ def _engine_line(hosts: Sequence[HostStatus]) -> Cell:
     return Cell("; ".join(words), _engine_cell(running[0]).look)
 
 
-def _runs_engine(host: HostStatus) -> bool:
-    return host.live and host.record is not None and host.record.engine_status.vm is EngineVm.UP
+def _runs_engine(host: HostView) -> bool:
+    return (
+        host.is_current and host.record is not None and host.record.engine_status.vm is EngineVm.UP
+    )
 
 
-def _knows_engine_down(host: HostStatus) -> bool:
-    if host.record is None or not host.live:
+def _knows_engine_down(host: HostView) -> bool:
+    if host.record is None or not host.is_current:
         return False
     return host.record.engine_status.vm not in (EngineVm.UP, EngineVm.UNKNOWN)
 
@@ -106,9 +109,9 @@ def _lease_line(status: ClusterStatus) -> Cell:
     return Cell(f"held by {_host_text(owners[0]) if owners else f'host {status.lease_owner_id}'}")
 
 
-def _hosts_line(hosts: Sequence[HostStatus]) -> str:
+def _hosts_line(hosts: Sequence[HostView]) -> str:
     counts = (
-        (sum(host.live for host in hosts), "live"),
+        (sum(host.is_current for host in hosts), "live"),
         (sum(_is_stale(host) for host in hosts), "STALE"),
         (sum(host.record is None for host in hosts), "UNREADABLE"),
         (sum(_in_maintenance(host) for host in hosts), "in local maintenance"),
@@ -117,11 +120,11 @@ def _hosts_line(hosts: Sequence[HostStatus]) -> str:
     return f"{len(hosts)}: {told}" if told else "none has written its status yet"
 
 
-def _is_stale(host: HostStatus) -> bool:
-    return host.record is not None and not host.live
+def _is_stale(host: HostView) -> bool:
+    return host.record is not None and not host.is_current
 
 
-def _in_maintenance(host: HostStatus) -> bool:
+def _in_maintenance(host: HostView) -> bool:
     return host.record is not None and host.record.maintenance
 
 
@@ -129,16 +132,14 @@ def _notes(status: ClusterStatus) -> list[Row]:
     return [(Cell(f"!! {_plain(note)}", WARN),) for note in status.notes]
 
 
-def _most_notable(
-    status: ClusterStatus, hosts: Sequence[HostStatus], count: int
-) -> list[HostStatus]:
+def _most_notable(status: ClusterStatus, hosts: Sequence[HostView], count: int) -> list[HostView]:
     """Those with something to tell, in the usual order of all."""
     by_weight = sorted(hosts, key=lambda host: not _is_notable(status, host))
     return sorted(by_weight[: max(1, count)], key=lambda host: host.host_id)
 
 
-def _is_notable(status: ClusterStatus, host: HostStatus) -> bool:
-    if not host.live or host.error or host.host_id == status.lease_owner_id:
+def _is_notable(status: ClusterStatus, host: HostView) -> bool:
+    if not host.is_current or host.error or host.host_id == status.lease_owner_id:
         return True
     return _runs_engine(host) or _in_maintenance(host) or bool(_points_off(host))
 
@@ -147,7 +148,7 @@ def _is_notable(status: ClusterStatus, host: HostStatus) -> bool:
 
 
 def _grid(
-    status: ClusterStatus, hosts: Sequence[HostStatus], columns: int, colour: bool
+    status: ClusterStatus, hosts: Sequence[HostView], columns: int, colour: bool
 ) -> list[str]:
     rows = [tuple(Cell(title, STRONG) for title in _TITLES)]
     rows += [_row(status, host) for host in hosts]
@@ -179,10 +180,16 @@ def _fitted(cell: Cell, width: int) -> Cell:
     return Cell(f"{_cut(cell.text, width):<{width}}", cell.look)
 
 
-def _row(status: ClusterStatus, host: HostStatus) -> Row:
+def _row(status: ClusterStatus, host: HostView) -> Row:
     if host.record is None:
         first = (Cell(_host_text(host)), Cell("UNREADABLE", BAD), Cell(NOTHING), Cell("unknown"))
-        return (*first, _lease_cell(status, host), Cell(NOTHING), _age(host), _problem(host))
+        return (
+            *first,
+            _lease_cell(status, host),
+            Cell(NOTHING),
+            _age(status, host),
+            _problem(host),
+        )
     return (
         Cell(_host_text(host)),
         _state(host, host.record),
@@ -190,28 +197,28 @@ def _row(status: ClusterStatus, host: HostStatus) -> Row:
         _engine_cell(host),
         _lease_cell(status, host),
         Cell("local", WARN) if host.record.maintenance else Cell(NOTHING),
-        _age(host),
+        _age(status, host),
         _problem(host) if host.error else Cell(_points_off(host) or NOTHING),
     )
 
 
-def _host_text(host: HostStatus) -> str:
-    return f"{_plain(host.name)} ({host.host_id})"
+def _host_text(host: HostView) -> str:
+    return f"{_plain(shown_name(host))} ({host.host_id})"
 
 
-def _state(host: HostStatus, record: HostRecord) -> Cell:
+def _state(host: HostView, record: HostRecord) -> Cell:
     state = _plain(record.state)
-    return Cell(state) if host.live else Cell(f"STALE, was {state}", WARN)
+    return Cell(state) if host.is_current else Cell(f"STALE, was {state}", WARN)
 
 
-def _score_look(host: HostStatus, record: HostRecord) -> str:
-    if not host.live:
+def _score_look(host: HostView, record: HostRecord) -> str:
+    if not host.is_current:
         return FAINT
     return PLAIN if record.score > 0 else BAD
 
 
-def _engine_cell(host: HostStatus) -> Cell:
-    if host.record is None or not host.live:
+def _engine_cell(host: HostView) -> Cell:
+    if host.record is None or not host.is_current:
         return Cell("unknown", FAINT)
     engine = host.record.engine_status
     if engine.vm is not EngineVm.UP:
@@ -229,21 +236,22 @@ def _up_text(engine: EngineStatus) -> str:
     return f"up, {_HEALTH_WORDS[engine.health]}{detail}"
 
 
-def _lease_cell(status: ClusterStatus, host: HostStatus) -> Cell:
+def _lease_cell(status: ClusterStatus, host: HostView) -> Cell:
     return Cell("held" if host.host_id == status.lease_owner_id else NOTHING)
 
 
-def _age(host: HostStatus) -> Cell:
-    if host.age_s is None:
+def _age(status: ClusterStatus, host: HostView) -> Cell:
+    age_s = status.age_s(host)
+    if age_s is None:
         return Cell(NOTHING)
-    return Cell(span(host.age_s), PLAIN if host.live else WARN)
+    return Cell(span(age_s), PLAIN if host.is_current else WARN)
 
 
-def _problem(host: HostStatus) -> Cell:
+def _problem(host: HostView) -> Cell:
     return Cell(_plain(host.error) or NOTHING, BAD)
 
 
-def _points_off(host: HostStatus) -> str:
+def _points_off(host: HostView) -> str:
     """``network -320, bridge -600``; the reasons are in the text form and in --explain."""
     if host.record is None:
         return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ha_broker.api.snapshot import HostView
 from hosted_engine.cluster.cluster_status import (
     UNKNOWN_NAME,
     ClusterStatus,
-    HostStatus,
     engine_status,
+    shown_name,
 )
 from metadata.engine_status import status_to_json
 from metadata.records import HostRecord
@@ -25,13 +26,13 @@ def status_text(status: ClusterStatus) -> str:
     return "\n\n".join([*banner, *notes, *blocks, *banner]) + "\n"
 
 
-def _block(host: HostStatus) -> str:
-    heading = f"--== Host {host.name} (id: {host.host_id}) status ==--\n"
+def _block(host: HostView) -> str:
+    heading = f"--== Host {shown_name(host)} (id: {host.host_id}) status ==--\n"
     lines = _record_lines(host, host.record) if host.record else _unreadable_lines(host)
     return "\n".join([heading, *lines])
 
 
-def _record_lines(host: HostStatus, record: HostRecord) -> list[str]:
+def _record_lines(host: HostView, record: HostRecord) -> list[str]:
     return [
         _line("Host ID", host.host_id),
         _line("Host timestamp", record.timestamp_s),
@@ -43,14 +44,14 @@ def _record_lines(host: HostStatus, record: HostRecord) -> list[str]:
         _line("crc32", record.crc32),
         _line("conf_on_shared_storage", record.conf_on_shared_storage),
         _line("local_conf_timestamp", record.vm_conf_refresh_s),
-        _line("Status up-to-date", host.live),
+        _line("Status up-to-date", host.is_current),
         *_problem_lines(host),
         "Extra metadata (valid at timestamp):",
         *[f"\t{line}" for line in record.text.splitlines()],
     ]
 
 
-def _unreadable_lines(host: HostStatus) -> list[str]:
+def _unreadable_lines(host: HostView) -> list[str]:
     return [
         _line("Host ID", host.host_id),
         _line("Engine status", STALE_TEXT),
@@ -60,12 +61,12 @@ def _unreadable_lines(host: HostStatus) -> list[str]:
     ]
 
 
-def _problem_lines(host: HostStatus) -> list[str]:
+def _problem_lines(host: HostView) -> list[str]:
     return [_line("Problem", host.error)] if host.error else []
 
 
-def _engine_text(host: HostStatus) -> str:
-    return status_to_json(engine_status(host)) if host.live else STALE_TEXT
+def _engine_text(host: HostView) -> str:
+    return status_to_json(engine_status(host)) if host.is_current else STALE_TEXT
 
 
 def _line(label: str, value: object) -> str:

@@ -12,9 +12,9 @@ import time
 from typing import NoReturn, Optional, Protocol
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import HostView, Snapshot
 from hosted_engine.cli.terminal import Terminal, terminal_of
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus, error_json, status_json
+from hosted_engine.cluster.cluster_status import ClusterStatus, error_json, status_json
 from hosted_engine.cluster.from_broker import cluster_status, unanswered
 from hosted_engine.errors import EXIT_OK, CommandError, say_error
 from hosted_engine.status.table import status_table
@@ -152,11 +152,11 @@ def essence(status: ClusterStatus) -> object:
     return (hosts, status.global_maintenance, len(status.notes))
 
 
-def _host_essence(host: HostStatus) -> object:
+def _host_essence(host: HostView) -> object:
     if host.record is None:
         return (host.host_id, host.error)
     record = host.record
     return (
-        (host.host_id, host.live, host.error, record.hostname, record.score),
+        (host.host_id, host.is_current, host.error, record.hostname, record.score),
         (record.state, record.engine_status, record.maintenance, record.stopped),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ha_broker.api.snapshot import HostView, Snapshot, StorageView
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus, error_json, status_json
+from hosted_engine.cluster.cluster_status import ClusterStatus, error_json, status_json
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.status.text import BANNER, status_text
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
@@ -42,11 +42,11 @@ def record(host_id: int, status: EngineStatus = UP, **fields: Any) -> HostRecord
     return written(replace(base, **fields))
 
 
-def live(host_id: int, **fields: Any) -> HostStatus:
-    return HostStatus(host_id, record(host_id, **fields), live=True)
+def live(host_id: int, **fields: Any) -> HostView:
+    return HostView(host_id, record=record(host_id, **fields), fresh=True)
 
 
-def status(*hosts: HostStatus, maintenance: Any = False) -> ClusterStatus:
+def status(*hosts: HostView, maintenance: Any = False) -> ClusterStatus:
     return ClusterStatus(hosts, maintenance)
 
 
@@ -117,7 +117,7 @@ def test_json_is_the_line_that_existing_tools_read() -> None:
 
 
 def test_text_is_the_one_that_administrators_know() -> None:
-    broken = HostStatus(3, None, error="slot 3: crc32: wrong")
+    broken = HostView(3, error="slot 3: crc32: wrong")
     assert status_text(status(live(1), broken, maintenance=True)) == GOLDEN_TEXT % record(1).crc32
 
 
@@ -143,8 +143,8 @@ def test_shutdown_role_finds_the_text_with_its_blank() -> None:
 
 
 def test_web_console_finds_hosts_only_beside_global_maintenance() -> None:
-    broken = HostStatus(7, None, error="slot 7: damaged")
-    data = document(status(live(1), HostStatus(2, record(2)), broken))
+    broken = HostView(7, error="slot 7: damaged")
+    data = document(status(live(1), HostView(2, record=record(2)), broken))
     assert data.pop("global_maintenance") is False
     assert all(key.isdigit() for key in data)
     for host in data.values():
@@ -159,10 +159,10 @@ def test_keys_are_sorted_as_numbers_and_maintenance_is_last() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    [live(1), HostStatus(1, record(1)), HostStatus(1, None, error="slot 1: a=b=c\nd")],
+    [live(1), HostView(1, record=record(1)), HostView(1, error="slot 1: a=b=c\nd")],
     ids=["live", "stale", "broken"],
 )
-def test_test_framework_can_split_every_extra(host: HostStatus) -> None:
+def test_test_framework_can_split_every_extra(host: HostView) -> None:
     extra = document(status(host))["1"]["extra"]
     fields = dict(line.split("=") for line in extra.strip().split("\n"))
     assert "state" in fields
@@ -178,7 +178,7 @@ def test_reason_stands_only_beside_bad_health() -> None:
 
 
 def test_stale_host_claims_no_running_engine_anywhere() -> None:
-    stale = status(HostStatus(1, record(1), live=False))
+    stale = status(HostView(1, record=record(1), fresh=False))
     host = document(stale)["1"]
     assert host["live-data"] is False
     assert host["engine-status"] == {
@@ -192,14 +192,14 @@ def test_stale_host_claims_no_running_engine_anywhere() -> None:
 
 
 def test_stale_host_keeps_what_it_wrote_last() -> None:
-    host = document(status(HostStatus(1, record(1), live=False)))["1"]
+    host = document(status(HostView(1, record=record(1), fresh=False)))["1"]
     assert (host["score"], host["host-ts"], host["hostname"]) == (3400, 4262, "h1")
     assert "state=EngineUp" in host["extra"]
 
 
 def test_broken_slot_has_every_key_that_readers_need() -> None:
     whole = document(status(live(1)))["1"]
-    broken = document(status(HostStatus(3, None, error="slot 3: why")))["3"]
+    broken = document(status(HostView(3, error="slot 3: why")))["3"]
     assert set(broken) == {*whole, "error"}
     assert broken["error"] == "slot 3: why"
     assert broken["hostname"] == "unknown"
@@ -209,7 +209,7 @@ def test_broken_slot_has_every_key_that_readers_need() -> None:
 
 def test_text_of_a_broken_record_can_not_pass_for_a_running_engine() -> None:
     error = """slot 3: engine_status: '{"vm": "up", "health": "good"' is refused"""
-    assert '"vm": "up"' not in status_json(status(HostStatus(3, None, error=error)))
+    assert '"vm": "up"' not in status_json(status(HostView(3, error=error)))
 
 
 def test_unknown_global_maintenance_is_neither_true_nor_false() -> None:
@@ -249,7 +249,7 @@ def view(liveness: Liveness, fresh: bool) -> HostView:
 )
 def test_live_is_fresh_and_not_dead(liveness: Liveness, fresh: bool, is_live: bool) -> None:
     picture = cluster_status(snapshot(view(liveness, fresh)), NOW_S)
-    assert picture.hosts[0].live is is_live
+    assert picture.hosts[0].is_current is is_live
 
 
 def test_host_that_only_sanlock_knows_is_not_shown() -> None:

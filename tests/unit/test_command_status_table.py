@@ -11,7 +11,7 @@ import pytest
 
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot, StorageView
 from hosted_engine.cli.terminal import Terminal, terminal_of
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.status.command import MOST_DETAILED_HOSTS, for_terminal
 from hosted_engine.status.table import status_table
@@ -26,15 +26,15 @@ COSTLY = (
 ESCAPES = re.compile(r"\x1b\[\d*m")
 
 
-def down(host_id: int, **fields: Any) -> HostStatus:
+def down(host_id: int, **fields: Any) -> HostView:
     return live(host_id, status=DOWN, state="EngineDown", **fields)
 
 
-def stale(host_id: int) -> HostStatus:
-    return replace(live(host_id), live=False, age_s=400.0)
+def stale(host_id: int) -> HostView:
+    return replace(live(host_id), fresh=False, changed_at_s=-400.0)
 
 
-def cluster(*hosts: HostStatus, **fields: Any) -> ClusterStatus:
+def cluster(*hosts: HostView, **fields: Any) -> ClusterStatus:
     values: dict[str, Any] = {"global_maintenance": False, "lease": "held", "lease_owner_id": 1}
     return ClusterStatus(hosts, **{**values, **fields})
 
@@ -52,8 +52,8 @@ def row(status: ClusterStatus, name: str) -> list[str]:
 
 
 def test_table_tells_all_at_a_glance() -> None:
-    costly = replace(down(2, score=2480, notes=(("penalties", COSTLY),)), age_s=3.0)
-    assert table(cluster(replace(live(1), age_s=2.0), costly)) == [
+    costly = replace(down(2, score=2480, notes=(("penalties", COSTLY),)), changed_at_s=-3.0)
+    assert table(cluster(replace(live(1), changed_at_s=-2.0), costly)) == [
         "Engine              up, good on h1 (1)",
         "Lease               held by h1 (1)",
         "Global maintenance  off",
@@ -74,7 +74,7 @@ def test_stale_host_is_marked_and_claims_no_engine() -> None:
 
 
 def test_slot_that_can_not_be_read_is_marked_with_its_error() -> None:
-    status = cluster(live(1), HostStatus(3, None, error="slot 3: crc32: wrong"))
+    status = cluster(live(1), HostView(3, error="slot 3: crc32: wrong"))
     assert row(status, "unknown (3)")[1] == "UNREADABLE"
     assert row(status, "unknown (3)")[-1] == "slot 3: crc32: wrong"
 
@@ -152,8 +152,8 @@ def test_names_from_elsewhere_do_not_steer_the_terminal() -> None:
 
 
 def big(count: int) -> ClusterStatus:
-    hosts = [replace(down(host_id), age_s=2.0) for host_id in range(1, count + 1)]
-    hosts[0] = replace(live(1), age_s=2.0)
+    hosts = [replace(down(host_id), changed_at_s=-2.0) for host_id in range(1, count + 1)]
+    hosts[0] = replace(live(1), changed_at_s=-2.0)
     hosts[120] = stale(121)
     hosts[150] = down(151, maintenance=True, score=0)
     return cluster(*hosts)
@@ -165,7 +165,7 @@ def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
         live(1),
         stale(2),
         down(3, score=2480, notes=(("penalties", COSTLY),)),
-        HostStatus(4, None, error="slot 4: " + "x" * 200),
+        HostView(4, error="slot 4: " + "x" * 200),
         notes=("The shared storage was last read 17 s ago; this was known then",),
     )
     lines = table(status, columns)
@@ -182,10 +182,10 @@ def test_reasons_give_way_before_states_and_never_scores() -> None:
 
 
 TROUBLE = cluster(
-    replace(live(1), age_s=2.0),
-    replace(down(2, score=2480, notes=(("penalties", COSTLY),)), age_s=3.0),
+    replace(live(1), changed_at_s=-2.0),
+    replace(down(2, score=2480, notes=(("penalties", COSTLY),)), changed_at_s=-3.0),
     stale(3),
-    HostStatus(4, None, error="slot 4: crc32: wrong"),
+    HostView(4, error="slot 4: crc32: wrong"),
 )
 
 
@@ -236,7 +236,7 @@ def test_few_rows_show_the_hosts_with_something_to_tell() -> None:
 
 
 def test_what_is_bad_is_red_and_what_is_good_is_green() -> None:
-    status = cluster(live(1), stale(2), HostStatus(3, None, error="torn"))
+    status = cluster(live(1), stale(2), HostView(3, error="torn"))
     text = "\n".join(status_table(status, 120, colour=True))
     assert "\x1b[32mup, good" in text
     assert "\x1b[33mSTALE, was EngineUp" in text
@@ -309,7 +309,7 @@ def snapshot(lease: LeaseView) -> Snapshot:
 
 def test_snapshot_gives_age_and_lease() -> None:
     status = cluster_status(snapshot(LeaseView(LeaseState.HELD, 1)), NOW_S)
-    assert (status.hosts[0].age_s, status.lease, status.lease_owner_id) == (3.0, "held", 1)
+    assert (status.age_s(status.hosts[0]), status.lease, status.lease_owner_id) == (3.0, "held", 1)
 
 
 def test_owner_of_a_lease_that_is_free_holds_nothing() -> None:

@@ -203,7 +203,7 @@ def test_folder_is_refused(tmp_path: Path) -> None:
 
 def test_one_look_shows_everything_as_stale(volume: Volume) -> None:
     volume.host(1)
-    assert [host.live for host in volume.read(watch_s=0).hosts] == [False]
+    assert [host.is_current for host in volume.read(watch_s=0).hosts] == [False]
     assert volume.sleeps == []
 
 
@@ -212,7 +212,7 @@ def test_record_that_changes_is_live_and_one_that_does_not_is_stale(volume: Volu
     volume.host(2)
     volume.while_asleep = lambda: volume.host(1, timestamp_s=15)
     picture = volume.read(watch_s=11)
-    assert {host.host_id: host.live for host in picture.hosts} == {1: True, 2: False}
+    assert {host.host_id: host.is_current for host in picture.hosts} == {1: True, 2: False}
     assert sum(volume.sleeps) == 11
 
 

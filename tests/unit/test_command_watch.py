@@ -12,7 +12,7 @@ import pytest
 from ha_broker.api.client import BrokerGoneError
 from ha_broker.api.snapshot import HostView, Snapshot, StorageView
 from hosted_engine.cli.terminal import Terminal
-from hosted_engine.cluster.cluster_status import ClusterStatus, HostStatus
+from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
 from hosted_engine.status import watch as watching
 from hosted_engine.status.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
@@ -84,7 +84,7 @@ def follow(
 
 
 def test_time_that_passes_is_no_news() -> None:
-    older = replace(live(1, timestamp_s=4999), age_s=7.0)
+    older = replace(live(1, timestamp_s=4999), changed_at_s=-7.0)
     assert essence(status(live(1))) == essence(status(older))
 
 
@@ -113,13 +113,13 @@ def test_what_people_wait_for_is_news(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        HostStatus(1, record(1), live=False),
-        HostStatus(1, record(1), live=True, error="slot 1: torn"),
-        HostStatus(1, None, error="slot 1: torn"),
+        HostView(1, record=record(1), fresh=False),
+        HostView(1, record=record(1), fresh=True, error="slot 1: torn"),
+        HostView(1, error="slot 1: torn"),
     ],
     ids=["stale", "damaged", "unreadable"],
 )
-def test_host_that_is_lost_is_news(other: HostStatus) -> None:
+def test_host_that_is_lost_is_news(other: HostView) -> None:
     assert essence(status(live(1))) != essence(status(other))
 
 
