@@ -194,6 +194,15 @@ def test_the_lockspace_is_left_between_the_guests_and_sanlock() -> None:
     assert float(unit["Service"]["TimeoutStopSec"]) > LEAVE_WITHIN_S
 
 
+def test_libvirt_ends_after_it_has_asked_the_guests_to_shut_down() -> None:
+    """libvirt orders libvirt-guests behind its sockets alone; systemd stops the other way round."""
+    order = configparser.ConfigParser(interpolation=None, strict=True)
+    drop_in = ROOT / "systemd" / "libvirt-guests.service.d" / "hosted-engine-ha.conf"
+    order.read_string(drop_in.read_text())
+    assert order.sections() == ["Unit"]
+    assert dict(order["Unit"]) == {"after": "libvirtd.service virtqemud.service"}
+
+
 def test_the_broker_brings_the_unit_that_leaves_and_stops_without_it() -> None:
     """However the broker stops, the unit stays until the host shuts down; stopped by hand, it
     takes along the broker, which would join again."""
