@@ -14,12 +14,6 @@ from typing import Optional, Protocol
 
 from metadata.host_notes import MachineIdentity
 
-# --- time -----------------------------------------------------------------------------
-
-
-# --- work that may hang ---------------------------------------------------------------
-
-
 # --- processes ------------------------------------------------------------------------
 
 
@@ -39,18 +33,6 @@ class Processes(Protocol):
 
     def started(self, pid: int) -> Optional[ProcessStart]:
         """The process that has `pid` now; None: not known. Never blocks, never raises."""
-
-
-# --- shared storage -------------------------------------------------------------------
-
-
-# --- sanlock --------------------------------------------------------------------------
-
-
-# --- libvirt --------------------------------------------------------------------------
-
-
-# --- engine health and network --------------------------------------------------------
 
 
 # --- this host ------------------------------------------------------------------------
@@ -111,12 +93,6 @@ class HostVitals(Protocol):
 
     def space(self, path: str) -> Optional[SpaceLook]:
         """Room where `path` lies; None: on no file system, it is a block device."""
-
-
-# --- notifications --------------------------------------------------------------------
-
-
-# --- plug-ins -------------------------------------------------------------------------
 
 
 # --- service manager ------------------------------------------------------------------
