@@ -12,6 +12,7 @@ from metadata.errors import DomainXmlError
 from metadata.settings.network_target import host_and_port
 from world.ports.errors import WorldError
 from world.ports.host import MemoryFree
+from world.ports.network import ProbeReading
 
 _MIB = 1024 * 1024
 _PROBES = 3
@@ -114,7 +115,7 @@ def check_network(subject: Subject) -> Finding:
             "give host.gateway in the answers",
         )
 
-    def answers() -> bool:
+    def ask() -> ProbeReading:
         if network.test == "dns":
             return probe.dns(target, _PROBE_TIMEOUT_S)
         if network.test == "tcp":
@@ -122,11 +123,14 @@ def check_network(subject: Subject) -> Finding:
         return probe.ping(target, _PROBE_TIMEOUT_S)
 
     what = f"{network.test} to {target or 'the name server'}"
-    if any(answers() for _ in range(_PROBES)):
-        return ok(f"{what} is answered")
+    for _ in range(_PROBES):
+        reading = ask()
+        seen = f" ({reading.detail})" if reading.detail else ""
+        if reading.answered:
+            return ok(f"{what} is answered{seen}")
     weight = subject.cluster.score.network
     return warn(
-        f"{what} is not answered: it would cost this host {weight} points of its score",
+        f"{what} is not answered{seen}: it would cost this host {weight} points of its score",
         "look at cables, addresses and routes; where it never answers, give network.test and "
         "network.target, or another host.gateway",
     )

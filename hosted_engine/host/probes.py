@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -260,8 +261,17 @@ def block_sector_size(path: str) -> int:
         return 512
 
 
-def default_gateway(routes: str) -> str:
-    """The IPv4 default gateway in the text of ``/proc/net/route``; empty: there is none."""
+ROUTES, ROUTES_6 = Path("/proc/net/route"), Path("/proc/net/ipv6_route")
+_GATEWAY_FLAGS, _REJECTED = 0x0003, 0x0200  # RTF_UP and RTF_GATEWAY; RTF_REJECT (route.h)
+
+
+def default_gateway(routes: str, routes_6: str = "") -> str:
+    """The default gateway, the IPv4 one before the IPv6 one, in the text of ``/proc/net/route``
+    and ``/proc/net/ipv6_route``; empty: there is none."""
+    return _default_gateway_4(routes) or _default_gateway_6(routes_6)
+
+
+def _default_gateway_4(routes: str) -> str:
     for line in routes.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 7 and fields[1] == fields[7] == "00000000" and fields[2] != "00000000":
@@ -269,9 +279,32 @@ def default_gateway(routes: str) -> str:
     return ""
 
 
-def routes() -> str:
-    """The text of ``/proc/net/route``; empty where there is none."""
+def _default_gateway_6(routes_6: str) -> str:
+    """Of several the one with the least metric; a link-local one with its device behind it."""
+    found = [_gateway_6(line.split()) for line in routes_6.splitlines()]
+    return min((each for each in found if each[1]), default=(0, ""))[1]
+
+
+def _gateway_6(fields: list[str]) -> tuple[int, str]:
+    """Metric and address of the gateway in a line of ``/proc/net/ipv6_route``, if it has one."""
+    if len(fields) < 10 or fields[:2] != ["0" * 32, "00"]:
+        return 0, ""
+    flags = int(fields[8], 16)
+    if flags & _GATEWAY_FLAGS != _GATEWAY_FLAGS or flags & _REJECTED:
+        return 0, ""
+    address = ipaddress.IPv6Address(bytes.fromhex(fields[4]))
+    device = f"%{fields[9]}" if address.is_link_local else ""
+    return int(fields[5], 16), f"{address}{device}"
+
+
+def gateway_of_this_host() -> str:
+    """By the kernel's tables of routes; empty: there is no default route."""
+    return default_gateway(_text_of(ROUTES), _text_of(ROUTES_6))
+
+
+def _text_of(path: Path) -> str:
+    """Empty where there is no such file: this host does not know that family."""
     try:
-        return Path("/proc/net/route").read_text(encoding="ascii")
+        return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""

@@ -180,7 +180,7 @@ def test_all_recipients_are_refused() -> None:
 
 def test_nobody_listens() -> None:
     error = why_not(lambda: NetNotificationSender().mail(smtp(free_port()), LETTER))
-    assert error.why == "Connection refused"
+    assert error.why == "127.0.0.1: Connection refused"
 
 
 @pytest.mark.parametrize("manner", [silent, trickling, chattering])

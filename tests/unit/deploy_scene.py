@@ -22,6 +22,7 @@ from tests.unit.test_command_volume import leader
 from world.ports.errors import LockspaceError, WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import ProbeReading
 from world.ports.sanlock import Membership
 
 
@@ -89,17 +90,17 @@ class Probes:
     def network(self) -> Any:
         return self
 
-    def ping(self, address: str, _timeout_s: float) -> bool:
+    def ping(self, address: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"ping {address}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def tcp(self, host: str, port: int, _timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"tcp {host} {port}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def dns(self, server: str, _timeout_s: float) -> bool:
+    def dns(self, server: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"dns {server}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
     def resolve(self, name: str) -> None:
         if not self.names_resolve:

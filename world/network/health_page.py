@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
+from world.network import dial
 from world.network.deadline import Deadline
 from world.ports.network import HealthReading
 
@@ -35,22 +36,21 @@ class HttpHealthPage:
         self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
     ) -> HealthReading:
         """Fetch the page; good: status 200 and the text in its first 64 KiB. Never raises."""
-        deadline = Deadline(timeout_s)
+        look = _Look(Deadline(timeout_s), ca_file)
         try:
-            status, body = _fetch(url, deadline, ca_file)
+            status, body = look.fetch(url)
         except _CheckError as error:
             return HealthReading(False, str(error), known=False)
+        except dial.NoConnectionError as error:
+            return HealthReading(False, str(error), answered=error.refused)
         except (TimeoutError, socket.timeout):
-            return HealthReading(False, f"no answer within {timeout_s:g} s")
+            return HealthReading(False, look.named(dial.late(timeout_s)))
         except http.client.HTTPException as error:
-            return HealthReading(
-                False, f"not an HTTP answer ({type(error).__name__})", answered=True
-            )
-        except ConnectionRefusedError as error:
-            return HealthReading(False, _reason(error), answered=True)
+            why = f"not an HTTP answer ({type(error).__name__})"
+            return HealthReading(False, look.named(why), answered=True)
         except (OSError, ValueError) as error:
-            return HealthReading(False, _reason(error))
-        return _judge(status, body, expected_text)
+            return HealthReading(False, look.named(_reason(error)))
+        return _judge(look, status, body, expected_text)
 
 
 class _CheckError(Exception):
@@ -83,12 +83,28 @@ class _DeadlineSocket:
         return self._reader
 
 
-def _fetch(url: str, deadline: Deadline, ca_file: str) -> tuple[int, bytes]:
-    parts = _split(url)
-    with (
-        closing(_connect(parts, deadline)) as plain,
-        _secured(parts, plain, deadline, ca_file) as sock,
-    ):
+class _Look:
+    """One check; knows which of the host's addresses it talks to."""
+
+    def __init__(self, deadline: Deadline, ca_file: str) -> None:
+        self._deadline = deadline
+        self._ca_file = ca_file
+        self._address = ""
+
+    def named(self, what: str) -> str:
+        """What came of it, with the address that it came from."""
+        return f"{self._address}: {what}" if self._address else what
+
+    def fetch(self, url: str) -> tuple[int, bytes]:
+        """The answer's status and the beginning of its page."""
+        parts = _split(url)
+        with closing(_connect(parts, self._deadline)) as plain:
+            self._address = dial.peer(plain)
+            with _secured(parts, plain, self._deadline, self._ca_file) as sock:
+                return self._ask(parts, sock)
+
+    def _ask(self, parts: SplitResult, sock: socket.socket) -> tuple[int, bytes]:
+        deadline = self._deadline
         sock.settimeout(deadline.left_s())
         sock.sendall(_request(parts))
         # typeshed asks for a whole socket; http.client uses `makefile` alone
@@ -109,32 +125,13 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _resolve(parts: SplitResult, deadline: Deadline) -> list[Any]:
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise _CheckError(f"{parts.hostname} can't be resolved: {_reason(error)}") from error
-    if deadline.is_over():
-        why = f"could not be resolved within {deadline.timeout_s:g} s"
-        raise _CheckError(f"{parts.hostname} {why}")
-    return found
-
-
 def _connect(parts: SplitResult, deadline: Deadline) -> socket.socket:
     """A connection to the first address of the host that accepts one."""
-    found = _resolve(parts, deadline)
-    failure: OSError = OSError(f"{parts.hostname} has no address")
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(deadline.left_s())
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    try:
+        return dial.connect(str(parts.hostname), port, deadline)
+    except dial.UnresolvedError as error:
+        raise _CheckError(str(error)) from error
 
 
 @contextmanager
@@ -191,12 +188,12 @@ def _request(parts: SplitResult) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
 
-def _judge(status: int, body: bytes, expected_text: str) -> HealthReading:
+def _judge(look: _Look, status: int, body: bytes, expected_text: str) -> HealthReading:
     if status != http.HTTPStatus.OK:
-        return HealthReading(False, f"HTTP status {status}", answered=True)
+        return HealthReading(False, look.named(f"HTTP status {status}"), answered=True)
     if expected_text.encode("utf-8") not in body:
         why = f"the page does not say {expected_text!r}"
-        return HealthReading(False, why, answered=True)
+        return HealthReading(False, look.named(why), answered=True)
     return HealthReading(True, "")
 
 

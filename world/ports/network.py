@@ -33,20 +33,32 @@ class HealthPage(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ProbeReading:
+    """One try whether the network works.
+
+    detail  in words: which address answered, or what came of each that was asked
+    """
+
+    answered: bool
+    detail: str = ""
+
+
 class NetworkProbe(Protocol):
     """Tries whether the network works, once for each call.
 
     Each says whether there was an answer in time, and raises WorldError when nothing could be
-    tried (no right to, no such name): that says nothing about the network.
+    tried (no right to, no such name): that says nothing about the network. Of a name with several
+    addresses one that answers is enough.
     """
 
-    def ping(self, address: str, timeout_s: float) -> bool:
+    def ping(self, address: str, timeout_s: float) -> ProbeReading:
         """Does `address` answer an ICMP echo?"""
 
-    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         """Does `host` accept a connection to `port`?"""
 
-    def dns(self, server: str, timeout_s: float) -> bool:
+    def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """Does the name server answer a question over TCP, whatever it answers?
 
         Empty: the first one of this host's resolv.conf.
