@@ -16,10 +16,11 @@ from typing import Optional, Protocol
 from hosted_engine.errors import CommandError
 from hosted_engine.host.tools import run_tool
 from world.host.host_vitals import KernelVitals
+from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
-from world.ports.network import NetworkProbe
+from world.ports.network import HealthPage, NetworkProbe
 
 QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
 _SANLOCK_RUN_DIR = "/run/sanlock"
@@ -55,6 +56,9 @@ class Probes(Protocol):
 
     def network(self) -> NetworkProbe:
         """Probes into the network."""
+
+    def health_page(self) -> HealthPage:
+        """Looks at the engine's page."""
 
     def resolve(self, name: str) -> None:
         """Raise WorldError unless `name` has an address."""
@@ -99,6 +103,10 @@ class HostProbes:
     def network(self) -> NetworkProbe:
         """See `Probes`."""
         return SocketNetworkProbe()
+
+    def health_page(self) -> HealthPage:
+        """See `Probes`."""
+        return HttpHealthPage()
 
     def resolve(self, name: str) -> None:
         """See `Probes`."""

@@ -35,8 +35,8 @@ class SimHealthPage:
 class SimNetworkProbe:
     """A `NetworkProbe`; `answers` is what each does, or `script` gives the next answers first.
 
-    `detail` is what each says. `dns_takes_s` is how long the name server takes to answer; `before_answer` is called first
-    in each probe, and what it raises is passed on.
+    `detail` is what each says. `dns_takes_s` is how long the name server takes to answer;
+    `before_answer` is called first in each probe, and what it raises is passed on.
     """
 
     def __init__(self, answers: bool = True, keep_log: bool = True) -> None:

@@ -14,7 +14,7 @@ from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
-from simulation.world import SimStore, VirtualClock
+from simulation.world import SimHealthPage, SimStore, VirtualClock
 from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
@@ -77,6 +77,7 @@ class Probes:
         self.answered: list[str] = []
         self.reachable = True
         self.names_resolve = True
+        self.page = SimHealthPage()
         self.bridge_states = {"ovirtmgmt": True}
         self.free_mib = 8192
         self.file_system_type = "nfs4"
@@ -101,6 +102,9 @@ class Probes:
     def dns(self, server: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"dns {server}")
         return ProbeReading(self.reachable)
+
+    def health_page(self) -> SimHealthPage:
+        return self.page
 
     def resolve(self, name: str) -> None:
         if not self.names_resolve:

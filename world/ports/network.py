@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -11,14 +11,17 @@ class HealthReading:
     """One look at the engine's health page.
 
     Not `known`: no look could be made (the page's name can't be resolved, the address is
-    none, its certificate does not verify), which says nothing about the engine. `answered`:
-    it is not good, but in reach: something else than it should be was said, or a refusal.
+    none, its certificate does not verify), or the answer is none to the question (a login is
+    asked for, it points elsewhere), which says nothing about the engine. `answered`: it is not
+    good, but in reach: something else than it should be was said, or a refusal. `seen`: what
+    was answered, for people who look whether the settings are right.
     """
 
     good: bool
     detail: str
     known: bool = True
     answered: bool = False
+    seen: str = field(default="", compare=False)
 
 
 class HealthPage(Protocol):
