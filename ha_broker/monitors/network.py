@@ -32,7 +32,8 @@ class Question:
 
     def __str__(self) -> str:
         if self.test == "dns":
-            return f"DNS over TCP to {self.target or 'the first name server of resolv.conf'}"
+            whom = self.target or "the name servers of resolv.conf"
+            return f"DNS over TCP, question '. NS', to {whom}"
         return f"{self.test} to {self.target}"
 
 

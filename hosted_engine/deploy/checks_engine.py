@@ -153,7 +153,8 @@ def check_network(subject: Subject) -> Finding:
             return probe.tcp(*host_and_port(target), _PROBE_TIMEOUT_S)
         return probe.ping(target, _PROBE_TIMEOUT_S)
 
-    what = f"{network.test} to {target or 'the name server'}"
+    asked = "dns (over TCP, question '. NS')" if network.test == "dns" else network.test
+    what = f"{asked} to {target or 'the name servers of resolv.conf'}"
     for _ in range(_PROBES):
         reading = ask()
         seen = f" ({reading.detail})" if reading.detail else ""

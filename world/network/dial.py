@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Callable, Optional, cast
+from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
 from world.network.deadline import Deadline
 
@@ -111,14 +111,51 @@ def connect_any(
     targets: Sequence[Target], deadline: Deadline, make: MakeSocket = socket.socket
 ) -> socket.socket:
     """The same to one of `targets`; raises NoConnectionError."""
-    race = _Race(targets, deadline, make)
-    try:
-        winner = race.run()
-    finally:
-        race.close()
+    won = race(targets, deadline, lambda target: Attempt(target, make))
     # Whoever talks on it sets what is left before each read and write; this is only a bound.
-    winner.settimeout(deadline.timeout_s)
-    return winner
+    won.sock.settimeout(deadline.timeout_s)
+    return won.sock
+
+
+class Attempt:
+    """One connection on its way; never blocks. A subclass may go on from there."""
+
+    # What `step` waits for next.
+    events: int = selectors.EVENT_WRITE
+
+    def __init__(self, target: Target, make: MakeSocket = socket.socket) -> None:
+        """Begin it; raises OSError, also where this host does not know the family."""
+        self.target = target
+        self.sock = make(target.family, socket.SOCK_STREAM)
+        try:
+            self.sock.setblocking(False)
+            number = self.sock.connect_ex(target.address)
+            if number not in (0, errno_module.EINPROGRESS):
+                raise OSError(number, os.strerror(number))
+        except BaseException:
+            self.sock.close()
+            raise
+
+    def step(self) -> bool:
+        """Go on after one of `events`; True: done. Raises OSError when it has failed."""
+        number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            raise OSError(number, os.strerror(number))
+        return True
+
+
+_Attempt = TypeVar("_Attempt", bound=Attempt)
+
+
+def race(
+    targets: Sequence[Target], deadline: Deadline, begin: Callable[[Target], _Attempt]
+) -> _Attempt:
+    """Attempts side by side, and the first that is done; raises NoConnectionError."""
+    running = _Race(targets, deadline, begin)
+    try:
+        return running.run()
+    finally:
+        running.close()
 
 
 def peer(sock: socket.socket) -> str:
@@ -129,90 +166,82 @@ def peer(sock: socket.socket) -> str:
         return ""
 
 
-class _Race:
-    """Attempts side by side, of which the first that succeeds is taken."""
-
-    def __init__(self, targets: Sequence[Target], deadline: Deadline, make: MakeSocket) -> None:
+class _Race(Generic[_Attempt]):
+    def __init__(
+        self, targets: Sequence[Target], deadline: Deadline, begin: Callable[[Target], _Attempt]
+    ) -> None:
         self._targets = targets
         self._waiting = deque(targets)
         self._deadline = deadline
-        self._make = make
+        self._begin = begin
         # All of them have begun when half of the time is over.
-        self._stagger_s = min(STAGGER_S, deadline.timeout_s / (2 * len(targets)))
+        self._stagger_s = min(STAGGER_S, deadline.timeout_s / (2 * max(1, len(targets))))
         self._next_at_s = time.monotonic()
         self._selector = selectors.PollSelector()
+        self._running: list[_Attempt] = []
         self._failures: dict[Target, OSError] = {}
-        self._refused = False
 
-    def run(self) -> socket.socket:
-        """The connected socket."""
-        while self._is_going_on():
-            winner = self._begin() if self._begins_now() else self._wait()
+    def run(self) -> _Attempt:
+        """The winner."""
+        while (self._waiting or self._running) and not self._deadline.is_over():
+            if self._begins_now():
+                self._begin_next()
+                continue
+            winner = self._wait()
             if winner is not None:
                 return winner
-        raise NoConnectionError(list(self._reasons()), self._refused)
+        refused = any(isinstance(each, ConnectionRefusedError) for each in self._failures.values())
+        raise NoConnectionError(list(self._reasons()), refused)
 
     def close(self) -> None:
         """Give up whatever is still trying."""
-        for key in list(self._selector.get_map().values()):
-            cast(socket.socket, key.fileobj).close()
+        for attempt in self._running:
+            attempt.sock.close()
         self._selector.close()
-
-    def _is_going_on(self) -> bool:
-        tries = self._waiting or self._selector.get_map()
-        return bool(tries) and not self._deadline.is_over()
 
     def _begins_now(self) -> bool:
         if not self._waiting:
             return False
-        return not self._selector.get_map() or time.monotonic() >= self._next_at_s
+        return not self._running or time.monotonic() >= self._next_at_s
 
-    def _begin(self) -> Optional[socket.socket]:
-        """Try the next address; the socket when it is connected at once."""
+    def _begin_next(self) -> None:
         target = self._waiting.popleft()
         self._next_at_s = time.monotonic() + self._stagger_s
-        sock: Optional[socket.socket] = None
         try:
-            sock = self._make(target.family, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            number = sock.connect_ex(target.address)
-            if number not in (0, errno_module.EINPROGRESS):
-                raise OSError(number, os.strerror(number))
-        except OSError as error:  # also: this host does not know the family
-            if sock is not None:
-                sock.close()
-            self._note(target, error)
-            return None
-        if number == 0:
-            return sock
-        self._selector.register(sock, selectors.EVENT_WRITE, target)
-        return None
+            attempt = self._begin(target)
+        except OSError as error:
+            self._failures[target] = error
+            return
+        self._selector.register(attempt.sock, attempt.events, attempt)
+        self._running.append(attempt)
 
-    def _wait(self) -> Optional[socket.socket]:
-        """Until an attempt ends, another one is to begin, or the time is over."""
+    def _wait(self) -> Optional[_Attempt]:
+        """Until an attempt goes on, another one is to begin, or the time is over."""
         until_s = self._deadline.left_or_none_s()
         if self._waiting:
             until_s = min(until_s, max(0.0, self._next_at_s - time.monotonic()))
-        winner: Optional[socket.socket] = None
         for key, _ in self._selector.select(until_s):
-            if winner is not None:
-                break  # `close` ends the others
-            winner = self._ended(key)
-        return winner
-
-    def _ended(self, key: selectors.SelectorKey) -> Optional[socket.socket]:
-        sock = cast(socket.socket, key.fileobj)
-        self._selector.unregister(sock)
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if number == 0:
-            return sock
-        sock.close()
-        self._note(key.data, OSError(number, os.strerror(number)))
+            if self._is_done(key.data):
+                return cast("_Attempt", key.data)
         return None
 
-    def _note(self, target: Target, error: OSError) -> None:
-        self._failures[target] = error
-        self._refused |= isinstance(error, ConnectionRefusedError)
+    def _is_done(self, attempt: _Attempt) -> bool:
+        try:
+            done = attempt.step()
+        except OSError as error:
+            self._failures[attempt.target] = error
+            self._leave(attempt)
+            attempt.sock.close()
+            return False
+        if done:
+            self._leave(attempt)
+        else:
+            self._selector.modify(attempt.sock, attempt.events, attempt)
+        return done
+
+    def _leave(self, attempt: _Attempt) -> None:
+        self._selector.unregister(attempt.sock)
+        self._running.remove(attempt)
 
     def _reasons(self) -> Iterator[tuple[str, str]]:
         for target in self._targets:

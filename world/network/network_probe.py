@@ -7,6 +7,7 @@ says nothing about the network; whatever goes wrong on the way is a probe withou
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Optional
 
 from world.network import dial, dns_probe
 from world.network.deadline import Deadline
@@ -41,13 +42,22 @@ class SocketNetworkProbe:
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """One question over TCP; see `NetworkProbe`."""
         deadline = Deadline(timeout_s)
-        address = server or dns_probe.first_name_server(self._resolv_conf)
-        targets = _resolve(f"ask name server {address}", address, self._dns_port, deadline)
-        try:
-            with dial.connect_any(targets, deadline) as sock:
-                return ProbeReading(dns_probe.answers(sock, deadline), address)
-        except OSError as error:
-            return ProbeReading(False, str(error))
+        servers = (server,) if server else dns_probe.name_servers(self._resolv_conf)
+        targets = self._targets(servers, deadline)
+        return dns_probe.ask(targets[: dial.MOST_ADDRESSES], deadline)
+
+    def _targets(self, servers: tuple[str, ...], deadline: Deadline) -> list[dial.Target]:
+        """Of those that can be asked at all; WorldError where there is none."""
+        found: list[dial.Target] = []
+        failure: Optional[WorldError] = None
+        for server in servers:
+            try:
+                found += _resolve(f"ask name server {server}", server, self._dns_port, deadline)
+            except WorldError as error:  # an address by a device that is not there
+                failure = failure or error
+        if not found and failure is not None:
+            raise failure
+        return found
 
 
 def _resolve(what: str, host: str, port: int, deadline: Deadline) -> list[dial.Target]:

@@ -2,8 +2,8 @@
 
 A login, a refusal, a page that is elsewhere, too many questions: nothing of that says that the
 engine is ill, and restarting it mends none of it. Such an answer is an `OtherAnswerError`, with
-what is to be changed. What an ill engine does answer is left: 404, 408, 410, most of 500 to 599, and a page
-without the text.
+what is to be changed. What an ill engine does answer is left: 404, 408, 410, most of 500 to 599,
+and a page without the text.
 """
 
 from __future__ import annotations

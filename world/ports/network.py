@@ -62,7 +62,8 @@ class NetworkProbe(Protocol):
         """Does `host` accept a connection to `port`?"""
 
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
-        """Does the name server answer a question over TCP, whatever it answers?
+        """Does the name server answer a question over TCP?
 
-        Empty: the first one of this host's resolv.conf.
+        Whatever it answers counts, but of one on this host itself only a real answer does.
+        Empty: one of those of this host's resolv.conf.
         """
