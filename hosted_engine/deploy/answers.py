@@ -147,9 +147,10 @@ def created_settings(answers: Answers, domain_name: str, gateway: str) -> Cluste
     """The settings of the cluster that the answers describe; raises CommandError.
 
     The first host's bridge and gateway become what later hosts take by default, where the
-    answers do not say it.
+    answers do not say it; not a gateway by its device (``fe80::1%eth0``), which is the host's own.
     """
-    usual = {"bridge": answers.host.get("bridge", ""), "gateway": gateway}
+    common = "" if "%" in gateway else gateway
+    usual = {"bridge": answers.host.get("bridge", ""), "gateway": common}
     network = {**usual, **answers.cluster.get("network", {})}
     engine = {**answers.cluster.get("engine", {}), "domain_name": domain_name}
     return _cluster_settings({**answers.cluster, "engine": engine, "network": network}, answers)

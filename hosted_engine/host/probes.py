@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -15,10 +16,11 @@ from typing import Optional, Protocol
 from hosted_engine.errors import CommandError
 from hosted_engine.host.tools import run_tool
 from world.host.host_vitals import KernelVitals
+from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
-from world.ports.network import NetworkProbe
+from world.ports.network import HealthPage, NetworkProbe
 
 QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
 _SANLOCK_RUN_DIR = "/run/sanlock"
@@ -54,6 +56,9 @@ class Probes(Protocol):
 
     def network(self) -> NetworkProbe:
         """Probes into the network."""
+
+    def health_page(self) -> HealthPage:
+        """Looks at the engine's page."""
 
     def resolve(self, name: str) -> None:
         """Raise WorldError unless `name` has an address."""
@@ -98,6 +103,10 @@ class HostProbes:
     def network(self) -> NetworkProbe:
         """See `Probes`."""
         return SocketNetworkProbe()
+
+    def health_page(self) -> HealthPage:
+        """See `Probes`."""
+        return HttpHealthPage()
 
     def resolve(self, name: str) -> None:
         """See `Probes`."""
@@ -260,8 +269,17 @@ def block_sector_size(path: str) -> int:
         return 512
 
 
-def default_gateway(routes: str) -> str:
-    """The IPv4 default gateway in the text of ``/proc/net/route``; empty: there is none."""
+ROUTES, ROUTES_6 = Path("/proc/net/route"), Path("/proc/net/ipv6_route")
+_GATEWAY_FLAGS, _REJECTED = 0x0003, 0x0200  # RTF_UP and RTF_GATEWAY; RTF_REJECT (route.h)
+
+
+def default_gateway(routes: str, routes_6: str = "") -> str:
+    """The default gateway, the IPv4 one before the IPv6 one, in the text of ``/proc/net/route``
+    and ``/proc/net/ipv6_route``; empty: there is none."""
+    return _default_gateway_4(routes) or _default_gateway_6(routes_6)
+
+
+def _default_gateway_4(routes: str) -> str:
     for line in routes.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 7 and fields[1] == fields[7] == "00000000" and fields[2] != "00000000":
@@ -269,9 +287,32 @@ def default_gateway(routes: str) -> str:
     return ""
 
 
-def routes() -> str:
-    """The text of ``/proc/net/route``; empty where there is none."""
+def _default_gateway_6(routes_6: str) -> str:
+    """Of several the one with the least metric; a link-local one with its device behind it."""
+    found = [_gateway_6(line.split()) for line in routes_6.splitlines()]
+    return min((each for each in found if each[1]), default=(0, ""))[1]
+
+
+def _gateway_6(fields: list[str]) -> tuple[int, str]:
+    """Metric and address of the gateway in a line of ``/proc/net/ipv6_route``, if it has one."""
+    if len(fields) < 10 or fields[:2] != ["0" * 32, "00"]:
+        return 0, ""
+    flags = int(fields[8], 16)
+    if flags & _GATEWAY_FLAGS != _GATEWAY_FLAGS or flags & _REJECTED:
+        return 0, ""
+    address = ipaddress.IPv6Address(bytes.fromhex(fields[4]))
+    device = f"%{fields[9]}" if address.is_link_local else ""
+    return int(fields[5], 16), f"{address}{device}"
+
+
+def gateway_of_this_host() -> str:
+    """By the kernel's tables of routes; empty: there is no default route."""
+    return default_gateway(_text_of(ROUTES), _text_of(ROUTES_6))
+
+
+def _text_of(path: Path) -> str:
+    """Empty where there is no such file: this host does not know that family."""
     try:
-        return Path("/proc/net/route").read_text(encoding="ascii")
+        return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""

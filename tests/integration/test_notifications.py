@@ -164,7 +164,7 @@ def test_some_recipients_are_refused() -> None:
         receipt = NetNotificationSender().mail(smtp(port), LETTER)
     (refused,) = receipt.refused
     assert (refused.address, refused.why, refused.final) == (
-        "b@example.com", "550 no such user", True,
+        "b@example.com", "550 no such user (look at notifications.smtp.to)", True,
     )  # fmt: skip
     assert box.recipients == [["a@example.com"]]
 
@@ -180,7 +180,7 @@ def test_all_recipients_are_refused() -> None:
 
 def test_nobody_listens() -> None:
     error = why_not(lambda: NetNotificationSender().mail(smtp(free_port()), LETTER))
-    assert error.why == "Connection refused"
+    assert error.why == "127.0.0.1: Connection refused"
 
 
 @pytest.mark.parametrize("manner", [silent, trickling, chattering])
@@ -426,7 +426,7 @@ def test_the_command_shows_what_each_target_says(site: Site) -> None:
     assert done.stdout.splitlines() == [
         f"delivered: mail to a@example.com, b@example.com through {HOST}:{port}: "
         "250 taken as number 1",
-        f"FAILED: webhook http://{HOST}:{closed}/: Connection refused",
+        f"FAILED: webhook http://{HOST}:{closed}/: {HOST}: Connection refused",
         f"FAILED: webhook http://{HOST}:{rude}/: not done within 1 s",
     ]
     assert box.subjects == ["[HostedEngine] h1 sends a test of its notifications"]

@@ -14,7 +14,7 @@ from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
-from simulation.world import SimStore, VirtualClock
+from simulation.world import SimHealthPage, SimStore, VirtualClock
 from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
@@ -22,6 +22,7 @@ from tests.unit.test_command_volume import leader
 from world.ports.errors import LockspaceError, WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import ProbeReading
 from world.ports.sanlock import Membership
 
 
@@ -76,6 +77,7 @@ class Probes:
         self.answered: list[str] = []
         self.reachable = True
         self.names_resolve = True
+        self.page = SimHealthPage()
         self.bridge_states = {"ovirtmgmt": True}
         self.free_mib = 8192
         self.file_system_type = "nfs4"
@@ -89,17 +91,20 @@ class Probes:
     def network(self) -> Any:
         return self
 
-    def ping(self, address: str, _timeout_s: float) -> bool:
+    def ping(self, address: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"ping {address}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def tcp(self, host: str, port: int, _timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"tcp {host} {port}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def dns(self, server: str, _timeout_s: float) -> bool:
+    def dns(self, server: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"dns {server}")
-        return self.reachable
+        return ProbeReading(self.reachable)
+
+    def health_page(self) -> SimHealthPage:
+        return self.page
 
     def resolve(self, name: str) -> None:
         if not self.names_resolve:

@@ -6,6 +6,7 @@ import errno
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Optional
 
@@ -619,3 +620,39 @@ def test_default_gateway_is_read_from_the_routes() -> None:
     assert default_gateway(ROUTES) == "10.0.0.1"
     assert default_gateway(ROUTES.replace("0100000A", "00000000")) == ""
     assert default_gateway("") == ""
+
+
+def route_6(gateway: str, metric: int = 0x400, flags: int = 0x3, device: str = "br0") -> str:
+    zero, hop = "0" * 32, IPv6Address(gateway).packed.hex()
+    return f"{zero} 00 {zero} 00 {hop} {metric:08x} 00000001 00000000 {flags:08x} {device}\n"
+
+
+ROUTES_6 = f"""\
+20010db8{"0" * 24} 40 {"0" * 32} 00 {"0" * 32} 00000100 00000001 00000000 00000001 br0
+{"0" * 32} 00 {"0" * 32} 00 {"0" * 32} ffffffff 00000001 00000000 00200200 lo
+"""
+
+
+@pytest.mark.parametrize(
+    ("routes", "gateway"),
+    [
+        (route_6("2001:db8::1"), "2001:db8::1"),
+        (route_6("fe80::1"), "fe80::1%br0"),
+        (route_6("2001:db8::1", 0x400) + route_6("2001:db8::2", 0x64), "2001:db8::2"),
+        (route_6("2001:db8::1", flags=0x2), ""),  # not up
+        (route_6("2001:db8::1", flags=0x203), ""),  # rejects
+        ("", ""),
+        ("nonsense\n\n", ""),
+    ],
+)
+def test_host_without_ipv4_has_a_gateway_too(routes: str, gateway: str) -> None:
+    assert default_gateway("", ROUTES_6 + routes) == gateway
+    assert default_gateway(ROUTES, ROUTES_6 + routes) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "shared"), [("2001:db8::1", "2001:db8::1"), ("fe80::1%br0", ""), ("", "")]
+)
+def test_gateway_behind_a_device_stays_with_its_host(gateway: str, shared: str) -> None:
+    found = created_settings(answers({**CREATING, "host": {}}), "HostedEngine", gateway)
+    assert found.network.gateway == shared

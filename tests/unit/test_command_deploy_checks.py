@@ -75,6 +75,7 @@ from tests.unit.test_command_deploy import (
 from tests.unit.test_command_volume import leader
 from world.ports.errors import HypervisorGoneError, LockspaceGoneError, WorldError
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
 
 DOMAIN = (
@@ -504,6 +505,47 @@ def test_page_that_can_not_be_found_is_told(scene: Scene) -> None:
     expect(check_page(creating(scene)), Level.OK, "http://engine/health")
     scene.probes.names_resolve = False
     expect(check_page(creating(scene)), Level.WARN, "resolve engine", "/etc/hosts")
+
+
+@pytest.mark.parametrize(
+    ("reading", "level", "told"),
+    [
+        (
+            HealthReading(True, "", seen="192.0.2.7: HTTP status 200, page 'DB Up!'"),
+            Level.OK,
+            ["192.0.2.7: HTTP status 200, page 'DB Up!'"],
+        ),
+        (
+            HealthReading(False, "192.0.2.7: no answer within 5 s"),
+            Level.OK,
+            ["no answer within 5 s", "as long as no engine runs"],
+        ),
+        (
+            HealthReading(False, "HTTP status 401, it asks for a login", known=False),
+            Level.WARN,
+            ["asks for a login", "the engine's health is not known"],
+        ),
+        (
+            HealthReading(
+                False, "HTTP status 404", answered=True, seen="HTTP status 404, page 'x'"
+            ),
+            Level.WARN,
+            ["HTTP status 404, page 'x'", "engine.health_url and engine.health_text"],
+        ),
+    ],
+)
+def test_page_is_asked_once_and_what_it_said_is_shown(
+    scene: Scene, reading: HealthReading, level: Level, told: list[str]
+) -> None:
+    scene.probes.page.reading = reading
+    expect(check_page(creating(scene)), level, "http://engine/health", *told)
+    assert scene.probes.page.calls == ["http://engine/health"]
+
+
+def test_silent_page_of_a_cluster_that_there_is_is_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())
+    found = check_page(subject(scene, JOINING))
+    expect(found, Level.WARN, "Connection refused", "hosted-engine --vm-status")
 
 
 def test_engine_without_a_page_is_told(scene: Scene) -> None:

@@ -16,6 +16,10 @@ class Deadline:
         """Is no time left?"""
         return time.monotonic() >= self._at_s
 
+    def left_or_none_s(self) -> float:
+        """Seconds that are left; 0: none."""
+        return max(0.0, self._at_s - time.monotonic())
+
     def left_s(self) -> float:
         """Seconds that are left, more than none; raises TimeoutError."""
         left_s = self._at_s - time.monotonic()

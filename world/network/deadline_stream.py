@@ -10,6 +10,7 @@ import socket
 import ssl
 from typing import Any, Optional
 
+from world.network import dial
 from world.network.deadline import Deadline
 
 
@@ -67,18 +68,11 @@ def verifying_context(ca_file: str) -> TimedContext:
 
 
 def connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    """To the first address of `host` that accepts; raises OSError."""
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        sock = _Timed(family, kind, protocol)
+    """To whichever address of `host` accepts first (see `dial`); raises OSError."""
+
+    def make(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        sock = _Timed(family, kind)
         sock.deadline = deadline
-        try:
-            sock.settimeout(deadline.left_s())
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure
+        return sock
+
+    return dial.connect(host, port, deadline, make)

@@ -22,6 +22,8 @@ from urllib.parse import SplitResult, urlsplit
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
 from world.network.deadline import Deadline
 from world.network.deadline_stream import connect, verifying_context
+from world.network.mail_answers import Stage, advice, is_final
+from world.network.own_name import hello_name
 from world.ports.notifications import DeliveryError, Message, Receipt, RefusedRecipient
 from world.secret_file import read_secret
 
@@ -109,8 +111,10 @@ class _Smtp(smtplib.SMTP):
     def __init__(self, server: SmtpSettings, deadline: Deadline) -> None:
         self._server = server
         self._deadline = deadline
-        name = socket.gethostname() or "localhost"
-        super().__init__(server.server, server.usual_port, local_hostname=name)
+        # smtplib looks for a name itself where it is given none, and takes its time for it.
+        super().__init__(server.server, server.usual_port, local_hostname="localhost")
+        if self.sock is not None:
+            self.local_hostname = hello_name(server.helo, self.sock)
 
     def _get_socket(self, host: Any, port: Any, timeout: Any) -> socket.socket:
         """Named and called by smtplib.SMTP."""
@@ -124,7 +128,7 @@ class _Smtp(smtplib.SMTP):
 def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
     smtp = _Smtp(server, Deadline(server.timeout_s))
     try:
-        smtp.ehlo_or_helo_if_needed()
+        _introduce(smtp)
         if server.security == STARTTLS:
             smtp.starttls(context=verifying_context(server.ca_file))
             smtp.ehlo()
@@ -137,38 +141,56 @@ def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
         smtp.close()
 
 
+def _introduce(smtp: smtplib.SMTP) -> None:
+    try:
+        smtp.ehlo_or_helo_if_needed()
+    except smtplib.SMTPHeloError as error:
+        raise _refusal(Stage.HELLO, error.smtp_code, error.smtp_error) from error
+
+
 def _log_in(smtp: smtplib.SMTP, user: str, password: bytes) -> None:
     """By PLAIN where the server has it: smtplib takes no password beyond ASCII."""
     if "PLAIN" not in smtp.esmtp_features.get("auth", "").upper().split():
-        smtp.login(user, password.decode("utf-8"))
+        try:
+            smtp.login(user, password.decode("utf-8"))
+        except smtplib.SMTPAuthenticationError as error:
+            raise _refusal(Stage.LOGIN, error.smtp_code, error.smtp_error) from error
         return
     credentials = b64encode(b"\0" + user.encode("utf-8") + b"\0" + password).decode("ascii")
     code, words = smtp.docmd("AUTH", f"PLAIN {credentials}")
     if code != _LOGGED_IN:
-        raise _RefusedError(_reply(code, words), final=False)
+        raise _refusal(Stage.LOGIN, code, words)
 
 
 def _hand_over(smtp: smtplib.SMTP, letter: Message) -> Receipt:
-    _expect(smtp.mail(letter.sender))
+    _expect(Stage.SENDER, smtp.mail(letter.sender))
     refused = tuple(_refused(smtp, letter.to))
     if len(refused) == len(letter.to):
         words = "; ".join(f"{item.address}: {item.why}" for item in refused)
         raise _RefusedError(_one_line(words), all(item.final for item in refused))
-    return Receipt(_expect(smtp.data(letter.content)), refused)
+    return Receipt(_expect(Stage.CONTENT, smtp.data(letter.content)), refused)
 
 
 def _refused(smtp: smtplib.SMTP, to: tuple[str, ...]) -> Iterator[RefusedRecipient]:
     for address in to:
         code, words = smtp.rcpt(address)
         if not 200 <= code < 300:
-            yield RefusedRecipient(address, _reply(code, words), final=code >= 500)
+            error = _refusal(Stage.RECIPIENT, code, words)
+            yield RefusedRecipient(address, str(error), error.final)
 
 
-def _expect(answer: tuple[int, bytes]) -> str:
+def _expect(stage: Stage, answer: tuple[int, bytes]) -> str:
     code, words = answer
     if not 200 <= code < 300:
-        raise _RefusedError(_reply(code, words), final=code >= 500)
+        raise _refusal(stage, code, words)
     return _reply(code, words)
+
+
+def _refusal(stage: Stage, code: int, words: object) -> _RefusedError:
+    """In the server's words, and what to change about it."""
+    reply = _reply(code, words)
+    mend = advice(stage, code, reply)
+    return _RefusedError(f"{reply} ({mend})" if mend else reply, is_final(stage, code, reply))
 
 
 def _reply(code: int, words: object) -> str:
