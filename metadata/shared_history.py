@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from metadata.plain_json import is_number, parse_json_without
 from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
@@ -75,8 +76,8 @@ def decode_history(text: str) -> ConfigHistory:
     if not text:
         return ConfigHistory()
     try:
-        document = json.loads(_unpacked(text))
-    except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
+        document = parse_json_without(_unpacked(text))
+    except (ValueError, zlib.error, binascii.Error) as error:
         return ConfigHistory(damage=f"it can't be unpacked: {shown(str(error))}")
     if not isinstance(document, dict) or not isinstance(document.get("versions"), list):
         return ConfigHistory(damage="it has no list of versions")
@@ -129,6 +130,6 @@ def _read_note(data: Any) -> Optional[ChangeNote]:
     user, host, what = (data.get(key) for key in ("user", "host", "what"))
     at_wall_s = data.get("at_wall_s")
     texts = isinstance(user, str) and isinstance(host, str) and isinstance(what, str)
-    if not texts or type(at_wall_s) not in (int, float):
+    if not texts or not is_number(at_wall_s):
         return None
     return ChangeNote(str(user), str(host), float(at_wall_s), str(what))  # type: ignore[arg-type]

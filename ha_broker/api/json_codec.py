@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import typing
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
+
+from metadata.plain_json import is_number
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -183,8 +184,8 @@ def _plain_reader(kind: Any) -> Reader:
 
 
 def _fits(kind: Any, data: object) -> bool:
-    if kind is float:
-        return type(data) in (int, float) and math.isfinite(typing.cast(float, data))
+    if kind in (int, float):
+        return is_number(data) and (kind is float or type(data) is int)
     return type(data) is kind
 
 
@@ -193,5 +194,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _show(data: object) -> str:
-    text = repr(data)
+    try:
+        text = repr(data)
+    except ValueError:  # an integer too long to print (Python's own limit)
+        return "a number too long to print"
     return text if len(text) <= 80 else text[:77] + "..."

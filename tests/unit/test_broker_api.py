@@ -298,6 +298,9 @@ def test_answers_stay_fast_while_storage_hangs(served: Served) -> None:
 
 # --- refusals ------------------------------------------------------------------------------------
 
+HUGE = b"9" * 400
+WIDE = 400, "allowed: numbers from -2^64 to 2^64"
+
 
 @pytest.mark.parametrize(
     ("request_bytes", "status", "word"),
@@ -316,6 +319,13 @@ def test_answers_stay_fast_while_storage_hangs(served: Served) -> None:
         (put("/v1/maintenance", b'{"scope": "global", "on": 1}'), 400, "on: expected true"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": %s}' % HUGE), *WIDE),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": 1e999}'), *WIDE),
+        (put("/v1/record", b'{"score": %s}' % HUGE), *WIDE),
+        (put("/v1/record", b'{"penalties": [{"value": -%s}]}' % HUGE), *WIDE),
+        (put("/v1/reread", b'{"x": [%s]}' % HUGE), *WIDE),
+        (put("/v1/test-notification", HUGE), *WIDE),
+        (b"GET /v1/changes?since=%s HTTP/1.1\r\n\r\n" % HUGE, 400, "since"),
         (put("/v1/reread", b'{"x": 1}'), 400, "x: unknown"),
         (b"PUT /v1/record HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "Content-Length: 'x'"),
         (b"PUT /v1/record HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "Content-Length"),

@@ -148,6 +148,28 @@ def test_damaged_versions_are_left_out_and_counted():
     assert found.damage == "2 of its 4 versions can't be read"
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "-1e999", "NaN", "1e300"])
+@pytest.mark.parametrize("key", ["at_wall_s", "tick_s", "sequence"])
+def test_a_number_out_of_bounds_costs_what_it_stands_in(key, number):
+    whole = json.loads(unpacked(encode_history(ConfigHistory(NOTE, (old(8), old(7))))))
+    holder = {"sequence": whole["versions"][0], "at_wall_s": whole["note"]}
+    holder.get(key, whole["versions"][0]["settings"])[key] = "HERE"
+    found = decode_history(packed(json.dumps(whole).replace('"HERE"', number).encode()))
+    assert [version.sequence for version in found.versions][-1] == 7
+    assert len(found.versions) == (1 if key == "sequence" else 2)
+    assert (found.note is None) == (key == "at_wall_s")
+    again = encode_history(found)  # what is left can be written, as the next change does
+    assert decode_history(again).versions == found.versions
+
+
+def packed(data):
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def unpacked(text):
+    return zlib.decompress(base64.b64decode(text))
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=200))
 def test_whatever_the_text_nothing_is_raised(text):
