@@ -22,7 +22,9 @@ MOST_VERSIONS = 20
 """With the one in use: that many can be had back, itself included."""
 
 MOST_BYTES = 128 * 1024
-_MOST_UNPACKED_BYTES = 32 * 1024 * 1024
+MOST_UNPACKED_BYTES = 2 * 1024 * 1024
+"""As a document: plain data in memory takes many times that."""
+
 _MOST_WHAT = 1000
 
 
@@ -63,8 +65,9 @@ def encode_history(history: ConfigHistory, most_bytes: int = MOST_BYTES) -> str:
     versions = history.versions[: MOST_VERSIONS - 1]
     limit = min(most_bytes, MOST_BYTES)
     while True:
-        text = _packed(history.note, versions)
-        if len(text) <= limit:
+        document = _document(history.note, versions)
+        text = _packed(document)
+        if len(text) <= limit and len(document) <= MOST_UNPACKED_BYTES:
             return text
         if not versions:
             return ""
@@ -93,13 +96,16 @@ def shortened(what: str) -> str:
     return what if len(what) <= _MOST_WHAT else f"{what[: _MOST_WHAT - 3]}..."
 
 
-def _packed(note: Optional[ChangeNote], versions: tuple[OldVersion, ...]) -> str:
+def _document(note: Optional[ChangeNote], versions: tuple[OldVersion, ...]) -> bytes:
     document = {
         "note": note and asdict(note),
         "versions": [{**vars(version), "note": _plain_note(version)} for version in versions],
     }
-    data = zlib.compress(json.dumps(document).encode("ascii"), 9)
-    return base64.b64encode(data).decode("ascii")
+    return json.dumps(document).encode("ascii")
+
+
+def _packed(document: bytes) -> str:
+    return base64.b64encode(zlib.compress(document, 9)).decode("ascii")
 
 
 def _plain_note(version: OldVersion) -> Optional[dict[str, Any]]:
@@ -107,9 +113,11 @@ def _plain_note(version: OldVersion) -> Optional[dict[str, Any]]:
 
 
 def _unpacked(text: str) -> bytes:
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it has {len(text)} bytes, more than {MOST_BYTES}")
     data = base64.b64decode(text, validate=True)
     unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(data, _MOST_UNPACKED_BYTES)
+    unpacked = unpacker.decompress(data, MOST_UNPACKED_BYTES)
     if not unpacker.eof:
         raise ValueError("it is cut off or too large")
     return unpacked

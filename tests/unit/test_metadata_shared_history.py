@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from metadata.shared_config import (
 )
 from metadata.shared_history import (
     MOST_BYTES,
+    MOST_UNPACKED_BYTES,
     MOST_VERSIONS,
     ChangeNote,
     ConfigHistory,
@@ -128,6 +130,35 @@ def test_a_history_that_is_no_text_harms_nothing(history):
     found = decode_stored(area_with(stored))
     assert isinstance(found, StoredConfig)
     assert (found.config, found.history) == (CONFIG, "")
+
+
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b'"",', b"0,", b'{"a":[]},'])
+def test_a_small_text_does_not_become_large_data(piece):
+    inside = piece * (32 * 1024 * 1024 // len(piece))
+    bomb = packed(b'{"versions": [' + inside + b"0]}")
+    assert len(bomb) <= MOST_BYTES
+    tracemalloc.start()
+    try:
+        found = decode_history(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "too large" in found.damage
+    assert peak < 4 * MOST_UNPACKED_BYTES
+
+
+def test_what_is_written_is_not_too_large_to_be_read():
+    versions = tuple(old(number, "<a/>" * 100_000) for number in range(19, 0, -1))
+    kept = decode_history(encode_history(ConfigHistory(NOTE, versions)))
+    assert (kept.note, kept.damage) == (NOTE, "")
+    assert kept.versions == versions[: len(kept.versions)]
+    assert len(kept.versions) == 5
+
+
+def test_a_text_that_is_longer_than_any_is_not_unpacked():
+    text = packed(noise(200_000, 3).encode())
+    assert len(text) > MOST_BYTES
+    assert f"more than {MOST_BYTES}" in decode_history(text).damage
 
 
 def test_a_bomb_is_not_unpacked():

@@ -18,7 +18,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from world.network.deadline import Deadline
+from world.network.deadline import Deadline, TooMuchError
 from world.ports.network import HealthReading
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class HttpHealthPage:
             return HealthReading(
                 False, f"not an HTTP answer ({type(error).__name__})", answered=True
             )
-        except ConnectionRefusedError as error:
+        except (ConnectionRefusedError, TooMuchError) as error:
             return HealthReading(False, _reason(error), answered=True)
         except (OSError, ValueError) as error:
             return HealthReading(False, _reason(error))
@@ -69,7 +69,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(self._deadline.left_s())
-        return self._sock.recv_into(buffer)
+        return self._deadline.heard(self._sock.recv_into(buffer))
 
 
 class _DeadlineSocket:
