@@ -25,10 +25,11 @@ from typing import Any, Callable, Optional
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
+from metadata.plain_text import printable_text
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[str, str, bytes], Any]
+Answer = Callable[[str, str, bytes, "Caller"], Any]
 
 MAX_BODY_SIZE = 64 * 1024
 MAX_CONNECTIONS = 32
@@ -38,6 +39,7 @@ BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
 SOCKET_MODE = 0o660
 _MOST_DIGITS = 20
+_LONGEST_NAME = 64
 _CREDENTIALS = struct.Struct("3i")
 MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
 
@@ -48,6 +50,17 @@ class Caller:
 
     pid: int
     uid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}{self._program()}"
+
+    def _program(self) -> str:
+        """The process may be gone, and names itself as it likes."""
+        try:
+            name = Path(f"/proc/{self.pid}/comm").read_bytes()[:_LONGEST_NAME]
+        except OSError:
+            return ""
+        return f" ({printable_text(name.decode('utf-8', 'replace').rstrip())})"
 
 
 def caller_of(connection: socket.socket) -> Caller:
@@ -70,7 +83,7 @@ class SocketError(Exception):
 
 
 class ApiServer(BoundedServer, socketserver.UnixStreamServer):
-    """Serves `answer(method, target, body)` on the unix socket `path`.
+    """Serves `answer(method, target, body, caller)` on the unix socket `path`.
 
     `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
     """
@@ -116,7 +129,7 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
 
     def stop(self) -> None:
         """Take no more connections and remove the socket, if it is still ours."""
-        if self._identity is not None and _identity(self.path) == self._identity:
+        if self.is_in_place():
             Path(self.path).unlink()
         self.stop_serving(self._thread)
         self.server_close()
@@ -124,6 +137,10 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
     def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
         """The user; root's agent and commands are not counted."""
         return caller_of(request).uid or None
+
+    def is_in_place(self) -> bool:
+        """Does whoever connects to the path come here?"""
+        return self._identity is not None and _identity(self.path) == self._identity
 
     def turned_away(self) -> bytes:
         """The answer for one connection too many."""
@@ -148,7 +165,9 @@ class _Handler(BoundedHandler):
 
     def serve(self) -> None:
         try:
-            data, status = self.server.answer(self.command, self.path, self._body()), 200
+            caller = caller_of(self.connection)
+            data = self.server.answer(self.command, self.path, self._body(), caller)
+            status = 200
         except Refusal as refusal:
             data, status = {"error": refusal.why}, refusal.status
         except socket.timeout:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -27,6 +28,7 @@ from ha_broker.api.client import (
 )
 from ha_broker.api.snapshot import Snapshot
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, MOST_HEAD_BYTES
+from ha_broker.server.entrance import Entrance
 from ha_broker.server.http_server import (
     MAX_BODY_SIZE,
     MAX_CONNECTIONS,
@@ -195,6 +197,42 @@ def test_global_maintenance_with_hung_storage_says_why(served: Served) -> None:
     assert caught.value.status == 504
     assert f"not confirmed within {timeout_s:g} s" in caught.value.why
     assert "has not ended since" in caught.value.why
+
+
+def test_who_changed_maintenance_is_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    served.pump()
+    who = rf"asked for by uid {os.getuid()}, pid {os.getpid()} \(.+\)"
+    served.client().set_global_maintenance(True, timeout_s=5 * FACTOR)
+    assert re.search(f"global maintenance on, {who}, is done", caplog.text)
+    served.client().set_local_maintenance(True)
+    assert re.search(f"local maintenance on, {who}, is done", caplog.text)
+    served.client().set_local_maintenance(False)
+    assert re.search(f"local maintenance off, {who}, is done", caplog.text)
+    served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    served.host.settle()
+    with pytest.raises(BrokerRefusedError):
+        served.client().set_local_maintenance(True)
+    assert re.search(f"local maintenance on, {who}, is refused: .*running on this", caplog.text)
+
+
+def test_a_name_that_a_process_gives_itself_is_one_line() -> None:
+    child = (
+        "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a\\n\\x1b[2Jb', 0, 0, 0);"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        text = str(Caller(process.pid, 7))
+        process.communicate()
+    assert text.startswith(f"uid 7, pid {process.pid} (a")
+    assert text.isprintable()
+    assert str(Caller(process.pid, 7)) == f"uid 7, pid {process.pid}"  # it is gone
 
 
 def test_local_maintenance_is_refused_where_the_engine_is(served: Served) -> None:
@@ -473,10 +511,8 @@ def test_whoever_is_being_answered_keeps_its_place(served: Served) -> None:
 
 
 def test_one_user_leaves_room_for_others(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    uids = [1000] * 30 + [0]
-    monkeypatch.setattr(
-        "ha_broker.server.http_server.caller_of", lambda _sock: Caller(1, uids.pop(0))
-    )
+    users = iter([1000] * 30 + [None])
+    monkeypatch.setattr(served.server, "peer_of", lambda *_: next(users))
     poll = POLL % served.host.snapshot.sequence
     with Crowd(served.path, MOST_OF_ONE_USER, poll):
         wait_until(lambda: served.server.answering == MOST_OF_ONE_USER)
@@ -598,6 +634,78 @@ def test_a_file_in_its_place_is_left_alone(tmp_path: Path) -> None:
 def test_a_path_that_can_not_be_is_named(tmp_path: Path, name: str, why: str) -> None:
     with pytest.raises(SocketError, match=why):
         ApiServer(str(tmp_path / name), lambda *_: {})
+
+
+def reachable(path: str) -> int:
+    client = BrokerClient(path, timeout_s=5 * FACTOR)
+    try:
+        return int(client._get("ask", "/")["number"])
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def entrance(door: Path) -> Iterator[Entrance]:
+    entrance = Entrance(str(door), lambda *_: {"number": 7})
+    entrance.open()
+    yield entrance
+    entrance.close()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run" / "s"
+
+
+def test_a_socket_that_is_there_is_left_alone(door: Path, entrance: Entrance) -> None:
+    before = door.stat()
+    entrance.keep_open()
+    assert door.stat() == before
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_a_removed_socket_comes_back_and_who_is_connected_goes_on(
+    door: Path, entrance: Entrance, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected = BrokerClient(str(door), timeout_s=5 * FACTOR)
+    assert connected._get("ask", "/") == {"number": 7}
+    door.unlink()
+    if what == "directory":
+        door.parent.rmdir()
+    for _ in range(3):
+        entrance.keep_open()
+    assert reachable(str(door)) == 7
+    assert stat.S_IMODE(door.stat().st_mode) == 0o660
+    assert connected._get("ask", "/") == {"number": 7}
+    assert caplog.text.count("was gone, and is there again") == 1
+    entrance.close()
+    assert not door.exists()
+
+
+def test_what_took_its_place_is_told_once_and_left_alone(
+    door: Path, entrance: Entrance, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.unlink()
+    door.write_text("mine")
+    for _ in range(3):
+        entrance.keep_open()
+    assert door.read_text() == "mine"
+    assert caplog.text.count("it is there and is no socket") == 1
+    door.unlink()
+    entrance.keep_open()
+    assert reachable(str(door)) == 7
+
+
+def test_another_brokers_socket_is_not_taken_back(door: Path, entrance: Entrance) -> None:
+    door.unlink()
+    other = ApiServer(str(door), lambda *_: {"number": 8})
+    other.start()
+    try:
+        entrance.keep_open()
+        assert reachable(str(door)) == 8
+    finally:
+        other.stop()
 
 
 # --- the client ----------------------------------------------------------------------------------
