@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
 
-from metadata.plain_json import is_number
+from metadata.plain_json import LARGEST, is_number
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -66,7 +66,8 @@ def _age(name: str, stamp: object, now_s: Optional[float]) -> Optional[tuple[str
         return None
     for ending in _STAMP_ENDINGS:
         if name.endswith(ending):
-            return f"{name[: -len(ending)]}_age_s", round(max(0.0, now_s - stamp), 3)
+            age_s = min(max(0.0, now_s - stamp), LARGEST)  # else no reader would take it
+            return f"{name[: -len(ending)]}_age_s", round(age_s, 3)
     return None
 
 

@@ -42,6 +42,13 @@ def test_a_snapshot_survives_the_journey(snapshot: Snapshot, now_s: float) -> No
     _same_types(back, snapshot)
 
 
+@pytest.mark.parametrize("stamp_s", [-(2.0**64), 2.0**64])
+def test_a_stamp_at_the_bound_has_an_age_that_can_be_read(stamp_s: float) -> None:
+    snapshot = Snapshot(1, stamp_s, 1, "h1", stamp_s, agent_published_at_s=stamp_s)
+    text = json.dumps(snapshot_to_data(snapshot, 1e9))
+    assert snapshot_from_data(parse_json(text.encode())) == snapshot
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.from_type(Publication))
 def test_a_publication_survives_the_journey(publication: Publication) -> None:
