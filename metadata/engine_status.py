@@ -11,6 +11,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from metadata.plain_json import PlainJsonError, parse_json
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.settings.schema import shown
@@ -61,8 +62,8 @@ def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
     program, to which they say "unknown".
     """
     try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(text)
+    except PlainJsonError as error:
         raise StatusError(f"{shown(text)} is refused; allowed: JSON") from error
     if document is None:
         return EngineStatus()

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.api.times import is_wall_time
+from metadata.plain_json import PlainJsonError, parse_json
 
 BOOT_LENGTH = 8
 
@@ -144,12 +146,12 @@ def line_of(entry: Entry) -> str:
 def entry_of(line: str) -> Optional[Entry]:
     """The entry of a line; None: there is none in it (torn, damaged, or of a newer program)."""
     try:
-        data = json.loads(line)
+        data = parse_json(line)
         stamp = from_data(_Stamp, data)
         fact: Any = from_data(_KINDS[stamp.kind], data)
-    except (DataError, ValueError, KeyError, RecursionError):
+    except (DataError, PlainJsonError, KeyError):
         return None
-    return Entry(stamp.at, stamp.mono, fact, stamp.boot)
+    return Entry(stamp.at, stamp.mono, fact, stamp.boot) if is_wall_time(stamp.at) else None
 
 
 class HistoryStore(Protocol):

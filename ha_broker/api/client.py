@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
 
 
+_MOST_ANSWER = 64 << 20  # the status of 2000 hosts has a tenth of it
+
+
 class BrokerError(Exception):
     """The broker could not be asked or did not do it."""
 
@@ -229,7 +232,9 @@ class _Channel:
         with contextlib.suppress(BrokenPipeError):
             connection.request(method, target, body, headers)
         response = connection.getresponse()
-        text = response.read()
+        text = response.read(_MOST_ANSWER + 1)
+        if len(text) > _MOST_ANSWER:
+            raise http.client.HTTPException(f"its answer has more than {_MOST_ANSWER} bytes")
         if response.will_close:
             self._drop()
         return response.status, text

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import typing
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
+
+from metadata.plain_json import LARGEST, is_number
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -65,7 +66,8 @@ def _age(name: str, stamp: object, now_s: Optional[float]) -> Optional[tuple[str
         return None
     for ending in _STAMP_ENDINGS:
         if name.endswith(ending):
-            return f"{name[: -len(ending)]}_age_s", round(max(0.0, now_s - stamp), 3)
+            age_s = min(max(0.0, now_s - stamp), LARGEST)  # else no reader would take it
+            return f"{name[: -len(ending)]}_age_s", round(age_s, 3)
     return None
 
 
@@ -183,8 +185,8 @@ def _plain_reader(kind: Any) -> Reader:
 
 
 def _fits(kind: Any, data: object) -> bool:
-    if kind is float:
-        return type(data) in (int, float) and math.isfinite(typing.cast(float, data))
+    if kind in (int, float):
+        return is_number(data) and (kind is float or type(data) is int)
     return type(data) is kind
 
 
@@ -193,5 +195,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _show(data: object) -> str:
-    text = repr(data)
+    try:
+        text = repr(data)
+    except ValueError:  # an integer too long to print (Python's own limit)
+        return "a number too long to print"
     return text if len(text) <= 80 else text[:77] + "..."

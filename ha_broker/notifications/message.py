@@ -12,6 +12,7 @@ from email.utils import formatdate
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
+from ha_broker.api.times import utc_time
 from ha_broker.events.text import detail, outage_text, sentence
 from ha_broker.events.transitions import StateChange
 from metadata.settings.notifications import SmtpSettings
@@ -48,7 +49,7 @@ class Notice:
     @property
     def time(self) -> str:
         """When it happened, in words."""
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.wall_s))
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", utc_time(self.wall_s))
 
     def fields(self) -> dict[str, str]:
         """What a template may name (`notification_settings.TEMPLATE_FIELDS`)."""

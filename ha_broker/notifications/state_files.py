@@ -17,6 +17,7 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
+from metadata.plain_json import PlainJsonError, parse_json
 from world.durable import replace_file
 
 MEMORY_FILE = "told.json"
@@ -73,12 +74,12 @@ def _read_memory(path: Path, now_s: float) -> tuple[EventMemory, DailyCount]:
     if text is None:
         return EventMemory(), DailyCount()
     try:
-        data: Any = json.loads(text)
+        data: Any = parse_json(text)
         day = from_data(_Day, data["day"])
         began_at_s = None if day.age_s is None else now_s - day.age_s
         memory = memory_from_data(data["events"], now_s)
         return memory, DailyCount(began_at_s, day.told, day.dropped)
-    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (DataError, PlainJsonError, KeyError, TypeError) as error:
         log.error("%s is damaged and begun anew: %s", path, error)
         return EventMemory(), DailyCount()
 

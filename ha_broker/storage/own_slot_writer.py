@@ -7,6 +7,7 @@ from functools import partial
 from typing import Optional
 
 from ha_broker.api.snapshot import Publication
+from ha_broker.api.times import local_time
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, clock_time, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.storage.local_maintenance import LocalMaintenance
@@ -227,4 +228,4 @@ def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
 
 
 def _ctime(clock: Clock, at_s: float) -> str:
-    return time.ctime(clock.wall_s() - (clock.monotonic_s() - at_s))
+    return time.asctime(local_time(clock.wall_s() - (clock.monotonic_s() - at_s)))

@@ -27,6 +27,7 @@ from typing import Any, Optional
 
 from ha_broker.api.snapshot import HostView
 from metadata.engine_status import status_to_json
+from metadata.plain_json import parse_json
 from metadata.records import EngineStatus, HostRecord
 
 STALE = EngineStatus(reason="stale-data")
@@ -70,7 +71,7 @@ def engine_status(host: HostView) -> EngineStatus:
 
 def engine_status_data(status: EngineStatus) -> dict[str, str]:
     """The object that readers know: vm, health, detail, and reason only when not good."""
-    data: dict[str, str] = json.loads(status_to_json(status))
+    data: dict[str, str] = parse_json(status_to_json(status))
     return data
 
 

@@ -18,6 +18,7 @@ from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
+from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.settings.schema import shown
 from metadata.shared_config import SharedConfig, StoredConfig
@@ -96,10 +97,10 @@ def plain_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list, tuple)):
-        import yaml
+        from world.plain_yaml import yaml_text
 
-        plain = json.loads(json.dumps(value))
-        return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip("\n")
+        plain = parse_json(json.dumps(value))  # tuples become lists
+        return yaml_text(plain, allow_unicode=True).rstrip("\n")
     return json.dumps(value)
 
 

@@ -34,6 +34,7 @@ from hosted_engine.support_archive.sources import (
     pieces,
     shared_config_piece,
 )
+from metadata.plain_json import parse_json
 from metadata.settings.parse import HostSettings
 from world.durable import written_beside
 
@@ -150,7 +151,7 @@ def _host() -> Optional[HostSettings]:
 
 def _domain_name(shared: Collected) -> str:
     with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(shared.output.data)["settings"]["engine"]["domain_name"])
+        return str(parse_json(shared.output.data)["settings"]["engine"]["domain_name"])
     return USUAL_DOMAIN
 
 
@@ -181,7 +182,7 @@ def write_archive(path: Path, collected: Sequence[Collected], force: bool) -> di
         "pieces": [_entry(one, texts[one.piece.name]) for one in collected],
     }
     text = without_secrets(json.dumps(manifest, indent=1), secrets)
-    texts[MANIFEST], manifest = text.encode(), json.loads(text)
+    texts[MANIFEST], manifest = text.encode(), parse_json(text)
     _put(path, _archive(top, texts), force)
     return manifest
 
@@ -192,7 +193,7 @@ def _settings_in(collected: Iterable[Collected]) -> list[object]:
     for one in collected:
         with suppress(ValueError, TypeError):
             if one.piece.name == SHARED_CONFIG:
-                found.append(json.loads(one.output.data))
+                found.append(parse_json(one.output.data))
             elif one.piece.name == HOST_SETTINGS:
                 from world.plain_yaml import parse_yaml
 

@@ -71,8 +71,9 @@ def test_a_full_pipe_and_a_closed_one_are_fine() -> None:
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, threading.excepthook
     yield io.StringIO()
+    threading.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -85,6 +86,7 @@ def test_lines_for_the_journal(output: io.StringIO, monkeypatch: pytest.MonkeyPa
     log.info("i\nj")
     log.warning("w %d", 1)
     log.error("e")
+    logging.getLogger().handlers[0].flush()
     assert output.getvalue() == "<7>d\n<6>i\n<6>j\n<4>w 1\n<3>e\n"
 
 
@@ -93,6 +95,7 @@ def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPat
     log_setup("warning", output)
     logging.getLogger("x").info("quiet")
     logging.getLogger("x").warning("loud")
+    logging.getLogger().handlers[0].flush()
     (line,) = output.getvalue().splitlines()
     assert line.endswith(" WARNING loud")
 

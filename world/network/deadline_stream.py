@@ -1,7 +1,7 @@
-"""Connections on which everything together has one deadline, encrypted or not.
+"""Connections on which everything together has one deadline and one budget, encrypted or not.
 
 A socket's own time-out counts anew with each byte, so a server that trickles would hold its
-caller for ever.
+caller for ever; and one that does not stop fills its memory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class _Timed(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self._arm()
-        return super().recv_into(*args, **kwargs)
+        count = super().recv_into(*args, **kwargs)
+        return count if self.deadline is None else self.deadline.heard(count)
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         self._arm()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
 from world.network import dial
-from world.network.deadline import Deadline
+from world.network.deadline import Deadline, TooMuchError
 from world.network.other_answers import (
     MOST_REDIRECTS,
     Answer,
@@ -77,7 +77,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(self._deadline.left_s())
-        return self._sock.recv_into(buffer)
+        return self._deadline.heard(self._sock.recv_into(buffer))
 
 
 class _DeadlineSocket:
@@ -245,7 +245,8 @@ def _failed(look: _Look, error: Exception, timeout_s: float) -> HealthReading:
         return HealthReading(False, look.named(dial.late(timeout_s)))
     if isinstance(error, http.client.HTTPException):
         return _judge_no_http(look, error)
-    return HealthReading(False, look.named(_reason(error)))
+    heard = isinstance(error, TooMuchError)
+    return HealthReading(False, look.named(_reason(error)), answered=heard)
 
 
 def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReading:

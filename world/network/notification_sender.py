@@ -15,12 +15,12 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
-from world.network.deadline import Deadline
+from world.network.deadline import Deadline, TooMuchError
 from world.network.deadline_stream import connect, verifying_context
 from world.network.mail_answers import Stage, advice, is_final
 from world.network.own_name import hello_name
@@ -67,10 +67,11 @@ def _failures(what: str, timeout_s: float) -> Iterator[None]:
     except (TimeoutError, socket.timeout) as error:
         raise DeliveryError(what, f"not done within {timeout_s:g} s") from error
     except smtplib.SMTPServerDisconnected as error:
-        # smtplib hides a read that took too long behind this.
-        late = isinstance(error.__context__, socket.timeout)
-        why = f"not done within {timeout_s:g} s" if late else _reason(error)
-        raise DeliveryError(what, why) from error
+        # smtplib hides a read that took too long, or brought too much, behind this.
+        hidden = error.__context__
+        why = _reason(hidden if isinstance(hidden, TooMuchError) else error)
+        late = isinstance(hidden, socket.timeout)
+        raise DeliveryError(what, f"not done within {timeout_s:g} s" if late else why) from error
     except smtplib.SMTPResponseException as error:
         raise DeliveryError(what, _reply(error.smtp_code, error.smtp_error)) from error
     except ssl.SSLCertVerificationError as error:
@@ -223,9 +224,9 @@ def _post(webhook: WebhookSettings, body: bytes, deadline: Deadline) -> Receipt:
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, headers)
-        response = connection.getresponse()
-        response.read(_MAX_ANSWER)
-        return _judge(response.status, response.reason)
+        with closing(connection.getresponse()) as response:
+            response.read(_MAX_ANSWER)
+            return _judge(response.status, response.reason)
     finally:
         connection.close()
 
