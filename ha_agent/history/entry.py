@@ -16,6 +16,11 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 
 BOOT_LENGTH = 8
 
+# No machine runs for three hundred years, and no clock that was ever set is in the year 5138: a
+# line that says so is damaged, and must not be reckoned with.
+_MOST_MONO_S = 1e10
+_MOST_WALL_S = 1e11
+
 
 @dataclass(frozen=True)
 class AgentStarted:
@@ -147,7 +152,11 @@ def entry_of(line: str) -> Optional[Entry]:
         data = json.loads(line)
         stamp = from_data(_Stamp, data)
         fact: Any = from_data(_KINDS[stamp.kind], data)
-    except (DataError, ValueError, KeyError, RecursionError):
+    except (DataError, ValueError, KeyError, RecursionError, OverflowError):
+        return None
+    lasted_s = fact.lasted_s if isinstance(fact, Transition) else None
+    lengths_s = (stamp.mono, lasted_s or 0.0)
+    if not (0 <= stamp.at <= _MOST_WALL_S and all(0 <= one <= _MOST_MONO_S for one in lengths_s)):
         return None
     return Entry(stamp.at, stamp.mono, fact, stamp.boot)
 
