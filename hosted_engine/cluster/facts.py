@@ -120,15 +120,24 @@ class HostFacts:
 
 
 class Cluster:
-    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then."""
+    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then.
+
+    `libvirt_unit` is the service by which libvirt works on this host.
+    """
 
     def __init__(
-        self, snapshot: Snapshot, settings: ClusterSettings, now_s: float, wall_s: float
+        self,
+        snapshot: Snapshot,
+        settings: ClusterSettings,
+        now_s: float,
+        wall_s: float,
+        libvirt_unit: str = "libvirtd",
     ) -> None:
         self.snapshot = snapshot
         self.settings = settings
         self.now_s = now_s
         self.wall_s = wall_s
+        self.libvirt_unit = libvirt_unit
         self.hosts = tuple(self._host(view) for view in snapshot.hosts)
         if not any(host.this for host in self.hosts):
             self.hosts = (self._this(HostView(snapshot.host_id)), *self.hosts)

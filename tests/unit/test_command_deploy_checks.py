@@ -411,6 +411,32 @@ def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
     expect(found, Level.FAIL, "Debian: systemctl enable --now libvirtd", "EL: ", "virtqemud")
 
 
+@pytest.mark.parametrize(
+    ("unit", "start", "other"),
+    [
+        ("libvirtd", "systemctl enable --now libvirtd", "virtqemud"),
+        ("virtqemud", "systemctl enable --now virtqemud.socket", "libvirtd"),
+    ],
+)
+def test_the_service_that_is_there_is_named(
+    scene: Scene, unit: str, start: str, other: str
+) -> None:
+    def gone() -> NoReturn:
+        raise HypervisorGoneError("ask", "no socket")
+
+    scene.probes.libvirt_service = unit
+    scene.hypervisor = hypervisor(gone)
+    found = [check_libvirt(scene.world(), "qemu:///system")]
+    assert found[0].mend == (start,)
+    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    found.append(check_libvirt(scene.world(), "qemu:///system"))
+    scene.has_lock_manager = False
+    found.append(check_lock_manager(scene.world()))
+    for one in found[1:]:
+        assert any(f"systemctl restart {unit}" in line for line in one.mend)
+    assert not [line for one in found for line in one.mend if other in line]
+
+
 def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:
     scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
     expect(check_libvirt(scene.world(), "qemu:///system"), Level.FAIL, "does not know its domains")

@@ -527,6 +527,16 @@ SAID = {
 }
 
 
+@pytest.mark.parametrize("unit", ["libvirtd", "virtqemud"])
+def test_the_libvirt_that_is_there_is_named(unit: str) -> None:
+    """Of another host nobody here knows which of the two it has."""
+    silent = other(state="UnknownLocalVmState")
+    given = snapshot(silent, engine=EngineView(domain=DomainState.UNKNOWN))
+    told = advice(explain(Cluster(given, SETTINGS, NOW_S, WALL_S, unit)))
+    assert f"libvirt on h1: see 'systemctl status {unit}' there." in told
+    assert "libvirt on h2: see 'systemctl status libvirtd virtqemud' there." in told
+
+
 # `blocked_why` asks them before and after the others, for they need no snapshot.
 WITHOUT_SNAPSHOT = {"_broker_why", "_config_why", "_order_why"}
 
