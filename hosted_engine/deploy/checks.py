@@ -23,6 +23,7 @@ from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
 from hosted_engine.host.environment import Environment
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC
 from metadata.host_notes import fire_timeout_in
+from metadata.own_slot import rival
 from metadata.records import HostRecord
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
 from world.ports.errors import WorldError
@@ -99,12 +100,14 @@ def _other_host_named(subject: Subject, name: str) -> str:
     found = subject.look.survey
     if found is None:
         return ""
-    own = subject.deployed.host_name if subject.deployed else subject.answers.host.get("host_name")
+    deployed = subject.deployed
+    own = deployed.host_name if deployed else subject.answers.host.get("host_name")
     for host_id, owner in sorted(found.ids_in_use.items()):
         record = found.slots.get(host_id)
-        if owner.resource != name or not isinstance(record, HostRecord):
+        if owner.resource != name or not isinstance(record, HostRecord) or not record.hostname:
             continue
-        if record.hostname not in (own or subject.world.host_name, ""):
+        is_own_id = deployed is not None and deployed.host_id == host_id
+        if rival(record, own or subject.world.host_name, is_own_id) is not None:
             return found.describe_host(host_id)
     return ""
 
