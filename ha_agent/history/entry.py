@@ -18,6 +18,11 @@ from metadata.plain_json import PlainJsonError, parse_json
 
 BOOT_LENGTH = 8
 
+# No machine runs for three hundred years, and no clock that was ever set is in the year 5138: a
+# line that says so is damaged, and must not be reckoned with.
+_MOST_MONO_S = 1e10
+_MOST_WALL_S = 1e11
+
 
 @dataclass(frozen=True)
 class AgentStarted:
@@ -150,6 +155,10 @@ def entry_of(line: str) -> Optional[Entry]:
         stamp = from_data(_Stamp, data)
         fact: Any = from_data(_KINDS[stamp.kind], data)
     except (DataError, PlainJsonError, KeyError):
+        return None
+    lasted_s = fact.lasted_s if isinstance(fact, Transition) else None
+    lengths_s = (stamp.mono, lasted_s or 0.0)
+    if not (0 <= stamp.at <= _MOST_WALL_S and all(0 <= one <= _MOST_MONO_S for one in lengths_s)):
         return None
     return Entry(stamp.at, stamp.mono, fact, stamp.boot) if is_wall_time(stamp.at) else None
 

@@ -21,7 +21,9 @@ from hosted_engine.deploy.checks_engine import (
 from hosted_engine.deploy.findings import Check, Finding, fail, ok, run_checks, warn
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
 from hosted_engine.host.environment import Environment
+from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC
 from metadata.host_notes import fire_timeout_in
+from metadata.own_slot import rival
 from metadata.records import HostRecord
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
 from world.ports.errors import WorldError
@@ -98,12 +100,14 @@ def _other_host_named(subject: Subject, name: str) -> str:
     found = subject.look.survey
     if found is None:
         return ""
-    own = subject.deployed.host_name if subject.deployed else subject.answers.host.get("host_name")
+    deployed = subject.deployed
+    own = deployed.host_name if deployed else subject.answers.host.get("host_name")
     for host_id, owner in sorted(found.ids_in_use.items()):
         record = found.slots.get(host_id)
-        if owner.resource != name or not isinstance(record, HostRecord):
+        if owner.resource != name or not isinstance(record, HostRecord) or not record.hostname:
             continue
-        if record.hostname not in (own or subject.world.host_name, ""):
+        is_own_id = deployed is not None and deployed.host_id == host_id
+        if rival(record, own or subject.world.host_name, is_own_id) is not None:
             return found.describe_host(host_id)
     return ""
 
@@ -191,17 +195,29 @@ def check_libvirt(world: Environment, uri: str) -> Finding:
     except WorldError as error:
         return fail(
             f"{uri} does not answer: {error.why}",
-            "Debian: systemctl enable --now libvirtd",
-            "EL: systemctl enable --now virtqemud.socket",
+            *_start_libvirt(world.probes.libvirt_unit()),
         )
     if domain.state is DomainState.UNKNOWN:
-        return fail(f"{uri} does not know its domains", "restart libvirt")
+        unit = world.probes.libvirt_unit()
+        mend = f"systemctl restart {unit}" if unit else "restart libvirt"
+        return fail(f"{uri} does not know its domains", mend)
     return ok(f"{uri} answers")
+
+
+def _start_libvirt(unit: str) -> tuple[str, ...]:
+    """Where neither of its services is installed it depends on what will be."""
+    start = {
+        MONOLITHIC: f"systemctl enable --now {MONOLITHIC}",
+        MODULAR: f"systemctl enable --now {MODULAR}.socket",
+    }
+    return (start[unit],) if unit else (f"Debian: {start[MONOLITHIC]}", f"EL: {start[MODULAR]}")
 
 
 def check_lock_manager(world: Environment) -> Finding:
     """libvirt takes leases through sanlock, and lets VMs without leases run."""
-    restart = "then Debian: systemctl restart libvirtd, EL: systemctl restart virtqemud"
+    unit = world.probes.libvirt_unit()
+    both = f"Debian: systemctl restart {MONOLITHIC}, EL: systemctl restart {MODULAR}"
+    restart = f"then {f'systemctl restart {unit}' if unit else both}"
     if not world.uses_sanlock():
         return fail(
             "libvirt's lock manager is not sanlock",

@@ -28,6 +28,7 @@ from hosted_engine.deploy.answers import Answers, created_settings, differing_ke
 from metadata.errors import ConfigTooLargeError
 from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS
+from metadata.own_slot import rival
 from metadata.records import HostRecord
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
@@ -123,7 +124,7 @@ def plan(
     if engine is not None and force:
         return _create(answers, survey, host, engine)
     if host.deployed is not None and survey.kind is not AreaKind.BLANK:
-        return _deployed(answers, survey, host.deployed, engine)
+        return _deployed(answers, survey, host, host.deployed, engine)
     if engine is not None:
         return _plan_first(answers, survey, host, engine)
     return _plan_next(answers, survey, host)
@@ -292,7 +293,11 @@ def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> W
 
 
 def _deployed(
-    answers: Answers, survey: Survey, deployed: HostSettings, engine: Optional[NewEngine]
+    answers: Answers,
+    survey: Survey,
+    host: ThisHost,
+    deployed: HostSettings,
+    engine: Optional[NewEngine],
 ) -> Plan:
     unlike = _unlike_host(answers, survey, deployed)
     if survey.kind is AreaKind.CLUSTER:
@@ -307,10 +312,19 @@ def _deployed(
             f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), but "
             f"{answers.path} holds {survey.found}"
         )
-    record = survey.slots.get(deployed.host_id)
-    if isinstance(record, HostRecord) and record.hostname not in ("", deployed.host_name):
+    found = survey.slots.get(deployed.host_id)
+    record = found if isinstance(found, HostRecord) and found.hostname else None
+    other = rival(record, deployed.host_name, host.joined_id == deployed.host_id)
+    if other is not None and other.stopped:
         return Refused(
-            f"this host is deployed as id {deployed.host_id}, which belongs to {record.hostname} "
+            f"this host is deployed as {deployed.host_name} with id {deployed.host_id}, whose "
+            f"record is that of {other.hostname}, which has stopped: where that is this host's "
+            "former name, 'systemctl start ha-broker ha-agent' replaces it; else remove this "
+            "host's host.yaml and deploy again to take another id"
+        )
+    if other is not None:
+        return Refused(
+            f"this host is deployed as id {deployed.host_id}, which belongs to {other.hostname} "
             "now; remove this host's host.yaml and deploy again to take another id"
         )
     return Deployed(deployed)

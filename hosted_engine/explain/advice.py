@@ -169,7 +169,8 @@ def _unexpected_end(cluster: Cluster) -> Iterator[str]:
 def _libvirt(cluster: Cluster) -> Iterator[str]:
     for host in cluster.hosts:
         if _is(host, State.UNKNOWN_LOCAL_VM_STATE) or (host.this and not host.engine.known):
-            yield f"libvirt on {host.name}: see 'systemctl status libvirtd' there."
+            unit = cluster.libvirt_unit if host.this else "libvirtd virtqemud"
+            yield f"libvirt on {host.name}: see 'systemctl status {unit}' there."
 
 
 def _services(cluster: Cluster) -> Iterator[str]:

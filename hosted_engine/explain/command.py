@@ -19,6 +19,7 @@ from hosted_engine.cluster.facts import Cluster
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError
 from hosted_engine.explain.text import WIDTH, explain, explanation_json, explanation_text
 from hosted_engine.host.deployed import check_deployed
+from hosted_engine.host.libvirt_unit import MONOLITHIC, libvirt_unit
 from metadata.records import VolumeAddress
 from metadata.settings.parse import ClusterSettings
 
@@ -40,7 +41,8 @@ def run(as_json: bool, timeout_s: Optional[float]) -> int:
         told = without_broker_json if as_json else without_broker_text
         print(told(error, _metadata_place()))
         return EXIT_FAILURE
-    found = explain(Cluster(snapshot, settings, time.monotonic(), time.time()))
+    unit = libvirt_unit() or MONOLITHIC
+    found = explain(Cluster(snapshot, settings, time.monotonic(), time.time(), unit))
     if as_json:
         print(explanation_json(found))
     else:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Optional, Protocol
 
 from hosted_engine.errors import CommandError
+from hosted_engine.host.libvirt_unit import libvirt_unit
 from hosted_engine.host.tools import run_tool
 from world.host.host_vitals import KernelVitals
 from world.network.health_page import HttpHealthPage
@@ -89,6 +90,9 @@ class Probes(Protocol):
 
     def sleep_targets(self) -> list[str]:
         """systemd's targets by which this host may be put to sleep: those that are not masked."""
+
+    def libvirt_unit(self) -> str:
+        """Which of libvirt's services works here; empty: neither is installed."""
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """libvirt's ``qemu-sanlock.conf``; None: there is none."""
@@ -179,6 +183,10 @@ class HostProbes:
     def sleep_targets(self) -> list[str]:
         """See `Probes`; a target that systemd does not know can't be begun."""
         return [name for name in _SLEEP_TARGETS if _unit_file_state(name) in _STARTABLE]
+
+    def libvirt_unit(self) -> str:
+        """See `Probes`."""
+        return libvirt_unit()
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """See `Probes`."""

@@ -86,6 +86,7 @@ class Probes:
         self.wdmd_runs = True
         self.device_limits: Optional[DeviceLimits] = None
         self.may_sleep_by: list[str] = []
+        self.libvirt_service = ""
         self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
 
     def network(self) -> Any:
@@ -137,6 +138,9 @@ class Probes:
 
     def sleep_targets(self) -> list[str]:
         return self.may_sleep_by
+
+    def libvirt_unit(self) -> str:
+        return self.libvirt_service
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         return self.qemu_sanlock_conf

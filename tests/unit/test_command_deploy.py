@@ -529,6 +529,28 @@ def test_same_deploy_again_changes_nothing(data: Mapping[str, Any]) -> None:
     assert planned(again, found_cluster({9: "h9"}), DEPLOYED) == Deployed(HOME)
 
 
+def renamed(stopped: bool) -> Survey:
+    found = found_cluster({9: "former"})
+    record = found.slots[9]
+    assert isinstance(record, HostRecord)
+    return replace(found, slots={9: replace(record, stopped=stopped)})
+
+
+def test_a_host_that_was_renamed_is_deployed_already() -> None:
+    """Its sanlock has the id, and the record under the former name has stopped."""
+    member = replace(DEPLOYED, joined_id=9)
+    assert planned(JOINING, renamed(stopped=True), member) == Deployed(HOME)
+    told = why(planned(JOINING, renamed(stopped=False), member))
+    assert "id 9, which belongs to former now; remove this host's host.yaml" in told
+
+
+@pytest.mark.parametrize("joined_id", [None, 8])
+def test_a_host_that_may_have_been_renamed_is_told_what_to_do(joined_id: Optional[int]) -> None:
+    told = why(planned(JOINING, renamed(stopped=True), replace(DEPLOYED, joined_id=joined_id)))
+    assert "deployed as h9 with id 9, whose record is that of former, which has stopped" in told
+    assert "'systemctl start ha-broker ha-agent' replaces it" in told
+
+
 def test_metrics_are_compared_by_what_they_mean() -> None:
     listening = replace(HOME, metrics=MetricsSettings("127.0.0.1:9177"))
     host = replace(NEW, deployed=listening)

@@ -57,7 +57,7 @@ from hosted_engine.host.tools import Done
 from metadata import layout
 from metadata.domain_xml import lease_element
 from metadata.layout import SLOT_SIZE, extents, required_size
-from metadata.records import VolumeAddress
+from metadata.records import HostRecord, VolumeAddress
 from metadata.settings.parse import HostSettings
 from simulation.world import SimStore
 from tests.unit import apart_jobs
@@ -358,6 +358,27 @@ def test_sanlock_with_another_hosts_name_is_refused(tmp_path: Path) -> None:
     expect(check_sanlock(subject(scene, named)), Level.OK)
 
 
+@pytest.mark.parametrize(
+    ("own_id", "stopped", "level"),
+    [(1, True, Level.OK), (1, False, Level.FAIL), (2, True, Level.FAIL)],
+)
+def test_sanlock_with_the_name_of_a_host_that_was_renamed(
+    tmp_path: Path, own_id: int, stopped: bool, level: Level
+) -> None:
+    """The record of its id carries the former name until its broker has replaced it."""
+    scene = Scene(tmp_path, cluster_store())
+    scene.lockspace.name = "h1"
+    given = subject(scene, JOINING)
+    found = given.look.survey
+    assert found is not None
+    record = found.slots[1]
+    assert isinstance(record, HostRecord)
+    renamed = replace(found, slots={1: replace(record, hostname="former", stopped=stopped)})
+    deployed = HostSettings(own_id, "newname", PARTS)
+    given = replace(given, look=replace(given.look, survey=renamed), deployed=deployed)
+    expect(check_sanlock(given), level)
+
+
 def test_sanlock_that_is_gone_is_refused_with_what_to_do(scene: Scene) -> None:
     def gone() -> NoReturn:
         raise LockspaceGoneError("ask", "gone", errno.ECONNREFUSED)
@@ -410,6 +431,32 @@ def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
     scene.hypervisor = hypervisor(gone)
     found = check_libvirt(scene.world(), "qemu:///system")
     expect(found, Level.FAIL, "Debian: systemctl enable --now libvirtd", "EL: ", "virtqemud")
+
+
+@pytest.mark.parametrize(
+    ("unit", "start", "other"),
+    [
+        ("libvirtd", "systemctl enable --now libvirtd", "virtqemud"),
+        ("virtqemud", "systemctl enable --now virtqemud.socket", "libvirtd"),
+    ],
+)
+def test_the_service_that_is_there_is_named(
+    scene: Scene, unit: str, start: str, other: str
+) -> None:
+    def gone() -> NoReturn:
+        raise HypervisorGoneError("ask", "no socket")
+
+    scene.probes.libvirt_service = unit
+    scene.hypervisor = hypervisor(gone)
+    found = [check_libvirt(scene.world(), "qemu:///system")]
+    assert found[0].mend == (start,)
+    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    found.append(check_libvirt(scene.world(), "qemu:///system"))
+    scene.has_lock_manager = False
+    found.append(check_lock_manager(scene.world()))
+    for one in found[1:]:
+        assert any(f"systemctl restart {unit}" in line for line in one.mend)
+    assert not [line for one in found for line in one.mend if other in line]
 
 
 def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:

@@ -33,6 +33,7 @@ from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.cli.wording import listed, span
 from hosted_engine.cluster.facts import Cluster, HostLife
+from hosted_engine.cluster.other_clock import OtherClock
 from hosted_engine.explain.advice import NOTHING
 from hosted_engine.explain.command import place_text
 from hosted_engine.explain.engine_sentences import HELD, WAITING
@@ -309,6 +310,65 @@ def test_another_hosts_penalties_are_read_from_its_record() -> None:
     assert "-600 points: down." in told
 
 
+def shown(text: str, at_s: float) -> str:
+    return time.strftime(text, time.localtime(WALL_S + at_s - NOW_S))
+
+
+@pytest.mark.parametrize(
+    "ahead_s", [0, 3, -41, 3600, -3600, 19800, -12600, 50400, 1234, 3 * 86400 + 5000, -86400]
+)
+def test_another_hosts_times_are_told_by_our_clock(ahead_s: int) -> None:
+    """Its clock or its zone is `ahead_s` ahead, and its record was seen 2 s ago."""
+    theirs = NOW_S - 2 + ahead_s
+    note = (
+        f"network -320 (lost, since {shown('%H:%M:%S', theirs - 3605)}); "
+        f"old -1 (so, since {shown('%Y-%m-%d %H:%M', theirs - 3 * 86400)}); "
+        f"failed-starts -50 (1 failed, since {shown('%H:%M:%S', theirs)}, "
+        f"until {shown('%H:%M:%S', theirs + 595)})"
+    )
+    view = other(wall_time=ctime(theirs), notes=(("penalties", note),))
+    told = of_host(explained(view), "h2")
+    # A clock that is a few seconds off is left as it is; else it is told to the second, but where
+    # its date stands for the seconds.
+    off_s = ahead_s if abs(ahead_s) < 60 else 0
+    assert f"-320 points since {shown('%H:%M:%S', NOW_S - 3607 + off_s)}: lost." in told
+    assert f"since {shown('%H:%M:%S', NOW_S - 2 + off_s)}: 1 failed" in told
+    assert f"(until {shown('%H:%M:%S', NOW_S + 593 + off_s)})." in told
+    old = re.search(r"-1 points since ([-\d: ]+): so", told)
+    assert old is not None
+    at_s = time.mktime(time.strptime(old[1], "%Y-%m-%d %H:%M"))
+    assert abs(at_s - (WALL_S - 2 - 3 * 86400 + off_s)) < 120
+
+
+@pytest.mark.parametrize("fields", [{"wall_time": ""}, {"wall_time": "yesterday"}, {"seen": False}])
+def test_times_of_a_clock_that_nothing_is_known_of_say_so(fields: dict[str, Any]) -> None:
+    seen = fields.pop("seen", True)
+    note = "failed-starts -50 (1 failed, since 12:03:05, until 12:13:05)"
+    view = other(notes=(("penalties", note),), **fields)
+    view = view if seen else replace(view, changed_at_s=None)
+    told = of_host(explained(view), "h2")
+    assert "-50 points since 12:03:05 by its own clock: 1 failed" in told
+    assert "(until 12:13:05 by its own clock)." in told
+
+
+@pytest.mark.parametrize("moment", ["99:99:99", "2026-13-45 10:00", "0001-01-01 00:00", "1 - 2"])
+def test_times_that_are_none_are_shown_as_they_are(moment: str) -> None:
+    view = other(notes=(("penalties", f"network -320 (lost, since {moment})"),))
+    told = of_host(explained(view), "h2")
+    assert f"-320 points since {moment} by its own clock: lost." in told
+
+
+def test_the_latest_moment_of_yesterday_is_no_moment_of_tomorrow() -> None:
+    """Around midnight a time alone belongs to the day before, or to the next one."""
+    midnight_s = time.mktime((2023, 11, 15, 0, 0, 0, 0, 0, -1))
+    clock = OtherClock(time.ctime(midnight_s + 60), midnight_s + 3660)
+    assert clock.past("23:59:30") == midnight_s + 3600 - 30
+    assert clock.past("00:00:30") == midnight_s + 3630
+    assert clock.past("00:01:01") == midnight_s + 3661
+    assert clock.future("00:02:00") == midnight_s + 3720
+    assert clock.future("23:59:30") == midnight_s + 3600 + 86400 - 30
+
+
 def test_a_line_of_penalties_of_another_program_is_shown_as_it_is() -> None:
     view = other(notes=(("penalties", "gateway: 1600"),))
     assert "Points off: gateway: 1600." in of_host(explained(view), "h2")
@@ -465,6 +525,16 @@ SAID = {
     "_write_why": "this host's own record could not be written for 90 s",
     "_order_why": "the order to switch the VM off has not ended for 20 s",
 }
+
+
+@pytest.mark.parametrize("unit", ["libvirtd", "virtqemud"])
+def test_the_libvirt_that_is_there_is_named(unit: str) -> None:
+    """Of another host nobody here knows which of the two it has."""
+    silent = other(state="UnknownLocalVmState")
+    given = snapshot(silent, engine=EngineView(domain=DomainState.UNKNOWN))
+    told = advice(explain(Cluster(given, SETTINGS, NOW_S, WALL_S, unit)))
+    assert f"libvirt on h1: see 'systemctl status {unit}' there." in told
+    assert "libvirt on h2: see 'systemctl status libvirtd virtqemud' there." in told
 
 
 # `blocked_why` asks them before and after the others, for they need no snapshot.
