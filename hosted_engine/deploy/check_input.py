@@ -120,19 +120,24 @@ class Subject:
     @property
     def gateway(self) -> str:
         """As the plan will have it."""
-        own = self.deployed.gateway if self.deployed else self.answers.host.get("gateway")
-        return str(own or self.cluster.network.gateway or self.world.gateway)
+        return self.own("gateway", self.cluster.network.gateway or self.world.gateway)
 
     @property
     def bridge(self) -> str:
         """As the plan will have it."""
-        own = self.deployed.bridge if self.deployed else self.answers.host.get("bridge")
-        return str(own or self.cluster.network.bridge)
+        return self.own("bridge", self.cluster.network.bridge)
 
     @property
     def libvirt_uri(self) -> str:
         """Where libvirt is."""
-        return str(self.answers.host.get("libvirt_uri", DEFAULT_LIBVIRT_URI))
+        return self.own("libvirt_uri", DEFAULT_LIBVIRT_URI)
+
+    def own(self, key: str, otherwise: str) -> str:
+        """This host's own value: what the answers say, else host.yaml, else `otherwise`."""
+        if key in self.answers.host:
+            return str(self.answers.host[key])
+        kept = getattr(self.deployed, key) if self.deployed is not None else ""
+        return str(kept or otherwise)
 
     def domain_xml(self) -> str:
         """The engine's, from its file or from the storage; empty: there is none."""

@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -549,6 +550,28 @@ def test_network_is_tried_as_the_settings_say(
 
 def test_host_without_a_gateway_is_told(scene: Scene) -> None:
     expect(check_network(creating(scene, host={})), Level.WARN, "no gateway", "host.gateway")
+
+
+HOME = HostSettings(
+    9, "h9", PARTS, bridge="br0", gateway="192.0.2.9", libvirt_uri="test:///default"
+)
+
+
+@pytest.mark.parametrize("deployed", [None, HOME], ids=["new", "deployed"])
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_what_the_answers_say_of_this_host_is_what_is_looked_at(
+    scene: Scene, data: Mapping[str, Any], deployed: Optional[HostSettings]
+) -> None:
+    host = {"bridge": "br7", "gateway": "203.0.113.7", "libvirt_uri": "test:///other"}
+    looked = subject(scene, {**data, "host": host}, deployed)
+    assert (looked.bridge, looked.gateway, looked.libvirt_uri) == tuple(host.values())
+    nothing = subject(scene, {**data, "host": {"bridge": "", "gateway": ""}}, deployed)
+    assert (nothing.bridge, nothing.gateway) == ("", "")
+
+
+def test_what_the_answers_leave_out_is_as_the_deployed_host_has_it(scene: Scene) -> None:
+    kept = subject(scene, JOINING, HOME)
+    assert (kept.bridge, kept.gateway, kept.libvirt_uri) == ("br0", "192.0.2.9", "test:///default")
 
 
 def test_joining_host_is_measured_by_the_clusters_settings(tmp_path: Path) -> None:
