@@ -199,7 +199,7 @@ def test_deployed_host_needs_no_answers(first: Desk) -> None:
 def test_slip_of_the_pen_on_a_deployed_host_costs_nothing(first: Desk) -> None:
     first.deploy(answers_file=first.creating())
     other = "/shared/leasse"
-    first.scene.volume.volumes[other] = bytearray(len(first.scene.volume.volumes[PATH]))
+    first.scene.volume.add(other, len(first.scene.volume.volumes[PATH]))
     before = (bytes(first.scene.volume.volumes[other]), first.scene.settings_file.read_bytes())
     for force in (False, True):
         wrong = first.creating(storage={"path": other, "connection": NFS})
