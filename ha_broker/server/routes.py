@@ -185,7 +185,7 @@ class Api:
             ticket.wait(request.timeout_s)
         except Refusal as refusal:
             raise self._with_storage_error(refusal) from None
-        return {}
+        return {"before": ticket.before}
 
     def _with_storage_error(self, refusal: Refusal) -> Refusal:
         trouble = self._desk.snapshot().storage.error

@@ -23,7 +23,7 @@ SHARED = "for more than one host use NFS, GlusterFS, a cluster file system or a 
 _CONNECT = (
     "connect or rescan the storage: iscsiadm -m node --login (once logged in: iscsiadm -m session "
     "--rescan); Fibre Channel: rescan-scsi-bus.sh; then multipath -r, and vgchange -ay for LVM",
-    "hosted-engine --connect-storage does it where the answers have storage.connection",
+    "where the answers have storage.connection, --deploy connects it by itself",
 )
 
 

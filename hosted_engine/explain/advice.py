@@ -95,9 +95,14 @@ def _own_id(cluster: Cluster) -> Iterator[str]:
 def _global_maintenance(cluster: Cluster) -> Iterator[str]:
     if not cluster.snapshot.global_maintenance:
         return
-    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}"
+    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}{_ends_both(cluster)}"
     if cluster.runner is None:
         yield f"To start the engine before that: {START}, on a host you choose."
+
+
+def _ends_both(cluster: Cluster) -> str:
+    both = cluster.this.maintenance
+    return f" (on {cluster.this.name} that ends its local maintenance, too)" if both else ""
 
 
 def _maintenance_unknown(cluster: Cluster) -> Iterator[str]:

@@ -21,6 +21,8 @@ Told = list[str]
 # How the agent begins when something stands against a start; the broker's own words follow then.
 _BLOCKED = "can't start the engine"
 # What the state itself says already.
+_STATES_OF_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+_LOCAL_TOO = " It is in local maintenance, too, and stays in that when the global one ends."
 _SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
 
 
@@ -143,7 +145,8 @@ def _global_maintenance(cluster: Cluster, host: HostFacts) -> str:
     if cluster.snapshot.global_maintenance is False:
         return "It has yet to see that global maintenance is over."
     whose = " It does run the engine's VM." if host.has_vm else ""
-    return f"It leaves the engine alone, for global maintenance is on.{whose}"
+    local = _LOCAL_TOO if host.maintenance else ""
+    return f"It leaves the engine alone, for global maintenance is on.{whose}{local}"
 
 
 def _libvirt_unknown(_cluster: Cluster, host: HostFacts) -> str:
@@ -236,7 +239,7 @@ def _config_trouble(cluster: Cluster, _host: HostFacts) -> str:
 
 
 def _maintenance_asked(_cluster: Cluster, host: HostFacts) -> str:
-    if not host.maintenance or host.known_state is State.LOCAL_MAINTENANCE:
+    if not host.maintenance or host.known_state in _STATES_OF_MAINTENANCE:
         return ""
     return "It was told to go into local maintenance."
 

@@ -382,6 +382,19 @@ def test_in_global_maintenance_nobody_starts_it() -> None:
     assert "hosted-engine --vm-start" in advice(found)
 
 
+def test_both_maintenances_at_once_are_both_said() -> None:
+    found = explained(
+        other(state="GlobalMaintenance", score=0, maintenance=True),
+        global_maintenance=True,
+        local_maintenance=True,
+        agent=agent(State.GLOBAL_MAINTENANCE, score=0),
+    )
+    for _host, sentences in found.hosts:
+        assert "for global maintenance is on" in " ".join(sentences)
+        assert "It is in local maintenance, too, and stays in that" in " ".join(sentences)
+    assert "(on h1 that ends its local maintenance, too)" in advice(found)
+
+
 def test_all_hosts_in_local_maintenance() -> None:
     resting = {"score": 0, "state": "LocalMaintenance", "maintenance": True}
     found = explained(
