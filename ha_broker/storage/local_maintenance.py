@@ -81,7 +81,8 @@ def refusal(snapshot: Snapshot) -> str:
     if snapshot.holds_lease:
         return "a process of this host holds the engine's lease"
     if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
-        return "it is not known whether the engine's VM is on this host (libvirt does not answer)"
+        why = snapshot.engine.detail or "libvirt has not answered yet"
+        return f"it is not known whether the engine's VM is on this host ({why})"
     return ""
 
 

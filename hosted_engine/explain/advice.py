@@ -8,6 +8,7 @@ from typing import Callable
 
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.explain.host_sentences import has_no_config
 from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
@@ -173,6 +174,8 @@ def _unexpected_end(cluster: Cluster) -> Iterator[str]:
 
 def _libvirt(cluster: Cluster) -> Iterator[str]:
     for host in cluster.hosts:
+        if has_no_config(cluster, host):
+            continue
         if _is(host, State.UNKNOWN_LOCAL_VM_STATE) or (host.this and not host.engine.known):
             yield f"libvirt on {host.name}: see 'systemctl status libvirtd' there."
 
