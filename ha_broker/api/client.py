@@ -97,13 +97,19 @@ class BrokerClient:
         """Hand over what this host's slot shall say; the broker writes it soon after."""
         self._put("publish", "/v1/record", publication_to_data(publication), self._timeout_s)
 
-    def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> None:
-        """Returns once it stands on the storage, read back; raises BrokerError otherwise."""
-        self._set_maintenance("global", on, timeout_s)
+    def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> Optional[bool]:
+        """Returns once it stands on the storage, read back; raises BrokerError otherwise.
 
-    def set_local_maintenance(self, on: bool) -> None:
-        """Raises BrokerRefusedError (409) to switch it on while the engine's domain is here."""
-        self._set_maintenance("local", on, self._timeout_s)
+        What stood there before; None: that is not known.
+        """
+        return self._set_maintenance("global", on, timeout_s)
+
+    def set_local_maintenance(self, on: bool) -> Optional[bool]:
+        """Whether it was on before; None: that is not known.
+
+        Raises BrokerRefusedError (409) to switch it on while the engine's domain is here.
+        """
+        return self._set_maintenance("local", on, self._timeout_s)
 
     def shared_config(self) -> SharedConfig:
         """The shared configuration as the broker read it last (never waits for storage)."""
@@ -155,17 +161,19 @@ class BrokerClient:
         self._calls.close()
         self._polls.close()
 
-    def _set_maintenance(self, scope: str, on: bool, timeout_s: float) -> None:
+    def _set_maintenance(self, scope: str, on: bool, timeout_s: float) -> Optional[bool]:
         what = f"set {scope} maintenance {'on' if on else 'off'}"
         body = {"scope": scope, "on": on, "timeout_s": timeout_s}
         # The broker says after timeout_s why it could not; leave it a moment to say so.
-        self._put(what, "/v1/maintenance", body, timeout_s + min(timeout_s, 2.0))
+        data = self._put(what, "/v1/maintenance", body, timeout_s + min(timeout_s, 2.0))
+        before = data.get("before") if isinstance(data, dict) else None
+        return before if isinstance(before, bool) else None
 
     def _get(self, what: str, target: str) -> Any:
         return self._calls.call(what, "GET", target, None, self._timeout_s)
 
-    def _put(self, what: str, target: str, body: dict[str, Any], allowed_s: float) -> None:
-        self._calls.call(what, "PUT", target, json.dumps(body).encode(), allowed_s)
+    def _put(self, what: str, target: str, body: dict[str, Any], allowed_s: float) -> Any:
+        return self._calls.call(what, "PUT", target, json.dumps(body).encode(), allowed_s)
 
 
 class _Channel:

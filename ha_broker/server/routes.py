@@ -193,7 +193,7 @@ class Api:
             log.info("%s, asked for by %s, is refused: %s", ticket.what, caller, refusal.why)
             raise self._with_storage_error(refusal) from None
         log.info("%s, asked for by %s, is done", ticket.what, caller)
-        return {}
+        return {"before": ticket.before}
 
     def _with_storage_error(self, refusal: Refusal) -> Refusal:
         trouble = self._desk.snapshot().storage.error

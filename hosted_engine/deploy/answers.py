@@ -34,7 +34,7 @@ from metadata.settings.parse import (
     parse_cluster_settings,
     parse_host_settings,
 )
-from metadata.settings.schema import Reader, Rule, integer, text
+from metadata.settings.schema import Reader, Rule, integer, shown, text
 
 _CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
@@ -164,7 +164,8 @@ def differing_keys(answers: Answers, stored: ClusterSettings) -> list[str]:
         merged[name] = {**data[name], **section}
     wanted = cluster_settings_to_data(_cluster_settings(merged, answers))
     return [
-        f"{_answer_key(name, key)}: {wanted[name][key]!r} (the cluster has {data[name][key]!r})"
+        f"{_answer_key(name, key)}: {shown(wanted[name][key])} (the cluster has "
+        f"{shown(data[name][key])})"
         for name in data
         for key in data[name]
         if wanted[name][key] != data[name][key]

@@ -15,6 +15,7 @@ from typing import Optional, Protocol
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.libvirt_unit import libvirt_unit
+from hosted_engine.host.mounts import mount_above
 from hosted_engine.host.tools import run_tool
 from world.host.host_vitals import KernelVitals
 from world.network.health_page import HttpHealthPage
@@ -32,6 +33,9 @@ _SYSTEMCTL_TIMEOUT_S = 5.0
 _SLEEP_TARGETS = (
     "sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target",
 )  # fmt: skip
+RAM_DISK = "ram disk"
+"""In the place of a file system's type: a block device that is memory."""
+_RAM_DEVICE = re.compile(r"z?ram\d+")
 _STARTABLE = ("static", "enabled", "enabled-runtime", "disabled", "indirect", "generated")
 
 
@@ -74,7 +78,10 @@ class Probes(Protocol):
         """Memory that a new VM could get; raises WorldError."""
 
     def file_system(self, path: str) -> str:
-        """The type of the file system that holds the file `path`; empty: can't be told."""
+        """The type of the file system that holds the file `path`, or would hold it.
+
+        Of a block device: that of the file which it is made of, or `RAM_DISK`. Empty: not known.
+        """
 
     def sanlock_settings(self) -> Mapping[str, str]:
         """What sanlock's daemon runs with; raises WorldError."""
@@ -133,13 +140,26 @@ class HostProbes:
         return self._vitals.memory()
 
     def file_system(self, path: str) -> str:
-        """See `Probes`; from /proc/self/mountinfo (proc(5)), by the device's number."""
+        """See `Probes`."""
+        real = os.path.realpath(path)
         try:
-            device = Path(path).stat().st_dev
-            table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+            status = Path(real).stat() if os.path.lexists(real) else None
+            if status is not None and stat.S_ISBLK(status.st_mode):
+                return self.device_medium(_device_folder(status.st_rdev).resolve())
+            mount = mount_above(real)
         except OSError:
             return ""
-        return mounted_type(table, f"{os.major(device)}:{os.minor(device)}")
+        return mount.kind if mount else ""
+
+    def device_medium(self, device: Path) -> str:
+        """What `file_system` says of the device with this folder in /sys.
+
+        By the kernel's name of it, which udev's links don't change.
+        """
+        if _RAM_DEVICE.fullmatch(device.name):
+            return RAM_DISK
+        backing = device / "loop/backing_file"
+        return self.file_system(backing.read_text().rstrip("\n")) if backing.exists() else ""
 
     def sanlock_settings(self) -> Mapping[str, str]:
         """See `Probes`."""
@@ -205,15 +225,6 @@ def _unit_file_state(unit: str) -> str:
         return ""
 
 
-def mounted_type(table: str, device: str) -> str:
-    """The file system's type of `device` (``major:minor``) in the text of mountinfo."""
-    for line in table.splitlines():
-        fields, _, rest = line.partition(" - ")
-        if fields.split()[2:3] == [device]:
-            return rest.partition(" ")[0]
-    return ""
-
-
 def parse_libvirt_conf(text: str) -> dict[str, str]:
     """``name = value`` of libvirt's own files, quotation marks and comments taken away."""
     pattern = re.compile(r"^\s*(\w+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^#\s]+)", re.MULTILINE)
@@ -262,13 +273,17 @@ def _open_as(user: _User, path: str) -> str:
     return done.stderr.strip().rpartition(": ")[2] if done.returncode else ""
 
 
+def _device_folder(number: int) -> Path:
+    return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+
+
 def block_sector_size(path: str) -> int:
     """Logical sector size of a block device; 512 for files and where it can't be told."""
     try:
         status = Path(path).stat()
         if not stat.S_ISBLK(status.st_mode):
             return 512
-        device = Path(f"/sys/dev/block/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
+        device = _device_folder(status.st_rdev)
         # A partition has no queue of its own; its disk is one folder up.
         queues = [device / "queue", device.resolve().parent / "queue"]
         texts = [(queue / "logical_block_size").read_text() for queue in queues if queue.is_dir()]

@@ -15,6 +15,7 @@ from typing import Callable
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.anew import within_deadline_anew
 from hosted_engine.host.local_host import host_settings
+from hosted_engine.host.mounts import MOUNTINFO, Mount, mounted_at
 from hosted_engine.host.tools import run_tool, shown
 from hosted_engine.storage.connection_plan import (
     ISCSI_NOTHING_FOUND,
@@ -25,7 +26,6 @@ from hosted_engine.storage.connection_plan import (
     mount_source,
     mount_type,
 )
-from hosted_engine.storage.mounts import MOUNTINFO, Mount, mounted_at
 from metadata.settings.parse import HostSettings
 from metadata.settings.storage_connection import (
     FcConnection,

@@ -67,7 +67,7 @@ def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
 def shown(value: object) -> str:
     """A short form of any value, in ASCII, for a message."""
     try:
-        short = _shortened(value) if isinstance(value, str) else reprlib.repr(value)
+        short = _shortened(value) if isinstance(value, str) else _PLAIN.repr(value)
     except ValueError:  # an integer too long to print (Python's own limit)
         return "a number too long to print"
     return short.encode("ascii", "backslashreplace").decode("ascii")
@@ -75,6 +75,25 @@ def shown(value: object) -> str:
 
 def _shortened(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "...")
+
+
+class _Plain(reprlib.Repr):
+    """Values in the words of the file that they come from, not in Python's."""
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        return "true" if value else "false"
+
+    def repr_NoneType(self, _value: None, _level: int) -> str:  # noqa: N802 (reprlib's name)
+        return "an empty value"
+
+    def repr_date(self, value: object, _level: int) -> str:
+        """YAML makes one of what looks like it."""
+        return str(value)
+
+    repr_datetime = repr_date
+
+
+_PLAIN = _Plain()
 
 
 @dataclass

@@ -81,6 +81,7 @@ class Probes:
         self.bridge_states = {"ovirtmgmt": True}
         self.free_mib = 8192
         self.file_system_type = "nfs4"
+        self.file_system_types: dict[str, str] = {}
         self.sanlock: dict[str, str] = {"use_watchdog": "1"}
         self.refused_to_sanlock = ""
         self.wdmd_runs = True
@@ -121,8 +122,8 @@ class Probes:
     def memory(self) -> MemoryFree:
         return MemoryFree(self.free_mib << 20, ((2 << 20, 1 << 30),), 2 << 20)
 
-    def file_system(self, _path: str) -> str:
-        return self.file_system_type
+    def file_system(self, path: str) -> str:
+        return self.file_system_types.get(path, self.file_system_type)
 
     def watchdog_limits(self) -> Optional[DeviceLimits]:
         return self.device_limits

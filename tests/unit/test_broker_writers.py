@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -312,6 +313,48 @@ def test_global_maintenance_is_confirmed_by_what_stands_there(cluster: Cluster, 
         host.ask("global", on).wait(0)
         assert cluster.slot(0) == encode_global(GlobalRecord(on))
         assert host.snapshot.global_maintenance is on
+
+
+@pytest.mark.parametrize(
+    ("stands", "told"),
+    [
+        (encode_global(GlobalRecord(True)), True),
+        (encode_global(GlobalRecord(False)), False),
+        (bytes(4096), False),
+        (GARBAGE, None),
+    ],
+    ids=["on", "off", "never written", "garbage"],
+)
+@pytest.mark.parametrize("on", [True, False])
+def test_what_was_so_before_is_told_from_the_storage(
+    cluster: Cluster, host: Host, stands: bytes, told: Optional[bool], on: bool
+) -> None:
+    """Another administrator changed it since this host's broker has read it."""
+    cluster.put(0, encode_global(GlobalRecord(told is False)))
+    cluster.run(1)
+    cluster.put(0, stands)
+    ticket = host.ask("global", on)
+    ticket.wait(0)
+    assert ticket.before is told
+    assert cluster.slot(0) == encode_global(GlobalRecord(on))
+
+
+def test_what_local_maintenance_was_before_is_told(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S + 3)
+    for on, before in [(False, False), (True, False), (True, True), (False, True)]:
+        ticket = host.ask("local", on)
+        ticket.wait(0)
+        assert ticket.before is before
+
+
+def test_local_maintenance_that_is_on_is_no_more_refused(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S + 3)
+    host.ask("local", True).wait(0)
+    host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=4))
+    cluster.run(TICK_S)
+    host.ask("local", True).wait(0)
+    host.ask("local", False).wait(0)
+    assert refusal(host.ask("local", True)).status == 409
 
 
 @pytest.mark.parametrize("before", [GARBAGE, b"", b"maintenance=2"])

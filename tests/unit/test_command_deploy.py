@@ -91,7 +91,7 @@ def refusal(data: object) -> str:
         ({**JOINING, "engine": {}}, "engine.domain_xml_file: is missing"),
         ({**JOINING, "engine": {"domain_name": "x"}}, "engine.domain_name: unknown key"),
         ({**JOINING, "sanlock": {"io_timeout_s": 0}}, "sanlock.io_timeout_s: 0 is refused"),
-        ({**JOINING, "sanlock": {"io_timeout_s": True}}, "io_timeout_s: True is refused"),
+        ({**JOINING, "sanlock": {"io_timeout_s": True}}, "io_timeout_s: true is refused"),
         ({**CREATING, "timing": {"tick_s": "5"}}, "timing.tick_s: '5' is refused"),
         ({**CREATING, "timing": {"tick": 5}}, "timing.tick: unknown key"),
         ({**CREATING, "score": {"base": -1}}, "score.base: -1 is refused"),
@@ -558,9 +558,12 @@ def test_metrics_are_compared_by_what_they_mean() -> None:
     other = {**JOINING, "host": {"metrics": {"listen": "127.0.0.1:9178"}}}
     found = found_cluster({9: "h9"})
     assert planned(same, found, host) == Deployed(listening)
-    assert "host.metrics: MetricsSettings(listen='127.0.0.1:9178'" in why(
-        planned(other, found, host)
+    refusal = why(planned(other, found, host))
+    assert "host.metrics.listen: '127.0.0.1:9178' (host.yaml has '127.0.0.1:9177')" in refusal, (
+        refusal
     )
+    assert "MetricsSettings" not in refusal
+    assert refusal.count("host.metrics") == 1  # what is alike is not told
 
 
 def test_impossible_metrics_are_refused() -> None:
@@ -581,10 +584,42 @@ def test_deploy_again_with_other_answers_is_refused(data: Mapping[str, Any], exp
     assert expected in why(planned(data, found_cluster({9: "h9"}), DEPLOYED))
 
 
-def test_deploy_again_on_another_storage_is_refused() -> None:
-    elsewhere = replace(HOME, storage=layout.storage_parts("/other"))
-    found = found_cluster({9: "h9"})
-    assert "storage" in why(planned(JOINING, found, replace(NEW, deployed=elsewhere)))
+OTHER_PLACES = {
+    "path": {"path": "/shared/leasse"},
+    "sectors": {"path": PATH, "sector_size": 4096},
+    "a part of its own": {"path": PATH, "lease": {"path": "/shared/other"}},
+    "an offset": {"path": PATH, "shared_config": {"offset": 64 << 20}},
+}
+
+
+@pytest.mark.parametrize("place", OTHER_PLACES.values(), ids=OTHER_PLACES)
+@pytest.mark.parametrize("kind", list(AreaKind))
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_deployed_host_stays_on_its_storage(
+    data: Mapping[str, Any], force: bool, kind: AreaKind, place: Mapping[str, Any]
+) -> None:
+    """Whatever the other place holds, and whatever was asked for."""
+    given = answers({**data, "storage": place})
+    there = storage_parts(given, 512)
+    config = CONFIG if kind is AreaKind.CLUSTER else None
+    found = Survey(kind, there, "something" if kind is not AreaKind.BLANK else "", config)
+    engine = ENGINE if given.creates else None
+    refusal = why(plan(given, found, DEPLOYED, engine, force))
+    assert refusal.startswith("this host is deployed already, as h9 (id 9) on /shared/leases, and")
+    assert "hosted-engine-cleanup" in refusal
+    (key,) = set(place) - {"path"} or {"path"}
+    assert f"storage.{key}: " in refusal
+
+
+def test_deployed_host_whose_own_storage_was_wiped_can_create_its_cluster_anew() -> None:
+    assert isinstance(planned(CREATING, BLANK, DEPLOYED), Create)
+
+
+def test_storage_that_was_exchanged_at_the_same_path_is_not_taken_for_the_old_one() -> None:
+    found = replace(found_cluster({9: "h9"}), parts=layout.storage_parts(PATH, 4096))
+    refusal = why(planned(JOINING, found, DEPLOYED))
+    assert "storage.sector_size: 4096 (host.yaml has 512)" in refusal
 
 
 def test_deploy_again_with_another_domain_is_refused() -> None:

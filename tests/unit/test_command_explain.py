@@ -442,6 +442,35 @@ def test_in_global_maintenance_nobody_starts_it() -> None:
     assert "hosted-engine --vm-start" in advice(found)
 
 
+@pytest.mark.parametrize("state", [State.UNKNOWN_LOCAL_VM_STATE, State.START_STATE])
+@pytest.mark.parametrize("error", ["read: timed out", ""])
+def test_storage_that_was_never_read_is_the_cause_and_not_libvirt(state: State, error: str) -> None:
+    found = explained(
+        storage=StorageView(error=error),
+        config=ConfigView(None, error),
+        engine=EngineView(detail="the shared configuration has not been read yet"),
+        global_maintenance=None,
+        agent=agent(state),
+    )
+    told = " ".join([engine(found), of_host(found, "h1"), advice(found)])
+    assert "libvirt" not in told
+    assert "not been able to read the shared storage" in engine(found)
+    assert "shared configuration" in of_host(found, "h1")
+
+
+def test_both_maintenances_at_once_are_both_said() -> None:
+    found = explained(
+        other(state="GlobalMaintenance", score=0, maintenance=True),
+        global_maintenance=True,
+        local_maintenance=True,
+        agent=agent(State.GLOBAL_MAINTENANCE, score=0),
+    )
+    for _host, sentences in found.hosts:
+        assert "for global maintenance is on" in " ".join(sentences)
+        assert "It is in local maintenance, too, and stays in that" in " ".join(sentences)
+    assert "(on h1 that ends its local maintenance, too)" in advice(found)
+
+
 def test_all_hosts_in_local_maintenance() -> None:
     resting = {"score": 0, "state": "LocalMaintenance", "maintenance": True}
     found = explained(

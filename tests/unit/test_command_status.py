@@ -129,6 +129,25 @@ def test_text_with_no_host_says_so() -> None:
     assert status_text(status()) == "No host has written its status yet.\n"
 
 
+@pytest.mark.parametrize("hosts", [(), (HostView(1),), (HostView(1, Liveness.LIVE), HostView(4))])
+@pytest.mark.parametrize("error", ["", "read 512 bytes at /dev/san:0: timed out"])
+def test_storage_that_was_never_read_is_no_cluster_without_hosts(
+    hosts: tuple[HostView, ...], error: str
+) -> None:
+    seen = replace(snapshot(), hosts=hosts, storage=StorageView(error=error))
+    picture = cluster_status(seen, NOW_S)
+    told = "The shared storage has not been read yet" + (f" ({error})" if error else "")
+    text = status_text(picture)
+    assert f"!! {told}\n" in text
+    assert f"Problem                            : {told}\n" in text
+    assert "No host has written" not in text
+    data = document(picture)
+    assert set(data) == {"1", "global_maintenance"}
+    assert data["1"]["error"] == told
+    assert data["1"]["live-data"] is False
+    assert data["1"]["engine-status"]["vm"] == "unknown"
+
+
 # --- the readers ------------------------------------------------------------------------------
 
 
