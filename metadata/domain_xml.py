@@ -132,7 +132,10 @@ def _target_problems(lease: ElementTree.Element, parts: StorageParts) -> list[st
     found = [(target.get("path"), _offset(target)) for target in targets]
     if found == [(parts.lease.path, parts.lease.offset)]:
         return []
-    places = ", ".join(f"path {shown(path)} offset {shown(offset)}" for path, offset in found)
+    places = ", ".join(
+        f"{f'path {shown(path)}' if path else 'no path'} offset {shown(offset)}"
+        for path, offset in found
+    )
     return [
         f"the lease of the domain XML lies at {places or 'no target'}, must lie at "
         f"path {shown(parts.lease.path)} offset {parts.lease.offset}; "

@@ -291,11 +291,11 @@ def test_a_bad_value_is_named(name, value):
         ("[1]", "'[1]'"),
         ('{"vm": "up", "health": "good"', '"health": "good"'),
         ("[" * 300, "'[[["),
-        ('{"health": "good", "detail": "Up"}', "vm: None"),
+        ('{"health": "good", "detail": "Up"}', "vm: an empty value"),
         ('{"vm": "sideways", "health": "good", "detail": "Up"}', "vm: 'sideways'"),
-        ('{"vm": "up", "health": true, "detail": "Up"}', "health: True"),
+        ('{"vm": "up", "health": true, "detail": "Up"}', "health: true"),
         ('{"vm": "up", "health": "good", "detail": 5}', "detail: 5"),
-        ('{"vm": "up", "health": "bad", "detail": "", "reason": null}', "reason: None"),
+        ('{"vm": "up", "health": "bad", "detail": "", "reason": null}', "reason: an empty value"),
     ],
 )
 def test_a_bad_engine_status_is_named(value, named):
