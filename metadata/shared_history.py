@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from metadata.plain_text import printable_text
 from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
@@ -131,4 +132,5 @@ def _read_note(data: Any) -> Optional[ChangeNote]:
     texts = isinstance(user, str) and isinstance(host, str) and isinstance(what, str)
     if not texts or type(at_wall_s) not in (int, float):
         return None
-    return ChangeNote(str(user), str(host), float(at_wall_s), str(what))  # type: ignore[arg-type]
+    names = [printable_text(str(word)) for word in (user, host, what)]
+    return ChangeNote(names[0], names[1], float(at_wall_s), names[2])  # type: ignore[arg-type]

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from metadata.plain_text import one_line
+
 
 class PlainYamlError(ValueError):
     """A text that can't be used; the message is one line that says where and why."""
@@ -24,7 +26,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError as error:
         raise PlainYamlError("nested too deep") from error
     except Exception as error:  # nothing but the parser runs here
-        raise PlainYamlError(" ".join(str(error).split())) from error
+        raise PlainYamlError(one_line(str(error))) from error
 
 
 class _StrictLoader(yaml.SafeLoader):

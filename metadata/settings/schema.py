@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from metadata.plain_text import steers
+
 
 def _unchanged(value: Any) -> Any:
     return value
@@ -53,11 +55,15 @@ def one_of(*values: int) -> Rule:
 
 
 def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
-    """A string of at most `max_bytes` in UTF-8 that `pattern` matches from end to end."""
+    """A string of at most `max_bytes` in UTF-8 that `pattern` matches from end to end.
+
+    Characters that steer a terminal are refused whatever the pattern, so that a setting can be
+    shown as it is. Of line ends and tabs the pattern decides.
+    """
     compiled = re.compile(pattern)
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
+        if not isinstance(value, str) or not compiled.fullmatch(value) or steers(value):
             return False
         return len(value.encode("utf-8", "surrogatepass")) <= max_bytes
 

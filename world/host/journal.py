@@ -1,4 +1,8 @@
-"""Logging of both daemons: lines on standard error, as the journal likes them."""
+"""Logging of both daemons: lines on standard error, as the journal likes them.
+
+A message is one line of printable text whatever it was made of, so that nothing in it can pass for
+a line of ours, or steer the terminal of who reads the journal. A traceback keeps its lines.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ import os
 import sys
 import time
 from typing import Optional, TextIO
+
+from metadata.plain_text import one_line, printable_text
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -28,7 +34,18 @@ def log_setup(level: str = "info", stream: Optional[TextIO] = None) -> None:
     root.setLevel(level.upper())
 
 
-class _JournalFormatter(logging.Formatter):
+class _PlainFormatter(logging.Formatter):
+    """Only printable text."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_text(super().format(record), keep="\n")
+
+
+class _JournalFormatter(_PlainFormatter):
     """`<priority>text`, on each line of a text with several."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -37,7 +54,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 def _terminal_formatter() -> logging.Formatter:
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    formatter = _PlainFormatter("%(asctime)s %(levelname)s %(message)s")
     formatter.converter = time.localtime
     return formatter
 

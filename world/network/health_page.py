@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.plain_text import one_line
 from world.network.deadline import Deadline
 from world.ports.network import HealthReading
 
@@ -203,4 +204,4 @@ def _judge(status: int, body: bytes, expected_text: str) -> HealthReading:
 def _reason(error: Exception) -> str:
     """The system's own words, without the numbers around them."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)
+    return one_line(str(text))

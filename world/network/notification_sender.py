@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.plain_text import one_line
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
 from world.network.deadline import Deadline
 from world.network.deadline_stream import connect, verifying_context
@@ -89,7 +90,7 @@ def _reason(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_WORDS]
+    return one_line(text)[:_MAX_WORDS]
 
 
 def _secured(plain: socket.socket, ca_file: str, host: str) -> socket.socket:
