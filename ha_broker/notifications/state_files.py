@@ -17,7 +17,8 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
-from world.durable import replace_file
+from world.durable import STATE_FILE_MODE, replace_file
+from world.regular_file import open_regular
 
 MEMORY_FILE = "told.json"
 QUEUE_FILE = "notifications.jsonl"
@@ -59,7 +60,7 @@ def write_files(directory: str, contents: Mapping[str, str]) -> None:
     place = Path(directory)
     place.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name, text in contents.items():
-        replace_file(place / name, text.encode(), only_writer=True)
+        replace_file(place / name, text.encode(), mode=STATE_FILE_MODE, only_writer=True)
 
 
 def read_files(directory: str, now_s: float) -> KeptNotifications:
@@ -92,7 +93,7 @@ def _read_queue(path: Path, now_s: float) -> Queue:
 
 def _read(path: Path) -> Optional[str]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_BYTES)
     except FileNotFoundError:
         return None

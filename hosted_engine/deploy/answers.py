@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from ha_broker.api import paths
+from hosted_engine.config.change_rules import secret_problems
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import (
     ClusterSettings,
@@ -106,10 +108,18 @@ def parse_answers(data: object, source: str) -> Answers:
         domain_xml_file=_domain_xml_file(reader, engine),
     )
     if answers.creates and not reader.problems:
-        _collect(reader, lambda: parse_cluster_settings(answers.cluster, source))
+        _collect(reader, lambda: _check_cluster(answers.cluster, source))
     if reader.problems:
         raise CommandError("; ".join(reader.problems))
     return answers
+
+
+def _check_cluster(cluster: Mapping[str, Any], source: str) -> None:
+    """Raise SettingsError."""
+    settings = parse_cluster_settings(cluster, source)
+    problems = secret_problems(ClusterSettings(), settings, paths.secrets_dir())
+    if problems:
+        raise SettingsError([f"{source}: {problem}" for problem in problems])
 
 
 def storage_parts(answers: Answers, sector_size: int) -> StorageParts:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
+
+from world.regular_file import open_regular
 
 HIDDEN = "***"
 # Shorter ones would blot out half of the text, and protect nothing.
@@ -95,9 +96,7 @@ def _behind(key: str, value: str) -> list[str]:
 def _content(path: str) -> str:
     """Of the secret's file, as far as it can be read at once."""
     try:
-        if not Path(path).is_file():  # a pipe would never end
-            return ""
-        with Path(path).open("rb") as file:
+        with open_regular(path, follow_links=True) as file:
             return file.read(_MOST_BYTES).decode("utf-8", "replace").strip()
     except (OSError, ValueError):
         return ""

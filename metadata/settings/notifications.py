@@ -196,6 +196,15 @@ def read_notifications(reader: Reader, data: object, key: str) -> NotificationSe
     return NotificationSettings(**fields)
 
 
+def secret_files(settings: NotificationSettings) -> dict[str, str]:
+    """The files with secrets that the settings name, by their keys."""
+    smtp = settings.smtp
+    found = {"notifications.smtp.password_file": smtp.password_file} if smtp else {}
+    for place, webhook in enumerate(settings.webhooks):
+        found[f"notifications.webhooks[{place}].secret_file"] = webhook.secret_file
+    return {key: path for key, path in found.items() if path}
+
+
 def notifications_to_data(settings: NotificationSettings) -> dict[str, Any]:
     """Plain data that `read_notifications` reads back."""
     data = asdict(settings)

@@ -11,6 +11,7 @@ import ssl
 from typing import Any, Optional
 
 from world.network.deadline import Deadline
+from world.regular_file import stable_name
 
 
 class _Timed(socket.socket):
@@ -60,7 +61,8 @@ def verifying_context(ca_file: str) -> TimedContext:
     context = TimedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     else:
         context.load_default_certs()
     return context

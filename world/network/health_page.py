@@ -21,6 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from metadata.plain_text import one_line
 from world.network.deadline import Deadline
 from world.ports.network import HealthReading
+from world.regular_file import stable_name
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -166,7 +167,8 @@ def _tls_context(ca_file: str) -> SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     except OSError as error:  # ssl.SSLError is one
         raise _CheckError(f"health_ca_file: {ca_file}: {_reason(error)}") from error
     return context
