@@ -26,6 +26,7 @@ from typing import Any, Optional
 
 from ha_broker.api import paths
 from hosted_engine.config.change_rules import secret_problems
+from hosted_engine.config.keys import value_text
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import (
     ClusterSettings,
@@ -173,7 +174,8 @@ def differing_keys(answers: Answers, stored: ClusterSettings) -> list[str]:
         merged[name] = {**data[name], **section}
     wanted = cluster_settings_to_data(_cluster_settings(merged, answers))
     return [
-        f"{_answer_key(name, key)}: {wanted[name][key]!r} (the cluster has {data[name][key]!r})"
+        f"{_answer_key(name, key)}: {value_text(wanted[name][key])} "
+        f"(the cluster has {value_text(data[name][key])})"
         for name in data
         for key in data[name]
         if wanted[name][key] != data[name][key]

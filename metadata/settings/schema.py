@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
 from metadata.plain_text import steers
+from metadata.secret_names import names_secret, without_paths
 
 
 def _unchanged(value: Any) -> Any:
@@ -79,6 +80,23 @@ def shown(value: object) -> str:
     return short.encode("ascii", "backslashreplace").decode("ascii")
 
 
+def told(key: str, value: object) -> str:
+    """As `shown`, but nothing of a value whose key says that it is a secret, and of a webhook's
+    address scheme and host alone: messages go to logs."""
+    if names_secret(key.rpartition(".")[2]):
+        return "what it holds (not shown)"
+    return shown(_without_paths(value) if "webhooks" in key else value)
+
+
+def _without_paths(value: Any) -> Any:
+    """Before anything is shortened, which would leave the end of an address and not its host."""
+    if isinstance(value, str):
+        return without_paths(value)
+    if isinstance(value, Mapping):
+        return {name: _without_paths(one) for name, one in value.items()}
+    return [_without_paths(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _shortened(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "...")
 
@@ -98,7 +116,7 @@ class Reader:
         """`data` if it is a mapping, else None and a problem."""
         if isinstance(data, Mapping):
             return data
-        self.problem(key, f"{shown(data)} is refused; allowed: a mapping of keys to values")
+        self.problem(key, f"{told(key, data)} is refused; allowed: a mapping of keys to values")
         return None
 
     def unknown_keys(self, data: Mapping[Any, Any], known: list[str], key: str = "") -> None:
@@ -107,14 +125,14 @@ class Reader:
             if name not in known:
                 self.problem(
                     _dotted(key, name),
-                    f"unknown key (value {shown(value)}); allowed: {', '.join(known)}",
+                    f"unknown key (value {told(str(name), value)}); allowed: {', '.join(known)}",
                 )
 
     def value(self, rule: Rule, raw: object, key: str) -> Any:
         """`raw` converted by `rule`, or None and a problem."""
         if rule.accepts(raw):
             return rule.convert(raw)
-        self.problem(key, f"{shown(raw)} is refused; allowed: {rule.allowed}")
+        self.problem(key, f"{told(key, raw)} is refused; allowed: {rule.allowed}")
         return None
 
     def fields(

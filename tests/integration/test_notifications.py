@@ -432,8 +432,8 @@ def test_the_command_shows_what_each_target_says(site: Site) -> None:
     assert done.stdout.splitlines() == [
         f"delivered: mail to a@example.com, b@example.com through {HOST}:{port}: "
         "250 taken as number 1",
-        f"FAILED: webhook http://{HOST}:{closed}/: Connection refused",
-        f"FAILED: webhook http://{HOST}:{rude}/: not done within 1 s",
+        f"FAILED: webhook http://{HOST}:{closed}: Connection refused",
+        f"FAILED: webhook http://{HOST}:{rude}: not done within 1 s",
     ]
     assert box.subjects == ["[HostedEngine] h1 sends a test of its notifications"]
 

@@ -20,6 +20,7 @@ from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
 from metadata.plain_text import one_line
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
 from world.network.deadline import Deadline
 from world.network.deadline_stream import connect, verifying_context
@@ -53,7 +54,7 @@ class NetNotificationSender:
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """As `Courier.post`."""
-        with _failures(f"POST {webhook.url}", webhook.timeout_s):
+        with _failures(f"POST {without_paths(webhook.url)}", webhook.timeout_s):
             headers = _headers(webhook, body, self._secrets_below)
             return _post(webhook, body, headers, Deadline(webhook.timeout_s))
 
