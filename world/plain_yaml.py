@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from metadata.plain_text import one_line
+from world.decimal_yaml import DecimalLoader
 
 
 class PlainYamlError(ValueError):
@@ -29,7 +30,7 @@ def parse_yaml(text: str) -> Any:
         raise PlainYamlError(one_line(str(error))) from error
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(DecimalLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:

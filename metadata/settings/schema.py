@@ -16,6 +16,11 @@ from typing import Any, Callable, Optional
 from metadata.plain_text import steers
 from metadata.secret_names import names_secret, without_paths
 
+# What YAML 1.1 takes for numbers of other bases: ``010``, ``0x10``, ``0b11``, ``1:30``.
+_NO_DECIMAL = re.compile(
+    r"[-+]?(?:0[0-9_]+|0[xob][0-9A-Fa-f_]+|[0-9_]+(?::[0-9]{1,2})+(?:\.[0-9_]*)?)"
+)
+
 
 def _unchanged(value: Any) -> Any:
     return value
@@ -23,11 +28,21 @@ def _unchanged(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Rule:
-    """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it."""
+    """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it.
+
+    `is_number`: people may have written a number in a way that is none here.
+    """
 
     allowed: str
     accepts: Callable[[Any], bool]
     convert: Callable[[Any], Any] = _unchanged
+    is_number: bool = False
+
+    def allowed_for(self, value: object) -> str:
+        """What is allowed instead of `value`."""
+        if self.is_number and isinstance(value, str) and _NO_DECIMAL.fullmatch(value):
+            return f"{self.allowed}, decimal and without leading zeros"
+        return self.allowed
 
 
 def number(low: float, high: float) -> Rule:
@@ -36,7 +51,7 @@ def number(low: float, high: float) -> Rule:
     def accepts(value: Any) -> bool:
         return type(value) in (int, float) and low <= value <= high
 
-    return Rule(f"a number from {low:g} to {high:g}", accepts, float)
+    return Rule(f"a number from {low:g} to {high:g}", accepts, float, is_number=True)
 
 
 def integer(low: int, high: int) -> Rule:
@@ -44,6 +59,7 @@ def integer(low: int, high: int) -> Rule:
     return Rule(
         f"an integer from {low} to {high}",
         lambda value: type(value) is int and low <= value <= high,
+        is_number=True,
     )
 
 
@@ -52,6 +68,7 @@ def one_of(*values: int) -> Rule:
     return Rule(
         " or ".join(str(value) for value in values),
         lambda value: type(value) is int and value in values,
+        is_number=True,
     )
 
 
@@ -132,7 +149,7 @@ class Reader:
         """`raw` converted by `rule`, or None and a problem."""
         if rule.accepts(raw):
             return rule.convert(raw)
-        self.problem(key, f"{told(key, raw)} is refused; allowed: {rule.allowed}")
+        self.problem(key, f"{told(key, raw)} is refused; allowed: {rule.allowed_for(raw)}")
         return None
 
     def fields(
