@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from metadata.plain_json import is_number, parse_json_without
+from metadata.plain_text import printable_text
 from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
@@ -140,4 +141,5 @@ def _read_note(data: Any) -> Optional[ChangeNote]:
     texts = isinstance(user, str) and isinstance(host, str) and isinstance(what, str)
     if not texts or not is_number(at_wall_s):
         return None
-    return ChangeNote(str(user), str(host), float(at_wall_s), str(what))  # type: ignore[arg-type]
+    names = [printable_text(str(word)) for word in (user, host, what)]
+    return ChangeNote(names[0], names[1], float(at_wall_s), names[2])  # type: ignore[arg-type]

@@ -15,12 +15,14 @@ from typing import Any, Optional
 import yaml
 
 from metadata.plain_json import is_number
+from metadata.plain_text import one_line
 from metadata.settings.schema import shown
+from world.decimal_yaml import DecimalLoader
 
 MOST_BYTES = 256 * 1024
 """Of a text, in UTF-8: the parser takes seconds for that much."""
 
-_MOST_DIGITS = 80  # in base 2, with underscores; read is only what is no longer
+_MOST_DIGITS = 80  # with underscores; read is only what is no longer
 
 
 class PlainYamlError(ValueError):
@@ -37,7 +39,7 @@ def parse_yaml(text: str) -> Any:
     except RecursionError as error:
         raise PlainYamlError("nested too deep") from error
     except Exception as error:  # nothing but the parser runs here
-        raise PlainYamlError(" ".join(str(error).split())) from error
+        raise PlainYamlError(one_line(str(error))) from error
 
 
 def yaml_text(data: Any, **options: Any) -> str:
@@ -45,7 +47,7 @@ def yaml_text(data: Any, **options: Any) -> str:
     return str(yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, **options))
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(DecimalLoader):
     def compose_node(self, parent: Optional[yaml.Node], index: Any) -> Optional[yaml.Node]:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from metadata.plain_json import LARGEST, is_number
+from metadata.plain_text import printable_text
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -126,7 +127,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _unknown_keys(data: Mapping[Any, object], path: str, known: Mapping[str, object]) -> list[str]:
     allowed = ", ".join(sorted(known))
-    unknown = sorted(str(key) for key in data if key not in known)
+    unknown = sorted(printable_text(str(key)) for key in data if key not in known)
     return [f"{_join(path, key)}: unknown key (allowed: {allowed})" for key in unknown]
 
 
@@ -179,7 +180,7 @@ def _plain_reader(kind: Any) -> Reader:
     def read(data: object, path: str, refuse_unknown: bool) -> object:
         if not _fits(kind, data):
             raise DataError([f"{path}: expected {expected}, got {_show(data)}"])
-        return kind(data)
+        return printable_text(data) if isinstance(data, str) else kind(data)
 
     return read
 

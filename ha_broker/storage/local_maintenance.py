@@ -11,7 +11,7 @@ from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.server.mailbox import Refusal, Ticket
 from metadata.states import State
-from world.durable import sync_directory
+from world.durable import STATE_FILE_MODE, replace_file, sync_directory
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 
@@ -106,9 +106,9 @@ def write_flag(directory: str, on: bool) -> None:
     try:
         flag.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if on:
-            flag.touch()
+            replace_file(flag, b"", mode=STATE_FILE_MODE, only_writer=True)
         else:
             flag.unlink(missing_ok=True)
-        sync_directory(flag.parent)
+            sync_directory(flag.parent)
     except OSError as error:
         raise StateDirError(f"can't change {flag}: {error.strerror}") from None

@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any, Callable, Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
+from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
@@ -41,7 +42,7 @@ def run_get(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"key": key, "type": kind, "value": value}))
     else:
-        print(plain_text(value))
+        print_raw(plain_text(value))
     return EXIT_OK
 
 

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from metadata.settings.schema import Reader, Rule, integer, number, shown, text
+from metadata.settings.schema import Reader, Rule, integer, number, text, told
 
 TRANSITION_RULE = "state_transition="
 ALL = "all"
@@ -221,6 +221,15 @@ def read_notifications(reader: Reader, data: object, key: str) -> NotificationSe
     return NotificationSettings(**fields)
 
 
+def secret_files(settings: NotificationSettings) -> dict[str, str]:
+    """The files with secrets that the settings name, by their keys."""
+    smtp = settings.smtp
+    found = {"notifications.smtp.password_file": smtp.password_file} if smtp else {}
+    for place, webhook in enumerate(settings.webhooks):
+        found[f"notifications.webhooks[{place}].secret_file"] = webhook.secret_file
+    return {key: path for key, path in found.items() if path}
+
+
 def notifications_to_data(settings: NotificationSettings) -> dict[str, Any]:
     """Plain data that `read_notifications` reads back."""
     data = asdict(settings)
@@ -270,7 +279,7 @@ def _check_login(reader: Reader, smtp: SmtpSettings, key: str) -> None:
 def _read_webhooks(reader: Reader, data: object, key: str) -> tuple[WebhookSettings, ...]:
     if not isinstance(data, (list, tuple)) or len(data) > MOST_WEBHOOKS:
         why = f"a list of at most {MOST_WEBHOOKS} webhooks, each with at least url"
-        reader.problem(key, f"{shown(data)} is refused; allowed: {why}")
+        reader.problem(key, f"{told(key, data)} is refused; allowed: {why}")
         return ()
     found = [_read_webhook(reader, item, f"{key}[{place}]") for place, item in enumerate(data)]
     return tuple(dict.fromkeys(webhook for webhook in found if webhook is not None))
@@ -290,7 +299,7 @@ def _read_list(
 ) -> list[str]:
     if not isinstance(data, (list, tuple)) or not least <= len(data) <= most:
         allowed = f"a list of {least} to {most}, each {rule.allowed}"
-        reader.problem(key, f"{shown(data)} is refused; allowed: {allowed}")
+        reader.problem(key, f"{told(key, data)} is refused; allowed: {allowed}")
         return []
     values = [reader.value(rule, item, f"{key}[{place}]") for place, item in enumerate(data)]
     return [value for value in values if value is not None]

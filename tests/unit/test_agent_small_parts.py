@@ -87,7 +87,7 @@ def test_lines_for_the_journal(output: io.StringIO, monkeypatch: pytest.MonkeyPa
     log.warning("w %d", 1)
     log.error("e")
     logging.getLogger().handlers[0].flush()
-    assert output.getvalue() == "<7>d\n<6>i\n<6>j\n<4>w 1\n<3>e\n"
+    assert output.getvalue() == "<7>d\n<6>i j\n<4>w 1\n<3>e\n"
 
 
 def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:

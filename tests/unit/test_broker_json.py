@@ -19,12 +19,13 @@ from ha_broker.api.snapshot_json import (
     snapshot_from_data,
     snapshot_to_data,
 )
+from metadata.plain_text import printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 
 PUBLICATION = Publication(3400, EngineStatus(EngineVm.UP, Health.GOOD, "Up"), "EngineUp")
 
 _plain = {
-    str: st.text(max_size=20),
+    str: st.text(max_size=20).map(printable_text),
     int: st.integers(-(2**64), 2**64),
     float: st.floats(-(2.0**64), 2.0**64),
     bool: st.booleans(),

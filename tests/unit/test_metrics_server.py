@@ -132,11 +132,15 @@ def test_nothing_else_is_served(request_: bytes, status: bytes):
 # --- who may read ----------------------------------------------------------------------
 
 
+def write_secret(path: Path, content: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(content)
+
+
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "secret"
-    path.write_text("s3cret ü\n")
-    path.chmod(0o600)
+    write_secret(path, "s3cret ü\n")
     return path
 
 
@@ -157,7 +161,7 @@ def test_a_password(secret: Path):
 
 
 def test_a_token(tmp_path: Path):
-    (tmp_path / "token").write_text("abc")
+    write_secret(tmp_path / "token", "abc")
     with served(token_file=str(tmp_path / "token")) as address:
         assert get(address, Authorization="Bearer abc")[0] == 200
         assert get(address, Authorization="bearer abc")[0] == 200
@@ -170,7 +174,7 @@ def test_a_new_password_counts_at_once(secret: Path):
     with served(user="p", password_file=str(secret)) as address:
         assert get(address, **basic("p", "s3cret ü"))[0] == 200
         replacement = secret.with_name("new")
-        replacement.write_text("other")
+        write_secret(replacement, "other")
         replacement.replace(secret)
         assert get(address, **basic("p", "s3cret ü"))[0] == 401
         assert get(address, **basic("p", "other"))[0] == 200
@@ -181,9 +185,9 @@ def test_a_password_that_is_gone_lets_nobody_in(secret: Path, caplog: pytest.Log
         secret.unlink()
         for _ in range(3):
             assert get(address, **basic("p", "s3cret ü"))[0] == 503
-        secret.write_text("\n")
+        write_secret(secret, "\n")
         assert get(address, **basic("p", ""))[0] == 503
-        secret.write_text("back")
+        write_secret(secret, "back")
         assert get(address, **basic("p", "back"))[0] == 200
         secret.unlink()
         assert get(address, **basic("p", "back"))[0] == 503
@@ -193,7 +197,7 @@ def test_a_password_that_is_gone_lets_nobody_in(secret: Path, caplog: pytest.Log
 
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_secret_is_refused(tmp_path: Path, content: str):
-    (tmp_path / "token").write_text(content)
+    write_secret(tmp_path / "token", content)
     with pytest.raises(OSError, match="token: a secret has"):
         MetricsServer(
             MetricsSettings("127.0.0.1:1", token_file=str(tmp_path / "token")), lambda: ANSWER

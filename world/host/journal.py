@@ -1,5 +1,8 @@
 """Logging of both daemons: lines on standard error, as the journal likes them.
 
+A message is one line of printable text whatever it was made of, so that nothing in it can pass for
+a line of ours, or steer the terminal of who reads the journal. A traceback keeps its lines.
+
 Whoever reads them may hang (a journal whose disk is full, a pager that is not looked at), so a
 thread of their own writes them: nobody who logs waits for it.
 """
@@ -15,6 +18,8 @@ import sys
 import threading
 import time
 from typing import Optional, TextIO, Union
+
+from metadata.plain_text import one_line, printable_text
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -126,7 +131,18 @@ class PatientHandler(logging.Handler):
             data = data[os.write(fd, data) :]
 
 
-class _JournalFormatter(logging.Formatter):
+class _PlainFormatter(logging.Formatter):
+    """Only printable text."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable_text(super().format(record), keep="\n")
+
+
+class _JournalFormatter(_PlainFormatter):
     """`<priority>text`, on each line of a text with several."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -135,7 +151,7 @@ class _JournalFormatter(logging.Formatter):
 
 
 def _terminal_formatter() -> logging.Formatter:
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    formatter = _PlainFormatter("%(asctime)s %(levelname)s %(message)s")
     formatter.converter = time.localtime
     return formatter
 

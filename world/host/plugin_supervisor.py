@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Optional
 
 from metadata.plain_json import parse_json
+from metadata.plain_text import one_line
 from world.host.plugin_main import is_share
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -56,7 +57,7 @@ class PluginChild:
             raise WorldError(self._what, self._why) from error
         if "error" in answer:
             raise WorldError(self._what, str(answer["error"]))
-        return PluginWord(answer["share"], answer["detail"])
+        return PluginWord(answer["share"], one_line(answer["detail"]))
 
     def close(self) -> None:
         """End it; a measurement under way fails, and no other one is begun."""

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from world.network import dial
 from world.network.deadline import Deadline
+from world.regular_file import stable_name
 
 
 class _Timed(socket.socket):
@@ -62,7 +63,8 @@ def verifying_context(ca_file: str) -> TimedContext:
     context = TimedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     else:
         context.load_default_certs()
     return context

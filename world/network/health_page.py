@@ -20,6 +20,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.plain_text import one_line
 from world.network import dial
 from world.network.deadline import Deadline, TooMuchError
 from world.network.other_answers import (
@@ -34,6 +35,7 @@ from world.network.other_answers import (
     too_many_redirects,
 )
 from world.ports.network import HealthReading
+from world.regular_file import stable_name
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -194,7 +196,8 @@ def _tls_context(ca_file: str) -> SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     except OSError as error:  # ssl.SSLError is one
         raise _CheckError(f"health_ca_file: {ca_file}: {_reason(error)}") from error
     return context
@@ -261,4 +264,4 @@ def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReadi
 def _reason(error: Exception) -> str:
     """The system's own words, without the numbers around them."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)
+    return one_line(str(text))

@@ -19,13 +19,15 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.plain_text import one_line
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
 from world.network.deadline import Deadline, TooMuchError
 from world.network.deadline_stream import connect, verifying_context
 from world.network.mail_answers import Stage, advice, is_final
 from world.network.own_name import hello_name
 from world.ports.notifications import DeliveryError, Message, Receipt, RefusedRecipient
-from world.secret_file import read_secret
+from world.secret_file import SHARED_SECRETS, read_secret
 
 USER_AGENT = "hosted-engine-ha"
 _HTTP_PORTS = {"http": 80, "https": 443}
@@ -35,18 +37,28 @@ _MAX_WORDS = 300
 
 
 class NetNotificationSender:
-    """The `Courier` of the real world; keeps nothing between messages."""
+    """The `Courier` of the real world; keeps nothing between messages.
+
+    The files with secrets that its settings name must lie below `secrets_below`.
+    """
+
+    def __init__(self, secrets_below: str = SHARED_SECRETS) -> None:
+        self._secrets_below = secrets_below
 
     def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
         """As `Courier.mail`."""
         what = f"mail through {server.server}:{server.usual_port}"
-        with _failures(what, server.timeout_s), _logged_in(server) as smtp:
+        with (
+            _failures(what, server.timeout_s),
+            _logged_in(server, self._secrets_below) as smtp,
+        ):
             return _hand_over(smtp, letter)
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """As `Courier.post`."""
-        with _failures(f"POST {webhook.url}", webhook.timeout_s):
-            return _post(webhook, body, Deadline(webhook.timeout_s))
+        with _failures(f"POST {without_paths(webhook.url)}", webhook.timeout_s):
+            headers = _headers(webhook, body, self._secrets_below)
+            return _post(webhook, body, headers, Deadline(webhook.timeout_s))
 
 
 class _RefusedError(Exception):
@@ -92,7 +104,7 @@ def _reason(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_WORDS]
+    return one_line(text)[:_MAX_WORDS]
 
 
 def _secured(plain: socket.socket, ca_file: str, host: str) -> socket.socket:
@@ -126,7 +138,9 @@ class _Smtp(smtplib.SMTP):
 
 
 @contextmanager
-def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
+def _logged_in(server: SmtpSettings, secrets_below: str) -> Iterator[smtplib.SMTP]:
+    """The password is read before anything is sent: one that is refused goes nowhere."""
+    password = read_secret(server.password_file, secrets_below) if server.user else b""
     smtp = _Smtp(server, Deadline(server.timeout_s))
     try:
         _introduce(smtp)
@@ -134,7 +148,7 @@ def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
             smtp.starttls(context=verifying_context(server.ca_file))
             smtp.ehlo()
         if server.user:
-            _log_in(smtp, server.user, read_secret(server.password_file))
+            _log_in(smtp, server.user, password)
         yield smtp
         with suppress(smtplib.SMTPException, OSError):  # it has the mail already
             smtp.quit()
@@ -217,9 +231,10 @@ def signatures(secret: bytes, body: bytes, timestamp: str) -> dict[str, str]:
     }
 
 
-def _post(webhook: WebhookSettings, body: bytes, deadline: Deadline) -> Receipt:
+def _post(
+    webhook: WebhookSettings, body: bytes, headers: dict[str, str], deadline: Deadline
+) -> Receipt:
     parts = urlsplit(webhook.url)
-    headers = _headers(webhook, body)
     connection = _http_connection(parts, webhook, deadline)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -231,9 +246,9 @@ def _post(webhook: WebhookSettings, body: bytes, deadline: Deadline) -> Receipt:
         connection.close()
 
 
-def _headers(webhook: WebhookSettings, body: bytes) -> dict[str, str]:
+def _headers(webhook: WebhookSettings, body: bytes, secrets_below: str) -> dict[str, str]:
     timestamp = str(int(time.time()))
-    secret = read_secret(webhook.secret_file) if webhook.secret_file else None
+    secret = read_secret(webhook.secret_file, secrets_below) if webhook.secret_file else None
     return {
         "Content-Type": "application/json; charset=utf-8",
         "User-Agent": USER_AGENT,
