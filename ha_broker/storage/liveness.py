@@ -25,3 +25,19 @@ def is_fresh(
     if first_seen_at_s is None or liveness != Liveness.LIVE:
         return False
     return now_s - first_seen_at_s <= alive_s
+
+
+def is_undecided(
+    first_seen_at_s: Optional[float],
+    changed_at_s: Optional[float],
+    liveness: Liveness,
+    now_s: float,
+    alive_s: float,
+) -> bool:
+    """Had the record no time to change yet, while sanlock has no word on the host either?
+
+    So it is after a boot: sanlock learns of the others from two of their renewals.
+    """
+    if changed_at_s is not None or first_seen_at_s is None or liveness != Liveness.UNKNOWN:
+        return False
+    return now_s - first_seen_at_s <= alive_s

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
 from ha_broker.storage.config_reader import INTERVAL_S as CONFIG_INTERVAL_S
+from ha_broker.storage.liveness import is_fresh, is_undecided
 from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
@@ -231,6 +233,41 @@ def test_after_a_start_sanlocks_word_counts(cluster: Cluster, host: Host) -> Non
     assert not host.view(3).fresh
     cluster.run(ALIVE_S + TICK_S)
     assert not host.view(2).fresh
+
+
+def test_after_a_boot_nobody_can_know_yet_who_lives(cluster: Cluster, host: Host) -> None:
+    """Sanlock has no word, and no record had time to change: neither live nor stale."""
+    cluster.put_record(2)
+    cluster.put_record(3)
+    cluster.peer(2)
+    host.lockspace.hang_storage()  # it does not get into the lockspace
+    cluster.run(1)
+    for host_id in (2, 3):
+        view = host.view(host_id)
+        assert (view.liveness, view.fresh, view.undecided) == (Liveness.UNKNOWN, False, True)
+    cluster.put_record(2, timestamp_s=8)
+    cluster.run(TICK_S + 1)
+    assert (host.view(2).fresh, host.view(2).undecided) == (True, False)
+    assert (host.view(3).fresh, host.view(3).undecided) == (False, True)
+    cluster.run(ALIVE_S)
+    assert (host.view(3).fresh, host.view(3).undecided) == (False, False), "it had its time"
+
+
+@pytest.mark.parametrize("liveness", list(Liveness))
+@pytest.mark.parametrize("first_seen_at_s", [None, 100.0])
+@pytest.mark.parametrize("changed_at_s", [None, 105.0])
+@pytest.mark.parametrize("now_s", [110.0, 161.0, 500.0])
+def test_undecided_is_never_fresh_and_ends(
+    liveness: Liveness,
+    first_seen_at_s: Optional[float],
+    changed_at_s: Optional[float],
+    now_s: float,
+) -> None:
+    times = first_seen_at_s, changed_at_s, liveness, now_s, 60.0
+    undecided = is_undecided(*times)
+    assert not (undecided and is_fresh(*times))
+    early = first_seen_at_s is not None and changed_at_s is None and now_s == 110.0
+    assert undecided is (early and liveness is Liveness.UNKNOWN)
 
 
 def test_a_first_record_is_a_change(cluster: Cluster, host: Host) -> None:

@@ -213,6 +213,11 @@ OTHERS: dict[str, tuple[HostView, HostLife, str]] = {
         HostLife.SILENT,
         "sanlock does not see it either",
     ),
+    "not decided yet": (
+        replace(other(fresh=False, liveness=Liveness.UNKNOWN), changed_at_s=None, undecided=True),
+        HostLife.SILENT,
+        "Whether it lives is not decided yet",
+    ),
     "failing": (other(liveness=Liveness.FAIL), HostLife.FAILING, "within 60 s it counts as dead"),
     "dead": (other(liveness=Liveness.DEAD), HostLife.DEAD, "no sign of life for 140 s"),
     "left": (
