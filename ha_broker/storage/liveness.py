@@ -27,17 +27,13 @@ def is_fresh(
     return now_s - first_seen_at_s <= alive_s
 
 
-def is_undecided(
+def is_past_window(
     first_seen_at_s: Optional[float],
     changed_at_s: Optional[float],
-    liveness: Liveness,
     now_s: float,
     alive_s: float,
 ) -> bool:
-    """Had the record no time to change yet, while sanlock has no word on the host either?
-
-    So it is after a boot: sanlock learns of the others from two of their renewals.
-    """
-    if changed_at_s is not None or first_seen_at_s is None or liveness != Liveness.UNKNOWN:
-        return False
-    return now_s - first_seen_at_s <= alive_s
+    """Had the record all the time that one of a living host needs to change, or did it change?"""
+    if changed_at_s is not None or first_seen_at_s is None:
+        return True
+    return now_s - first_seen_at_s > alive_s

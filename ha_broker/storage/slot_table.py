@@ -8,7 +8,7 @@ from math import inf
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView
-from ha_broker.storage.liveness import is_fresh, is_undecided
+from ha_broker.storage.liveness import is_fresh, is_past_window
 from metadata.records import (
     DecodedSlot,
     HostRecord,
@@ -234,8 +234,11 @@ class SlotTable:
         if state is None:
             return HostView(host_id, liveness, generation, error=unreadable)
         changed_at_s = state.changed_at_s
-        times = state.first_seen_at_s, changed_at_s, liveness, now_s, alive_s
-        fresh, undecided = is_fresh(*times), is_undecided(*times)
+        fresh = is_fresh(state.first_seen_at_s, changed_at_s, liveness, now_s, alive_s)
+        # Once sanlock has looked, a host that it does not list has left, or never was.
+        may_live = liveness is Liveness.UNKNOWN and (host is not None or not hosts)
+        had_time = is_past_window(state.first_seen_at_s, changed_at_s, now_s, alive_s)
+        undecided = may_live and not fresh and not had_time
         error = unreadable or state.error
         return HostView(
             host_id, liveness, generation, state.record, error, fresh, changed_at_s, undecided

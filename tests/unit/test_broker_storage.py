@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
 from ha_broker.storage.config_reader import INTERVAL_S as CONFIG_INTERVAL_S
-from ha_broker.storage.liveness import is_fresh, is_undecided
 from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
+from ha_broker.storage.slot_table import SlotTable
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
@@ -27,7 +26,7 @@ from tests.unit.broker_host import (
     record,
 )
 from world.ports.errors import StorageError
-from world.ports.sanlock import Liveness
+from world.ports.sanlock import Liveness, LockspaceHost
 
 GARBAGE = b"\xff\x00garbage|" * 30
 
@@ -254,20 +253,25 @@ def test_after_a_boot_nobody_can_know_yet_who_lives(cluster: Cluster, host: Host
 
 
 @pytest.mark.parametrize("liveness", list(Liveness))
-@pytest.mark.parametrize("first_seen_at_s", [None, 100.0])
-@pytest.mark.parametrize("changed_at_s", [None, 105.0])
-@pytest.mark.parametrize("now_s", [110.0, 161.0, 500.0])
-def test_undecided_is_never_fresh_and_ends(
-    liveness: Liveness,
-    first_seen_at_s: Optional[float],
-    changed_at_s: Optional[float],
-    now_s: float,
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("others", [True, False], ids=["others listed", "no others"])
+def test_undecided_is_what_sanlock_does_not_know_yet(
+    liveness: Liveness, listed: bool, others: bool
 ) -> None:
-    times = first_seen_at_s, changed_at_s, liveness, now_s, 60.0
-    undecided = is_undecided(*times)
-    assert not (undecided and is_fresh(*times))
-    early = first_seen_at_s is not None and changed_at_s is None and now_s == 110.0
-    assert undecided is (early and liveness is Liveness.UNKNOWN)
+    """Who is not in a list with hosts has left, or never was there."""
+    table = SlotTable(own_id=1)
+    table.note(2, record(2, 7), 100.0)
+    hosts = {2: LockspaceHost(2, 1, 1, liveness)} if listed else {}
+    if others:
+        hosts[1] = LockspaceHost(1, 1, 1, Liveness.LIVE)
+    for now_s in (100.0, 160.0, 160.5, 900.0):
+        (view,) = [one for one in table.views(hosts, now_s, 60.0) if one.host_id == 2]
+        unknown = liveness is Liveness.UNKNOWN if listed else not others
+        assert view.undecided is (unknown and now_s <= 160.0), now_s
+        assert not (view.undecided and view.fresh)
+    table.note(2, record(2, 8), 900.0)
+    (view,) = [one for one in table.views(hosts, 900.0, 60.0) if one.host_id == 2]
+    assert (view.fresh, view.undecided) == (True, False)
 
 
 def test_a_first_record_is_a_change(cluster: Cluster, host: Host) -> None:
