@@ -4,6 +4,7 @@ Errors::
 
     BrokerError             `what` was asked for and `why` it failed
       BrokerGoneError       no socket, refused, or the connection broke (an OSError with errno)
+        BrokerDeniedError   the caller may not ask; of the broker itself that says nothing
       BrokerTimeoutError    no whole answer within the deadline
       BrokerRefusedError    the broker answered with an error `status`
 """
@@ -15,7 +16,9 @@ import contextlib
 import errno as errno_module
 import http.client
 import json
+import os
 import socket
+import stat
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
@@ -57,6 +60,10 @@ class BrokerGoneError(BrokerError, OSError):
     def __init__(self, what: str, why: str, errno: int) -> None:
         super().__init__(what, why)
         self.errno = errno
+
+
+class BrokerDeniedError(BrokerGoneError):
+    """The caller may not use the socket."""
 
 
 class BrokerTimeoutError(BrokerError):
@@ -281,9 +288,29 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _gone(what: str, error: Exception, path: str) -> BrokerGoneError:
     number = getattr(error, "errno", None) or errno_module.ECONNRESET
+    if number in (errno_module.EACCES, errno_module.EPERM):
+        why = f"permission denied at {path}: run it as root{_or_in_group(path)}"
+        return BrokerDeniedError(what, why, number)
     if number == errno_module.ENOENT:
         return BrokerGoneError(what, f"there is no broker at {path} (is it running?)", number)
     return BrokerGoneError(what, f"the broker at {path} does not answer: {error}", number)
+
+
+def _or_in_group(path: str) -> str:
+    """Whose members may ask, beside root; empty: nobody, or that can't be told."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # pathlib costs 15 ms
+    except OSError:
+        return ""
+    if status.st_gid == 0 or not status.st_mode & stat.S_IWGRP:
+        return ""
+    import grp  # noqa: PLC0415  # for the one who may not ask alone
+
+    try:
+        name = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        name = str(status.st_gid)
+    return f", or be in group {name}"
 
 
 def _answer(what: str, status: int, text: bytes) -> Any:

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import Optional
 
-from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
 from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
@@ -29,6 +29,8 @@ def read_from_broker(timeout_s: float) -> ClusterStatus:
 
 def unanswered(error: BrokerError) -> str:
     """One line about a broker that does not answer, with what to do."""
+    if isinstance(error, BrokerDeniedError):
+        return str(error)
     return (
         f"{error}; see 'systemctl status ha-broker', or read the storage without it: "
         "hosted-engine --vm-status --metadata PATH"

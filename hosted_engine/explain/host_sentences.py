@@ -324,6 +324,11 @@ def _agent_stopped(_cluster: Cluster, host: HostFacts) -> str:
 def _silent(cluster: Cluster, host: HostFacts) -> str:
     if cluster.blind_s is not None:
         return "What it does now is not known here."
+    if host.view.undecided:
+        return (
+            "Whether it lives is not decided yet: its record had no time to change since this "
+            "host's broker started, and sanlock has no word on it."
+        )
     return f"It has not reported{_for_how_long(cluster, host)}{_SANLOCK_ON_SILENT[host.liveness]}."
 
 

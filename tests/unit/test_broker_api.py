@@ -15,12 +15,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import pytest
 
 from ha_broker.api.client import (
     BrokerClient,
+    BrokerDeniedError,
     BrokerError,
     BrokerGoneError,
     BrokerRefusedError,
@@ -716,6 +717,41 @@ def test_no_broker(tmp_path: Path) -> None:
         BrokerClient(str(tmp_path / "none")).status()
     assert isinstance(caught.value, OSError)
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+@pytest.mark.parametrize(
+    ("mode", "gid", "way"),
+    [
+        (0o660, 4711, "run it as root, or be in group 4711"),
+        (0o660, 0, "run it as root"),
+        (0o600, 4711, "run it as root"),
+        (0o640, 4711, "run it as root"),
+    ],
+)
+def test_who_may_not_ask_is_told_who_may(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    mode: int,
+    gid: int,
+    way: str,
+) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(path)
+
+    def refuse(*_values: object) -> NoReturn:
+        raise PermissionError(number, os.strerror(number))
+
+    asked = Path(path).stat()
+    told = os.stat_result((asked.st_mode & ~0o777 | mode, *asked[1:5], gid, *asked[6:]))
+    monkeypatch.setattr("world.network.deadline_socket.DeadlineSocket.connect", refuse)
+    monkeypatch.setattr("ha_broker.api.client.os.stat", lambda _path: told)
+    with pytest.raises(BrokerDeniedError) as caught:
+        BrokerClient(path).status()
+    assert caught.value.errno == number
+    assert str(caught.value).endswith(f": permission denied at {path}: {way}")
 
 
 def test_a_dead_brokers_socket(tmp_path: Path) -> None:

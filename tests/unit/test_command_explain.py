@@ -16,6 +16,7 @@ import pytest
 
 from fsm.table import TABLE
 from ha_agent.observation import collect
+from ha_broker.api.client import BrokerDeniedError
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
@@ -35,7 +36,7 @@ from hosted_engine.cli.wording import listed, span
 from hosted_engine.cluster.facts import Cluster, HostLife
 from hosted_engine.cluster.other_clock import OtherClock
 from hosted_engine.explain.advice import NOTHING
-from hosted_engine.explain.command import place_text
+from hosted_engine.explain.command import place_text, without_broker_json, without_broker_text
 from hosted_engine.explain.engine_sentences import HELD, WAITING
 from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
 from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
@@ -213,6 +214,11 @@ OTHERS: dict[str, tuple[HostView, HostLife, str]] = {
         other(age_s=90.0, fresh=False, liveness=Liveness.UNKNOWN),
         HostLife.SILENT,
         "sanlock does not see it either",
+    ),
+    "not decided yet": (
+        replace(other(fresh=False, liveness=Liveness.UNKNOWN), changed_at_s=None, undecided=True),
+        HostLife.SILENT,
+        "Whether it lives is not decided yet",
     ),
     "failing": (other(liveness=Liveness.FAIL), HostLife.FAILING, "within 60 s it counts as dead"),
     "dead": (other(liveness=Liveness.DEAD), HostLife.DEAD, "no sign of life for 140 s"),
@@ -440,6 +446,18 @@ def test_in_global_maintenance_nobody_starts_it() -> None:
     )
     assert "hosted-engine --set-maintenance --mode=none" in advice(found)
     assert "hosted-engine --vm-start" in advice(found)
+
+
+def test_who_may_not_ask_hears_nothing_of_the_hosts() -> None:
+    denied = BrokerDeniedError("ask", "permission denied at /run/s: run it as root", 13)
+    told = without_broker_text(denied, "PATH")
+    document = json.loads(without_broker_json(denied, "PATH"))
+    assert "permission denied at /run/s: run it as root" in told
+    assert "sudo hosted-engine --explain" in told
+    for claim in ("starts nothing", "runs on", "go on without", "nobody watches", "systemctl"):
+        assert claim not in told
+        assert claim not in json.dumps(document)
+    assert document["error"] == "ask: permission denied at /run/s: run it as root"
 
 
 @pytest.mark.parametrize("state", [State.UNKNOWN_LOCAL_VM_STATE, State.START_STATE])

@@ -271,6 +271,32 @@ def test_live_is_fresh_and_not_dead(liveness: Liveness, fresh: bool, is_live: bo
     assert picture.hosts[0].is_current is is_live
 
 
+@pytest.mark.parametrize(
+    ("liveness", "fresh", "undecided", "told"),
+    [
+        (Liveness.UNKNOWN, False, True, True),
+        (Liveness.UNKNOWN, True, True, False),
+        (Liveness.UNKNOWN, False, False, False),
+        (Liveness.DEAD, False, False, False),
+    ],
+)
+def test_what_is_not_decided_yet_is_told_as_such_and_claims_no_engine(
+    liveness: Liveness, fresh: bool, undecided: bool, told: bool
+) -> None:
+    host = replace(view(liveness, fresh), undecided=undecided)
+    picture = cluster_status(snapshot(host), NOW_S)
+    data, text = document(picture)["1"], status_text(picture)
+    assert ("not decided yet" in text) is told
+    assert ("Status up-to-date                  : not decided yet\n" in text) is told
+    assert ("stale-data" in text) is (not told and not fresh)
+    assert data["live-data"] is fresh
+    assert data["score"] == 3400
+    if told:
+        assert data["engine-status"]["vm"] == data["engine-status"]["health"] == "unknown"
+        assert data["engine-status"]["reason"] == "not decided yet; last written: up, good"
+        assert '"vm": "up"' not in text + status_json(picture)
+
+
 def test_host_that_only_sanlock_knows_is_not_shown() -> None:
     assert cluster_status(snapshot(HostView(4, Liveness.LIVE)), NOW_S).hosts == ()
 
