@@ -10,6 +10,8 @@ own; so every decoder lets its texts through `printable_text` or `one_line` (ADR
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 _OUT = {"\n": " ", "\r": " ", "\t": " "}
 # Unicode's categories of characters that are not shown but do something: controls (ESC, and the
 # 8-bit CSI), formats (marks that turn the direction of writing, invisible ones), ends of lines and
@@ -17,6 +19,10 @@ _OUT = {"\n": " ", "\r": " ", "\t": " "}
 _STEERING = ("Cc", "Cf", "Zl", "Zp", "Cs")
 # Formats that only say how the letters beside them are joined.
 _JOINERS = "\u200c\u200d"
+
+_KEEP = "keep"
+SEVERAL_LINES = {_KEEP: "\n"}
+"""The `metadata` of a dataclass's field whose text has several lines; others have one."""
 
 
 def ascii_text(value: str, limit: int, replace: str = "", by: str = "") -> str:
@@ -52,6 +58,11 @@ def printable_text(value: str, keep: str = "") -> str:
     return "".join(
         character if character.isprintable() or character in keep else "?" for character in value
     )
+
+
+def kept_in(metadata: Mapping[str, str]) -> str:
+    """What `printable_text` has to keep in a text of the field with this `metadata`."""
+    return metadata.get(_KEEP, "")
 
 
 def one_line(value: str) -> str:

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
 
 from metadata.plain_json import LARGEST, is_number
-from metadata.plain_text import printable_text
+from metadata.plain_text import kept_in, printable_text
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -98,7 +98,7 @@ def _reader(kind: Any) -> Reader:
 
 def _dataclass_reader(kind: type) -> Reader:
     hints = typing.get_type_hints(kind)
-    readers = {name: _reader(hints[name]) for name in _names(kind)}
+    readers = {field.name: _field_reader(field, hints) for field in dataclasses.fields(kind)}
     required = {field.name for field in dataclasses.fields(kind) if _is_required(field)}
 
     def read(data: object, path: str, refuse_unknown: bool) -> object:
@@ -118,6 +118,11 @@ def _dataclass_reader(kind: type) -> Reader:
         return kind(**values)
 
     return read
+
+
+def _field_reader(field: dataclasses.Field[Any], hints: Mapping[str, Any]) -> Reader:
+    kept = kept_in(field.metadata)
+    return _plain_reader(hints[field.name], kept) if kept else _reader(hints[field.name])
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -174,13 +179,13 @@ def _enum_reader(kind: type[Enum]) -> Reader:
 _PLAIN_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
-def _plain_reader(kind: Any) -> Reader:
+def _plain_reader(kind: Any, kept: str = "") -> Reader:
     expected = _PLAIN_NAMES[kind]
 
     def read(data: object, path: str, refuse_unknown: bool) -> object:
         if not _fits(kind, data):
             raise DataError([f"{path}: expected {expected}, got {_show(data)}"])
-        return printable_text(data) if isinstance(data, str) else kind(data)
+        return printable_text(data, kept) if isinstance(data, str) else kind(data)
 
     return read
 

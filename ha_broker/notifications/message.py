@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate
@@ -15,6 +15,7 @@ from ha_broker.api.event import Event
 from ha_broker.api.times import utc_time
 from ha_broker.events.text import detail, outage_text, sentence
 from ha_broker.events.transitions import StateChange
+from metadata.plain_text import SEVERAL_LINES
 from metadata.settings.notifications import SmtpSettings
 from world.ports.notifications import Message
 
@@ -38,7 +39,7 @@ class Notice:
     id: str
     kind: str
     text: str
-    detail: str
+    detail: str = field(metadata=SEVERAL_LINES)
     host: str
     engine: str
     sender: str

@@ -20,12 +20,14 @@ from typing import Any
 import pytest
 
 from ha_broker.api.json_codec import DataError, from_data
+from ha_broker.notifications.message import Notice
 from hosted_engine.cli.terminal import print_raw
 from hosted_engine.config.history import history_data, history_lines
 from hosted_engine.errors import say_error
 from metadata.domain_xml import domain_name
 from metadata.errors import DomainXmlError, SettingsError
 from metadata.plain_text import one_line, printable_text, steers
+from metadata.records import HostRecord
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 from metadata.settings.notifications import NONE, SmtpSettings, WebhookSettings
 from metadata.settings.parse import ClusterSettings, parse_cluster_settings
@@ -152,6 +154,24 @@ def test_the_api_s_texts(attack: str) -> None:
     with pytest.raises(DataError) as caught:
         from_data(Told, {"why": "", f"x{attack}": 1}, refuse_unknown=True)
     assert str(caught.value).isprintable()
+
+
+@each_attack
+@pytest.mark.parametrize(("kind", "key"), [(HostRecord, "text"), (Notice, "detail")])
+def test_a_text_of_several_lines_keeps_them_and_steers_nothing(
+    kind: type, key: str, attack: str
+) -> None:
+    status = {"vm": "up", "health": "good", "detail": f"x{attack}"}
+    numbers = {"host_id": 1, "timestamp_s": 1, "score": 1, "wall_s": 1.0, "engine_status": status}
+    words = ("hostname", "id", "kind", "text", "detail", "host", "engine", "sender")
+    data = {**dict.fromkeys(words, f"x{attack}"), **numbers, key: f"one\ntwo{attack}\n"}
+    told = from_data(kind, data)
+    found = getattr(told, key)
+    assert found.split("\n")[0] == "one" and found.endswith("\n")
+    assert len(found) == len(data[key])
+    assert found.replace("\n", "").isprintable()
+    others = {name: text for name, text in vars(told).items() if name != key}
+    assert all(text.isprintable() for text in others.values() if isinstance(text, str))
 
 
 @each_attack
