@@ -27,8 +27,9 @@ from ha_agent.history.entry import (
     line_of,
 )
 from ha_agent.history.store import PAST, PRESENT, FileHistory, read_history
+from metadata.plain_text import printable_text
 
-TEXTS = st.text(max_size=40)
+TEXTS = st.text(max_size=40).map(printable_text)
 FACTS = st.one_of(
     st.builds(AgentStarted, st.integers(1, 2000), TEXTS),
     st.builds(

@@ -77,8 +77,10 @@ def test_a_reader_that_hangs_stops_no_thread_and_what_was_lost_is_counted(pipe: 
     lines = (first.decode() + "\n".join(pipe.read_all())).splitlines()
     assert lines[-1] == "the end"
     lost = [line for line in lines if "lines of the log were lost: nobody has read" in line]
-    assert len(lost) == 1
-    assert int(lost[0].split()[0]) + lines.count(LONG) >= 4 * MOST_WAITING - 1
+    # The count is told whenever there is room again: once, or oftener while the pipe fills.
+    assert lost
+    counted = sum(int(line.split()[0]) for line in lost)
+    assert 4 * MOST_WAITING - 1 <= counted + lines.count(LONG) <= 4 * MOST_WAITING
 
 
 def _log_much(log: logging.Logger) -> None:
