@@ -23,8 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsm.guards import MOST_PATIENCE
-from metadata.settings.timing import join_s, lease_floor_s
-from simulation.settings import WorldSettings
+from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, join_s, lease_floor_s
+from simulation.settings import HostTraits, WorldSettings
 
 LOOKS = 20  # ticks, for all steps together
 KILL_S = 15.0
@@ -74,12 +74,17 @@ def unable(world: WorldSettings) -> dict[str, str]:
     for host in world.hosts:
         by_id.setdefault(host.host_id, []).append(host.name)
     shared = [names for names in by_id.values() if len(names) > 1]
-    times = {host.watchdog_fire_timeout_s for host in world.hosts}
+    times = {_told_fire_timeout_s(host) for host in world.hosts}
     if len(times) > 1:
         return {host.name: "sanlock's watchdog time is not the same everywhere"
                 for host in world.hosts}  # fmt: skip
     return {name: f"shares its host id with {_others(name, names)}"
             for names in shared for name in names}  # fmt: skip
+
+
+def _told_fire_timeout_s(host: HostTraits) -> float:
+    """As the others know it: an older program tells none and counts as having the usual one."""
+    return USUAL_FIRE_TIMEOUT_S if host.version == "older" else host.watchdog_fire_timeout_s
 
 
 def _others(name: str, names: list[str]) -> str:

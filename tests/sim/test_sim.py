@@ -143,6 +143,16 @@ def test_twins_are_not_expected_to_run_the_engine() -> None:
     }
 
 
+def test_an_older_program_counts_as_having_the_usual_watchdog_time() -> None:
+    """It tells none, so that hosts with another one rightly do not join beside it."""
+    hosts = (HostTraits("h1", 1, watchdog_fire_timeout_s=15, version="older"),
+             HostTraits("h2", 2, watchdog_fire_timeout_s=15))  # fmt: skip
+    why = "sanlock's watchdog time is not the same everywhere"
+    assert unable(WorldSettings(hosts=hosts)) == {"h1": why, "h2": why}
+    usual = tuple(replace(host, watchdog_fire_timeout_s=60) for host in hosts)
+    assert unable(WorldSettings(hosts=usual)) == {}
+
+
 def test_each_reason_is_found_in_the_table() -> None:
     why = "the engine now runs on h2"
     label = row_label(State.ENGINE_UP, State.ENGINE_DOWN, why)
