@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Callable, Optional
 
@@ -66,7 +66,7 @@ from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTime
 from ha_broker.monitors.witness import Witness
 from ha_broker.notifications.notifier import Notifications
 from ha_broker.server.mailbox import NO_REQUESTS, Mailbox, Refusal, Requests, Ticket, TrialTicket
-from ha_broker.significant_changes import matters
+from ha_broker.significant_changes import Significance
 from ha_broker.status_line import status_line
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
@@ -89,6 +89,19 @@ log = logging.getLogger(__name__)
 ALIVE_INTERVAL_S = 5.0
 # Records are written each tick and read each tick. An engine's host that is silent for longer
 # may be gone, and may be back in a new life, its lease free, before sanlock has missed it.
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What the records of these very views say; most cycles see the same tuple again.
+
+    healthy  a healthy engine runs on a living host
+    to_tell  somebody's next record will say what became of its engine
+    """
+
+    views: tuple[HostView, ...] = ()
+    healthy: bool = False
+    to_tell: bool = False
 
 
 class Broker:
@@ -116,11 +129,13 @@ class Broker:
         self._status = ""
         self._due_s = -inf
         self._identity = identity_notes(world.vitals.identity())
+        self._told = _Told()
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
         # Begins high enough that a restarted broker never repeats a number.
         self._snapshot = self._look(self._started_at_s, int(self._started_at_s * 1000))
-        self._matters = matters(self._snapshot)
+        self._significant = Significance()
+        self._matters = self._significant.matters(self._snapshot)
         self.desk = Mailbox(self._snapshot, wake)
 
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
@@ -256,12 +271,12 @@ class Broker:
 
     def _harvest(self, outcomes: list[Outcome[object]]) -> bool:
         """False: nothing came, or nothing but what was known already."""
+        others = False
         for outcome in outcomes:
             self._observer.job_ended(outcome)
             self._by_key.get(outcome.key, self._plugins).harvest(outcome)
-        return any(outcome.key != SANLOCK for outcome in outcomes) or (
-            bool(outcomes) and not self._lockspace.looked_in_vain
-        )
+            others = others or outcome.key != SANLOCK
+        return others or (bool(outcomes) and not self._lockspace.looked_in_vain)
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:
@@ -287,6 +302,8 @@ class Broker:
         # them sanlock's word, which counts or not; with both the lease; with the lease the witness
         # and how often sanlock is asked.
         self._views = self._hosts(now_s)
+        if self._told.views is not self._views:
+            self._told = self._read_records(self._views)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
         if self._storage.all_slots_seen:
@@ -299,8 +316,12 @@ class Broker:
         self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
         self._witness.consider(self._lease.view, self._lease.owner_lives, self._views)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
-        if self._lease.view.state == LeaseState.FREE and any(map(self._is_to_tell, self._views)):
+        if self._lease.view.state == LeaseState.FREE and self._told.to_tell:
             self._storage.quicken()
+
+    def _read_records(self, views: tuple[HostView, ...]) -> _Told:
+        healthy = any(map(_runs_healthy_engine, views))
+        return _Told(views, healthy, any(map(self._is_to_tell, views)))
 
     def _is_to_tell(self, view: HostView) -> bool:
         """Its record has the engine though the lease is free: the next one says what happened.
@@ -312,12 +333,12 @@ class Broker:
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
-        return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
+        return self._engine.health == Health.GOOD or self._told.healthy
 
     def _look_for_same_id(self, now_s: float) -> None:
         """Nobody else may use our id when we join, nor while we look whether somebody does."""
         same_id = self._same_id
-        same_id.joined = self._lockspace.view(now_s).membership != Membership.OUT
+        same_id.joined = self._lockspace.membership != Membership.OUT
         same_id.known_generation = self._lockspace.own_generation
         same_id.fire_timeout_s = self._lockspace.fire_timeout_s or USUAL_FIRE_TIMEOUT_S
         if self._storage.own_slot_seen:
@@ -348,7 +369,7 @@ class Broker:
 
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
-        what_matters = matters(snapshot)
+        what_matters = self._significant.matters(snapshot)
         if what_matters != self._matters:
             self._matters = what_matters
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
@@ -361,7 +382,7 @@ class Broker:
     def _with_news(self, snapshot: Snapshot) -> Snapshot:
         """What was found by looking at this very snapshot belongs to it; mostly it is nothing."""
         events, counts = self._notifications.events, self._notifications.counts
-        if events == snapshot.events and counts == snapshot.notifications:
+        if events is snapshot.events and counts is snapshot.notifications:
             return snapshot
         return replace(snapshot, events=events, notifications=counts)
 

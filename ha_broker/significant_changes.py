@@ -11,8 +11,35 @@ from metadata.records import HostRecord
 from world.ports.libvirt import DomainState
 
 
+class Significance:
+    """`matters` of one snapshot after the other.
+
+    Of hosts that are the very same tuple of views as before it is not worked out again.
+    """
+
+    def __init__(self) -> None:
+        self._views: tuple[HostView, ...] = ()
+        self._own_id: Optional[int] = None
+        self._hosts: tuple[object, ...] = ()
+
+    def matters(self, snapshot: Snapshot) -> tuple[object, ...]:
+        """As the function."""
+        if snapshot.hosts is not self._views or snapshot.host_id != self._own_id:
+            self._views, self._own_id = snapshot.hosts, snapshot.host_id
+            self._hosts = _of_hosts(snapshot)
+        return (*_of_the_rest(snapshot), self._hosts)
+
+
 def matters(snapshot: Snapshot) -> tuple[object, ...]:
     """All of `snapshot` that an agent may act on; never ages, stamps or texts for people."""
+    return (*_of_the_rest(snapshot), _of_hosts(snapshot))
+
+
+def _of_hosts(snapshot: Snapshot) -> tuple[object, ...]:
+    return tuple([_host(view, view.host_id == snapshot.host_id) for view in snapshot.hosts])
+
+
+def _of_the_rest(snapshot: Snapshot) -> tuple[object, ...]:
     return (
         snapshot.lease.state,
         snapshot.lease.owner_id,
@@ -30,7 +57,6 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.global_maintenance,
         bool(snapshot.global_error),
         snapshot.local_maintenance,
-        tuple(_host(view, view.host_id == snapshot.host_id) for view in snapshot.hosts),
     )
 
 

@@ -16,7 +16,7 @@ def ascii_text(value: str, limit: int, replace: str = "", by: str = "") -> str:
     else that is not printable ASCII a question mark.
     """
     value = value[:limit]
-    if any(map(value.__contains__, replace)):
+    if replace and any(map(value.__contains__, replace)):
         value = value.translate(str.maketrans(replace, by))
     if value.isascii() and value.isprintable():
         return value

@@ -113,13 +113,13 @@ class SimCluster:
         hosts = list(self.hosts.values())
         turns = 0
         while True:
-            host = min(hosts, key=_next_s)
+            host = _first(hosts)
             agenda_s = self._agenda[0][0] if self._agenda else math.inf
             san_s = san.next_event_s()
             at_s = min(host.next_s, agenda_s, math.inf if san_s is None else san_s)
             if at_s > end_s:
                 break
-            if at_s > clock.monotonic_s():
+            if at_s > clock.now_s:
                 clock.move_to(_on_the_grid(at_s))
                 turns = 0
             turns += 1
@@ -309,8 +309,9 @@ class SimCluster:
 
     def reaches_engine(self, viewer: str, owner: str) -> bool:
         """Does what `viewer` sends arrive at an engine that runs on `owner`?"""
-        parted = frozenset({viewer, owner}) in self.parted
-        return self.hosts[viewer].reaches_others and self.hosts[owner].shows_engine and not parted
+        if self.parted and frozenset({viewer, owner}) in self.parted:
+            return False
+        return self.hosts[viewer].reaches_others and self.hosts[owner].shows_engine
 
     def _set_gateway(self, up: bool) -> None:
         if self.shared.gateway_up == up:
@@ -345,8 +346,13 @@ def _on_the_grid(at_s: float) -> float:
     return math.ceil((at_s + 1e-6) * 1024) / 1024
 
 
-def _next_s(host: SimHost) -> float:
-    return host.next_s
+def _first(hosts: list[SimHost]) -> SimHost:
+    """The host whose turn comes next; of several the first one."""
+    first = hosts[0]
+    for host in hosts:
+        if host.next_s < first.next_s:
+            first = host
+    return first
 
 
 def _garbage(data: bytes) -> bytes:

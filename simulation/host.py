@@ -208,7 +208,7 @@ class SimHost:
     @property
     def engine_is_healthy(self) -> bool:
         """Would the engine's health page, if it runs here, say so now?"""
-        return self.engine_page[0]
+        return self._health()[0]
 
     @property
     def engine_page(self) -> tuple[bool, str]:
@@ -502,12 +502,12 @@ class SimHost:
         return self.plan()
 
     def _round(self) -> bool:
-        ran = self._run_process(self.broker_process)
+        ran = self.broker_process.is_due and self._run_process(self.broker_process)
         broker = self.broker
         if broker is not None and broker.desk.snapshot().sequence != self._broker_sequence:
             self._broker_sequence = broker.desk.snapshot().sequence
             self.agent_process.wake()
-        return self._run_process(self.agent_process) or ran
+        return (self.agent_process.is_due and self._run_process(self.agent_process)) or ran
 
     def _run_process(self, process: Process) -> bool:
         self._current = process
@@ -520,10 +520,11 @@ class SimHost:
         now_s = self.shared.now_s
         if self._boots_at_s <= now_s:
             self._boot()
-        due = [step for at_s, step in self._steps if at_s <= now_s]
-        self._steps = [item for item in self._steps if item[0] > now_s]
-        for step in due:
-            step()
+        if self._steps:
+            due = [step for at_s, step in self._steps if at_s <= now_s]
+            self._steps = [item for item in self._steps if item[0] > now_s]
+            for step in due:
+                step()
         vm_s = self.vm.next_event_s()
         if vm_s is not None and vm_s <= now_s:
             self.vm.settle()

@@ -155,6 +155,8 @@ class Oracle:
         self._changes: Counter[str] = Counter()
         self._excused: set[tuple[str, tuple[int, ...]]] = set()
         self._slot_0 = slot_address(cluster.shared.parts, 0)
+        self._volume_changes = -1
+        self._floor_s = lease_floor_s(self._timing.io_timeout_s, self._fire_timeout_s)
         cluster.on_event.append(self.look)
         cluster.listeners.append(self)
         for host in self._hosts:
@@ -257,13 +259,18 @@ class Oracle:
             self._break_lease(engine)
 
     def _watch_reach(self, engine: _Engine, now_s: float) -> None:
-        name = engine.host.name
-        reach = self._cluster.reaches_engine
-        if any(reach(other.name, name) for other in self._hosts if other is not engine.host):
+        if self._is_reached(engine.host):
             return
         if now_s - engine.dark_until_s > self._old_news_s():
             engine.dark_from_s = now_s
         engine.dark_until_s = now_s
+
+    def _is_reached(self, host: SimHost) -> bool:
+        """Does what any other host sends arrive at an engine there?"""
+        for other in self._hosts:
+            if other is not host and self._cluster.reaches_engine(other.name, host.name):
+                return True
+        return False
 
     def _old_news_s(self) -> float:
         """So old may a look be on which an agent counts.
@@ -283,7 +290,7 @@ class Oracle:
         if slot is None or slot.timestamp == 0 or slot.generation > lease.generation:
             return True
         silent_s = self._cluster.shared.now_s - slot.timestamp
-        return silent_s > lease_floor_s(self._timing.io_timeout_s, self._fire_timeout_s) + 1
+        return silent_s > self._floor_s + 1
 
     def _owns_lease(self, host: SimHost) -> bool:
         """By the storage."""
@@ -464,6 +471,9 @@ class Oracle:
 
     def _note_maintenance(self, now_s: float) -> None:
         volume = self._cluster.shared.volumes[self._slot_0.path]
+        if volume.changes == self._volume_changes:
+            return
+        self._volume_changes = volume.changes
         begin = self._slot_0.offset
         if volume[begin : begin + len(_IN_GLOBAL_MAINTENANCE)] != _IN_GLOBAL_MAINTENANCE:
             self._global_since_s = None

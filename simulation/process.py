@@ -192,6 +192,11 @@ class Process:
         """Was it asked to stop, and has it not ended yet?"""
         return self._stopping
 
+    @property
+    def is_due(self) -> bool:
+        """Would `run_if_due` do something? Asked far more often than it would."""
+        return self.next_s() <= self._clock.monotonic_s()
+
     def run_if_due(self) -> bool:
         """Do what is due now, once; False: nothing was."""
         now_s = self._clock.monotonic_s()
@@ -209,8 +214,10 @@ class Process:
 
     def next_s(self) -> float:
         """When `run_if_due` has something to do, if nothing else happens; may be now."""
-        turn_s = self._turn_at_s if self.running else math.inf
-        return min(turn_s, self._restart_at_s, self._kill_at_s)
+        at_s = min(self._restart_at_s, self._kill_at_s)
+        if self._turn_at_s < at_s and self.core is not None and not self.frozen:
+            return self._turn_at_s
+        return at_s
 
     def _begin(self) -> None:
         self._restart_at_s = self._kill_at_s = math.inf

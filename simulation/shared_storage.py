@@ -48,7 +48,7 @@ class SharedWorld:
     @property
     def now_s(self) -> float:
         """Seconds of the world."""
-        return self.clock.monotonic_s()
+        return self.clock.now_s
 
     def put_config_back(self) -> None:
         """The first version, unless one stands there."""

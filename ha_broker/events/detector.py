@@ -155,6 +155,8 @@ def watch(
         )
         for place, item in enumerate(found, 1)
     )
+    if not numbered:
+        return memory, ()
     return replace(memory, count=memory.count + len(numbered)), numbered
 
 
@@ -420,7 +422,9 @@ def _flags(
     if two.settled and not memory.two_engines.settled:
         event = Event(0, EventKind.TWO_ENGINES, two.since_s, detail=picture.two_engines_why)
         found.append(Happening(event, witnessed=_witnessed(memory, two)))
-    memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
+    news = after is not before or storage is not memory.storage_ok or two is not memory.two_engines
+    if news:  # mostly there is none
+        memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
     return _attendance(memory, picture, found, now_s, hold)
 
 

@@ -10,6 +10,7 @@ from ha_broker.cycle.task import Task
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
 from ha_broker.lockspace.membership import MembershipWatch
 from metadata.host_notes import MachineIdentity, identity_in
+from metadata.records import HostRecord
 from metadata.schedule import quick_s
 from metadata.settings.timing import lease_floor_s, renewal_s
 from world.ports.jobs import Outcome
@@ -45,6 +46,7 @@ class LeaseReader:
         self._unlisted: Optional[tuple[LeaseOwner, float]] = None
         self._new_life: Optional[tuple[LeaseOwner, int, float]] = None
         self._views: tuple[HostView, ...] = ()
+        self._read: dict[int, HostRecord] = {}  # whose writers are known already
         self._machines: dict[int, list[MachineIdentity]] = {}
         self._error = ""
         self._unusable_why = ""
@@ -68,7 +70,10 @@ class LeaseReader:
             return
         self._views = views
         for view in views:
-            identity = identity_in(view.record) if view.record else MachineIdentity()
+            if view.record is None or self._read.get(view.host_id) is view.record:
+                continue
+            self._read[view.host_id] = view.record
+            identity = identity_in(view.record)
             seen = self._machines.setdefault(view.host_id, [])
             if identity.known and (not seen or seen[-1] != identity):
                 seen.append(identity)

@@ -12,6 +12,7 @@ from ha_broker.api.snapshot import HostView, LockspaceView
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, clock_time, error_text
 from ha_broker.cycle.task import Task
 from metadata.host_notes import fire_timeout_in
+from metadata.records import HostRecord
 from metadata.schedule import quickest_s, with_ticks_s
 from metadata.settings.timing import floor_problems
 from world.ports.errors import LockspaceError
@@ -81,6 +82,9 @@ class MembershipWatch:
         self._fire_why = ""
         self._ask_all = True
         self._peers_known = False
+        self._told_by: tuple[HostView, ...] = ()
+        self._told_of_s: Optional[int] = None
+        self._different: list[tuple[HostView, HostRecord, int]] = []
         self._started_at_s = world.clock.monotonic_s()
         self.looked_in_vain = False
 
@@ -88,10 +92,14 @@ class MembershipWatch:
 
     def view(self, now_s: float) -> LockspaceView:
         """Membership and what is wrong with it."""
-        membership = self._membership
-        if membership == Membership.OUT and self._join.busy_since_s is not None:
-            membership = Membership.JOINING
-        return LockspaceView(membership, self.error(now_s), self.fire_timeout_s)
+        return LockspaceView(self.membership, self.error(now_s), self.fire_timeout_s)
+
+    @property
+    def membership(self) -> Membership:
+        """As sanlock says; one who tries to join is joining."""
+        if self._membership == Membership.OUT and self._join.busy_since_s is not None:
+            return Membership.JOINING
+        return self._membership
 
     def error(self, now_s: float) -> str:
         """Why this host is not a member, or why nobody knows; empty: nothing is wrong."""
@@ -106,21 +114,39 @@ class MembershipWatch:
             return self._fire_why
         return self._waits_for() or self._join_error
 
-    def note_peers(self, views: Iterable[HostView], now_s: float) -> None:
-        """Compare sanlock's watchdog time with that of all others who may be members."""
+    def note_peers(self, views: tuple[HostView, ...], now_s: float) -> None:
+        """Compare sanlock's watchdog time with that of all others who may be members.
+
+        The same tuple of views as the last time says the same as then.
+        """
         self._peers_known = True
         own_s = self.fire_timeout_s
-        self._fire_why = "" if own_s is None else self._differs_why(own_s, views, now_s)
+        if own_s is None:
+            self._fire_why = ""
+            return
+        if views is not self._told_by or own_s != self._told_of_s:
+            self._told_by, self._told_of_s = views, own_s
+            self._different = self._with_another_time(own_s, views)
+        self._fire_why = self._differs_why(own_s, now_s) if self._different else ""
 
-    def _differs_why(self, own_s: int, views: Iterable[HostView], now_s: float) -> str:
+    def _with_another_time(
+        self, own_s: int, views: Iterable[HostView]
+    ) -> list[tuple[HostView, HostRecord, int]]:
+        """Whose records tell another time than ours, and which; mostly there are none."""
+        own_id = self._settings.host.host_id
+        others = [view for view in views if view.host_id != own_id]
+        told = [(view, view.record, _fire_timeout_of(view.record)) for view in others]
+        return [
+            (view, record, other_s)
+            for view, record, other_s in told
+            if record is not None and other_s is not None and other_s != own_s
+        ]
+
+    def _differs_why(self, own_s: int, now_s: float) -> str:
         """A member with the longer time is only slow; the other one would take a lease early."""
         host = self._settings.host
-        for view in views:
-            record = view.record
-            if record is None or view.host_id == host.host_id or not self._may_live(view, now_s):
-                continue
-            other_s = fire_timeout_in(record)
-            if other_s is None or other_s == own_s or (self.joined and own_s > other_s):
+        for view, record, other_s in self._different:
+            if (self.joined and own_s > other_s) or not self._may_live(view, now_s):
                 continue
             return (
                 f"sanlock's watchdog_fire_timeout is {own_s} s on this host ({host.host_name}) "
@@ -323,6 +349,10 @@ class MembershipWatch:
         self._ask_all = True
         self._join.postpone(outcome.finished_at_s + self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _fire_timeout_of(record: Optional[HostRecord]) -> Optional[int]:
+    return None if record is None else fire_timeout_in(record)
 
 
 def look(lockspace: Lockspace, host_id: int, ask_all: bool = True) -> LockspaceLook:

@@ -36,6 +36,9 @@ class Witness:
         self._owner_lives = False
         self._asked_owner_id: Optional[int] = None
         self._called = False
+        self._hosts: tuple[HostView, ...] = ()
+        self._hosts_but: Optional[int] = None
+        self._in_line = False
         self._forget()
 
     def consider(self, lease: LeaseView, owner_lives: bool, hosts: tuple[HostView, ...]) -> None:
@@ -48,7 +51,15 @@ class Witness:
         self._owner_lives = owner_lives and owner_id is not None
         elsewhere = self._owner_id is not None and self._owner_id != own_id
         page = bool(self._settings.cluster.engine.page_url)
-        self._called = elsewhere and page and own_id in next_in_line(hosts, self._owner_id)
+        self._called = elsewhere and page and self._is_in_line(hosts)
+
+    def _is_in_line(self, hosts: tuple[HostView, ...]) -> bool:
+        """Worked out anew only for another tuple of views, or another owner."""
+        if hosts is not self._hosts or self._owner_id != self._hosts_but:
+            self._hosts, self._hosts_but = hosts, self._owner_id
+            own_id = self._settings.host.host_id
+            self._in_line = own_id in next_in_line(hosts, self._owner_id)
+        return self._in_line
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A look has ended."""

@@ -36,6 +36,7 @@ class Delivery:
         self._targets: dict[str, Target] = {}
         self._targets_of: Optional[NotificationSettings] = None
         self._sent = self._failed = self._dropped = 0
+        self._counts = NotificationCounts()
 
     @property
     def targets(self) -> dict[str, Target]:
@@ -47,8 +48,15 @@ class Delivery:
 
     @property
     def counts(self) -> NotificationCounts:
-        """What became of them until now."""
-        queued = len(self.queue.entries)
+        """What became of them until now; the very same value until a number is another one."""
+        queued, known = len(self.queue.entries), self._counts
+        if queued != known.queued or known.sent != self._sent:
+            self._counts = self._count(queued)
+        elif known.failed != self._failed or known.dropped != self._dropped:
+            self._counts = self._count(queued)
+        return self._counts
+
+    def _count(self, queued: int) -> NotificationCounts:
         return NotificationCounts(queued, self._sent, self._failed, self._dropped)
 
     def note_dropped(self) -> None:

@@ -7,7 +7,6 @@ tells, and to whom. Nothing here blocks: files and messages are jobs under keys 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from dataclasses import replace
 from functools import partial
 from typing import Optional
@@ -72,7 +71,7 @@ class Notifications:
         self._day = kept.day
         self._delivery = Delivery(world, settings, teller, kept.queue)
         self._trials = Trials(world)
-        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._events: tuple[Event, ...] = ()
         self._picture: Optional[ClusterPicture] = None
         self._sequence: Optional[int] = None
         self._agent: Optional[Publication] = None
@@ -85,7 +84,7 @@ class Notifications:
     @property
     def events(self) -> tuple[Event, ...]:
         """The latest that this broker has seen, told by it or not."""
-        return tuple(self._events)
+        return self._events
 
     @property
     def counts(self) -> NotificationCounts:
@@ -147,7 +146,7 @@ class Notifications:
 
     def _note(self, happenings: tuple[Happening, ...]) -> None:
         for happening in happenings:
-            self._events.append(happening.event)
+            self._events = (*self._events, happening.event)[-MOST_EVENTS:]
             log.info("event: %s", sentence(happening.event))
 
     def _new_duties(

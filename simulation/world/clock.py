@@ -107,6 +107,8 @@ class HostClock:
 
     def __init__(self, base: VirtualClock, wall_offset_s: float = 0.0) -> None:
         self._base = base
+        self.begin_job: Callable[[], None] = base.begin_job
+        self.end_job: Callable[[], float] = base.end_job
         self._zero_s = base.monotonic_s()
         self._booted_at_s = self._zero_s
         self._stands_since_s: Optional[float] = None
@@ -161,12 +163,6 @@ class HostClock:
         self._wall_offset_s += self._drifted_s()
         self._drifts_since_s = self._base.now_s
         self._drift_ppm = ppm
-
-    def begin_job(self) -> None:
-        self._base.begin_job()
-
-    def end_job(self) -> float:
-        return self._base.end_job()
 
     def _drifted_s(self) -> float:
         return (self._base.now_s - self._drifts_since_s) * self._drift_ppm / 1e6

@@ -76,8 +76,11 @@ class InlineRunner:
     def busy_since_s(self, key: str) -> Optional[float]:
         if key in self._pending:
             return self._pending[key].started_at_s
+        if not self._ended:
+            return None
+        now_s = self._clock.monotonic_s()
         for outcome in self._ended:
-            if outcome.key == key and outcome.finished_at_s > self._clock.monotonic_s():
+            if outcome.key == key and outcome.finished_at_s > now_s:
                 return outcome.started_at_s
         return None
 
@@ -87,6 +90,8 @@ class InlineRunner:
         for key in list(self._pending):
             self._attempt(key, self._pending.pop(key))
         now_s = self._clock.monotonic_s()
+        if not self._ended:
+            return []
         due = [outcome for outcome in self._ended if outcome.finished_at_s <= now_s]
         self._ended = [outcome for outcome in self._ended if outcome.finished_at_s > now_s]
         return sorted(due, key=lambda outcome: outcome.finished_at_s)
@@ -104,7 +109,7 @@ class InlineRunner:
         """When the next outcome appears by itself, for simulators; None: not foreseeable."""
         if not self._ended:
             return None
-        return min(outcome.finished_at_s for outcome in self._ended)
+        return min([outcome.finished_at_s for outcome in self._ended])
 
     def next_try_s(self) -> Optional[float]:
         """When a job that could not go on should be tried again; None: there is none."""

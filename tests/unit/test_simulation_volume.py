@@ -19,8 +19,10 @@ def test_it_reads_as_a_byte_array_does(
     volume, plain = SparseVolume(SIZE), bytearray(SIZE)
     for place, data in writes:
         fitting = data[: SIZE - place]
+        before = volume.changes
         volume[place : place + len(fitting)] = fitting
         plain[place : place + len(fitting)] = fitting
+        assert volume.changes > before
     assert volume[start:stop] == plain[start:stop]
     assert volume[-2:] == plain[-2:]
     assert bytes(volume) == plain
@@ -30,7 +32,9 @@ def test_its_end_is_cut_off_and_put_back() -> None:
     volume = SparseVolume(SIZE)
     del volume[BLOCK_SIZE:]
     assert len(volume) == BLOCK_SIZE
+    cut = volume.changes
     volume.extend(b"abc")
+    assert 0 < cut < volume.changes
     assert volume[BLOCK_SIZE:] == b"abc"
 
 
