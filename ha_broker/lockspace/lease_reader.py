@@ -170,12 +170,12 @@ class LeaseReader:
         if self._new_life is None:
             return None
         owner, _, seen_at_s = self._new_life
-        if self._has_rebooted(owner.host_id):
+        if self.has_rebooted(owner.host_id):
             return None
         timing = self._settings.timing
         return renewal_s(timing.io_timeout_s) + timing.tick_s - (now_s - seen_at_s)
 
-    def _has_rebooted(self, host_id: int) -> bool:
+    def has_rebooted(self, host_id: int) -> bool:
         """Was one and the same machine, and no other, seen there in two boots?"""
         seen = self._machines.get(host_id, [])
         return (

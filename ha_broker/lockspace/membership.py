@@ -79,7 +79,7 @@ class MembershipWatch:
         self.fire_timeout_s: Optional[int] = None
         self.same_id_why = ""
         self.own_generation: Optional[int] = None
-        self._fire_why = ""
+        self.fire_why = ""
         self._ask_all = True
         self._peers_known = False
         self._told_by: tuple[HostView, ...] = ()
@@ -111,7 +111,7 @@ class MembershipWatch:
         if self.looked_at_s is None:
             return ""
         if self.joined:
-            return self._fire_why
+            return self.fire_why
         return self._waits_for() or self._join_error
 
     def note_peers(self, views: tuple[HostView, ...], now_s: float) -> None:
@@ -122,12 +122,12 @@ class MembershipWatch:
         self._peers_known = True
         own_s = self.fire_timeout_s
         if own_s is None:
-            self._fire_why = ""
+            self.fire_why = ""
             return
         if views is not self._told_by or own_s != self._told_of_s:
             self._told_by, self._told_of_s = views, own_s
             self._different = self._with_another_time(own_s, views)
-        self._fire_why = self._differs_why(own_s, now_s) if self._different else ""
+        self.fire_why = self._differs_why(own_s, now_s) if self._different else ""
 
     def _with_another_time(
         self, own_s: int, views: Iterable[HostView]
@@ -191,7 +191,7 @@ class MembershipWatch:
                 f"with sanlock's watchdog_fire_timeout of {self.fire_timeout_s} s "
                 f"here, {problems[0]}"
             )
-        return self._fire_why
+        return self.fire_why
 
     @property
     def joined(self) -> bool:

@@ -36,6 +36,7 @@ class Delivery:
         self._targets: dict[str, Target] = {}
         self._targets_of: Optional[NotificationSettings] = None
         self._sent = self._failed = self._dropped = 0
+        self._counted = (0, 0, 0, 0)
         self._counts = NotificationCounts()
 
     @property
@@ -49,15 +50,10 @@ class Delivery:
     @property
     def counts(self) -> NotificationCounts:
         """What became of them until now; the very same value until a number is another one."""
-        queued, known = len(self.queue.entries), self._counts
-        if queued != known.queued or known.sent != self._sent:
-            self._counts = self._count(queued)
-        elif known.failed != self._failed or known.dropped != self._dropped:
-            self._counts = self._count(queued)
+        numbers = (len(self.queue.entries), self._sent, self._failed, self._dropped)
+        if numbers != self._counted:
+            self._counted, self._counts = numbers, NotificationCounts(*numbers)
         return self._counts
-
-    def _count(self, queued: int) -> NotificationCounts:
-        return NotificationCounts(queued, self._sent, self._failed, self._dropped)
 
     def note_dropped(self) -> None:
         """A notice was not even queued."""

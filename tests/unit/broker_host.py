@@ -160,7 +160,7 @@ class Host:
     def start(self) -> None:
         """A new broker process; what it does is not run yet."""
         self.runner = InlineRunner(self.cluster.clock, self._wake)
-        world = BrokerPorts(
+        self.ports = BrokerPorts(
             clock=self.cluster.clock,
             runner=self.runner,
             store=self.store,
@@ -178,7 +178,9 @@ class Host:
         )
         self.due_s = 0.0
         self._woken = True
-        self.broker = Broker(world, self.settings, str(self.state_dir), self._wake, self.observer)
+        self.broker = Broker(
+            self.ports, self.settings, str(self.state_dir), self._wake, self.observer
+        )
 
     def settle(self) -> None:
         """Tick until there is nothing to do now."""
