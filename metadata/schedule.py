@@ -6,8 +6,6 @@ apart for good and wake its daemon apart; the multiples of the interval are comm
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 # Looks that are quicker than a tick are so by a share of it: a cluster that ticks slowly, on a slow
 # storage perhaps, is not asked every second either.
 QUICK_SHARE = 0.2
@@ -26,8 +24,6 @@ def in_step_s(now_s: float, interval_s: float, rare_s: float = RARE_S) -> float:
     return due_s if due_s > now_s else now_s + interval_s
 
 
-# Asked in each cycle of the broker, and the answer changes with the settings only.
-@lru_cache(maxsize=16, typed=True)
 def with_ticks_s(tick_s: float, longest_s: float) -> float:
     """An interval of at most `longest_s` whose multiples meet those of the tick.
 
@@ -38,13 +34,11 @@ def with_ticks_s(tick_s: float, longest_s: float) -> float:
     return longest_s // tick_s * tick_s
 
 
-@lru_cache(maxsize=16, typed=True)
 def quick_s(tick_s: float) -> float:
     """The interval of what is looked at quickly: a fifth of a tick, 1 s at least if a tick is."""
     return min(tick_s, max(1.0, QUICK_SHARE * tick_s))
 
 
-@lru_cache(maxsize=16, typed=True)
 def quickest_s(tick_s: float) -> float:
     """The interval of what costs next to nothing: a tenth of a tick, half a second at least."""
     return min(tick_s, max(0.5, QUICKEST_SHARE * tick_s))
