@@ -52,7 +52,7 @@ from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.lockspace.lease_reader import LeaseReader
 from ha_broker.lockspace.membership import SANLOCK, MembershipWatch
-from ha_broker.lockspace.same_id import SameIdWatch
+from ha_broker.lockspace.same_id import PLACE, SameIdWatch
 from ha_broker.monitors.base import Monitor, MonitorPart
 from ha_broker.monitors.bridge import BridgeMonitor
 from ha_broker.monitors.cpu_load import CpuLoadMonitor
@@ -214,10 +214,15 @@ class Broker:
         news = self._harvest(outcomes) or slept
         if news or requests is not NO_REQUESTS or self._has_work(now_s):
             self._cycle(requests, now_s)
-        elif outcomes or now_s >= self._lockspace.next_look_s:
+        elif outcomes or now_s >= self._next_look_s:
             self._glance(now_s)
         self._tell_alive(now_s)
-        return min(self._due_s, self._lockspace.next_look_s)
+        return min(self._due_s, self._next_look_s)
+
+    @property
+    def _next_look_s(self) -> float:
+        """When sanlock, or our id's place, is to be looked at again."""
+        return min(self._lockspace.next_look_s, self._same_id.next_look_s)
 
     def _note_sleep(self, now_s: float) -> bool:
         """After a sleep of this machine, look at everything at once; True: so it was."""
@@ -246,13 +251,16 @@ class Broker:
         self._due_s = min(now_s + self._settings.timing.tick_s, *dues_s)
 
     def _glance(self, now_s: float) -> None:
-        """sanlock was looked at in vain, or is to be: nothing for the others, if time is not.
+        """sanlock was looked at in vain, or our id's place was, or is to be: nothing for the
+        others, if time is not.
 
-        While a host may be gone it is asked often, and most of its answers are the same.
+        While a host may be gone, or this one may not join, these are looked at often, and most
+        of the answers are the same.
         """
-        views, lease = self._views, self._lease.view
+        views, lease, why = self._views, self._lease.view, self._same_id.why
         self._pass_on(now_s)
-        if self._views == views and self._lease.view == lease:
+        if self._views == views and self._lease.view == lease and self._same_id.why == why:
+            self._same_id.work(now_s)
             self._lockspace.work(now_s)
         else:
             self._cycle(NO_REQUESTS, now_s)
@@ -271,12 +279,18 @@ class Broker:
 
     def _harvest(self, outcomes: list[Outcome[object]]) -> bool:
         """False: nothing came, or nothing but what was known already."""
-        others = False
+        news = False
         for outcome in outcomes:
             self._observer.job_ended(outcome)
             self._by_key.get(outcome.key, self._plugins).harvest(outcome)
-            others = others or outcome.key != SANLOCK
-        return others or (bool(outcomes) and not self._lockspace.looked_in_vain)
+            news = news or not self._was_in_vain(outcome.key)
+        return news
+
+    def _was_in_vain(self, key: str) -> bool:
+        """Was that, just harvested, a look that told nothing new?"""
+        if key == SANLOCK:
+            return self._lockspace.looked_in_vain
+        return key == PLACE and self._same_id.looked_in_vain
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:

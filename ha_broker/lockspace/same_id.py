@@ -154,6 +154,7 @@ class SameIdWatch:
         self._looked_at_s: Optional[float] = None
         self._place_moved = False
         self._error = ""
+        self.looked_in_vain = False
 
     @property
     def holds_slot(self) -> bool:
@@ -181,6 +182,15 @@ class SameIdWatch:
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
+        before = self._seen()
+        self._take(outcome)
+        self.looked_in_vain = self._seen() == before
+
+    def _seen(self) -> tuple[object, ...]:
+        """All that a look tells, but for its moment."""
+        return self._error, self._place, self._place_since_s, self._place_moved
+
+    def _take(self, outcome: Outcome[object]) -> None:
         if outcome.error is not None:
             self._error = error_text(outcome.error)
             self._place_since_s = None
@@ -204,8 +214,13 @@ class SameIdWatch:
         self._teller.tell("host id", news)
 
     def next_due_s(self, now_s: float) -> float:
-        """When there is something to do again, if nothing else happens."""
-        return float("inf") if self.joined else self._task.next_due_s(now_s)
+        """When there is something to do again, if nothing else happens, but for looking."""
+        return float("inf")
+
+    @property
+    def next_look_s(self) -> float:
+        """When the place is to be looked at again; most looks bring nothing new."""
+        return float("inf") if self.joined else self._task.due_at_s
 
     def _signs(self, place_since_s: float, looked_at_s: float, now_s: float) -> Signs:
         state = self.slot

@@ -504,6 +504,22 @@ def test_does_not_join_living_members_with_another_watchdog_time(
     assert host.snapshot.lockspace.membership == Membership.JOINED
 
 
+def test_a_host_kept_out_looks_each_second_at_its_place_and_does_nothing_else(
+    cluster: Cluster, host: Host
+) -> None:
+    host.lockspace.fire_timeout = 30
+    write_as_member(cluster, 10 * TICK_S, 60)
+    shown_at_s = set()
+    looked = host.runner.submitted.count("own-place")
+    for _ in range(round(3 * TICK_S / 0.1)):
+        cluster.run(0.1)
+        shown_at_s.add(host.snapshot.taken_at_s)
+    looks = host.runner.submitted.count("own-place") - looked
+    assert host.snapshot.lockspace.membership == Membership.OUT
+    assert looks >= 3 * TICK_S - 1
+    assert len(shown_at_s) < looks / 2
+
+
 def test_what_a_dead_host_ran_with_hinders_nobody(cluster: Cluster, host: Host) -> None:
     cluster.put_record(2, notes=says(30))
     cluster.run(SETTINGS.timing.alive_s - TICK_S)
