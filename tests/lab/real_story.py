@@ -4,7 +4,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -49,9 +49,13 @@ def in_log(line: str) -> Optional[Transition]:
     return Transition(float(words[0]), words[1], *found.groups()) if found else None
 
 
-def expected(log: Path) -> list[Transition]:
-    lines = log.read_text(encoding="utf-8").splitlines()
+def transitions(lines: Iterable[str]) -> list[Transition]:
+    """Those of a log, in its order."""
     return [found for line in lines if (found := in_log(line)) is not None]
+
+
+def expected(log: Path) -> list[Transition]:
+    return transitions(log.read_text(encoding="utf-8").splitlines())
 
 
 def begin_at_rest(lab: LabVerbs) -> None:

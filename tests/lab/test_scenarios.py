@@ -11,9 +11,9 @@ from tests.lab.real_story import (
     begin_at_rest,
     differing_orders,
     expected,
-    in_log,
     play,
     swapped,
+    transitions,
 )
 from tests.lab.verbs import LabVerbs
 
@@ -39,7 +39,7 @@ def test_real_hosts_go_the_simulators_way(lab: LabVerbs, folder: Path) -> None:
 
 
 def story(*lines: str) -> list[Transition]:
-    return [found for line in lines if (found := in_log(line)) is not None]
+    return transitions(lines)
 
 
 UP_HERE = "10.0 h1 EngineStarting => EngineUp: the engine became healthy"

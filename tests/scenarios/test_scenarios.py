@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
@@ -17,7 +16,7 @@ from hosted_engine.simulate.run import Story, tell
 from hosted_engine.simulate.script import Script
 from metadata.settings.parse import ClusterSettings
 from metadata.states import State
-from tests.lab.real_story import Transition, differing_orders, in_log
+from tests.lab.real_story import differing_orders, transitions
 from tests.optimum import MOST, Recovery
 from tests.scenarios import FOLDER, differs, load, load_all, names, text_of
 
@@ -125,10 +124,6 @@ def test_what_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def stretched(script: Script, factor: float) -> Script:
     events = tuple(replace(event, at_s=event.at_s * factor) for event in script.events)
     return Script(events, script.until_s * factor)
-
-
-def transitions(lines: Iterable[str]) -> list[Transition]:
-    return [found for line in lines if (found := in_log(line)) is not None]
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.2])
