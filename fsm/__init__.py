@@ -9,7 +9,7 @@ from fsm.memory import Action, Memory, Score
 from fsm.observation import Observation
 from fsm.step import step
 from fsm.table import TABLE, Row
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.states import State
 
 __all__ = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.states import State
 
 

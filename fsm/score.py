@@ -12,8 +12,7 @@ from typing import Optional
 from fsm.memory import Memory, Score
 from fsm.observation import Observation, PluginCost, Vm
 from fsm.reach import is_no_place
-from metadata.penalties import PenaltyName, plugin_penalty
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty, PenaltyName, plugin_penalty
 from metadata.settings.parse import ClusterSettings
 from metadata.states import State
 

@@ -1,11 +1,14 @@
-"""The names of what costs a host points. They stand in its record's text, in mails and metrics.
+"""What a host's score is lessened by: as the agent decides by it, and as people are told it.
 
-What each costs is in `fsm.score`, with the weights of the cluster's settings.
+The names stand in its record's text, in mails and metrics. What each costs is in `fsm.score`, with
+the weights of the cluster's settings.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
+from typing import Optional
 
 
 class PenaltyName(str, Enum):
@@ -21,6 +24,27 @@ class PenaltyName(str, Enum):
     LOCAL_MAINTENANCE = "local-maintenance"
     UNEXPECTEDLY_DOWN = "unexpectedly-down"  # the engine went down here by itself
     AGENT_STOPPED = "agent-stopped"
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """Points off the base score. `reason` is a sentence part for people.
+
+    value, threshold   the number behind it and what it is held against, in `unit`
+                       ("fraction", "bytes", "count"; empty: it is about no number)
+    began_at_s         since when it has cost anything at all; None where nothing is told of that:
+                       a decision does not go by it
+    ends_at_s          when it is over, or less, by time alone (monotonic seconds; None: never)
+    """
+
+    name: str
+    points: int
+    reason: str
+    value: Optional[float] = None
+    threshold: Optional[float] = None
+    unit: str = ""
+    began_at_s: Optional[float] = None
+    ends_at_s: Optional[float] = None
 
 
 def plugin_penalty(plugin: str) -> str:

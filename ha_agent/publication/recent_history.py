@@ -17,7 +17,7 @@ from fsm.decision import Decision
 from fsm.memory import Score
 from ha_agent.history.entry import Entry, Transition
 from ha_broker.api.snapshot import TransitionView
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.plain_text import ascii_text
 from metadata.states import State
 

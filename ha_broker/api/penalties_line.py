@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ha_broker.api.times import moment_text
 from metadata.extra_text import NOTE_LIMIT
 from metadata.notes import PENALTIES
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 
 KEY = PENALTIES
 

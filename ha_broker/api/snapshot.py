@@ -13,7 +13,7 @@ from typing import Optional
 
 from ha_broker.api.event import Event
 from ha_broker.api.monitors import MonitorView
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.reach import Sight
 from metadata.records import EngineStatus, Health, HostRecord
 from world.ports.libvirt import DomainState

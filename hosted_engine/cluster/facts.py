@@ -15,7 +15,7 @@ from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.api.times import moment_text
 from metadata.notes import WHY
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fsm.memory import Memory, Score
 from fsm.observation import HostCondition, Observation, PluginCost, Vm
 from fsm.score import ZERO_STATES, score
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.settings.parse import ClusterSettings, ScoreWeights
 from metadata.states import State
 from tests.fsm.strategies import MAYBE, MEMORIES, OBSERVATIONS

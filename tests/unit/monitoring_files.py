@@ -23,7 +23,7 @@ from ha_broker.api.snapshot import (
     TransitionView,
 )
 from ha_broker.metrics.counters import Counters
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import Scrape, scrape
 from world.ports.jobs import Outcome

@@ -25,7 +25,7 @@ from ha_broker.metrics.cluster_families import MOST_HOSTS
 from ha_broker.metrics.counters import MOST_TRANSITIONS, Counters
 from ha_broker.metrics.host_families import STATES
 from ha_broker.storage.slot_io import SlotBytes
-from metadata.penalty import Penalty
+from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import scrape
 from world.ports.jobs import Outcome
