@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,17 @@ def store() -> Iterator[DirectStore]:
 
 
 def open_descriptors(path: Path) -> list[int]:
-    fds = [fd for fd in Path("/proc/self/fd").iterdir() if fd.is_symlink()]
-    return [int(fd.name) for fd in fds if str(fd.readlink()) == str(path)]
+    """This process's descriptors of `path`.
+
+    Others may close between the listing and the reading: the listing's own does, and those that
+    the garbage collector or a thread of an earlier test lets go.
+    """
+    found = []
+    for fd in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            if str(fd.readlink()) == str(path):
+                found.append(int(fd.name))
+    return found
 
 
 def test_io_is_direct_and_synchronous(store: DirectStore, volume: Path) -> None:
