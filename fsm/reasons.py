@@ -45,6 +45,9 @@ class _Words(dict[str, str]):
             return ": on the storage it is not this host's any more"
         return f": on the storage it belongs to {self._owner()}"
 
+    def _and_local(self) -> str:
+        return ", and local maintenance of this host" if self._observation.local_maintenance else ""
+
     def _vm_detail(self) -> str:
         return self._observation.vm_detail or "no detail"
 

@@ -63,8 +63,11 @@ def points_but_for_failed_starts(
 # --- the state ----------------------------------------------------------------------------
 
 
-def _state_penalty(m: Memory, _o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+def _state_penalty(m: Memory, o: Observation, config: ClusterSettings) -> Optional[Penalty]:
+    """Local maintenance counts in whatever state the host is, global maintenance among them."""
     found = ZERO_STATES.get(m.state)
+    if found is None and o.local_maintenance:
+        found = ZERO_STATES[State.LOCAL_MAINTENANCE]
     if found is None:
         return None
     name, reason = found

@@ -94,7 +94,7 @@ def _global(source: State) -> Row:
         source,
         (g.in_global_maintenance,),
         State.GLOBAL_MAINTENANCE,
-        "global maintenance is on",
+        "global maintenance is on{and_local}",
     )
 
 
@@ -716,7 +716,7 @@ _GLOBAL_MAINTENANCE = (
         State.REINITIALIZE_FSM,
         "global maintenance is over",
     ),
-    _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on"),
+    _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on{and_local}"),
 )
 
 _UNKNOWN_LOCAL = (

@@ -7,13 +7,13 @@ machine only. What can't be read, or comes from another boot or host, counts as 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 from fsm.memory import BrokenOff, Memory
 from fsm.step import GOES_ON, MOST_TRIES, broken_off_by
+from metadata.plain_json import is_number, parse_json
 from metadata.states import State
 from world.ports.jobs import Outcome, Runner
 
@@ -115,7 +115,7 @@ class _ForeignError(Exception):
 
 
 def _read(data: bytes, boot: str, host_id: int, now_s: float) -> Memory:
-    found = json.loads(data.decode("ascii"))
+    found = parse_json(data)
     if not isinstance(found, Mapping) or found.get("format") != FORMAT:
         raise _ForeignError("it is of another version of this program")
     if found["boot"] != boot:
@@ -155,7 +155,7 @@ def _maybe(value: Any, latest_s: float) -> Optional[float]:
 
 
 def _moment(value: Any, latest_s: float) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= latest_s:
+    if not is_number(value) or not 0 <= value <= latest_s:
         raise ValueError(f"{value!r} is no moment of this boot so far")
     return float(value)
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 from collections.abc import Sequence
-from types import FrameType
 from typing import Optional
 
 from ha_agent.adapters import AgentAdapters, AgentWorld
@@ -18,7 +16,7 @@ from ha_broker.api.client import BrokerClient
 from ha_broker.api.paths import host_settings_file, state_dir
 from metadata.errors import SettingsError
 from metadata.settings.parse import ClusterSettings, HostSettings
-from world.host.daemon import daemon_parser, wait_for_settings
+from world.host.daemon import daemon_parser, heed_signals, wait_for_settings
 from world.host.journal import log_setup
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
@@ -67,8 +65,7 @@ class AgentDaemon:
         Two agents would publish into one slot: raises AnotherRunsError.
         """
         self._only_one = OnlyOne(state_dir(), "ha-agent")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        heed_signals(self._on_stop, log)
         host = wait_for_settings(
             self._settings_path, self._services, self._wake, log, lambda: self._stop_requested
         )
@@ -77,7 +74,7 @@ class AgentDaemon:
         log.info("the agent has stopped")
         return OK
 
-    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+    def _on_stop(self) -> None:
         self._stop_requested = True
         if self._agent is not None:
             self._agent.request_stop()

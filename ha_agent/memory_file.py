@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from world.durable import replace_file
+from world.durable import STATE_FILE_MODE, replace_file
+from world.regular_file import open_regular
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 # More than it can ever be: a file that somebody else put there shall not fill the memory.
@@ -21,14 +22,14 @@ class MemoryFile:
     def read(self) -> Optional[bytes]:
         """What was written last; None: nothing."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 return file.read(_MOST_BYTES)
         except FileNotFoundError:
             return None
 
     def write(self, data: bytes) -> None:
         """Replace it as a whole; it need not survive a power cut."""
-        replace_file(self._path, data, durable=False, only_writer=True)
+        replace_file(self._path, data, mode=STATE_FILE_MODE, durable=False, only_writer=True)
 
     def boot_id(self) -> str:
         """The kernel's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Protocol
 
+from ha_broker.api import paths
 from ha_broker.cycle.part import BrokerPorts
 from metadata.settings.notifications import SmtpSettings, WebhookSettings
 from metadata.settings.parse import HostSettings
@@ -68,13 +69,13 @@ class LateCourier:
         """As `Courier.mail`."""
         from world.network.notification_sender import NetNotificationSender  # noqa: PLC0415
 
-        return NetNotificationSender().mail(server, letter)
+        return NetNotificationSender(paths.secrets_dir()).mail(server, letter)
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """As `Courier.post`."""
         from world.network.notification_sender import NetNotificationSender  # noqa: PLC0415
 
-        return NetNotificationSender().post(webhook, body)
+        return NetNotificationSender(paths.secrets_dir()).post(webhook, body)
 
 
 def _libvirt(uri: str, domain_name: str) -> MeasuredHypervisor:

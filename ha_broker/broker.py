@@ -325,6 +325,7 @@ class Broker:
         same_id.judge(now_s)
         self._lockspace.same_id_why = same_id.why
         self._own.held_why = same_id.why if same_id.holds_slot else ""
+        self._own.owns_id = not self._lockspace.unusable_why(now_s)
 
     def _marks(self) -> Notes:
         """What the record says beside what the agent published: which machine writes it, and as a

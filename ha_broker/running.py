@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import time
-from types import FrameType
 from typing import Callable, Optional
 
 from ha_broker.adapters import BrokerAdapters, WorldMaker
@@ -14,11 +12,12 @@ from ha_broker.broker import ALIVE_INTERVAL_S, Broker
 from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import Exporter
 from ha_broker.metrics.service import MetricsService
-from ha_broker.server.http_server import ApiServer, SocketError
+from ha_broker.server.entrance import Entrance
+from ha_broker.server.http_server import SocketError
 from ha_broker.server.routes import Api
 from ha_broker.storage.local_maintenance import StateDirError
 from metadata.settings.parse import HostSettings
-from world.host.daemon import wait_for_settings
+from world.host.daemon import heed_signals, wait_for_settings
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.host import ServiceManager
@@ -60,8 +59,7 @@ class BrokerDaemon:
         Two brokers would write one slot, and serve one socket: raises AnotherRunsError.
         """
         self._only_one = OnlyOne(self._state_dir, "ha-broker")
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        heed_signals(self._on_stop, log)
         host = wait_for_settings(
             self._settings_path, self._services, self._wake, log, lambda: self._stop_requested
         )
@@ -70,7 +68,7 @@ class BrokerDaemon:
         log.info("the broker has stopped")
         return OK
 
-    def _on_signal(self, _number: int, _frame: Optional[FrameType]) -> None:
+    def _on_stop(self) -> None:
         self._stop_requested = True
         self._wake.wake()
 
@@ -81,25 +79,29 @@ class BrokerDaemon:
         broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
         exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
         api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
-        server = ApiServer(self._socket_path, api.answer)
+        entrance = Entrance(self._socket_path, api.answer)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()
-        server.start()
+        entrance.open()
         metrics.start()
-        log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, server.path)
+        path = self._socket_path
+        log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, path)
         self._services.ready()
         try:
-            self._loop(broker, monotonic_s, tallies)
+            self._loop(broker, monotonic_s, tallies, entrance)
         finally:
             metrics.stop()
             broker.desk.close()
-            server.stop()
+            entrance.close()
         # The engine is left alone, and so is the lockspace: see ha_broker.lockspace.leave.
         broker.begin_stop()
 
-    def _loop(self, broker: Broker, monotonic_s: Monotonic, tallies: Counters) -> None:
+    def _loop(
+        self, broker: Broker, monotonic_s: Monotonic, tallies: Counters, entrance: Entrance
+    ) -> None:
         while not self._stop_requested:
             self._cycle(broker, monotonic_s, tallies)
+            entrance.keep_open()
 
     def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Counters) -> None:
         begun_at_s = monotonic_s()

@@ -65,6 +65,6 @@ class NotDeployedError(CommandError):
         super().__init__(NOT_DEPLOYED)
 
 
-def say_error(message: str) -> None:
+def say_error(message: str, program: str = PROGRAM) -> None:
     """One line on stderr, under the program's name."""
-    print(f"{PROGRAM}: {message}", file=sys.stderr)
+    print(f"{program}: {_shown(message)}", file=sys.stderr)

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
+from metadata.plain_text import one_line, steers
 from metadata.settings.schema import shown
 from metadata.storage_parts import StorageParts
 
@@ -52,6 +53,11 @@ def domain_name(xml: str) -> str:
     name = (names[0].text or "").strip() if len(names) == 1 else ""
     if not name:
         raise DomainXmlError("the domain XML must have exactly one <name> with a text in it")
+    if steers(name, allowed=""):
+        raise DomainXmlError(
+            f"the domain XML's <name> {shown(name)} is refused; allowed: one line of printable "
+            "characters"
+        )
     return name
 
 
@@ -115,7 +121,9 @@ def _parse(xml: str) -> ElementTree.Element:
     except (ElementTree.ParseError, ValueError) as error:  # ValueError: a lone surrogate
         raise DomainXmlError(f"the domain XML can't be read: {error}") from error
     if root.tag != "domain":
-        raise DomainXmlError(f"the domain XML begins with <{root.tag}>, must begin with <domain>")
+        raise DomainXmlError(
+            f"the domain XML begins with <{one_line(root.tag)}>, must begin with <domain>"
+        )
     return root
 
 
@@ -132,7 +140,10 @@ def _target_problems(lease: ElementTree.Element, parts: StorageParts) -> list[st
     found = [(target.get("path"), _offset(target)) for target in targets]
     if found == [(parts.lease.path, parts.lease.offset)]:
         return []
-    places = ", ".join(f"path {shown(path)} offset {shown(offset)}" for path, offset in found)
+    places = ", ".join(
+        f"{f'path {shown(path)}' if path else 'no path'} offset {shown(offset)}"
+        for path, offset in found
+    )
     return [
         f"the lease of the domain XML lies at {places or 'no target'}, must lie at "
         f"path {shown(parts.lease.path)} offset {parts.lease.offset}; "

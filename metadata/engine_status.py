@@ -11,6 +11,8 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from metadata.former_writers import is_not_looked_yet, status_document
+from metadata.plain_json import PlainJsonError, parse_json
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.settings.schema import shown
@@ -56,14 +58,12 @@ def status_to_json(status: EngineStatus) -> str:
 def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
     """Read a status; raises StatusError. Unknown keys are left aside.
 
-    ``null`` is what other agents write before their first look at the engine: unknown.
+    ``null`` is what other agents write before their first look at the engine: unknown. What the
+    agents before those wrote that write JSON is read, too (`metadata.former_writers`).
     `lenient`: the writer is newer and may know more words for `vm` and `health` than this
     program, to which they say "unknown".
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise StatusError(f"{shown(text)} is refused; allowed: JSON") from error
+    document = _document(text)
     if document is None:
         return EngineStatus()
     if not isinstance(document, dict):
@@ -74,6 +74,18 @@ def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
         detail=_text(document, "detail"),
         reason=_text(document, "reason") if "reason" in document else "",
     )
+
+
+def _document(text: str) -> Any:
+    if is_not_looked_yet(text):
+        return None
+    former = status_document(text)
+    if former is not None:
+        return former
+    try:
+        return parse_json(text)
+    except PlainJsonError as error:
+        raise StatusError(f"{shown(text)} is refused; allowed: JSON") from error
 
 
 def _word(document: dict[str, Any], key: str, words: list[str], lenient: bool) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Union
 
+from metadata.plain_text import SEVERAL_LINES
 from metadata.states import State
 
 
@@ -81,7 +82,7 @@ class HostRecord:
     trailing_fields: tuple[str, ...] = ()
     feature_version: int = 1
     crc32: str = ""
-    text: str = field(default="", compare=False)
+    text: str = field(default="", compare=False, metadata=SEVERAL_LINES)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from metadata.layout import SECTOR_SIZES
+from metadata.plain_text import printable_text
 
 HOST_ID_MAGIC = 0x12212010
 LEASE_MAGIC = 0x06152010
@@ -89,4 +90,4 @@ def lease_owner(area: bytes) -> Optional[LeaderRecord]:
 
 
 def _text(raw: bytes) -> str:
-    return raw.split(b"\0", 1)[0].decode("ascii", "backslashreplace")
+    return printable_text(raw.split(b"\0", 1)[0].decode("ascii", "backslashreplace"))

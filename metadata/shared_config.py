@@ -28,6 +28,7 @@ from typing import Any, Optional, Union
 
 from metadata.errors import ConfigTooLargeError, SettingsError
 from metadata.layout import CONFIG_SIZE
+from metadata.plain_json import PlainJsonError, parse_json
 from metadata.settings.parse import (
     ClusterSettings,
     cluster_settings_to_data,
@@ -224,8 +225,8 @@ def _read_copy(copy: _Copy) -> Union[StoredConfig, ConfigError]:
     if copy.format_version != FORMAT_VERSION:
         return ConfigDamaged(f"format version: {copy.format_version} is refused; allowed: 1")
     try:
-        document = json.loads(copy.payload)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(copy.payload)
+    except PlainJsonError as error:
         return ConfigDamaged(f"payload: no JSON ({error})")
     return _read_document(document, copy.sequence)
 

@@ -15,13 +15,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from metadata.plain_json import is_number, parse_json_without
+from metadata.plain_text import printable_text
 from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
 """With the one in use: that many can be had back, itself included."""
 
 MOST_BYTES = 128 * 1024
-_MOST_UNPACKED_BYTES = 32 * 1024 * 1024
+MOST_UNPACKED_BYTES = 2 * 1024 * 1024
+"""As a document: plain data in memory takes many times that."""
+
 _MOST_WHAT = 1000
 
 
@@ -62,8 +66,9 @@ def encode_history(history: ConfigHistory, most_bytes: int = MOST_BYTES) -> str:
     versions = history.versions[: MOST_VERSIONS - 1]
     limit = min(most_bytes, MOST_BYTES)
     while True:
-        text = _packed(history.note, versions)
-        if len(text) <= limit:
+        document = _document(history.note, versions)
+        text = _packed(document)
+        if len(text) <= limit and len(document) <= MOST_UNPACKED_BYTES:
             return text
         if not versions:
             return ""
@@ -75,8 +80,8 @@ def decode_history(text: str) -> ConfigHistory:
     if not text:
         return ConfigHistory()
     try:
-        document = json.loads(_unpacked(text))
-    except (ValueError, RecursionError, zlib.error, binascii.Error) as error:
+        document = parse_json_without(_unpacked(text))
+    except (ValueError, zlib.error, binascii.Error) as error:
         return ConfigHistory(damage=f"it can't be unpacked: {shown(str(error))}")
     if not isinstance(document, dict) or not isinstance(document.get("versions"), list):
         return ConfigHistory(damage="it has no list of versions")
@@ -92,13 +97,16 @@ def shortened(what: str) -> str:
     return what if len(what) <= _MOST_WHAT else f"{what[: _MOST_WHAT - 3]}..."
 
 
-def _packed(note: Optional[ChangeNote], versions: tuple[OldVersion, ...]) -> str:
+def _document(note: Optional[ChangeNote], versions: tuple[OldVersion, ...]) -> bytes:
     document = {
         "note": note and asdict(note),
         "versions": [{**vars(version), "note": _plain_note(version)} for version in versions],
     }
-    data = zlib.compress(json.dumps(document).encode("ascii"), 9)
-    return base64.b64encode(data).decode("ascii")
+    return json.dumps(document).encode("ascii")
+
+
+def _packed(document: bytes) -> str:
+    return base64.b64encode(zlib.compress(document, 9)).decode("ascii")
 
 
 def _plain_note(version: OldVersion) -> Optional[dict[str, Any]]:
@@ -106,9 +114,11 @@ def _plain_note(version: OldVersion) -> Optional[dict[str, Any]]:
 
 
 def _unpacked(text: str) -> bytes:
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"it has {len(text)} bytes, more than {MOST_BYTES}")
     data = base64.b64decode(text, validate=True)
     unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(data, _MOST_UNPACKED_BYTES)
+    unpacked = unpacker.decompress(data, MOST_UNPACKED_BYTES)
     if not unpacker.eof:
         raise ValueError("it is cut off or too large")
     return unpacked
@@ -129,6 +139,7 @@ def _read_note(data: Any) -> Optional[ChangeNote]:
     user, host, what = (data.get(key) for key in ("user", "host", "what"))
     at_wall_s = data.get("at_wall_s")
     texts = isinstance(user, str) and isinstance(host, str) and isinstance(what, str)
-    if not texts or type(at_wall_s) not in (int, float):
+    if not texts or not is_number(at_wall_s):
         return None
-    return ChangeNote(str(user), str(host), float(at_wall_s), str(what))  # type: ignore[arg-type]
+    names = [printable_text(str(word)) for word in (user, host, what)]
+    return ChangeNote(names[0], names[1], float(at_wall_s), names[2])  # type: ignore[arg-type]

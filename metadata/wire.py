@@ -9,6 +9,9 @@ The CRC32 (%08x) covers this record with ``00000000`` in its own place, without 
 Bytes 512 on are text for people (`metadata.extra_text`), not covered by the CRC. A slot whose
 first byte is NUL was never written. Slot 0 holds ``maintenance=1`` or ``maintenance=0``.
 
+What earlier agents of this version wrote otherwise is read as they meant it
+(`metadata.former_writers`); nothing of it is ever written.
+
 Decoding never raises, whatever the bytes: what can't be used is a value that says which slot
 and why. Encoding never raises for what a field contains: it is made plain and shortened.
 """
@@ -16,12 +19,11 @@ and why. Encoding never raises for what a field contains: it is made plain and s
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Callable
 
-from metadata import extra_text
+from metadata import extra_text, former_writers
 from metadata.engine_status import (
     StatusError,
     plain_status,
@@ -61,13 +63,9 @@ _FIELDS = (
     "conf_on_shared_storage",
     "vm_conf_refresh_time",
 )
-_CRC_FIELD = _FIELDS.index("crc32")
-_NO_CRC = "00000000"
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _LARGEST = 10**18
-_BOOLEANS = {"0": False, "1": True}
 _Shorten = Callable[[HostRecord, int], HostRecord]
-_GLOBAL = {b"": False, b"maintenance=0": False, b"maintenance=1": True}
 
 
 def encode_host(record: HostRecord) -> bytes:
@@ -90,14 +88,15 @@ def decode_slot(host_id: int, data: bytes) -> DecodedSlot:
         return SlotDamaged(host_id, f"slot: {len(data)} bytes are there, {SLOT_SIZE} are needed")
     if not data[0]:
         return SlotAbsent(host_id)
-    fields = data[:RECORD_SIZE].rstrip(b"\0").split(b"|")
+    head, text = former_writers.split_slot(data[:SLOT_SIZE], RECORD_SIZE)
+    fields = head.split(b"|")
     try:
         parse_version = _parse_version(fields[0])
         if parse_version > PARSE_VERSION:
             return SlotTooNew(host_id, parse_version)
-        return HostRecord(
-            **_record_values(host_id, fields), **_text_values(data[RECORD_SIZE:SLOT_SIZE])
-        )
+        if former_writers.lost_its_end(len(fields), text):
+            raise _too_short(fields, len(_FIELDS))
+        return HostRecord(**_record_values(host_id, fields), **_text_values(text))
     except _FieldError as error:
         return SlotDamaged(host_id, str(error))
 
@@ -111,9 +110,12 @@ def decode_global(data: bytes) -> DecodedGlobal:
     """What slot 0 says; never written means "not in maintenance"; never raises."""
     if len(data) < SLOT_SIZE:
         return SlotDamaged(0, f"slot: {len(data)} bytes are there, {SLOT_SIZE} are needed")
-    content = data[:SLOT_SIZE].rstrip(b"\0") if data[0] else b""
-    if content in _GLOBAL:
-        return GlobalRecord(_GLOBAL[content])
+    if not data[0]:
+        return GlobalRecord(maintenance=False)
+    content = data[:SLOT_SIZE].rstrip(b"\0")
+    maintenance = former_writers.global_maintenance(content)
+    if maintenance is not None:
+        return GlobalRecord(maintenance)
     return SlotDamaged(
         0, f"content: {shown(content)} is refused; allowed: maintenance=0 or maintenance=1"
     )
@@ -160,7 +162,7 @@ def _record_fields(record: HostRecord) -> list[str]:
         record.hostname,
         str(int(record.maintenance)),
         str(int(record.stopped)),
-        _NO_CRC,
+        former_writers.NO_CRC.decode("ascii"),
         str(int(record.conf_on_shared_storage)),
         str(record.vm_conf_refresh_s),
         *record.trailing_fields,
@@ -168,16 +170,9 @@ def _record_fields(record: HostRecord) -> list[str]:
 
 
 def _record_bytes(record: HostRecord) -> bytes:
-    fields = _record_fields(record)
-    covered = "|".join(fields).encode("ascii")
-    fields[_CRC_FIELD] = f"{zlib.crc32(covered):08x}"
-    return "|".join(fields).encode("ascii")
-
-
-def _checksum(fields: list[bytes]) -> bytes:
-    covered = fields.copy()
-    covered[_CRC_FIELD] = _NO_CRC.encode("ascii")
-    return b"%08x" % zlib.crc32(b"|".join(covered))
+    fields = [field.encode("ascii") for field in _record_fields(record)]
+    fields[former_writers.CRC_FIELD] = former_writers.checksum(fields)
+    return b"|".join(fields)
 
 
 def _fitting(record: HostRecord) -> HostRecord:
@@ -264,27 +259,36 @@ def _record_values(host_id: int, fields: list[bytes]) -> dict[str, Any]:
         "score": _integer("score", texts["score"]),
         "engine_status": _status(texts["engine_status"], feature_version),
         "hostname": printable_text(texts["hostname"]),
-        "maintenance": _boolean("maintenance", texts["maintenance"]),
-        "stopped": _boolean("stopped", texts["stopped"]),
+        "maintenance": _flag("maintenance", texts["maintenance"]),
+        "stopped": _flag("stopped", texts["stopped"]),
         "crc32": texts["crc32"],
-        "conf_on_shared_storage": _boolean(
-            "conf_on_shared_storage", texts["conf_on_shared_storage"]
-        ),
+        "conf_on_shared_storage": _flag("conf_on_shared_storage", texts["conf_on_shared_storage"]),
         "vm_conf_refresh_s": _integer("vm_conf_refresh_time", texts["vm_conf_refresh_time"]),
         "trailing_fields": _trailing(fields),
     }
-    computed = _checksum(fields).decode("ascii")
-    if texts["crc32"] != computed:
-        raise _refused("crc32", texts["crc32"], f"{computed}, as the record gives")
+    _check_crc(fields)
     return values
 
 
+def _check_crc(fields: list[bytes]) -> None:
+    """A record that ends before its checksum is of a writer that had none."""
+    if len(fields) <= former_writers.CRC_FIELD or former_writers.has_own_crc(fields):
+        return
+    found = _text("crc32", fields[former_writers.CRC_FIELD])
+    computed = former_writers.checksum(fields).decode("ascii")
+    raise _refused("crc32", found, f"{computed}, as the record gives")
+
+
 def _named_texts(fields: list[bytes]) -> dict[str, str]:
-    if len(fields) < len(_FIELDS):
-        raise _refused(
-            "record", b"|".join(fields), f"{len(_FIELDS)} fields or more ({len(fields)} are there)"
-        )
-    return {name: _text(name, field) for name, field in zip(_FIELDS, fields)}
+    if len(fields) < former_writers.LEAST_FIELDS:
+        raise _too_short(fields, former_writers.LEAST_FIELDS)
+    said = {name: _text(name, field) for name, field in zip(_FIELDS, fields)}
+    return {**former_writers.ABSENT_FIELDS, **said}
+
+
+def _too_short(fields: list[bytes], least: int) -> _FieldError:
+    allowed = f"{least} fields or more ({len(fields)} are there)"
+    return _refused("record", b"|".join(fields), allowed)
 
 
 def _trailing(fields: list[bytes]) -> tuple[str, ...]:
@@ -307,10 +311,11 @@ def _integer(name: str, text: str) -> int:
     return int(text)
 
 
-def _boolean(name: str, text: str) -> bool:
-    if text not in _BOOLEANS:
+def _flag(name: str, text: str) -> bool:
+    """Written as 0 or 1; every reader of this version takes a larger number for set, too."""
+    if not _INTEGER.fullmatch(text):
         raise _refused(name, text, "0 or 1")
-    return _BOOLEANS[text]
+    return int(text) > 0
 
 
 def _own_id(text: str, host_id: int) -> int:
@@ -333,7 +338,8 @@ def _text_values(data: bytes) -> dict[str, Any]:
         text = extra_text.read_bytes(data)
     except UnicodeDecodeError as error:
         bad = data[error.start : error.start + 1]
-        raise _refused(f"text at byte {RECORD_SIZE + error.start}", bad, "UTF-8 bytes") from error
+        place = SLOT_SIZE - len(data) + error.start
+        raise _refused(f"text at byte {place}", bad, "UTF-8 bytes") from error
     extra = extra_text.decode_text(text)
     return {
         "text": text,

@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Optional
 
-import yaml
-
 from metadata.layout import MAX_HOSTS
 from metadata.settings.parse import (
     ClusterSettings,
@@ -31,6 +29,7 @@ from metadata.settings.schema import Reader, Rule, integer, number, shown
 from metadata.settings.timing import KILL_S, USUAL_FIRE_TIMEOUT_S
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document
+from world.plain_yaml import yaml_text
 
 MOST_HOSTS = 9
 HOST_CPUS = 4
@@ -165,7 +164,7 @@ def dump_world(settings: WorldSettings) -> str:
     data["engine"] = _differing(asdict(settings.engine), asdict(whole.engine))
     data["start"] = settings.start
     data["seed"] = settings.seed
-    return yaml.safe_dump(data, sort_keys=False, default_flow_style=None)
+    return yaml_text(data, default_flow_style=None)
 
 
 # --- reading ------------------------------------------------------------------------------

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Optional
 
+STATE_FILE_MODE = 0o644
 _AS_THE_UMASK_SAYS = 0o666
 
 
@@ -55,8 +56,11 @@ def written_beside(
     was not is removed. The rest as in `replace_file`."""
     name = f"{path.name}.new" if only_writer else f".{path.name}.{token_hex(8)}"
     new = path.with_name(name)
-    usage = os.O_TRUNC if only_writer else os.O_EXCL
-    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | usage
+    if only_writer:
+        with suppress(FileNotFoundError):
+            new.unlink()
+    # Never into what somebody else has put there, be it a link to another file.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(new, flags, _AS_THE_UMASK_SAYS if mode is None else mode)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.api.times import is_wall_time
+from metadata.plain_json import PlainJsonError, parse_json
 
 BOOT_LENGTH = 8
+
+# No machine runs for three hundred years, and no clock that was ever set is in the year 5138: a
+# line that says so is damaged, and must not be reckoned with.
+_MOST_MONO_S = 1e10
+_MOST_WALL_S = 1e11
 
 
 @dataclass(frozen=True)
@@ -144,12 +151,16 @@ def line_of(entry: Entry) -> str:
 def entry_of(line: str) -> Optional[Entry]:
     """The entry of a line; None: there is none in it (torn, damaged, or of a newer program)."""
     try:
-        data = json.loads(line)
+        data = parse_json(line)
         stamp = from_data(_Stamp, data)
         fact: Any = from_data(_KINDS[stamp.kind], data)
-    except (DataError, ValueError, KeyError, RecursionError):
+    except (DataError, PlainJsonError, KeyError):
         return None
-    return Entry(stamp.at, stamp.mono, fact, stamp.boot)
+    lasted_s = fact.lasted_s if isinstance(fact, Transition) else None
+    lengths_s = (stamp.mono, lasted_s or 0.0)
+    if not (0 <= stamp.at <= _MOST_WALL_S and all(0 <= one <= _MOST_MONO_S for one in lengths_s)):
+        return None
+    return Entry(stamp.at, stamp.mono, fact, stamp.boot) if is_wall_time(stamp.at) else None
 
 
 class HistoryStore(Protocol):

@@ -41,6 +41,10 @@ ALIVE_S = 60.0
 SCORE_PAUSE_S = 60.0
 RETRY_S = 60.0
 MOST_WAITING = 500
+# One look may have news of every host, the first one has: it waits as a whole, and so does the
+# next one, where the disk refused the first. Besides there are this host's own entries.
+LOOKS_WAITING = 2
+OWN_WAITING = 100
 WHY_LIMIT = 400
 
 
@@ -123,6 +127,8 @@ class Recorder:
         """The hand-over ended: entries of this boot from before this agent, the first time; and
         its error."""
         written, self._writing = self._writing, []
+        if outcome.error is None and any(isinstance(one.fact, Lost) for one in written):
+            self._forget_seen()
         if outcome.error is not None:
             self._not_before_s = outcome.finished_at_s + RETRY_S
             self.waiting = [*written, *self.waiting]
@@ -192,17 +198,36 @@ class Recorder:
         self._bound()
 
     def _bound(self) -> None:
-        """A disk that hangs for ever must not fill the memory: the oldest go."""
-        too_many = len(self.waiting) - MOST_WAITING
+        """A disk that hangs for ever must not fill the memory: the oldest go.
+
+        That this agent has started stays, for without it nobody knows whose entries these are.
+        """
+        too_many = len(self.waiting) - self._most_waiting()
         if too_many > 0:
-            del self.waiting[:too_many]
-            self._lost += too_many
+            first = self._first_to_go()
+            gone = self.waiting[first : first + too_many]
+            del self.waiting[first : first + too_many]
+            self._lost += sum(_count(entry.fact) for entry in gone)
+
+    def _most_waiting(self) -> int:
+        hosts = len(self._snapshot.hosts) if self._snapshot is not None else 0
+        return max(MOST_WAITING, LOOKS_WAITING * hosts + OWN_WAITING)
+
+    def _first_to_go(self) -> int:
+        return 1 if isinstance(self.waiting[0].fact, AgentStarted) else 0
 
     def _with_lost(self) -> list[Entry]:
         if not self._lost:
             return self.waiting
-        first = self.waiting[0]
-        return [first._replace(fact=Lost(self._lost)), *self.waiting]
+        first = self._first_to_go()
+        lost = self.waiting[first]._replace(fact=Lost(self._lost))
+        return [*self.waiting[:first], lost, *self.waiting[first:]]
+
+    def _forget_seen(self) -> None:
+        """Some of it was lost on the way to the disk: all of it is new again."""
+        self._sights.clear()
+        self._late.clear()
+        self._sequence = self._cluster = self._own = None
 
 
 def _write(store: HistoryStore, entries: Sequence[Entry], with_earlier: bool) -> Sequence[Entry]:
@@ -210,6 +235,11 @@ def _write(store: HistoryStore, entries: Sequence[Entry], with_earlier: bool) ->
     earlier = store.earlier() if with_earlier else ()
     store.append(entries)
     return earlier
+
+
+def _count(fact: Fact) -> int:
+    """How many entries are lost with this one."""
+    return fact.count if isinstance(fact, Lost) else 1
 
 
 def _only_score(before: HostSight, seen: HostSight) -> bool:

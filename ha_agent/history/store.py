@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ha_agent.history.entry import BOOT_LENGTH, Entry, entry_of, line_of
 from world.durable import sync_directory
+from world.regular_file import open_regular, open_to_append
 
 PRESENT, PAST = "history.jsonl", "history.1.jsonl"
 FILE_BYTES = 4 << 20
@@ -40,7 +41,7 @@ class FileHistory:
         self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
         self._rotate()
         new = not self._present.exists()
-        with self._present.open("ab+", buffering=0) as file:
+        with open_to_append(self._present) as file:
             _append(file.fileno(), text.encode("ascii"))
             os.fsync(file.fileno())
         if new:
@@ -102,7 +103,7 @@ def _append(descriptor: int, data: bytes) -> None:
 def _lines(path: Path, most_bytes: int) -> Iterator[str]:
     """The lines in the last `most_bytes`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = max(0, os.fstat(file.fileno()).st_size - most_bytes)
             file.seek(start)
             content = file.read(most_bytes)

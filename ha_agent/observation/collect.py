@@ -34,6 +34,7 @@ from ha_broker.api.monitors import (
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
 from metadata import moving_note
 from metadata.moving_note import decode_moving
+from metadata.own_slot import rival
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings
@@ -280,8 +281,9 @@ def _same_id_why(inputs: Inputs, snapshot: Snapshot) -> str:
         return ""
     if own.error:
         return own.error
-    if own.fresh:
-        return f"another host, {own.record.hostname}, also uses host id {own.host_id}"
+    other = rival(own.record, inputs.host.host_name, not _lockspace_why(inputs, snapshot))
+    if other is not None and own.fresh:
+        return f"another host, {other.hostname}, also uses host id {own.host_id}"
     return ""
 
 

@@ -17,6 +17,7 @@ from ha_agent.ports import BrokerPort
 from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api import penalties_line
 from ha_broker.api.snapshot import Publication
+from ha_broker.api.times import local_time
 from metadata import moving_note
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
@@ -139,7 +140,7 @@ def _joined(reason: str, detail: str) -> str:
 def _timeout_text(decision: Decision, now_s: float, wall_s: float) -> str:
     if decision.timeout_at_s is None:
         return ""
-    return time.ctime(wall_s + decision.timeout_at_s - now_s)
+    return time.asctime(local_time(wall_s + decision.timeout_at_s - now_s))
 
 
 def _notes(

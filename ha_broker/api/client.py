@@ -4,6 +4,7 @@ Errors::
 
     BrokerError             `what` was asked for and `why` it failed
       BrokerGoneError       no socket, refused, or the connection broke (an OSError with errno)
+        BrokerDeniedError   the caller may not ask; of the broker itself that says nothing
       BrokerTimeoutError    no whole answer within the deadline
       BrokerRefusedError    the broker answered with an error `status`
 """
@@ -15,7 +16,9 @@ import contextlib
 import errno as errno_module
 import http.client
 import json
+import os
 import socket
+import stat
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Optional
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
 
 
+_MOST_ANSWER = 64 << 20  # the status of 2000 hosts has a tenth of it
+
+
 class BrokerError(Exception):
     """The broker could not be asked or did not do it."""
 
@@ -54,6 +60,10 @@ class BrokerGoneError(BrokerError, OSError):
     def __init__(self, what: str, why: str, errno: int) -> None:
         super().__init__(what, why)
         self.errno = errno
+
+
+class BrokerDeniedError(BrokerGoneError):
+    """The caller may not use the socket."""
 
 
 class BrokerTimeoutError(BrokerError):
@@ -94,13 +104,19 @@ class BrokerClient:
         """Hand over what this host's slot shall say; the broker writes it soon after."""
         self._put("publish", "/v1/record", publication_to_data(publication), self._timeout_s)
 
-    def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> None:
-        """Returns once it stands on the storage, read back; raises BrokerError otherwise."""
-        self._set_maintenance("global", on, timeout_s)
+    def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> Optional[bool]:
+        """Returns once it stands on the storage, read back; raises BrokerError otherwise.
 
-    def set_local_maintenance(self, on: bool) -> None:
-        """Raises BrokerRefusedError (409) to switch it on while the engine's domain is here."""
-        self._set_maintenance("local", on, self._timeout_s)
+        What stood there before; None: that is not known.
+        """
+        return self._set_maintenance("global", on, timeout_s)
+
+    def set_local_maintenance(self, on: bool) -> Optional[bool]:
+        """Whether it was on before; None: that is not known.
+
+        Raises BrokerRefusedError (409) to switch it on while the engine's domain is here.
+        """
+        return self._set_maintenance("local", on, self._timeout_s)
 
     def shared_config(self) -> SharedConfig:
         """The shared configuration as the broker read it last (never waits for storage)."""
@@ -152,17 +168,19 @@ class BrokerClient:
         self._calls.close()
         self._polls.close()
 
-    def _set_maintenance(self, scope: str, on: bool, timeout_s: float) -> None:
+    def _set_maintenance(self, scope: str, on: bool, timeout_s: float) -> Optional[bool]:
         what = f"set {scope} maintenance {'on' if on else 'off'}"
         body = {"scope": scope, "on": on, "timeout_s": timeout_s}
         # The broker says after timeout_s why it could not; leave it a moment to say so.
-        self._put(what, "/v1/maintenance", body, timeout_s + min(timeout_s, 2.0))
+        data = self._put(what, "/v1/maintenance", body, timeout_s + min(timeout_s, 2.0))
+        before = data.get("before") if isinstance(data, dict) else None
+        return before if isinstance(before, bool) else None
 
     def _get(self, what: str, target: str) -> Any:
         return self._calls.call(what, "GET", target, None, self._timeout_s)
 
-    def _put(self, what: str, target: str, body: dict[str, Any], allowed_s: float) -> None:
-        self._calls.call(what, "PUT", target, json.dumps(body).encode(), allowed_s)
+    def _put(self, what: str, target: str, body: dict[str, Any], allowed_s: float) -> Any:
+        return self._calls.call(what, "PUT", target, json.dumps(body).encode(), allowed_s)
 
 
 class _Channel:
@@ -229,7 +247,9 @@ class _Channel:
         with contextlib.suppress(BrokenPipeError):
             connection.request(method, target, body, headers)
         response = connection.getresponse()
-        text = response.read()
+        text = response.read(_MOST_ANSWER + 1)
+        if len(text) > _MOST_ANSWER:
+            raise http.client.HTTPException(f"its answer has more than {_MOST_ANSWER} bytes")
         if response.will_close:
             self._drop()
         return response.status, text
@@ -268,9 +288,29 @@ class _UnixConnection(http.client.HTTPConnection):
 
 def _gone(what: str, error: Exception, path: str) -> BrokerGoneError:
     number = getattr(error, "errno", None) or errno_module.ECONNRESET
+    if number in (errno_module.EACCES, errno_module.EPERM):
+        why = f"permission denied at {path}: run it as root{_or_in_group(path)}"
+        return BrokerDeniedError(what, why, number)
     if number == errno_module.ENOENT:
         return BrokerGoneError(what, f"there is no broker at {path} (is it running?)", number)
     return BrokerGoneError(what, f"the broker at {path} does not answer: {error}", number)
+
+
+def _or_in_group(path: str) -> str:
+    """Whose members may ask, beside root; empty: nobody, or that can't be told."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  # pathlib costs 15 ms
+    except OSError:
+        return ""
+    if status.st_gid == 0 or not status.st_mode & stat.S_IWGRP:
+        return ""
+    import grp  # noqa: PLC0415  # for the one who may not ask alone
+
+    try:
+        name = grp.getgrgid(status.st_gid).gr_name
+    except KeyError:
+        name = str(status.st_gid)
+    return f", or be in group {name}"
 
 
 def _answer(what: str, status: int, text: bytes) -> Any:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import typing
 from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
+
+from metadata.plain_json import LARGEST, is_number
+from metadata.plain_text import kept_in, printable_text
 
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
@@ -65,7 +67,8 @@ def _age(name: str, stamp: object, now_s: Optional[float]) -> Optional[tuple[str
         return None
     for ending in _STAMP_ENDINGS:
         if name.endswith(ending):
-            return f"{name[: -len(ending)]}_age_s", round(max(0.0, now_s - stamp), 3)
+            age_s = min(max(0.0, now_s - stamp), LARGEST)  # else no reader would take it
+            return f"{name[: -len(ending)]}_age_s", round(age_s, 3)
     return None
 
 
@@ -95,7 +98,7 @@ def _reader(kind: Any) -> Reader:
 
 def _dataclass_reader(kind: type) -> Reader:
     hints = typing.get_type_hints(kind)
-    readers = {name: _reader(hints[name]) for name in _names(kind)}
+    readers = {field.name: _field_reader(field, hints) for field in dataclasses.fields(kind)}
     required = {field.name for field in dataclasses.fields(kind) if _is_required(field)}
 
     def read(data: object, path: str, refuse_unknown: bool) -> object:
@@ -117,6 +120,11 @@ def _dataclass_reader(kind: type) -> Reader:
     return read
 
 
+def _field_reader(field: dataclasses.Field[Any], hints: Mapping[str, Any]) -> Reader:
+    kept = kept_in(field.metadata)
+    return _plain_reader(hints[field.name], kept) if kept else _reader(hints[field.name])
+
+
 def _is_required(field: dataclasses.Field[Any]) -> bool:
     missing = dataclasses.MISSING
     return field.default is missing and field.default_factory is missing
@@ -124,7 +132,7 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 def _unknown_keys(data: Mapping[Any, object], path: str, known: Mapping[str, object]) -> list[str]:
     allowed = ", ".join(sorted(known))
-    unknown = sorted(str(key) for key in data if key not in known)
+    unknown = sorted(printable_text(str(key)) for key in data if key not in known)
     return [f"{_join(path, key)}: unknown key (allowed: {allowed})" for key in unknown]
 
 
@@ -171,20 +179,20 @@ def _enum_reader(kind: type[Enum]) -> Reader:
 _PLAIN_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
 
 
-def _plain_reader(kind: Any) -> Reader:
+def _plain_reader(kind: Any, kept: str = "") -> Reader:
     expected = _PLAIN_NAMES[kind]
 
     def read(data: object, path: str, refuse_unknown: bool) -> object:
         if not _fits(kind, data):
             raise DataError([f"{path}: expected {expected}, got {_show(data)}"])
-        return kind(data)
+        return printable_text(data, kept) if isinstance(data, str) else kind(data)
 
     return read
 
 
 def _fits(kind: Any, data: object) -> bool:
-    if kind is float:
-        return type(data) in (int, float) and math.isfinite(typing.cast(float, data))
+    if kind in (int, float):
+        return is_number(data) and (kind is float or type(data) is int)
     return type(data) is kind
 
 
@@ -193,5 +201,8 @@ def _join(path: str, name: str) -> str:
 
 
 def _show(data: object) -> str:
-    text = repr(data)
+    try:
+        text = repr(data)
+    except ValueError:  # an integer too long to print (Python's own limit)
+        return "a number too long to print"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -28,6 +28,11 @@ def host_settings_file() -> str:
     return os.environ.get(SETTINGS_VARIABLE) or "/etc/hosted-engine-ha/host.yaml"
 
 
+def secrets_dir() -> str:
+    """Directory below which the shared settings may name files with secrets: host.yaml's own."""
+    return str(Path(host_settings_file()).parent)
+
+
 def state_dir() -> str:
     """Directory of what must survive a restart of the services."""
     return os.environ.get(STATE_VARIABLE) or "/var/lib/hosted-engine-ha"

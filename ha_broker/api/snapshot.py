@@ -106,6 +106,8 @@ class HostView:
     `record` is the last good record (kept, with its age, while the slot is damaged);
     `error` says what is wrong with the slot now. `fresh` means that the record's timestamp
     changed within the alive window, on our clock; it changed last at `changed_at_s`.
+    `undecided` means that nobody can know that yet: the record had no such window to change, since
+    this broker's start, and sanlock says nothing.
 
     A host gives two signs of life: its record (the broker and the agent there work) and its place
     in the lockspace, of which sanlock tells (the host and its storage work). Who asks "does it
@@ -120,6 +122,7 @@ class HostView:
     error: str = ""
     fresh: bool = False
     changed_at_s: Optional[float] = None
+    undecided: bool = False
 
     @property
     def name(self) -> str:

@@ -6,11 +6,11 @@ it doesn't know (ages, fields of a newer broker); reading a publication refuses 
 
 from __future__ import annotations
 
-import json
 from typing import Any, Optional
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.snapshot import Publication, Snapshot
+from metadata import plain_json
 
 
 def snapshot_to_data(snapshot: Snapshot, now_s: Optional[float] = None) -> dict[str, Any]:
@@ -36,15 +36,11 @@ def publication_from_data(data: object) -> Publication:
 
 
 def parse_json(text: bytes) -> object:
-    """Plain JSON, without Python's NaN and Infinity; raises DataError."""
+    """As `plain_json.parse_json`; raises DataError."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
+        return plain_json.parse_json(text)
+    except plain_json.PlainJsonError as error:
         raise DataError([f"body: no valid JSON: {error}"]) from None
-
-
-def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON number")
 
 
 __all__ = [

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Callable, Optional, Protocol
 
+from ha_broker.api.times import local_time
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig, StoredConfig
 from world.ports.errors import WorldError
@@ -135,7 +136,7 @@ class ChangeLog:
 def clock_time(clock: Clock, at_s: float) -> str:
     """The monotonic second `at_s` as a time of day, for people."""
     wall_s = clock.wall_s() - (clock.monotonic_s() - at_s)
-    return time.strftime("%H:%M:%S", time.localtime(wall_s))
+    return time.strftime("%H:%M:%S", local_time(wall_s))
 
 
 def error_text(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """HTTP over TCP for the metrics alone, for few and possibly rude clients.
 
 One answer for each connection, within `CONVERSATION_S` from its beginning to its end, TLS
-included. More than a few connections at once are cut off.
+included, at most half of that for the request. There are a few connections at once, and fewer of
+one address (`bounded_server`).
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import contextlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler
+import time
+from collections.abc import Hashable, Iterator
 from typing import Any, Callable, Optional
 
 from ha_broker.metrics.access import AccessGuard
 from ha_broker.metrics.certificate import Certificate
+from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.http_server import TextAnswer
 from metadata.settings.metrics import MetricsSettings
@@ -23,6 +25,7 @@ from world.network.deadline_socket import DeadlineSocket
 
 CONVERSATION_S = 10.0
 MOST_CONNECTIONS = 16
+MOST_OF_ONE_ADDRESS = 8
 PATH = "/metrics"
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ class MetricsServer(BoundedServer):
     allow_reuse_address = True
     request_queue_size = 16
     most_connections = MOST_CONNECTIONS
+    most_of_one_peer = MOST_OF_ONE_ADDRESS
 
     def __init__(
         self,
@@ -59,9 +63,26 @@ class MetricsServer(BoundedServer):
         """Can other machines reach it?"""
         return not ipaddress.ip_address(str(self.server_address[0]).partition("%")[0]).is_loopback
 
+    def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
+        """The address; an IPv6 network of 64 bits counts for one."""
+        address = ipaddress.ip_address(str(client_address[0]).partition("%")[0])
+        if isinstance(address, ipaddress.IPv4Address):
+            return address
+        return address.ipv4_mapped or int(address) >> 64
+
+    def left_s(self) -> float:
+        """Seconds that this thread's conversation may still last."""
+        begun_s: float = self._mine.begun_s
+        return begun_s + self._conversation_s - time.monotonic()
+
+    def head_left_s(self) -> float:
+        """Of these for its request, and with TLS for the handshake before it."""
+        return self.left_s() - max(self._conversation_s / 2, self._conversation_s - HEAD_ALLOWED_S)
+
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Serve one connection, on its own thread."""
-        request.allow(self._conversation_s)
+        self._mine.begun_s = time.monotonic()
+        request.allow(self.head_left_s())
         with contextlib.suppress(OSError), self._secured(request) as connection:
             super().finish_request(connection, client_address)
 
@@ -72,7 +93,8 @@ class MetricsServer(BoundedServer):
             return
         with self._certificate.wrapped(request) as secure:
             assert isinstance(secure, DeadlineSocket)
-            secure.allow(self._conversation_s)
+            self.waits(secure)
+            secure.allow(self.head_left_s())
             secure.do_handshake()
             yield secure
 
@@ -87,14 +109,19 @@ class MetricsServer(BoundedServer):
             log.warning("metrics: without a certificate the password or token goes out in clear")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    """One connection, one request."""
+class _Handler(BoundedHandler):
+    """One connection, one request, for which the time runs from the beginning."""
 
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"
     server: MetricsServer
 
-    def do_GET(self) -> None:  # http.server's naming
+    def idle_allowed_s(self) -> float:
+        return self.server.head_left_s()
+
+    def head_allowed_s(self) -> float:
+        return self.server.head_left_s()
+
+    def serve(self) -> None:
+        self.connection.allow(self.server.left_s())
         path = self.path.partition("?")[0]
         if path == "/":
             self._send(200, TextAnswer(f"The metrics are at {PATH}.\n".encode()))

@@ -21,7 +21,10 @@ HEALTH = "health"
 FAILURES_TO_BAD = 2
 LIBVIRT_DEADLINE_S = 15.0
 
-_UNKNOWN = Domain(DomainState.UNKNOWN, detail="the engine's domain name is not known yet")
+_UNKNOWN = Domain(
+    DomainState.UNKNOWN,
+    detail="the shared configuration, which names the engine's domain, has not been read yet",
+)
 
 
 class EngineMonitor:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Optional
+from typing import Callable, Optional, cast
 
 from ha_broker.api.monitors import NETWORK
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Measurement, Monitor
 from metadata.settings.network_target import host_and_port
-from world.ports.network import NetworkProbe
+from world.ports.network import NetworkProbe, ProbeReading
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Question:
     test: str
     target: str
 
-    def ask(self, network: NetworkProbe, timeout_s: float) -> bool:
+    def ask(self, network: NetworkProbe, timeout_s: float) -> ProbeReading:
         """Try once; raises WorldError when it can't even be tried."""
         if self.test == "dns":
             return network.dns(self.target, timeout_s)
@@ -32,7 +32,8 @@ class Question:
 
     def __str__(self) -> str:
         if self.test == "dns":
-            return f"DNS over TCP to {self.target or 'the first name server of resolv.conf'}"
+            whom = self.target or "the name servers of resolv.conf"
+            return f"DNS over TCP, question '. NS', to {whom}"
         return f"{self.test} to {self.target}"
 
 
@@ -50,6 +51,7 @@ class NetworkMonitor(Monitor):
         self._settings = settings
         self._question: Optional[Question] = None
         self._answered: deque[bool] = deque()
+        self._latest_loss = ""
 
     def interval_s(self) -> float:
         """One probe per tick."""
@@ -65,6 +67,7 @@ class NetworkMonitor(Monitor):
         if question != self._question:
             self._question = question
             self._answered.clear()
+            self._latest_loss = ""
         if question is None:
             return None
         timeout_s = self._settings.cluster.network.probe_timeout_s
@@ -82,8 +85,14 @@ class NetworkMonitor(Monitor):
     def read(self, result: object, at_s: float) -> Measurement:
         """Over the window. Of a window that is not full yet, the rest counts as answered."""
         size = self._settings.cluster.network.probes
-        self._answered.append(bool(result))
+        reading = cast(ProbeReading, result)
+        self._answered.append(reading.answered)
         while len(self._answered) > size:
             self._answered.popleft()
         lost = self._answered.count(False)
-        return Measurement(1 - lost / size, f"{lost} of {size} probes unanswered: {self._question}")
+        if not reading.answered:
+            self._latest_loss = reading.detail
+        detail = f"{lost} of {size} probes unanswered: {self._question}"
+        if lost and self._latest_loss:
+            detail += f" ({self._latest_loss})"
+        return Measurement(1 - lost / size, detail)

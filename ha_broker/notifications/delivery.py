@@ -11,6 +11,7 @@ from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings, erro
 from ha_broker.notifications.message import Notice
 from ha_broker.notifications.queue import Queue, QueuedMessage
 from ha_broker.notifications.targets import SLOTS, Target, targets_of
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import NotificationSettings
 from world.ports.jobs import Outcome
 from world.ports.notifications import Receipt, RefusedRecipient
@@ -136,7 +137,10 @@ class Delivery:
         self._dropped += 1
         self.queue.remove(entry)
         log.error(
-            "a notification for %s is given up (%s): %s", entry.target, why, entry.notice.text
+            "a notification for %s is given up (%s): %s",
+            without_paths(entry.target),
+            why,
+            entry.notice.text,
         )
 
     def next_due_s(self) -> float:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
+from ha_broker.api.times import utc_time
 from ha_broker.events.text import detail, outage_text, sentence
 from ha_broker.events.transitions import StateChange
+from metadata.plain_text import SEVERAL_LINES
 from metadata.settings.notifications import SmtpSettings
 from world.ports.notifications import Message
 
@@ -37,7 +39,7 @@ class Notice:
     id: str
     kind: str
     text: str
-    detail: str
+    detail: str = field(metadata=SEVERAL_LINES)
     host: str
     engine: str
     sender: str
@@ -48,7 +50,7 @@ class Notice:
     @property
     def time(self) -> str:
         """When it happened, in words."""
-        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.wall_s))
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", utc_time(self.wall_s))
 
     def fields(self) -> dict[str, str]:
         """What a template may name (`notification_settings.TEMPLATE_FIELDS`)."""

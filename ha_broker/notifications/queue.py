@@ -13,6 +13,7 @@ from typing import Optional
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.notifications.message import Notice
+from metadata.plain_json import PlainJsonError, parse_json
 
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 900.0
@@ -106,8 +107,8 @@ def queue_from_lines(text: str, now_s: float) -> tuple[Queue, list[str]]:
     entries, problems = [], []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            read = from_data(_Line, json.loads(line))
-        except (DataError, ValueError, RecursionError) as error:
+            read = from_data(_Line, parse_json(line))
+        except (DataError, PlainJsonError) as error:
             problems.append(f"line {number}: {error}")
             continue
         entries.append(QueuedMessage(read.notice, read.target, now_s - read.age_s, read.to))

@@ -17,11 +17,15 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
+from metadata.plain_json import PlainJsonError, parse_json
 from world.durable import replace_file
+from world.regular_file import open_regular
 
 MEMORY_FILE = "told.json"
 QUEUE_FILE = "notifications.jsonl"
 MOST_BYTES = 64 << 20
+# The queue names webhooks by their whole addresses, which are secrets.
+_FILE_MODE = 0o600
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +63,7 @@ def write_files(directory: str, contents: Mapping[str, str]) -> None:
     place = Path(directory)
     place.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name, text in contents.items():
-        replace_file(place / name, text.encode(), only_writer=True)
+        replace_file(place / name, text.encode(), mode=_FILE_MODE, only_writer=True)
 
 
 def read_files(directory: str, now_s: float) -> KeptNotifications:
@@ -73,12 +77,12 @@ def _read_memory(path: Path, now_s: float) -> tuple[EventMemory, DailyCount]:
     if text is None:
         return EventMemory(), DailyCount()
     try:
-        data: Any = json.loads(text)
+        data: Any = parse_json(text)
         day = from_data(_Day, data["day"])
         began_at_s = None if day.age_s is None else now_s - day.age_s
         memory = memory_from_data(data["events"], now_s)
         return memory, DailyCount(began_at_s, day.told, day.dropped)
-    except (DataError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (DataError, PlainJsonError, KeyError, TypeError) as error:
         log.error("%s is damaged and begun anew: %s", path, error)
         return EventMemory(), DailyCount()
 
@@ -92,7 +96,7 @@ def _read_queue(path: Path, now_s: float) -> Queue:
 
 def _read(path: Path) -> Optional[str]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MOST_BYTES)
     except FileNotFoundError:
         return None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Optional, Protocol
 
 from ha_broker.notifications.message import Notice, letter, payload
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import (
     MOST_WEBHOOKS,
     NotificationSettings,
@@ -73,9 +74,10 @@ class MailTarget:
 
 @dataclass(frozen=True)
 class WebhookTarget:
-    """A webhook."""
+    """A webhook; `place` is its number in the settings where its host alone does not name it."""
 
     webhook: WebhookSettings
+    place: Optional[int] = None
 
     @property
     def name(self) -> str:
@@ -84,8 +86,9 @@ class WebhookTarget:
 
     @property
     def label(self) -> str:
-        """Its address."""
-        return f"webhook {self.webhook.url}"
+        """Its scheme and host: who knows its whole address may use it."""
+        which = "" if self.place is None else f" (webhooks[{self.place}])"
+        return f"webhook {without_paths(self.webhook.url)}{which}"
 
     @property
     def timeout_s(self) -> float:
@@ -107,4 +110,7 @@ def targets_of(settings: NotificationSettings) -> dict[str, Target]:
 def _targets(settings: NotificationSettings) -> Iterator[tuple[str, Target]]:
     if settings.smtp is not None:
         yield MAIL_SLOT, MailTarget(settings.smtp)
-    yield from zip(SLOTS[1:], map(WebhookTarget, settings.webhooks))
+    hosts = [without_paths(webhook.url) for webhook in settings.webhooks]
+    for place, webhook in enumerate(settings.webhooks):
+        shares_host = hosts.count(hosts[place]) > 1
+        yield SLOTS[1 + place], WebhookTarget(webhook, place if shares_host else None)

@@ -1,17 +1,41 @@
-"""A server's threads: one for each connection, and never more than so many."""
+"""A server's threads: one for each connection, and never more than so many.
+
+When there are as many as may be, the connection that has waited longest for its client gives
+way to the new one; only when all of them are being answered is the new one turned away. One
+peer (an address, or a user) has less room than there is, so that it can't take all of it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import socket
 import socketserver
 import threading
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any, Optional
 
 from world.network.deadline_socket import DeadlineSocket
 
+OUT_OF_FILES_PAUSE_S = 0.5
+"""How long no connection is taken while this process, or the system, can open no more files."""
+
+_OUT_OF_FILES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Place:
+    """One connection; `waiting_since_s` is None while it is being answered."""
+
+    connection: socket.socket
+    peer: Hashable
+    waiting_since_s: Optional[float]
+    given_away: bool = False
 
 
 class BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
@@ -20,31 +44,114 @@ class BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     daemon_threads = True
     block_on_close = False
     most_connections = 32
+    most_of_one_peer = 32
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._count_lock = threading.Lock()
-        self._connections = 0
+        self._lock = threading.Lock()
+        self._places: dict[int, _Place] = {}  # by the identity of the accepted connection
+        self._mine = threading.local()
+        self._ending = threading.Event()
+        self._out_of_files = False
         super().__init__(*args, **kwargs)
 
+    @property
+    def connections(self) -> int:
+        """How many there are."""
+        return len(self._places)
+
+    @property
+    def answering(self) -> int:
+        """How many of them are being answered."""
+        with self._lock:
+            return sum(place.waiting_since_s is None for place in self._places.values())
+
     def get_request(self) -> tuple[DeadlineSocket, Any]:
-        """The next connection."""
-        plain, address = self.socket.accept()
+        """The next connection; without a file for it, a pause."""
+        try:
+            plain, address = self.socket.accept()
+        except OSError as error:
+            if error.errno in _OUT_OF_FILES:
+                self._pause(error)
+            raise
+        self._out_of_files = False
         return DeadlineSocket(fileno=plain.detach()), address
 
+    def _pause(self, error: OSError) -> None:
+        """Who asks stays in the backlog, and without a pause this loop would take a whole CPU."""
+        if not self._out_of_files:
+            log.error("no connection can be taken: %s (tried again)", error.strerror)
+        self._out_of_files = True
+        with self._lock:
+            self._give_away(self._longest_waiting(None))
+        self._ending.wait(OUT_OF_FILES_PAUSE_S)
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        """One thread for it, or a refusal at once when there are too many."""
-        with self._count_lock:
-            self._connections += 1
-            crowded = self._connections > self.most_connections
-        if crowded:
-            self._turn_away(request)
-        else:
+        """One thread for it, or a refusal at once when there is no place."""
+        if self._take_place(request, self.peer_of(request, client_address)):
             super().process_request(request, client_address)
+        else:
+            self._turn_away(request)
+
+    def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
+        """Who it is that shares the room of one peer; None: nobody does."""
+        return None
+
+    def _take_place(self, request: socket.socket, peer: Hashable) -> bool:
+        with self._lock:
+            of_peer = sum(place.peer == peer for place in self._places.values())
+            if peer is not None and of_peer >= self.most_of_one_peer:
+                found = self._give_away(self._longest_waiting(peer))
+            elif len(self._places) >= self.most_connections:
+                found = self._give_away(self._longest_waiting(None))
+            else:
+                found = True
+            if found:
+                self._places[id(request)] = _Place(request, peer, time.monotonic())
+            return found
+
+    def _longest_waiting(self, peer: Hashable) -> Optional[int]:
+        waiting = [
+            (place.waiting_since_s, key)
+            for key, place in self._places.items()
+            if place.waiting_since_s is not None and peer in (None, place.peer)
+        ]
+        return min(waiting)[1] if waiting else None
+
+    def _give_away(self, key: Optional[int]) -> bool:
+        if key is None:
+            return False
+        place = self._places.pop(key)
+        place.given_away = True
+        with contextlib.suppress(OSError):
+            # Not the method of a TLS socket, which another thread is reading from.
+            socket.socket.shutdown(place.connection, socket.SHUT_RDWR)
+        return True
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """The life of a connection, on its own thread."""
+        with self._lock:
+            self._mine.place = self._places.get(id(request))
+        super().process_request_thread(request, client_address)
+
+    def waits(self, connection: socket.socket) -> None:
+        """This thread's connection (with TLS another socket than at first) waits for its client."""
+        place: Optional[_Place] = self._mine.place
+        if place is not None:
+            with self._lock:
+                place.connection, place.waiting_since_s = connection, time.monotonic()
+
+    def answers(self) -> None:
+        """The client of this thread's connection has asked; raises ConnectionError: too late."""
+        place: Optional[_Place] = self._mine.place
+        with self._lock:
+            if place is None or place.given_away:
+                raise ConnectionAbortedError("its place was given to another one")
+            place.waiting_since_s = None
 
     def shutdown_request(self, request: Any) -> None:
         """The connection is over, however it ended."""
-        with self._count_lock:
-            self._connections -= 1
+        with self._lock:
+            self._places.pop(id(request), None)
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -59,13 +166,14 @@ class BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         with contextlib.suppress(OSError):
             request.setblocking(False)
             request.send(self.turned_away())
-        self.shutdown_request(request)
+        super().shutdown_request(request)
 
     def stop_serving(self, thread: Optional[threading.Thread]) -> None:
         """End `serve_forever` in `thread`.
 
         `shutdown` is noticed at the next connection only, for there is no polling: make one.
         """
+        self._ending.set()
         if thread is None:
             return
         ender = threading.Thread(target=self.shutdown, daemon=True)

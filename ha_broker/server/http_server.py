@@ -1,7 +1,8 @@
 """HTTP/1.1 over a unix socket, for few and possibly rude clients.
 
-One thread per connection, a bounded number of them; every read and write has a deadline for
-the whole of it, so a client that trickles or never reads costs one thread for a while.
+One thread per connection, a bounded number of them (`bounded_server`); every head, body and
+answer has a deadline for the whole of it, so a client that trickles or never reads costs one
+thread for a while.
 """
 
 from __future__ import annotations
@@ -14,26 +15,59 @@ import os
 import socket
 import socketserver
 import stat
+import struct
 import threading
+from collections.abc import Hashable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
-from world.network.deadline_socket import DeadlineSocket
+from metadata.plain_text import printable_text
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[str, str, bytes], Any]
+Answer = Callable[[str, str, bytes, "Caller"], Any]
 
 MAX_BODY_SIZE = 64 * 1024
 MAX_CONNECTIONS = 32
-READ_ALLOWED_S = 75.0  # for a whole request; longer than a long poll's client pauses
+MOST_OF_ONE_USER = 24  # of those that are not root
+READ_ALLOWED_S = 75.0  # until a request begins; longer than a long poll's client pauses
+BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
 SOCKET_MODE = 0o660
+_MOST_DIGITS = 20
+_LONGEST_NAME = 64
+_CREDENTIALS = struct.Struct("3i")
 MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who is at the other end of a connection, as the kernel says."""
+
+    pid: int
+    uid: int
+
+    def __str__(self) -> str:
+        return f"uid {self.uid}, pid {self.pid}{self._program()}"
+
+    def _program(self) -> str:
+        """The process may be gone, and names itself as it likes."""
+        try:
+            name = Path(f"/proc/{self.pid}/comm").read_bytes()[:_LONGEST_NAME]
+        except OSError:
+            return ""
+        return f" ({printable_text(name.decode('utf-8', 'replace').rstrip())})"
+
+
+def caller_of(connection: socket.socket) -> Caller:
+    """The process that made a connection to a unix socket."""
+    found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _gid = _CREDENTIALS.unpack(found)
+    return Caller(pid, uid)
 
 
 @dataclass(frozen=True)
@@ -49,13 +83,14 @@ class SocketError(Exception):
 
 
 class ApiServer(BoundedServer, socketserver.UnixStreamServer):
-    """Serves `answer(method, target, body)` on the unix socket `path`.
+    """Serves `answer(method, target, body, caller)` on the unix socket `path`.
 
     `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
     """
 
     request_queue_size = 64
     most_connections = MAX_CONNECTIONS
+    most_of_one_peer = MOST_OF_ONE_USER
 
     def __init__(self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S) -> None:
         self.path = path
@@ -94,10 +129,18 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
 
     def stop(self) -> None:
         """Take no more connections and remove the socket, if it is still ours."""
-        if self._identity is not None and _identity(self.path) == self._identity:
+        if self.is_in_place():
             Path(self.path).unlink()
         self.stop_serving(self._thread)
         self.server_close()
+
+    def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
+        """The user; root's agent and commands are not counted."""
+        return caller_of(request).uid or None
+
+    def is_in_place(self) -> bool:
+        """Does whoever connects to the path come here?"""
+        return self._identity is not None and _identity(self.path) == self._identity
 
     def turned_away(self) -> bytes:
         """The answer for one connection too many."""
@@ -107,32 +150,24 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         return head.encode() + body
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(BoundedHandler):
     """One connection."""
 
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.0"  # garbage gets a status line, too
+    # What is not possible for a resource is refused by its route.
+    methods = ("GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS")
     server: ApiServer
-    connection: DeadlineSocket
 
-    def handle_one_request(self) -> None:
-        self.connection.allow(self.server.read_allowed_s)
+    def idle_allowed_s(self) -> float:
+        return self.server.read_allowed_s
+
+    def head_allowed_s(self) -> float:
+        return min(HEAD_ALLOWED_S, self.server.read_allowed_s)
+
+    def serve(self) -> None:
         try:
-            super().handle_one_request()
-        except ConnectionError:
-            self.close_connection = True
-
-    def do_GET(self) -> None:  # http.server's naming
-        self._serve()
-
-    def do_PUT(self) -> None:
-        self._serve()
-
-    do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = do_PUT  # noqa: N815  # refused by route
-
-    def _serve(self) -> None:
-        try:
-            data, status = self.server.answer(self.command, self.path, self._body()), 200
+            caller = caller_of(self.connection)
+            data = self.server.answer(self.command, self.path, self._body(), caller)
+            status = 200
         except Refusal as refusal:
             data, status = {"error": refusal.why}, refusal.status
         except socket.timeout:
@@ -145,12 +180,17 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:
             raise self._broken(411, "Transfer-Encoding is not possible, send a Content-Length")
-        text = self.headers.get("Content-Length", "0")
+        lengths = self.headers.get_all("Content-Length", ["0"])
+        if len(lengths) > 1:
+            raise self._broken(400, f"{len(lengths)} headers Content-Length, at most one is taken")
+        (text,) = lengths
         if not (text.isascii() and text.isdigit()):
             raise self._broken(400, f"Content-Length: {text!r} is no size")
-        size = int(text[:20])
+        size = int(text) if len(text) < _MOST_DIGITS else MAX_BODY_SIZE + 1
         if size > MAX_BODY_SIZE:
-            raise self._broken(413, f"body of {size} bytes, at most {MAX_BODY_SIZE} are taken")
+            shown = text if len(text) < _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
+            raise self._broken(413, f"body of {shown} bytes, at most {MAX_BODY_SIZE} are taken")
+        self.connection.allow(min(BODY_ALLOWED_S, self.server.read_allowed_s))
         body = self.rfile.read(size)
         if len(body) < size:
             raise self._broken(400, f"body: {len(body)} bytes came, {size} were announced")
@@ -158,7 +198,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _broken(self, status: int, why: str) -> Refusal:
         """A refusal after which the rest of the stream has no meaning."""
-        self.close_connection = True
+        self.close_connection = self._refused = True
         return Refusal(status, why)
 
     def _send(self, status: int, data: Any) -> None:

@@ -30,11 +30,15 @@ class Refusal(Exception):  # noqa: N818  # an answer, not a failure
 
 
 class Ticket:
-    """What was asked for (a change of maintenance), and what became of it."""
+    """What was asked for (a change of maintenance), and what became of it.
+
+    `before` is what was so when it was changed, not what anybody remembered; None: not known.
+    """
 
     def __init__(self, scope: str, on: bool) -> None:
         self.scope = scope
         self.on = on
+        self.before: Optional[bool] = None
         self._lock = threading.Lock()
         self._done = threading.Event()
         self._begun = False

@@ -29,13 +29,14 @@ Errors are ``{"error": "..."}`` with a fitting status.
 from __future__ import annotations
 
 import base64
+import logging
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
-from ha_broker.server.http_server import TextAnswer
+from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
@@ -60,10 +61,13 @@ class Nothing:
     """A body without keys."""
 
 
-Handler = Callable[[dict[str, str], bytes], Any]
+Query = dict[str, str]
+Handler = Callable[[Query, bytes, Optional[Caller]], Any]
 Note = Callable[[str, int, float], None]
 
 OTHER = "other"
+
+log = logging.getLogger(__name__)
 
 
 def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
@@ -100,12 +104,12 @@ class Api:
             ("PUT", "/v1/test-notification"): self._test_notification,
         }
 
-    def answer(self, method: str, target: str, body: bytes) -> Any:
-        """JSON-ready data or a text; raises Refusal."""
+    def answer(self, method: str, target: str, body: bytes, caller: Optional[Caller] = None) -> Any:
+        """JSON-ready data or a text; raises Refusal. A change names its `caller` in the log."""
         path, _, query = target.partition("?")
         begun_at_s, status = self._monotonic_s(), 500
         try:
-            data = self._route(method, path, query, body)
+            data = self._route(method, path, query, body, caller)
             status = 200
             return data
         except Refusal as refusal:
@@ -118,12 +122,14 @@ class Api:
         """One of a few names, whatever is asked for."""
         return path if any(known == path for _, known in self._routes) else OTHER
 
-    def _route(self, method: str, path: str, query: str, body: bytes) -> Any:
+    def _route(
+        self, method: str, path: str, query: str, body: bytes, caller: Optional[Caller]
+    ) -> Any:
         handler = self._routes.get((method, path))
         if handler is None:
             raise self._no_route(method, path)
         try:
-            return handler(dict(parse_qsl(query, keep_blank_values=True)), body)
+            return handler(dict(parse_qsl(query, keep_blank_values=True)), body, caller)
         except DataError as error:
             raise Refusal(400, str(error)) from None
 
@@ -133,23 +139,23 @@ class Api:
             return Refusal(405, f"{path}: {method} is not possible, only {', '.join(methods)}")
         return Refusal(404, f"{path}: no such resource")
 
-    def _status(self, query: dict[str, str], body: bytes) -> Any:
+    def _status(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
 
-    def _changes(self, query: dict[str, str], body: bytes) -> Any:
+    def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "since", "wait_s")
         since = int(_number(query, "since", -1))
         wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
         snapshot = self._desk.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
 
-    def _metrics_text(self, query: dict[str, str], body: bytes) -> Any:
+    def _metrics_text(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         if self._metrics is None:
             raise Refusal(404, "/metrics: there are none here")
         return self._metrics()
 
-    def _config(self, query: dict[str, str], body: bytes) -> Any:
+    def _config(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         config = self._desk.config()
         if config is None:
@@ -161,19 +167,19 @@ class Api:
             "domain_xml": config.domain_xml,
         }
 
-    def _config_copy(self, query: dict[str, str], body: bytes) -> Any:
+    def _config_copy(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         stored = self._desk.stored_config()
         if stored is None:
             raise Refusal(503, "this broker has read no shared configuration since it was started")
         return {"copy": base64.b64encode(encode_stored(stored)).decode("ascii")}
 
-    def _record(self, query: dict[str, str], body: bytes) -> Any:
+    def _record(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         self._desk.publish(publication_from_data(parse_json(body)))
         return {}
 
-    def _maintenance(self, query: dict[str, str], body: bytes) -> Any:
+    def _maintenance(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)
         request = from_data(MaintenanceRequest, parse_json(body), refuse_unknown=True)
         if request.scope not in ("global", "local"):
@@ -184,8 +190,10 @@ class Api:
         try:
             ticket.wait(request.timeout_s)
         except Refusal as refusal:
+            log.info("%s, asked for by %s, is refused: %s", ticket.what, caller, refusal.why)
             raise self._with_storage_error(refusal) from None
-        return {}
+        log.info("%s, asked for by %s, is done", ticket.what, caller)
+        return {"before": ticket.before}
 
     def _with_storage_error(self, refusal: Refusal) -> Refusal:
         trouble = self._desk.snapshot().storage.error
@@ -193,13 +201,13 @@ class Api:
             return refusal
         return Refusal(504, f"{refusal.why} (storage: {trouble})")
 
-    def _reread(self, query: dict[str, str], body: bytes) -> Any:
+    def _reread(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         from_data(Nothing, parse_json(body), refuse_unknown=True)
         self._desk.ask_reread()
         return {}
 
-    def _test_notification(self, query: dict[str, str], body: bytes) -> Any:
+    def _test_notification(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         from_data(Nothing, parse_json(body), refuse_unknown=True)
         ticket = self._desk.ask_trial()
@@ -207,7 +215,7 @@ class Api:
         return {"targets": to_data(ticket.results)}
 
 
-def _only(query: dict[str, str], *allowed: str) -> None:
+def _only(query: Query, *allowed: str) -> None:
     problems = [
         f"{key}: unknown parameter (allowed: {', '.join(allowed) or 'none'})"
         for key in query
@@ -217,7 +225,7 @@ def _only(query: dict[str, str], *allowed: str) -> None:
         raise DataError(problems)
 
 
-def _number(query: dict[str, str], key: str, default: float) -> float:
+def _number(query: Query, key: str, default: float) -> float:
     text: Optional[str] = query.get(key)
     if text is None:
         return default

@@ -9,11 +9,11 @@ from typing import Optional
 from ha_broker.cycle.part import BrokerPorts, Settings, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.server.mailbox import Refusal, Ticket
-from ha_broker.storage.slot_io import write_and_confirm
+from ha_broker.storage.slot_io import exchange_and_confirm
 from ha_broker.storage.slot_reader import SlotReader
 from metadata.layout import slot_address
 from metadata.records import GlobalRecord
-from metadata.wire import encode_global
+from metadata.wire import decode_global, encode_global
 from world.ports.jobs import Outcome
 
 WRITE_GLOBAL = "write-global"
@@ -45,6 +45,7 @@ class GlobalMaintenance:
             ticket.resolve(Refusal(503, f"writing slot 0: {error_text(outcome.error)}"))
             return
         self._storage.note_global_written(ticket.on, outcome.finished_at_s)
+        ticket.before = _maintenance_in(outcome.value)
         ticket.resolve()
 
     def work(self, now_s: float) -> None:
@@ -61,8 +62,14 @@ class GlobalMaintenance:
     def _write(self, ticket: Ticket, now_s: float) -> None:
         data = encode_global(GlobalRecord(maintenance=ticket.on))
         address = slot_address(self._settings.host.storage, 0)
-        job = partial(write_and_confirm, self._world.store, address, data)
+        job = partial(exchange_and_confirm, self._world.store, address, data)
         if self._task.start(now_s, job, 0.0):
             self._writing = ticket
         else:
             self._waiting.appendleft(ticket)
+
+
+def _maintenance_in(slot: object) -> Optional[bool]:
+    """What the slot said; None: nothing that can be read."""
+    found = decode_global(slot) if isinstance(slot, bytes) and slot else None
+    return found.maintenance if isinstance(found, GlobalRecord) else None

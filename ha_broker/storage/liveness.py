@@ -25,3 +25,15 @@ def is_fresh(
     if first_seen_at_s is None or liveness != Liveness.LIVE:
         return False
     return now_s - first_seen_at_s <= alive_s
+
+
+def is_past_window(
+    first_seen_at_s: Optional[float],
+    changed_at_s: Optional[float],
+    now_s: float,
+    alive_s: float,
+) -> bool:
+    """Had the record all the time that one of a living host needs to change, or did it change?"""
+    if changed_at_s is not None or first_seen_at_s is None:
+        return True
+    return now_s - first_seen_at_s > alive_s

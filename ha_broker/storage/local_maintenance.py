@@ -11,7 +11,7 @@ from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.server.mailbox import Refusal, Ticket
 from metadata.states import State
-from world.durable import sync_directory
+from world.durable import STATE_FILE_MODE, replace_file, sync_directory
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 
@@ -49,7 +49,7 @@ class LocalMaintenance:
         if outcome.error is not None:
             ticket.resolve(Refusal(500, error_text(outcome.error)))
             return
-        self.maintenance = ticket.on
+        self.maintenance, ticket.before = ticket.on, self.maintenance
         ticket.resolve()
 
     def work(self, now_s: float) -> None:
@@ -58,7 +58,8 @@ class LocalMaintenance:
             self._begin(self._waiting.pop(0), now_s)
 
     def _begin(self, ticket: Ticket, now_s: float) -> None:
-        why = refusal(self._look()) if ticket.on else ""
+        # On already, it is no matter that an engine runs here: somebody wanted it so.
+        why = refusal(self._look()) if ticket.on and not self.maintenance else ""
         if why:
             ticket.resolve(Refusal(409, why))
             return
@@ -80,7 +81,8 @@ def refusal(snapshot: Snapshot) -> str:
     if snapshot.holds_lease:
         return "a process of this host holds the engine's lease"
     if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
-        return "it is not known whether the engine's VM is on this host (libvirt does not answer)"
+        why = snapshot.engine.detail or "libvirt has not answered yet"
+        return f"it is not known whether the engine's VM is on this host ({why})"
     return ""
 
 
@@ -104,9 +106,9 @@ def write_flag(directory: str, on: bool) -> None:
     try:
         flag.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if on:
-            flag.touch()
+            replace_file(flag, b"", mode=STATE_FILE_MODE, only_writer=True)
         else:
             flag.unlink(missing_ok=True)
-        sync_directory(flag.parent)
+            sync_directory(flag.parent)
     except OSError as error:
         raise StateDirError(f"can't change {flag}: {error.strerror}") from None

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Optional
 
 from ha_broker.api.snapshot import Publication
+from ha_broker.api.times import local_time
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, clock_time, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.storage.local_maintenance import LocalMaintenance
@@ -17,8 +18,8 @@ from ha_broker.storage.slot_table import SlotState
 from metadata.layout import slot_address
 from metadata.notes import Notes
 from metadata.own_notes import OWN_KEYS
+from metadata.own_slot import rival
 from metadata.records import HostRecord
-from metadata.settings.parse import HostSettings
 from metadata.wire import decode_slot, encode_host
 from world.ports.jobs import Clock, Outcome
 
@@ -32,9 +33,9 @@ class OwnSlot:
 
     It writes when the agent publishes, and at no other time: a dead agent's record gets
     stale, which is meant. It does not write before it has seen the slot, nor while another
-    host name stands there with a changing timestamp (two hosts with one id): each write looks
-    at the slot first. What says something new is read back at once; a record that only says
-    "alive" is confirmed by the look before the next one.
+    host name stands there with a changing timestamp (two hosts with one id; `metadata.own_slot`):
+    each write looks at the slot first. What says something new is read back at once; a record
+    that only says "alive" is confirmed by the look before the next one.
     """
 
     keys = (WRITE_OWN,)
@@ -52,6 +53,7 @@ class OwnSlot:
         self.published: Optional[Publication] = None
         self.marks: Notes = ()
         self.held_why = ""
+        self.owns_id = False  # by sanlock's word, set in each cycle
         self._world = world
         self._settings = settings
         self._storage = storage
@@ -88,9 +90,16 @@ class OwnSlot:
         if not self._storage.own_slot_seen:
             return "this host's slot has not been read yet"
         state = self._storage.book.state(self._settings.host.host_id)
-        other = _foreign_record(state, self._settings.host)
+        record = state.record if state else None
+        other = rival(record, self._settings.host.host_name, self.owns_id)
         if state is None or other is None or not self._may_live(state, now_s):
             return f"this host's slot is not written: {self.held_why}" if self.held_why else ""
+        if other.stopped:
+            return (
+                "this host's slot is not written: it holds the record of "
+                f"{other.hostname!r}, which has stopped; it is replaced once this host has joined "
+                "the lockspace"
+            )
         return (
             f"host id {other.host_id} is also used by {other.hostname!r}; this host "
             f"({self._settings.host.host_name!r}) does not write its slot"
@@ -214,11 +223,6 @@ def _says_more(
     return last[0] != publication or last[1].record.maintenance != record.maintenance
 
 
-def _foreign_record(state: Optional[SlotState], host: HostSettings) -> Optional[HostRecord]:
-    record = state.record if state else None
-    return record if record is not None and record.hostname != host.host_name else None
-
-
 def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
     if kept is None or kept.feature_version <= FEATURE_VERSION:
         return notes
@@ -227,4 +231,4 @@ def _merged_notes(notes: Notes, kept: Optional[HostRecord]) -> Notes:
 
 
 def _ctime(clock: Clock, at_s: float) -> str:
-    return time.ctime(clock.wall_s() - (clock.monotonic_s() - at_s))
+    return time.asctime(local_time(clock.wall_s() - (clock.monotonic_s() - at_s)))

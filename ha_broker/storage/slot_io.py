@@ -83,6 +83,16 @@ def write_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) ->
         raise LostWriteError("what was read back is not what was written")
 
 
+def exchange_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes) -> bytes:
+    """As `write_and_confirm`; what stood there before, empty where that can't be read."""
+    try:
+        before = store.read(address, len(data))
+    except StorageError:
+        before = b""
+    write_and_confirm(store, address, data)
+    return before
+
+
 @dataclass(frozen=True)
 class OwnWrite:
     """One write of our own slot.

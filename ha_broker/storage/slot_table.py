@@ -8,7 +8,7 @@ from math import inf
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView
-from ha_broker.storage.liveness import is_fresh
+from ha_broker.storage.liveness import is_fresh, is_past_window
 from metadata.records import (
     DecodedSlot,
     HostRecord,
@@ -217,7 +217,9 @@ class SlotTable:
         shown = self._shown.get(host_id)
         if shown is None or now_s >= shown.until_s:
             view = self._view(host_id, self._hosts, now_s, self._alive_s)
-            until_s = self._slots[host_id].stale_at_s(self._alive_s) if view.fresh else inf
+            until_s = inf
+            if view.fresh or view.undecided:
+                until_s = self._slots[host_id].stale_at_s(self._alive_s)
             shown = self._shown[host_id] = _Shown(view, until_s)
         return shown
 
@@ -231,10 +233,15 @@ class SlotTable:
         unreadable = self._unreadable.get(host_id, "")
         if state is None:
             return HostView(host_id, liveness, generation, error=unreadable)
-        fresh = is_fresh(state.first_seen_at_s, state.changed_at_s, liveness, now_s, alive_s)
+        changed_at_s = state.changed_at_s
+        fresh = is_fresh(state.first_seen_at_s, changed_at_s, liveness, now_s, alive_s)
+        # Once sanlock has looked, a host that it does not list has left, or never was.
+        may_live = liveness is Liveness.UNKNOWN and (host is not None or not hosts)
+        had_time = is_past_window(state.first_seen_at_s, changed_at_s, now_s, alive_s)
+        undecided = may_live and not fresh and not had_time
         error = unreadable or state.error
         return HostView(
-            host_id, liveness, generation, state.record, error, fresh, state.changed_at_s
+            host_id, liveness, generation, state.record, error, fresh, changed_at_s, undecided
         )
 
 

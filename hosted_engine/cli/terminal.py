@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Optional, TextIO
+
+from metadata.plain_text import printable_text
 
 _USUAL_COLUMNS, _USUAL_ROWS = 80, 24
 
@@ -27,3 +30,14 @@ def terminal_of(stream: TextIO) -> Optional[Terminal]:
     plain = os.environ.get("TERM", "dumb") in ("", "dumb")
     colour = not plain and not os.environ.get("NO_COLOR")
     return Terminal(columns or _USUAL_COLUMNS, rows or _USUAL_ROWS, colour, plain)
+
+
+def print_raw(text: str) -> None:
+    """Print what a stranger may have written (domain XML, for one) on standard output.
+
+    A program or a file gets every character of it; on a terminal question marks stand for those
+    that would steer it.
+    """
+    if sys.stdout.isatty():
+        text = printable_text(text.replace("\r\n", "\n"), keep="\n\t")
+    print(text, flush=True)

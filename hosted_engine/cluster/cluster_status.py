@@ -11,6 +11,11 @@ says unknown in all of them, with the reason "stale-data" (the text form's
 ``unknown stale-data``). Everything else (score, host-ts, extra ...) is shown as last written,
 and ``live-data`` is false.
 
+**Not decided yet** is a host whose record had no time to change since the broker's start, while
+sanlock knows nothing of it (after a boot, for up to two ticks of a host that lives). Its engine
+status is unknown, too, since it may be dead as well as healthy; its reason says so, and what was
+written last.
+
 **Slots that can't be read** are listed under their host id with every key that readers need,
 values that claim nothing, and one key more, ``error``. A host whose last good record is still
 known keeps it, with the ``error`` of its slot beside it.
@@ -27,9 +32,11 @@ from typing import Any, Optional
 
 from ha_broker.api.snapshot import HostView
 from metadata.engine_status import status_to_json
+from metadata.plain_json import parse_json
 from metadata.records import EngineStatus, HostRecord
 
 STALE = EngineStatus(reason="stale-data")
+UNDECIDED = "not decided yet"
 UNREADABLE = EngineStatus(reason="unreadable")
 UNKNOWN_NAME = "unknown"
 
@@ -65,12 +72,25 @@ def engine_status(host: HostView) -> EngineStatus:
     """What may be said of the engine on this host now."""
     if host.record is None:
         return UNREADABLE
-    return host.record.engine_status if host.is_current else STALE
+    if host.is_current:
+        return host.record.engine_status
+    return _undecided(host.record.engine_status) if is_undecided(host) else STALE
+
+
+def is_undecided(host: HostView) -> bool:
+    """Is it too early to say whether its record holds?"""
+    return host.undecided and host.record is not None and not host.is_current
+
+
+def _undecided(written: EngineStatus) -> EngineStatus:
+    """In words that nobody takes for a running engine: the host may be long dead."""
+    last = f"{written.vm.value}, {written.health.value}"
+    return EngineStatus(reason=f"{UNDECIDED}; last written: {last}")
 
 
 def engine_status_data(status: EngineStatus) -> dict[str, str]:
     """The object that readers know: vm, health, detail, and reason only when not good."""
-    data: dict[str, str] = json.loads(status_to_json(status))
+    data: dict[str, str] = parse_json(status_to_json(status))
     return data
 
 

@@ -14,6 +14,7 @@ from ha_broker.api import penalties_line
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.api.times import moment_text
+from hosted_engine.cluster.other_clock import CTIME, NO_CLOCK, OtherClock
 from metadata.notes import WHY
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
@@ -25,7 +26,6 @@ from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness
 
 QUIET_TICKS = 3
-_CTIME = "%a %b %d %H:%M:%S %Y"
 
 
 class HostLife(Enum):
@@ -120,15 +120,24 @@ class HostFacts:
 
 
 class Cluster:
-    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then."""
+    """All that is known, at monotonic second `now_s`; `wall_s` is the wall clock then.
+
+    `libvirt_unit` is the service by which libvirt works on this host.
+    """
 
     def __init__(
-        self, snapshot: Snapshot, settings: ClusterSettings, now_s: float, wall_s: float
+        self,
+        snapshot: Snapshot,
+        settings: ClusterSettings,
+        now_s: float,
+        wall_s: float,
+        libvirt_unit: str = "libvirtd",
     ) -> None:
         self.snapshot = snapshot
         self.settings = settings
         self.now_s = now_s
         self.wall_s = wall_s
+        self.libvirt_unit = libvirt_unit
         self.hosts = tuple(self._host(view) for view in snapshot.hosts)
         if not any(host.this for host in self.hosts):
             self.hosts = (self._this(HostView(snapshot.host_id)), *self.hosts)
@@ -251,10 +260,33 @@ class Cluster:
             engine=_engine_word(record.engine_status),
             maintenance=record.maintenance,
             stopped=record.stopped,
-            penalties=_noted(notes.get(penalties_line.KEY, "")),
+            penalties=self._noted(record, silent_s),
             left_s=_left_s(record, silent_s),
             starts=read_start_notes(record.notes),
         )
+
+    def _noted(self, record: HostRecord, silent_s: Optional[float]) -> tuple[NotedPenalty, ...]:
+        """Its own local times as ours; another program's line is shown as it is."""
+        text = dict(record.notes).get(penalties_line.KEY, "")
+        found = penalties_line.read_note(text)
+        if text and not found:
+            return (NotedPenalty("", 0, text),)
+        clock = OtherClock(record.wall_time, None if silent_s is None else self.wall_s - silent_s)
+        return tuple(
+            replace(
+                one,
+                since=self._shown(one.since, clock.past(one.since)),
+                until=self._shown(one.until, clock.future(one.until)),
+            )
+            for one in found
+        )
+
+    def _shown(self, theirs: str, at_wall_s: Optional[float]) -> str:
+        if not theirs:
+            return ""
+        if at_wall_s is None:
+            return f"{theirs} {NO_CLOCK}"
+        return self.moment(self.now_s + at_wall_s - self.wall_s)
 
     def _life(self, view: HostView, silent_s: Optional[float]) -> HostLife:
         if view.liveness is Liveness.DEAD:
@@ -288,19 +320,13 @@ def _engine_word(status: EngineStatus) -> EngineWord:
     return EngineWord(status.is_up and not paused, paused, known, status.health, status.reason)
 
 
-def _noted(text: str) -> tuple[NotedPenalty, ...]:
-    """Another program's line is shown as it is."""
-    found = penalties_line.read_note(text)
-    return found if found or not text else (NotedPenalty("", 0, text),)
-
-
 def _left_s(record: HostRecord, silent_s: Optional[float]) -> Optional[float]:
     """By the writer's own clock and the age of its word, so that no two clocks are compared."""
     if not record.timeout_wall_time or not record.wall_time:
         return None
     try:
-        ends = time.mktime(time.strptime(record.timeout_wall_time, _CTIME))
-        said = time.mktime(time.strptime(record.wall_time, _CTIME))
+        ends = time.mktime(time.strptime(record.timeout_wall_time, CTIME))
+        said = time.mktime(time.strptime(record.wall_time, CTIME))
     except (ValueError, OverflowError):
         return None
     return max(0.0, ends - said - (silent_s or 0.0))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Optional
 
-from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import Snapshot, way_out_of_two
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
+from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
 from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
 
@@ -28,6 +29,8 @@ def read_from_broker(timeout_s: float) -> ClusterStatus:
 
 def unanswered(error: BrokerError) -> str:
     """One line about a broker that does not answer, with what to do."""
+    if isinstance(error, BrokerDeniedError):
+        return str(error)
     return (
         f"{error}; see 'systemctl status ha-broker', or read the storage without it: "
         "hosted-engine --vm-status --metadata PATH"
@@ -37,13 +40,27 @@ def unanswered(error: BrokerError) -> str:
 def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
     """The picture in a snapshot; `now_s` is this machine's monotonic time."""
     return ClusterStatus(
-        tuple(view for view in snapshot.hosts if view.record or view.error),
+        tuple(view for view in _views(snapshot) if view.record or view.error),
         snapshot.global_maintenance,
         _notes(snapshot, now_s),
         snapshot.lease.state,
         snapshot.lease.holder_id,
         now_s,
     )
+
+
+def _views(snapshot: Snapshot) -> tuple[HostView, ...]:
+    """Before the storage was read no host is known: then this one says why, for scripts too."""
+    if snapshot.storage.last_read_at_s is not None:
+        return snapshot.hosts
+    others = tuple(view for view in snapshot.hosts if view.host_id != snapshot.host_id)
+    own = snapshot.own or HostView(snapshot.host_id)
+    return (replace(own, error=own.error or _not_read_yet(snapshot)), *others)
+
+
+def _not_read_yet(snapshot: Snapshot) -> str:
+    error = snapshot.storage.error
+    return "The shared storage has not been read yet" + (f" ({error})" if error else "")
 
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
@@ -63,9 +80,9 @@ def _global_note(snapshot: Snapshot) -> Optional[str]:
 
 def _storage_note(snapshot: Snapshot, now_s: float) -> Optional[str]:
     storage = snapshot.storage
-    because = f" ({storage.error})" if storage.error else ""
     if storage.last_read_at_s is None:
-        return "The shared storage has not been read yet" + because
+        return _not_read_yet(snapshot)
+    because = f" ({storage.error})" if storage.error else ""
     age_s = now_s - storage.last_read_at_s
     silent_s = 0.0 if storage.busy_since_s is None else now_s - storage.busy_since_s
     if not storage.error and silent_s < BUSY_AFTER_S and age_s < OLD_AFTER_S:

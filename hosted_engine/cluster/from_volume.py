@@ -42,7 +42,7 @@ DEFAULT_WATCH_S = 11.0
 LOOK_EVERY_S = 1.0
 READ_DEADLINE_S = 5.0
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
-_OFFSET = re.compile(r"(\d{1,18})([KMG]?)(?:iB|B)?", re.IGNORECASE)
+_OFFSET = re.compile(r"([0-9]{1,18})([KMG]?)(?:iB|B)?", re.IGNORECASE)
 _ALL_SLOTS = MAX_HOSTS + 1
 
 

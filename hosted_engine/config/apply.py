@@ -17,6 +17,7 @@ from hosted_engine.config.store import check, describe_change, write
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S
 from hosted_engine.host.environment import DeployedHost
+from hosted_engine.host.libvirt_unit import libvirt_hint
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.shared_config import StoredConfig
 from world.network.health_page import HttpHealthPage
@@ -70,9 +71,8 @@ def examine(bench: Bench, before: StoredConfig, after: StoredConfig) -> None:
 
 
 def _examine_xml(bench: Bench, domain_xml: str) -> None:
-    whom = "libvirt (see 'systemctl status libvirtd')"
     try:
-        bench.world.in_copy(lambda: bench.check_xml(domain_xml), whom, LIBVIRT_DEADLINE_S)
+        bench.world.in_copy(lambda: bench.check_xml(domain_xml), libvirt_hint(), LIBVIRT_DEADLINE_S)
     except CommandError as error:
         raise CommandError(
             f"the domain XML is refused: {error.message}; {NOTHING_WRITTEN}"

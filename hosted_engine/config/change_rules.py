@@ -15,10 +15,12 @@ from typing import Any, Optional
 
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.errors import DomainXmlError
+from metadata.settings.notifications import secret_files
 from metadata.settings.parse import ClusterSettings, StorageParts, Timing, check_timing
 from metadata.settings.schema import shown
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, floor_problems
 from metadata.shared_config import SharedConfig
+from world.secret_file import lies_below
 
 MAINTENANCE_FIRST = "set global maintenance first (hosted-engine --set-maintenance --mode=global)"
 
@@ -59,6 +61,19 @@ def refusals(
         *_rename_problems(before, after, now),
         *_fire_problems(after.settings.timing, now),
         *_mixture_problems(before.settings.timing, after.settings.timing, now),
+    ]
+
+
+def secret_problems(before: ClusterSettings, after: ClusterSettings, below: str) -> list[str]:
+    """Files with secrets that are newly named and that no host would read: see `world.secret_file`.
+
+    `below` is the directory in which they must lie. What was there before keeps no other change.
+    """
+    known = secret_files(before.notifications).values()
+    return [
+        f"{key}: {shown(path)} is refused; allowed: a file below {below}"
+        for key, path in secret_files(after.notifications).items()
+        if path not in known and not lies_below(path, below)
     ]
 
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
+from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
 from hosted_engine.config.get_set import read_xml_file
@@ -79,7 +80,7 @@ def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, p
     after = _with_xml(before, xml)
     what = describe_change(before.config, after.config)
     examine(bench, before, after)
-    print("\n".join(difference(before, after)), flush=True)
+    print_raw("\n".join(difference(before, after)))
     if not desk.agrees(f"Write this as version {after.config.sequence}? [y/N] "):
         raise CommandError(f"not written, as you wish; {NOTHING_WRITTEN}")
     carry_out(bench, before, after, what, telling)

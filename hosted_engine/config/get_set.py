@@ -9,6 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any, Callable, Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
+from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
@@ -18,6 +19,7 @@ from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
+from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.settings.schema import shown
 from metadata.shared_config import SharedConfig, StoredConfig
@@ -40,7 +42,7 @@ def run_get(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"key": key, "type": kind, "value": value}))
     else:
-        print(plain_text(value))
+        print_raw(plain_text(value))
     return EXIT_OK
 
 
@@ -96,10 +98,10 @@ def plain_text(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, (dict, list, tuple)):
-        import yaml
+        from world.plain_yaml import yaml_text
 
-        plain = json.loads(json.dumps(value))
-        return str(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)).rstrip("\n")
+        plain = parse_json(json.dumps(value))  # tuples become lists
+        return yaml_text(plain, allow_unicode=True).rstrip("\n")
     return json.dumps(value)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hosted_engine.errors import UsageError
+from metadata.secret_names import without_paths
 from metadata.settings.monitors import MonitorSettings, PluginSettings
 from metadata.settings.notifications import NotificationSettings, SmtpSettings
 from metadata.settings.parse import ClusterSettings, cluster_settings_to_data
@@ -141,11 +142,20 @@ def changed_keys(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
     keys = dict.fromkeys([*leaves(before), *leaves(after)])
     pairs = [(key, find(before, split_key(key)), find(after, split_key(key))) for key in keys]
     return [
-        f"{key}: {_value_text(old)} -> {_value_text(new)}"
+        _change_text(key, value_text(old), value_text(new))
         for key, old, new in pairs
         if old != new and not (isinstance(old, Mapping) or isinstance(new, Mapping))
     ]
 
 
-def _value_text(value: Any) -> str:
-    return "nothing" if value is MISSING else shown(value)
+def value_text(value: Any) -> str:
+    """For people, and for the history: of a webhook its scheme and host alone."""
+    if value is MISSING:
+        return "nothing"
+    if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
+        return f"[{', '.join(repr(without_paths(str(one.get('url')))) for one in value)}]"
+    return shown(value)
+
+
+def _change_text(key: str, old: str, new: str) -> str:
+    return f"{key}: {old} -> {new}" if old != new else f"{key}: {new}, changed"

@@ -13,7 +13,7 @@ from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.settings_file import write_settings_text
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
 from metadata.settings.schema import shown
-from world.plain_yaml import PlainYamlError, parse_yaml
+from world.plain_yaml import PlainYamlError, parse_yaml, yaml_text
 
 RESTART = "systemctl restart ha-broker ha-agent"
 _IDENTITY = ("host_id", "host_name", "storage")
@@ -71,10 +71,8 @@ def _read(file: Path) -> str:
 
 def _write(file: Path, before: str, after: dict[str, Any]) -> None:
     """What people had written beside the values (comments) is kept in another file."""
-    import yaml
-
     header = "".join(line for line in before.splitlines(True) if line.startswith("#"))
-    text = header + yaml.safe_dump(after, sort_keys=False)
+    text = header + yaml_text(after)
     try:
         write_settings_text(file.with_name(file.name + _KEPT), before)
         write_settings_text(file, text)

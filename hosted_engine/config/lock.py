@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 from ha_broker.api import paths
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost
+from hosted_engine.host.volume_advice import enlarge_text
 from metadata.layout import config_lease_extent
 from world.ports.errors import LEADER_MAGIC, LeaseHeldError, LockspaceError
 from world.ports.sanlock import Liveness
 
-_MIB = 1024 * 1024
 _MADE_BEFORE = "this cluster was made before there was a lock of writers"
 
 
@@ -106,7 +106,7 @@ def _check_room(world: DeployedHost) -> None:
         return
     raise CommandError(
         f"{_MADE_BEFORE}, and {path} has no room for it: it has {world.store.size(path)} bytes, "
-        f"{lock.end} are needed; enlarge it (truncate -s {-(-lock.end // _MIB)}M {path}), "
+        f"{lock.end} are needed; {enlarge_text(path, lock.end)}, "
         f"{_elsewhere()}"
     )
 

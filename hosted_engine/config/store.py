@@ -13,7 +13,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Optional
 
-from hosted_engine.config.change_rules import Situation, fixed_problems, is_renamed, refusals
+from ha_broker.api import paths
+from hosted_engine.config.change_rules import (
+    Situation,
+    fixed_problems,
+    is_renamed,
+    refusals,
+    secret_problems,
+)
 from hosted_engine.config.keys import MISSING, changed_keys, find
 from hosted_engine.config.lock import locked
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
@@ -122,7 +129,11 @@ def check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Sit
 
 def _check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Situation:
     now = _situation(world, before.config, after.config)
-    problems = refusals(before.config, after.config, world.parts, now)
+    old, new = before.config.settings, after.config.settings
+    problems = [
+        *refusals(before.config, after.config, world.parts, now),
+        *secret_problems(old, new, paths.secrets_dir()),
+    ]
     if problems:
         raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
     return now

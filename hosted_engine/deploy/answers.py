@@ -24,6 +24,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Optional
 
+from ha_broker.api import paths
+from hosted_engine.config.change_rules import secret_problems
+from hosted_engine.config.keys import value_text
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import (
     ClusterSettings,
@@ -106,10 +109,18 @@ def parse_answers(data: object, source: str) -> Answers:
         domain_xml_file=_domain_xml_file(reader, engine),
     )
     if answers.creates and not reader.problems:
-        _collect(reader, lambda: parse_cluster_settings(answers.cluster, source))
+        _collect(reader, lambda: _check_cluster(answers.cluster, source))
     if reader.problems:
         raise CommandError("; ".join(reader.problems))
     return answers
+
+
+def _check_cluster(cluster: Mapping[str, Any], source: str) -> None:
+    """Raise SettingsError."""
+    settings = parse_cluster_settings(cluster, source)
+    problems = secret_problems(ClusterSettings(), settings, paths.secrets_dir())
+    if problems:
+        raise SettingsError([f"{source}: {problem}" for problem in problems])
 
 
 def storage_parts(answers: Answers, sector_size: int) -> StorageParts:
@@ -147,9 +158,10 @@ def created_settings(answers: Answers, domain_name: str, gateway: str) -> Cluste
     """The settings of the cluster that the answers describe; raises CommandError.
 
     The first host's bridge and gateway become what later hosts take by default, where the
-    answers do not say it.
+    answers do not say it; not a gateway by its device (``fe80::1%eth0``), which is the host's own.
     """
-    usual = {"bridge": answers.host.get("bridge", ""), "gateway": gateway}
+    common = "" if "%" in gateway else gateway
+    usual = {"bridge": answers.host.get("bridge", ""), "gateway": common}
     network = {**usual, **answers.cluster.get("network", {})}
     engine = {**answers.cluster.get("engine", {}), "domain_name": domain_name}
     return _cluster_settings({**answers.cluster, "engine": engine, "network": network}, answers)
@@ -163,7 +175,8 @@ def differing_keys(answers: Answers, stored: ClusterSettings) -> list[str]:
         merged[name] = {**data[name], **section}
     wanted = cluster_settings_to_data(_cluster_settings(merged, answers))
     return [
-        f"{_answer_key(name, key)}: {wanted[name][key]!r} (the cluster has {data[name][key]!r})"
+        f"{_answer_key(name, key)}: {value_text(wanted[name][key])} "
+        f"(the cluster has {value_text(data[name][key])})"
         for name in data
         for key in data[name]
         if wanted[name][key] != data[name][key]

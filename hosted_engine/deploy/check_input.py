@@ -15,7 +15,7 @@ from hosted_engine.deploy.plan import NewEngine
 from hosted_engine.errors import CommandError
 from hosted_engine.host.anew import within_deadline_anew
 from hosted_engine.host.environment import Environment, FormatStore
-from hosted_engine.host.probes import block_sector_size
+from hosted_engine.host.probes import Probes, block_sector_size
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.errors import DomainXmlError
 from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
@@ -46,15 +46,15 @@ class StorageLook:
 def look_at_storage(world: Environment, answers: Answers) -> StorageLook:
     """Never raises WorldError, and CommandError for impossible answers only."""
     try:
-        return world.in_new(partial(_look_at_storage, world.store, answers))
+        return world.in_new(partial(_look_at_storage, world.store, world.probes, answers))
     except (WorldError, CommandError) as error:
         parts = storage_parts(answers, min(SECTOR_SIZES))
         return StorageLook(parts, fail(f"{answers.path}: {error}"))
 
 
-def _look_at_storage(store: FormatStore, answers: Answers) -> StorageLook:
+def _look_at_storage(store: FormatStore, probes: Probes, answers: Answers) -> StorageLook:
     parts = storage_parts(answers, _sector_size(store, answers))
-    volumes = check_volumes(store, parts, answers.creates)
+    volumes = check_volumes(store, parts, probes.file_system, answers.creates)
     if volumes.level is Level.OK:
         return StorageLook(parts, volumes, survey(store, parts))
     return StorageLook(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
@@ -120,19 +120,24 @@ class Subject:
     @property
     def gateway(self) -> str:
         """As the plan will have it."""
-        own = self.deployed.gateway if self.deployed else self.answers.host.get("gateway")
-        return str(own or self.cluster.network.gateway or self.world.gateway)
+        return self.own("gateway", self.cluster.network.gateway or self.world.gateway)
 
     @property
     def bridge(self) -> str:
         """As the plan will have it."""
-        own = self.deployed.bridge if self.deployed else self.answers.host.get("bridge")
-        return str(own or self.cluster.network.bridge)
+        return self.own("bridge", self.cluster.network.bridge)
 
     @property
     def libvirt_uri(self) -> str:
         """Where libvirt is."""
-        return str(self.answers.host.get("libvirt_uri", DEFAULT_LIBVIRT_URI))
+        return self.own("libvirt_uri", DEFAULT_LIBVIRT_URI)
+
+    def own(self, key: str, otherwise: str) -> str:
+        """This host's own value: what the answers say, else host.yaml, else `otherwise`."""
+        if key in self.answers.host:
+            return str(self.answers.host[key])
+        kept = getattr(self.deployed, key) if self.deployed is not None else ""
+        return str(kept or otherwise)
 
     def domain_xml(self) -> str:
         """The engine's, from its file or from the storage; empty: there is none."""

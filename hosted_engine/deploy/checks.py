@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from hosted_engine.deploy import checks_storage as storage
+from hosted_engine.deploy.answers import Answers
 from hosted_engine.deploy.check_input import DEFAULT_LIBVIRT_URI, Subject
 from hosted_engine.deploy.checks_engine import (
     check_bridge,
@@ -19,10 +20,14 @@ from hosted_engine.deploy.checks_engine import (
     check_page,
 )
 from hosted_engine.deploy.findings import Check, Finding, fail, ok, run_checks, warn
+from hosted_engine.deploy.plan import deployed_text, elsewhere_text
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
 from hosted_engine.host.environment import Environment
+from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC
 from metadata.host_notes import fire_timeout_in
+from metadata.own_slot import rival
 from metadata.records import HostRecord
+from metadata.settings.parse import HostSettings
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState
@@ -46,6 +51,8 @@ _WDMD_ENABLED = "Debian 12: leave enabled=0 in /etc/default/wdmd, with 1 its wdm
 
 def findings(subject: Subject) -> Iterator[Finding]:
     """All of them, in an order in which people mend."""
+    if subject.deployed is not None:
+        yield replace(check_deployed(subject.answers, subject.deployed), name="deployed")
     yield replace(subject.look.volumes, name="storage")
     yield from run_checks(list(_checks(subject)), DEADLINE_S)
 
@@ -69,6 +76,12 @@ def _checks(subject: Subject) -> Iterator[Check]:
         yield Check("health page", lambda: check_page(subject))
     yield Check("bridge", lambda: check_bridge(world, subject.bridge))
     yield Check("network", lambda: check_network(subject))
+
+
+def check_deployed(answers: Answers, deployed: HostSettings) -> Finding:
+    """A deployed host's answers name the storage that it is on."""
+    why = elsewhere_text(answers, deployed)
+    return fail(why) if why else ok(deployed_text(deployed))
 
 
 # --- sanlock --------------------------------------------------------------------------------
@@ -98,12 +111,14 @@ def _other_host_named(subject: Subject, name: str) -> str:
     found = subject.look.survey
     if found is None:
         return ""
-    own = subject.deployed.host_name if subject.deployed else subject.answers.host.get("host_name")
+    deployed = subject.deployed
+    own = subject.own("host_name", "")
     for host_id, owner in sorted(found.ids_in_use.items()):
         record = found.slots.get(host_id)
-        if owner.resource != name or not isinstance(record, HostRecord):
+        if owner.resource != name or not isinstance(record, HostRecord) or not record.hostname:
             continue
-        if record.hostname not in (own or subject.world.host_name, ""):
+        is_own_id = deployed is not None and deployed.host_id == host_id
+        if rival(record, own or subject.world.host_name, is_own_id) is not None:
             return found.describe_host(host_id)
     return ""
 
@@ -191,17 +206,29 @@ def check_libvirt(world: Environment, uri: str) -> Finding:
     except WorldError as error:
         return fail(
             f"{uri} does not answer: {error.why}",
-            "Debian: systemctl enable --now libvirtd",
-            "EL: systemctl enable --now virtqemud.socket",
+            *_start_libvirt(world.probes.libvirt_unit()),
         )
     if domain.state is DomainState.UNKNOWN:
-        return fail(f"{uri} does not know its domains", "restart libvirt")
+        unit = world.probes.libvirt_unit()
+        mend = f"systemctl restart {unit}" if unit else "restart libvirt"
+        return fail(f"{uri} does not know its domains", mend)
     return ok(f"{uri} answers")
+
+
+def _start_libvirt(unit: str) -> tuple[str, ...]:
+    """Where neither of its services is installed it depends on what will be."""
+    start = {
+        MONOLITHIC: f"systemctl enable --now {MONOLITHIC}",
+        MODULAR: f"systemctl enable --now {MODULAR}.socket",
+    }
+    return (start[unit],) if unit else (f"Debian: {start[MONOLITHIC]}", f"EL: {start[MODULAR]}")
 
 
 def check_lock_manager(world: Environment) -> Finding:
     """libvirt takes leases through sanlock, and lets VMs without leases run."""
-    restart = "then Debian: systemctl restart libvirtd, EL: systemctl restart virtqemud"
+    unit = world.probes.libvirt_unit()
+    both = f"Debian: systemctl restart {MONOLITHIC}, EL: systemctl restart {MODULAR}"
+    restart = f"then {f'systemctl restart {unit}' if unit else both}"
     if not world.uses_sanlock():
         return fail(
             "libvirt's lock manager is not sanlock",

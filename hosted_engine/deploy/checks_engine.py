@@ -12,10 +12,12 @@ from metadata.errors import DomainXmlError
 from metadata.settings.network_target import host_and_port
 from world.ports.errors import WorldError
 from world.ports.host import MemoryFree
+from world.ports.network import HealthReading, ProbeReading
 
 _MIB = 1024 * 1024
 _PROBES = 3
 _PROBE_TIMEOUT_S = 1.0
+_PAGE_TIMEOUT_S = 10.0
 
 # --- the engine -----------------------------------------------------------------------------
 
@@ -62,7 +64,10 @@ def _free_memory(memory: MemoryFree, need: MemoryNeed) -> tuple[int, str]:
 
 
 def check_page(subject: Subject) -> Finding:
-    """Where the engine's health is asked for has an address."""
+    """Where the engine's health is asked for has an address, and answers what it should.
+
+    Asked once: the engine of a new cluster need not run yet.
+    """
     engine = subject.cluster.engine
     if not engine.page_url:
         return warn(
@@ -77,7 +82,34 @@ def check_page(subject: Subject) -> Finding:
             f"{engine.page_url}: {error}, so the engine's health can't be seen from this host",
             f"give {name} an address in the DNS, or in this host's /etc/hosts",
         )
-    return ok(engine.page_url)
+    reading = subject.world.probes.health_page().check(
+        engine.page_url,
+        engine.health_text,
+        min(engine.health_timeout_s, _PAGE_TIMEOUT_S),
+        engine.health_ca_file,
+    )
+    return _page_finding(reading, engine.page_url, subject.answers.creates)
+
+
+def _page_finding(reading: HealthReading, url: str, creates: bool) -> Finding:
+    """What one look at the page says of the settings."""
+    told = f"{url}: {reading.seen if reading.good else reading.detail}"
+    if reading.good:
+        return ok(told)
+    if not reading.known:
+        return warn(f"{told}; while that is so, the engine's health is not known on this host")
+    if reading.seen:
+        return warn(
+            f"{told}; asked once, it answered: {reading.seen}",
+            "fine while the engine starts; else the hosts would take it for ill and restart it: "
+            "look at engine.health_url and engine.health_text",
+        )
+    if creates:
+        return ok(f"{told}, as long as no engine runs")
+    return warn(
+        f"{told}: the engine does not run, or can't be reached from this host",
+        "hosted-engine --vm-status on another host says which",
+    )
 
 
 # --- the network ----------------------------------------------------------------------------
@@ -114,19 +146,23 @@ def check_network(subject: Subject) -> Finding:
             "give host.gateway in the answers",
         )
 
-    def answers() -> bool:
+    def ask() -> ProbeReading:
         if network.test == "dns":
             return probe.dns(target, _PROBE_TIMEOUT_S)
         if network.test == "tcp":
             return probe.tcp(*host_and_port(target), _PROBE_TIMEOUT_S)
         return probe.ping(target, _PROBE_TIMEOUT_S)
 
-    what = f"{network.test} to {target or 'the name server'}"
-    if any(answers() for _ in range(_PROBES)):
-        return ok(f"{what} is answered")
+    asked = "dns (over TCP, question '. NS')" if network.test == "dns" else network.test
+    what = f"{asked} to {target or 'the name servers of resolv.conf'}"
+    for _ in range(_PROBES):
+        reading = ask()
+        seen = f" ({reading.detail})" if reading.detail else ""
+        if reading.answered:
+            return ok(f"{what} is answered{seen}")
     weight = subject.cluster.score.network
     return warn(
-        f"{what} is not answered: it would cost this host {weight} points of its score",
+        f"{what} is not answered{seen}: it would cost this host {weight} points of its score",
         "look at cables, addresses and routes; where it never answers, give network.test and "
         "network.target, or another host.gateway",
     )

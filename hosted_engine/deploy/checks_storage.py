@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import stat
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Callable, Optional
 
 from hosted_engine.cluster.storage_survey import AreaKind, Survey
 from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from hosted_engine.deploy.medium import SHARED, local_text, memory_problem, missing
 from hosted_engine.host.environment import Environment, FormatStore
+from hosted_engine.host.volume_advice import enlarge_text, is_block_device, mib
 from metadata.layout import METADATA_SIZE, SLOT_SIZE, required_sizes, sanlock_align
 from metadata.layout import storage_parts as usual_parts
 from metadata.records import VolumeAddress
@@ -19,44 +20,54 @@ from metadata.settings.parse import StorageParts
 from world.ports.errors import StorageError
 from world.ports.storage import BlockStore
 
-_MIB = 1024 * 1024
-_LOCAL_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "ext4", "f2fs", "xfs", "zfs")
-
 # --- there, and large enough ----------------------------------------------------------------
 
 
-def check_volumes(store: FormatStore, parts: StorageParts, creates: bool = True) -> Finding:
-    """Each volume exists, is large enough and takes direct I/O.
+def check_volumes(
+    store: FormatStore,
+    parts: StorageParts,
+    file_system: Callable[[str], str],
+    creates: bool = True,
+) -> Finding:
+    """Each volume exists, is no memory, is large enough and takes direct I/O.
 
     A cluster that was made before there was a lock of writers need not have room for it.
+    `file_system` is that of `Probes`.
     """
     sizes = required_sizes(parts, config_lease=creates)
     for path, needed in sizes.items():
-        trouble = _volume_trouble(store, path, needed)
+        trouble = _volume_trouble(store, path, needed, file_system(path))
         if trouble:
             return trouble
     needed = sizes[parts.lockspace.path]
     return ok(
         f"{parts.lockspace.path} takes direct I/O in sectors of {parts.sector_size} bytes and has "
-        f"the {_mib(needed)} MiB that are needed"
+        f"the {mib(needed)} MiB that are needed"
     )
 
 
-def _volume_trouble(store: FormatStore, path: str, needed: int) -> Optional[Finding]:
+def _volume_trouble(
+    store: FormatStore, path: str, needed: int, file_system: str
+) -> Optional[Finding]:
+    """A file in memory is not made larger either, so that is looked at before its size."""
+    is_device = is_block_device(path)
     try:
         found = store.size(path)
+        in_memory = memory_problem(path, file_system, is_device)
+        if in_memory:
+            return in_memory
         if found < needed:
             too_small = f"{path} is too small: it has {found} bytes, {needed} are needed"
-            return fail(too_small, _enlarge(path, needed))
+            return fail(too_small, enlarge_text(path, needed))
         store.probe_direct_io(path)
     except (FileNotFoundError, StorageError) as error:
-        return _unusable(path, needed, error)
+        if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT:
+            return missing(path, file_system, _making(path, needed))
+        return memory_problem(path, file_system, is_device) or _unusable(path, error)
     return None
 
 
-def _unusable(path: str, needed: int, error: Exception) -> Finding:
-    if isinstance(error, FileNotFoundError) or getattr(error, "errno", 0) == 2:
-        return fail(f"{path} does not exist", _make(path, needed))
+def _unusable(path: str, error: Exception) -> Finding:
     return fail(
         f"{path} can't be used: {getattr(error, 'why', error)}",
         "it must be a file or block device on storage that takes direct I/O (no tmpfs), readable "
@@ -64,32 +75,12 @@ def _unusable(path: str, needed: int, error: Exception) -> Finding:
     )
 
 
-def _enlarge(path: str, needed: int) -> str:
-    if _is_block_device(path):
-        return "give the device more room"
-    return f"enlarge it: truncate -s {_mib(needed)}M {path}"
-
-
-def _make(path: str, needed: int) -> str:
-    return (
-        f"make it, on the storage that all hosts share: truncate -s {_mib(needed)}M {path} && "
-        f"{_give_to_sanlock(path)}"
-    )
+def _making(path: str, needed: int) -> str:
+    return f"truncate -s {mib(needed)}M {path} && {_give_to_sanlock(path)}"
 
 
 def _give_to_sanlock(path: str) -> str:
     return f"chown sanlock:sanlock {path} && chmod 660 {path}"
-
-
-def _mib(size: int) -> int:
-    return -(-size // _MIB)
-
-
-def _is_block_device(path: str) -> bool:
-    try:
-        return stat.S_ISBLK(Path(path).stat().st_mode)
-    except OSError:
-        return False
 
 
 # --- whose it is ----------------------------------------------------------------------------
@@ -101,12 +92,9 @@ def check_access(world: Environment, parts: StorageParts) -> Finding:
         why = world.probes.sanlock_can_not_open(path)
         if why:
             return fail(f"sanlock's user can't write to {path}: {why}", *_let_sanlock_in(path))
-    local = world.probes.file_system(parts.lockspace.path)
-    if local in _LOCAL_FILE_SYSTEMS and not _is_block_device(parts.lockspace.path):
-        return warn(
-            f"{parts.lockspace.path} lies on {local}, which no other host can see",
-            "for more than one host use NFS, GlusterFS, a cluster file system or a block device",
-        )
+        local = local_text(path, world.probes.file_system(path))
+        if local:
+            return warn(local, SHARED)
     return ok("sanlock's user may write to it")
 
 

@@ -33,7 +33,16 @@ from hosted_engine.deploy.next_host_answers import (
     keep_typed,
     write_next_answers,
 )
-from hosted_engine.deploy.plan import Create, Deployed, Join, Plan, Refused, plan
+from hosted_engine.deploy.plan import (
+    Create,
+    Deployed,
+    Join,
+    Plan,
+    Refused,
+    deployed_text,
+    elsewhere_text,
+    plan,
+)
 from hosted_engine.deploy.preview import Preview
 from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
@@ -101,6 +110,7 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
     deployed = _deployed(world)
     answers, typed = _answers(world, request, deployed, terminal)
     if not request.check:
+        _refuse_elsewhere(answers, deployed)
         connect_storage(world, answers)
     subject = _subject(world, answers, deployed)
     if request.check:
@@ -133,6 +143,13 @@ def _answers(
     if given is not None and request.answers_file is None:
         return ask_answers(world, given, None, world.settings_file)
     return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
+
+
+def _refuse_elsewhere(answers: Answers, deployed: Optional[HostSettings]) -> None:
+    """Before anything is asked to be mended on a storage that is not meant; CommandError."""
+    why = elsewhere_text(answers, deployed)
+    if why:
+        raise CommandError(f"nothing was changed: {why}")
 
 
 def _confirm(terminal: Questioner) -> None:
@@ -221,8 +238,7 @@ def _plan_text(chosen: Plan) -> str:
     if isinstance(chosen, Create):
         return f"--deploy would create a cluster, with this host as {chosen.host_name}"
     if isinstance(chosen, Deployed):
-        host = chosen.settings
-        return f"this host is deployed already, as {host.host_name} (id {host.host_id})"
+        return deployed_text(chosen.settings)
     assert isinstance(chosen, Join)
     return f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
 
@@ -253,8 +269,7 @@ def _preview(site: deploy_steps.DeploySite, chosen: Plan, answers_file: str) -> 
     say = site.world.say
     say(f"{site.parts.lockspace.path} holds {site.survey.found or 'nothing yet'}")
     if isinstance(chosen, Deployed):
-        host = chosen.settings
-        say(f"[ ok ] this host is deployed already, as {host.host_name} (id {host.host_id})")
+        say(f"[ ok ] {deployed_text(chosen.settings)}")
     say("What is done now:")
     for line in Preview(site.survey, site.world.settings_file, answers_file).lines(chosen):
         say(f"  - {line}")

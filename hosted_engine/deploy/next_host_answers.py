@@ -39,9 +39,9 @@ def check_can_write(path: str) -> None:
 
 def write_next_answers(path: str, host: HostSettings) -> bool:
     """Write the file (mode 0644) in one step; False: it had this content. Raises CommandError."""
-    import yaml
+    from world.plain_yaml import yaml_text
 
-    text = _HEADER + yaml.safe_dump(next_answers(host), sort_keys=False)
+    text = _HEADER + yaml_text(next_answers(host))
     try:
         if Path(path).is_file() and Path(path).read_bytes() == text.encode():
             return False
@@ -56,9 +56,9 @@ def write_next_answers(path: str, host: HostSettings) -> bool:
 
 def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
     """Nobody shall type them again because a check failed; raises CommandError."""
-    import yaml
+    from world.plain_yaml import yaml_text
 
-    text = _TYPED_HEADER + yaml.safe_dump(dict(data), sort_keys=False)
+    text = _TYPED_HEADER + yaml_text(dict(data))
     try:
         write_settings_text(Path(path), text)
     except OSError as error:

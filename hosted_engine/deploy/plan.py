@@ -16,6 +16,9 @@ something else  refused                        refused
 With ``--force`` and `engine` it is always create, after a look for life: while any host of a
 lockspace renews its id nothing is formatted, forced or not, for a formatted lease is free and
 a second engine could start beside the first.
+
+A host that is deployed stays on its storage, forced or not: answers that name another place are
+more often a slip of the pen than a move, and with host.yaml the host would forget its cluster.
 """
 
 from __future__ import annotations
@@ -24,12 +27,26 @@ from dataclasses import dataclass
 from typing import Optional, Union
 
 from hosted_engine.cluster.storage_survey import AreaKind, Survey
-from hosted_engine.deploy.answers import Answers, created_settings, differing_keys, host_name
+from hosted_engine.deploy.answers import (
+    Answers,
+    created_settings,
+    differing_keys,
+    host_name,
+    storage_parts,
+)
 from metadata.errors import ConfigTooLargeError
 from metadata.host_notes import longest_fire_timeout_s
-from metadata.layout import MAX_HOSTS
-from metadata.records import HostRecord
-from metadata.settings.parse import ClusterSettings, HostSettings
+from metadata.layout import MAX_HOSTS, extents
+from metadata.own_slot import rival
+from metadata.records import HostRecord, VolumeAddress
+from metadata.settings.metrics import metrics_to_data
+from metadata.settings.parse import (
+    ClusterSettings,
+    HostSettings,
+    StorageParts,
+    host_settings_to_data,
+)
+from metadata.settings.schema import shown
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
 from metadata.shared_config import SharedConfig, encode_copy
 
@@ -120,10 +137,13 @@ def plan(
     force: bool = False,
 ) -> Plan:
     """Decide; raises CommandError for answers that make no settings."""
+    elsewhere = elsewhere_text(answers, host.deployed)
+    if elsewhere:
+        return Refused(elsewhere)
     if engine is not None and force:
         return _create(answers, survey, host, engine)
     if host.deployed is not None and survey.kind is not AreaKind.BLANK:
-        return _deployed(answers, survey, host.deployed, engine)
+        return _deployed(answers, survey, host, host.deployed, engine)
     if engine is not None:
         return _plan_first(answers, survey, host, engine)
     return _plan_next(answers, survey, host)
@@ -292,39 +312,86 @@ def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> W
 
 
 def _deployed(
-    answers: Answers, survey: Survey, deployed: HostSettings, engine: Optional[NewEngine]
+    answers: Answers,
+    survey: Survey,
+    host: ThisHost,
+    deployed: HostSettings,
+    engine: Optional[NewEngine],
 ) -> Plan:
-    unlike = _unlike_host(answers, survey, deployed)
+    unlike = _differing_places(survey.parts, deployed.storage) + _unlike_host(answers, deployed)
     if survey.kind is AreaKind.CLUSTER:
         unlike += _unlike(answers, survey, engine)
     if unlike:
-        return Refused(
-            f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), and "
-            f"the answers differ: {'; '.join(unlike)}"
-        )
+        differing = "; ".join(unlike)
+        return Refused(f"{deployed_text(deployed)}, and the answers differ: {differing}")
     if survey.kind is not AreaKind.CLUSTER:
+        return Refused(f"{deployed_text(deployed)}, but that holds {survey.found}")
+    found = survey.slots.get(deployed.host_id)
+    record = found if isinstance(found, HostRecord) and found.hostname else None
+    other = rival(record, deployed.host_name, host.joined_id == deployed.host_id)
+    if other is not None and other.stopped:
         return Refused(
-            f"this host is deployed already, as {deployed.host_name} (id {deployed.host_id}), but "
-            f"{answers.path} holds {survey.found}"
+            f"this host is deployed as {deployed.host_name} with id {deployed.host_id}, whose "
+            f"record is that of {other.hostname}, which has stopped: where that is this host's "
+            "former name, 'systemctl start ha-broker ha-agent' replaces it; else remove this "
+            "host's host.yaml and deploy again to take another id"
         )
-    record = survey.slots.get(deployed.host_id)
-    if isinstance(record, HostRecord) and record.hostname not in ("", deployed.host_name):
+    if other is not None:
         return Refused(
-            f"this host is deployed as id {deployed.host_id}, which belongs to {record.hostname} "
+            f"this host is deployed as id {deployed.host_id}, which belongs to {other.hostname} "
             "now; remove this host's host.yaml and deploy again to take another id"
         )
     return Deployed(deployed)
 
 
-def _unlike_host(answers: Answers, survey: Survey, deployed: HostSettings) -> list[str]:
-    unlike = [
-        f"host.{key}: {value!r} (host.yaml has {getattr(deployed, key)!r})"
-        for key, value in answers.host.items()
-        if getattr(deployed, key) != value
+def elsewhere_text(answers: Answers, deployed: Optional[HostSettings]) -> str:
+    """Why a deployed host is not deployed on the answers' storage; empty: it is the same place."""
+    if deployed is None:
+        return ""
+    # Where the answers don't say it, the device does, which need not be there to be asked.
+    parts = storage_parts(answers, deployed.storage.sector_size)
+    differing = _differing_places(parts, deployed.storage)
+    if not differing:
+        return ""
+    return (
+        f"{deployed_text(deployed)}, and the answers name another storage: {'; '.join(differing)}; "
+        "correct the answers, or take this host out of its cluster first: hosted-engine-cleanup"
+    )
+
+
+def deployed_text(deployed: HostSettings) -> str:
+    """``this host is deployed already, as h2 (id 2) on /srv/a``."""
+    name, path = deployed.host_name, deployed.storage.lockspace.path
+    return f"this host is deployed already, as {name} (id {deployed.host_id}) on {path}"
+
+
+def _differing_places(given: StorageParts, own: StorageParts) -> list[str]:
+    """By the answers' keys; the path alone where that is another one."""
+    if given.lockspace.path != own.lockspace.path:
+        return [_differing("storage.path", given.lockspace.path, own.lockspace.path)]
+    if given.sector_size != own.sector_size:
+        return [_differing("storage.sector_size", given.sector_size, own.sector_size)]
+    return [
+        f"storage.{one.name}: {_place_text(one.address)} (host.yaml has {_place_text(two.address)})"
+        for one, two in zip(extents(given), extents(own))
+        if one.address != two.address
     ]
-    if deployed.storage != survey.parts:
-        unlike.append(f"storage: {answers.path!r} (host.yaml has another place)")
-    return unlike
+
+
+def _place_text(place: VolumeAddress) -> str:
+    return f"{place.path}:{place.offset}"
+
+
+def _differing(key: str, given: object, own: object) -> str:
+    return f"{key}: {shown(given)} (host.yaml has {shown(own)})"
+
+
+def _unlike_host(answers: Answers, deployed: HostSettings) -> list[str]:
+    given, own = dict(answers.host), host_settings_to_data(deployed)
+    metrics = metrics_to_data(given.pop("metrics", deployed.metrics))
+    pairs = [(f"host.{key}", value, own[key]) for key, value in given.items()]
+    pairs += [(f"host.metrics.{key}", metrics[key], own["metrics"][key]) for key in metrics]
+    return [_differing(key, value, has) for key, value, has in pairs if value != has]
 
 
 def _unlike(answers: Answers, survey: Survey, engine: Optional[NewEngine]) -> list[str]:

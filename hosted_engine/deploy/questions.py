@@ -6,6 +6,7 @@ what nobody could guess. Which questions there are depends on what the storage h
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from world.ports.errors import WorldError
 NONE = "-"
 _SOURCE = "answers"
 _NUMBERS = ("host_id", "io_timeout_s")
+_WHOLE = re.compile(r"[0-9]{1,18}")
 _PLACEHOLDERS = {"storage": {"path": "/x"}, "engine": {"domain_xml_file": "/x"}}
 
 
@@ -291,4 +293,4 @@ def _section(data: Mapping[Any, Any], name: str) -> Mapping[Any, Any]:
 
 def _typed(key: str, value: str) -> object:
     """What YAML would make of it."""
-    return int(value) if key in _NUMBERS and value.isascii() and value.isdigit() else value
+    return int(value) if key in _NUMBERS and _WHOLE.fullmatch(value) else value

@@ -345,7 +345,9 @@ def write_first_record(site: DeploySite, host_id: int, host_name: str) -> None:
 def complete(site: DeploySite, plan: Deployed) -> None:
     """See that a deployed host has all it needs."""
     settings = plan.settings
-    if settings.host_id not in site.survey.slots:
+    found = site.survey.slots.get(settings.host_id)
+    is_former = isinstance(found, HostRecord) and found.hostname not in ("", settings.host_name)
+    if found is None or is_former:
         write_first_record(site, settings.host_id, settings.host_name)
     start_services(site.world)
 

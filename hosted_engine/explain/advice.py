@@ -8,6 +8,7 @@ from typing import Callable
 
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.explain.host_sentences import has_no_config
 from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
@@ -95,9 +96,14 @@ def _own_id(cluster: Cluster) -> Iterator[str]:
 def _global_maintenance(cluster: Cluster) -> Iterator[str]:
     if not cluster.snapshot.global_maintenance:
         return
-    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}"
+    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}{_ends_both(cluster)}"
     if cluster.runner is None:
         yield f"To start the engine before that: {START}, on a host you choose."
+
+
+def _ends_both(cluster: Cluster) -> str:
+    both = cluster.this.maintenance
+    return f" (on {cluster.this.name} that ends its local maintenance, too)" if both else ""
 
 
 def _maintenance_unknown(cluster: Cluster) -> Iterator[str]:
@@ -168,8 +174,11 @@ def _unexpected_end(cluster: Cluster) -> Iterator[str]:
 
 def _libvirt(cluster: Cluster) -> Iterator[str]:
     for host in cluster.hosts:
+        if has_no_config(cluster, host):
+            continue
         if _is(host, State.UNKNOWN_LOCAL_VM_STATE) or (host.this and not host.engine.known):
-            yield f"libvirt on {host.name}: see 'systemctl status libvirtd' there."
+            unit = cluster.libvirt_unit if host.this else "libvirtd virtqemud"
+            yield f"libvirt on {host.name}: see 'systemctl status {unit}' there."
 
 
 def _services(cluster: Cluster) -> Iterator[str]:

@@ -13,17 +13,19 @@ import textwrap
 import time
 from typing import Optional
 
-from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cluster.facts import Cluster
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError
 from hosted_engine.explain.text import WIDTH, explain, explanation_json, explanation_text
 from hosted_engine.host.deployed import check_deployed
+from hosted_engine.host.libvirt_unit import MONOLITHIC, libvirt_unit
 from metadata.records import VolumeAddress
 from metadata.settings.parse import ClusterSettings
 
 BROKER_TIMEOUT_S = 5.0
 _MIB = 2**20
+_NOTHING_SAID = "Of the hosts and the engine nothing is known here, neither good nor bad."
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -40,7 +42,8 @@ def run(as_json: bool, timeout_s: Optional[float]) -> int:
         told = without_broker_json if as_json else without_broker_text
         print(told(error, _metadata_place()))
         return EXIT_FAILURE
-    found = explain(Cluster(snapshot, settings, time.monotonic(), time.time()))
+    unit = libvirt_unit() or MONOLITHIC
+    found = explain(Cluster(snapshot, settings, time.monotonic(), time.time(), unit))
     if as_json:
         print(explanation_json(found))
     else:
@@ -78,6 +81,10 @@ def without_broker(error: BrokerError, metadata: str) -> tuple[list[str], list[s
 
     `metadata` is where the hosts' records lie, as ``--vm-status --metadata`` takes it.
     """
+    if isinstance(error, BrokerDeniedError):
+        return [f"You may not ask the broker of this host: {error.why}.", _NOTHING_SAID], [
+            "As root: 'sudo hosted-engine --explain'."
+        ]
     meaning = [
         f"The broker of this host can't be asked: {error.why}.",
         "So this host knows nothing of the other hosts now, and starts nothing.",

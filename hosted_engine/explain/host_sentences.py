@@ -21,6 +21,9 @@ Told = list[str]
 # How the agent begins when something stands against a start; the broker's own words follow then.
 _BLOCKED = "can't start the engine"
 # What the state itself says already.
+_NO_CONFIG = "the shared configuration, which says which VM is the engine's, was not read yet"
+_STATES_OF_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+_LOCAL_TOO = " It is in local maintenance, too, and stays in that when the global one ends."
 _SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
 
 
@@ -143,11 +146,19 @@ def _global_maintenance(cluster: Cluster, host: HostFacts) -> str:
     if cluster.snapshot.global_maintenance is False:
         return "It has yet to see that global maintenance is over."
     whose = " It does run the engine's VM." if host.has_vm else ""
-    return f"It leaves the engine alone, for global maintenance is on.{whose}"
+    local = _LOCAL_TOO if host.maintenance else ""
+    return f"It leaves the engine alone, for global maintenance is on.{whose}{local}"
 
 
-def _libvirt_unknown(_cluster: Cluster, host: HostFacts) -> str:
+def has_no_config(cluster: Cluster, host: HostFacts) -> bool:
+    """Without the shared configuration it is not known what to ask libvirt for."""
+    return host.this and cluster.snapshot.config.sequence is None
+
+
+def _libvirt_unknown(cluster: Cluster, host: HostFacts) -> str:
     detail = f": {clause(host.engine.detail)}" if host.engine.detail else ""
+    if has_no_config(cluster, host):
+        return f"It starts and stops nothing, for {_NO_CONFIG}."
     return f"It starts and stops nothing, for its libvirt does not say what runs{detail}."
 
 
@@ -236,12 +247,14 @@ def _config_trouble(cluster: Cluster, _host: HostFacts) -> str:
 
 
 def _maintenance_asked(_cluster: Cluster, host: HostFacts) -> str:
-    if not host.maintenance or host.known_state is State.LOCAL_MAINTENANCE:
+    if not host.maintenance or host.known_state in _STATES_OF_MAINTENANCE:
         return ""
     return "It was told to go into local maintenance."
 
 
-def _libvirt_silent(_cluster: Cluster, host: HostFacts) -> str:
+def _libvirt_silent(cluster: Cluster, host: HostFacts) -> str:
+    if has_no_config(cluster, host):
+        return ""  # which says why libvirt was not even asked
     if host.engine.known or host.known_state is State.UNKNOWN_LOCAL_VM_STATE:
         return ""
     detail = f": {clause(host.engine.detail)}" if host.engine.detail else ""
@@ -311,6 +324,11 @@ def _agent_stopped(_cluster: Cluster, host: HostFacts) -> str:
 def _silent(cluster: Cluster, host: HostFacts) -> str:
     if cluster.blind_s is not None:
         return "What it does now is not known here."
+    if host.view.undecided:
+        return (
+            "Whether it lives is not decided yet: its record had no time to change since this "
+            "host's broker started, and sanlock has no word on it."
+        )
     return f"It has not reported{_for_how_long(cluster, host)}{_SANLOCK_ON_SILENT[host.liveness]}."
 
 

@@ -9,6 +9,7 @@ from typing import Any, Optional
 
 from ha_agent.history.entry import Cost
 from ha_broker.api.json_codec import to_data
+from ha_broker.api.times import local_time
 from hosted_engine.cli.wording import span
 from hosted_engine.history.changes import STATE, ToldChange
 from hosted_engine.history.timeline import Past
@@ -19,12 +20,12 @@ _COLUMNS = ("time", "host", "change", "after", "score", "why")
 
 def moment_text(at_s: float) -> str:
     """Local time, with its date."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+    return time.strftime("%Y-%m-%d %H:%M:%S", local_time(at_s))
 
 
 def zone_text(at_s: float) -> str:
     """The local time zone, as ``UTC+01:00 (CET)``."""
-    local = time.localtime(at_s)
+    local = local_time(at_s)
     name = "" if local.tm_zone == "UTC" else f" ({local.tm_zone})"
     return f"UTC{_offset(local)}{name}"
 
@@ -32,7 +33,7 @@ def zone_text(at_s: float) -> str:
 def iso_text(at_s: float) -> str:
     """ISO 8601 with milliseconds and the local zone."""
     at_s = round(at_s, 3)
-    local = time.localtime(at_s)
+    local = local_time(at_s)
     thousandths = round(at_s * 1000) % 1000
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{thousandths:03}{_offset(local)}"
 

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, Callable, TypeVar
 
 from hosted_engine.errors import CommandError
+from hosted_engine.host.libvirt_unit import libvirt_hint
 
 if TYPE_CHECKING:  # what only reads a volume stays light
     from world.ports.libvirt import Domain, Hypervisor
@@ -46,5 +47,5 @@ def look_at_domain(hypervisor: Hypervisor, within_s: float = math.inf) -> Domain
     A frozen libvirtd takes the first connection and never answers, not even to Ctrl-C; once it
     has answered, libvirt's own keepalive ends what hangs.
     """
-    whom = "libvirt (see 'systemctl status libvirtd')"
-    return within_deadline(hypervisor.domain, whom, min(within_s, LIBVIRT_DEADLINE_S))
+    limit_s = min(within_s, LIBVIRT_DEADLINE_S)
+    return within_deadline(hypervisor.domain, libvirt_hint(), limit_s)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Optional
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.tools import run_tool
+from metadata.plain_json import parse_json
 from metadata.plain_text import ascii_text
 
 # Of libblkid's tools the one that names all it finds: blkid itself is silent where there are two
@@ -36,7 +36,7 @@ def disk_signature(area: bytes, room: int) -> str:
         file.truncate(max(room, len(area)))
         path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
         try:
-            found = json.loads(run_tool((WIPEFS, *_OPTIONS, path), _DEADLINE_S).output)
+            found = parse_json(run_tool((WIPEFS, *_OPTIONS, path), _DEADLINE_S).output)
         except (CommandError, ValueError):
             return ""
     return " and ".join(dict.fromkeys(_in_words(**one) for one in found["signatures"]))

@@ -216,7 +216,7 @@ def deployed_host(settings: HostSettings) -> DeployedHost:
 
 def real_environment() -> Environment:
     """This machine."""
-    from hosted_engine.host.probes import HostProbes, default_gateway, routes
+    from hosted_engine.host.probes import HostProbes, gateway_of_this_host
     from world.host.clock import SystemClock
     from world.storage.sanlock_lockspace import SanlockLockspace
 
@@ -236,7 +236,7 @@ def real_environment() -> Environment:
         sleep=time.sleep,
         say=partial(print, flush=True),
         host_name=socket.gethostname(),
-        gateway=default_gateway(routes()),
+        gateway=gateway_of_this_host(),
         settings_file=paths.host_settings_file(),
         anew=storage_deadline.with_storage,
         apart=within_deadline_apart,

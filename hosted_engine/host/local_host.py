@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ha_broker.api import paths
-from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.errors import CommandError, NotDeployedError
 from metadata.settings.parse import HostSettings, SettingsError
 
@@ -39,5 +39,5 @@ def broker(timeout_s: float = 5.0) -> Iterator[BrokerClient]:
 
 
 def _with_advice(error: BrokerError) -> str:
-    refused = hasattr(error, "status")
-    return str(error) if refused else f"{error}; {START_THE_BROKER}"
+    answered = hasattr(error, "status") or isinstance(error, BrokerDeniedError)
+    return str(error) if answered else f"{error}; {START_THE_BROKER}"

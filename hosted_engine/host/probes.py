@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import socket
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Optional, Protocol
 
 from hosted_engine.errors import CommandError
+from hosted_engine.host.libvirt_unit import libvirt_unit
+from hosted_engine.host.mounts import mount_above
 from hosted_engine.host.tools import run_tool
 from world.host.host_vitals import KernelVitals
+from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
-from world.ports.network import NetworkProbe
+from world.ports.network import HealthPage, NetworkProbe
 
 QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
 _SANLOCK_RUN_DIR = "/run/sanlock"
@@ -29,6 +33,9 @@ _SYSTEMCTL_TIMEOUT_S = 5.0
 _SLEEP_TARGETS = (
     "sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target",
 )  # fmt: skip
+RAM_DISK = "ram disk"
+"""In the place of a file system's type: a block device that is memory."""
+_RAM_DEVICE = re.compile(r"z?ram\d+")
 _STARTABLE = ("static", "enabled", "enabled-runtime", "disabled", "indirect", "generated")
 
 
@@ -55,6 +62,9 @@ class Probes(Protocol):
     def network(self) -> NetworkProbe:
         """Probes into the network."""
 
+    def health_page(self) -> HealthPage:
+        """Looks at the engine's page."""
+
     def resolve(self, name: str) -> None:
         """Raise WorldError unless `name` has an address."""
 
@@ -68,7 +78,10 @@ class Probes(Protocol):
         """Memory that a new VM could get; raises WorldError."""
 
     def file_system(self, path: str) -> str:
-        """The type of the file system that holds the file `path`; empty: can't be told."""
+        """The type of the file system that holds the file `path`, or would hold it.
+
+        Of a block device: that of the file which it is made of, or `RAM_DISK`. Empty: not known.
+        """
 
     def sanlock_settings(self) -> Mapping[str, str]:
         """What sanlock's daemon runs with; raises WorldError."""
@@ -85,6 +98,9 @@ class Probes(Protocol):
     def sleep_targets(self) -> list[str]:
         """systemd's targets by which this host may be put to sleep: those that are not masked."""
 
+    def libvirt_unit(self) -> str:
+        """Which of libvirt's services works here; empty: neither is installed."""
+
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """libvirt's ``qemu-sanlock.conf``; None: there is none."""
 
@@ -98,6 +114,10 @@ class HostProbes:
     def network(self) -> NetworkProbe:
         """See `Probes`."""
         return SocketNetworkProbe()
+
+    def health_page(self) -> HealthPage:
+        """See `Probes`."""
+        return HttpHealthPage()
 
     def resolve(self, name: str) -> None:
         """See `Probes`."""
@@ -120,13 +140,26 @@ class HostProbes:
         return self._vitals.memory()
 
     def file_system(self, path: str) -> str:
-        """See `Probes`; from /proc/self/mountinfo (proc(5)), by the device's number."""
+        """See `Probes`."""
+        real = os.path.realpath(path)
         try:
-            device = Path(path).stat().st_dev
-            table = Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
+            status = Path(real).stat() if os.path.lexists(real) else None
+            if status is not None and stat.S_ISBLK(status.st_mode):
+                return self.device_medium(_device_folder(status.st_rdev).resolve())
+            mount = mount_above(real)
         except OSError:
             return ""
-        return mounted_type(table, f"{os.major(device)}:{os.minor(device)}")
+        return mount.kind if mount else ""
+
+    def device_medium(self, device: Path) -> str:
+        """What `file_system` says of the device with this folder in /sys.
+
+        By the kernel's name of it, which udev's links don't change.
+        """
+        if _RAM_DEVICE.fullmatch(device.name):
+            return RAM_DISK
+        backing = device / "loop/backing_file"
+        return self.file_system(backing.read_text().rstrip("\n")) if backing.exists() else ""
 
     def sanlock_settings(self) -> Mapping[str, str]:
         """See `Probes`."""
@@ -171,6 +204,10 @@ class HostProbes:
         """See `Probes`; a target that systemd does not know can't be begun."""
         return [name for name in _SLEEP_TARGETS if _unit_file_state(name) in _STARTABLE]
 
+    def libvirt_unit(self) -> str:
+        """See `Probes`."""
+        return libvirt_unit()
+
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """See `Probes`."""
         try:
@@ -186,15 +223,6 @@ def _unit_file_state(unit: str) -> str:
         return run_tool(("systemctl", "is-enabled", unit), _SYSTEMCTL_TIMEOUT_S).output.strip()
     except CommandError:
         return ""
-
-
-def mounted_type(table: str, device: str) -> str:
-    """The file system's type of `device` (``major:minor``) in the text of mountinfo."""
-    for line in table.splitlines():
-        fields, _, rest = line.partition(" - ")
-        if fields.split()[2:3] == [device]:
-            return rest.partition(" ")[0]
-    return ""
 
 
 def parse_libvirt_conf(text: str) -> dict[str, str]:
@@ -245,13 +273,17 @@ def _open_as(user: _User, path: str) -> str:
     return done.stderr.strip().rpartition(": ")[2] if done.returncode else ""
 
 
+def _device_folder(number: int) -> Path:
+    return Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
+
+
 def block_sector_size(path: str) -> int:
     """Logical sector size of a block device; 512 for files and where it can't be told."""
     try:
         status = Path(path).stat()
         if not stat.S_ISBLK(status.st_mode):
             return 512
-        device = Path(f"/sys/dev/block/{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}")
+        device = _device_folder(status.st_rdev)
         # A partition has no queue of its own; its disk is one folder up.
         queues = [device / "queue", device.resolve().parent / "queue"]
         texts = [(queue / "logical_block_size").read_text() for queue in queues if queue.is_dir()]
@@ -260,8 +292,17 @@ def block_sector_size(path: str) -> int:
         return 512
 
 
-def default_gateway(routes: str) -> str:
-    """The IPv4 default gateway in the text of ``/proc/net/route``; empty: there is none."""
+ROUTES, ROUTES_6 = Path("/proc/net/route"), Path("/proc/net/ipv6_route")
+_GATEWAY_FLAGS, _REJECTED = 0x0003, 0x0200  # RTF_UP and RTF_GATEWAY; RTF_REJECT (route.h)
+
+
+def default_gateway(routes: str, routes_6: str = "") -> str:
+    """The default gateway, the IPv4 one before the IPv6 one, in the text of ``/proc/net/route``
+    and ``/proc/net/ipv6_route``; empty: there is none."""
+    return _default_gateway_4(routes) or _default_gateway_6(routes_6)
+
+
+def _default_gateway_4(routes: str) -> str:
     for line in routes.splitlines()[1:]:
         fields = line.split()
         if len(fields) > 7 and fields[1] == fields[7] == "00000000" and fields[2] != "00000000":
@@ -269,9 +310,32 @@ def default_gateway(routes: str) -> str:
     return ""
 
 
-def routes() -> str:
-    """The text of ``/proc/net/route``; empty where there is none."""
+def _default_gateway_6(routes_6: str) -> str:
+    """Of several the one with the least metric; a link-local one with its device behind it."""
+    found = [_gateway_6(line.split()) for line in routes_6.splitlines()]
+    return min((each for each in found if each[1]), default=(0, ""))[1]
+
+
+def _gateway_6(fields: list[str]) -> tuple[int, str]:
+    """Metric and address of the gateway in a line of ``/proc/net/ipv6_route``, if it has one."""
+    if len(fields) < 10 or fields[:2] != ["0" * 32, "00"]:
+        return 0, ""
+    flags = int(fields[8], 16)
+    if flags & _GATEWAY_FLAGS != _GATEWAY_FLAGS or flags & _REJECTED:
+        return 0, ""
+    address = ipaddress.IPv6Address(bytes.fromhex(fields[4]))
+    device = f"%{fields[9]}" if address.is_link_local else ""
+    return int(fields[5], 16), f"{address}{device}"
+
+
+def gateway_of_this_host() -> str:
+    """By the kernel's tables of routes; empty: there is no default route."""
+    return default_gateway(_text_of(ROUTES), _text_of(ROUTES_6))
+
+
+def _text_of(path: Path) -> str:
+    """Empty where there is no such file: this host does not know that family."""
     try:
-        return Path("/proc/net/route").read_text(encoding="ascii")
+        return path.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""

@@ -17,9 +17,9 @@ _HEADER = "# Written by hosted-engine --deploy. Restart ha-broker and ha-agent a
 
 def write_host_settings(path: str, settings: HostSettings) -> None:
     """Write ``host.yaml`` (mode 0644), replacing it in one step; raises CommandError."""
-    import yaml
+    from world.plain_yaml import yaml_text
 
-    text = _HEADER + yaml.safe_dump(host_settings_to_data(settings), sort_keys=False)
+    text = _HEADER + yaml_text(host_settings_to_data(settings))
     try:
         write_settings_text(Path(path), text)
     except OSError as error:

@@ -13,12 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
-import yaml
-
 from hosted_engine.simulate.grammar import CommandRefusedError, ParsedCommand, parse_command
 from metadata.settings.schema import Reader, number, shown
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document
+from world.plain_yaml import yaml_text
 
 _AT = number(0, 1_000_000)
 _ALLOWED = '{at: SECONDS, do: "COMMAND"}, and at the end {until: SECONDS}'
@@ -58,7 +57,7 @@ def dump_script(events: Iterable[ScriptLine], until_s: float) -> str:
 
 
 def _line(**item: Union[float, str]) -> str:
-    line: str = yaml.safe_dump([item], sort_keys=False, default_flow_style=None, width=1000)
+    line: str = yaml_text([item], default_flow_style=None, width=1000)
     return line
 
 

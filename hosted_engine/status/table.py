@@ -13,7 +13,12 @@ from typing import Optional
 from ha_broker.api import penalties_line
 from ha_broker.api.snapshot import HostView
 from hosted_engine.cli.wording import span
-from hosted_engine.cluster.cluster_status import ClusterStatus, shown_name
+from hosted_engine.cluster.cluster_status import (
+    UNDECIDED,
+    ClusterStatus,
+    is_undecided,
+    shown_name,
+)
 from metadata.plain_text import ascii_text
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 
@@ -112,6 +117,7 @@ def _lease_line(status: ClusterStatus) -> Cell:
 def _hosts_line(hosts: Sequence[HostView]) -> str:
     counts = (
         (sum(host.is_current for host in hosts), "live"),
+        (sum(is_undecided(host) for host in hosts), UNDECIDED),
         (sum(_is_stale(host) for host in hosts), "STALE"),
         (sum(host.record is None for host in hosts), "UNREADABLE"),
         (sum(_in_maintenance(host) for host in hosts), "in local maintenance"),
@@ -121,7 +127,7 @@ def _hosts_line(hosts: Sequence[HostView]) -> str:
 
 
 def _is_stale(host: HostView) -> bool:
-    return host.record is not None and not host.is_current
+    return host.record is not None and not host.is_current and not is_undecided(host)
 
 
 def _in_maintenance(host: HostView) -> bool:
@@ -208,6 +214,8 @@ def _host_text(host: HostView) -> str:
 
 def _state(host: HostView, record: HostRecord) -> Cell:
     state = _plain(record.state)
+    if is_undecided(host):
+        return Cell(f"{UNDECIDED}, was {state}", FAINT)
     return Cell(state) if host.is_current else Cell(f"STALE, was {state}", WARN)
 
 

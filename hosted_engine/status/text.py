@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ha_broker.api.snapshot import HostView
 from hosted_engine.cluster.cluster_status import (
+    UNDECIDED,
     UNKNOWN_NAME,
     ClusterStatus,
     engine_status,
+    is_undecided,
     shown_name,
 )
 from metadata.engine_status import status_to_json
@@ -44,7 +46,7 @@ def _record_lines(host: HostView, record: HostRecord) -> list[str]:
         _line("crc32", record.crc32),
         _line("conf_on_shared_storage", record.conf_on_shared_storage),
         _line("local_conf_timestamp", record.vm_conf_refresh_s),
-        _line("Status up-to-date", host.is_current),
+        _line("Status up-to-date", UNDECIDED if is_undecided(host) else host.is_current),
         *_problem_lines(host),
         "Extra metadata (valid at timestamp):",
         *[f"\t{line}" for line in record.text.splitlines()],
@@ -66,7 +68,8 @@ def _problem_lines(host: HostView) -> list[str]:
 
 
 def _engine_text(host: HostView) -> str:
-    return status_to_json(engine_status(host)) if host.is_current else STALE_TEXT
+    shown = host.is_current or is_undecided(host)
+    return status_to_json(engine_status(host)) if shown else STALE_TEXT
 
 
 def _line(label: str, value: object) -> str:

@@ -157,6 +157,6 @@ def _host_essence(host: HostView) -> object:
         return (host.host_id, host.error)
     record = host.record
     return (
-        (host.host_id, host.is_current, host.error, record.hostname, record.score),
+        (host.host_id, host.is_current, host.undecided, host.error, record.hostname, record.score),
         (record.state, record.engine_status, record.maintenance, record.stopped),
     )

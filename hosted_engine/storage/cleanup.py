@@ -18,7 +18,7 @@ from typing import Callable, Optional
 from ha_broker.api import paths
 from hosted_engine.cli.catalogue.storage import CLEANUP
 from hosted_engine.cli.parser import parse_command
-from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
+from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.host.alone import this_is_a_command
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
@@ -67,15 +67,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         options = parse_command(CLEANUP, sys.argv[1:] if argv is None else argv, PROGRAM)
         _run(options)
     except CommandError as error:
-        print(f"{PROGRAM}: {error.message}", file=sys.stderr)
+        say_error(error.message, PROGRAM)
         return error.exit_code
     except SystemExit as done:  # argparse's way out of --help
         return int(done.code or 0)
     except KeyboardInterrupt:
-        print(f"{PROGRAM}: interrupted; run it again to finish", file=sys.stderr)
+        say_error("interrupted; run it again to finish", PROGRAM)
         return EXIT_FAILURE
     except OSError as error:  # the system refused something: its words
-        print(f"{PROGRAM}: {error}; mend that and run it again", file=sys.stderr)
+        say_error(f"{error}; mend that and run it again", PROGRAM)
         return EXIT_FAILURE
     return EXIT_OK
 

@@ -15,17 +15,21 @@ from typing import Callable
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.anew import within_deadline_anew
 from hosted_engine.host.local_host import host_settings
+from hosted_engine.host.mounts import MOUNTINFO, Mount, mounted_at
 from hosted_engine.host.tools import run_tool, shown
 from hosted_engine.storage.connection_plan import (
     ISCSI_NOTHING_FOUND,
+    PasswordStep,
     Step,
     connect_steps,
     disconnect_steps,
     lists_session,
     mount_source,
     mount_type,
+    password_problem,
+    record_patterns,
+    with_password,
 )
-from hosted_engine.storage.mounts import MOUNTINFO, Mount, mounted_at
 from metadata.settings.parse import HostSettings
 from metadata.settings.storage_connection import (
     FcConnection,
@@ -33,6 +37,7 @@ from metadata.settings.storage_connection import (
     MountedConnection,
     StorageConnection,
 )
+from world.durable import replace_file
 from world.secret_file import read_secret
 
 TOOL_DEADLINE_S = 60.0
@@ -53,6 +58,8 @@ class Site:
     mountinfo: Path = MOUNTINFO
     disks: Path = Path("/dev/disk/by-path")
     blocks: Path = Path("/sys/class/block")
+    # Debian's and Red Hat's open-iscsi keep their records in different places.
+    iscsi_nodes: tuple[Path, ...] = (Path("/etc/iscsi/nodes"), Path("/var/lib/iscsi/nodes"))
 
 
 def run_connect_command(options: argparse.Namespace) -> int:
@@ -96,9 +103,12 @@ def connect(settings: HostSettings, connection: StorageConnection, site: Site) -
     else:
         _prepare(connection)
         settle_s = min(SETTLE_S, site.deadline_s)
-        steps = connect_steps(connection, path, settle_s, _password(connection))
-        for step in steps:
-            _run(step, site)
+        password = _password(connection)
+        for step in connect_steps(connection, path, settle_s):
+            if isinstance(step, PasswordStep):
+                _keep_password(step.connection, password, site)
+            else:
+                _run(step, site)
         site.say(f"[ ok ] connected: {describe(connection)}")
     _check_there(connection, path, site)
 
@@ -157,21 +167,47 @@ def _prepare(connection: StorageConnection) -> None:
 def _password(connection: StorageConnection) -> str:
     if not isinstance(connection, IscsiConnection) or not connection.password_file:
         return ""
+    key = "storage.connection.password_file"
     try:
-        return read_secret(connection.password_file).decode("utf-8")
+        password = read_secret(connection.password_file).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"storage.connection.password_file: {error}") from error
+        raise CommandError(f"{key}: {error}") from error
+    problem = password_problem(password)
+    if problem:
+        raise CommandError(f"{key}: the password in {connection.password_file} {problem}")
+    return password
+
+
+def _keep_password(connection: IscsiConnection, password: str, site: Site) -> None:
+    """Write it into the record that ``iscsiadm -o new`` has made."""
+    records = [
+        path
+        for nodes in site.iscsi_nodes
+        for pattern in record_patterns(connection)
+        for path in nodes.glob(pattern)
+        if path.is_file()
+    ]
+    if not records:
+        places = " or ".join(str(nodes) for nodes in site.iscsi_nodes)
+        raise CommandError(
+            f"iscsiadm keeps no record of {connection.target} at {connection.portal} below "
+            f"{places}, so the password can't be given to it; log in by iscsiadm's own means"
+        )
+    for path in records:
+        site.say(f"[ .. ] the password of {connection.user} into {path}")
+        try:
+            text = path.read_text(encoding="utf-8", errors="surrogateescape")
+            data = with_password(text, password).encode("utf-8", "surrogateescape")
+            replace_file(path, data, mode=0o600)
+        except OSError as error:
+            raise CommandError(f"{path}: can't be changed: {error.strerror}") from error
 
 
 def _run(step: Step, site: Site) -> None:
-    site.say(f"[ .. ] {shown(step.shown)}")
+    site.say(f"[ .. ] {shown(step.command)}")
     done = run_tool(step.command, site.deadline_s)
     if done.code not in (0, *step.fine):
-        raise CommandError(f"{shown(step.shown)}: {_without_secret(step, done.words)}")
-
-
-def _without_secret(step: Step, words: str) -> str:
-    return words.replace(step.command[-1], "********") if step.secret else words
+        raise CommandError(f"{shown(step.command)}: {done.words}")
 
 
 def _check_there(connection: StorageConnection, path: str, site: Site) -> None:

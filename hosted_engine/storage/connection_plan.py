@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Optional, Union
 
 from metadata.settings.storage_connection import (
     FcConnection,
@@ -16,23 +18,30 @@ from metadata.settings.storage_connection import (
 # iscsiadm(8): logged in already; no such record, session or portal.
 ISCSI_SESSION_EXISTS = 15
 ISCSI_NOTHING_FOUND = 21
+# open-iscsi's own bound for a CHAP secret.
+MOST_PASSWORD_BYTES = 255
+_PASSWORD_NAME, _RECORD_END = "node.session.auth.password", "# END RECORD"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One command line. `fine` are the exit codes that are as good as 0.
-
-    The last word of a `secret` one is shown to nobody.
-    """
+    """One command line. `fine` are the exit codes that are as good as 0."""
 
     command: tuple[str, ...]
     fine: tuple[int, ...] = ()
-    secret: bool = False
 
-    @property
-    def shown(self) -> tuple[str, ...]:
-        """The command as people may see it."""
-        return (*self.command[:-1], "********") if self.secret else self.command
+
+@dataclass(frozen=True)
+class PasswordStep:
+    """The password of `connection` is to be written into iscsiadm's record of it.
+
+    iscsiadm itself takes it on its command line only, which every user of the host can read.
+    """
+
+    connection: IscsiConnection
+
+
+ConnectStep = Union[Step, PasswordStep]
 
 
 def mount_source(connection: MountedConnection) -> str:
@@ -52,12 +61,12 @@ def mount_type(connection: MountedConnection) -> str:
 
 
 def connect_steps(
-    connection: StorageConnection, storage_path: str, settle_s: float, password: str = ""
-) -> tuple[Step, ...]:
+    connection: StorageConnection, storage_path: str, settle_s: float
+) -> tuple[ConnectStep, ...]:
     """What connects it; `settle_s` is how long the kernel's new devices are waited for."""
     settle = Step(_settle(storage_path, settle_s))
     if isinstance(connection, IscsiConnection):
-        return (*_login(connection, password), settle)
+        return (*_login(connection), settle)
     if isinstance(connection, FcConnection):
         is_map = connection.device.startswith("/dev/mapper/")
         return (*((Step(("multipath", "-v1")),) if is_map else ()), settle)
@@ -85,12 +94,12 @@ def _settle(path: str, settle_s: float) -> tuple[str, ...]:
     return ("udevadm", "settle", f"--timeout={settle_s:.0f}", f"--exit-if-exists={path}")
 
 
-def _login(connection: IscsiConnection, password: str) -> tuple[Step, ...]:
+def _login(connection: IscsiConnection) -> tuple[ConnectStep, ...]:
     node = _node(connection)
-    chap = (
+    chap: tuple[ConnectStep, ...] = (
         _update(node, "node.session.auth.authmethod", "CHAP"),
         _update(node, "node.session.auth.username", connection.user),
-        _update(node, "node.session.auth.password", password, secret=True),
+        PasswordStep(connection),
     )
     return (
         Step((*node, "-o", "new")),
@@ -105,8 +114,50 @@ def _node(connection: IscsiConnection) -> tuple[str, ...]:
     return ("iscsiadm", "-m", "node", "-T", connection.target, "-p", connection.portal)
 
 
-def _update(node: tuple[str, ...], name: str, value: str, secret: bool = False) -> Step:
-    return Step((*node, "-o", "update", "-n", name, "-v", value), secret=secret)
+def _update(node: tuple[str, ...], name: str, value: str) -> Step:
+    return Step((*node, "-o", "update", "-n", name, "-v", value))
+
+
+# --- iscsiadm's record of a connection ------------------------------------------------------
+
+
+def record_patterns(connection: IscsiConnection) -> tuple[str, str]:
+    """Where the record may lie below the folder of all nodes: with the portal group, or without.
+
+    ``TARGET/ADDRESS,PORT`` or ``TARGET/ADDRESS,PORT,GROUP/INTERFACE`` (open-iscsi's idbm).
+    """
+    address, _, port = _with_port(connection.portal).rpartition(":")
+    portal = f"{connection.target}/{address.strip('[]')},{port}"
+    return portal, f"{portal},*/*"
+
+
+def password_problem(password: str) -> str:
+    """Why the record can't hold it; empty: it can. A line of it is ``name = value``."""
+    fits = 0 < len(password.encode()) <= MOST_PASSWORD_BYTES
+    if fits and password.strip() == password and password.isprintable():
+        return ""
+    return (
+        f"is refused; allowed: one line of 1 to {MOST_PASSWORD_BYTES} bytes without blanks at its "
+        "beginning or end"
+    )
+
+
+def with_password(record: str, password: str) -> str:
+    """The record's text with this password instead of any that it has."""
+    return "".join(f"{line}\n" for line in _record_lines(record.splitlines(), password))
+
+
+def _record_lines(lines: list[str], password: str) -> Iterator[str]:
+    wanted: Optional[str] = f"{_PASSWORD_NAME} = {password}"
+    for line in lines:
+        if line.split("=", 1)[0].strip() == _PASSWORD_NAME:
+            continue
+        if wanted and line.startswith(_RECORD_END):
+            yield wanted
+            wanted = None
+        yield line
+    if wanted:
+        yield wanted
 
 
 def lists_session(sessions: str, connection: IscsiConnection) -> bool:

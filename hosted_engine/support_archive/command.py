@@ -25,7 +25,11 @@ from hosted_engine.errors import EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.history.text import iso_text
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.support_archive.collect import Output, Programs
-from hosted_engine.support_archive.secrets import known_secrets, without_secrets
+from hosted_engine.support_archive.secrets import (
+    data_without_secrets,
+    known_secrets,
+    without_secrets,
+)
 from hosted_engine.support_archive.sources import (
     HOST_SETTINGS,
     SHARED_CONFIG,
@@ -34,6 +38,7 @@ from hosted_engine.support_archive.sources import (
     pieces,
     shared_config_piece,
 )
+from metadata.plain_json import parse_json, parse_json_without
 from metadata.settings.parse import HostSettings
 from world.durable import written_beside
 
@@ -150,7 +155,7 @@ def _host() -> Optional[HostSettings]:
 
 def _domain_name(shared: Collected) -> str:
     with suppress(ValueError, KeyError, TypeError):
-        return str(json.loads(shared.output.data)["settings"]["engine"]["domain_name"])
+        return str(parse_json_without(shared.output.data)["settings"]["engine"]["domain_name"])
     return USUAL_DOMAIN
 
 
@@ -174,14 +179,14 @@ def write_archive(path: Path, collected: Sequence[Collected], force: bool) -> di
     """Write it, readable by its owner alone; returns the manifest; raises CommandError."""
     secrets = known_secrets(_settings_in(collected))
     top = f"hosted-engine-{os.uname().nodename}-{time.strftime('%Y%m%d-%H%M%S')}"
-    texts = {one.piece.name: _text(one.output, secrets) for one in collected}
+    texts = {one.piece.name: _text(one, secrets) for one in collected}
     manifest: dict[str, Any] = {
         "host": os.uname().nodename,
         "made": iso_text(time.time()),
         "pieces": [_entry(one, texts[one.piece.name]) for one in collected],
     }
-    text = without_secrets(json.dumps(manifest, indent=1), secrets)
-    texts[MANIFEST], manifest = text.encode(), json.loads(text)
+    manifest = data_without_secrets(manifest, secrets)
+    texts[MANIFEST] = json.dumps(manifest, indent=1).encode()
     _put(path, _archive(top, texts), force)
     return manifest
 
@@ -192,7 +197,8 @@ def _settings_in(collected: Iterable[Collected]) -> list[object]:
     for one in collected:
         with suppress(ValueError, TypeError):
             if one.piece.name == SHARED_CONFIG:
-                found.append(json.loads(one.output.data))
+                # One bad number must not hide where the secrets are.
+                found.append(parse_json_without(one.output.data))
             elif one.piece.name == HOST_SETTINGS:
                 from world.plain_yaml import parse_yaml
 
@@ -200,8 +206,14 @@ def _settings_in(collected: Iterable[Collected]) -> list[object]:
     return found
 
 
-def _text(output: Output, secrets: Sequence[str]) -> bytes:
-    return without_secrets(output.data.decode("utf-8", "replace"), secrets).encode()
+def _text(one: Collected, secrets: Sequence[str]) -> bytes:
+    """JSON stays JSON: where it can be read, its texts are looked at one by one."""
+    text = one.output.data.decode("utf-8", "replace")
+    if one.piece.name.endswith(".json"):
+        with suppress(ValueError, RecursionError):
+            data = data_without_secrets(parse_json(text), secrets)
+            return json.dumps(data, indent=1 if "\n" in text.strip() else None).encode()
+    return without_secrets(text, secrets).encode()
 
 
 def _entry(one: Collected, text: bytes) -> dict[str, Any]:

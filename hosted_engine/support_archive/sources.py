@@ -119,10 +119,10 @@ def _libvirt(uri: str, domain: str) -> Iterator[Source]:
     virsh = ("virsh", "-r", "-c", uri)
     for name, words in (
         ("libvirt/list.txt", ("list", "--all")),
-        ("libvirt/domain.xml", ("dumpxml", domain)),
-        ("libvirt/state.txt", ("domstate", domain, "--reason")),
-        ("libvirt/stats.txt", ("domstats", domain)),
-        ("libvirt/jobs.txt", ("domjobinfo", domain)),
+        ("libvirt/domain.xml", ("dumpxml", "--", domain)),
+        ("libvirt/state.txt", ("domstate", "--reason", "--", domain)),
+        ("libvirt/stats.txt", ("domstats", "--", domain)),
+        ("libvirt/jobs.txt", ("domjobinfo", "--", domain)),
         ("libvirt/pools.txt", ("pool-list", "--all")),
         ("versions/libvirt.txt", ("version", "--daemon")),
     ):

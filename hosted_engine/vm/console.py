@@ -42,8 +42,9 @@ def command_line(engine: Engine, force: bool) -> list[str]:
     """What to run; raises CommandError when the VM is not here or has no serial console."""
     domain_here(engine)
     device = pty_device(ask_libvirt(engine.hypervisor.live_xml))
-    words = [VIRSH, "-c", engine.libvirt_uri, "console", engine.name, "--devname", device]
-    return [*words, "--force"] if force else words
+    options = ["--force"] if force else []
+    words = [VIRSH, "-c", engine.libvirt_uri, "console", "--devname", device, *options]
+    return [*words, "--", engine.name]  # which may begin with a dash
 
 
 def pty_device(xml: str) -> str:

@@ -17,6 +17,7 @@ from hosted_engine.cluster.lease_holder import owner_text
 from hosted_engine.errors import CommandError, NotReachedError
 from hosted_engine.host import deadline
 from hosted_engine.host.deadline import look_at_domain, within_deadline
+from hosted_engine.host.libvirt_unit import libvirt_hint
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.shared_config import shared_config
 from metadata.settings.parse import ClusterSettings, StorageParts
@@ -30,7 +31,6 @@ T = TypeVar("T")
 SANLOCK_DEADLINE_S = 40.0
 STATUS_WITHIN_S = 5.0
 
-LIBVIRT = "libvirt (see 'systemctl status libvirtd')"
 SANLOCK = "sanlock (see 'systemctl status sanlock')"
 
 
@@ -129,7 +129,7 @@ def ask_sanlock(question: Callable[[], T]) -> T:
 def ask_libvirt(question: Callable[[], T]) -> T:
     """Its answer; raises CommandError, also when it takes too long."""
     with told():
-        return within_deadline(question, LIBVIRT, deadline.LIBVIRT_DEADLINE_S)
+        return within_deadline(question, libvirt_hint(), deadline.LIBVIRT_DEADLINE_S)
 
 
 def order(job: Callable[[], T], limit_s: float) -> T:
@@ -138,7 +138,7 @@ def order(job: Callable[[], T], limit_s: float) -> T:
     Raises NotReachedError when it has not ended in time: it can't be called back.
     """
     try:
-        return within_deadline(job, LIBVIRT, limit_s)
+        return within_deadline(job, libvirt_hint(), limit_s)
     except CommandError as error:
         raise NotReachedError(
             f"{error.message}; it may still do what it was told (see hosted-engine --vm-status)"

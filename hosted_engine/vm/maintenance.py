@@ -4,6 +4,8 @@ global  the whole cluster: nobody starts, stops or moves the engine. Confirmed b
 local   this host only; nothing global changes. Refused while the engine runs here.
 none    ends both: this host's local maintenance and the global one.
 
+Each holds until it is ended: asking for one while the other is on leaves both on, and says so.
+
 With ``--wait`` it is followed until the agents that it is for say so themselves.
 """
 
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional
 
@@ -56,10 +59,11 @@ def run(mode: str, timeout_s: Optional[float] = None) -> int:
     began_s = time.monotonic()
     with broker() as client:
         before = client.status()
-        print(_SETTERS[mode](client, before), flush=True)
+        done = _SETTERS[mode](client, before)
+        print(done.text, flush=True)
         if timeout_s is not None:
             # What an agent says now may be from before; where nothing changed, it still holds.
-            since_s = began_s if _changes(mode, before) else LONG_AGO_S
+            since_s = began_s if done.changed else LONG_AGO_S
             look = partial(_look, client, partial(_MISSING[mode], since_s=since_s))
             follow(look, _GOALS[mode], timeout_s)
             print(f"Reached: {_GOALS[mode]}.")
@@ -69,38 +73,63 @@ def run(mode: str, timeout_s: Optional[float] = None) -> int:
 # --- setting --------------------------------------------------------------------------------
 
 
-def _changes(mode: str, before: Snapshot) -> bool:
-    if mode == GLOBAL:
-        return before.global_maintenance is not True
-    if mode == LOCAL:
-        return not before.local_maintenance
-    return before.local_maintenance or before.global_maintenance is not False
+@dataclass(frozen=True)
+class _Setting:
+    """What was set, in words; `changed` unless all of it was so before."""
+
+    text: str
+    changed: bool
 
 
-def _set_global(client: BrokerClient, before: Snapshot) -> str:
+def _set_global(client: BrokerClient, before: Snapshot) -> _Setting:
     """Written in any case: it may have been changed since the broker read it."""
-    client.set_global_maintenance(True, CONFIRM_WITHIN_S)
-    return f"Global maintenance is on{_already(GLOBAL, before)}."
+    was = client.set_global_maintenance(True, CONFIRM_WITHIN_S)
+    text = f"Global maintenance is on{_already(was is True)}."
+    if before.local_maintenance:
+        text += f" This host is in local maintenance, too{_UNTIL_NONE}"
+    return _Setting(text, was is not True)
 
 
-def _set_local(client: BrokerClient, before: Snapshot) -> str:
-    """On already, it is no matter that an engine runs here: somebody wanted it so."""
-    if _changes(LOCAL, before):
-        try:
-            client.set_local_maintenance(True)
-        except BrokerRefusedError as error:
-            raise CommandError(f"{error}. {_way_out(before)}") from error
-    return f"Local maintenance of this host is on{_already(LOCAL, before)}."
+def _set_local(client: BrokerClient, before: Snapshot) -> _Setting:
+    try:
+        was = client.set_local_maintenance(True)
+    except BrokerRefusedError as error:
+        raise CommandError(f"{error}. {_way_out(before)}") from error
+    both = f" Global maintenance is on, too{_UNTIL_NONE}" if before.global_maintenance else ""
+    text = f"Local maintenance of this host is on{_already(was is True)}.{both}"
+    return _Setting(text, was is not True)
 
 
-def _set_none(client: BrokerClient, before: Snapshot) -> str:
-    client.set_local_maintenance(False)
-    client.set_global_maintenance(False, CONFIRM_WITHIN_S)
-    return f"Maintenance is off{_already(NONE, before)}."
+def _set_none(client: BrokerClient, before: Snapshot) -> _Setting:
+    """This host's own goes first: it needs no storage."""
+    was = [client.set_local_maintenance(False)]
+    try:
+        was.append(client.set_global_maintenance(False, CONFIRM_WITHIN_S))
+    except BrokerError as error:
+        why = f"{error}; this host's own local maintenance is off, global maintenance is as it was"
+        raise CommandError(why) from error
+    changed = was != [False, False]
+    text = f"Maintenance is off, this host's own and the cluster's{_already(not changed)}."
+    return _Setting(text + _still_local(before), changed)
 
 
-def _already(mode: str, before: Snapshot) -> str:
-    return "" if _changes(mode, before) else " (it was already)"
+_UNTIL_NONE = (
+    ": both hold, and neither ends the other; 'hosted-engine --set-maintenance --mode=none' on "
+    "this host ends both."
+)
+
+
+def _already(so: bool) -> str:
+    return " (it was already)" if so else ""
+
+
+def _still_local(snapshot: Snapshot) -> str:
+    """The other hosts' own maintenance is theirs."""
+    others = [view.fresh_record for view in snapshot.hosts if view.host_id != snapshot.host_id]
+    names = [record.hostname for record in others if record is not None and record.maintenance]
+    if not names:
+        return ""
+    return f" In local maintenance still, to be ended there: {listed(names)}."
 
 
 def _way_out(snapshot: Snapshot) -> str:

@@ -25,7 +25,7 @@ def target_problem(test: str, target: str) -> str:
     if test == "tcp" and not _has_port(target):
         return "host:port, an IPv6 address in brackets, the port from 1 to 65535"
     if test == "dns" and target and not _is_address(target):
-        return "a name server's IP address, or nothing: the first one of the host's resolv.conf"
+        return "a name server's IP address, or nothing: those of the host's resolv.conf"
     if test == "ping" and ("[" in target or "]" in target):
         return "an IP address or a host name, or nothing: the host's gateway"
     return ""

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from metadata.settings.schema import Reader, Rule, integer, number, shown, text
+from metadata.settings.schema import Reader, Rule, integer, number, text, told
 
 TRANSITION_RULE = "state_transition="
 ALL = "all"
@@ -53,7 +53,10 @@ DEFAULT_BODY = "{text}.\n\n{detail}\n\nwhen: {time}\nevent: {kind}\ntold by: {se
 
 @dataclass(frozen=True)
 class SmtpSettings:
-    """A mail server, and whom it is to reach. `sender` is the key ``from``."""
+    """A mail server, and whom it is to reach. `sender` is the key ``from``.
+
+    helo  the name by which hosts introduce themselves (EHLO); empty: each by its own full one
+    """
 
     server: str
     sender: str
@@ -66,6 +69,7 @@ class SmtpSettings:
     subject: str = DEFAULT_SUBJECT
     body: str = DEFAULT_BODY
     timeout_s: float = 30.0
+    helo: str = ""
 
     @property
     def usual_port(self) -> int:
@@ -104,7 +108,7 @@ class NotificationSettings:
 _FILE = text(r"|/[^\x00-\x1f\x7f]+", "an absolute path, or nothing", max_bytes=1023)
 _ADDRESS = text(
     r"[!-~]{1,64}@[A-Za-z0-9._-]{1,255}|[A-Za-z0-9._+-]{1,64}",
-    "a mail address without a name, such as ha@example.com",
+    "a mail address in ASCII without a name, such as ha@example.com (other domains as xn--…)",
     max_bytes=254,
 )
 _TIMEOUT = number(1, 120)
@@ -131,9 +135,23 @@ def _template(pattern: str, what: str, max_bytes: int) -> Rule:
     )
 
 
+def _or_beyond_ascii(plain: Rule) -> Rule:
+    """Also a name that the DNS has in another form (IDNA), if that one is allowed."""
+
+    def accepts(value: Any) -> bool:
+        if not isinstance(value, str) or value.isascii():
+            return bool(plain.accepts(value))
+        try:
+            return bool(plain.accepts(value.encode("idna").decode("ascii")))
+        except UnicodeError:
+            return False
+
+    return Rule(plain.allowed, accepts)
+
+
 _SMTP_REQUIRED: dict[str, Rule] = {
-    "server": text(
-        r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|[0-9A-Fa-f:]{2,45}", "a host name or an IP address"
+    "server": _or_beyond_ascii(
+        text(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}|[0-9A-Fa-f:]{2,45}", "a host name or an IP address")
     ),
     "from": _ADDRESS,
 }
@@ -149,6 +167,13 @@ _SMTP: dict[str, Rule] = {
         r"[^\x00-\x08\x0b-\x1f\x7f]{1,4000}", "a text of at most 4000 characters", 8000
     ),
     "timeout_s": _TIMEOUT,
+    "helo": _or_beyond_ascii(
+        text(
+            r"|(?=.{1,253}\Z)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
+            r"(?!\d+\Z)[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
+            "a host name with its domain, such as h1.example.org, or nothing: each host's own",
+        )
+    ),
 }
 # Credentials in the address would be a secret on the shared storage.
 _WEBHOOK: dict[str, Rule] = {
@@ -196,6 +221,15 @@ def read_notifications(reader: Reader, data: object, key: str) -> NotificationSe
     return NotificationSettings(**fields)
 
 
+def secret_files(settings: NotificationSettings) -> dict[str, str]:
+    """The files with secrets that the settings name, by their keys."""
+    smtp = settings.smtp
+    found = {"notifications.smtp.password_file": smtp.password_file} if smtp else {}
+    for place, webhook in enumerate(settings.webhooks):
+        found[f"notifications.webhooks[{place}].secret_file"] = webhook.secret_file
+    return {key: path for key, path in found.items() if path}
+
+
 def notifications_to_data(settings: NotificationSettings) -> dict[str, Any]:
     """Plain data that `read_notifications` reads back."""
     data = asdict(settings)
@@ -210,6 +244,8 @@ def _smtp_to_data(smtp: SmtpSettings) -> dict[str, Any]:
     data = asdict(smtp)
     data["from"] = data.pop("sender")
     data["to"] = list(smtp.to)
+    if not smtp.helo:
+        del data["helo"]  # a program that is older than the key would refuse it
     return data
 
 
@@ -243,7 +279,7 @@ def _check_login(reader: Reader, smtp: SmtpSettings, key: str) -> None:
 def _read_webhooks(reader: Reader, data: object, key: str) -> tuple[WebhookSettings, ...]:
     if not isinstance(data, (list, tuple)) or len(data) > MOST_WEBHOOKS:
         why = f"a list of at most {MOST_WEBHOOKS} webhooks, each with at least url"
-        reader.problem(key, f"{shown(data)} is refused; allowed: {why}")
+        reader.problem(key, f"{told(key, data)} is refused; allowed: {why}")
         return ()
     found = [_read_webhook(reader, item, f"{key}[{place}]") for place, item in enumerate(data)]
     return tuple(dict.fromkeys(webhook for webhook in found if webhook is not None))
@@ -263,7 +299,7 @@ def _read_list(
 ) -> list[str]:
     if not isinstance(data, (list, tuple)) or not least <= len(data) <= most:
         allowed = f"a list of {least} to {most}, each {rule.allowed}"
-        reader.problem(key, f"{shown(data)} is refused; allowed: {allowed}")
+        reader.problem(key, f"{told(key, data)} is refused; allowed: {allowed}")
         return []
     values = [reader.value(rule, item, f"{key}[{place}]") for place, item in enumerate(data)]
     return [value for value in values if value is not None]

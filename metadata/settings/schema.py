@@ -13,6 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from metadata.plain_text import steers
+from metadata.secret_names import names_secret, without_paths
+
+# What YAML 1.1 takes for numbers of other bases: ``010``, ``0x10``, ``0b11``, ``1:30``.
+_NO_DECIMAL = re.compile(
+    r"[-+]?(?:0[0-9_]+|0[xob][0-9A-Fa-f_]+|[0-9_]+(?::[0-9]{1,2})+(?:\.[0-9_]*)?)"
+)
+
 
 def _unchanged(value: Any) -> Any:
     return value
@@ -20,11 +28,21 @@ def _unchanged(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Rule:
-    """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it."""
+    """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it.
+
+    `is_number`: people may have written a number in a way that is none here.
+    """
 
     allowed: str
     accepts: Callable[[Any], bool]
     convert: Callable[[Any], Any] = _unchanged
+    is_number: bool = False
+
+    def allowed_for(self, value: object) -> str:
+        """What is allowed instead of `value`."""
+        if self.is_number and isinstance(value, str) and _NO_DECIMAL.fullmatch(value):
+            return f"{self.allowed}, decimal and without leading zeros"
+        return self.allowed
 
 
 def number(low: float, high: float) -> Rule:
@@ -33,7 +51,7 @@ def number(low: float, high: float) -> Rule:
     def accepts(value: Any) -> bool:
         return type(value) in (int, float) and low <= value <= high
 
-    return Rule(f"a number from {low:g} to {high:g}", accepts, float)
+    return Rule(f"a number from {low:g} to {high:g}", accepts, float, is_number=True)
 
 
 def integer(low: int, high: int) -> Rule:
@@ -41,6 +59,7 @@ def integer(low: int, high: int) -> Rule:
     return Rule(
         f"an integer from {low} to {high}",
         lambda value: type(value) is int and low <= value <= high,
+        is_number=True,
     )
 
 
@@ -49,15 +68,20 @@ def one_of(*values: int) -> Rule:
     return Rule(
         " or ".join(str(value) for value in values),
         lambda value: type(value) is int and value in values,
+        is_number=True,
     )
 
 
 def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
-    """A string of at most `max_bytes` in UTF-8 that `pattern` matches from end to end."""
+    """A string of at most `max_bytes` in UTF-8 that `pattern` matches from end to end.
+
+    Characters that steer a terminal are refused whatever the pattern, so that a setting can be
+    shown as it is. Of line ends and tabs the pattern decides.
+    """
     compiled = re.compile(pattern)
 
     def accepts(value: Any) -> bool:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
+        if not isinstance(value, str) or not compiled.fullmatch(value) or steers(value):
             return False
         return len(value.encode("utf-8", "surrogatepass")) <= max_bytes
 
@@ -67,14 +91,50 @@ def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
 def shown(value: object) -> str:
     """A short form of any value, in ASCII, for a message."""
     try:
-        short = _shortened(value) if isinstance(value, str) else reprlib.repr(value)
+        short = _shortened(value) if isinstance(value, str) else _PLAIN.repr(value)
     except ValueError:  # an integer too long to print (Python's own limit)
         return "a number too long to print"
     return short.encode("ascii", "backslashreplace").decode("ascii")
 
 
+def told(key: str, value: object) -> str:
+    """As `shown`, but nothing of a value whose key says that it is a secret, and of a webhook's
+    address scheme and host alone: messages go to logs."""
+    if names_secret(key.rpartition(".")[2]):
+        return "what it holds (not shown)"
+    return shown(_without_paths(value) if "webhooks" in key else value)
+
+
+def _without_paths(value: Any) -> Any:
+    """Before anything is shortened, which would leave the end of an address and not its host."""
+    if isinstance(value, str):
+        return without_paths(value)
+    if isinstance(value, Mapping):
+        return {name: _without_paths(one) for name, one in value.items()}
+    return [_without_paths(one) for one in value] if isinstance(value, (list, tuple)) else value
+
+
 def _shortened(value: str) -> str:
     return repr(value if len(value) <= 60 else value[:57] + "...")
+
+
+class _Plain(reprlib.Repr):
+    """Values in the words of the file that they come from, not in Python's."""
+
+    def repr_bool(self, value: bool, _level: int) -> str:
+        return "true" if value else "false"
+
+    def repr_NoneType(self, _value: None, _level: int) -> str:  # noqa: N802 (reprlib's name)
+        return "an empty value"
+
+    def repr_date(self, value: object, _level: int) -> str:
+        """YAML makes one of what looks like it."""
+        return str(value)
+
+    repr_datetime = repr_date
+
+
+_PLAIN = _Plain()
 
 
 @dataclass
@@ -92,7 +152,7 @@ class Reader:
         """`data` if it is a mapping, else None and a problem."""
         if isinstance(data, Mapping):
             return data
-        self.problem(key, f"{shown(data)} is refused; allowed: a mapping of keys to values")
+        self.problem(key, f"{told(key, data)} is refused; allowed: a mapping of keys to values")
         return None
 
     def unknown_keys(self, data: Mapping[Any, Any], known: list[str], key: str = "") -> None:
@@ -101,14 +161,14 @@ class Reader:
             if name not in known:
                 self.problem(
                     _dotted(key, name),
-                    f"unknown key (value {shown(value)}); allowed: {', '.join(known)}",
+                    f"unknown key (value {told(str(name), value)}); allowed: {', '.join(known)}",
                 )
 
     def value(self, rule: Rule, raw: object, key: str) -> Any:
         """`raw` converted by `rule`, or None and a problem."""
         if rule.accepts(raw):
             return rule.convert(raw)
-        self.problem(key, f"{shown(raw)} is refused; allowed: {rule.allowed}")
+        self.problem(key, f"{told(key, raw)} is refused; allowed: {rule.allowed_for(raw)}")
         return None
 
     def fields(

@@ -107,7 +107,7 @@ class NetworkSettings:
     bridge, gateway   what a host that joins takes as its own when it is given nothing else
     test              what is tried: "ping", "dns", "tcp" or "none"
     target            what is asked: an address (ping), a name server (dns), host:port (tcp);
-                      empty: the host's gateway, or the name server of its resolv.conf
+                      empty: the host's gateway, or the name servers of its resolv.conf
     probes            how many of the latest count
     """
 

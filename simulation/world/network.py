@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from world.ports.network import HealthReading
+from world.ports.network import HealthReading, ProbeReading
 
 REFUSED = "Connection refused"
 
@@ -35,29 +35,31 @@ class SimHealthPage:
 class SimNetworkProbe:
     """A `NetworkProbe`; `answers` is what each does, or `script` gives the next answers first.
 
-    `dns_takes_s` is how long the name server takes to answer; `before_answer` is called first
-    in each probe, and what it raises is passed on.
+    `detail` is what each says. `dns_takes_s` is how long the name server takes to answer;
+    `before_answer` is called first in each probe, and what it raises is passed on.
     """
 
     def __init__(self, answers: bool = True, keep_log: bool = True) -> None:
         self.answers = answers
         self.dns_takes_s = 0.0
         self.script: list[bool] = []
+        self.detail = ""
         self.calls: list[str] = []
         self.before_answer: Callable[[], None] = lambda: None
         self._keep_log = keep_log
 
-    def ping(self, address: str, timeout_s: float) -> bool:
+    def ping(self, address: str, timeout_s: float) -> ProbeReading:
         return self._probe(f"ping {address}")
 
-    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         return self._probe(f"tcp {host} {port}")
 
-    def dns(self, server: str, timeout_s: float) -> bool:
-        return self._probe(f"dns {server}") and self.dns_takes_s <= timeout_s
+    def dns(self, server: str, timeout_s: float) -> ProbeReading:
+        answered = self._probe(f"dns {server}").answered
+        return ProbeReading(answered and self.dns_takes_s <= timeout_s)
 
-    def _probe(self, what: str) -> bool:
+    def _probe(self, what: str) -> ProbeReading:
         if self._keep_log:
             self.calls.append(what)
         self.before_answer()
-        return self.script.pop(0) if self.script else self.answers
+        return ProbeReading(self.script.pop(0) if self.script else self.answers, self.detail)

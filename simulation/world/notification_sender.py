@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from email import message_from_bytes, policy
 from typing import Callable
 
+from metadata.plain_json import parse_json
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import SmtpSettings, WebhookSettings
 from simulation.world.clock import VirtualClock
 from world.ports.notifications import DeliveryError, Message, Receipt
@@ -58,8 +59,8 @@ class SimNotificationSender:
         return Receipt("250 taken")
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
-        self._reach(f"POST {webhook.url}", webhook.timeout_s)
-        data = json.loads(body)
+        self._reach(f"POST {without_paths(webhook.url)}", webhook.timeout_s)
+        data = parse_json(body)
         text = body.decode("utf-8")
         self._take(Delivered("webhook", (webhook.url,), data["kind"], data["text"], text))
         return Receipt("HTTP status 200 OK")

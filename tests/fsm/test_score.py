@@ -72,6 +72,17 @@ def test_states_that_do_not_offer_themselves(state: State) -> None:
     assert points(Memory(state=state)) == 0
 
 
+@pytest.mark.parametrize("state", list(State))
+def test_local_maintenance_counts_in_every_state(state: State) -> None:
+    """In global maintenance, too: nobody is to count on a host that is being repaired."""
+    memory = Memory(state=state, since_s=900.0)
+    assert points(memory, local_maintenance=True) == 0
+    (penalty,) = told(memory, local_maintenance=True)
+    if state not in ZERO_STATES:
+        assert penalty.name == "local-maintenance"
+        assert penalty.reason == "the host is in local maintenance"
+
+
 @pytest.mark.parametrize(
     ("share", "expected"), [(0.0, 3400), (0.5, 3300), (1.0, 3200), (7.0, 3200), (-1.0, 3400)]
 )
@@ -243,7 +254,8 @@ def test_sums_and_bounds_hold(
     lost = sum(penalty.points for penalty in result.penalties)
     assert result.points == max(0, weights.base - lost)
     assert all(penalty.points >= 1 and penalty.reason for penalty in result.penalties)
-    if memory.state in ZERO_STATES or len(memory.failed_starts_s) >= weights.failed_starts_to_zero:
+    out = memory.state in ZERO_STATES or seen.local_maintenance
+    if out or len(memory.failed_starts_s) >= weights.failed_starts_to_zero:
         assert result.points == 0
 
 

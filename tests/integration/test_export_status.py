@@ -126,7 +126,7 @@ def test_no_planted_secret_is_in_the_archive_and_no_hang_stops_it(site: Site) ->
     assert files["logs/journal-ha-agent.txt"] == b"smtp_password=*** for ***\n"
     manifest = json.loads(files["manifest.json"])["pieces"]
     (xml,) = [one["from"] for one in manifest if one["name"] == "libvirt/domain.xml"]
-    assert xml.endswith("dumpxml TheEngine")
+    assert xml.endswith("dumpxml -- TheEngine")
 
 
 def test_a_host_without_daemons_and_without_a_deployment_has_what_there_is(site: Site) -> None:

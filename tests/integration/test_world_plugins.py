@@ -99,7 +99,7 @@ def test_a_function_that_makes_it_gets_the_options_too(make: Make) -> None:
         ("(1, 'all')", PluginWord(1, "all")),
         ("[0.5, 'a list']", PluginWord(0.5, "a list")),
         ("(None, 'not known')", PluginWord(None, "not known")),
-        ("(0, 'two\\nlines\\tand \\x07')", PluginWord(0, "two lines and \x07")),
+        ("(0, 'two\\nlines\\tand \\x07')", PluginWord(0, "two lines and ?")),
         ("(0, 'x' * 10**7)", PluginWord(0, "x" * 300)),
     ],
 )

@@ -38,7 +38,7 @@ class FakeBroker:
     def stop(self) -> None:
         self._server.stop()
 
-    def _answer(self, method: str, target: str, body: bytes) -> Any:
+    def _answer(self, method: str, target: str, body: bytes, _caller: object) -> Any:
         self.requests.append((method, target, json.loads(body) if body else None))
         return self.answers.get(target, lambda: {})()
 

@@ -14,7 +14,7 @@ from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
-from simulation.world import SimStore, VirtualClock
+from simulation.world import SimHealthPage, SimStore, VirtualClock
 from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
@@ -22,6 +22,7 @@ from tests.unit.test_command_volume import leader
 from world.ports.errors import LockspaceError, WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import ProbeReading
 from world.ports.sanlock import Membership
 
 
@@ -76,30 +77,36 @@ class Probes:
         self.answered: list[str] = []
         self.reachable = True
         self.names_resolve = True
+        self.page = SimHealthPage()
         self.bridge_states = {"ovirtmgmt": True}
         self.free_mib = 8192
         self.file_system_type = "nfs4"
+        self.file_system_types: dict[str, str] = {}
         self.sanlock: dict[str, str] = {"use_watchdog": "1"}
         self.refused_to_sanlock = ""
         self.wdmd_runs = True
         self.device_limits: Optional[DeviceLimits] = None
         self.may_sleep_by: list[str] = []
+        self.libvirt_service = ""
         self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
 
     def network(self) -> Any:
         return self
 
-    def ping(self, address: str, _timeout_s: float) -> bool:
+    def ping(self, address: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"ping {address}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def tcp(self, host: str, port: int, _timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"tcp {host} {port}")
-        return self.reachable
+        return ProbeReading(self.reachable)
 
-    def dns(self, server: str, _timeout_s: float) -> bool:
+    def dns(self, server: str, _timeout_s: float) -> ProbeReading:
         self.answered.append(f"dns {server}")
-        return self.reachable
+        return ProbeReading(self.reachable)
+
+    def health_page(self) -> SimHealthPage:
+        return self.page
 
     def resolve(self, name: str) -> None:
         if not self.names_resolve:
@@ -115,8 +122,8 @@ class Probes:
     def memory(self) -> MemoryFree:
         return MemoryFree(self.free_mib << 20, ((2 << 20, 1 << 30),), 2 << 20)
 
-    def file_system(self, _path: str) -> str:
-        return self.file_system_type
+    def file_system(self, path: str) -> str:
+        return self.file_system_types.get(path, self.file_system_type)
 
     def watchdog_limits(self) -> Optional[DeviceLimits]:
         return self.device_limits
@@ -132,6 +139,9 @@ class Probes:
 
     def sleep_targets(self) -> list[str]:
         return self.may_sleep_by
+
+    def libvirt_unit(self) -> str:
+        return self.libvirt_service
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         return self.qemu_sanlock_conf

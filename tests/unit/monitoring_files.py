@@ -88,7 +88,8 @@ def used(expr: str) -> Used:
     """The names of the metrics and of the labels in a query."""
     matchers = [found for text in _MATCHERS.findall(expr) for found in _matched(text)]
     bare = _MATCHERS.sub("", expr)
-    groupings = [name.strip() for text in _GROUPINGS.findall(bare) for name in text.split(",")]
+    grouped = [name.strip() for text in _GROUPINGS.findall(bare) for name in text.split(",")]
+    groupings = [name for name in grouped if name]  # `on ()` names none
     names = _NAME.findall(_GROUPINGS.sub("", bare))
     return Used(frozenset(names), frozenset([*matchers, *groupings]))
 

@@ -179,6 +179,15 @@ def test_only_the_slot_of_this_host_says_who_else_uses_its_id() -> None:
     assert blocked_why(inputs({"hosts": others_first})) == "another host, h2, also uses host id 1"
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_former_name_of_this_host_blocks_nothing(fresh: bool) -> None:
+    """It has stopped, and this host's sanlock is in the lockspace with its id."""
+    view = replace(host_view(2, record={"stopped": True}), host_id=1, fresh=fresh)
+    assert blocked_why(inputs({"hosts": (view,)})) == ""
+    out = {"hosts": (view,), "lockspace": LockspaceView(Membership.OUT)}
+    assert "has not joined" in blocked_why(inputs(out))
+
+
 LASTING = {
     "the broker works as host id 7, this agent as host id 1": inputs({"host_id": 7}),
     "another host, h2, also uses host id 1": inputs({"hosts": (replace(host_view(2), host_id=1),)}),

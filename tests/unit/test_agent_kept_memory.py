@@ -129,6 +129,10 @@ FOREIGN = [
     ({"format": 2}, "it is of another version of this program"),
 ]
 DAMAGED: list[dict[str, Any]] = [
+    {"crashed_at_s": 10**400},
+    {"failed_starts_s": [-(10**400)]},
+    {"tries": 10**400},
+    {"last_owner_id": 10**400},
     {"tries": -1},
     {"tries": "6"},
     {"vm_id": 77},

@@ -19,7 +19,9 @@ from ha_agent.history.entry import (
     Transition,
 )
 from ha_agent.history.recorder import ALIVE_S, KEY, MOST_WAITING, RETRY_S, SCORE_PAUSE_S
-from ha_broker.api.snapshot import LeaseState, LeaseView
+from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
+from hosted_engine.history.timeline import Past, past_of
+from hosted_engine.history.wall_times import timed
 from simulation.world.clock import CallHangs
 from tests.unit.agent_host import TICK_S, UP, AgentHost, host_view, network
 from world.ports.libvirt import Ending
@@ -244,6 +246,85 @@ def test_a_hanging_disk_hinders_nothing_and_fills_no_memory(running: AgentHost) 
     (lost,) = facts(running, Lost)
     assert lost.count > 0
     assert facts(running, Transition)[-1].after == "EngineUp"
+
+
+def crowd(count: int, **fields: Any) -> tuple[HostView, ...]:
+    return tuple(host_view(host_id, **fields) for host_id in range(1, count + 1))
+
+
+def told_of(host: AgentHost) -> Past:
+    return past_of(timed(host.history.entries))
+
+
+@pytest.mark.parametrize("count", [499, 501, 2000])
+def test_the_first_sight_of_all_hosts_is_kept_whole(count: int) -> None:
+    host = AgentHost()
+    show(host, hosts=crowd(count))
+    host.settle()
+    assert facts(host, Lost) == []
+    assert host.history.entries[0].fact == AgentStarted(1, "h1")
+    assert len(facts(host, ClusterSight)) == 1
+    others = sorted(one.host_id for one in facts(host, HostSight) if one.host_id != 1)
+    assert others == list(range(2, count + 1))
+    assert (told_of(host).own_name, len(told_of(host).hosts)) == ("h1", count)
+
+
+def test_news_of_all_hosts_at_once_are_kept_whole_though_the_disk_refused_the_first() -> None:
+    """Nothing of a crowd is lost when the storage of all hosts goes within one minute."""
+    host = AgentHost()
+    host.history.full = True
+    show(host, hosts=crowd(2000))
+    host.run_for(TICK_S)
+    show(host, hosts=crowd(2000, fresh=False))
+    host.run_for(TICK_S)
+    host.history.full = False
+    host.run_for(RETRY_S + 1)
+    assert facts(host, Lost) == []
+    others = [one for one in facts(host, HostSight) if one.host_id != 1]
+    assert [one.live for one in others] == [True] * 1999 + [False] * 1999
+
+
+@pytest.mark.parametrize("trouble", ["hangs", "full"])
+@pytest.mark.parametrize("count", [2, 3, 501])
+def test_what_was_lost_is_seen_anew_once_the_disk_works(count: int, trouble: str) -> None:
+    """Whose entries they are is known, how many were lost, and how each host is by now."""
+    host = AgentHost()
+    setattr(host.history, trouble, True)
+    show(host, hosts=crowd(count))
+    host.run_for(1)
+    for turn in range(2 * (MOST_WAITING // count + 4)):
+        show(host, hosts=crowd(count, fresh=bool(turn % 2)))
+        host.run_for(1)
+    assert len(host.agent._recorder.waiting) <= max(MOST_WAITING, 2 * count + 100)
+    setattr(host.history, trouble, False)
+    host.run_for(2 * RETRY_S)
+    assert host.history.entries[0].fact == AgentStarted(1, "h1")
+    # Each is written, or one of those that were lost; each host is there once more at the end.
+    assert sum(one.count for one in facts(host, Lost)) > 0
+    seen = told_of(host)
+    assert seen.own_name == "h1"
+    assert [one.host_id for one in seen.hosts] == list(range(1, count + 1))
+    assert {one.states[-1].value for one in seen.hosts[1:]} == {"EngineDown"}
+    assert isinstance(facts(host, ClusterSight)[-1], ClusterSight)
+    assert host.agent._recorder.waiting == []
+
+
+def test_the_count_of_what_was_lost_is_never_lost_itself(running: AgentHost) -> None:
+    """Each change is either written or counted, though the disk refuses again and again."""
+    seen_before = len(sights(running, 2))
+    running.history.full = True
+    turns = 2 * MOST_WAITING
+    for turn in range(turns):
+        show(running, hosts=(host_view(1), host_view(2, fresh=bool(turn % 2))))
+        running.run_for(1)
+    own = [entry for entry in running.agent._recorder.waiting if not isinstance(entry.fact, Lost)]
+    changes = [one for one in own if isinstance(one.fact, HostSight) and one.fact.host_id == 2]
+    running.history.full = False
+    running.run_for(2 * RETRY_S)
+    lost = sum(one.count for one in facts(running, Lost))
+    # One more is how the host is seen anew.
+    assert len(sights(running, 2)) - seen_before == len(changes) + 1
+    assert lost >= turns - len(changes)
 
 
 def test_what_this_agent_wrote_itself_is_nothing_of_an_earlier_one(running: AgentHost) -> None:

@@ -71,8 +71,9 @@ def test_a_full_pipe_and_a_closed_one_are_fine() -> None:
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, hook = root.handlers[:], root.level, threading.excepthook
     yield io.StringIO()
+    threading.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(level)
 
@@ -85,7 +86,8 @@ def test_lines_for_the_journal(output: io.StringIO, monkeypatch: pytest.MonkeyPa
     log.info("i\nj")
     log.warning("w %d", 1)
     log.error("e")
-    assert output.getvalue() == "<7>d\n<6>i\n<6>j\n<4>w 1\n<3>e\n"
+    logging.getLogger().handlers[0].flush()
+    assert output.getvalue() == "<7>d\n<6>i j\n<4>w 1\n<3>e\n"
 
 
 def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +95,7 @@ def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPat
     log_setup("warning", output)
     logging.getLogger("x").info("quiet")
     logging.getLogger("x").warning("loud")
+    logging.getLogger().handlers[0].flush()
     (line,) = output.getvalue().splitlines()
     assert line.endswith(" WARNING loud")
 
@@ -151,9 +154,8 @@ def read_unit(name: str) -> configparser.ConfigParser:
 def test_the_agent_survives_what_it_uses(unit: configparser.ConfigParser) -> None:
     for word in ("Requires", "BindsTo", "PartOf", "Requisite"):
         assert word not in unit["Unit"]
-    for service in ("ha-broker.service", "libvirtd.service"):
-        assert service in unit["Unit"]["Wants"]
-        assert service in unit["Unit"]["After"]
+    assert "ha-broker.service" in unit["Unit"]["Wants"].split()
+    assert "ha-broker.service" in unit["Unit"]["After"].split()
 
 
 def test_a_host_that_shuts_down_stops_the_agent_before_the_guests(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -14,19 +15,29 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
 import pytest
 
 from ha_broker.api.client import (
     BrokerClient,
+    BrokerDeniedError,
     BrokerError,
     BrokerGoneError,
     BrokerRefusedError,
     BrokerTimeoutError,
 )
 from ha_broker.api.snapshot import Snapshot
-from ha_broker.server.http_server import MAX_BODY_SIZE, MAX_CONNECTIONS, ApiServer, SocketError
+from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, MOST_HEAD_BYTES
+from ha_broker.server.entrance import Entrance
+from ha_broker.server.http_server import (
+    MAX_BODY_SIZE,
+    MAX_CONNECTIONS,
+    MOST_OF_ONE_USER,
+    ApiServer,
+    Caller,
+    SocketError,
+)
 from ha_broker.server.routes import Api
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global
@@ -103,8 +114,8 @@ def answer(path: str, request: bytes) -> tuple[int, Any]:
     return int(head.split()[1]), json.loads(body)
 
 
-def put(target: str, body: bytes) -> bytes:
-    head = f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+def put(target: str, body: bytes, line: str = "Host: x") -> bytes:
+    head = f"PUT {target} HTTP/1.1\r\n{line}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -127,7 +138,7 @@ def test_one_connection_serves_many_calls(served: Served) -> None:
     client = served.client()
     for _ in range(5):
         client.status()
-    assert served.server._connections == 1
+    assert served.server.connections == 1
     client.close()
 
 
@@ -189,6 +200,42 @@ def test_global_maintenance_with_hung_storage_says_why(served: Served) -> None:
     assert "has not ended since" in caught.value.why
 
 
+def test_who_changed_maintenance_is_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    served.pump()
+    who = rf"asked for by uid {os.getuid()}, pid {os.getpid()} \(.+\)"
+    served.client().set_global_maintenance(True, timeout_s=5 * FACTOR)
+    assert re.search(f"global maintenance on, {who}, is done", caplog.text)
+    served.client().set_local_maintenance(True)
+    assert re.search(f"local maintenance on, {who}, is done", caplog.text)
+    served.client().set_local_maintenance(False)
+    assert re.search(f"local maintenance off, {who}, is done", caplog.text)
+    served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    served.host.settle()
+    with pytest.raises(BrokerRefusedError):
+        served.client().set_local_maintenance(True)
+    assert re.search(f"local maintenance on, {who}, is refused: .*running on this", caplog.text)
+
+
+def test_a_name_that_a_process_gives_itself_is_one_line() -> None:
+    child = (
+        "import ctypes, sys; ctypes.CDLL(None).prctl(15, b'a\\n\\x1b[2Jb', 0, 0, 0);"
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        text = str(Caller(process.pid, 7))
+        process.communicate()
+    assert text.startswith(f"uid 7, pid {process.pid} (a")
+    assert text.isprintable()
+    assert str(Caller(process.pid, 7)) == f"uid 7, pid {process.pid}"  # it is gone
+
+
 def test_local_maintenance_is_refused_where_the_engine_is(served: Served) -> None:
     served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
     served.host.settle()
@@ -227,7 +274,7 @@ def test_a_poll_ends_with_the_change(served: Served) -> None:
     found: list[Snapshot] = []
     thread = threading.Thread(target=lambda: found.append(client.wait_for_change(sequence, 30)))
     thread.start()
-    wait_until(lambda: served.server._connections == 1)
+    wait_until(lambda: served.server.connections == 1)
     served.cluster.run(3 * TICK_S)  # ages are no change
     assert thread.is_alive()
     served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
@@ -240,7 +287,7 @@ def test_a_poll_does_not_keep_another_call_waiting(served: Served) -> None:
     client, sequence = served.client(), served.host.snapshot.sequence
     thread = threading.Thread(target=lambda: client.wait_for_change(sequence, 30))
     thread.start()
-    wait_until(lambda: served.server._connections == 1)
+    wait_until(lambda: served.server.connections == 1)
     begun_s = time.monotonic()
     client.publish(PUBLICATION)
     client.status()
@@ -298,6 +345,9 @@ def test_answers_stay_fast_while_storage_hangs(served: Served) -> None:
 
 # --- refusals ------------------------------------------------------------------------------------
 
+HUGE = b"9" * 400
+WIDE = 400, "allowed: numbers from -2^64 to 2^64"
+
 
 @pytest.mark.parametrize(
     ("request_bytes", "status", "word"),
@@ -316,10 +366,23 @@ def test_answers_stay_fast_while_storage_hangs(served: Served) -> None:
         (put("/v1/maintenance", b'{"scope": "global", "on": 1}'), 400, "on: expected true"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": %s}' % HUGE), *WIDE),
+        (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": 1e999}'), *WIDE),
+        (put("/v1/record", b'{"score": %s}' % HUGE), *WIDE),
+        (put("/v1/record", b'{"penalties": [{"value": -%s}]}' % HUGE), *WIDE),
+        (put("/v1/reread", b'{"x": [%s]}' % HUGE), *WIDE),
+        (put("/v1/test-notification", HUGE), *WIDE),
+        (b"GET /v1/changes?since=%s HTTP/1.1\r\n\r\n" % HUGE, 400, "since"),
         (put("/v1/reread", b'{"x": 1}'), 400, "x: unknown"),
         (b"PUT /v1/record HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400, "Content-Length: 'x'"),
         (b"PUT /v1/record HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, "Content-Length"),
         (b"PUT /v1/record HTTP/1.1\r\nContent-Length: 9\r\n\r\nab", 400, "2 bytes came"),
+        (put("/v1/reread", b"{}", "Content-Length: 2"), 400, "2 headers Content-Length"),
+        (put("/v1/reread", b"{}", "content-length: 0"), 400, "2 headers Content-Length"),
+        (put("/v1/reread", b"{}", "no header"), 400, "a line that is no header"),
+        (put("/v1/reread", b"{}", "Content-Length : 0"), 400, "a line that is no header"),
+        (b"PUT /v1/record HTTP/1.1\r\nContent-Length: 1" + b"0" * 30 + b"\r\n\r\n", 413, "1000"),
+        (b"PUT /v1/record HTTP/1.1\r\nContent-Length: 2, 2\r\n\r\n{}", 400, "'2, 2'"),
         (b"PUT /v1/record HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411, "Content-Length"),
         (b"garbage\r\n\r\n", 400, "garbage"),
         (b"\x00\xff\xfe\r\n\r\n", 400, ""),
@@ -366,7 +429,7 @@ def test_a_client_that_trickles_is_cut_off_and_holds_nobody_up(tmp_path: Path) -
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as slow:
             slow.connect(served.path)
             slow.sendall(b"GET /v1/sta")
-            wait_until(lambda: served.server._connections == 1)
+            wait_until(lambda: served.server.connections == 1)
             begun_s = time.monotonic()
             served.client().status()
             assert time.monotonic() - begun_s < PROMPT_S
@@ -375,7 +438,7 @@ def test_a_client_that_trickles_is_cut_off_and_holds_nobody_up(tmp_path: Path) -
                     slow.sendall(b"t")
                     time.sleep(0.02)
             assert time.monotonic() - begun_s < 5 * FACTOR
-        wait_until(lambda: served.server._connections == 0)
+        wait_until(lambda: served.server.connections == 0)
     finally:
         served.close()
 
@@ -392,27 +455,148 @@ def test_a_client_that_never_reads_holds_nobody_up(served: Served) -> None:
         assert time.monotonic() - begun_s < PROMPT_S
 
 
-def test_too_many_connections_get_503_and_the_others_go_on(served: Served) -> None:
-    first = served.client()
-    first.status()
-    crowd = []
-    try:
-        for _ in range(MAX_CONNECTIONS - 1):
-            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            sock.connect(served.path)
-            crowd.append(sock)
-        wait_until(lambda: served.server._connections == MAX_CONNECTIONS)
+class Crowd:
+    """Connections of which each has sent `text`, in their order."""
+
+    def __init__(self, path: str, count: int, text: bytes = b"") -> None:
+        self.sockets = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(count)]
+        for sock in self.sockets:
+            sock.settimeout(5 * FACTOR)
+            sock.connect(path)
+            sock.sendall(text)
+
+    def __enter__(self) -> list[socket.socket]:
+        return self.sockets
+
+    def __exit__(self, *_exc: object) -> None:
+        for sock in self.sockets:
+            sock.close()
+
+
+POLL = b"GET /v1/changes?since=%d&wait_s=60 HTTP/1.1\r\n\r\n"
+
+
+@pytest.mark.parametrize("text", [b"", b"GET /v1/sta", b"GET /v1/status HTTP/1.1\r\na: b\r\n"])
+def test_of_too_many_connections_the_longest_idle_gives_way(served: Served, text: bytes) -> None:
+    with Crowd(served.path, MAX_CONNECTIONS, text) as crowd:
+        wait_until(lambda: served.server.connections == MAX_CONNECTIONS)
+        begun_s = time.monotonic()
+        clients = [served.client(), served.client()]
+        for client in clients:
+            client.status()
+        assert time.monotonic() - begun_s < PROMPT_S
+        assert [sock.recv(1) for sock in crowd[:2]] == [b"", b""]
+        assert served.server.connections == MAX_CONNECTIONS
+    wait_until(lambda: served.server.connections == len(clients))
+
+
+def test_a_client_whose_idle_connection_gave_way_connects_again(served: Served) -> None:
+    client = served.client()
+    client.status()
+    with Crowd(served.path, MAX_CONNECTIONS):
+        wait_until(lambda: served.server.connections == MAX_CONNECTIONS)
+        client.status()
+
+
+def test_whoever_is_being_answered_keeps_its_place(served: Served) -> None:
+    poll = POLL % served.host.snapshot.sequence
+    with Crowd(served.path, MAX_CONNECTIONS, poll):
+        wait_until(lambda: served.server.answering == MAX_CONNECTIONS)
         with pytest.raises(BrokerRefusedError) as caught:
             served.client().status()
         assert caught.value.status == 503
         assert str(MAX_CONNECTIONS) in caught.value.why
-        first.status()
+        assert served.server.answering == MAX_CONNECTIONS
+        served.host.broker.desk.close()
+    wait_until(lambda: served.server.connections == 0)
+
+
+def test_one_user_leaves_room_for_others(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = iter([1000] * 30 + [None])
+    monkeypatch.setattr(served.server, "peer_of", lambda *_: next(users))
+    poll = POLL % served.host.snapshot.sequence
+    with Crowd(served.path, MOST_OF_ONE_USER, poll):
+        wait_until(lambda: served.server.answering == MOST_OF_ONE_USER)
+        with Crowd(served.path, 30 - MOST_OF_ONE_USER) as more:
+            assert all(sock.recv(12) == b"HTTP/1.1 503" for sock in more)
+            served.client().status()  # root
+        served.host.broker.desk.close()
+
+
+def test_a_head_has_its_own_time_and_a_pause_between_requests_another(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    try:
+        assert HEAD_ALLOWED_S == 5
+        with Crowd(served.path, 1, b"G") as (slow,):
+            begun_s = time.monotonic()
+            slow.settimeout(20 * FACTOR)
+            assert slow.recv(1) == b""
+            assert 4 < time.monotonic() - begun_s < 8 * FACTOR
     finally:
-        for sock in crowd:
-            sock.close()
-    wait_until(lambda: served.server._connections == 1)
-    served.client().status()
-    first.close()
+        served.close()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"a: " + b"b" * 20_000, b"a: bbbbbbbb\r\n" * 2000, b"a: b\r\n" + b" c\r\n" * 4000],
+)
+def test_a_head_has_at_most_16_kib(served: Served, lines: bytes) -> None:
+    status, data = answer(served.path, b"GET /v1/status HTTP/1.1\r\n" + lines + b"\r\n\r\n")
+    assert status == 431
+    assert list(data) == ["error"]
+
+
+def test_a_head_of_almost_16_kib_is_fine(served: Served) -> None:
+    head = b"GET /v1/status HTTP/1.1\r\na: " + b"b" * (MOST_HEAD_BYTES - 40) + b"\r\n\r\n"
+    assert len(head) <= MOST_HEAD_BYTES
+    assert answer(served.path, head)[0] == 200
+
+
+def test_a_full_backlog_is_waited_for(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(0)
+        with Crowd(path, 1):
+            begun_s = time.monotonic()
+            with pytest.raises(BrokerTimeoutError):
+                BrokerClient(path, timeout_s=0.5).status()
+            assert time.monotonic() - begun_s >= 0.5
+            server = threading.Thread(target=_answer_the_second, args=(listener,))
+            server.start()
+            assert BrokerClient(path, timeout_s=5 * FACTOR)._get("ask", "/") == {}
+            server.join()
+
+
+def _answer_the_second(listener: socket.socket) -> None:
+    """The first one is the crowd's."""
+    with listener.accept()[0], listener.accept()[0] as asker:
+        assert asker.recv(1000).startswith(b"GET / ")
+        asker.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+
+def test_without_a_file_for_a_connection_there_is_a_pause_and_one_line(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: list[float] = []
+    listening, accept = served.server.socket, served.server.socket.accept
+
+    class Listening:
+        def accept(self) -> Any:
+            tries.append(time.monotonic())
+            if len(tries) <= 3:
+                raise OSError(errno.EMFILE, "Too many open files")
+            return accept()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(listening, name)
+
+    monkeypatch.setattr(served.server, "socket", Listening())
+    client = served.client()
+    client.status()
+    assert len(tries) == 4
+    assert tries[-1] - tries[0] > 1.0
+    assert caplog.text.count("no connection can be taken: Too many open files") == 1
 
 
 # --- the socket ----------------------------------------------------------------------------------
@@ -453,6 +637,78 @@ def test_a_path_that_can_not_be_is_named(tmp_path: Path, name: str, why: str) ->
         ApiServer(str(tmp_path / name), lambda *_: {})
 
 
+def reachable(path: str) -> int:
+    client = BrokerClient(path, timeout_s=5 * FACTOR)
+    try:
+        return int(client._get("ask", "/")["number"])
+    finally:
+        client.close()
+
+
+@pytest.fixture
+def entrance(door: Path) -> Iterator[Entrance]:
+    entrance = Entrance(str(door), lambda *_: {"number": 7})
+    entrance.open()
+    yield entrance
+    entrance.close()
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return tmp_path / "run" / "s"
+
+
+def test_a_socket_that_is_there_is_left_alone(door: Path, entrance: Entrance) -> None:
+    before = door.stat()
+    entrance.keep_open()
+    assert door.stat() == before
+
+
+@pytest.mark.parametrize("what", ["file", "directory"])
+def test_a_removed_socket_comes_back_and_who_is_connected_goes_on(
+    door: Path, entrance: Entrance, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    connected = BrokerClient(str(door), timeout_s=5 * FACTOR)
+    assert connected._get("ask", "/") == {"number": 7}
+    door.unlink()
+    if what == "directory":
+        door.parent.rmdir()
+    for _ in range(3):
+        entrance.keep_open()
+    assert reachable(str(door)) == 7
+    assert stat.S_IMODE(door.stat().st_mode) == 0o660
+    assert connected._get("ask", "/") == {"number": 7}
+    assert caplog.text.count("was gone, and is there again") == 1
+    entrance.close()
+    assert not door.exists()
+
+
+def test_what_took_its_place_is_told_once_and_left_alone(
+    door: Path, entrance: Entrance, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.unlink()
+    door.write_text("mine")
+    for _ in range(3):
+        entrance.keep_open()
+    assert door.read_text() == "mine"
+    assert caplog.text.count("it is there and is no socket") == 1
+    door.unlink()
+    entrance.keep_open()
+    assert reachable(str(door)) == 7
+
+
+def test_another_brokers_socket_is_not_taken_back(door: Path, entrance: Entrance) -> None:
+    door.unlink()
+    other = ApiServer(str(door), lambda *_: {"number": 8})
+    other.start()
+    try:
+        entrance.keep_open()
+        assert reachable(str(door)) == 8
+    finally:
+        other.stop()
+
+
 # --- the client ----------------------------------------------------------------------------------
 
 
@@ -461,6 +717,41 @@ def test_no_broker(tmp_path: Path) -> None:
         BrokerClient(str(tmp_path / "none")).status()
     assert isinstance(caught.value, OSError)
     assert caught.value.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM])
+@pytest.mark.parametrize(
+    ("mode", "gid", "way"),
+    [
+        (0o660, 4711, "run it as root, or be in group 4711"),
+        (0o660, 0, "run it as root"),
+        (0o600, 4711, "run it as root"),
+        (0o640, 4711, "run it as root"),
+    ],
+)
+def test_who_may_not_ask_is_told_who_may(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    mode: int,
+    gid: int,
+    way: str,
+) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind(path)
+
+    def refuse(*_values: object) -> NoReturn:
+        raise PermissionError(number, os.strerror(number))
+
+    asked = Path(path).stat()
+    told = os.stat_result((asked.st_mode & ~0o777 | mode, *asked[1:5], gid, *asked[6:]))
+    monkeypatch.setattr("world.network.deadline_socket.DeadlineSocket.connect", refuse)
+    monkeypatch.setattr("ha_broker.api.client.os.stat", lambda _path: told)
+    with pytest.raises(BrokerDeniedError) as caught:
+        BrokerClient(path).status()
+    assert caught.value.errno == number
+    assert str(caught.value).endswith(f": permission denied at {path}: {way}")
 
 
 def test_a_dead_brokers_socket(tmp_path: Path) -> None:
@@ -552,7 +843,7 @@ def test_a_connection_closed_meanwhile_costs_nothing(tmp_path: Path) -> None:
     try:
         client = served.client()
         client.status()
-        wait_until(lambda: served.server._connections == 0)  # idle for too long
+        wait_until(lambda: served.server.connections == 0)  # idle for too long
         client.status()
     finally:
         served.close()

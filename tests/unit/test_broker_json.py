@@ -19,14 +19,15 @@ from ha_broker.api.snapshot_json import (
     snapshot_from_data,
     snapshot_to_data,
 )
+from metadata.plain_text import printable_text
 from metadata.records import EngineStatus, EngineVm, Health
 
 PUBLICATION = Publication(3400, EngineStatus(EngineVm.UP, Health.GOOD, "Up"), "EngineUp")
 
 _plain = {
-    str: st.text(max_size=20),
-    int: st.integers(-(2**70), 2**70),
-    float: st.floats(allow_nan=False, allow_infinity=False),
+    str: st.text(max_size=20).map(printable_text),
+    int: st.integers(-(2**64), 2**64),
+    float: st.floats(-(2.0**64), 2.0**64),
     bool: st.booleans(),
 }
 for kind, strategy in _plain.items():
@@ -40,6 +41,13 @@ def test_a_snapshot_survives_the_journey(snapshot: Snapshot, now_s: float) -> No
     back = snapshot_from_data(parse_json(text.encode()))
     assert back == snapshot
     _same_types(back, snapshot)
+
+
+@pytest.mark.parametrize("stamp_s", [-(2.0**64), 2.0**64])
+def test_a_stamp_at_the_bound_has_an_age_that_can_be_read(stamp_s: float) -> None:
+    snapshot = Snapshot(1, stamp_s, 1, "h1", stamp_s, agent_published_at_s=stamp_s)
+    text = json.dumps(snapshot_to_data(snapshot, 1e9))
+    assert snapshot_from_data(parse_json(text.encode())) == snapshot
 
 
 @settings(max_examples=60, deadline=None)
@@ -116,6 +124,12 @@ def changed(**changes: Any) -> dict[str, Any]:
         (changed(penalties={}), ["penalties: expected a list"]),
         (changed(transitions=[{"number": 1.5}]), ["transitions[0].number: expected an integer"]),
         (changed(timeout_at_s="soon"), ["timeout_at_s: expected a number, got 'soon'"]),
+        (changed(timeout_at_s=10**400), ["timeout_at_s: expected a number"]),
+        (changed(timeout_at_s=10**5000), ["timeout_at_s: expected a number"]),
+        (changed(timeout_at_s=float("inf")), ["timeout_at_s: expected a number, got inf"]),
+        (changed(score=10**400), ["score: expected an integer"]),
+        (changed(vm_conf_refresh_s=-(10**400)), ["vm_conf_refresh_s"]),
+        (changed(penalties=[{**PENALTY, "value": 10**400}]), ["penalties[0].value"]),
     ],
 )
 def test_a_wrong_publication_is_refused_by_name(data: object, words: list[str]) -> None:

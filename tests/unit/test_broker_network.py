@@ -63,6 +63,29 @@ def test_what_is_shown_names_test_and_target(tmp_path: Path) -> None:
     assert host.monitor("network").detail == "1 of 5 probes unanswered: tcp to 192.0.2.1:22"
 
 
+@pytest.mark.parametrize(
+    ("target", "whom"), [("", "the name servers of resolv.conf"), ("192.0.2.53", "192.0.2.53")]
+)
+def test_what_is_shown_says_what_a_name_server_was_asked(
+    tmp_path: Path, target: str, whom: str
+) -> None:
+    _cluster, host = host_with(tmp_path, test="dns", target=target)
+    told = f"0 of 5 probes unanswered: DNS over TCP, question '. NS', to {whom}"
+    assert host.monitor("network").detail == told
+
+
+def test_what_is_shown_says_what_came_of_the_last_probe_that_was_lost(tmp_path: Path) -> None:
+    cluster, host = host_with(tmp_path, test="tcp", target="gw:22")
+    host.network.script, host.network.detail = [False], "192.0.2.1: Connection refused"
+    cluster.run(TICK_S)
+    host.network.detail = "192.0.2.2 accepts"
+    cluster.run(TICK_S)
+    told = "1 of 5 probes unanswered: tcp to gw:22 (192.0.2.1: Connection refused)"
+    assert host.monitor("network").detail == told
+    cluster.run(5 * TICK_S)
+    assert host.monitor("network").detail == "0 of 5 probes unanswered: tcp to gw:22"
+
+
 def test_the_first_probe_of_all_is_one_of_the_window_too(tmp_path: Path) -> None:
     cluster = Cluster(config=config())
     host = cluster.host(1, tmp_path)

@@ -10,6 +10,7 @@ import pytest
 
 from ha_broker.storage.config_reader import INTERVAL_S as CONFIG_INTERVAL_S
 from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
+from ha_broker.storage.slot_table import SlotTable
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
@@ -25,7 +26,7 @@ from tests.unit.broker_host import (
     record,
 )
 from world.ports.errors import StorageError
-from world.ports.sanlock import Liveness
+from world.ports.sanlock import Liveness, LockspaceHost
 
 GARBAGE = b"\xff\x00garbage|" * 30
 
@@ -231,6 +232,46 @@ def test_after_a_start_sanlocks_word_counts(cluster: Cluster, host: Host) -> Non
     assert not host.view(3).fresh
     cluster.run(ALIVE_S + TICK_S)
     assert not host.view(2).fresh
+
+
+def test_after_a_boot_nobody_can_know_yet_who_lives(cluster: Cluster, host: Host) -> None:
+    """Sanlock has no word, and no record had time to change: neither live nor stale."""
+    cluster.put_record(2)
+    cluster.put_record(3)
+    cluster.peer(2)
+    host.lockspace.hang_storage()  # it does not get into the lockspace
+    cluster.run(1)
+    for host_id in (2, 3):
+        view = host.view(host_id)
+        assert (view.liveness, view.fresh, view.undecided) == (Liveness.UNKNOWN, False, True)
+    cluster.put_record(2, timestamp_s=8)
+    cluster.run(TICK_S + 1)
+    assert (host.view(2).fresh, host.view(2).undecided) == (True, False)
+    assert (host.view(3).fresh, host.view(3).undecided) == (False, True)
+    cluster.run(ALIVE_S)
+    assert (host.view(3).fresh, host.view(3).undecided) == (False, False), "it had its time"
+
+
+@pytest.mark.parametrize("liveness", list(Liveness))
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "not listed"])
+@pytest.mark.parametrize("others", [True, False], ids=["others listed", "no others"])
+def test_undecided_is_what_sanlock_does_not_know_yet(
+    liveness: Liveness, listed: bool, others: bool
+) -> None:
+    """Who is not in a list with hosts has left, or never was there."""
+    table = SlotTable(own_id=1)
+    table.note(2, record(2, 7), 100.0)
+    hosts = {2: LockspaceHost(2, 1, 1, liveness)} if listed else {}
+    if others:
+        hosts[1] = LockspaceHost(1, 1, 1, Liveness.LIVE)
+    for now_s in (100.0, 160.0, 160.5, 900.0):
+        (view,) = [one for one in table.views(hosts, now_s, 60.0) if one.host_id == 2]
+        unknown = liveness is Liveness.UNKNOWN if listed else not others
+        assert view.undecided is (unknown and now_s <= 160.0), now_s
+        assert not (view.undecided and view.fresh)
+    table.note(2, record(2, 8), 900.0)
+    (view,) = [one for one in table.views(hosts, 900.0, 60.0) if one.host_id == 2]
+    assert (view.fresh, view.undecided) == (True, False)
 
 
 def test_a_first_record_is_a_change(cluster: Cluster, host: Host) -> None:

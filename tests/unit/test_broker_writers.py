@@ -6,6 +6,7 @@ import errno
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -183,6 +184,55 @@ def test_a_leftover_of_another_host_is_replaced_when_it_had_time_to_change(
     assert host.view(1).error == ""
 
 
+def test_a_host_that_was_renamed_writes_as_soon_as_sanlock_has_its_id(
+    cluster: Cluster, host: Host
+) -> None:
+    """Its agent had stopped in order under the former name; nobody is told of two hosts."""
+    cluster.put_record(1, hostname="former", stopped=True)
+    cluster.run(1)
+    host.publish()
+    told = host.view(1).error
+    assert "'former', which has stopped; it is replaced once this host has joined" in told
+    assert "also used" not in told
+    assert cluster.stored(1).hostname == "former"
+    for _ in range(int((JOIN_S + 3) // TICK_S) + 1):
+        cluster.run(TICK_S)
+        host.publish()
+    cluster.run(1)
+    assert JOIN_S + 3 + TICK_S + 2 < ALIVE_S
+    assert host.view(1).error == ""
+    assert (cluster.stored(1).hostname, cluster.stored(1).stopped) == ("h1", False)
+    assert "also used" not in host.services.status_text
+
+
+def test_a_record_that_stops_is_replaced_by_a_member_at_once(cluster: Cluster, host: Host) -> None:
+    """As after 'systemctl stop ha-agent ha-broker' alone: sanlock has stayed in the lockspace."""
+    cluster.run(JOIN_S + 3)
+    cluster.put_record(1, timestamp_s=3, hostname="former")
+    host.publish()
+    cluster.run(TICK_S)
+    assert "also used by 'former'" in host.view(1).error
+    cluster.put_record(1, timestamp_s=4, hostname="former", stopped=True)
+    for _ in range(2):
+        cluster.run(TICK_S)
+        host.publish()
+    cluster.run(1)
+    assert cluster.stored(1).hostname == "h1"
+    assert host.view(1).error == ""
+
+
+def test_a_stopped_record_of_another_name_is_left_alone_without_sanlock(
+    cluster: Cluster, host: Host
+) -> None:
+    """Whether the id is this host's nobody has said: only a while without a change does."""
+    host.lockspace.kill_daemon()
+    cluster.put_record(1, hostname="former", stopped=True)
+    for _ in range(int(ALIVE_S // TICK_S) - 1):
+        cluster.run(TICK_S)
+        host.publish()
+        assert cluster.stored(1).hostname == "former"
+
+
 def test_two_hosts_with_one_id_do_not_overwrite_each_other(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S)
     for timestamp_s in range(40):
@@ -263,6 +313,48 @@ def test_global_maintenance_is_confirmed_by_what_stands_there(cluster: Cluster, 
         host.ask("global", on).wait(0)
         assert cluster.slot(0) == encode_global(GlobalRecord(on))
         assert host.snapshot.global_maintenance is on
+
+
+@pytest.mark.parametrize(
+    ("stands", "told"),
+    [
+        (encode_global(GlobalRecord(True)), True),
+        (encode_global(GlobalRecord(False)), False),
+        (bytes(4096), False),
+        (GARBAGE, None),
+    ],
+    ids=["on", "off", "never written", "garbage"],
+)
+@pytest.mark.parametrize("on", [True, False])
+def test_what_was_so_before_is_told_from_the_storage(
+    cluster: Cluster, host: Host, stands: bytes, told: Optional[bool], on: bool
+) -> None:
+    """Another administrator changed it since this host's broker has read it."""
+    cluster.put(0, encode_global(GlobalRecord(told is False)))
+    cluster.run(1)
+    cluster.put(0, stands)
+    ticket = host.ask("global", on)
+    ticket.wait(0)
+    assert ticket.before is told
+    assert cluster.slot(0) == encode_global(GlobalRecord(on))
+
+
+def test_what_local_maintenance_was_before_is_told(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S + 3)
+    for on, before in [(False, False), (True, False), (True, True), (False, True)]:
+        ticket = host.ask("local", on)
+        ticket.wait(0)
+        assert ticket.before is before
+
+
+def test_local_maintenance_that_is_on_is_no_more_refused(cluster: Cluster, host: Host) -> None:
+    cluster.run(JOIN_S + 3)
+    host.ask("local", True).wait(0)
+    host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=4))
+    cluster.run(TICK_S)
+    host.ask("local", True).wait(0)
+    host.ask("local", False).wait(0)
+    assert refusal(host.ask("local", True)).status == 409
 
 
 @pytest.mark.parametrize("before", [GARBAGE, b"", b"maintenance=2"])

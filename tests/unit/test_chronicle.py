@@ -27,8 +27,9 @@ from ha_agent.history.entry import (
     line_of,
 )
 from ha_agent.history.store import PAST, PRESENT, FileHistory, read_history
+from metadata.plain_text import printable_text
 
-TEXTS = st.text(max_size=40)
+TEXTS = st.text(max_size=40).map(printable_text)
 FACTS = st.one_of(
     st.builds(AgentStarted, st.integers(1, 2000), TEXTS),
     st.builds(
@@ -94,6 +95,12 @@ def test_a_line_has_the_documented_keys() -> None:
         '{"kind": "transition", "at": 1, "mono": 1, "boot": "b", "before": "a"}',
         '{"kind": ["alive"], "at": 1, "mono": 1, "boot": "b"}',
         "[" * 100_000,
+        '{"kind": "alive", "at": %s, "mono": 1, "boot": "b"}' % ("9" * 400),
+        '{"kind": "alive", "at": 1, "mono": -%s, "boot": "b"}' % ("9" * 400),
+        '{"kind": "alive", "at": 1e300, "mono": 1, "boot": "b"}',
+        '{"kind": "alive", "at": 1e15, "mono": 1, "boot": "b"}',
+        '{"kind": "alive", "at": -1, "mono": 1, "boot": "b"}',
+        '{"kind": "lost", "count": %s, "at": 1, "mono": 1, "boot": "b"}' % ("9" * 400),
     ],
 )
 def test_what_is_no_entry_is_none(line: str) -> None:

@@ -54,7 +54,7 @@ class FakeBroker:
     def stop(self) -> None:
         self._server.stop()
 
-    def _answer(self, method: str, _target: str, body: bytes) -> Any:
+    def _answer(self, method: str, _target: str, body: bytes, _caller: object) -> Any:
         if method == "GET":
             return snapshot_to_data(self.snapshot, 100.0)
         self.put.append(json.loads(body))

@@ -66,9 +66,10 @@ def host() -> Host:
 
 def test_the_console_is_libvirts_own(host: Host) -> None:
     host.vm.start(domain(PTY))
-    words = ["virsh", "-c", "qemu:///system", "console", "HostedEngine", "--devname", "serial0"]
-    assert console.command_line(host.engine(), force=False) == words
-    assert console.command_line(host.engine(), force=True) == [*words, "--force"]
+    words = ["virsh", "-c", "qemu:///system", "console", "--devname", "serial0"]
+    name = ["--", "HostedEngine"]
+    assert console.command_line(host.engine(), force=False) == [*words, *name]
+    assert console.command_line(host.engine(), force=True) == [*words, "--force", *name]
 
 
 def test_the_first_port_that_one_can_type_at_is_taken() -> None:

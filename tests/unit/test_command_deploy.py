@@ -6,6 +6,7 @@ import errno
 import stat
 from collections.abc import Mapping
 from dataclasses import replace
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Optional
 
@@ -90,7 +91,7 @@ def refusal(data: object) -> str:
         ({**JOINING, "engine": {}}, "engine.domain_xml_file: is missing"),
         ({**JOINING, "engine": {"domain_name": "x"}}, "engine.domain_name: unknown key"),
         ({**JOINING, "sanlock": {"io_timeout_s": 0}}, "sanlock.io_timeout_s: 0 is refused"),
-        ({**JOINING, "sanlock": {"io_timeout_s": True}}, "io_timeout_s: True is refused"),
+        ({**JOINING, "sanlock": {"io_timeout_s": True}}, "io_timeout_s: true is refused"),
         ({**CREATING, "timing": {"tick_s": "5"}}, "timing.tick_s: '5' is refused"),
         ({**CREATING, "timing": {"tick": 5}}, "timing.tick: unknown key"),
         ({**CREATING, "score": {"base": -1}}, "score.base: -1 is refused"),
@@ -528,6 +529,28 @@ def test_same_deploy_again_changes_nothing(data: Mapping[str, Any]) -> None:
     assert planned(again, found_cluster({9: "h9"}), DEPLOYED) == Deployed(HOME)
 
 
+def renamed(stopped: bool) -> Survey:
+    found = found_cluster({9: "former"})
+    record = found.slots[9]
+    assert isinstance(record, HostRecord)
+    return replace(found, slots={9: replace(record, stopped=stopped)})
+
+
+def test_a_host_that_was_renamed_is_deployed_already() -> None:
+    """Its sanlock has the id, and the record under the former name has stopped."""
+    member = replace(DEPLOYED, joined_id=9)
+    assert planned(JOINING, renamed(stopped=True), member) == Deployed(HOME)
+    told = why(planned(JOINING, renamed(stopped=False), member))
+    assert "id 9, which belongs to former now; remove this host's host.yaml" in told
+
+
+@pytest.mark.parametrize("joined_id", [None, 8])
+def test_a_host_that_may_have_been_renamed_is_told_what_to_do(joined_id: Optional[int]) -> None:
+    told = why(planned(JOINING, renamed(stopped=True), replace(DEPLOYED, joined_id=joined_id)))
+    assert "deployed as h9 with id 9, whose record is that of former, which has stopped" in told
+    assert "'systemctl start ha-broker ha-agent' replaces it" in told
+
+
 def test_metrics_are_compared_by_what_they_mean() -> None:
     listening = replace(HOME, metrics=MetricsSettings("127.0.0.1:9177"))
     host = replace(NEW, deployed=listening)
@@ -535,9 +558,12 @@ def test_metrics_are_compared_by_what_they_mean() -> None:
     other = {**JOINING, "host": {"metrics": {"listen": "127.0.0.1:9178"}}}
     found = found_cluster({9: "h9"})
     assert planned(same, found, host) == Deployed(listening)
-    assert "host.metrics: MetricsSettings(listen='127.0.0.1:9178'" in why(
-        planned(other, found, host)
+    refusal = why(planned(other, found, host))
+    assert "host.metrics.listen: '127.0.0.1:9178' (host.yaml has '127.0.0.1:9177')" in refusal, (
+        refusal
     )
+    assert "MetricsSettings" not in refusal
+    assert refusal.count("host.metrics") == 1  # what is alike is not told
 
 
 def test_impossible_metrics_are_refused() -> None:
@@ -558,10 +584,42 @@ def test_deploy_again_with_other_answers_is_refused(data: Mapping[str, Any], exp
     assert expected in why(planned(data, found_cluster({9: "h9"}), DEPLOYED))
 
 
-def test_deploy_again_on_another_storage_is_refused() -> None:
-    elsewhere = replace(HOME, storage=layout.storage_parts("/other"))
-    found = found_cluster({9: "h9"})
-    assert "storage" in why(planned(JOINING, found, replace(NEW, deployed=elsewhere)))
+OTHER_PLACES = {
+    "path": {"path": "/shared/leasse"},
+    "sectors": {"path": PATH, "sector_size": 4096},
+    "a part of its own": {"path": PATH, "lease": {"path": "/shared/other"}},
+    "an offset": {"path": PATH, "shared_config": {"offset": 64 << 20}},
+}
+
+
+@pytest.mark.parametrize("place", OTHER_PLACES.values(), ids=OTHER_PLACES)
+@pytest.mark.parametrize("kind", list(AreaKind))
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_deployed_host_stays_on_its_storage(
+    data: Mapping[str, Any], force: bool, kind: AreaKind, place: Mapping[str, Any]
+) -> None:
+    """Whatever the other place holds, and whatever was asked for."""
+    given = answers({**data, "storage": place})
+    there = storage_parts(given, 512)
+    config = CONFIG if kind is AreaKind.CLUSTER else None
+    found = Survey(kind, there, "something" if kind is not AreaKind.BLANK else "", config)
+    engine = ENGINE if given.creates else None
+    refusal = why(plan(given, found, DEPLOYED, engine, force))
+    assert refusal.startswith("this host is deployed already, as h9 (id 9) on /shared/leases, and")
+    assert "hosted-engine-cleanup" in refusal
+    (key,) = set(place) - {"path"} or {"path"}
+    assert f"storage.{key}: " in refusal
+
+
+def test_deployed_host_whose_own_storage_was_wiped_can_create_its_cluster_anew() -> None:
+    assert isinstance(planned(CREATING, BLANK, DEPLOYED), Create)
+
+
+def test_storage_that_was_exchanged_at_the_same_path_is_not_taken_for_the_old_one() -> None:
+    found = replace(found_cluster({9: "h9"}), parts=layout.storage_parts(PATH, 4096))
+    refusal = why(planned(JOINING, found, DEPLOYED))
+    assert "storage.sector_size: 4096 (host.yaml has 512)" in refusal
 
 
 def test_deploy_again_with_another_domain_is_refused() -> None:
@@ -619,3 +677,39 @@ def test_default_gateway_is_read_from_the_routes() -> None:
     assert default_gateway(ROUTES) == "10.0.0.1"
     assert default_gateway(ROUTES.replace("0100000A", "00000000")) == ""
     assert default_gateway("") == ""
+
+
+def route_6(gateway: str, metric: int = 0x400, flags: int = 0x3, device: str = "br0") -> str:
+    zero, hop = "0" * 32, IPv6Address(gateway).packed.hex()
+    return f"{zero} 00 {zero} 00 {hop} {metric:08x} 00000001 00000000 {flags:08x} {device}\n"
+
+
+ROUTES_6 = f"""\
+20010db8{"0" * 24} 40 {"0" * 32} 00 {"0" * 32} 00000100 00000001 00000000 00000001 br0
+{"0" * 32} 00 {"0" * 32} 00 {"0" * 32} ffffffff 00000001 00000000 00200200 lo
+"""
+
+
+@pytest.mark.parametrize(
+    ("routes", "gateway"),
+    [
+        (route_6("2001:db8::1"), "2001:db8::1"),
+        (route_6("fe80::1"), "fe80::1%br0"),
+        (route_6("2001:db8::1", 0x400) + route_6("2001:db8::2", 0x64), "2001:db8::2"),
+        (route_6("2001:db8::1", flags=0x2), ""),  # not up
+        (route_6("2001:db8::1", flags=0x203), ""),  # rejects
+        ("", ""),
+        ("nonsense\n\n", ""),
+    ],
+)
+def test_host_without_ipv4_has_a_gateway_too(routes: str, gateway: str) -> None:
+    assert default_gateway("", ROUTES_6 + routes) == gateway
+    assert default_gateway(ROUTES, ROUTES_6 + routes) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("gateway", "shared"), [("2001:db8::1", "2001:db8::1"), ("fe80::1%br0", ""), ("", "")]
+)
+def test_gateway_behind_a_device_stays_with_its_host(gateway: str, shared: str) -> None:
+    found = created_settings(answers({**CREATING, "host": {}}), "HostedEngine", gateway)
+    assert found.network.gateway == shared

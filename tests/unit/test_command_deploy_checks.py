@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -51,13 +52,14 @@ from hosted_engine.deploy.findings import (
     warn,
 )
 from hosted_engine.errors import CommandError
-from hosted_engine.host.probes import HostProbes, mounted_type, parse_libvirt_conf, parse_user
+from hosted_engine.host.mounts import mount_above
+from hosted_engine.host.probes import RAM_DISK, HostProbes, parse_libvirt_conf, parse_user
 from hosted_engine.host.storage_deadline import with_storage
 from hosted_engine.host.tools import Done
 from metadata import layout
 from metadata.domain_xml import lease_element
 from metadata.layout import SLOT_SIZE, extents, required_size
-from metadata.records import VolumeAddress
+from metadata.records import HostRecord, VolumeAddress
 from metadata.settings.parse import HostSettings
 from simulation.world import SimStore
 from tests.unit import apart_jobs
@@ -75,6 +77,7 @@ from tests.unit.test_command_deploy import (
 from tests.unit.test_command_volume import leader
 from world.ports.errors import HypervisorGoneError, LockspaceGoneError, WorldError
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
 
 DOMAIN = (
@@ -99,6 +102,11 @@ def subject(scene: Scene, data: object, deployed: Optional[HostSettings] = None)
     world, given = scene.world(), answers(data)
     lockspace: Any = scene.lockspace
     return Subject(world, given, look_at_storage(world, given), lockspace, deployed)
+
+
+def on(kind: str) -> Callable[[str], str]:
+    """Everything lies on this type of file system."""
+    return lambda _path: kind
 
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -230,7 +238,7 @@ def test_nothing_is_changed_by_looking(scene: Scene) -> None:
 def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> None:
     scene.volume.volumes.clear()
     expect(
-        check_volumes(scene.volume, PARTS),
+        check_volumes(scene.volume, PARTS, on("nfs4")),
         Level.FAIL,
         "does not exist",
         "truncate -s 12M",
@@ -238,7 +246,10 @@ def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> No
     )
     scene.volume.add(PATH, layout.MIB)
     expect(
-        check_volumes(scene.volume, PARTS), Level.FAIL, "1048576 bytes, 12582912 are needed", "12M"
+        check_volumes(scene.volume, PARTS, on("nfs4")),
+        Level.FAIL,
+        "1048576 bytes, 12582912 are needed",
+        "12M",
     )
 
 
@@ -253,8 +264,8 @@ def test_storage_that_is_not_connected_yet_is_told_from_one_that_is_missing(scen
 
 def test_cluster_without_room_for_the_writers_lock_can_be_joined(scene: Scene) -> None:
     scene.volume.add(PATH, required_size(PARTS) - layout.MIB)
-    expect(check_volumes(scene.volume, PARTS, creates=False), Level.OK)
-    expect(check_volumes(scene.volume, PARTS, creates=True), Level.FAIL, "too small")
+    expect(check_volumes(scene.volume, PARTS, on("nfs4"), creates=False), Level.OK)
+    expect(check_volumes(scene.volume, PARTS, on("nfs4"), creates=True), Level.FAIL, "too small")
     expect(subject(scene, JOINING).look.volumes, Level.OK)
     expect(creating(scene).look.volumes, Level.FAIL, "too small")
 
@@ -267,9 +278,81 @@ def test_sanlock_that_may_not_write_is_let_in(scene: Scene) -> None:
     expect(device, Level.FAIL, "udev", 'SYMLINK=="disk/by-id/x"')
 
 
-def test_storage_of_this_host_alone_is_told(scene: Scene) -> None:
-    scene.probes.file_system_type = "xfs"
-    expect(check_access(scene.world(), PARTS), Level.WARN, "lies on xfs")
+@pytest.mark.parametrize("kind", ["xfs", "ext4", "btrfs", "zfs", "vfat", "overlay", "aufs"])
+def test_storage_of_this_host_alone_is_told(scene: Scene, kind: str) -> None:
+    scene.probes.file_system_type = kind
+    expect(check_access(scene.world(), PARTS), Level.WARN, f"lies on {kind}", "no other host")
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.glusterfs", "ceph", "gfs2", "fuse", ""])
+def test_storage_that_others_may_see_is_no_matter(scene: Scene, kind: str) -> None:
+    scene.probes.file_system_type = kind
+    expect(check_access(scene.world(), PARTS), Level.OK)
+    expect(check_volumes(scene.volume, PARTS, on(kind)), Level.OK)
+
+
+def test_each_part_s_place_is_looked_at(scene: Scene) -> None:
+    scene.probes.file_system_types = {"/local/lease": "xfs"}
+    parts = replace(PARTS, lease=VolumeAddress("/local/lease", 0))
+    expect(check_access(scene.world(), parts), Level.WARN, "/local/lease lies on xfs")
+
+
+IN_MEMORY = ["tmpfs", "devtmpfs", "ramfs", "hugetlbfs", RAM_DISK]
+
+
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_storage_in_memory_is_none(scene: Scene, kind: str) -> None:
+    """Though it takes direct I/O and is large enough, or too small, or takes none."""
+    for size in (required_size(PARTS), layout.MIB):
+        scene.volume.add(PATH, size)
+        found = check_volumes(scene.volume, PARTS, on(kind))
+        expect(found, Level.FAIL, f"{PATH} lies in this host's memory ({kind})", "NFS")
+        assert "truncate" not in found.text
+    scene.volume.fail(errno.EINVAL)
+    expect(check_volumes(scene.volume, PARTS, on(kind)), Level.FAIL, "this host's memory")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/dev/mapper/leases", "/dev/disk/by-id/x", "/dev//vg/lv", "/srv/../dev/sdb", "/dev/./sdb"],
+)
+@pytest.mark.parametrize("kind", [*IN_MEMORY, "ext4", "nfs4", ""])
+def test_missing_device_is_never_made(scene: Scene, path: str, kind: str) -> None:
+    parts = layout.storage_parts(path)
+    found = check_volumes(scene.volume, parts, on(kind))
+    expect(found, Level.FAIL, f"{path} does not exist: this host has no such device", "rescan")
+    assert "truncate" not in found.text
+
+
+def test_link_to_a_missing_device_is_one(scene: Scene, tmp_path: Path) -> None:
+    link = tmp_path / "leases"
+    link.symlink_to("/dev/no-such-device")
+    found = check_volumes(scene.volume, layout.storage_parts(str(link)), on("ext4"))
+    expect(found, Level.FAIL, "no such device", "rescan")
+    assert "truncate" not in found.text
+
+
+def test_file_that_took_a_device_s_place_is_told(scene: Scene) -> None:
+    path = "/dev/mapper/leases"
+    scene.volume.add(path, required_size(PARTS))
+    found = check_volumes(scene.volume, layout.storage_parts(path), on("devtmpfs"))
+    expect(found, Level.FAIL, "devtmpfs", f"a file where a device belongs: rm {path}", "rescan")
+
+
+@pytest.mark.parametrize("kind", IN_MEMORY)
+def test_missing_file_is_not_made_in_memory(scene: Scene, kind: str) -> None:
+    for path in ("/run/leases", "/dev/shm/leases"):
+        found = check_volumes(scene.volume, layout.storage_parts(path), on(kind))
+        expect(found, Level.FAIL, f"{path} does not exist", kind, "mount the shared storage")
+        assert "truncate" not in found.text
+
+
+@pytest.mark.parametrize("kind", ["ext4", "overlay"])
+def test_missing_file_on_a_disk_of_this_host_may_lack_its_mount(scene: Scene, kind: str) -> None:
+    scene.volume.volumes.clear()
+    found = check_volumes(scene.volume, PARTS, on(kind))
+    expect(found, Level.FAIL, f"its folder lies on {kind}", "truncate -s 12M")
+    assert found.mend[0].startswith("mount the shared storage there first")
 
 
 @pytest.mark.parametrize(
@@ -357,6 +440,27 @@ def test_sanlock_with_another_hosts_name_is_refused(tmp_path: Path) -> None:
     expect(check_sanlock(subject(scene, named)), Level.OK)
 
 
+@pytest.mark.parametrize(
+    ("own_id", "stopped", "level"),
+    [(1, True, Level.OK), (1, False, Level.FAIL), (2, True, Level.FAIL)],
+)
+def test_sanlock_with_the_name_of_a_host_that_was_renamed(
+    tmp_path: Path, own_id: int, stopped: bool, level: Level
+) -> None:
+    """The record of its id carries the former name until its broker has replaced it."""
+    scene = Scene(tmp_path, cluster_store())
+    scene.lockspace.name = "h1"
+    given = subject(scene, JOINING)
+    found = given.look.survey
+    assert found is not None
+    record = found.slots[1]
+    assert isinstance(record, HostRecord)
+    renamed = replace(found, slots={1: replace(record, hostname="former", stopped=stopped)})
+    deployed = HostSettings(own_id, "newname", PARTS)
+    given = replace(given, look=replace(given.look, survey=renamed), deployed=deployed)
+    expect(check_sanlock(given), level)
+
+
 def test_sanlock_that_is_gone_is_refused_with_what_to_do(scene: Scene) -> None:
     def gone() -> NoReturn:
         raise LockspaceGoneError("ask", "gone", errno.ECONNREFUSED)
@@ -409,6 +513,32 @@ def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
     scene.hypervisor = hypervisor(gone)
     found = check_libvirt(scene.world(), "qemu:///system")
     expect(found, Level.FAIL, "Debian: systemctl enable --now libvirtd", "EL: ", "virtqemud")
+
+
+@pytest.mark.parametrize(
+    ("unit", "start", "other"),
+    [
+        ("libvirtd", "systemctl enable --now libvirtd", "virtqemud"),
+        ("virtqemud", "systemctl enable --now virtqemud.socket", "libvirtd"),
+    ],
+)
+def test_the_service_that_is_there_is_named(
+    scene: Scene, unit: str, start: str, other: str
+) -> None:
+    def gone() -> NoReturn:
+        raise HypervisorGoneError("ask", "no socket")
+
+    scene.probes.libvirt_service = unit
+    scene.hypervisor = hypervisor(gone)
+    found = [check_libvirt(scene.world(), "qemu:///system")]
+    assert found[0].mend == (start,)
+    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    found.append(check_libvirt(scene.world(), "qemu:///system"))
+    scene.has_lock_manager = False
+    found.append(check_lock_manager(scene.world()))
+    for one in found[1:]:
+        assert any(f"systemctl restart {unit}" in line for line in one.mend)
+    assert not [line for one in found for line in one.mend if other in line]
 
 
 def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:
@@ -506,6 +636,47 @@ def test_page_that_can_not_be_found_is_told(scene: Scene) -> None:
     expect(check_page(creating(scene)), Level.WARN, "resolve engine", "/etc/hosts")
 
 
+@pytest.mark.parametrize(
+    ("reading", "level", "told"),
+    [
+        (
+            HealthReading(True, "", seen="192.0.2.7: HTTP status 200, page 'DB Up!'"),
+            Level.OK,
+            ["192.0.2.7: HTTP status 200, page 'DB Up!'"],
+        ),
+        (
+            HealthReading(False, "192.0.2.7: no answer within 5 s"),
+            Level.OK,
+            ["no answer within 5 s", "as long as no engine runs"],
+        ),
+        (
+            HealthReading(False, "HTTP status 401, it asks for a login", known=False),
+            Level.WARN,
+            ["asks for a login", "the engine's health is not known"],
+        ),
+        (
+            HealthReading(
+                False, "HTTP status 404", answered=True, seen="HTTP status 404, page 'x'"
+            ),
+            Level.WARN,
+            ["HTTP status 404, page 'x'", "engine.health_url and engine.health_text"],
+        ),
+    ],
+)
+def test_page_is_asked_once_and_what_it_said_is_shown(
+    scene: Scene, reading: HealthReading, level: Level, told: list[str]
+) -> None:
+    scene.probes.page.reading = reading
+    expect(check_page(creating(scene)), level, "http://engine/health", *told)
+    assert scene.probes.page.calls == ["http://engine/health"]
+
+
+def test_silent_page_of_a_cluster_that_there_is_is_told(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, cluster_store())
+    found = check_page(subject(scene, JOINING))
+    expect(found, Level.WARN, "Connection refused", "hosted-engine --vm-status")
+
+
 def test_engine_without_a_page_is_told(scene: Scene) -> None:
     found = check_page(creating(scene, engine={"domain_xml_file": "/x"}))
     expect(found, Level.WARN, "engine.fqdn")
@@ -551,6 +722,28 @@ def test_host_without_a_gateway_is_told(scene: Scene) -> None:
     expect(check_network(creating(scene, host={})), Level.WARN, "no gateway", "host.gateway")
 
 
+HOME = HostSettings(
+    9, "h9", PARTS, bridge="br0", gateway="192.0.2.9", libvirt_uri="test:///default"
+)
+
+
+@pytest.mark.parametrize("deployed", [None, HOME], ids=["new", "deployed"])
+@pytest.mark.parametrize("data", [CREATING, JOINING], ids=["creating", "joining"])
+def test_what_the_answers_say_of_this_host_is_what_is_looked_at(
+    scene: Scene, data: Mapping[str, Any], deployed: Optional[HostSettings]
+) -> None:
+    host = {"bridge": "br7", "gateway": "203.0.113.7", "libvirt_uri": "test:///other"}
+    looked = subject(scene, {**data, "host": host}, deployed)
+    assert (looked.bridge, looked.gateway, looked.libvirt_uri) == tuple(host.values())
+    nothing = subject(scene, {**data, "host": {"bridge": "", "gateway": ""}}, deployed)
+    assert (nothing.bridge, nothing.gateway) == ("", "")
+
+
+def test_what_the_answers_leave_out_is_as_the_deployed_host_has_it(scene: Scene) -> None:
+    kept = subject(scene, JOINING, HOME)
+    assert (kept.bridge, kept.gateway, kept.libvirt_uri) == ("br0", "192.0.2.9", "test:///default")
+
+
 def test_joining_host_is_measured_by_the_clusters_settings(tmp_path: Path) -> None:
     scene = Scene(tmp_path, cluster_store())
     found = {one.name: one for one in findings(subject(scene, JOINING))}
@@ -560,11 +753,6 @@ def test_joining_host_is_measured_by_the_clusters_settings(tmp_path: Path) -> No
 
 
 # --- what is read -----------------------------------------------------------------------------
-
-MOUNTS = """\
-22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
-61 22 0:44 / /srv/san rw shared:2 - nfs4 filer:/x rw,vers=4.2
-"""
 
 
 def test_name_that_has_no_address_is_an_error_of_the_world() -> None:
@@ -579,10 +767,46 @@ def test_bridge_that_is_not_there_is_none_and_every_bridge_is_found() -> None:
     assert all(probes.bridge(name) is not None for name in [*probes.bridges(), "lo"])
 
 
-def test_file_system_is_found_by_its_device() -> None:
-    assert mounted_type(MOUNTS, "0:44") == "nfs4"
-    assert mounted_type(MOUNTS, "8:1") == "ext4"
-    assert mounted_type(MOUNTS, "9:9") == ""
+def test_file_system_is_that_of_what_exists_or_would(tmp_path: Path) -> None:
+    probes = HostProbes()
+    assert probes.file_system("/dev/shm/no-such-file") == "tmpfs"
+    assert probes.file_system("/proc/no/such/file") == "proc"
+    link = tmp_path / "link"
+    link.symlink_to("/proc/nothing")
+    assert probes.file_system(str(link)) == "proc"
+    assert probes.file_system(str(tmp_path)) == probes.file_system(str(tmp_path / "not/yet"))
+
+
+def test_block_device_may_be_memory_or_a_file_of_this_host(tmp_path: Path) -> None:
+    probes = HostProbes()
+    for name in ("ram0", "ram12", "zram0"):
+        assert probes.device_medium(tmp_path / name) == RAM_DISK
+    for name in ("sda", "dm-3", "nvme0n1", "loop7", "rbd0", "ramp", "xram0"):
+        assert probes.device_medium(tmp_path / name) == ""
+    backing = tmp_path / "loop8/loop/backing_file"
+    backing.parent.mkdir(parents=True)
+    backing.write_text("/dev/shm/image\n")
+    assert probes.device_medium(tmp_path / "loop8") == "tmpfs"
+
+
+def test_file_system_is_that_of_the_deepest_mount_and_the_latest(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        "22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n"
+        "61 22 0:44 / /srv/san rw shared:2 - nfs4 filer:/x rw,vers=4.2\n"
+        "62 22 0:45 / /srv/a\\040b rw - ceph mon:/ rw\n"
+        "63 22 0:46 / /var rw - xfs /dev/sdb rw\n"
+        "64 22 0:47 / /var rw - btrfs /dev/sdc rw\n"
+    )
+    kinds = {
+        "/srv/san/leases": "nfs4", "/srv/san": "nfs4", "/srv/sandwich": "ext4", "/": "ext4",
+        "/srv/a b/x": "ceph", "/var/x": "btrfs",
+    }  # fmt: skip
+    for path, kind in kinds.items():
+        mount = mount_above(path, table)
+        assert mount is not None and mount.kind == kind, path
+    table.write_text("")
+    assert mount_above("/x", table) is None
 
 
 def test_sectors_that_sanlock_wrote_are_found_again(tmp_path: Path) -> None:

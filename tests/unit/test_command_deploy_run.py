@@ -38,6 +38,7 @@ from world.host_file import read_host_settings
 from world.ports.errors import LockspaceGoneError
 from world.ports.sanlock import Membership
 
+NFS = {"type": "nfs", "server": "192.0.2.7", "export": "/x", "mount_point": "/shared"}
 DOMAIN = (
     "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
     f"<devices>{lease_element(PARTS)}</devices></domain>"
@@ -193,6 +194,34 @@ def test_deployed_host_needs_no_answers(first: Desk) -> None:
     assert "this host is deployed already, as h9 (id 1)" in first.said
     assert (bytes_of(first), first.scene.settings_file.read_bytes()) == before
     assert first.scene.orders == ["enable", "enable"]
+
+
+def test_slip_of_the_pen_on_a_deployed_host_costs_nothing(first: Desk) -> None:
+    first.deploy(answers_file=first.creating())
+    other = "/shared/leasse"
+    first.scene.volume.add(other, len(first.scene.volume.volumes[PATH]))
+    before = (bytes(first.scene.volume.volumes[other]), first.scene.settings_file.read_bytes())
+    for force in (False, True):
+        wrong = first.creating(storage={"path": other, "connection": NFS})
+        message = first.refusal(answers_file=wrong, force=force)
+        assert "deployed already, as h9 (id 1) on /shared/leases" in message
+        assert "storage.path: '/shared/leasse' (host.yaml has '/shared/leases')" in message
+        assert "systemctl stop" not in message
+        assert "[fail] deployed: " not in first.said
+        check = first.refusal(answers_file=wrong, force=force, check=True)
+        assert "deployed" in check
+        assert "[fail] deployed: this host is deployed already" in first.said
+        assert "would create" not in first.said
+        first.scene.said.clear()
+    after = (bytes(first.scene.volume.volumes[other]), first.scene.settings_file.read_bytes())
+    assert after == before
+
+
+def test_check_on_a_deployed_host_says_where_it_is(first: Desk) -> None:
+    first.deploy(answers_file=first.creating())
+    first.scene.lockspace.joined = 1
+    assert first.deploy(check=True) == 0
+    assert "[ ok ] deployed: this host is deployed already, as h9 (id 1) on " in first.said
 
 
 # --- --check ----------------------------------------------------------------------------------

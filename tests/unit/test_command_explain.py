@@ -16,6 +16,7 @@ import pytest
 
 from fsm.table import TABLE
 from ha_agent.observation import collect
+from ha_broker.api.client import BrokerDeniedError
 from ha_broker.api.snapshot import (
     ConfigView,
     EngineView,
@@ -33,8 +34,9 @@ from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.cli.wording import listed, span
 from hosted_engine.cluster.facts import Cluster, HostLife
+from hosted_engine.cluster.other_clock import OtherClock
 from hosted_engine.explain.advice import NOTHING
-from hosted_engine.explain.command import place_text
+from hosted_engine.explain.command import place_text, without_broker_json, without_broker_text
 from hosted_engine.explain.engine_sentences import HELD, WAITING
 from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
 from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
@@ -213,6 +215,11 @@ OTHERS: dict[str, tuple[HostView, HostLife, str]] = {
         HostLife.SILENT,
         "sanlock does not see it either",
     ),
+    "not decided yet": (
+        replace(other(fresh=False, liveness=Liveness.UNKNOWN), changed_at_s=None, undecided=True),
+        HostLife.SILENT,
+        "Whether it lives is not decided yet",
+    ),
     "failing": (other(liveness=Liveness.FAIL), HostLife.FAILING, "within 60 s it counts as dead"),
     "dead": (other(liveness=Liveness.DEAD), HostLife.DEAD, "no sign of life for 140 s"),
     "left": (
@@ -309,6 +316,65 @@ def test_another_hosts_penalties_are_read_from_its_record() -> None:
     assert "-600 points: down." in told
 
 
+def shown(text: str, at_s: float) -> str:
+    return time.strftime(text, time.localtime(WALL_S + at_s - NOW_S))
+
+
+@pytest.mark.parametrize(
+    "ahead_s", [0, 3, -41, 3600, -3600, 19800, -12600, 50400, 1234, 3 * 86400 + 5000, -86400]
+)
+def test_another_hosts_times_are_told_by_our_clock(ahead_s: int) -> None:
+    """Its clock or its zone is `ahead_s` ahead, and its record was seen 2 s ago."""
+    theirs = NOW_S - 2 + ahead_s
+    note = (
+        f"network -320 (lost, since {shown('%H:%M:%S', theirs - 3605)}); "
+        f"old -1 (so, since {shown('%Y-%m-%d %H:%M', theirs - 3 * 86400)}); "
+        f"failed-starts -50 (1 failed, since {shown('%H:%M:%S', theirs)}, "
+        f"until {shown('%H:%M:%S', theirs + 595)})"
+    )
+    view = other(wall_time=ctime(theirs), notes=(("penalties", note),))
+    told = of_host(explained(view), "h2")
+    # A clock that is a few seconds off is left as it is; else it is told to the second, but where
+    # its date stands for the seconds.
+    off_s = ahead_s if abs(ahead_s) < 60 else 0
+    assert f"-320 points since {shown('%H:%M:%S', NOW_S - 3607 + off_s)}: lost." in told
+    assert f"since {shown('%H:%M:%S', NOW_S - 2 + off_s)}: 1 failed" in told
+    assert f"(until {shown('%H:%M:%S', NOW_S + 593 + off_s)})." in told
+    old = re.search(r"-1 points since ([-\d: ]+): so", told)
+    assert old is not None
+    at_s = time.mktime(time.strptime(old[1], "%Y-%m-%d %H:%M"))
+    assert abs(at_s - (WALL_S - 2 - 3 * 86400 + off_s)) < 120
+
+
+@pytest.mark.parametrize("fields", [{"wall_time": ""}, {"wall_time": "yesterday"}, {"seen": False}])
+def test_times_of_a_clock_that_nothing_is_known_of_say_so(fields: dict[str, Any]) -> None:
+    seen = fields.pop("seen", True)
+    note = "failed-starts -50 (1 failed, since 12:03:05, until 12:13:05)"
+    view = other(notes=(("penalties", note),), **fields)
+    view = view if seen else replace(view, changed_at_s=None)
+    told = of_host(explained(view), "h2")
+    assert "-50 points since 12:03:05 by its own clock: 1 failed" in told
+    assert "(until 12:13:05 by its own clock)." in told
+
+
+@pytest.mark.parametrize("moment", ["99:99:99", "2026-13-45 10:00", "0001-01-01 00:00", "1 - 2"])
+def test_times_that_are_none_are_shown_as_they_are(moment: str) -> None:
+    view = other(notes=(("penalties", f"network -320 (lost, since {moment})"),))
+    told = of_host(explained(view), "h2")
+    assert f"-320 points since {moment} by its own clock: lost." in told
+
+
+def test_the_latest_moment_of_yesterday_is_no_moment_of_tomorrow() -> None:
+    """Around midnight a time alone belongs to the day before, or to the next one."""
+    midnight_s = time.mktime((2023, 11, 15, 0, 0, 0, 0, 0, -1))
+    clock = OtherClock(time.ctime(midnight_s + 60), midnight_s + 3660)
+    assert clock.past("23:59:30") == midnight_s + 3600 - 30
+    assert clock.past("00:00:30") == midnight_s + 3630
+    assert clock.past("00:01:01") == midnight_s + 3661
+    assert clock.future("00:02:00") == midnight_s + 3720
+    assert clock.future("23:59:30") == midnight_s + 3600 + 86400 - 30
+
+
 def test_a_line_of_penalties_of_another_program_is_shown_as_it_is() -> None:
     view = other(notes=(("penalties", "gateway: 1600"),))
     assert "Points off: gateway: 1600." in of_host(explained(view), "h2")
@@ -380,6 +446,47 @@ def test_in_global_maintenance_nobody_starts_it() -> None:
     )
     assert "hosted-engine --set-maintenance --mode=none" in advice(found)
     assert "hosted-engine --vm-start" in advice(found)
+
+
+def test_who_may_not_ask_hears_nothing_of_the_hosts() -> None:
+    denied = BrokerDeniedError("ask", "permission denied at /run/s: run it as root", 13)
+    told = without_broker_text(denied, "PATH")
+    document = json.loads(without_broker_json(denied, "PATH"))
+    assert "permission denied at /run/s: run it as root" in told
+    assert "sudo hosted-engine --explain" in told
+    for claim in ("starts nothing", "runs on", "go on without", "nobody watches", "systemctl"):
+        assert claim not in told
+        assert claim not in json.dumps(document)
+    assert document["error"] == "ask: permission denied at /run/s: run it as root"
+
+
+@pytest.mark.parametrize("state", [State.UNKNOWN_LOCAL_VM_STATE, State.START_STATE])
+@pytest.mark.parametrize("error", ["read: timed out", ""])
+def test_storage_that_was_never_read_is_the_cause_and_not_libvirt(state: State, error: str) -> None:
+    found = explained(
+        storage=StorageView(error=error),
+        config=ConfigView(None, error),
+        engine=EngineView(detail="the shared configuration has not been read yet"),
+        global_maintenance=None,
+        agent=agent(state),
+    )
+    told = " ".join([engine(found), of_host(found, "h1"), advice(found)])
+    assert "libvirt" not in told
+    assert "not been able to read the shared storage" in engine(found)
+    assert "shared configuration" in of_host(found, "h1")
+
+
+def test_both_maintenances_at_once_are_both_said() -> None:
+    found = explained(
+        other(state="GlobalMaintenance", score=0, maintenance=True),
+        global_maintenance=True,
+        local_maintenance=True,
+        agent=agent(State.GLOBAL_MAINTENANCE, score=0),
+    )
+    for _host, sentences in found.hosts:
+        assert "for global maintenance is on" in " ".join(sentences)
+        assert "It is in local maintenance, too, and stays in that" in " ".join(sentences)
+    assert "(on h1 that ends its local maintenance, too)" in advice(found)
 
 
 def test_all_hosts_in_local_maintenance() -> None:
@@ -465,6 +572,16 @@ SAID = {
     "_write_why": "this host's own record could not be written for 90 s",
     "_order_why": "the order to switch the VM off has not ended for 20 s",
 }
+
+
+@pytest.mark.parametrize("unit", ["libvirtd", "virtqemud"])
+def test_the_libvirt_that_is_there_is_named(unit: str) -> None:
+    """Of another host nobody here knows which of the two it has."""
+    silent = other(state="UnknownLocalVmState")
+    given = snapshot(silent, engine=EngineView(domain=DomainState.UNKNOWN))
+    told = advice(explain(Cluster(given, SETTINGS, NOW_S, WALL_S, unit)))
+    assert f"libvirt on h1: see 'systemctl status {unit}' there." in told
+    assert "libvirt on h2: see 'systemctl status libvirtd virtqemud' there." in told
 
 
 # `blocked_why` asks them before and after the others, for they need no snapshot.
@@ -563,7 +680,7 @@ class Broker:
     def stop(self) -> None:
         self._server.stop()
 
-    def _answer(self, _method: str, target: str, _body: bytes) -> Any:
+    def _answer(self, _method: str, target: str, *_more: object) -> Any:
         return self.answers[target]()
 
 

@@ -94,6 +94,65 @@ def test_an_earlier_boot_with_a_right_clock_stays_where_it_was() -> None:
     assert [one.at_s - WALL_S for one in timed(entries)] == [0, 600]
 
 
+DAY_S = 86400.0
+
+
+def boots(*told: tuple[float, float]) -> list[float]:
+    """Days after the first one at which each boot is dated, by its beginning; `told` has for
+    each when it began by its own clock, in days, and how many it lasted."""
+    entries = []
+    for number, (day, lasted) in enumerate(told):
+        began = entry(day * DAY_S, AgentStarted(1, "h1"), f"b{number}", 5.0)
+        ended = entry((day + lasted) * DAY_S, Alive(), f"b{number}", 5.0 + lasted * DAY_S)
+        entries += [began, ended]
+    found = timed(entries)
+    assert [one.entry for one in found] == entries
+    times = [one.at_s for one in found]
+    assert times == sorted(times)
+    assert not any(one.set_by_s for one in found)
+    return [round((at_s - WALL_S) / DAY_S, 2) for at_s in times[::2]]
+
+
+NEVER_SET = -WALL_S / DAY_S  # 1970
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        # one at 1970: alone, first, between, last, and more than one of them
+        ([(NEVER_SET, 1)], [round(NEVER_SET, 2)]),
+        ([(NEVER_SET, 1), (9, 1)], [8, 9]),
+        ([(0, 2), (NEVER_SET, 1), (9, 1)], [0, 8, 9]),
+        ([(0, 2), (3, 1), (NEVER_SET, 1)], [0, 3, 4]),
+        ([(0, 2), (NEVER_SET, 1), (NEVER_SET, 2), (NEVER_SET + 3, 1), (9, 1)], [0, 5, 6, 8, 9]),
+        ([(0, 2), (NEVER_SET, 1), (NEVER_SET, 1)], [0, 2, 3]),
+        # longer than the gap that there is for it
+        ([(0, 2), (NEVER_SET, 5), (4, 1)], [-3, -1, 4]),
+        # a clock that fell back to the date of the firmware, or ran ahead for one boot
+        ([(0, 2), (-900, 1), (9, 1)], [0, 8, 9]),
+        ([(0, 2), (3, 1), (-900, 1), (9, 1), (11, 1)], [0, 3, 8, 9, 11]),
+        ([(0, 2), (9000, 1), (9, 1)], [0, 8, 9]),
+        ([(9000, 1), (0, 2), (9, 1)], [-1, 0, 9]),
+        # the latest boot is believed, for people ask by its clock
+        ([(100, 2), (103, 2), (9, 1)], [5, 7, 9]),
+        # all of them are right
+        ([(0, 2), (2, 1), (9, 1), (90, 1)], [0, 2, 9, 90]),
+    ],
+)
+def test_a_boot_with_a_wrong_clock_spoils_no_other(
+    told: list[tuple[float, float]], expected: list[float]
+) -> None:
+    assert boots(*told) == expected
+
+
+def test_many_boots_are_dated_in_time() -> None:
+    """As fast a history can be made of boots alone as it can be told."""
+    days = [float(number if number % 3 else 2000 - number) for number in range(20000)]
+    began_s = time.process_time()
+    assert len(boots(*[(day, 0.5) for day in days])) == 20000
+    assert time.process_time() - began_s < 30.0
+
+
 # --- what lasted ------------------------------------------------------------------------
 
 
@@ -281,6 +340,61 @@ def test_what_is_no_moment_is_refused_with_what_is(typed: str) -> None:
         moment(typed)
 
 
+ZONES = {  # when its clocks go forward, and back
+    "Europe/Berlin": ("2026-03-29 03:00:00", "2026-10-25 03:00:00"),
+    "America/New_York": ("2026-03-08 03:00:00", "2026-11-01 02:00:00"),
+    "Australia/Lord_Howe": ("2026-10-04 02:30:00", "2026-04-05 02:00:00"),
+    "America/Santiago": ("2026-09-06 01:00:00", "2026-04-05 00:00:00"),
+}
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("change", [0, 1])
+def test_a_time_of_day_is_the_latest_such_one_around_summer_time(
+    zone: str, change: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each quarter of an hour of three days, from each third one: it shows that time, is past,
+    and nothing between it and now shows it, too."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    around_s = round(at(ZONES[zone][change]) / 900) * 900
+    seconds = range(around_s - 36 * 3600, around_s + 36 * 3600, 900)
+    shown = {at_s: time.strftime("%H:%M", time.localtime(at_s)) for at_s in seconds}
+    wanted = sorted(set(shown.values()))
+    for now_s in range(around_s - 6 * 3600, around_s + 30 * 3600, 2700):
+        for typed in wanted:
+            latest = max(at_s for at_s, text in shown.items() if text == typed and at_s <= now_s)
+            meant = moment(typed)(now_s)
+            if meant != latest:  # it never came today, so the clocks went forward over it
+                assert latest < meant <= now_s, (typed, now_s)
+                assert time.localtime(meant).tm_gmtoff > time.localtime(meant - 1).tm_gmtoff
+
+
+@pytest.mark.parametrize(
+    ("zone", "typed", "utc"),
+    [
+        ("Europe/Berlin", "2026-03-29 02:30", "2026-03-29 01:00:00"),  # never came
+        ("Europe/Berlin", "2026-03-29 02:00:01", "2026-03-29 01:00:00"),
+        ("Europe/Berlin", "2026-10-25 02:30", "2026-10-25 00:30:00"),  # the first of two
+        ("America/Santiago", "2026-09-06", "2026-09-06 04:00:00"),  # begins at one o'clock
+        ("Pacific/Apia", "2011-12-30 12:00", "2011-12-30 10:00:00"),  # a day that never came
+    ],
+)
+def test_a_date_around_a_change_of_the_clocks(
+    zone: str, typed: str, utc: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    found_s = moment(typed)(at(NOW))
+    assert time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(found_s)) == utc
+
+
+@pytest.mark.parametrize("typed", ["0001-01-01", "9999-12-31 23:59:59"])
+def test_a_date_that_no_clock_shows_is_refused(typed: str) -> None:
+    with pytest.raises(ValueError, match=f"'{typed}' is refused; allowed: 30m"):
+        moment(typed)
+
+
 def test_stamps_have_their_zone() -> None:
     assert iso_text(at("2026-07-01 12:00:00") + 0.0414) == "2026-07-01T12:00:00.041+02:00"
     assert iso_text(at("2026-11-21 12:00:00")) == "2026-11-21T12:00:00.000+01:00"
@@ -438,3 +552,40 @@ def test_a_strangers_words_do_not_steer_the_terminal(
     nasty = HostSight(1, "h\x1b[2J", "EngineUp", 1, live=True)
     write(directory, [*story()[:2], entry(2, nasty), entry(3, host(1, "a\x1bb", why="\x1b[0m"))])
     assert "\x1b" not in "".join(told(capsys))
+
+
+IMPOSSIBLE = [
+    ("at", ("1e300", "1e18", "-1e300", "1e400", "NaN", "9" * 400)),
+    ("mono", ("1e300", "-5", "9" * 400, "null")),
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        *((kind, key, value) for kind in ("alive", "host", "transition")
+          for key, values in IMPOSSIBLE for value in values),
+        ("transition", "lasted_s", "1e300"),
+        ("transition", "lasted_s", "-1"),
+    ],
+)  # fmt: skip
+def test_a_line_with_an_impossible_time_hides_nothing_else(
+    directory: Path, capsys: pytest.CaptureFixture[str], kind: str, key: str, value: str
+) -> None:
+    write(directory, story())
+    assert main(["--history"]) == 0
+    before = capsys.readouterr().out
+    stamp = {"at": str(WALL_S), "mono": "500.0", "lasted_s": "1.0", key: value}
+    rest = {
+        "alive": "",
+        "host": ', "host_id": 1',
+        "transition": ', "before": "EngineDown", "after": "EngineStart", "why": "so", "lasted_s": '
+        + stamp["lasted_s"],
+    }[kind]
+    line = f'{{"kind": "{kind}", "at": {stamp["at"]}, "mono": {stamp["mono"]}, "boot": "a"{rest}}}'
+    with (directory / "history.jsonl").open("a") as file:
+        file.write(f"{line}\n")
+    assert main(["--history"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == before
+    assert "1 damaged lines of the history were left out" in printed.err

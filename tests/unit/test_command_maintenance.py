@@ -46,7 +46,11 @@ def asked(broker: FakeBroker) -> list[tuple[str, bool]]:
     [
         ("global", [("global", True)], "Global maintenance is on."),
         ("local", [("local", True)], "Local maintenance of this host is on."),
-        ("none", [("local", False), ("global", False)], "Maintenance is off (it was already)."),
+        (
+            "none",
+            [("local", False), ("global", False)],
+            "Maintenance is off, this host's own and the cluster's.",
+        ),
     ],
 )
 def test_maintenance_sets_its_own_scope_only(
@@ -61,17 +65,85 @@ def test_maintenance_sets_its_own_scope_only(
     assert capsys.readouterr().out == f"{text}\n"
 
 
-def test_what_is_set_already_is_success_and_said(
+def was(broker: FakeBroker, *before: Optional[bool]) -> None:
+    """What the broker finds, one request after the other."""
+    found = iter(before)
+    broker.answers["/v1/maintenance"] = lambda: {"before": next(found)}
+
+
+@pytest.mark.parametrize("remembered", [True, False], ids=["on in memory", "off in memory"])
+@pytest.mark.parametrize(
+    ("mode", "before", "already"),
+    [
+        ("global", [True], True),
+        ("global", [False], False),
+        ("global", [None], False),
+        ("local", [True], True),
+        ("local", [False], False),
+        ("none", [False, False], True),
+        ("none", [True, False], False),
+        ("none", [False, True], False),
+        ("none", [False, None], False),
+    ],
+)
+def test_what_is_set_already_is_success_and_told_from_what_was_found(
+    mode: str,
+    before: list[Optional[bool]],
+    already: bool,
+    remembered: bool,
+    broker: FakeBroker,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Another administrator may have changed it since the broker looked."""
+    broker.tell(global_maintenance=remembered, local_maintenance=remembered)
+    was(broker, *before)
+    assert main(["--set-maintenance", f"--mode={mode}"]) == 0
+    assert ("(it was already)" in capsys.readouterr().out) is already
+    assert len(asked(broker)) == len(before), "asked for in any case"
+
+
+@pytest.mark.parametrize("mode", ["global", "local"])
+def test_asking_for_one_while_the_other_is_on_says_that_both_hold(
+    mode: str, broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broker.tell(global_maintenance=mode == "local", local_maintenance=mode == "global")
+    assert main(["--set-maintenance", f"--mode={mode}"]) == 0
+    told = capsys.readouterr().out
+    assert "too: both hold, and neither ends the other" in told
+    assert "--mode=none' on this host ends both" in told
+    assert told.count("\n") == 1
+
+
+def test_ending_names_who_is_in_local_maintenance_still(
     broker: FakeBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    broker.tell(global_maintenance=True, local_maintenance=True)
-    assert main(["--set-maintenance", "--mode=global"]) == 0
-    assert asked(broker) == [("global", True)], "somebody may have changed it since"
-    assert main(["--set-maintenance", "--mode=local"]) == 0
-    assert asked(broker) == [("global", True)], "an engine that runs here would refuse it"
-    assert capsys.readouterr().out.count("(it was already)") == 2
+    def resting(host_id: int, **fields: Any) -> HostView:
+        view = host(host_id, "LocalMaintenance", **fields)
+        assert view.record is not None
+        return replace(view, record=replace(view.record, maintenance=True))
+
+    broker.tell(hosts=(resting(1), resting(2), host(3, "EngineUp"), resting(4, fresh=False)))
     assert main(["--set-maintenance", "--mode=none"]) == 0
-    assert "already" not in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.endswith("In local maintenance still, to be ended there: h2.\n")
+
+
+def test_ending_that_stops_half_way_says_what_is_off(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refusals = iter([None, Refusal(503, "writing slot 0: I/O error")])
+
+    def answer() -> Any:
+        refusal = next(refusals)
+        if refusal is not None:
+            raise refusal
+        return {"before": True}
+
+    broker.answers["/v1/maintenance"] = answer
+    assert main(["--set-maintenance", "--mode=none"]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "I/O error; this host's own local maintenance is off, global" in output.err
 
 
 @pytest.mark.parametrize(
@@ -212,7 +284,8 @@ def test_what_agents_said_before_counts_only_where_nothing_changed(
     before: bool, code: int, broker: FakeBroker
 ) -> None:
     old = host(1, "GlobalMaintenance", changed_at_s=time.monotonic() - 1)
-    broker.tell(hosts=(old,), global_maintenance=before)
+    broker.tell(hosts=(old,), global_maintenance=not before)  # an old memory
+    was(broker, before)
     asked_for = ["--set-maintenance", "--mode=global", "--wait", "--timeout=0.05"]
     assert main(asked_for) == code
 

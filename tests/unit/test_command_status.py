@@ -129,6 +129,25 @@ def test_text_with_no_host_says_so() -> None:
     assert status_text(status()) == "No host has written its status yet.\n"
 
 
+@pytest.mark.parametrize("hosts", [(), (HostView(1),), (HostView(1, Liveness.LIVE), HostView(4))])
+@pytest.mark.parametrize("error", ["", "read 512 bytes at /dev/san:0: timed out"])
+def test_storage_that_was_never_read_is_no_cluster_without_hosts(
+    hosts: tuple[HostView, ...], error: str
+) -> None:
+    seen = replace(snapshot(), hosts=hosts, storage=StorageView(error=error))
+    picture = cluster_status(seen, NOW_S)
+    told = "The shared storage has not been read yet" + (f" ({error})" if error else "")
+    text = status_text(picture)
+    assert f"!! {told}\n" in text
+    assert f"Problem                            : {told}\n" in text
+    assert "No host has written" not in text
+    data = document(picture)
+    assert set(data) == {"1", "global_maintenance"}
+    assert data["1"]["error"] == told
+    assert data["1"]["live-data"] is False
+    assert data["1"]["engine-status"]["vm"] == "unknown"
+
+
 # --- the readers ------------------------------------------------------------------------------
 
 
@@ -250,6 +269,32 @@ def view(liveness: Liveness, fresh: bool) -> HostView:
 def test_live_is_fresh_and_not_dead(liveness: Liveness, fresh: bool, is_live: bool) -> None:
     picture = cluster_status(snapshot(view(liveness, fresh)), NOW_S)
     assert picture.hosts[0].is_current is is_live
+
+
+@pytest.mark.parametrize(
+    ("liveness", "fresh", "undecided", "told"),
+    [
+        (Liveness.UNKNOWN, False, True, True),
+        (Liveness.UNKNOWN, True, True, False),
+        (Liveness.UNKNOWN, False, False, False),
+        (Liveness.DEAD, False, False, False),
+    ],
+)
+def test_what_is_not_decided_yet_is_told_as_such_and_claims_no_engine(
+    liveness: Liveness, fresh: bool, undecided: bool, told: bool
+) -> None:
+    host = replace(view(liveness, fresh), undecided=undecided)
+    picture = cluster_status(snapshot(host), NOW_S)
+    data, text = document(picture)["1"], status_text(picture)
+    assert ("not decided yet" in text) is told
+    assert ("Status up-to-date                  : not decided yet\n" in text) is told
+    assert ("stale-data" in text) is (not told and not fresh)
+    assert data["live-data"] is fresh
+    assert data["score"] == 3400
+    if told:
+        assert data["engine-status"]["vm"] == data["engine-status"]["health"] == "unknown"
+        assert data["engine-status"]["reason"] == "not decided yet; last written: up, good"
+        assert '"vm": "up"' not in text + status_json(picture)
 
 
 def test_host_that_only_sanlock_knows_is_not_shown() -> None:

@@ -283,3 +283,18 @@ def test_free_lease_has_no_owner() -> None:
 @pytest.mark.parametrize("data", [b"", b"\x10 !\x12", bytes(512), b"\xff" * 512])
 def test_other_bytes_are_no_record(data: bytes) -> None:
     assert parse_record(data) is None
+
+
+def test_a_volume_of_earlier_agents_is_shown_as_they_meant_it(volume: Volume) -> None:
+    volume.put(0, b"maintenance=True\n")
+    text = b"timestamp=42 (Thu)\nmaintenance=True\nstate=EngineUp\n"
+    volume.put(1, b"1|1|42|1|3400|vm-up good-health-status|h1|2".ljust(512, b"\0") + text)
+    volume.put(2, b"1|1|42|2|2400|None|h2")
+    volume.host(3)
+    found = volume.read()
+    assert found.global_maintenance is True
+    records = [host.record for host in found.hosts]
+    assert [(host.host_id, host.error) for host in found.hosts] == [(1, ""), (2, ""), (3, "")]
+    assert [record.hostname for record in records if record] == ["h1", "h2", "h3"]
+    assert [record.maintenance for record in records if record] == [True, False, False]
+    assert next(record.state for record in records if record) == "EngineUp"

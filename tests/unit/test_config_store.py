@@ -261,7 +261,7 @@ def test_a_volume_without_room_for_the_lock_is_named_with_what_to_do(old_cluster
     size = required_sizes(PARTS, config_lease=False)[VOLUME]
     del old_cluster.volumes[VOLUME][size:]
     text = refused(lambda: change(old_cluster.world(), 4.0))
-    assert f"it has {size} bytes, {size + 2**20} are needed; enlarge it (truncate -s 12M" in text
+    assert f"it has {size} bytes, {size + 2**20} are needed; enlarge it: truncate -s 12M" in text
     assert "storage: {config_lease: {path: ..., offset: ...}}; nothing was written" in text
 
 

@@ -18,7 +18,12 @@ from hosted_engine.main import main
 from hosted_engine.support_archive import command as export_status
 from hosted_engine.support_archive.collect import Output, Programs
 from hosted_engine.support_archive.command import Collected, collect, write_archive
-from hosted_engine.support_archive.sources import Source, pieces, shared_config_piece
+from hosted_engine.support_archive.sources import (
+    SHARED_CONFIG,
+    Source,
+    pieces,
+    shared_config_piece,
+)
 from tests.unit.agent_host import HOST
 
 MOST = 1 << 20
@@ -238,6 +243,21 @@ def test_secrets_are_taken_out_of_every_piece(tmp_path: Path, few: list[Source])
     texts = b"".join(files.values())
     assert b"Abendrot" not in texts
     assert texts.count(b"Mondschein") == 0
+
+
+@pytest.mark.parametrize("number", ["1e999", "NaN", "9" * 400])
+def test_a_number_out_of_bounds_hides_no_secret(
+    tmp_path: Path, few: list[Source], number: str
+) -> None:
+    (tmp_path / "secret").write_text("Mondschein")
+    config = f'{{"a": {number}, "password": "Abendrot", "b_file": "{tmp_path}/secret"}}'
+    few += [Source(SHARED_CONFIG, ("echo", config)), Source("logs", shell("echo Mondschein"))]
+    path = tmp_path / "a.tgz"
+    exported(path)
+    files = content(path)
+    assert files["logs"] == b"***\n"
+    assert b"Abendrot" not in files[SHARED_CONFIG]
+    assert number.encode() in files[SHARED_CONFIG]
 
 
 def test_json_is_one_document_and_nothing_else(

@@ -81,7 +81,7 @@ def test_two_engine_leases_are_refused():
         ("<target path='/run/leases'/>", "path '/run/leases' offset 0"),
         ("<target path='/run/leases' offset='1M'/>", "path '/run/leases' offset '1M'"),
         ("<target path='/run/leases' offset='-1'/>", "offset '-1'"),
-        ("<target offset='1048576'/>", "path None"),
+        ("<target offset='1048576'/>", "at no path offset 1048576"),
         ("", "no target"),
         ("<target path='/a' offset='1'/><target path='/b' offset='2'/>", "path '/b' offset 2"),
     ],

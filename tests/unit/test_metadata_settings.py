@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from dataclasses import fields, replace
 
@@ -25,6 +26,7 @@ from metadata.settings.parse import (
     parse_cluster_settings,
     parse_host_settings,
 )
+from metadata.settings.schema import shown
 
 MIB = 1024 * 1024
 HOST = {"host_id": 1, "host_name": "h1", "storage": {"path": "/leases"}}
@@ -105,7 +107,7 @@ def test_everything_missing_is_named_at_once():
 @pytest.mark.parametrize("value", [0, 2001, -1, True, 1.0, "1", None])
 def test_host_id(value):
     assert host_problems(host_id=value) == [
-        f"host.yaml: host_id: {value!r} is refused; allowed: an integer from 1 to 2000"
+        f"host.yaml: host_id: {shown(value)} is refused; allowed: an integer from 1 to 2000"
     ]
 
 
@@ -138,7 +140,23 @@ def test_the_longest_host_name():
 )
 def test_other_texts(key, value):
     (problem,) = host_problems(**{key: value})
-    assert problem.startswith(f"host.yaml: {key}: {value!r} is refused; allowed: ")
+    assert problem.startswith(f"host.yaml: {key}: {shown(value)} is refused; allowed: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"),
+        (None, "an empty value"),
+        (datetime.date(2020, 1, 2), "2020-01-02"),
+        (datetime.datetime(2020, 1, 2, 3, 4), "2020-01-02 03:04:00"),
+        ([False, "no"], "[false, 'no']"),
+        ("True", "'True'"),
+        (b"x", "b'x'"),
+    ],
+)
+def test_values_are_told_in_the_words_of_the_file(value, text):
+    assert shown(value) == text
 
 
 def test_unknown_keys_are_named_with_those_that_exist():
@@ -157,7 +175,7 @@ def test_unknown_keys_are_named_with_those_that_exist():
         ({"path": "/" + "p" * 1023}, "storage.path: "),
         ({"path": "/" + "é" * 512}, "storage.path: "),
         ({"path": "/l", "sector_size": 1024}, "storage.sector_size: 1024"),
-        ({"path": "/l", "sector_size": True}, "storage.sector_size: True"),
+        ({"path": "/l", "sector_size": True}, "storage.sector_size: true"),
         ({"path": "/l", "sise": 1}, "storage.sise: unknown key"),
         ({"path": "/l", "lease": 5}, "storage.lease: 5 is refused; allowed: a mapping"),
         ({"path": "/l", "lease": {"offset": "1"}}, "storage.lease.offset: '1'"),

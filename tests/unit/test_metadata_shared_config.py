@@ -142,7 +142,7 @@ def test_a_newer_format_that_is_outdated_is_passed_over():
         (b"[" * 100_000, "payload: no JSON"),
         (b"[]", "domain_xml: is missing or no text"),
         (b'{"domain_xml": 5, "settings": {}}', "domain_xml: is missing or no text"),
-        (b'{"domain_xml": ""}', "settings: None is refused"),
+        (b'{"domain_xml": ""}', "settings: an empty value is refused"),
         (b'{"domain_xml": "", "settings": {"x": 1}}', "settings: x: unknown key (value 1)"),
         (
             b'{"domain_xml": "", "settings": {"timing": {"turn_s": 1}}}',

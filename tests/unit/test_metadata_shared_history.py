@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ from metadata.shared_config import (
 )
 from metadata.shared_history import (
     MOST_BYTES,
+    MOST_UNPACKED_BYTES,
     MOST_VERSIONS,
     ChangeNote,
     ConfigHistory,
@@ -130,6 +132,35 @@ def test_a_history_that_is_no_text_harms_nothing(history):
     assert (found.config, found.history) == (CONFIG, "")
 
 
+@pytest.mark.parametrize("piece", [b"[],", b"{},", b'"",', b"0,", b'{"a":[]},'])
+def test_a_small_text_does_not_become_large_data(piece):
+    inside = piece * (32 * 1024 * 1024 // len(piece))
+    bomb = packed(b'{"versions": [' + inside + b"0]}")
+    assert len(bomb) <= MOST_BYTES
+    tracemalloc.start()
+    try:
+        found = decode_history(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "too large" in found.damage
+    assert peak < 4 * MOST_UNPACKED_BYTES
+
+
+def test_what_is_written_is_not_too_large_to_be_read():
+    versions = tuple(old(number, "<a/>" * 100_000) for number in range(19, 0, -1))
+    kept = decode_history(encode_history(ConfigHistory(NOTE, versions)))
+    assert (kept.note, kept.damage) == (NOTE, "")
+    assert kept.versions == versions[: len(kept.versions)]
+    assert len(kept.versions) == 5
+
+
+def test_a_text_that_is_longer_than_any_is_not_unpacked():
+    text = packed(noise(200_000, 3).encode())
+    assert len(text) > MOST_BYTES
+    assert f"more than {MOST_BYTES}" in decode_history(text).damage
+
+
 def test_a_bomb_is_not_unpacked():
     bomb = base64.b64encode(zlib.compress(bytes(64 * 1024 * 1024))).decode()
     assert "too large" in decode_history(bomb).damage
@@ -146,6 +177,28 @@ def test_damaged_versions_are_left_out_and_counted():
     assert [version.sequence for version in found.versions] == [8, 6]
     assert found.note is None
     assert found.damage == "2 of its 4 versions can't be read"
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-1e999", "NaN", "1e300"])
+@pytest.mark.parametrize("key", ["at_wall_s", "tick_s", "sequence"])
+def test_a_number_out_of_bounds_costs_what_it_stands_in(key, number):
+    whole = json.loads(unpacked(encode_history(ConfigHistory(NOTE, (old(8), old(7))))))
+    holder = {"sequence": whole["versions"][0], "at_wall_s": whole["note"]}
+    holder.get(key, whole["versions"][0]["settings"])[key] = "HERE"
+    found = decode_history(packed(json.dumps(whole).replace('"HERE"', number).encode()))
+    assert [version.sequence for version in found.versions][-1] == 7
+    assert len(found.versions) == (1 if key == "sequence" else 2)
+    assert (found.note is None) == (key == "at_wall_s")
+    again = encode_history(found)  # what is left can be written, as the next change does
+    assert decode_history(again).versions == found.versions
+
+
+def packed(data):
+    return base64.b64encode(zlib.compress(data)).decode()
+
+
+def unpacked(text):
+    return zlib.decompress(base64.b64decode(text))
 
 
 @settings(max_examples=50, deadline=None)

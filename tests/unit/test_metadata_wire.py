@@ -271,8 +271,8 @@ def test_a_newer_parse_version_is_too_new_whatever_follows():
         ("score", "+1"),
         ("maintenance", "True"),
         ("maintenance", ""),
-        ("stopped", "2"),
-        ("conf_on_shared_storage", "00"),
+        ("stopped", "yes"),
+        ("conf_on_shared_storage", "1.0"),
         ("vm_conf_refresh_time", "None"),
     ],
 )
@@ -291,11 +291,11 @@ def test_a_bad_value_is_named(name, value):
         ("[1]", "'[1]'"),
         ('{"vm": "up", "health": "good"', '"health": "good"'),
         ("[" * 300, "'[[["),
-        ('{"health": "good", "detail": "Up"}', "vm: None"),
+        ('{"health": "good", "detail": "Up"}', "vm: an empty value"),
         ('{"vm": "sideways", "health": "good", "detail": "Up"}', "vm: 'sideways'"),
-        ('{"vm": "up", "health": true, "detail": "Up"}', "health: True"),
+        ('{"vm": "up", "health": true, "detail": "Up"}', "health: true"),
         ('{"vm": "up", "health": "good", "detail": 5}', "detail: 5"),
-        ('{"vm": "up", "health": "bad", "detail": "", "reason": null}', "reason: None"),
+        ('{"vm": "up", "health": "bad", "detail": "", "reason": null}', "reason: an empty value"),
     ],
 )
 def test_a_bad_engine_status_is_named(value, named):
@@ -341,10 +341,12 @@ def test_a_separator_inside_the_status_is_damage():
     assert found.reason.startswith("engine_status: ")
 
 
-def test_too_few_fields_are_counted():
-    found = decode_slot(1, slot(*FIELDS[:11]))
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_too_few_fields_are_counted(count):
+    found = decode_slot(1, "|".join(FIELDS[:count]).encode().ljust(4096, b"\0"))
     assert isinstance(found, SlotDamaged)
-    assert "11 are there" in found.reason
+    assert found.reason.startswith("record: ")
+    assert found.reason.endswith(f"allowed: 7 fields or more ({count} are there)")
 
 
 def test_a_wrong_crc_is_named_with_the_right_one():
@@ -403,8 +405,11 @@ def test_slot_0_never_written_is_not_in_maintenance():
     "content",
     [
         b"maintenance=2",
-        b"maintenance=1\n",
-        b"maintenance=True",
+        b"maintenance=",
+        b"maintenance=1 or 2",
+        b"maintenance=1\nmaintenance=perhaps",
+        b"Maintenance=1",
+        b"other=1\n",
         b"garbage",
         b"\xff",
         b"maintenance",

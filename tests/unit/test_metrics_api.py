@@ -16,7 +16,7 @@ from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Mailbox, Refusal
 from ha_broker.server.routes import Api
 from metadata.settings.notifications import NotificationSettings, SmtpSettings
-from tests.unit.broker_host import CONFIG, JOIN_S, Cluster
+from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, Cluster
 from tests.unit.metrics_text import Scrape
 
 FIRST = Snapshot(1, 0.0, 1, "h1", 0.0)
@@ -158,3 +158,18 @@ def test_trouble_with_the_metrics_is_in_the_status(tmp_path: Path):
     cluster.run(5)
     assert host.snapshot.metrics_error == "not served at 192.0.2.1:9177: in use"
     assert "; metrics: not served at 192.0.2.1:9177: in use" in host.services.status_text
+
+
+@pytest.mark.parametrize("score", [2**64, -(2**64)])
+def test_the_largest_score_of_a_request_can_be_scraped(tmp_path: Path, score: int):
+    cluster = Cluster(CONFIG)
+    host = cluster.host(1, tmp_path)
+    cluster.run(JOIN_S + 30)
+    host.publish(replace(PUBLICATION, score=score, vm_conf_refresh_s=score))
+    cluster.run(30)
+    own = host.snapshot.own
+    assert own is not None
+    assert own.record is not None
+    assert abs(own.record.score) == 10**18
+    exporter = Exporter(host.broker.desk, Counters(), dict, cluster.clock.monotonic_s)
+    assert exporter.answer().body

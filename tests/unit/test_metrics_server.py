@@ -20,7 +20,7 @@ import pytest
 
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.service import MetricsService
-from ha_broker.metrics.tcp_server import MOST_CONNECTIONS, MetricsServer
+from ha_broker.metrics.tcp_server import MOST_CONNECTIONS, MOST_OF_ONE_ADDRESS, MetricsServer
 from ha_broker.server.http_server import TextAnswer
 from metadata.settings.metrics import MetricsSettings
 from tests.unit.certificates import AUTHORITY_USAGE
@@ -82,9 +82,9 @@ def basic(user: str, password: str) -> dict[str, str]:
     return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
 
 
-def connection(address: str) -> socket.socket:
+def connection(address: str, source: str = "") -> socket.socket:
     host, port = address.split(":")
-    sock = socket.create_connection((host, int(port)), timeout=5 * FACTOR)
+    sock = socket.create_connection((host, int(port)), 5 * FACTOR, (source, 0) if source else None)
     sock.settimeout(5 * FACTOR)
     return sock
 
@@ -132,11 +132,15 @@ def test_nothing_else_is_served(request_: bytes, status: bytes):
 # --- who may read ----------------------------------------------------------------------
 
 
+def write_secret(path: Path, content: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(content)
+
+
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
     path = tmp_path / "secret"
-    path.write_text("s3cret ü\n")
-    path.chmod(0o600)
+    write_secret(path, "s3cret ü\n")
     return path
 
 
@@ -157,7 +161,7 @@ def test_a_password(secret: Path):
 
 
 def test_a_token(tmp_path: Path):
-    (tmp_path / "token").write_text("abc")
+    write_secret(tmp_path / "token", "abc")
     with served(token_file=str(tmp_path / "token")) as address:
         assert get(address, Authorization="Bearer abc")[0] == 200
         assert get(address, Authorization="bearer abc")[0] == 200
@@ -170,7 +174,7 @@ def test_a_new_password_counts_at_once(secret: Path):
     with served(user="p", password_file=str(secret)) as address:
         assert get(address, **basic("p", "s3cret ü"))[0] == 200
         replacement = secret.with_name("new")
-        replacement.write_text("other")
+        write_secret(replacement, "other")
         replacement.replace(secret)
         assert get(address, **basic("p", "s3cret ü"))[0] == 401
         assert get(address, **basic("p", "other"))[0] == 200
@@ -181,9 +185,9 @@ def test_a_password_that_is_gone_lets_nobody_in(secret: Path, caplog: pytest.Log
         secret.unlink()
         for _ in range(3):
             assert get(address, **basic("p", "s3cret ü"))[0] == 503
-        secret.write_text("\n")
+        write_secret(secret, "\n")
         assert get(address, **basic("p", ""))[0] == 503
-        secret.write_text("back")
+        write_secret(secret, "back")
         assert get(address, **basic("p", "back"))[0] == 200
         secret.unlink()
         assert get(address, **basic("p", "back"))[0] == 503
@@ -193,7 +197,7 @@ def test_a_password_that_is_gone_lets_nobody_in(secret: Path, caplog: pytest.Log
 
 @pytest.mark.parametrize("content", ["", "\n"])
 def test_an_empty_secret_is_refused(tmp_path: Path, content: str):
-    (tmp_path / "token").write_text(content)
+    write_secret(tmp_path / "token", content)
     with pytest.raises(OSError, match="token: a secret has"):
         MetricsServer(
             MetricsSettings("127.0.0.1:1", token_file=str(tmp_path / "token")), lambda: ANSWER
@@ -342,7 +346,7 @@ def test_a_client_that_reads_too_slowly_is_cut_off(pair: dict[str, str], tls: bo
         begun_s = time.monotonic()
         sock.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
         assert sock.recv(4).startswith(b"HTTP")
-        while server._connections:
+        while server.connections:
             sock.recv(65536)
             threading.Event().wait(0.02)
             assert time.monotonic() - begun_s < 3 * FACTOR
@@ -363,18 +367,60 @@ def _readable(sock: socket.socket, wait_s: float) -> list[socket.socket]:
     return select.select([sock], [], [], wait_s)[0]
 
 
-def test_a_crowd_is_cut_off_and_gone_after_its_time():
-    with served(conversation_s=0.5) as address, contextlib.ExitStack() as stack:
-        for _ in range(MOST_CONNECTIONS):
-            stack.enter_context(connection(address))
-        with pytest.raises(OSError):
-            get(address)
-        deadline_s = time.monotonic() + 5 * FACTOR
-        while True:
-            with contextlib.suppress(OSError):
-                assert get(address)[0] == 200
-                break
-            assert time.monotonic() < deadline_s
+@pytest.mark.parametrize("text", [b"", b"GET /metr"])
+def test_a_crowd_shuts_nobody_out(text: bytes):
+    with serving() as server, contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(connection(address_of(server))).sendall(text)
+        begun_s = time.monotonic()
+        assert get(address_of(server))[0] == 200
+        assert time.monotonic() - begun_s < PROMPT_S
+        assert server.connections <= MOST_OF_ONE_ADDRESS
+
+
+def test_one_address_leaves_room_for_others():
+    inside, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow() -> TextAnswer:
+        inside.release()
+        go_on.wait(10 * FACTOR)
+        return ANSWER
+
+    with serving(20, slow) as server, contextlib.ExitStack() as stack:
+        for _ in range(MOST_OF_ONE_ADDRESS):
+            sock = stack.enter_context(connection(address_of(server)))
+            sock.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+            assert inside.acquire(timeout=5 * FACTOR)
+        assert raw(address_of(server), b"") == b""  # turned away
+        other = stack.enter_context(connection(address_of(server), "127.0.0.2"))
+        other.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        assert inside.acquire(timeout=5 * FACTOR)
+        go_on.set()
+        assert other.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+    ],
+)
+def test_what_counts_as_one_peer(one: str, two: str, same: bool):
+    with serving() as server:
+        peers = [server.peer_of(server.socket, (address, 1)) for address in (one, two)]
+    assert (peers[0] == peers[1]) is same
+
+
+def test_a_large_head_is_refused_and_not_kept():
+    with served() as address:
+        for lines in (b"a: " + b"b" * 60_000, b"a: bbbbbb\r\n" * 3000):
+            answer = raw(address, b"GET /metrics HTTP/1.1\r\n" + lines)
+            assert answer.startswith(b"HTTP/1.1 431 ") or answer == b""
 
 
 # --- the service -----------------------------------------------------------------------

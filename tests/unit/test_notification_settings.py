@@ -44,6 +44,38 @@ def test_nobody_is_told_by_default() -> None:
     assert (parse({}).smtp, parse({}).webhooks) == (None, ())
 
 
+@pytest.mark.parametrize("helo", ["ha.example.org", "h-1.example.org", "ha.bücher.example", ""])
+def test_the_name_of_the_introduction(helo: str) -> None:
+    found = parse({"smtp": {**SMTP, "helo": helo}})
+    assert found.smtp is not None and found.smtp.helo == helo
+    assert parse(notifications_to_data(found)) == found
+
+
+@pytest.mark.parametrize(
+    "helo",
+    ["h1", "h1.", "a_b.example.org", "192.0.2.1", "h1.example.org\nx", "[192.0.2.1]", "é..x", 5],
+)
+def test_no_name_for_the_introduction(helo: object) -> None:
+    assert "notifications.smtp.helo: " in problem({"smtp": {**SMTP, "helo": helo}})
+
+
+def test_a_key_that_older_programs_do_not_know_is_written_when_it_is_set() -> None:
+    assert "helo" not in notifications_to_data(parse({"smtp": SMTP}))["smtp"]
+    chosen = {**SMTP, "helo": "ha.example.org"}
+    assert notifications_to_data(parse({"smtp": chosen}))["smtp"]["helo"] == "ha.example.org"
+
+
+@pytest.mark.parametrize("server", ["mail.bücher.example", "почта.example"])
+def test_a_server_beyond_ascii(server: str) -> None:
+    found = parse({"smtp": {**SMTP, "server": server}})
+    assert found.smtp is not None and found.smtp.server == server
+
+
+@pytest.mark.parametrize("server", ["mail.b\u202echer.example", "é" * 64, "é .example", "\udcff"])
+def test_a_server_that_no_dns_has(server: str) -> None:
+    assert "notifications.smtp.server: " in problem({"smtp": {**SMTP, "server": server}})
+
+
 def test_a_whole_section_survives_the_journey() -> None:
     smtp = {**SMTP, "port": 2525, "security": "tls", "user": "ha", "password_file": "/etc/p"}
     section = {

@@ -281,7 +281,17 @@ def test_what_waits_keeps_its_age_over_restarts(host: Host) -> None:
     assert (counts(host).queued, counts(host).dropped) == (1, 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b'{"events": 1}', b"[[[[", b"null"])
+HUGE = b"9" * 400
+DAMAGED = [
+    *(b"", b"{", b"\xff\xfe", b'{"events": 1}', b"[[[[", b"null"),
+    b'{"events": {}, "day": {"age_s": %s}}' % HUGE,
+    b'{"events": {}, "day": {"told": -%s}}' % HUGE,
+    b'{"events": {"engine_host": %s}, "day": {}}' % HUGE,
+    b'{"events": {}, "day": {}, "of a newer program": 1e999}',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_memory_is_told_and_begun_anew(
     host: Host, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -303,12 +313,15 @@ def test_a_damaged_line_of_the_queue_costs_that_line_only(
     file = host.state_dir / QUEUE_FILE
     lines = file.read_text().splitlines()
     assert len(lines) == 2
-    file.write_text("\n".join([lines[0][:40], lines[1]]))
+    huge = lines[0].replace('"wall_s": ', f'"wall_s": {"9" * 400}')
+    assert huge != lines[0]
+    file.write_text("\n".join([lines[0][:40], lines[1], huge]))
     host.cluster.post_office.state = WORKS
     host.start()
     host.cluster.run(60)
     assert texts(host) == [OFF]
     assert "left out: line 1" in caplog.text
+    assert "left out: line 3" in caplog.text
 
 
 def test_a_state_directory_that_can_not_be_written_is_told(
@@ -501,7 +514,7 @@ def test_a_test_goes_to_every_target_at_once(tmp_path: Path) -> None:
     assert ticket.is_done()
     assert ticket.results == (
         TrialResult("mail to a@example.com, b@example.com through mail:587", True, "250 taken"),
-        TrialResult("webhook http://hook/1", True, "HTTP status 200 OK"),
+        TrialResult("webhook http://hook", True, "HTTP status 200 OK"),
     )
     assert texts(host) == [
         "[HostedEngine] h1 sends a test of its notifications",

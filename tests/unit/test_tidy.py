@@ -44,15 +44,20 @@ ARROWS = {
         "world.secret_file",
         "metadata",
     ),
-    "ha_broker.notifications.state_files": ("ha_broker", "world.durable", "metadata"),
+    "ha_broker.notifications.state_files": (
+        "ha_broker",
+        "world.durable",
+        "world.regular_file",
+        "metadata",
+    ),
     "ha_broker.storage.local_maintenance": (
         *("ha_broker", "world.ports", "world.durable", "metadata"),
     ),
     "ha_agent": ("ha_agent", "fsm", "ha_broker.api", "world.ports", "metadata"),
     "ha_agent.main": ("ha_agent", "fsm", "ha_broker.api", "world", "metadata"),
     "ha_agent.adapters": ("ha_agent", "fsm", "ha_broker.api", "world", "metadata"),
-    "ha_agent.history.store": ("ha_agent", "world.durable", "metadata"),
-    "ha_agent.memory_file": ("ha_agent", "world.durable", "metadata"),
+    "ha_agent.history.store": ("ha_agent", "world.durable", "world.regular_file", "metadata"),
+    "ha_agent.memory_file": ("ha_agent", "world.durable", "world.regular_file", "metadata"),
     # Runs whole hosts, so it needs both daemons; neither of them knows of it.
     "simulation": ("simulation", "ha_agent", "ha_broker", "fsm", "world", "metadata"),
     "hosted_engine": ("hosted_engine", "ha_agent", "ha_broker.api", "fsm", "world", "metadata"),

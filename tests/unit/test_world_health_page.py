@@ -140,7 +140,7 @@ def test_nobody_listens(serve: Callable[..., Server]) -> None:
     server.close()
     url = f"http://127.0.0.1:{server.port}/"
     assert HttpHealthPage().check(url, "", LONG_S) == HealthReading(
-        False, "Connection refused", answered=True
+        False, "127.0.0.1: Connection refused", answered=True
     )
     server.close = lambda: None  # type: ignore[method-assign]
 
@@ -153,7 +153,7 @@ def test_the_deadline_holds_for_the_whole_check(
     begun_s = time.monotonic()
     reading = check(server, timeout_s=SHORT_S)
     took_s = time.monotonic() - begun_s
-    assert reading == HealthReading(False, "no answer within 0.3 s")
+    assert reading == HealthReading(False, "127.0.0.1: no answer within 0.3 s")
     assert SHORT_S * 0.9 < took_s < SHORT_S + 2 * FACTOR
 
 

@@ -100,7 +100,7 @@ def test_without_an_authority_nothing_is_verified(server: TlsServer) -> None:
 def test_a_page_that_is_ill_is_known_to_be(certificate: Path, authority: Authority) -> None:
     with TlsServer(certificate, ILL) as server:
         assert check(server.url, authority.file) == HealthReading(
-            False, "HTTP status 503", answered=True
+            False, "127.0.0.1: HTTP status 503", answered=True
         )
 
 
@@ -145,11 +145,13 @@ def test_an_engine_that_is_gone_is_known_to_be_even_so(certificate: Path, tmp_pa
     with TlsServer(certificate) as server:
         url = server.url
     assert check(url, tmp_path / "no such file") == HealthReading(
-        False, "Connection refused", answered=True
+        False, "127.0.0.1: Connection refused", answered=True
     )
 
 
 def test_a_server_that_never_greets_is_known_to_be_silent(authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"https://127.0.0.1:{listener.getsockname()[1]}/"
-        assert check(url, authority.file, 0.3) == HealthReading(False, "no answer within 0.3 s")
+        assert check(url, authority.file, 0.3) == HealthReading(
+            False, "127.0.0.1: no answer within 0.3 s"
+        )

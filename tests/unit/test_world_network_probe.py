@@ -10,13 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 import pytest
 
 from simulation.world import SimNetworkProbe
+from world.network import dns_probe
 from world.network.network_probe import SocketNetworkProbe
 from world.ports.errors import WorldError
+from world.ports.network import ProbeReading
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 LONG_S = 10 * FACTOR
@@ -28,10 +30,10 @@ Answer = Callable[[socket.socket, threading.Event], None]
 class Listener:
     """Serves one connection after another with `answer`."""
 
-    def __init__(self, answer: Answer, backlog: int = 5) -> None:
+    def __init__(self, answer: Answer, address: str = "127.0.0.1", port: int = 0) -> None:
         self._answer = answer
         self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+        self._listener = socket.create_server((address, port))
         self.port = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -81,6 +83,12 @@ def drips(client: socket.socket, over: threading.Event) -> None:
             return
 
 
+def drips_rubbish(client: socket.socket, over: threading.Event) -> None:
+    read_query(client)
+    while not over.wait(0.05):
+        client.sendall(b"\xff")
+
+
 def says_nothing(_client: socket.socket, over: threading.Event) -> None:
     over.wait()
 
@@ -89,8 +97,8 @@ def says_nothing(_client: socket.socket, over: threading.Event) -> None:
 def listen() -> Iterator[Callable[..., int]]:
     listeners: list[Listener] = []
 
-    def start(answer: Answer) -> int:
-        listeners.append(Listener(answer))
+    def start(answer: Answer, address: str = "127.0.0.1", port: int = 0) -> int:
+        listeners.append(Listener(answer, address, port))
         return listeners[-1].port
 
     yield start
@@ -127,20 +135,21 @@ def silent() -> Iterator[int]:
 
 
 def test_one_that_listens(listen: Callable[..., int]) -> None:
-    assert SocketNetworkProbe().tcp("127.0.0.1", listen(says_nothing), LONG_S) is True
+    assert SocketNetworkProbe().tcp("127.0.0.1", listen(says_nothing), LONG_S).answered
 
 
 def test_one_that_refuses(refusing: int) -> None:
-    assert SocketNetworkProbe().tcp("127.0.0.1", refusing, LONG_S) is False
+    reading = SocketNetworkProbe().tcp("127.0.0.1", refusing, LONG_S)
+    assert reading == ProbeReading(False, "127.0.0.1: Connection refused")
 
 
 def test_one_that_is_silent_gets_its_time_and_no_more(silent: int) -> None:
     begun_s = time.monotonic()
-    assert SocketNetworkProbe().tcp("127.0.0.1", silent, SHORT_S) is False
+    assert SocketNetworkProbe().tcp("127.0.0.1", silent, SHORT_S).answered is False
     assert SHORT_S * 0.9 < time.monotonic() - begun_s < SHORT_S + 2 * FACTOR
 
 
-@pytest.mark.parametrize("host", ["256.1.1.1.", "a..b", "x" * 64 + ".example.org"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example.org", "a" * 300])
 def test_a_name_that_can_not_be_resolved_is_no_silence(host: str) -> None:
     with pytest.raises(WorldError) as caught:
         SocketNetworkProbe().tcp(host, 80, LONG_S)
@@ -151,7 +160,7 @@ def test_a_name_that_can_not_be_resolved_is_no_silence(host: str) -> None:
 
 
 def ask(port: int, timeout_s: float = LONG_S, server: str = "127.0.0.1") -> bool:
-    return SocketNetworkProbe(dns_port=port).dns(server, timeout_s)
+    return SocketNetworkProbe(dns_port=port).dns(server, timeout_s).answered
 
 
 def test_the_question_is_for_the_root_over_tcp(listen: Callable[..., int]) -> None:
@@ -179,9 +188,45 @@ def test_each_question_has_a_number_of_its_own(listen: Callable[..., int]) -> No
     assert len(numbers) > 4
 
 
-@pytest.mark.parametrize("code", [0, 2, 3, 5], ids=["fine", "failure", "no such name", "refused"])
-def test_whatever_it_answers_it_lives(listen: Callable[..., int], code: int) -> None:
-    assert ask(listen(name_server(with_code(code)))) is True
+CODES = {0: "NOERROR", 2: "SERVFAIL", 3: "NXDOMAIN", 5: "REFUSED", 9: "code 9"}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_whatever_one_elsewhere_answers_it_lives(
+    listen: Callable[..., int], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_probe._Asking, "_is_on_this_host", lambda _: False)
+    port = listen(name_server(with_code(code)))
+    reading = SocketNetworkProbe(dns_port=port).dns("127.0.0.1", LONG_S)
+    assert reading == ProbeReading(True, f"127.0.0.1 answers {CODES[code]}")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_of_one_on_this_host_only_a_real_answer_counts(
+    listen: Callable[..., int], code: int
+) -> None:
+    port = listen(name_server(with_code(code)))
+    reading = SocketNetworkProbe(dns_port=port).dns("127.0.0.1", LONG_S)
+    if code in (0, 3):
+        assert reading == ProbeReading(True, f"127.0.0.1 answers {CODES[code]}")
+    else:
+        why = f"127.0.0.1: {CODES[code]}, by a name server on this host itself"
+        assert reading == ProbeReading(False, why)
+
+
+@pytest.mark.parametrize(
+    ("address", "on_this_host"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.53", True),
+        ("192.0.2.53", False),
+        ("2001:db8::53", False),
+    ],
+)
+def test_loopback_is_known_in_every_form(address: str, on_this_host: bool) -> None:
+    assert dns_probe.is_loopback(address) is on_this_host
 
 
 def test_an_answer_that_drips_within_the_time(listen: Callable[..., int]) -> None:
@@ -223,18 +268,82 @@ def test_a_name_server_that_is_not_there(refusing: int) -> None:
     assert ask(refusing) is False
 
 
-def test_without_a_target_the_first_of_resolv_conf(
-    listen: Callable[..., int], tmp_path: Path
+@pytest.fixture
+def resolv_conf(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        (tmp_path / "resolv.conf").write_text(text)
+        return tmp_path / "resolv.conf"
+
+    return write
+
+
+SERVERS = """\
+# nameserver 127.0.0.9
+search example.org
+nameserver\t127.0.0.2
+nameserver 127.0.0.3 x
+"""
+
+
+@pytest.mark.parametrize("good", ["127.0.0.2", "127.0.0.3"])
+@pytest.mark.parametrize("other", [says_nothing, name_server(with_code(2)), drips_rubbish, None])
+def test_without_a_target_one_of_all_in_resolv_conf_is_enough(
+    listen: Callable[..., int],
+    resolv_conf: Callable[[str], Path],
+    good: str,
+    other: Optional[Answer],
 ) -> None:
-    resolv_conf = tmp_path / "resolv.conf"
-    resolv_conf.write_text(
-        "# nameserver 192.0.2.1\nsearch example.org\nnameserver\t127.0.0.1\nnameserver 192.0.2.2\n"
+    port = listen(name_server(with_code(0)), good)
+    if other is not None:
+        listen(other, "127.0.0.2" if good == "127.0.0.3" else "127.0.0.3", port)
+    begun_s = time.monotonic()
+    reading = SocketNetworkProbe(resolv_conf(SERVERS), port).dns("", LONG_S)
+    assert reading == ProbeReading(True, f"{good} answers NOERROR")
+    assert time.monotonic() - begun_s < LONG_S / 2
+
+
+def test_without_a_target_each_that_fails_is_named(
+    listen: Callable[..., int], resolv_conf: Callable[[str], Path]
+) -> None:
+    port = listen(name_server(with_code(5)), "127.0.0.2")
+    listen(says_nothing, "127.0.0.3", port)
+    reading = SocketNetworkProbe(resolv_conf(SERVERS), port).dns("", SHORT_S)
+    assert reading == ProbeReading(
+        False,
+        "127.0.0.2: REFUSED, by a name server on this host itself; "
+        "127.0.0.3: no answer within 0.3 s",
     )
-    port = listen(name_server(with_code(0)))
-    assert SocketNetworkProbe(resolv_conf, port).dns("", LONG_S) is True
 
 
-@pytest.mark.parametrize("text", [None, "", "search example.org\n", "nameserver\n"])
+@pytest.mark.parametrize(
+    ("text", "uplinks", "asked"),
+    [
+        ("127.0.0.53", "192.0.2.1 2001:db8::1", "192.0.2.1 2001:db8::1"),
+        ("127.0.0.54", "192.0.2.1", "192.0.2.1"),
+        ("192.0.2.9 127.0.0.53", "192.0.2.1 192.0.2.9", "192.0.2.9 192.0.2.1"),
+        ("127.0.0.53", "", "127.0.0.53"),
+        ("127.0.0.53", None, "127.0.0.53"),
+        ("127.0.0.53", "127.0.0.53", "127.0.0.53"),
+        ("127.0.0.1", "192.0.2.1", "127.0.0.1"),  # another program's: whom it asks is not known
+        ("192.0.2.9 192.0.2.9", "192.0.2.1", "192.0.2.9"),
+        ("ns.example.org fe80::1%eth0 192.0.2.300 ::1", "", "fe80::1%eth0 ::1"),
+        ("192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4", "", "192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4"),
+    ],
+)
+def test_whom_the_files_name(tmp_path: Path, text: str, uplinks: Optional[str], asked: str) -> None:
+    def lines(words: str) -> str:
+        return "".join(f"nameserver {word}\n" for word in words.split())
+
+    conf, resolved = tmp_path / "resolv.conf", tmp_path / "uplinks"
+    conf.write_text(lines(text))
+    if uplinks is not None:
+        resolved.write_text(lines(uplinks))
+    assert dns_probe.name_servers(conf, resolved) == tuple(asked.split())
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "search example.org\n", "nameserver\n", "nameserver x\n"]
+)
 def test_no_name_server_at_all_is_no_silence(tmp_path: Path, text: str | None) -> None:
     resolv_conf = tmp_path / "resolv.conf"
     if text is not None:
@@ -249,9 +358,11 @@ def test_no_name_server_at_all_is_no_silence(tmp_path: Path, text: str | None) -
 
 def test_the_simulated_one_answers_as_it_is_told() -> None:
     network = SimNetworkProbe()
-    assert network.tcp("192.0.2.1", 22, 5) and network.dns("", 5) and network.ping("192.0.2.1", 5)
+    assert network.tcp("192.0.2.1", 22, 5).answered
+    assert network.dns("", 5).answered
+    assert network.ping("192.0.2.1", 5).answered
     network.dns_takes_s = 5.1
-    assert (network.dns("", 5), network.tcp("192.0.2.1", 22, 5)) == (False, True)
+    assert (network.dns("", 5).answered, network.tcp("192.0.2.1", 22, 5).answered) == (False, True)
     network.answers = False
-    assert not network.tcp("192.0.2.1", 22, 5)
+    assert not network.tcp("192.0.2.1", 22, 5).answered
     assert network.calls[:2] == ["tcp 192.0.2.1 22", "dns "]

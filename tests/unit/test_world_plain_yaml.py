@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hosted_engine.deploy.answers import read_answers
 from hosted_engine.errors import CommandError
 from metadata.errors import SettingsError
 from world.host_file import read_host_settings
-from world.plain_yaml import parse_yaml
+from world.plain_yaml import MOST_BYTES, PlainYamlError, parse_yaml, yaml_text
 
 TWICE = "host_id: 1\nstorage: {path: /x}\nhost_id: 2\n"
 BAD = [
@@ -24,6 +25,19 @@ BAD = [
     ("host_id: [1", "expected ',' or ']'"),
     ("\thost_id: 1", "line 1, column 1"),
     ("host_id: \x07", "special characters are not allowed"),
+    ("host_id: " + "9" * 400, "allowed: numbers from -2^64 to 2^64"),
+    ("host_id: -" + "9" * 100_000, "allowed: numbers from -2^64 to 2^64"),
+    ("host_id: !!int 0x" + "f" * 40, "allowed: a decimal number without leading zeros"),
+    ("host_id: !!int 59" + ":59" * 20, "allowed: a decimal number without leading zeros"),
+    ("host_id: !!int 0b" + "1" * 100_000, "allowed: numbers from -2^64 to 2^64"),
+    ("host_id: !!float " + "x" * 100_000, "allowed: a decimal number without leading zeros"),
+    ("a: &a [x]\nb: *a", "the alias *a is refused"),
+    ("a: &a {x: 1}\nb: {<<: *a}", "the alias *a is refused"),
+    ("a: &a [*a]", "the alias *a is refused"),
+    ("a: {<<: {x: 1}}", "the merge '<<' is refused"),
+    ("a: {<<: [{x: 1}, {y: 1}]}", "the merge '<<' is refused"),
+    ("a: !!set {? x, <<: {y: }}", "the merge '<<' is refused"),
+    ("a: " + "x" * MOST_BYTES, f"allowed: at most {MOST_BYTES}"),
 ]
 
 
@@ -57,7 +71,21 @@ def test_same_key_in_two_mappings_is_fine() -> None:
     }
 
 
-def test_value_that_was_merged_in_may_be_given_anew() -> None:
-    found = parse_yaml("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}")
-    assert found["b"] == {"x": 2, "y": 1}
-    assert found["c"] == {"x": 3, "y": 1}
+def test_a_text_that_begins_as_an_alias_is_a_text() -> None:
+    assert parse_yaml("a: '*a'\nb: \"<<\"\nc: x*y") == {"a": "*a", "b": "<<", "c": "x*y"}
+
+
+@pytest.mark.parametrize("depth", [5, 9, 40])
+def test_a_few_hundred_bytes_take_no_time(depth: int) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, depth)]
+    begun_s = time.process_time()
+    with pytest.raises(PlainYamlError, match="the alias"):
+        parse_yaml("\n".join(lines))
+    assert time.process_time() - begun_s < 1.0
+
+
+def test_what_is_written_can_be_read_whatever_is_in_it_twice() -> None:
+    same = {"path": "/x"}
+    assert "&" not in yaml_text([same, same])
+    assert parse_yaml(yaml_text({"a": same, "b": [same, same]})) == {"a": same, "b": [same, same]}

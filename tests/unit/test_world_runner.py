@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from world.host.clock import SystemClock
-from world.host.thread_runner import ThreadRunner
+from world.host.thread_runner import JobFailedError, ThreadRunner
 from world.ports.jobs import Outcome
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -73,6 +73,43 @@ def test_what_a_job_raises_is_its_outcome_and_its_thread_lives_on(bench: Bench) 
     assert bench.next_outcome().error is failure
     bench.runner.submit("a", lambda: "fine")
     assert bench.next_outcome().value == "fine"
+
+
+class Odd(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(
+    "raised", [SystemExit(3), KeyboardInterrupt(), GeneratorExit("x"), Odd("y")], ids=repr
+)
+def test_whatever_a_job_raises_is_an_outcome(bench: Bench, raised: BaseException) -> None:
+    def fail() -> None:
+        raise raised
+
+    assert bench.runner.submit("a", fail)
+    outcome = bench.next_outcome()
+    assert isinstance(outcome.error, JobFailedError)
+    assert str(outcome.error) == f"it raised {type(raised).__name__}: {raised}"
+    assert bench.runner.busy_since_s("a") is None
+    assert bench.runner.submit("a", lambda: "fine")
+    assert bench.next_outcome().value == "fine"
+
+
+def test_a_thread_that_can_not_be_made_is_an_outcome(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert bench.runner.submit("a", lambda: "never")
+    outcome = bench.next_outcome()
+    assert (outcome.key, outcome.value) == ("a", None)
+    assert str(outcome.error) == "it has no thread: can't start new thread"
+    assert bench.runner.busy_since_s("a") is None
+    assert bench.runner.submit("a", lambda: "now")
+    assert bench.next_outcome().value == "now"
 
 
 def test_a_busy_key_takes_no_second_job(bench: Bench, hung: threading.Event) -> None:

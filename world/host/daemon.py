@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
+from types import FrameType
 from typing import Callable, Optional
 
 from metadata.settings.parse import HostSettings
@@ -14,6 +16,30 @@ from world.ports.host import ServiceManager
 
 LOOK_FOR_SETTINGS_S = 5.0
 NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
+
+
+_STOPS = (signal.SIGTERM, signal.SIGINT)
+# Without a word on them they would end the process at once, in the midst of what it does.
+_LEFT_ALONE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def heed_signals(on_stop: Callable[[], None], log: logging.Logger) -> None:
+    """Have `on_stop` called for SIGTERM and SIGINT; SIGHUP, SIGUSR1 and SIGUSR2 change nothing.
+
+    A terminal that is closed, or a tool that rotates logs, shall end no daemon; and what could be
+    read anew, host.yaml, takes a restart.
+    """
+
+    def stop(_number: int, _frame: Optional[FrameType]) -> None:
+        on_stop()
+
+    def go_on(number: int, _frame: Optional[FrameType]) -> None:
+        log.info("%s changes nothing: restart the service", signal.Signals(number).name)
+
+    for number in _STOPS:
+        signal.signal(number, stop)
+    for number in _LEFT_ALONE:
+        signal.signal(number, go_on)
 
 
 def daemon_parser(prog: str, description: str, settings_path: str) -> argparse.ArgumentParser:

@@ -8,6 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from world.durable import STATE_FILE_MODE
 from world.ports.errors import WorldError
 
 
@@ -57,9 +58,20 @@ class OnlyOne:
 
 def _opened(path: Path) -> int:
     """A file system that became read-only after an error keeps nobody from locking."""
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        return _made(path, os.O_RDWR | flags)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(path, os.O_RDONLY | flags)
+
+
+def _made(path: Path, flags: int) -> int:
+    """Its mode is the same whatever the umask says."""
+    try:
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, STATE_FILE_MODE)
+    except FileExistsError:
+        return os.open(path, flags)
+    os.fchmod(descriptor, STATE_FILE_MODE)
+    return descriptor

@@ -24,6 +24,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
+from metadata.plain_json import parse_json
+
 GROUP = "hosted_engine_ha.monitors"
 MOST_DETAIL = 300
 CPU_S = 30
@@ -50,7 +52,7 @@ def main(arguments: Optional[list[str]] = None) -> int:
     if not first:
         return 0
     try:
-        plugin = load(name, json.loads(first))
+        plugin = load(name, parse_json(first))
     except BaseException as fault:  # its import may raise anything, SystemExit too
         _answer(answers, {"error": _in_words(fault)})
         return 1

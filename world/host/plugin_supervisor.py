@@ -18,6 +18,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from metadata.plain_json import parse_json
+from metadata.plain_text import one_line
 from world.host.plugin_main import is_share
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -55,7 +57,7 @@ class PluginChild:
             raise WorldError(self._what, self._why) from error
         if "error" in answer:
             raise WorldError(self._what, str(answer["error"]))
-        return PluginWord(answer["share"], answer["detail"])
+        return PluginWord(answer["share"], one_line(answer["detail"]))
 
     def close(self) -> None:
         """End it; a measurement under way fails, and no other one is begun."""
@@ -122,12 +124,12 @@ class _Process:
         assert self._child.stdin is not None
         try:
             self._child.stdin.write(line.encode() + b"\n")
-            heard = json.loads(self._line(deadline))
+            heard = parse_json(self._line(deadline))
         except TimeoutError:
             raise _BrokenError(f"no answer within {deadline.timeout_s:g} s") from None
         except (OSError, EOFError):
             raise _BrokenError(self._how_it_ended(deadline)) from None
-        except (ValueError, RecursionError):
+        except ValueError:
             raise _BrokenError("what it said is no answer") from None
         if not isinstance(heard, dict):
             raise _BrokenError("what it said is no answer")

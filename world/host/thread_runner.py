@@ -9,6 +9,10 @@ from typing import Callable, Optional
 from world.ports.jobs import Clock, Outcome
 
 
+class JobFailedError(Exception):
+    """A job raised what is no `Exception`, or its thread could not be made."""
+
+
 @dataclass(frozen=True)
 class _Job:
     """One piece of work and the second at which it was handed in."""
@@ -34,14 +38,25 @@ class ThreadRunner:
         self._stopped = False
 
     def submit(self, key: str, job: Callable[[], object]) -> bool:
-        """Start `job` under `key`; False when that key is still busy or the runner stopped."""
+        """Start `job` under `key`; False when that key is still busy or the runner stopped.
+
+        A thread that can't be made, for there are too many, is the job's outcome.
+        """
         with self._lock:
             if self._stopped:
                 return False
             worker = self._workers.get(key)
-            if worker is None:
+            if worker is not None:
+                return worker.hand_over(_Job(job, self._clock.monotonic_s()))
+            try:
                 worker = self._workers[key] = _Worker(key, self._work_once)
-            return worker.hand_over(_Job(job, self._clock.monotonic_s()))
+                return worker.hand_over(_Job(job, self._clock.monotonic_s()))
+            except RuntimeError as error:
+                now_s = self._clock.monotonic_s()
+                failure = JobFailedError(f"it has no thread: {error}")
+                self._outcomes.append(Outcome(key, None, failure, now_s, now_s))
+        self._wake()
+        return True
 
     def busy_since_s(self, key: str) -> Optional[float]:
         """Monotonic second at which the running job of `key` began; None when idle."""
@@ -128,3 +143,7 @@ def _run(work: Callable[[], object]) -> tuple[object, Optional[Exception]]:
         return work(), None
     except Exception as error:
         return None, error
+    except BaseException as error:  # a library's `sys.exit`, for one, ends no daemon
+        failure = JobFailedError(f"it raised {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return None, failure

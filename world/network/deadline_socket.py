@@ -10,6 +10,8 @@ import socket
 import time
 from typing import Any, Optional
 
+_BACKLOG_PAUSE_S = 0.02
+
 
 class DeadlineSocket(socket.socket):
     """A stream socket whose reads and writes end at `deadline_s` with `socket.timeout`."""
@@ -32,8 +34,13 @@ class DeadlineSocket(socket.socket):
 
     def connect(self, address: Any) -> None:
         """As `socket.connect`."""
-        self.arm()
-        super().connect(address)
+        while True:
+            self.arm()
+            try:
+                super().connect(address)
+                return
+            except BlockingIOError:  # a unix socket's backlog is full, which no wait ends
+                time.sleep(_BACKLOG_PAUSE_S)
 
     def arm(self) -> None:
         """Wait for the next read or write no longer than is left."""

@@ -1,7 +1,7 @@
-"""Connections on which everything together has one deadline, encrypted or not.
+"""Connections on which everything together has one deadline and one budget, encrypted or not.
 
 A socket's own time-out counts anew with each byte, so a server that trickles would hold its
-caller for ever.
+caller for ever; and one that does not stop fills its memory.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import socket
 import ssl
 from typing import Any, Optional
 
+from world.network import dial
 from world.network.deadline import Deadline
+from world.regular_file import stable_name
 
 
 class _Timed(socket.socket):
@@ -24,7 +26,8 @@ class _Timed(socket.socket):
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         self._arm()
-        return super().recv_into(*args, **kwargs)
+        count = super().recv_into(*args, **kwargs)
+        return count if self.deadline is None else self.deadline.heard(count)
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         self._arm()
@@ -60,25 +63,19 @@ def verifying_context(ca_file: str) -> TimedContext:
     context = TimedContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_file:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     else:
         context.load_default_certs()
     return context
 
 
 def connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    """To the first address of `host` that accepts; raises OSError."""
-    failure: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM
-    ):
-        sock = _Timed(family, kind, protocol)
+    """To whichever address of `host` accepts first (see `dial`); raises OSError."""
+
+    def make(family: socket.AddressFamily, kind: socket.SocketKind) -> socket.socket:
+        sock = _Timed(family, kind)
         sock.deadline = deadline
-        try:
-            sock.settimeout(deadline.left_s())
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure
+        return sock
+
+    return dial.connect(host, port, deadline, make)

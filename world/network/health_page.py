@@ -5,6 +5,7 @@ nothing. Only resolving a name can take longer (the resolver has its own time-ou
 can't be resolved in time says nothing about the engine, which a failing DNS server must not
 stop; give the page's address by number, or by a name in /etc/hosts, to see more. Neither does a
 certificate that does not verify: an engine is not restarted because its certificate has expired.
+Nor does an answer that is none to the question (`other_answers`): somebody lives there.
 Proxies named in the environment are not used: the page is asked of the engine itself.
 """
 
@@ -12,14 +13,29 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
-from world.network.deadline import Deadline
+from metadata.plain_text import one_line
+from world.network import dial
+from world.network.deadline import Deadline, TooMuchError
+from world.network.other_answers import (
+    MOST_REDIRECTS,
+    Answer,
+    OtherAnswerError,
+    check_place,
+    check_status,
+    is_redirect,
+    next_url,
+    same_page,
+    too_many_redirects,
+)
 from world.ports.network import HealthReading
+from world.regular_file import stable_name
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -35,22 +51,16 @@ class HttpHealthPage:
         self, url: str, expected_text: str, timeout_s: float, ca_file: str = ""
     ) -> HealthReading:
         """Fetch the page; good: status 200 and the text in its first 64 KiB. Never raises."""
-        deadline = Deadline(timeout_s)
+        look = _Look(Deadline(timeout_s), ca_file)
         try:
-            status, body = _fetch(url, deadline, ca_file)
+            answer = look.fetch(url)
+        except OtherAnswerError as error:
+            return HealthReading(False, look.named(str(error)), known=False, answered=True)
         except _CheckError as error:
             return HealthReading(False, str(error), known=False)
-        except (TimeoutError, socket.timeout):
-            return HealthReading(False, f"no answer within {timeout_s:g} s")
-        except http.client.HTTPException as error:
-            return HealthReading(
-                False, f"not an HTTP answer ({type(error).__name__})", answered=True
-            )
-        except ConnectionRefusedError as error:
-            return HealthReading(False, _reason(error), answered=True)
-        except (OSError, ValueError) as error:
-            return HealthReading(False, _reason(error))
-        return _judge(status, body, expected_text)
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            return _failed(look, error, timeout_s)
+        return _judge(look, answer, expected_text)
 
 
 class _CheckError(Exception):
@@ -69,7 +79,7 @@ class _DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         self._sock.settimeout(self._deadline.left_s())
-        return self._sock.recv_into(buffer)
+        return self._deadline.heard(self._sock.recv_into(buffer))
 
 
 class _DeadlineSocket:
@@ -83,19 +93,50 @@ class _DeadlineSocket:
         return self._reader
 
 
-def _fetch(url: str, deadline: Deadline, ca_file: str) -> tuple[int, bytes]:
-    parts = _split(url)
-    with (
-        closing(_connect(parts, deadline)) as plain,
-        _secured(parts, plain, deadline, ca_file) as sock,
-    ):
+class _Look:
+    """One check; knows which of the host's addresses it talks to."""
+
+    def __init__(self, deadline: Deadline, ca_file: str) -> None:
+        self._deadline = deadline
+        self._ca_file = ca_file
+        self._address = ""
+        self._first_url: Optional[str] = None
+
+    def named(self, what: str) -> str:
+        """What came of it, with the address that it came from."""
+        return f"{self._address}: {what}" if self._address else what
+
+    def fetch(self, url: str) -> Answer:
+        """The page, wherever on the same host it is; raises OtherAnswerError when it is not."""
+        answer = self._fetch_one(url)
+        for _ in range(MOST_REDIRECTS):
+            if not is_redirect(answer):
+                return answer
+            answer = self._fetch_one(next_url(answer))
+        if is_redirect(answer):
+            raise too_many_redirects(answer)
+        return answer
+
+    def _fetch_one(self, url: str) -> Answer:
+        parts = _split(url)
+        with closing(_connect(parts, self._deadline)) as plain:
+            self._address = dial.peer(plain)
+            with _secured(parts, plain, self._deadline, self._ca_file) as sock:
+                status, location, body = self._ask(parts, sock)
+        came_far = self._first_url is not None and not same_page(self._first_url, url)
+        self._first_url = self._first_url or url
+        return Answer(url, status, location, body, came_far)
+
+    def _ask(self, parts: SplitResult, sock: socket.socket) -> tuple[int, str, bytes]:
+        deadline = self._deadline
         sock.settimeout(deadline.left_s())
         sock.sendall(_request(parts))
         # typeshed asks for a whole socket; http.client uses `makefile` alone
         response = http.client.HTTPResponse(_DeadlineSocket(sock, deadline))  # type: ignore[arg-type]
         with closing(response):
             response.begin()
-            return response.status, response.read(_MAX_PAGE_SIZE)
+            location = response.getheader("Location") or ""
+            return response.status, location, response.read(_MAX_PAGE_SIZE)
 
 
 def _split(url: str) -> SplitResult:
@@ -109,32 +150,13 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-def _resolve(parts: SplitResult, deadline: Deadline) -> list[Any]:
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    try:
-        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError) as error:
-        raise _CheckError(f"{parts.hostname} can't be resolved: {_reason(error)}") from error
-    if deadline.is_over():
-        why = f"could not be resolved within {deadline.timeout_s:g} s"
-        raise _CheckError(f"{parts.hostname} {why}")
-    return found
-
-
 def _connect(parts: SplitResult, deadline: Deadline) -> socket.socket:
     """A connection to the first address of the host that accepts one."""
-    found = _resolve(parts, deadline)
-    failure: OSError = OSError(f"{parts.hostname} has no address")
-    for family, kind, protocol, _, address in found:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(deadline.left_s())
-            sock.connect(address)
-            return sock
-        except OSError as error:
-            sock.close()
-            failure = error
-    raise failure
+    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    try:
+        return dial.connect(str(parts.hostname), port, deadline)
+    except dial.UnresolvedError as error:
+        raise _CheckError(str(error)) from error
 
 
 @contextmanager
@@ -145,10 +167,19 @@ def _secured(
     if parts.scheme == "http":
         yield sock
         return
+    import ssl  # noqa: PLC0415 - see `_tls_context`
+
     context = _tls_context(ca_file)
     sock.settimeout(deadline.left_s())
-    with closing(_handshake(context, sock, str(parts.hostname))) as secured:
-        yield secured
+    name = str(parts.hostname).partition("%")[0]  # without an address's device
+    try:
+        with closing(_handshake(context, sock, name)) as secured:
+            yield secured
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        raise  # whoever is there has ended, which an engine that is ill does, too
+    except ssl.SSLError as error:
+        why = f"no TLS with it ({error.reason or _reason(error)})"
+        raise OtherAnswerError(why, "is that the port for https?") from error
 
 
 def _tls_context(ca_file: str) -> SSLContext:
@@ -165,7 +196,8 @@ def _tls_context(ca_file: str) -> SSLContext:
         context.verify_mode = ssl.CERT_NONE
         return context
     try:
-        context.load_verify_locations(ca_file)
+        with stable_name(ca_file) as name:
+            context.load_verify_locations(name)
     except OSError as error:  # ssl.SSLError is one
         raise _CheckError(f"health_ca_file: {ca_file}: {_reason(error)}") from error
     return context
@@ -184,23 +216,52 @@ def _handshake(context: SSLContext, sock: socket.socket, name: str) -> socket.so
 def _request(parts: SplitResult) -> bytes:
     path = parts.path or "/"
     target = f"{path}?{parts.query}" if parts.query else path
-    host = parts.netloc.rpartition("@")[2]
+    # The device behind a link-local address (RFC 6874) is this host's own affair.
+    host = re.sub(r"%[^\]]*\]", "]", parts.netloc.rpartition("@")[2])
     lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Accept: */*", "Connection: close"]
     if any(ord(character) <= 0x20 for character in target + host):
         raise _CheckError(f"health_url: {parts.geturl()!r} is refused; it has a blank in it")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
 
-def _judge(status: int, body: bytes, expected_text: str) -> HealthReading:
-    if status != http.HTTPStatus.OK:
-        return HealthReading(False, f"HTTP status {status}", answered=True)
-    if expected_text.encode("utf-8") not in body:
-        why = f"the page does not say {expected_text!r}"
-        return HealthReading(False, why, answered=True)
-    return HealthReading(True, "")
+def _judge(look: _Look, answer: Answer, expected_text: str) -> HealthReading:
+    seen = look.named(answer.shown())
+    try:
+        check_status(answer)
+        if answer.status != http.HTTPStatus.OK:
+            why = f"HTTP status {answer.status}"
+        elif expected_text.encode("utf-8") in answer.body:
+            return HealthReading(True, "", seen=seen)
+        else:
+            why = f"the page does not say {expected_text!r}"
+            check_place(answer, why)
+    except OtherAnswerError as error:
+        return HealthReading(False, look.named(str(error)), known=False, answered=True, seen=seen)
+    return HealthReading(False, look.named(why), answered=True, seen=seen)
+
+
+def _failed(look: _Look, error: Exception, timeout_s: float) -> HealthReading:
+    """Nobody answered, or not as an HTTP server does."""
+    if isinstance(error, dial.NoConnectionError):
+        return HealthReading(False, str(error), answered=error.refused)
+    if isinstance(error, (TimeoutError, socket.timeout)):
+        return HealthReading(False, look.named(dial.late(timeout_s)))
+    if isinstance(error, http.client.HTTPException):
+        return _judge_no_http(look, error)
+    heard = isinstance(error, TooMuchError)
+    return HealthReading(False, look.named(_reason(error)), answered=heard)
+
+
+def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReading:
+    """An end without a word, or a broken one, may be an ill engine's; another protocol is not."""
+    why = f"not an HTTP answer ({type(error).__name__})"
+    if type(error) is http.client.BadStatusLine:
+        other = OtherAnswerError(why, "is that the port for http?")
+        return HealthReading(False, look.named(str(other)), known=False, answered=True)
+    return HealthReading(False, look.named(why), answered=True)
 
 
 def _reason(error: Exception) -> str:
     """The system's own words, without the numbers around them."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text)
+    return one_line(str(text))

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import errno as errno_module
 import os
+import selectors
 import socket
 import struct
-import time
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Optional, cast
 
+from world.network import dial
+from world.network.deadline import Deadline
 from world.ports.errors import WorldError
+from world.ports.network import ProbeReading
 
 _TOKEN_SIZE = 16
 _HEADER = struct.Struct("!BBHHH")
@@ -37,31 +41,86 @@ _FAMILIES = {
 }
 
 
-def ping(address: str, timeout_s: float) -> bool:
-    """Did `address` answer one echo in time?
+def ping(address: str, timeout_s: float) -> ProbeReading:
+    """Does an address of that name answer one echo in time? Each gets one.
 
     Raises WorldError when no probe could be made: no right to, or no such address.
     """
     what = f"ping {address}"
-    deadline_s = time.monotonic() + timeout_s
-    family, target = _resolve(what, address)
-    token = os.urandom(_TOKEN_SIZE)
-    with _open(what, family) as sock:
-        try:
-            sock.sendto(_echo(family, token), target)
-            return _await_reply(sock, family, token, deadline_s)
-        except OSError:  # unreachable, or too late: that is an answer too
-            return False
-
-
-def _resolve(what: str, address: str) -> tuple[socket.AddressFamily, Any]:
+    deadline = Deadline(timeout_s)
     try:
-        found = socket.getaddrinfo(address, None, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise WorldError(what, why, getattr(error, "errno", None) or 0) from error
-    family, _, _, _, target = found[0]
-    return family, target
+        targets = dial.resolve(address, None, deadline, socket.SOCK_DGRAM)
+    except dial.UnresolvedError as error:
+        raise WorldError(what, str(error)) from error
+    with ExitStack() as stack:
+        sockets = _open_all(what, targets, stack)
+        return _Echo(targets, sockets).ask(deadline)
+
+
+def _open_all(
+    what: str, targets: list[dial.Target], stack: ExitStack
+) -> dict[socket.AddressFamily, socket.socket]:
+    """A socket for each family; raises WorldError when there is none for any."""
+    sockets: dict[socket.AddressFamily, socket.socket] = {}
+    failure: Optional[WorldError] = None
+    for family in dict.fromkeys(target.family for target in targets):
+        try:
+            sockets[family] = stack.enter_context(_open(what, family))
+        except WorldError as error:  # this host may know one of the families only
+            failure = failure or error
+    if not sockets and failure is not None:
+        raise failure
+    return sockets
+
+
+class _Echo:
+    """One echo to each of several addresses, until one of them answers."""
+
+    def __init__(
+        self, targets: list[dial.Target], sockets: dict[socket.AddressFamily, socket.socket]
+    ) -> None:
+        self._targets = targets
+        self._sockets = sockets
+        self._token = os.urandom(_TOKEN_SIZE)
+        self._failures: dict[dial.Target, str] = {}
+
+    def ask(self, deadline: Deadline) -> ProbeReading:
+        """Send all, and wait for the first answer."""
+        for target in self._targets:
+            self._send(target)
+        with selectors.PollSelector() as selector:
+            for family, sock in self._sockets.items():
+                sock.setblocking(False)
+                selector.register(sock, selectors.EVENT_READ, family)
+            by = self._await_reply(selector, deadline)
+        if by:
+            return ProbeReading(True, f"{by} answers")
+        late = dial.late(deadline.timeout_s)
+        reasons = [(each.text, self._failures.get(each, late)) for each in self._targets]
+        return ProbeReading(False, dial.by_reason(reasons))
+
+    def _send(self, target: dial.Target) -> None:
+        sock = self._sockets.get(target.family)
+        if sock is None:
+            self._failures[target] = os.strerror(errno_module.EAFNOSUPPORT)
+            return
+        try:
+            sock.sendto(_echo(target.family, self._token), target.address)
+        except OSError as error:  # unreachable: that is an answer too
+            self._failures[target] = error.strerror or str(error)
+
+    def _await_reply(self, selector: selectors.BaseSelector, deadline: Deadline) -> str:
+        """Who answers; empty: nobody."""
+        while len(self._failures) < len(self._targets) and not deadline.is_over():
+            for key, _ in selector.select(deadline.left_or_none_s()):
+                sock = cast(socket.socket, key.fileobj)
+                try:
+                    packet, sender = sock.recvfrom(2048)
+                except OSError:  # an error that came back for one of the addresses
+                    continue
+                if _is_reply(sock, key.data, packet, self._token):
+                    return str(sender[0])
+        return ""
 
 
 def _open(what: str, family: socket.AddressFamily) -> socket.socket:
@@ -90,18 +149,6 @@ def _checksum(data: bytes) -> int:
     total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
-
-
-def _await_reply(
-    sock: socket.socket, family: socket.AddressFamily, token: bytes, deadline_s: float
-) -> bool:
-    while True:
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            return False
-        sock.settimeout(left_s)
-        if _is_reply(sock, family, sock.recv(2048), token):
-            return True
 
 
 def _is_reply(

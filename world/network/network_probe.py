@@ -6,18 +6,18 @@ says nothing about the network; whatever goes wrong on the way is a probe withou
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
-from typing import Any
+from typing import Optional
 
-from world.network import dns_probe
+from world.network import dial, dns_probe
 from world.network.deadline import Deadline
 from world.network.icmp_echo import ping
 from world.ports.errors import WorldError
+from world.ports.network import ProbeReading
 
 
 class SocketNetworkProbe:
-    """The `NetworkProbe` of the real world; opens a socket for each probe."""
+    """The `NetworkProbe` of the real world; opens a socket for each address that is tried."""
 
     def __init__(
         self, resolv_conf: Path = dns_probe.RESOLV_CONF, dns_port: int = dns_probe.PORT
@@ -25,49 +25,43 @@ class SocketNetworkProbe:
         self._resolv_conf = resolv_conf
         self._dns_port = dns_port
 
-    def ping(self, address: str, timeout_s: float) -> bool:
+    def ping(self, address: str, timeout_s: float) -> ProbeReading:
         """One ICMP echo; see `NetworkProbe`."""
         return ping(address, timeout_s)
 
-    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         """One connection; see `NetworkProbe`."""
         deadline = Deadline(timeout_s)
-        target = _resolve(f"connect to {host} port {port}", host, port)
+        targets = _resolve(f"connect to {host} port {port}", host, port, deadline)
         try:
-            with _connect(target, deadline):
-                return True
-        except OSError:  # refused, unreachable or too late: that is an answer too
-            return False
+            with dial.connect_any(targets, deadline) as sock:
+                return ProbeReading(True, f"{dial.peer(sock) or host} accepts")
+        except OSError as error:  # refused, unreachable or too late: that is an answer too
+            return ProbeReading(False, str(error))
 
-    def dns(self, server: str, timeout_s: float) -> bool:
+    def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """One question over TCP; see `NetworkProbe`."""
         deadline = Deadline(timeout_s)
-        address = server or dns_probe.first_name_server(self._resolv_conf)
-        target = _resolve(f"ask name server {address}", address, self._dns_port)
-        try:
-            with _connect(target, deadline) as sock:
-                return dns_probe.answers(sock, deadline)
-        except OSError:
-            return False
+        servers = (server,) if server else dns_probe.name_servers(self._resolv_conf)
+        targets = self._targets(servers, deadline)
+        return dns_probe.ask(targets[: dial.MOST_ADDRESSES], deadline)
+
+    def _targets(self, servers: tuple[str, ...], deadline: Deadline) -> list[dial.Target]:
+        """Of those that can be asked at all; WorldError where there is none."""
+        found: list[dial.Target] = []
+        failure: Optional[WorldError] = None
+        for server in servers:
+            try:
+                found += _resolve(f"ask name server {server}", server, self._dns_port, deadline)
+            except WorldError as error:  # an address by a device that is not there
+                failure = failure or error
+        if not found and failure is not None:
+            raise failure
+        return found
 
 
-def _resolve(what: str, host: str, port: int) -> tuple[socket.AddressFamily, Any]:
+def _resolve(what: str, host: str, port: int, deadline: Deadline) -> list[dial.Target]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise WorldError(what, why, getattr(error, "errno", None) or 0) from error
-    family, _, _, _, address = found[0]
-    return family, address
-
-
-def _connect(target: tuple[socket.AddressFamily, Any], deadline: Deadline) -> socket.socket:
-    family, address = target
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(deadline.left_s())
-        sock.connect(address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        return dial.resolve(host, port, deadline)
+    except dial.UnresolvedError as error:
+        raise WorldError(what, str(error)) from error

@@ -15,15 +15,19 @@ import ssl
 import time
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.plain_text import one_line
+from metadata.secret_names import without_paths
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
-from world.network.deadline import Deadline
+from world.network.deadline import Deadline, TooMuchError
 from world.network.deadline_stream import connect, verifying_context
+from world.network.mail_answers import Stage, advice, is_final
+from world.network.own_name import hello_name
 from world.ports.notifications import DeliveryError, Message, Receipt, RefusedRecipient
-from world.secret_file import read_secret
+from world.secret_file import SHARED_SECRETS, read_secret
 
 USER_AGENT = "hosted-engine-ha"
 _HTTP_PORTS = {"http": 80, "https": 443}
@@ -33,18 +37,28 @@ _MAX_WORDS = 300
 
 
 class NetNotificationSender:
-    """The `Courier` of the real world; keeps nothing between messages."""
+    """The `Courier` of the real world; keeps nothing between messages.
+
+    The files with secrets that its settings name must lie below `secrets_below`.
+    """
+
+    def __init__(self, secrets_below: str = SHARED_SECRETS) -> None:
+        self._secrets_below = secrets_below
 
     def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
         """As `Courier.mail`."""
         what = f"mail through {server.server}:{server.usual_port}"
-        with _failures(what, server.timeout_s), _logged_in(server) as smtp:
+        with (
+            _failures(what, server.timeout_s),
+            _logged_in(server, self._secrets_below) as smtp,
+        ):
             return _hand_over(smtp, letter)
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """As `Courier.post`."""
-        with _failures(f"POST {webhook.url}", webhook.timeout_s):
-            return _post(webhook, body, Deadline(webhook.timeout_s))
+        with _failures(f"POST {without_paths(webhook.url)}", webhook.timeout_s):
+            headers = _headers(webhook, body, self._secrets_below)
+            return _post(webhook, body, headers, Deadline(webhook.timeout_s))
 
 
 class _RefusedError(Exception):
@@ -65,10 +79,11 @@ def _failures(what: str, timeout_s: float) -> Iterator[None]:
     except (TimeoutError, socket.timeout) as error:
         raise DeliveryError(what, f"not done within {timeout_s:g} s") from error
     except smtplib.SMTPServerDisconnected as error:
-        # smtplib hides a read that took too long behind this.
-        late = isinstance(error.__context__, socket.timeout)
-        why = f"not done within {timeout_s:g} s" if late else _reason(error)
-        raise DeliveryError(what, why) from error
+        # smtplib hides a read that took too long, or brought too much, behind this.
+        hidden = error.__context__
+        why = _reason(hidden if isinstance(hidden, TooMuchError) else error)
+        late = isinstance(hidden, socket.timeout)
+        raise DeliveryError(what, f"not done within {timeout_s:g} s" if late else why) from error
     except smtplib.SMTPResponseException as error:
         raise DeliveryError(what, _reply(error.smtp_code, error.smtp_error)) from error
     except ssl.SSLCertVerificationError as error:
@@ -89,7 +104,7 @@ def _reason(error: Exception) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())[:_MAX_WORDS]
+    return one_line(text)[:_MAX_WORDS]
 
 
 def _secured(plain: socket.socket, ca_file: str, host: str) -> socket.socket:
@@ -109,8 +124,10 @@ class _Smtp(smtplib.SMTP):
     def __init__(self, server: SmtpSettings, deadline: Deadline) -> None:
         self._server = server
         self._deadline = deadline
-        name = socket.gethostname() or "localhost"
-        super().__init__(server.server, server.usual_port, local_hostname=name)
+        # smtplib looks for a name itself where it is given none, and takes its time for it.
+        super().__init__(server.server, server.usual_port, local_hostname="localhost")
+        if self.sock is not None:
+            self.local_hostname = hello_name(server.helo, self.sock)
 
     def _get_socket(self, host: Any, port: Any, timeout: Any) -> socket.socket:
         """Named and called by smtplib.SMTP."""
@@ -121,15 +138,17 @@ class _Smtp(smtplib.SMTP):
 
 
 @contextmanager
-def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
+def _logged_in(server: SmtpSettings, secrets_below: str) -> Iterator[smtplib.SMTP]:
+    """The password is read before anything is sent: one that is refused goes nowhere."""
+    password = read_secret(server.password_file, secrets_below) if server.user else b""
     smtp = _Smtp(server, Deadline(server.timeout_s))
     try:
-        smtp.ehlo_or_helo_if_needed()
+        _introduce(smtp)
         if server.security == STARTTLS:
             smtp.starttls(context=verifying_context(server.ca_file))
             smtp.ehlo()
         if server.user:
-            _log_in(smtp, server.user, read_secret(server.password_file))
+            _log_in(smtp, server.user, password)
         yield smtp
         with suppress(smtplib.SMTPException, OSError):  # it has the mail already
             smtp.quit()
@@ -137,38 +156,56 @@ def _logged_in(server: SmtpSettings) -> Iterator[smtplib.SMTP]:
         smtp.close()
 
 
+def _introduce(smtp: smtplib.SMTP) -> None:
+    try:
+        smtp.ehlo_or_helo_if_needed()
+    except smtplib.SMTPHeloError as error:
+        raise _refusal(Stage.HELLO, error.smtp_code, error.smtp_error) from error
+
+
 def _log_in(smtp: smtplib.SMTP, user: str, password: bytes) -> None:
     """By PLAIN where the server has it: smtplib takes no password beyond ASCII."""
     if "PLAIN" not in smtp.esmtp_features.get("auth", "").upper().split():
-        smtp.login(user, password.decode("utf-8"))
+        try:
+            smtp.login(user, password.decode("utf-8"))
+        except smtplib.SMTPAuthenticationError as error:
+            raise _refusal(Stage.LOGIN, error.smtp_code, error.smtp_error) from error
         return
     credentials = b64encode(b"\0" + user.encode("utf-8") + b"\0" + password).decode("ascii")
     code, words = smtp.docmd("AUTH", f"PLAIN {credentials}")
     if code != _LOGGED_IN:
-        raise _RefusedError(_reply(code, words), final=False)
+        raise _refusal(Stage.LOGIN, code, words)
 
 
 def _hand_over(smtp: smtplib.SMTP, letter: Message) -> Receipt:
-    _expect(smtp.mail(letter.sender))
+    _expect(Stage.SENDER, smtp.mail(letter.sender))
     refused = tuple(_refused(smtp, letter.to))
     if len(refused) == len(letter.to):
         words = "; ".join(f"{item.address}: {item.why}" for item in refused)
         raise _RefusedError(_one_line(words), all(item.final for item in refused))
-    return Receipt(_expect(smtp.data(letter.content)), refused)
+    return Receipt(_expect(Stage.CONTENT, smtp.data(letter.content)), refused)
 
 
 def _refused(smtp: smtplib.SMTP, to: tuple[str, ...]) -> Iterator[RefusedRecipient]:
     for address in to:
         code, words = smtp.rcpt(address)
         if not 200 <= code < 300:
-            yield RefusedRecipient(address, _reply(code, words), final=code >= 500)
+            error = _refusal(Stage.RECIPIENT, code, words)
+            yield RefusedRecipient(address, str(error), error.final)
 
 
-def _expect(answer: tuple[int, bytes]) -> str:
+def _expect(stage: Stage, answer: tuple[int, bytes]) -> str:
     code, words = answer
     if not 200 <= code < 300:
-        raise _RefusedError(_reply(code, words), final=code >= 500)
+        raise _refusal(stage, code, words)
     return _reply(code, words)
+
+
+def _refusal(stage: Stage, code: int, words: object) -> _RefusedError:
+    """In the server's words, and what to change about it."""
+    reply = _reply(code, words)
+    mend = advice(stage, code, reply)
+    return _RefusedError(f"{reply} ({mend})" if mend else reply, is_final(stage, code, reply))
 
 
 def _reply(code: int, words: object) -> str:
@@ -194,23 +231,24 @@ def signatures(secret: bytes, body: bytes, timestamp: str) -> dict[str, str]:
     }
 
 
-def _post(webhook: WebhookSettings, body: bytes, deadline: Deadline) -> Receipt:
+def _post(
+    webhook: WebhookSettings, body: bytes, headers: dict[str, str], deadline: Deadline
+) -> Receipt:
     parts = urlsplit(webhook.url)
-    headers = _headers(webhook, body)
     connection = _http_connection(parts, webhook, deadline)
     try:
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, headers)
-        response = connection.getresponse()
-        response.read(_MAX_ANSWER)
-        return _judge(response.status, response.reason)
+        with closing(connection.getresponse()) as response:
+            response.read(_MAX_ANSWER)
+            return _judge(response.status, response.reason)
     finally:
         connection.close()
 
 
-def _headers(webhook: WebhookSettings, body: bytes) -> dict[str, str]:
+def _headers(webhook: WebhookSettings, body: bytes, secrets_below: str) -> dict[str, str]:
     timestamp = str(int(time.time()))
-    secret = read_secret(webhook.secret_file) if webhook.secret_file else None
+    secret = read_secret(webhook.secret_file, secrets_below) if webhook.secret_file else None
     return {
         "Content-Type": "application/json; charset=utf-8",
         "User-Agent": USER_AGENT,

@@ -15,6 +15,8 @@ Errors::
 
 from __future__ import annotations
 
+from metadata.plain_text import one_line
+
 # sanlock's own numbers in `LockspaceError.errno`.
 LEADER_MAGIC = -223  # there is no lockspace or lease on the storage
 ACQUIRE_IDLIVE = -243  # the lease is held by a live host
@@ -24,10 +26,12 @@ HOSTID_BUSY = -262  # another host renews this host id
 class WorldError(Exception):
     """Something outside the program failed.
 
-    `what` names the operation and its object, `why` what the other side said.
+    `what` names the operation and its object, `why` what the other side said; both become one
+    printable line, for the other side may be anybody.
     """
 
     def __init__(self, what: str, why: str, errno: int = 0) -> None:
+        what, why = one_line(what), one_line(why)
         super().__init__(f"{what}: {why}")
         self.what = what
         self.why = why

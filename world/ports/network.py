@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
@@ -11,14 +11,17 @@ class HealthReading:
     """One look at the engine's health page.
 
     Not `known`: no look could be made (the page's name can't be resolved, the address is
-    none, its certificate does not verify), which says nothing about the engine. `answered`:
-    it is not good, but in reach: something else than it should be was said, or a refusal.
+    none, its certificate does not verify), or the answer is none to the question (a login is
+    asked for, it points elsewhere), which says nothing about the engine. `answered`: it is not
+    good, but in reach: something else than it should be was said, or a refusal. `seen`: what
+    was answered, for people who look whether the settings are right.
     """
 
     good: bool
     detail: str
     known: bool = True
     answered: bool = False
+    seen: str = field(default="", compare=False)
 
 
 class HealthPage(Protocol):
@@ -33,21 +36,34 @@ class HealthPage(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ProbeReading:
+    """One try whether the network works.
+
+    detail  in words: which address answered, or what came of each that was asked
+    """
+
+    answered: bool
+    detail: str = ""
+
+
 class NetworkProbe(Protocol):
     """Tries whether the network works, once for each call.
 
     Each says whether there was an answer in time, and raises WorldError when nothing could be
-    tried (no right to, no such name): that says nothing about the network.
+    tried (no right to, no such name): that says nothing about the network. Of a name with several
+    addresses one that answers is enough.
     """
 
-    def ping(self, address: str, timeout_s: float) -> bool:
+    def ping(self, address: str, timeout_s: float) -> ProbeReading:
         """Does `address` answer an ICMP echo?"""
 
-    def tcp(self, host: str, port: int, timeout_s: float) -> bool:
+    def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         """Does `host` accept a connection to `port`?"""
 
-    def dns(self, server: str, timeout_s: float) -> bool:
-        """Does the name server answer a question over TCP, whatever it answers?
+    def dns(self, server: str, timeout_s: float) -> ProbeReading:
+        """Does the name server answer a question over TCP?
 
-        Empty: the first one of this host's resolv.conf.
+        Whatever it answers counts, but of one on this host itself only a real answer does.
+        Empty: one of those of this host's resolv.conf.
         """

@@ -17,6 +17,7 @@ from typing import Any
 
 from metadata import config_repair
 from metadata.layout import CONFIG_SIZE
+from metadata.plain_json import parse_json
 from metadata.records import VolumeAddress
 from metadata.settings.parse import HostSettings, host_settings_to_data, parse_host_settings
 from metadata.shared_config import (
@@ -62,7 +63,7 @@ class ConfigRestorer:
 
 def _result(said: bytes) -> bool:
     try:
-        answer = json.loads(said)
+        answer = parse_json(said)
     except ValueError as error:
         raise StorageError(WHAT, "its process ended without a word") from error
     if "error" in answer:
@@ -72,7 +73,7 @@ def _result(said: bytes) -> bool:
 
 def main() -> None:
     """The child's life."""
-    print(json.dumps(_answer(json.load(sys.stdin))))
+    print(json.dumps(_answer(parse_json(sys.stdin.buffer.read()))))
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:

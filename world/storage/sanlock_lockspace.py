@@ -42,6 +42,7 @@ from metadata.layout import (
     config_lease_address,
     sanlock_align,
 )
+from metadata.plain_text import printable_text
 from metadata.records import VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 from metadata.settings.parse import StorageParts
@@ -673,4 +674,5 @@ def _place(address: Any) -> str:
 
 
 def _text(name: object) -> str:
-    return name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+    text = name.decode("ascii", "replace") if isinstance(name, bytes) else str(name)
+    return printable_text(text)

@@ -6,6 +6,7 @@ none of them can say anything else than the command does.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 
@@ -74,14 +75,24 @@ def dest(name: str) -> str:
 # --- values ---------------------------------------------------------------------------------
 
 
+# Decimal digits as everybody types them: Python would also take 1_0, and digits of other scripts.
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18}")
+
+
 def seconds(text: str) -> float:
     """0 to 3600 seconds; raises ValueError."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = float(text) if _DECIMAL.fullmatch(text) else -1.0
     if not 0 <= value <= 3600:
         raise ValueError(f"{text!r} is refused; allowed: seconds from 0 to 3600")
+    return value
+
+
+def whole_number(text: str, low: int, high: int, what: str) -> int:
+    """A decimal number from `low` to `high`; raises ValueError that says so of `what`."""
+    value = int(text) if _WHOLE.fullmatch(text) else low - 1
+    if not low <= value <= high:
+        raise ValueError(f"{text!r} is refused; allowed: {what} from {low} to {high}")
     return value
 
 
@@ -94,9 +105,7 @@ def path(text: str) -> str:
 
 def host_id(text: str) -> int:
     """1 to 2000; raises ValueError."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 2000):
-        raise ValueError(f"{text!r} is refused; allowed: a host id from 1 to 2000")
-    return int(text)
+    return whole_number(text, 1, 2000, "a host id")
 
 
 JSON = Option("--json", help="one JSON document on stdout, errors too")

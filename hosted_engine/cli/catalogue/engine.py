@@ -44,6 +44,9 @@ GROUP = Group(
             "In local maintenance this host runs no engine and its score is 0. That is refused "
             "while the engine runs here: let another host run it first, as the refusal says "
             "step by step.\n\n"
+            "The two are apart: asking for one while the other is on leaves both on. In both, no "
+            "host acts on the engine, and this host's score is 0. --mode=none ends both, this "
+            "host's own and the cluster's; another host's local maintenance is ended there.\n\n"
             "Setting what is set already is no error.",
             options=(
                 Option(

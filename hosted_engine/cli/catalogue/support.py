@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, path, seconds
+from hosted_engine.cli.catalogue.base import (
+    JSON,
+    Command,
+    Group,
+    Option,
+    path,
+    seconds,
+    whole_number,
+)
 
 
 def _since(text: str) -> object:
@@ -14,9 +22,7 @@ def _since(text: str) -> object:
 
 def _count(text: str) -> int:
     """1 to 100000; raises ValueError."""
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 100_000):
-        raise ValueError(f"{text!r} is refused; allowed: a number from 1 to 100000")
-    return int(text)
+    return whole_number(text, 1, 100_000, "a number")
 
 
 _HISTORY = Command(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from ha_broker.api.times import local_time
+
 DAY_S = 86400
 _STEPS_S = (
     1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800,
@@ -27,7 +29,7 @@ def ticks(from_s: float, to_s: float, most: int) -> list[Tick]:
     step_s = next((step for step in _STEPS_S if (to_s - from_s) / step <= most), _STEPS_S[-1])
     found, day = [], ""
     for at_s in _moments(from_s, to_s, step_s):
-        local = time.localtime(at_s)
+        local = local_time(at_s)
         today = time.strftime("%Y-%m-%d", local)
         label = time.strftime("%H:%M:%S" if step_s < 60 else "%H:%M", local)
         found.append(Tick(at_s, label, "" if today == day else today))
@@ -37,7 +39,7 @@ def ticks(from_s: float, to_s: float, most: int) -> list[Tick]:
 
 def _moments(from_s: float, to_s: float, step_s: int) -> list[float]:
     """Counted from a local midnight; a change to summer time moves the marks behind it."""
-    local = time.localtime(from_s)
+    local = local_time(from_s)
     midnight_s = time.mktime((*local[:3], 0, 0, 0, 0, 0, -1))
     first = int((from_s - midnight_s) // step_s)
     count = int((to_s - midnight_s) // step_s)

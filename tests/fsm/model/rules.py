@@ -162,7 +162,8 @@ def _silence(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
 
 
 def _scores(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
-    out = decision.memory.state in ZERO_STATES or _failed(decision) >= 2
+    state = decision.memory.state
+    out = state in ZERO_STATES or seen.local_maintenance or _failed(decision) >= 2
     if out != (decision.score.points == 0):
         yield "a host offers itself though it is out, or the other way round"
 

@@ -26,6 +26,21 @@ def mounted_at(point: str, mountinfo: Path = MOUNTINFO) -> Optional[Mount]:
     return found[-1] if found else None
 
 
+def mount_above(path: str, mountinfo: Path = MOUNTINFO) -> Optional[Mount]:
+    """What holds `path`, a path without links, whether that exists or not.
+
+    Not by the device's number, which btrfs gives each subvolume anew.
+    """
+    found = [mount for mount in _mounts(mountinfo) if _is_below(path, mount.point)]
+    deepest = max((len(mount.point) for mount in found), default=0)
+    latest = [mount for mount in found if len(mount.point) == deepest]
+    return latest[-1] if latest else None
+
+
+def _is_below(path: str, point: str) -> bool:
+    return path == point or path.startswith(point.rstrip("/") + "/")
+
+
 def _mounts(mountinfo: Path) -> list[Mount]:
     """proc(5): `ID PARENT DEVICE ROOT POINT OPTIONS [OPTIONAL…] - TYPE SOURCE OPTIONS`."""
     mounts = []

@@ -1,0 +1,78 @@
+"""JSON that others wrote, as plain data: what every file and every answer is read with.
+
+The parser alone takes more than JSON is: integers of any length (which no float holds, and which
+take long to read), and NaN and Infinity, by name or as ``1e999``. Here every number lies within
+`LARGEST`, so that whatever is done with it later, on any path, has a number to do it with.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any, Callable, Union
+
+LARGEST = float(2**64)
+"""The largest magnitude of a number: a slot's 19 digits and 64-bit counts are below it."""
+
+_SAFE_LENGTH = 19
+_MOST_LENGTH = 21  # of those that may be within the bounds, with a sign
+_SHOWN_LENGTH = 12
+_Outside = Callable[[str], Any]
+
+
+class PlainJsonError(ValueError):
+    """A text that can't be used; the message says where or which, and what is allowed."""
+
+
+def parse_json(text: Union[str, bytes]) -> Any:
+    """The data in `text`; raises PlainJsonError."""
+    return _parse(text, _refuse)
+
+
+def parse_json_without(text: Union[str, bytes]) -> Any:
+    """As `parse_json`, with None in the place of a number out of bounds: what stands beside it
+    is not lost."""
+    return _parse(text, lambda _number: None)
+
+
+def is_number(value: object) -> bool:
+    """Is it a number (true and false are none) within the bounds?"""
+    # NaN is in no range; an integer of any length can be compared.
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+
+
+def _parse(text: Union[str, bytes], outside: _Outside) -> Any:
+    try:
+        return json.loads(
+            text,
+            parse_int=partial(_whole, outside),
+            parse_float=partial(_broken, outside),
+            parse_constant=outside,
+        )
+    except PlainJsonError:
+        raise
+    except RecursionError as error:
+        raise PlainJsonError("nested too deep") from error
+    except ValueError as error:
+        raise PlainJsonError(str(error)) from error
+
+
+def _whole(outside: _Outside, digits: str) -> Any:
+    if len(digits) <= _SAFE_LENGTH:
+        return int(digits)
+    # Counted before it is read, which takes time that grows with the square of its length.
+    if len(digits) <= _MOST_LENGTH and -LARGEST <= int(digits) <= LARGEST:
+        return int(digits)
+    return outside(digits)
+
+
+def _broken(outside: _Outside, digits: str) -> Any:
+    value = float(digits)
+    return value if -LARGEST <= value <= LARGEST else outside(digits)
+
+
+def _refuse(number: str) -> Any:
+    shown = number
+    if len(number) > _MOST_LENGTH:
+        shown = f"{number[:_SHOWN_LENGTH]}... ({len(number)} characters)"
+    raise PlainJsonError(f"{shown} is refused; allowed: numbers from -2^64 to 2^64")
