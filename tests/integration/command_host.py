@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, Optional
 
 from hosted_engine.cli.parser import Asked, parse
@@ -21,6 +22,7 @@ from hosted_engine.host.units import SystemdUnits
 from metadata.layout import storage_parts
 from world.ports.host import BridgeLook
 from world.ports.libvirt import Domain, DomainState
+from world.ports.network import ProbeReading
 from world.storage.sanlock_lockspace import SanlockLockspace
 
 
@@ -44,8 +46,8 @@ class NoSystemd(SystemdUnits):
 class Network:
     """One in which everybody answers."""
 
-    def ping(self, _address: str, _timeout_s: float) -> bool:
-        return True
+    def ping(self, _address: str, _timeout_s: float) -> ProbeReading:
+        return ProbeReading(True)
 
 
 class Probes(HostProbes):
@@ -86,7 +88,12 @@ def run_leave(path: str, host_id: int) -> int:
     return 0 if SanlockLockspace(storage_parts(path)).leave_if_unused(host_id) else 1
 
 
-if __name__ == "__main__":
+def main() -> int:
     if sys.argv[1] == "leave":
-        sys.exit(run_leave(sys.argv[2], int(sys.argv[3])))
-    sys.exit(run_deploy(sys.argv[2:]))
+        return run_leave(sys.argv[2], int(sys.argv[3]))
+    return run_deploy(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    # By its name: a new interpreter that does a check finds the stand-ins there, not in __main__.
+    sys.exit(import_module("tests.integration.command_host").main())

@@ -123,7 +123,7 @@ def refused(done: Done) -> str:
 
 def test_a_cluster_from_before_the_lock_is_told_what_to_do_and_gets_it(hosts: Hosts) -> None:
     """The volume ends where the lock should lie; once it does not, one host makes it."""
-    assert f"enlarge it (truncate -s 12M {hosts.volume})" in refused(hosts.set(1, 6))
+    assert f"enlarge it: truncate -s 12M {hosts.volume}" in refused(hosts.set(1, 6))
     hosts.make_room()
     assert "the living host with the lowest id" in refused(hosts.set(2, 6))
     done = hosts.set(1, 6)
