@@ -139,6 +139,19 @@ def add_size_options(parser: argparse.ArgumentParser, fewest_hosts: int = 1) -> 
         metavar="S",
         help="sanlock's I/O time-out in seconds (default %(default)s)",
     )
+    parser.add_argument(
+        "--fire-timeout",
+        type=whole_number(settings.LEAST_FIRE_TIMEOUT_S, settings.USUAL_FIRE_TIMEOUT_S),
+        default=settings.USUAL_FIRE_TIMEOUT_S,
+        metavar="S",
+        help="sanlock's watchdog_fire_timeout in seconds (default %(default)s; another one "
+        "needs sanlock 3.9)",
+    )
+
+
+def size(options: argparse.Namespace) -> lifecycle.Size:
+    """What these options ask for."""
+    return lifecycle.Size(options.hosts, options.io_timeout, options.fire_timeout)
 
 
 def _add_life_verbs(verb: AddVerb) -> None:
@@ -199,7 +212,7 @@ def _add_engine_verbs(verb: AddVerb) -> None:
 def _up(places: Places, options: argparse.Namespace) -> int:
     features.require()
     with state.changing(places):
-        lifecycle.up(places, options.hosts, options.io_timeout, not options.no_deploy, say)
+        lifecycle.up(places, size(options), not options.no_deploy, say)
     say("up")
     return 0
 

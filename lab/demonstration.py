@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         places = settings.places()
         features.require()
         with state.changing(places):
-            return _run(places, options.hosts, options.io_timeout, options.keep, progress)
+            return _run(places, cli.size(options), options.keep, progress)
     except LabError as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -66,9 +66,9 @@ def _options(arguments: Sequence[str] | None) -> Any:
     return parser.parse_args(arguments)
 
 
-def _run(places: Places, hosts: int, io_timeout_s: int, keep: bool, say: lifecycle.Say) -> int:
+def _run(places: Places, size: lifecycle.Size, keep: bool, say: lifecycle.Say) -> int:
     # A failure in here leaves nothing behind: `up` removes what it has built.
-    lab = lifecycle.up(places, hosts, io_timeout_s, True, say)
+    lab = lifecycle.up(places, size, True, say)
     try:
         return 0 if _show(places, lab, say) else 1
     finally:

@@ -15,6 +15,7 @@ from lab.settings import (
     HOST_LEASES,
     MANAGEMENT_BRIDGE,
     METRICS_PORT,
+    USUAL_FIRE_TIMEOUT_S,
     Places,
 )
 from lab.state import Lab
@@ -84,6 +85,14 @@ def _storage_and_host() -> list[str]:
     ]
 
 
+def _times(lab: Lab) -> list[str]:
+    """Our own times must fit below the floor; the usual ones do where sanlock's are the usual."""
+    if lab.fire_timeout_s == USUAL_FIRE_TIMEOUT_S:
+        return []
+    tick_s = 2
+    return ["timing:", f"  tick_s: {tick_s}", f"  alive_s: {lab.lease_floor_s - 3 * tick_s:g}"]
+
+
 def _first_answers(lab: Lab) -> str:
     return "\n".join(
         [
@@ -96,6 +105,7 @@ def _first_answers(lab: Lab) -> str:
             f"  health_text: {HEALTH_TEXT}",
             "sanlock:",
             f"  io_timeout_s: {lab.io_timeout_s}",
+            *_times(lab),
             # All hosts here share the CPUs of one machine: what one of them does, or somebody
             # else on it, is the load of all. It is measured and shall not move the engine.
             "score:",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.processes import run
-from lab.settings import Places, scaled
+from lab.settings import USUAL_FIRE_TIMEOUT_S, Places, scaled
 
 KVM_TRIAL_TIMEOUT_S = 8.0
 PROBE_LINK = "helabprobe"
@@ -41,6 +41,26 @@ def require() -> None:
     lacking = missing()
     if lacking:
         raise LabError(f"this machine lacks: {', '.join(lacking)}")
+
+
+def require_fire_timeout(fire_timeout_s: int) -> None:
+    """Refuse a watchdog time that this machine's sanlock does not know of.
+
+    ``watchdog_fire_timeout`` is a setting from sanlock 3.9.0 on; an older daemon logs a line about
+    it and keeps its 60 s.
+    """
+    if fire_timeout_s == USUAL_FIRE_TIMEOUT_S:
+        return
+    version = run(["sanlock", "version"]).strip()
+    if _numbers(version) < (3, 9):
+        raise LabError(
+            f"--fire-timeout {fire_timeout_s}: this machine's sanlock {version} knows only "
+            f"{USUAL_FIRE_TIMEOUT_S} s; watchdog_fire_timeout came with 3.9.0"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def accelerator(places: Places) -> str:

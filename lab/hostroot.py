@@ -18,6 +18,7 @@ from lab.settings import (
     PREFIX_LENGTH,
     PRODUCT_COMMANDS,
     PRODUCT_PREFIX,
+    USUAL_FIRE_TIMEOUT_S,
     Places,
     host_address,
 )
@@ -68,7 +69,7 @@ def build(places: Places, lab: Lab, host: str, with_product: bool) -> None:
     (upper / "root").chmod(0o700)
     _write_identity(upper, lab, host)
     _write_units(upper, host)
-    _write_virtualization(upper, host)
+    _write_virtualization(upper, lab, host)
     if with_product:
         _write_product(upper, places)
     mount_root(places, host)
@@ -148,11 +149,13 @@ def _write_units(upper: Path, host: str) -> None:
     (upper / "srv/san").mkdir()
 
 
-def _write_virtualization(upper: Path, host: str) -> None:
+def _write_virtualization(upper: Path, lab: Lab, host: str) -> None:
     drop_in = render("host_files/sanlock-drop-in.conf", {})
     _write(upper, f"{SYSTEMD}/sanlock.service.d/lab.conf", drop_in)
     # The same name after each start: sanlock then takes its own old leases over at once.
     sanlock = f"our_host_name = {host}\nuse_watchdog = 0\n"
+    if lab.fire_timeout_s != USUAL_FIRE_TIMEOUT_S:
+        sanlock += f"watchdog_fire_timeout = {lab.fire_timeout_s}\n"
     _write(upper, "etc/sanlock/sanlock.conf", sanlock)
     _write(upper, "etc/default/libvirtd", 'LIBVIRTD_ARGS=""\n')
     guests = "ON_BOOT=ignore\nON_SHUTDOWN=shutdown\nSHUTDOWN_TIMEOUT=15\n"

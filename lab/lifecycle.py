@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from lab import (
@@ -34,7 +35,16 @@ FIRST_START_TIMEOUT_S = 120.0
 Say = Callable[[str], None]
 
 
-def up(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
+@dataclass(frozen=True)
+class Size:
+    """What a lab is asked to be: so many hosts, with these times of sanlock."""
+
+    hosts: int
+    io_timeout_s: int
+    fire_timeout_s: int
+
+
+def up(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
     """Build the lab, deploy the product and wait until the engine is healthy.
 
     What was built is removed again when any of it fails.
@@ -45,9 +55,10 @@ def up(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: S
     say("packages, guest, product")
     install.prepare(places, with_product)
     features.require()
+    features.require_fire_timeout(size.fire_timeout_s)
     lan.refuse_if_used()
     try:
-        return _build(places, hosts, io_timeout_s, with_product, say)
+        return _build(places, size, with_product, say)
     except BaseException:
         say("removing what was built")
         down(places)
@@ -99,13 +110,14 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _build(places: Places, hosts: int, io_timeout_s: int, with_product: bool, say: Say) -> Lab:
-    lab = Lab(tuple(host_names(hosts)), io_timeout_s, features.accelerator(places))
-    say(f"SAN, LAN, {hosts} hosts (guest runs by {lab.accelerator})")
+def _build(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
+    hosts, accelerator = tuple(host_names(size.hosts)), features.accelerator(places)
+    lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s)
+    say(f"SAN, LAN, {size.hosts} hosts (guest runs by {accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
     # From here on `down` has something to remove, so the lab counts as up.
     state.save(places, lab)
-    state.log_event(places, "up", [str(hosts), str(io_timeout_s)])
+    state.log_event(places, "up", [str(number) for number in astuple(size)])
     san.create_volumes(places)
     lan.create(places)
     for name in lab.hosts:

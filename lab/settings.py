@@ -25,6 +25,10 @@ MAX_HOSTS = 20
 MAX_IO_TIMEOUT_S = 60
 DEFAULT_HOSTS = 3
 DEFAULT_IO_TIMEOUT_S = 2
+# sanlock's watchdog_fire_timeout where its settings do not name another one; the shortest that its
+# manual knows is 10.
+USUAL_FIRE_TIMEOUT_S = 60
+LEAST_FIRE_TIMEOUT_S = 10
 
 ENGINE_NAME = "HostedEngine"
 HEALTH_PATH = "/ovirt-engine/services/health"

@@ -14,16 +14,25 @@ from typing import Any
 
 from lab.errors import LabError
 from lab.processes import machine_clock_s
-from lab.settings import Places
+from lab.settings import USUAL_FIRE_TIMEOUT_S, Places
 
 
 @dataclass(frozen=True)
 class Lab:
-    """One lab that is up."""
+    """One lab that is up.
+
+    `io_timeout_s` and `fire_timeout_s` are sanlock's I/O time-out and watchdog_fire_timeout.
+    """
 
     hosts: tuple[str, ...]
     io_timeout_s: int
     accelerator: str
+    fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
+
+    @property
+    def lease_floor_s(self) -> float:
+        """No correct program takes a dead host's lease sooner after its last sign of life."""
+        return 8.0 * self.io_timeout_s + self.fire_timeout_s
 
 
 def save(places: Places, lab: Lab) -> None:
@@ -37,7 +46,12 @@ def load(places: Places) -> Lab:
         fields: dict[str, Any] = json.loads(_file(places).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise LabError("the lab is not up: `lab up` builds it") from error
-    return Lab(tuple(fields["hosts"]), int(fields["io_timeout_s"]), str(fields["accelerator"]))
+    return Lab(
+        tuple(fields["hosts"]),
+        int(fields["io_timeout_s"]),
+        str(fields["accelerator"]),
+        int(fields["fire_timeout_s"]),
+    )
 
 
 def is_up(places: Places) -> bool:

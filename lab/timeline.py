@@ -16,8 +16,6 @@ from lab.settings import HOST_LEASES, LEASE_OFFSET, LOCKSPACE, RESOURCE, Places,
 from lab.state import Lab
 
 OBSERVER = Path(__file__).with_name("lease_observer.py")
-# Of sanlock's making, not ours: a host counts as dead after 8 I/O time-outs and a watchdog's 60 s.
-WATCHDOG_S = 60
 # What is left for noticing, deciding and starting.
 ALLOWANCE_S = 8.0
 
@@ -42,13 +40,13 @@ class Timeline:
     started_s: float
     taken_s: float
     healthy_s: float
-    io_timeout_s: int
+    lab: Lab
     guest_boot_s: float
 
     @property
     def floor_s(self) -> float:
         """The time that sanlock needs to be sure that a host is dead."""
-        return lease_floor_s(self.io_timeout_s)
+        return self.lab.lease_floor_s
 
     @property
     def bound_s(self) -> float:
@@ -76,7 +74,10 @@ class Timeline:
     def figures(self) -> dict[str, Any]:
         """Everything, for programs."""
         derived = ("floor_s", "bound_s", "total_s", "share_s", "boot_s")
-        return {**asdict(self), **{name: getattr(self, name) for name in derived}}
+        moments = asdict(self)
+        del moments["lab"]
+        times = {name: getattr(self.lab, name) for name in ("io_timeout_s", "fire_timeout_s")}
+        return {**moments, **times, **{name: getattr(self, name) for name in derived}}
 
     def as_text(self) -> list[str]:
         """The timeline for people."""
@@ -89,7 +90,8 @@ class Timeline:
         verdict = "within" if self.total_s <= self.bound_s else "OVER"
         return [
             *lines,
-            f"floor set by sanlock: 8 x {self.io_timeout_s} + {WATCHDOG_S} = {self.floor_s:.0f} s; "
+            f"floor set by sanlock: 8 x {self.lab.io_timeout_s} + {self.lab.fire_timeout_s} = "
+            f"{self.floor_s:.0f} s; "
             f"guest's own boot, at its first start: {self.guest_boot_s:.1f} s; "
             f"allowance: {scaled(ALLOWANCE_S):g} s",
             f"bound: {self.bound_s:.1f} s, taken: {self.total_s:.1f} s: {verdict} the bound",
@@ -105,11 +107,6 @@ class Timeline:
             ("engine healthy", self.healthy_s),
         ]
         return sorted(moments, key=lambda moment: moment[1])
-
-
-def lease_floor_s(io_timeout_s: int) -> float:
-    """No correct program takes a dead host's lease sooner after its last sign of life."""
-    return 8.0 * io_timeout_s + WATCHDOG_S
 
 
 class LeaseWatch:
@@ -187,7 +184,7 @@ def watch_power_cut(
         started_s=after.process.started_s,
         taken_s=lockspace.lease_taken_s(places, after.host),
         healthy_s=healthy_s,
-        io_timeout_s=lab.io_timeout_s,
+        lab=lab,
         guest_boot_s=guest_boot_s,
     )
 
@@ -196,7 +193,7 @@ def _watch_recovery(
     places: Places, lab: Lab, watch: LeaseWatch, guest_boot_s: float, say: Callable[[str], None]
 ) -> tuple[engine.Running, float]:
     """Where the engine is healthy again, and the machine's clock of that moment."""
-    limit_s = lease_floor_s(lab.io_timeout_s) + guest_boot_s + ALLOWANCE_S + 60
+    limit_s = lab.lease_floor_s + guest_boot_s + ALLOWANCE_S + 60
     wait_until("lease free", lambda: bool(watch.free_at_s), limit_s, 0.05)
     say(f"its lease is free, says sanlock on {', '.join(watch.free_at_s)}")
     wait_until("VM started elsewhere", lambda: bool(engine.running(places, lab)), 60, 0.05)

@@ -1,9 +1,9 @@
 """Runs a command of this checkout on a fresh Debian of another release, in a booted container.
 
 ``tests/run-elsewhere RELEASE [LEVEL ...]`` runs ``tests/run`` there, with ``--demo`` it runs
-``lab/demo``. The container has a systemd, a network and control groups of its own, and begins
-with nothing but what that release installs as "important": what the command needs, it installs
-itself. The lab's hosts are containers inside the container.
+``lab/demo`` with its options (``--fire-timeout=10``). The container has a systemd, a network and
+control groups of its own, and begins with nothing but what that release installs as "important":
+what the command needs, it installs itself. The lab's hosts are containers inside the container.
 
 Runs on the system's Python with the standard library alone.
 """
@@ -126,15 +126,13 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--again", action="store_true", help="go on in the root that the latest run left"
     )
     options, others = parser.parse_known_intermixed_args(argv)
-    # What is not an option here may be one of tests/run, which refuses it where it is not.
+    # What is not an option here may be one of what is run, which refuses it where it is not.
     options.words += others
     return options
 
 
 def _command(options: argparse.Namespace) -> list[str]:
-    if options.demo and options.words:
-        raise LabError(f"--demo takes no levels, and {' '.join(options.words)!r} was given")
-    return ["lab/demo"] if options.demo else ["tests/run", *options.words]
+    return ["lab/demo" if options.demo else "tests/run", *options.words]
 
 
 def _interrupt(number: int, _frame: object) -> NoReturn:

@@ -12,7 +12,6 @@ LAB = Path(__file__).resolve().parents[2] / "lab" / "lab"
 FULL_SCORE = 3400
 # How long hosts may take to be at rest again after a fault has gone.
 SETTLE_TIMEOUT_S = 150.0
-WATCHDOG_S = 60.0
 
 
 def scaled(seconds: float) -> float:
@@ -111,7 +110,8 @@ class LabVerbs:
 
     def floor_s(self) -> float:
         """How long after a host's last sign of life its lease can't be had by anybody."""
-        return 8.0 * float(self.status()["io_timeout_s"]) + WATCHDOG_S
+        status = self.status()
+        return 8.0 * float(status["io_timeout_s"]) + float(status["fire_timeout_s"])
 
 
 def is_settled(status: dict[str, Any]) -> bool:
