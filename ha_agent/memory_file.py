@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
-from world.durable import STATE_FILE_MODE, replace_file
+from world.durable import PRIVATE_FILE_MODE, replace_file
 from world.regular_file import open_regular
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -28,8 +28,11 @@ class MemoryFile:
             return None
 
     def write(self, data: bytes) -> None:
-        """Replace it as a whole; it need not survive a power cut."""
-        replace_file(self._path, data, mode=STATE_FILE_MODE, durable=False, only_writer=True)
+        """Replace it as a whole; it need not survive a power cut.
+
+        It lies beside the broker's socket, where everybody may pass, and is the agent's alone.
+        """
+        replace_file(self._path, data, mode=PRIVATE_FILE_MODE, durable=False, only_writer=True)
 
     def boot_id(self) -> str:
         """The kernel's."""

@@ -15,9 +15,11 @@ from ha_broker.metrics.service import MetricsService
 from ha_broker.server.entrance import Entrance
 from ha_broker.server.http_server import SocketError
 from ha_broker.server.routes import Api
+from ha_broker.server.socket_group import SocketGroup
 from ha_broker.storage.local_maintenance import StateDirError
 from metadata.settings.parse import HostSettings
 from world.host.daemon import heed_signals, wait_for_settings
+from world.host.groups import group_id
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.host import ServiceManager
@@ -79,7 +81,8 @@ class BrokerDaemon:
         broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
         exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
         api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
-        entrance = Entrance(self._socket_path, api.answer)
+        group = SocketGroup(host.socket_group, group_id, self._settings_path, monotonic_s)
+        entrance = Entrance(self._socket_path, api.answer, group)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()
         entrance.open()

@@ -10,6 +10,7 @@ from secrets import token_hex
 from typing import Optional
 
 STATE_FILE_MODE = 0o644
+PRIVATE_FILE_MODE = 0o600
 _AS_THE_UMASK_SAYS = 0o666
 
 

@@ -16,7 +16,6 @@ import contextlib
 import errno as errno_module
 import http.client
 import json
-import os
 import socket
 import stat
 import threading
@@ -32,6 +31,7 @@ from ha_broker.api.snapshot_json import (
     snapshot_from_data,
 )
 from world.network.deadline_socket import DeadlineSocket
+from world.way_in import way_in
 
 if TYPE_CHECKING:
     from ha_broker.api.snapshot import Publication, Snapshot
@@ -289,28 +289,11 @@ class _UnixConnection(http.client.HTTPConnection):
 def _gone(what: str, error: Exception, path: str) -> BrokerGoneError:
     number = getattr(error, "errno", None) or errno_module.ECONNRESET
     if number in (errno_module.EACCES, errno_module.EPERM):
-        why = f"permission denied at {path}: run it as root{_or_in_group(path)}"
+        why = f"permission denied at {path}: {way_in(path, stat.S_IWGRP)}"
         return BrokerDeniedError(what, why, number)
     if number == errno_module.ENOENT:
         return BrokerGoneError(what, f"there is no broker at {path} (is it running?)", number)
     return BrokerGoneError(what, f"the broker at {path} does not answer: {error}", number)
-
-
-def _or_in_group(path: str) -> str:
-    """Whose members may ask, beside root; empty: nobody, or that can't be told."""
-    try:
-        status = os.stat(path)  # noqa: PTH116  # pathlib costs 15 ms
-    except OSError:
-        return ""
-    if status.st_gid == 0 or not status.st_mode & stat.S_IWGRP:
-        return ""
-    import grp  # noqa: PLC0415  # for the one who may not ask alone
-
-    try:
-        name = grp.getgrgid(status.st_gid).gr_name
-    except KeyError:
-        name = str(status.st_gid)
-    return f", or be in group {name}"
 
 
 def _answer(what: str, status: int, text: bytes) -> Any:

@@ -37,7 +37,7 @@ MOST_OF_ONE_USER = 24  # of those that are not root
 READ_ALLOWED_S = 75.0  # until a request begins; longer than a long poll's client pauses
 BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
-SOCKET_MODE = 0o660
+CLOSED_MODE, GROUP_MODE = 0o600, 0o660
 _MOST_DIGITS = 20
 _LONGEST_NAME = 64
 _CREDENTIALS = struct.Struct("3i")
@@ -50,6 +50,14 @@ class Caller:
 
     pid: int
     uid: int
+
+    @property
+    def may_command(self) -> bool:
+        """root, and the user that broker and agent run as; whoever else may connect may read.
+
+        It is who connected that counts: one who hands a connection on answers for what is asked.
+        """
+        return self.uid in (0, os.geteuid())
 
     def __str__(self) -> str:
         return f"uid {self.uid}, pid {self.pid}{self._program()}"
@@ -85,17 +93,25 @@ class SocketError(Exception):
 class ApiServer(BoundedServer, socketserver.UnixStreamServer):
     """Serves `answer(method, target, body, caller)` on the unix socket `path`.
 
-    `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`.
+    `answer` returns JSON-ready data or a `TextAnswer`, or raises `Refusal`. Beside root and this
+    process's own user the members of the group `gid` may connect; None: nobody else.
     """
 
     request_queue_size = 64
     most_connections = MAX_CONNECTIONS
     most_of_one_peer = MOST_OF_ONE_USER
 
-    def __init__(self, path: str, answer: Answer, read_allowed_s: float = READ_ALLOWED_S) -> None:
+    def __init__(
+        self,
+        path: str,
+        answer: Answer,
+        read_allowed_s: float = READ_ALLOWED_S,
+        gid: Optional[int] = None,
+    ) -> None:
         self.path = path
         self.answer = answer
         self.read_allowed_s = read_allowed_s
+        self.gid = gid
         self._identity: Optional[tuple[int, int]] = None
         self._thread: Optional[threading.Thread] = None
         _check_path(path)
@@ -103,15 +119,36 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         super().__init__(f"{path}.{os.getpid()}", _Handler)
 
     def server_bind(self) -> None:
-        """Bind under another name and move it into place: no moment without its mode."""
+        """Bind under another name and move it into place: no moment without its mode.
+
+        The file is made closed to others whatever the umask says (the kernel takes the socket's
+        own mode), and nobody can connect before `server_activate`.
+        """
         temporary = Path(str(self.server_address))
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         try:
+            os.fchmod(self.socket.fileno(), CLOSED_MODE)
             super().server_bind()
-            temporary.chmod(SOCKET_MODE)
+            temporary.chmod(CLOSED_MODE)
         except OSError as error:
             raise SocketError(f"can't listen on {self.path}: {error.strerror}") from None
+        if self.gid is not None:
+            self._admit(temporary, self.gid)
+
+    def admit(self, gid: int) -> None:
+        """Let the members of the group `gid` connect, too, from now on."""
+        if gid != self.gid and self.is_in_place():
+            self._admit(Path(self.path), gid)
+        self.gid = gid
+
+    def _admit(self, file: Path, gid: int) -> None:
+        """The group first: no other one ever has the right."""
+        try:
+            os.chown(file, -1, gid, follow_symlinks=False)
+            file.chmod(GROUP_MODE)
+        except OSError as error:
+            log.error("%s can't be given to group %d: %s", self.path, gid, error.strerror)
 
     def server_activate(self) -> None:
         """Listen, then take the place of a stale socket."""

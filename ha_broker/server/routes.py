@@ -24,12 +24,18 @@ an earlier process of the agent did it), ``why`` is what it says now, and ``time
 its state ends by time.
 
 Errors are ``{"error": "..."}`` with a fitting status.
+
+Who may connect says the socket's file. Whoever does may read; what is no GET is a command, and
+root's and the daemons' own user's alone (403). So is the configuration as it stood on the storage;
+in ``/v1/config`` others get no domain XML, and of a webhook's address scheme and host alone: both
+may hold secrets.
 """
 
 from __future__ import annotations
 
 import base64
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
@@ -38,6 +44,7 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
+from metadata.secret_names import without_paths
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
 
@@ -60,6 +67,9 @@ class MaintenanceRequest:
 class Nothing:
     """A body without keys."""
 
+
+READ = "GET"
+ALL_OF_IT = "/v1/config/copy"  # with whatever secrets people put there
 
 Query = dict[str, str]
 Handler = Callable[[Query, bytes, Optional[Caller]], Any]
@@ -96,7 +106,7 @@ class Api:
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
             ("GET", "/v1/config"): self._config,
-            ("GET", "/v1/config/copy"): self._config_copy,
+            ("GET", ALL_OF_IT): self._config_copy,
             ("GET", "/metrics"): self._metrics_text,
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
@@ -105,7 +115,10 @@ class Api:
         }
 
     def answer(self, method: str, target: str, body: bytes, caller: Optional[Caller] = None) -> Any:
-        """JSON-ready data or a text; raises Refusal. A change names its `caller` in the log."""
+        """JSON-ready data or a text; raises Refusal. A change names its `caller` in the log.
+
+        Without a `caller` it is this process itself that asks.
+        """
         path, _, query = target.partition("?")
         begun_at_s, status = self._monotonic_s(), 500
         try:
@@ -128,6 +141,7 @@ class Api:
         handler = self._routes.get((method, path))
         if handler is None:
             raise self._no_route(method, path)
+        self._check_right(method, path, caller)
         try:
             return handler(dict(parse_qsl(query, keep_blank_values=True)), body, caller)
         except DataError as error:
@@ -138,6 +152,21 @@ class Api:
         if methods:
             return Refusal(405, f"{path}: {method} is not possible, only {', '.join(methods)}")
         return Refusal(404, f"{path}: no such resource")
+
+    def _check_right(self, method: str, path: str, caller: Optional[Caller]) -> None:
+        """Raise Refusal (403) where the caller may not ask that."""
+        if caller is None or caller.may_command or (method == READ and path != ALL_OF_IT):
+            return
+        log.info("%s %s, asked for by %s, is refused: it may read only", method, path, caller)
+        readable = ", ".join(
+            known for known_method, known in self._routes
+            if known_method == READ and known != ALL_OF_IT
+        )  # fmt: skip
+        raise Refusal(
+            403,
+            f"permission denied: {method} {path} is refused for uid {caller.uid}, which may read "
+            f"only; run it as root; allowed for uid {caller.uid}: {READ} of {readable}",
+        )
 
     def _status(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
@@ -155,17 +184,19 @@ class Api:
             raise Refusal(404, "/metrics: there are none here")
         return self._metrics()
 
-    def _config(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
+    def _config(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)
         config = self._desk.config()
         if config is None:
             error = self._desk.snapshot().config.error
             raise Refusal(503, error or "the shared configuration has not been read yet")
-        return {
-            "sequence": config.sequence,
-            "settings": cluster_settings_to_data(config.settings),
-            "domain_xml": config.domain_xml,
-        }
+        settings = cluster_settings_to_data(config.settings)
+        if caller is None or caller.may_command:
+            xml = config.domain_xml
+        else:
+            xml = ""
+            settings["notifications"] = _without_paths(settings["notifications"])
+        return {"sequence": config.sequence, "settings": settings, "domain_xml": xml}
 
     def _config_copy(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
@@ -213,6 +244,12 @@ class Api:
         ticket = self._desk.ask_trial()
         ticket.wait(MAX_TRIAL_S)
         return {"targets": to_data(ticket.results)}
+
+
+def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:
+    """Who knows the whole address of a webhook may use it."""
+    webhooks = [{**one, "url": without_paths(one["url"])} for one in notifications["webhooks"]]
+    return {**notifications, "webhooks": webhooks}
 
 
 def _only(query: Query, *allowed: str) -> None:

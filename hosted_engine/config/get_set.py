@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path as FilePath
 from typing import Any, Callable, Optional
 
-from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
@@ -23,6 +23,7 @@ from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.settings.schema import shown
 from metadata.shared_config import SharedConfig, StoredConfig
+from world.way_in import AS_ROOT
 
 HE_SHARED, HE_LOCAL = "he_shared", "he_local"
 LOOK_DEADLINE_S = 5.0
@@ -71,6 +72,8 @@ def get(key: str, kind: str) -> Any:
     path = None if _is_vm_conf(key, kind) or key == ALL else _path(key, kind)
     config = latest(deployed_host(host_settings()))
     if path is None and key != ALL:
+        if not config.domain_xml:  # the broker's answer for those who may read only
+            raise CommandError(f"{key}: permission denied: {AS_ROOT}; it may hold passwords")
         return config.domain_xml
     data = cluster_settings_to_data(config.settings)
     value = data if path is None else config_keys.find(data, path)
@@ -87,6 +90,8 @@ def latest(world: DeployedHost) -> SharedConfig:
         client = BrokerClient()
         try:
             return client.shared_config()
+        except BrokerDeniedError as denied:
+            raise CommandError(str(denied)) from denied
         except BrokerError:
             raise error from None
         finally:

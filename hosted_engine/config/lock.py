@@ -13,9 +13,11 @@ from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost
 from hosted_engine.host.volume_advice import enlarge_text
 from metadata.layout import config_lease_extent
+from world.durable import PRIVATE_FILE_MODE
 from world.ports.errors import LEADER_MAGIC, LeaseHeldError, LockspaceError
 from world.ports.sanlock import Liveness
 
+LOCK_FILE = "shared-config.lock"
 _MADE_BEFORE = "this cluster was made before there was a lock of writers"
 
 
@@ -70,8 +72,12 @@ def _holder_text(world: DeployedHost) -> str:
 
 @contextmanager
 def _alone_on_this_host() -> Iterator[None]:
-    """The lock on the directory ends with the process, whatever happens."""
-    descriptor = os.open(paths.state_dir(), os.O_RDONLY | os.O_DIRECTORY)
+    """The lock ends with the process, whatever happens.
+
+    Nobody else may open its file: whoever can read a file can lock it.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(f"{paths.state_dir()}/{LOCK_FILE}", flags, PRIVATE_FILE_MODE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -41,7 +41,7 @@ from metadata.settings.schema import Reader, Rule, integer, text
 
 _CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
-_HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "metrics")
+_HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "socket_group", "metrics")
 _CLUSTER_ENGINE_KEYS = (
     *("fqdn", "health_url", "health_text", "health_timeout_s", "health_ca_file"),
     "guest_agent",

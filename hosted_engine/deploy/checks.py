@@ -29,6 +29,7 @@ from metadata.own_slot import rival
 from metadata.records import HostRecord
 from metadata.settings.parse import HostSettings
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
+from world.host.groups import group_id
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState
 
@@ -76,12 +77,25 @@ def _checks(subject: Subject) -> Iterator[Check]:
         yield Check("health page", lambda: check_page(subject))
     yield Check("bridge", lambda: check_bridge(world, subject.bridge))
     yield Check("network", lambda: check_network(subject))
+    group = subject.own("socket_group", "")
+    if group:
+        yield Check("socket group", lambda: check_socket_group(group))
 
 
 def check_deployed(answers: Answers, deployed: HostSettings) -> Finding:
     """A deployed host's answers name the storage that it is on."""
     why = elsewhere_text(answers, deployed)
     return fail(why) if why else ok(deployed_text(deployed))
+
+
+def check_socket_group(name: str) -> Finding:
+    """The group whose members may ask the broker is there; it may come later."""
+    if group_id(name) is not None:
+        return ok(f"members of {name} may ask the broker, and change nothing")
+    return warn(
+        f"socket_group: {name!r}: this host has no such group, so root alone may ask the broker",
+        f"getent group {name}; the broker looks again every minute once it is there",
+    )
 
 
 # --- sanlock --------------------------------------------------------------------------------

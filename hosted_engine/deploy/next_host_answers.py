@@ -18,14 +18,23 @@ _HEADER = (
     "# here: where the usual does not fit, add it.\n"
 )
 _TYPED_HEADER = "# The answers that were typed for hosted-engine --deploy; gone when it is done.\n"
-_USUAL_LIBVIRT = HostSettings.libvirt_uri
+_ALIKE_ON_ALL_HOSTS = {
+    "libvirt_uri": HostSettings.libvirt_uri,
+    "socket_group": HostSettings.socket_group,
+}
+"""Settings of a host that are likely to be those of the next one, with their defaults."""
 
 
 def next_answers(host: HostSettings) -> dict[str, Any]:
     """What the next host needs to know of this one; nothing that belongs to one host alone."""
     answers: dict[str, Any] = {"storage": host_settings_to_data(host)["storage"]}
-    if host.libvirt_uri != _USUAL_LIBVIRT:
-        answers["host"] = {"libvirt_uri": host.libvirt_uri}
+    given = {
+        key: getattr(host, key)
+        for key, usual in _ALIKE_ON_ALL_HOSTS.items()
+        if getattr(host, key) != usual
+    }
+    if given:
+        answers["host"] = given
     return answers
 
 

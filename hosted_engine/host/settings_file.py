@@ -19,7 +19,10 @@ def write_host_settings(path: str, settings: HostSettings) -> None:
     """Write ``host.yaml`` (mode 0644), replacing it in one step; raises CommandError."""
     from world.plain_yaml import yaml_text
 
-    text = _HEADER + yaml_text(host_settings_to_data(settings))
+    data = host_settings_to_data(settings)
+    if not settings.socket_group:  # a program from before this key would refuse it
+        del data["socket_group"]
+    text = _HEADER + yaml_text(data)
     try:
         write_settings_text(Path(path), text)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.errors import CommandError
 from hosted_engine.host.anew import within_deadline_anew
 from metadata.layout import CONFIG_SIZE
@@ -20,6 +20,11 @@ def shared_config(client: BrokerClient, parts: StorageParts) -> SharedConfig:
     """Settings and domain XML; raises CommandError when neither way leads to them."""
     try:
         return client.shared_config()
+    except BrokerDeniedError as denied:
+        try:
+            return _read_config(parts)
+        except CommandError:
+            raise CommandError(str(denied)) from denied
     except BrokerError:
         return _read_config(parts)
 

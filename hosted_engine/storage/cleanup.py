@@ -21,6 +21,7 @@ from hosted_engine.cli.parser import parse_command
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.host.alone import this_is_a_command
 from hosted_engine.host.environment import DeployedHost, deployed_host
+from hosted_engine.host.rights import check_right
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.host.units import AGENT, SystemdUnits, Units
 from hosted_engine.storage.clean_metadata import zero_slot
@@ -65,6 +66,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         this_is_a_command()
     try:
         options = parse_command(CLEANUP, sys.argv[1:] if argv is None else argv, PROGRAM)
+        check_right("")
         _run(options)
     except CommandError as error:
         say_error(error.message, PROGRAM)

@@ -13,6 +13,7 @@ A whole ``host.yaml`` (only host_id, host_name and storage.path must be there)::
     bridge: ovirtmgmt
     gateway: 192.0.2.1
     libvirt_uri: qemu:///system
+    socket_group: kvm              # may ask the broker, but change nothing; default: root alone
     storage:
       path: /dev/disk/by-id/shared
       sector_size: 512
@@ -90,6 +91,10 @@ _HOST_OPTIONAL: dict[str, Rule] = {
     "bridge": _BRIDGE,
     "gateway": _GATEWAY,
     "libvirt_uri": text(r"[a-z][a-z0-9+]*://\S*", "a libvirt address such as qemu:///system"),
+    "socket_group": text(
+        r"|[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?",
+        "the name of a group of this host, such as kvm, or nothing: root alone",
+    ),
 }
 _STORAGE: dict[str, Rule] = {"path": _PATH, "sector_size": one_of(*layout.SECTOR_SIZES)}
 _ADDRESS: dict[str, Rule] = {"path": _PATH, "offset": integer(0, 2**63 - 1)}
@@ -223,6 +228,7 @@ def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
         "bridge": settings.bridge,
         "gateway": settings.gateway,
         "libvirt_uri": settings.libvirt_uri,
+        "socket_group": settings.socket_group,
         "metrics": metrics_to_data(settings.metrics),
     }
 

@@ -20,7 +20,8 @@ from metadata.storage_parts import StorageParts
 class HostSettings:
     """``host.yaml``: what is local to this host.
 
-    `connection` None: somebody else sees to it that the storage is there.
+    `connection` None: somebody else sees to it that the storage is there. `socket_group` is the
+    name of the group whose members may ask the broker; empty: root alone.
     """
 
     host_id: int
@@ -29,6 +30,7 @@ class HostSettings:
     bridge: str = ""
     gateway: str = ""
     libvirt_uri: str = "qemu:///system"
+    socket_group: str = ""
     connection: Optional[StorageConnection] = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 

@@ -602,8 +602,16 @@ def test_without_a_file_for_a_connection_there_is_a_pause_and_one_line(
 # --- the socket ----------------------------------------------------------------------------------
 
 
-def test_the_sockets_mode(served: Served) -> None:
-    assert stat.S_IMODE(Path(served.path).stat().st_mode) == 0o660
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o777])
+def test_without_a_group_the_socket_is_its_owners_alone(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        server = ApiServer(str(tmp_path / "s"), lambda *_: {})
+    finally:
+        os.umask(before)
+    server.start()
+    assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600
+    server.stop()
 
 
 def test_a_live_socket_is_not_stolen(served: Served) -> None:
@@ -677,7 +685,7 @@ def test_a_removed_socket_comes_back_and_who_is_connected_goes_on(
     for _ in range(3):
         entrance.keep_open()
     assert reachable(str(door)) == 7
-    assert stat.S_IMODE(door.stat().st_mode) == 0o660
+    assert stat.S_IMODE(door.stat().st_mode) == 0o600
     assert connected._get("ask", "/") == {"number": 7}
     assert caplog.text.count("was gone, and is there again") == 1
     entrance.close()
@@ -747,7 +755,7 @@ def test_who_may_not_ask_is_told_who_may(
     asked = Path(path).stat()
     told = os.stat_result((asked.st_mode & ~0o777 | mode, *asked[1:5], gid, *asked[6:]))
     monkeypatch.setattr("world.network.deadline_socket.DeadlineSocket.connect", refuse)
-    monkeypatch.setattr("ha_broker.api.client.os.stat", lambda _path: told)
+    monkeypatch.setattr("world.way_in.os.stat", lambda _path: told)
     with pytest.raises(BrokerDeniedError) as caught:
         BrokerClient(path).status()
     assert caught.value.errno == number

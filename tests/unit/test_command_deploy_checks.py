@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import grp
 import os
 import select
 import threading
@@ -17,10 +18,12 @@ import pytest
 
 from hosted_engine.deploy.check_input import Subject, look_at_storage
 from hosted_engine.deploy.checks import (
+    _checks,
     check_libvirt,
     check_lock_manager,
     check_sanlock,
     check_sleep,
+    check_socket_group,
     check_watchdog,
     findings,
 )
@@ -854,3 +857,18 @@ def test_without_systemctl_nothing_is_said_of_sleep(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("hosted_engine.host.probes.run_tool", missing)
     assert HostProbes().sleep_targets() == []
+
+
+# --- who may ask the broker -----------------------------------------------------------------
+
+
+def test_group_of_the_socket_is_looked_for_where_one_is_named(scene: Scene) -> None:
+    some = grp.getgrall()[0].gr_name
+    expect(check_socket_group(some), Level.OK, some, "change nothing")
+    missing = check_socket_group("no-such-group")
+    expect(missing, Level.WARN, "socket_group: 'no-such-group'", "getent group no-such-group")
+    named = {"storage": {"path": PATH}, "host": {"socket_group": "no-such-group"}}
+    found = [check.name for check in _checks(subject(scene, named))]
+    assert "socket group" in found
+    plain = [check.name for check in _checks(subject(scene, {"storage": {"path": PATH}}))]
+    assert "socket group" not in plain

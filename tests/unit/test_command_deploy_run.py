@@ -14,10 +14,12 @@ import yaml
 
 from hosted_engine.cluster.storage_survey import AreaKind, survey
 from hosted_engine.deploy import lockspace_survey as deploy_place
+from hosted_engine.deploy.answers import local_settings, parse_answers
 from hosted_engine.deploy.checks_storage import spare_block
 from hosted_engine.deploy.command import Request, deploy
 from hosted_engine.deploy.next_host_answers import next_answers
 from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.host.settings_file import write_host_settings
 from hosted_engine.storage import connect as storage_connect
 from metadata.domain_xml import lease_element
 from metadata.settings.parse import HostSettings
@@ -582,3 +584,19 @@ def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
         assert (folder / "answers.yaml").exists()
         cut += 1
     assert cut >= (10 if kind == "create" else 5)
+
+
+def test_the_group_of_the_socket_is_passed_on_and_written_only_where_there_is_one(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "host.yaml"
+    write_host_settings(str(file), HostSettings(1, "h1", PARTS))
+    assert "socket_group" not in file.read_text()  # a program from before it would refuse it
+    assert "host" not in next_answers(HostSettings(1, "h1", PARTS))
+    settings = HostSettings(1, "h1", PARTS, socket_group="kvm")
+    write_host_settings(str(file), settings)
+    assert read_host_settings(str(file)) == settings
+    given = next_answers(settings)
+    assert given["host"] == {"socket_group": "kvm"}
+    answers = parse_answers({**given, "storage": {"path": PATH}}, "answers.yaml")
+    assert local_settings(answers, PARTS).socket_group == "kvm"

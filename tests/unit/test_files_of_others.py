@@ -234,7 +234,7 @@ def test_a_state_file_s_mode_is_the_same_whatever_the_umask_says(
 ) -> None:
     with umask(mask):
         WRITERS[name](tmp_path)
-    wanted = 0o600 if name in (MEMORY_FILE, QUEUE_FILE) else 0o644
+    wanted = 0o644 if name in (FLAG_NAME, PRESENT) else 0o600
     assert stat.S_IMODE((tmp_path / name).stat().st_mode) == wanted
 
 

@@ -113,3 +113,14 @@ def test_needrestart_leaves_what_the_engine_stands_on_alone() -> None:
         *(f"{name}.service 0" for name in left_alone),
         *(f"{name}.service as usual" for name in restarted),
     ]
+
+
+def test_whoever_may_ask_the_broker_gets_to_its_socket() -> None:
+    """Its directory lets everybody pass; what lies in it has a mode of its own."""
+    service = read_unit("ha-broker")["Service"]
+    assert (service["RuntimeDirectory"], service["RuntimeDirectoryMode"]) == (
+        "hosted-engine-ha",
+        "0755",
+    )
+    (tmpfiles,) = (ROOT / "systemd").glob("*.conf")
+    assert "d /run/hosted-engine-ha 0755 root root -" in tmpfiles.read_text()

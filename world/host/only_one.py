@@ -8,7 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from world.durable import STATE_FILE_MODE
+from world.durable import PRIVATE_FILE_MODE
 from world.ports.errors import WorldError
 
 
@@ -57,21 +57,17 @@ class OnlyOne:
 
 
 def _opened(path: Path) -> int:
-    """A file system that became read-only after an error keeps nobody from locking."""
+    """Nobody else may open it: whoever can read a file can lock it, and keep the service away.
+
+    A file system that became read-only after an error keeps nobody from locking.
+    """
     flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        return _made(path, os.O_RDWR | flags)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | flags, PRIVATE_FILE_MODE)
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
         return os.open(path, os.O_RDONLY | flags)
-
-
-def _made(path: Path, flags: int) -> int:
-    """Its mode is the same whatever the umask says."""
-    try:
-        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, STATE_FILE_MODE)
-    except FileExistsError:
-        return os.open(path, flags)
-    os.fchmod(descriptor, STATE_FILE_MODE)
+    with contextlib.suppress(OSError):  # an older version let everybody read it
+        os.fchmod(descriptor, PRIVATE_FILE_MODE)
     return descriptor

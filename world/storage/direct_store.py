@@ -23,6 +23,7 @@ from typing import NoReturn, Optional
 
 from metadata.records import VolumeAddress
 from world.ports.errors import StorageError
+from world.way_in import way_in
 
 ALIGNMENT = 4096
 """Fits sectors of 512 and of 4096 bytes, and every page size."""
@@ -119,11 +120,18 @@ class DirectStore:
         except OSError as error:
             _close(volume)
             self._forget(path)
-            raise StorageError(what, error.strerror or str(error), error.errno or 0) from error
+            raise StorageError(what, self._why(error, path), error.errno or 0) from error
         except BaseException:
             _close(volume)
             raise
         self._give_back(path, volume)
+
+    def _why(self, error: OSError, path: str) -> str:
+        """A plain user is told who may; to root (a server that trusts no root) that is no help."""
+        why = error.strerror or str(error)
+        if error.errno != errno_module.EACCES or os.geteuid() == 0:
+            return why
+        return f"{why}: {way_in(path, stat.S_IRGRP if self._read_only else stat.S_IWGRP)}"
 
     def _take(self, path: str) -> Optional[_Volume]:
         """An idle descriptor that still is what `path` leads to; stale ones are closed."""

@@ -37,10 +37,12 @@ class Option:
 class Command:
     """One command.
 
-    `run` is "module:function", imported only when the command is asked for; the function gets
-    the parsed options and returns the exit code. `arguments` are the names of what must follow
-    the command itself; their texts come as `options.arguments`. `examples` are pairs of a line
-    to type and what it does; `exit_codes` what they mean beside the usual ones.
+    `anybody`: it may be asked for by every user, and says itself what that user may not see;
+    all others are root's. `run` is "module:function", imported only when the command is asked
+    for; the function gets the parsed options and returns the exit code. `arguments` are the names
+    of what must follow the command itself; their texts come as `options.arguments`. `examples`
+    are pairs of a line to type and what it does; `exit_codes` what they mean beside the usual
+    ones.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Command:
     examples: tuple[tuple[str, str], ...] = ()
     exit_codes: tuple[tuple[int, str], ...] = ()
     completes: str = ""
+    anybody: bool = False
 
     @property
     def dest(self) -> str:

@@ -24,6 +24,7 @@ GROUP = Group(
         Command(
             "--get-shared-config",
             run="hosted_engine.config.get_set:run_get",
+            anybody=True,
             summary="show a setting of the cluster, or the engine's domain XML",
             text="KEY is dotted, as in the settings: timing.tick_s, notifications.smtp.server; a "
             "section (timing) is shown whole, as YAML, and 'all' shows everything. The key vm_conf "
@@ -53,7 +54,8 @@ GROUP = Group(
             "fit together while hosts still have the old ones, and a health page that does not "
             "answer, are refused outside of global maintenance.\n\n"
             "With --type=he_local, host.yaml of this host is changed: bridge, gateway, "
-            "libvirt_uri, metrics. That holds once ha-broker and ha-agent are restarted.",
+            "libvirt_uri, socket_group, metrics. That holds once ha-broker and ha-agent are "
+            "restarted.",
             arguments=("KEY", "VALUE"),
             options=(_TYPE, _WAIT, _TIMEOUT, JSON),
             examples=(
@@ -89,6 +91,7 @@ GROUP = Group(
         Command(
             "--shared-config-history",
             run="hosted_engine.config.history:run_history",
+            anybody=True,
             summary="show who changed the shared configuration, when, and what",
             text="The last 20 versions are kept on the shared storage, fewer where they are large. "
             "The newest comes first.",

@@ -201,6 +201,7 @@ GROUP = Group(
         Command(
             "--check-deployed",
             run="hosted_engine.checks:run_deployed_command",
+            anybody=True,
             summary="exit code 0 when this host is deployed, else 1",
             options=(JSON,),
             examples=(
@@ -210,6 +211,7 @@ GROUP = Group(
         Command(
             "--check-liveliness",
             run="hosted_engine.checks:run_liveliness_command",
+            anybody=True,
             summary="ask the engine's health page; exit code 0 when it is up",
             options=(JSON,),
             examples=(

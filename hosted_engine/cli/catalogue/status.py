@@ -10,6 +10,7 @@ GROUP = Group(
         Command(
             "--vm-status",
             run="hosted_engine.status.command:run_command",
+            anybody=True,
             summary="show the engine and all hosts",
             text="Shows what this host's broker knows, from its memory, however the storage is. "
             "A terminal gets a table first and then what each host says of itself; a pipe or a "
@@ -54,6 +55,7 @@ GROUP = Group(
         Command(
             "--explain",
             run="hosted_engine.explain.command:run_command",
+            anybody=True,
             summary="say in plain words why the engine runs where it runs, or why nowhere",
             text="Says what this host's broker knows in sentences: what the engine does and why, "
             "for each host its state, how long it lasts and what its score lost, and what can be "

@@ -28,6 +28,7 @@ def _count(text: str) -> int:
 _HISTORY = Command(
     "--history",
     run="hosted_engine.history.command:run_command",
+    anybody=True,
     summary="tell what happened here and what this host saw of others, or draw it",
     text="Tells from this host's own files what its agent did, with how long the state before had "
     "lasted, the score and the reason, and what it saw change on all hosts: states, the engine's "
@@ -70,6 +71,7 @@ _HISTORY = Command(
 _EXPORT = Command(
     "--export-status",
     run="hosted_engine.support_archive.command:run_command",
+    anybody=True,
     arguments=("FILE",),
     completes="file",
     summary="collect what somebody who helps needs, in one archive",
@@ -115,6 +117,7 @@ GROUP = Group(
         Command(
             "--simulate",
             run="hosted_engine.simulate.command:run_command",
+            anybody=True,
             arguments=("WORLD", "SCRIPT"),
             completes="file",
             summary="tell what would happen: simulated hosts, and what is done to them",
@@ -131,6 +134,7 @@ GROUP = Group(
         Command(
             "--version",
             run="hosted_engine.version:run_command",
+            anybody=True,
             summary="show the version",
             examples=(("hosted-engine --version", "The name and the version."),),
         ),

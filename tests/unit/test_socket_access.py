@@ -1,0 +1,552 @@
+"""Who may ask the broker, and who may have it do something: other users, on the real socket."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn, Optional
+
+import pytest
+
+from ha_broker.api.client import BrokerClient, BrokerRefusedError
+from ha_broker.server.entrance import Entrance
+from ha_broker.server.http_server import ApiServer, Caller
+from ha_broker.server.mailbox import Refusal
+from ha_broker.server.routes import Api
+from ha_broker.server.socket_group import LOOK_INTERVAL_S, SocketGroup
+from hosted_engine.cli.catalogue import COMMANDS
+from hosted_engine.cli.catalogue.base import Command
+from hosted_engine.main import main
+from hosted_engine.storage.cleanup import main as cleanup_main
+from metadata.errors import SettingsError
+from metadata.settings.notifications import read_notifications
+from metadata.settings.parse import host_settings_to_data, parse_host_settings
+from metadata.settings.schema import Reader
+from tests.unit.broker_host import CONFIG, PUBLICATION
+from tests.unit.command_broker import HOST_YAML, undeployed
+from tests.unit.test_broker_api import Served
+from world.host.groups import group_id
+from world.host.only_one import AnotherRunsError, OnlyOne
+from world.ports.errors import WorldError
+from world.way_in import way_in
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+NOBODY, MEMBERS = 65534, 4711
+SECOND = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
+
+# With the standard library alone: another user need not be able to read this repository.
+PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c")
+ASK = """
+import json, socket, sys
+path, method, target, body = sys.argv[1:]
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(20)
+try:
+    sock.connect(path)
+except OSError as error:
+    print(json.dumps([error.errno, None]))
+    raise SystemExit
+head = f"{method} {target} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {len(body)}\\r\\n"
+sock.sendall(f"{head}Connection: close\\r\\n\\r\\n{body}".encode())
+answer = b""
+while chunk := sock.recv(65536):
+    answer += chunk
+head, _, body = answer.partition(b"\\r\\n\\r\\n")
+print(json.dumps([int(head.split()[1]), body.decode()]))
+"""
+
+
+def as_user(
+    path: str, method: str, target: str, body: str = "", groups: tuple[int, ...] = ()
+) -> tuple[int, Any]:
+    """What the user nobody, in these groups, gets: HTTP status and body; else errno and None."""
+    done = subprocess.run(
+        [*PYTHON, ASK, path, method, target, body],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=list(groups),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    status, text = json.loads(done.stdout)
+    return status, text
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory through which everybody may pass, as /run/hosted-engine-ha."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def served(place: Path) -> Iterator[Served]:
+    served = Served(place)
+    served.pump()
+    yield served
+    served.close()
+
+
+def commands() -> list[tuple[str, str, str]]:
+    api = Api(None, lambda: 0.0)  # type: ignore[arg-type]
+    return [(method, path, "{}") for method, path in api._routes if method != "GET"]
+
+
+# --- other users on the socket ----------------------------------------------------------------
+
+
+@needs_root
+def test_without_a_group_nobody_else_gets_in(served: Served) -> None:
+    for groups in ((), (MEMBERS,)):
+        assert as_user(served.path, "GET", "/v1/status", groups=groups) == (errno.EACCES, None)
+
+
+@needs_root
+def test_who_is_not_in_the_group_does_not_get_in(served: Served) -> None:
+    served.server.admit(MEMBERS)
+    assert as_user(served.path, "GET", "/v1/status") == (errno.EACCES, None)
+
+
+@needs_root
+def test_members_of_the_group_may_read(served: Served) -> None:
+    served.server.admit(MEMBERS)
+    for target in ("/v1/status", "/v1/changes?wait_s=0", "/v1/config"):
+        status, text = as_user(served.path, "GET", target, groups=(MEMBERS,))
+        assert (status, "error" in json.loads(text)) == (200, False), target
+
+
+@needs_root
+def test_whatever_changes_something_is_refused_for_them(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    served.server.admit(MEMBERS)
+    before = served.cluster.slot(0), served.cluster.slot(1)
+    assert len(commands()) >= 4
+    for method, target, body in commands():
+        status, text = as_user(served.path, method, target, body, groups=(MEMBERS,))
+        assert status == 403, target
+        why = json.loads(text)["error"]
+        assert why.startswith(f"permission denied: {method} {target} is refused for uid {NOBODY},")
+        assert "run it as root" in why
+        assert "allowed for uid 65534: GET of /v1/status, /v1/changes" in why
+        assert re.search(rf"{method} {target}, asked for by uid {NOBODY}, pid \d+", caplog.text)
+    maintenance = json.dumps({"scope": "global", "on": True})
+    assert as_user(served.path, "PUT", "/v1/maintenance", maintenance, (MEMBERS,))[0] == 403
+    served.host.settle()
+    assert (served.cluster.slot(0), served.cluster.slot(1)) == before
+
+
+def test_who_runs_the_daemons_and_root_may_command(served: Served) -> None:
+    assert Caller(1, 0).may_command
+    assert Caller(1, os.geteuid()).may_command
+    assert not Caller(1, os.geteuid() + 1).may_command
+    served.client().publish(PUBLICATION)
+    served.client().reread()
+
+
+def test_a_refused_command_is_an_error_that_says_so(place: Path) -> None:
+    api = Api(None, lambda: 0.0)  # type: ignore[arg-type]
+
+    def answer(method: str, target: str, body: bytes, _caller: Caller) -> Any:
+        return api.answer(method, target, body, Caller(1, NOBODY))
+
+    server = ApiServer(str(place / "s"), answer)
+    server.start()
+    try:
+        with pytest.raises(BrokerRefusedError) as caught:
+            BrokerClient(str(place / "s")).set_local_maintenance(True)
+    finally:
+        server.stop()
+    assert caught.value.status == 403
+    assert str(caught.value).startswith(
+        "set local maintenance on: permission denied: PUT /v1/maintenance is refused for uid 65534"
+    )
+
+
+# --- secrets in the configuration ---------------------------------------------------------------
+
+
+def test_readers_get_no_secrets_of_the_configuration(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    reader = Reader("")
+    hook = "https://hooks.example.org/services/T0/s3cret"
+    told = read_notifications(reader, {"webhooks": [{"url": hook}]}, "notifications")
+    assert reader.problems == []
+    xml = "<domain><graphics type='vnc' passwd='s3cret'/></domain>"
+    config = replace(CONFIG, settings=replace(CONFIG.settings, notifications=told), domain_xml=xml)
+    desk = served.host.broker.desk
+    monkeypatch.setattr(desk, "config", lambda: config)
+    api = Api(desk, served.cluster.clock.monotonic_s)
+    root = api.answer("GET", "/v1/config", b"", Caller(1, 0))
+    assert (root["domain_xml"], root["settings"]["notifications"]["webhooks"][0]["url"]) == (
+        xml,
+        hook,
+    )
+    reading = api.answer("GET", "/v1/config", b"", Caller(1, NOBODY))
+    assert "s3cret" not in json.dumps(reading)
+    assert reading["settings"]["timing"] == root["settings"]["timing"]
+    url = reading["settings"]["notifications"]["webhooks"][0]["url"]
+    assert url == "https://hooks.example.org"
+    with pytest.raises(Refusal, match="permission denied") as caught:
+        api.answer("GET", "/v1/config/copy", b"", Caller(1, NOBODY))
+    assert caught.value.status == 403
+    assert "/v1/config/copy" not in caught.value.why.partition("allowed")[2]
+
+
+# --- the socket's file --------------------------------------------------------------------------
+
+
+@contextmanager
+def umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+class Watched(ApiServer):
+    """Notes what the file is like at the moment before anybody could connect."""
+
+    seen: tuple[int, int] = (0, 0)
+
+    def server_activate(self) -> None:
+        found = Path(str(self.server_address)).stat()
+        Watched.seen = (stat.S_IMODE(found.st_mode), found.st_gid)
+        super().server_activate()
+
+
+@needs_root
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077, 0o777])
+@pytest.mark.parametrize("gid", [None, MEMBERS])
+def test_the_file_is_as_it_should_be_before_anybody_can_connect(
+    place: Path, mask: int, gid: Optional[int]
+) -> None:
+    with umask(mask):
+        server = Watched(str(place / "s"), lambda *_: {}, gid=gid)
+    server.start()
+    found = (place / "s").stat()
+    wanted = (0o600, os.getegid()) if gid is None else (0o660, gid)
+    assert Watched.seen == wanted
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == wanted
+    server.stop()
+
+
+@needs_root
+@pytest.mark.parametrize("what", ["file", "directory"])
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+def test_it_comes_back_with_its_group(place: Path, what: str, mask: int) -> None:
+    (place / "run").mkdir()
+    path = place / "run" / "s"
+    group = SocketGroup("members", lambda _name: MEMBERS)
+    entrance = Entrance(str(path), lambda *_: {"number": 7}, group)
+    entrance.open()
+    try:
+        path.unlink()
+        if what == "directory":
+            path.parent.rmdir()
+        with umask(mask):
+            entrance.keep_open()
+        found = path.stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, MEMBERS)
+        if what == "directory":
+            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+            assert as_user(str(path), "GET", "/", groups=(MEMBERS,))[0] == 200
+        assert as_user(str(path), "GET", "/")[0] in (errno.EACCES,)
+    finally:
+        entrance.close()
+
+
+def test_a_group_that_can_not_be_given_leaves_the_socket_its_owners(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_values: object, **_more: object) -> NoReturn:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chown", refuse)
+    entrance = Entrance(
+        str(place / "s"), lambda *_: {"number": 7}, SocketGroup("members", lambda _name: MEMBERS)
+    )
+    entrance.open()
+    try:
+        for _ in range(3):
+            entrance.keep_open()
+        assert stat.S_IMODE((place / "s").stat().st_mode) == 0o600
+        assert caplog.text.count("can't be given to group 4711: Operation not permitted") == 1
+        assert BrokerClient(str(place / "s"))._get("ask", "/") == {"number": 7}
+    finally:
+        entrance.close()
+
+
+# --- the group's name ---------------------------------------------------------------------------
+
+
+class Directory:
+    """A directory of groups, as a test wants it."""
+
+    def __init__(self) -> None:
+        self.answer: Any = None
+        self.asked = 0
+        self.hangs: Optional[threading.Event] = None
+
+    def __call__(self, _name: str) -> Optional[int]:
+        self.asked += 1
+        if self.hangs is not None:
+            self.hangs.wait(SECOND)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        found: Optional[int] = self.answer
+        return found
+
+
+def test_a_group_that_there_is_none_of_is_told_once_and_looked_for_again(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory, now_s = Directory(), [0.0]
+    group = SocketGroup("kvmm", directory, "/etc/x/host.yaml", lambda: now_s[0])
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, group)
+    entrance.open()  # and the daemon goes on
+    try:
+        assert stat.S_IMODE((place / "s").stat().st_mode) == 0o600
+        assert BrokerClient(str(place / "s"))._get("ask", "/") == {"number": 7}
+        for _ in range(5):
+            now_s[0] += LOOK_INTERVAL_S
+            entrance.keep_open()
+            group.wait(SECOND)
+        assert directory.asked == 6
+        entrance.keep_open()
+        assert directory.asked == 6  # not in each turn
+        (record,) = caplog.records
+        assert record.levelname == "ERROR"
+        assert record.getMessage() == (
+            "/etc/x/host.yaml: socket_group: 'kvmm' is refused; allowed: the name of a group that "
+            "this host has (getent group NAME), or nothing; until then root alone may ask the "
+            "broker"
+        )
+        directory.answer = os.getegid()
+        now_s[0] += LOOK_INTERVAL_S
+        entrance.keep_open()
+        group.wait(SECOND)
+        entrance.keep_open()
+        found = (place / "s").stat()
+        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, os.getegid())
+    finally:
+        entrance.close()
+
+
+def test_a_directory_service_that_hangs_keeps_the_broker_from_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ha_broker.server.entrance.GROUP_WAIT_S", 0.05)
+    directory = Directory()
+    directory.hangs, directory.answer = threading.Event(), os.getegid()
+    group = SocketGroup("kvm", directory)
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, group)
+    entrance.open()
+    try:
+        assert BrokerClient(str(place / "s"))._get("ask", "/") == {"number": 7}
+        assert "socket_group: looking for group 'kvm' takes long" in caplog.text
+        for _ in range(3):
+            entrance.keep_open()
+        assert directory.asked == 1  # one look at a time
+        directory.hangs.set()
+        group.wait(SECOND)
+        entrance.keep_open()
+        assert stat.S_IMODE((place / "s").stat().st_mode) == 0o660
+    finally:
+        entrance.close()
+
+
+def test_a_directory_service_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    directory = Directory()
+    directory.answer = WorldError("look for group 'kvm'", "Input/output error")
+    group = SocketGroup("kvm", directory)
+    group.look()
+    group.wait(SECOND)
+    assert group.gid is None
+    assert "host.yaml: socket_group: look for group 'kvm': Input/output error" in caplog.text
+
+
+def test_without_a_name_nobody_is_asked() -> None:
+    directory = Directory()
+    group = SocketGroup("", directory)
+    group.look()
+    assert (group.gid, directory.asked) == (None, 0)
+
+
+def test_the_groups_of_this_host() -> None:
+    some = grp.getgrall()[0]
+    assert group_id(some.gr_name) == grp.getgrnam(some.gr_name).gr_gid
+    assert group_id("no-such-group-here") is None
+
+
+HOST: dict[str, Any] = {"host_id": 1, "host_name": "h1", "storage": {"path": "/x"}}
+
+
+@pytest.mark.parametrize("name", ["", "kvm", "vdsm", "_x", "a.b-c_d", "ops@example.org", "pc$"])
+def test_names_of_groups(name: str) -> None:
+    settings = parse_host_settings({**HOST, "socket_group": name}, "host.yaml")
+    assert settings.socket_group == name
+    assert parse_host_settings(host_settings_to_data(settings), "again") == settings
+
+
+@pytest.mark.parametrize("name", [36, True, None, "36", "a b", "-x", "a:b", "a/b", "x" * 66, "k\n"])
+def test_what_is_no_name_of_a_group(name: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_host_settings({**HOST, "socket_group": name}, "host.yaml")
+    (problem,) = caught.value.problems
+    assert problem.startswith("host.yaml: socket_group: ")
+    assert "is refused; allowed: the name of a group of this host, such as kvm" in problem
+
+
+# --- what lies beside it --------------------------------------------------------------------------
+
+
+@needs_root
+def test_who_is_not_root_keeps_no_service_from_starting(place: Path) -> None:
+    """Whoever can open a file can lock it, reading is enough."""
+    (place / "ha-broker.lock").touch(0o644)  # as an older version left it
+    OnlyOne(str(place), "ha-broker").release()
+    code = (
+        "import fcntl, os, sys; fd = os.open(sys.argv[1], os.O_RDONLY);"
+        "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)"
+    )
+    done = subprocess.run(
+        [*PYTHON, code, str(place / "ha-broker.lock")],
+        user=NOBODY, group=NOBODY, extra_groups=[], cwd="/",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "PermissionError" in done.stderr
+    first = OnlyOne(str(place), "ha-broker")
+    with pytest.raises(AnotherRunsError):
+        OnlyOne(str(place), "ha-broker")
+    first.release()
+
+
+# --- the command, typed by a plain user ---------------------------------------------------------
+
+
+@pytest.fixture
+def plain_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A deployed host on which this process has no rights; returns the socket's path."""
+    undeployed(tmp_path, monkeypatch).write_text(HOST_YAML)
+    monkeypatch.setenv("HE_STATE_DIR", str(tmp_path))
+    monkeypatch.setattr("hosted_engine.host.rights.os.geteuid", lambda: NOBODY)
+    monkeypatch.setattr("hosted_engine.host.rights.os.access", lambda *_: False)
+    return tmp_path / "broker.sock"
+
+
+VALUES = {
+    "--set-maintenance": ["--mode=global"],
+    "--add-console-password": ["--generate"],
+    "--set-shared-config": ["timing.tick_s", "4"],
+    "--shared-config-rollback": ["1"],
+    "--get-shared-config": ["timing.tick_s"],
+    "--export-status": ["/nowhere/out.tar.gz"],
+    "--simulate": ["world.yaml", "script.yaml"],
+}
+ROOTS = [command for command in COMMANDS if not command.anybody]
+
+
+@pytest.mark.parametrize("command", ROOTS, ids=lambda command: command.name)
+def test_a_command_of_roots_says_so_before_it_looks_at_anything(
+    plain_user: Path, command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command.name, *VALUES.get(command.name, [])]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"hosted-engine: {command.name}: permission denied: run it as root\n"
+
+
+def test_in_json_too(plain_user: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--deploy", "--check", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {
+        "error": "--deploy: permission denied: run it as root"
+    }
+
+
+def test_so_does_the_cleanup(plain_user: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cleanup_main(["--yes"]) == 1
+    assert capsys.readouterr().err == "hosted-engine-cleanup: permission denied: run it as root\n"
+
+
+def test_help_and_wrong_options_are_everybodys(
+    plain_user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--vm-start", "--help"]) == 0
+    assert main(["--set-maintenance", "--mode=x"]) == 2
+
+
+def test_who_may_write_the_settings_administers_the_host(
+    plain_user: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hosted_engine.host.rights.os.access", lambda *_: True)
+    assert main(["--set-maintenance", "--mode=global"]) == 1
+    assert "there is no broker at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--vm-status"],
+        ["--check-liveliness"],
+        ["--get-shared-config", "timing.tick_s"],
+        ["--get-shared-config", "vm_conf"],
+    ],
+)
+def test_what_the_broker_knows_is_said_to_the_group_that_is_named(
+    plain_user: Path,
+    words: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse(*_values: object) -> NoReturn:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("world.network.deadline_socket.DeadlineSocket.connect", refuse)
+    monkeypatch.setattr("ha_broker.api.client.way_in", lambda *_: "run it as root, or in group g")
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert said.err.endswith(f"permission denied at {plain_user}: run it as root, or in group g\n")
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("mode", "gid", "right", "told"),
+    [
+        (0o660, MEMBERS, stat.S_IWGRP, "run it as root, or be in group 4711"),
+        (0o640, MEMBERS, stat.S_IRGRP, "run it as root, or be in group 4711"),
+        (0o640, MEMBERS, stat.S_IWGRP, "run it as root"),
+        (0o600, MEMBERS, stat.S_IRGRP, "run it as root"),
+        (0o660, 0, stat.S_IRGRP, "run it as root"),
+    ],
+)
+def test_the_group_that_is_named_is_the_one_that_helps(
+    tmp_path: Path, mode: int, gid: int, right: int, told: str
+) -> None:
+    path = tmp_path / "volume"
+    path.touch()
+    path.chmod(mode)
+    os.chown(path, -1, gid)
+    assert way_in(str(path), right) == told
+    assert way_in(str(tmp_path / "missing"), right) == "run it as root"
