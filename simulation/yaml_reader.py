@@ -80,10 +80,8 @@ def parse_document(text: str, source: str) -> Document:
 
 
 def _yaml_problem(error: PlainYamlError, source: str) -> str:
-    cause = error.__cause__
-    if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark is not None:
-        return f"{source}:{cause.problem_mark.line + 1}: no valid YAML: {cause.problem}"
-    return f"{source}: no valid YAML: {error}"
+    place = source if error.line is None else f"{source}:{error.line}"
+    return f"{place}: no valid YAML: {error.why}"
 
 
 def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:

@@ -32,9 +32,13 @@ class DecimalLoader(yaml.SafeLoader):
         value = super().construct_scalar(node)
         decimal = _DECIMALS.get(node.tag)
         if decimal is not None and not decimal.match(value):
-            why = f"{shown(value)} is refused; allowed: a decimal number without leading zeros"
-            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
+            raise self.refusal(node, "a decimal number without leading zeros")
         return value
+
+    def refusal(self, node: Any, allowed: str) -> Exception:
+        """The error for a value that is none of what is allowed."""
+        why = f"{shown(node.value)} is refused; allowed: {allowed}"
+        return yaml.constructor.ConstructorError(None, None, why, node.start_mark)
 
 
 # By the first character, as the library keeps them.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -89,3 +91,79 @@ def test_what_is_written_can_be_read_whatever_is_in_it_twice() -> None:
     same = {"path": "/x"}
     assert "&" not in yaml_text([same, same])
     assert parse_yaml(yaml_text({"a": same, "b": [same, same]})) == {"a": same, "b": [same, same]}
+
+
+# --- secrets ------------------------------------------------------------------------------------
+
+SECRET = "hunter2"
+WITH_SECRETS = [
+    f'smtp: {{password: "{SECRET}',  # and no end
+    f"password: {SECRET}\n  more: [1",
+    f"password: {SECRET}: x: y",
+    f"user: x\npassword: {SECRET}\n\tuser: y",
+    f"user: x\npassword: {SECRET}\nuser: y",
+    f"password: *{SECRET}",
+    f"password: &{SECRET} x\nother: [1",
+    f"a: &{SECRET} x\nb: &{SECRET} y",
+    f"password: !{SECRET} x",
+    f"password: !<{SECRET}> x",
+    f"password: !{SECRET}!x y",
+    f"password: !!{SECRET} x",
+    f"password: !!python/object:{SECRET} x",
+    f"chap: {{password: !!int {SECRET}}}",
+    f"password: !!float {SECRET}",
+    f"password: !!bool {SECRET}",
+    f"password: !!timestamp {SECRET}",
+    f"password: !!binary {SECRET}\u00fc",
+    f"password: [!!int {SECRET}]",
+    f"tokens: {{{SECRET}: 1, {SECRET}: 2}}",
+    f"private_key: |\n  -----BEGIN KEY-----\n  {SECRET}\n -----END",
+    f"url: *https://hooks.example.org/{SECRET}",
+    f"token: '{SECRET}' x",
+    f'password: "\\q{SECRET}"',
+    f"%TAG !{SECRET}! tag:x,1\n%TAG !{SECRET}! tag:x,1\n--- a",
+    f"password: {SECRET}\x07",
+    f"? [{SECRET}]\n: {{password: [{SECRET}}}",
+]
+
+
+@pytest.mark.parametrize("text", WITH_SECRETS)
+def test_no_secret_is_told_with_what_is_wrong(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "answers.yaml"
+    path.write_text(text)
+    for read in (lambda: read_answers(str(path)), lambda: parse_yaml(text)):
+        with pytest.raises((CommandError, PlainYamlError)) as caught:
+            read()
+        assert SECRET not in str(caught.value)
+        assert re.search(r"line \d+, column \d+|position \d+", str(caught.value))
+        cause: Optional[BaseException] = caught.value
+        while cause is not None:
+            assert SECRET not in str(cause)
+            cause = cause.__cause__
+
+
+def test_a_secret_number_is_not_told_either() -> None:
+    with pytest.raises(PlainYamlError) as caught:
+        parse_yaml("a:\n  password: " + "9" * 40)
+    assert str(caught.value) == (
+        "what it holds (not shown) is refused; allowed: numbers from -2^64 to 2^64 "
+        "(line 2, column 13)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: !!int many", "'many' is refused; allowed: a decimal number without leading zeros"),
+        ("a: !!bool x", "'x' is refused (line 1, column 4)"),
+        ("a: 2024-13-45", "'2024-13-45' is refused: month must be in 1..12 (line 1, column 4)"),
+        ("a: !foo x", "the tag '!foo' is refused; write plain values (line 1, column 4)"),
+        ("a: [1", "expected ',' or ']', but got '<stream end>' (line 1, column 6)"),
+        ("a: @b", "found character '@' that cannot start any token (line 1, column 4)"),
+        ("password_file: *x", "the alias *x is refused"),
+    ],
+)
+def test_what_is_no_secret_is_told(text: str, told: str) -> None:
+    with pytest.raises(PlainYamlError) as caught:
+        parse_yaml(text)
+    assert told in str(caught.value)
