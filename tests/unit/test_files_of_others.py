@@ -80,6 +80,13 @@ def test_a_secret_of_root_alone_is_read(tmp_path: Path) -> None:
     assert read_secret(put(tmp_path / "deeper" / "s", mode=0o400), str(tmp_path)) == b"s3cret"
 
 
+def test_a_secret_of_roots_by_systemd_is_read(tmp_path: Path) -> None:
+    """LoadCredential makes it with mode 0400; a group may not read it here either."""
+    assert read_secret(put(tmp_path / "token", mode=0o400)) == b"s3cret"
+    with pytest.raises(OSError, match="mode 0440"):
+        read_secret(put(tmp_path / "shared", mode=0o440))
+
+
 @each_kind
 def test_what_is_no_file_is_no_secret_and_holds_nobody(tmp_path: Path, make: Make) -> None:
     make(tmp_path / "s")
