@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import signal
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -344,3 +347,24 @@ def test_of_two_brokers_started_together_one_lives(site: Site) -> None:
         assert living.wait(timeout=20 * FACTOR) == 0
         site.forget()
         site.log.unlink()
+
+
+def test_a_group_that_is_not_there_keeps_no_broker_from_its_work(site: Site) -> None:
+    site.make_volume()
+    site.deploy(socket_group="no-such-group")
+    process = site.start()
+    assert site.serving().status().host_name == "h1"
+    assert process.poll() is None
+    assert stat.S_IMODE(site.socket.stat().st_mode) == 0o600
+    told = f"{site.settings_file}: socket_group: 'no-such-group' is refused; allowed: the name of"
+    assert site.log_text().count(told) == 1
+
+
+def test_the_group_of_the_settings_gets_the_socket(site: Site) -> None:
+    own = grp.getgrgid(os.getegid())
+    site.make_volume()
+    site.deploy(socket_group=own.gr_name)
+    site.start()
+    site.serving()
+    found = site.socket.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, own.gr_gid)
