@@ -25,7 +25,7 @@ from metadata.settings.parse import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
-from metadata.settings.schema import Reader, Rule, integer, number, shown
+from metadata.settings.schema import Reader, Rule, integer, number, shown, without_empty
 from metadata.settings.timing import KILL_S, USUAL_FIRE_TIMEOUT_S
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document
@@ -175,6 +175,7 @@ def _world(document: Document, deployed: Optional[ClusterSource]) -> WorldSettin
     top = reader.mapping(document.data, "")
     if top is None:
         raise InputError(document.located(reader.problems))
+    top = without_empty(top, ("hosts", "cluster", "engine"))
     reader.unknown_keys(top, _KEYS)
     fields = reader.fields(top, _TOP)
     engine = reader.section(top.get("engine", {}), _ENGINE, "engine")

@@ -29,6 +29,7 @@ from hosted_engine.config.change_rules import secret_problems
 from hosted_engine.config.keys import value_text
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import (
+    NESTED_SECTIONS,
     ClusterSettings,
     HostSettings,
     SettingsError,
@@ -37,10 +38,11 @@ from metadata.settings.parse import (
     parse_cluster_settings,
     parse_host_settings,
 )
-from metadata.settings.schema import Reader, Rule, integer, text
+from metadata.settings.schema import Reader, Rule, integer, text, without_empty
 
 _CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
+_NESTED: Mapping[str, tuple[str, ...]] = {**NESTED_SECTIONS, "host": ("metrics",)}
 _HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "socket_group", "metrics")
 _CLUSTER_ENGINE_KEYS = (
     *("fqdn", "health_url", "health_text", "health_timeout_s", "health_ca_file"),
@@ -94,10 +96,15 @@ def read_data(path: str) -> Any:
         raise CommandError(f"{path}: can't be read: {error}") from error
 
 
+def given_sections(data: Mapping[Any, Any]) -> dict[Any, Any]:
+    """What of a file's data says anything: without the sections that are empty."""
+    return dict(without_empty(data, _SECTIONS))
+
+
 def parse_answers(data: object, source: str) -> Answers:
     """Check plain data as YAML gives it; raises CommandError naming every problem."""
     reader = Reader(source)
-    sections = _sections(reader, data)
+    sections = _sections(reader, {} if data is None else data)
     host = _host(reader, sections.get("host", {}))
     _storage_problems(reader, sections)
     engine = sections.get("engine")
@@ -198,9 +205,14 @@ def _sections(reader: Reader, data: object) -> dict[str, Mapping[Any, Any]]:
     top = reader.mapping(data, "")
     if top is None:
         return {}
+    top = without_empty(top, _SECTIONS)
     reader.unknown_keys(top, list(_SECTIONS))
     found = {name: reader.mapping(top[name], name) for name in _SECTIONS if name in top}
-    return {name: section for name, section in found.items() if section is not None}
+    return {
+        name: without_empty(section, _NESTED.get(name, ()))
+        for name, section in found.items()
+        if section is not None
+    }
 
 
 def _host(reader: Reader, section: Mapping[Any, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Protocol
 
 from hosted_engine.cluster.storage_survey import AreaKind
-from hosted_engine.deploy.answers import Answers, parse_answers
+from hosted_engine.deploy.answers import Answers, given_sections, parse_answers
 from hosted_engine.deploy.check_input import StorageLook, look_at_storage, read_engine
 from hosted_engine.deploy.findings import Level
 from hosted_engine.deploy.lockspace_survey import sanlock_of
@@ -76,8 +76,9 @@ def ask_answers(
     if given is not None and (terminal is None or not isinstance(given, Mapping)):
         return parse_answers(given, source), None
     assert terminal is not None, "without a file there must be somebody to ask"
-    _refuse_what_is_wrong(given or {}, source)
-    dialogue = _Dialogue(world, terminal, dict(given or {}), force)
+    data = given_sections(given or {})
+    _refuse_what_is_wrong(data, source)
+    dialogue = _Dialogue(world, terminal, data, force)
     dialogue.ask_storage()
     if given is None:
         dialogue.ask_host()

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metadata.settings.schema import Reader, Rule, integer, number, shown, text
+from metadata.settings.schema import Reader, Rule, integer, number, shown, text, without_empty
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class MonitorSettings:
     plugins: tuple[PluginSettings, ...] = ()
 
 
+SECTIONS = ("plugins",)
 _RULES: dict[str, Rule] = {
     "interval_s": number(0.1, 3600),
     "timeout_s": number(0.1, 600),
@@ -59,7 +60,8 @@ def read_monitors(reader: Reader, data: object, key: str) -> MonitorSettings:
     top = reader.mapping(data, key)
     if top is None:
         return MonitorSettings()
-    reader.unknown_keys(top, [*_RULES, "plugins"], key)
+    top = without_empty(top, SECTIONS)
+    reader.unknown_keys(top, [*_RULES, *SECTIONS], key)
     fields = reader.fields(top, _RULES, key)
     plugins = _read_plugins(reader, top.get("plugins", {}), f"{key}.plugins")
     return MonitorSettings(plugins=plugins, **fields)
@@ -86,6 +88,7 @@ def _read_plugin(reader: Reader, name: object, data: object, key: str) -> Plugin
     checked = reader.mapping({} if data is None else data, f"{key}.{name}")
     if checked is None:
         return PluginSettings(str(name))
+    checked = without_empty(checked, ("options",))
     reader.unknown_keys(checked, [*_PLUGIN, "options"], f"{key}.{name}")
     fields = reader.fields(checked, _PLUGIN, f"{key}.{name}")
     options = _read_options(reader, checked.get("options", {}), f"{key}.{name}.options")

@@ -29,7 +29,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
-from metadata.settings.schema import Reader, Rule, integer, number, text, told
+from metadata.settings.schema import Reader, Rule, integer, number, text, told, without_empty
 
 TRANSITION_RULE = "state_transition="
 ALL = "all"
@@ -192,7 +192,7 @@ _PLAIN: dict[str, Rule] = {
     "hold_s": number(0, 3600),
     "queue_size": integer(1, 10_000),
 }
-_KEYS = ["smtp", "webhooks", "rules", *_PLAIN]
+SECTIONS = ("smtp", "webhooks", "rules")
 
 
 # No repetitions and no groups: such a pattern can't take long, whoever wrote it.
@@ -209,9 +209,10 @@ def read_notifications(reader: Reader, data: object, key: str) -> NotificationSe
     top = reader.mapping(data, key)
     if top is None:
         return NotificationSettings()
-    reader.unknown_keys(top, _KEYS, key)
+    top = without_empty(top, SECTIONS)
+    reader.unknown_keys(top, [*SECTIONS, *_PLAIN], key)
     fields = reader.fields(top, _PLAIN, key)
-    if top.get("smtp") is not None:
+    if "smtp" in top:
         fields["smtp"] = _read_smtp(reader, top["smtp"], f"{key}.smtp")
     if "webhooks" in top:
         fields["webhooks"] = _read_webhooks(reader, top["webhooks"], f"{key}.webhooks")

@@ -30,11 +30,21 @@ from typing import Any, Optional
 from metadata import layout
 from metadata.errors import SettingsError
 from metadata.records import VolumeAddress
+from metadata.settings import monitors, notifications
 from metadata.settings.metrics import metrics_to_data, read_metrics
 from metadata.settings.monitors import monitors_to_data, read_monitors
 from metadata.settings.network_target import target_problem
 from metadata.settings.notifications import notifications_to_data, read_notifications
-from metadata.settings.schema import Reader, Rule, integer, number, one_of, shown, text
+from metadata.settings.schema import (
+    Reader,
+    Rule,
+    integer,
+    number,
+    one_of,
+    shown,
+    text,
+    without_empty,
+)
 from metadata.settings.storage_connection import (
     StorageConnection,
     connection_to_data,
@@ -161,6 +171,13 @@ _CLUSTER: dict[str, dict[str, Rule]] = {
 }
 _MORE = ("monitors", "notifications")
 
+NESTED_SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "storage": (*_PART_NAMES, "connection"),
+    "monitors": monitors.SECTIONS,
+    "notifications": notifications.SECTIONS,
+}
+"""The sections within each of the sections."""
+
 
 def parse_host_settings(data: object, source: str) -> HostSettings:
     """The settings of ``host.yaml``; `source` names the file in messages.
@@ -171,6 +188,7 @@ def parse_host_settings(data: object, source: str) -> HostSettings:
     top = reader.mapping(data, "")
     if top is None:
         raise SettingsError(reader.problems)
+    top = without_empty(top, ("storage", "metrics"))
     reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL, "metrics"])
     reader.required(top, _HOST_REQUIRED)
     fields = reader.fields(top, {**_HOST_REQUIRED, **_HOST_OPTIONAL})
@@ -191,6 +209,7 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
     top = reader.mapping(data, "")
     if top is None:
         raise SettingsError(reader.problems)
+    top = without_empty(top, [*_CLUSTER, *_MORE])
     reader.unknown_keys(top, [*_CLUSTER, *_MORE])
     sections = {
         name: reader.section(top[name], rules, name) if name in top else {}
@@ -265,11 +284,14 @@ def _read_storage(reader: Reader, top: Mapping[Any, Any]) -> Optional[StoragePar
     data = reader.mapping(top["storage"], "storage")
     if data is None:
         return None
+    data = without_empty(data, NESTED_SECTIONS["storage"])
     before = len(reader.problems)
     reader.unknown_keys(data, [*_STORAGE, *_PART_NAMES, "connection"], "storage")
     reader.required(data, {"path": _PATH}, "storage")
     fields = reader.fields(data, _STORAGE, "storage")
-    places = {name: _read_place(reader, data[name], name) for name in _PART_NAMES if name in data}
+    # ``{}`` is the usual place, too, and not the volume's beginning.
+    given = [name for name in _PART_NAMES if name in data and data[name] != {}]
+    places = {name: _read_place(reader, data[name], name) for name in given}
     if len(reader.problems) > before:
         return None
     return _place_parts(reader, fields, places)
@@ -277,7 +299,7 @@ def _read_storage(reader: Reader, top: Mapping[Any, Any]) -> Optional[StoragePar
 
 def _read_connection(reader: Reader, top: Mapping[Any, Any]) -> Optional[StorageConnection]:
     storage = top.get("storage")
-    if not isinstance(storage, Mapping) or "connection" not in storage:
+    if not isinstance(storage, Mapping) or storage.get("connection") is None:
         return None
     key = "storage.connection"
     return read_connection(reader, storage["connection"], key, storage.get("path"))

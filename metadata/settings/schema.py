@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
@@ -86,6 +86,17 @@ def text(pattern: str, allowed: str, max_bytes: int = 4096) -> Rule:
         return len(value.encode("utf-8", "surrogatepass")) <= max_bytes
 
     return Rule(allowed, accepts)
+
+
+def without_empty(data: Mapping[Any, Any], sections: Iterable[str]) -> Mapping[Any, Any]:
+    """`data` without those of its `sections` behind which nothing stands (``network:``).
+
+    A section is a mapping or a list. People leave its key when they take out all that it held, so
+    one that is empty is as if it were not there. Of single values this is not said: one of
+    them that is empty may have been forgotten.
+    """
+    empty = {name for name in sections if name in data and data[name] is None}
+    return {name: value for name, value in data.items() if name not in empty} if empty else data
 
 
 def shown(value: object) -> str:

@@ -287,7 +287,7 @@ def test_wrong_values_are_named(section, key, value):
 
 def test_all_problems_come_at_once_and_no_timing_is_judged_on_top():
     problems = cluster_problems(
-        {"timing": {"tik_s": 1, "alive_s": "60", "tick_s": 60}, "scores": {}, "engine": None}
+        {"timing": {"tik_s": 1, "alive_s": "60", "tick_s": 60}, "scores": {}, "engine": []}
     )
     assert [problem.split(": ")[1] for problem in problems] == [
         "scores",
