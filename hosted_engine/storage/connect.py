@@ -8,9 +8,12 @@ their words passed on.
 from __future__ import annotations
 
 import argparse
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.anew import within_deadline_anew
@@ -19,18 +22,22 @@ from hosted_engine.host.mounts import MOUNTINFO, Mount, mounted_at
 from hosted_engine.host.tools import run_tool, shown
 from hosted_engine.storage.connection_plan import (
     ISCSI_NOTHING_FOUND,
+    ConnectStep,
     PasswordStep,
     Step,
     connect_steps,
+    connected_portals,
     disconnect_steps,
-    lists_session,
+    login_steps,
     mount_source,
     mount_type,
     password_problem,
     record_patterns,
+    settle_step,
     with_password,
 )
 from metadata.settings.parse import HostSettings
+from metadata.settings.remote_places import same_remote
 from metadata.settings.storage_connection import (
     FcConnection,
     IscsiConnection,
@@ -98,19 +105,64 @@ def _site(options: argparse.Namespace) -> Site:
 def connect(settings: HostSettings, connection: StorageConnection, site: Site) -> None:
     """Connect it unless it is; raises CommandError, also when the storage is not there then."""
     path = settings.storage.lockspace.path
-    if is_connected(connection, site):
-        site.say(f"[ ok ] connected already: {describe(connection)}")
+    if isinstance(connection, IscsiConnection):
+        _connect_portals(connection, path, site)
+    elif is_connected(connection, site):
+        _say_connected_already(connection, site)
     else:
         _prepare(connection)
-        settle_s = min(SETTLE_S, site.deadline_s)
-        password = _password(connection)
-        for step in connect_steps(connection, path, settle_s):
-            if isinstance(step, PasswordStep):
-                _keep_password(step.connection, password, site)
-            else:
-                _run(step, site)
+        _take(connect_steps(connection, path, _settle_s(site)), "", site)
         site.say(f"[ ok ] connected: {describe(connection)}")
     _check_there(connection, path, site)
+
+
+def _connect_portals(connection: IscsiConnection, path: str, site: Site) -> None:
+    """Log in wherever there is no session yet; raises CommandError when none can be had.
+
+    One portal is enough to reach the storage, and the others may be down for now.
+    """
+    there = _portals_with_session(connection, site)
+    missing = [portal for portal in connection.portals if portal not in there]
+    if not missing:
+        _say_connected_already(connection, site)
+        return
+    password = _password(connection)
+    failures = _log_in(connection, missing, password, site)
+    if len(failures) == len(connection.portals):
+        raise CommandError("; ".join(failures))
+    for why in failures:
+        site.say(f"[warn] one way to the storage is missing: {why}")
+    _run(settle_step(path, _settle_s(site)), site)
+    site.say(f"[ ok ] connected: {describe(connection)}")
+
+
+def _log_in(
+    connection: IscsiConnection, portals: Iterable[str], password: str, site: Site
+) -> list[str]:
+    """Why some of the portals let nobody in."""
+    failures = []
+    for portal in portals:
+        try:
+            _take(login_steps(connection, portal), password, site)
+        except CommandError as error:
+            failures.append(error.message)
+    return failures
+
+
+def _take(steps: Iterable[ConnectStep], password: str, site: Site) -> None:
+    for step in steps:
+        if isinstance(step, PasswordStep):
+            _keep_password(step, password, site)
+        else:
+            _run(step, site)
+
+
+def _settle_s(site: Site) -> float:
+    return min(SETTLE_S, site.deadline_s)
+
+
+def _say_connected_already(connection: StorageConnection, site: Site) -> None:
+    site.say(f"[ ok ] connected already: {describe(connection)}")
 
 
 def describe(connection: StorageConnection) -> str:
@@ -118,36 +170,47 @@ def describe(connection: StorageConnection) -> str:
     if isinstance(connection, FcConnection):
         return connection.device
     if isinstance(connection, IscsiConnection):
-        return f"iSCSI target {connection.target} at {connection.portal}"
+        return f"iSCSI target {connection.target} at {', '.join(connection.portals)}"
     return f"{mount_source(connection)} at {connection.mount_point}"
 
 
 def is_connected(connection: StorageConnection, site: Site) -> bool:
-    """Without touching the storage; raises CommandError when something else is in its place."""
+    """Without touching the storage; raises CommandError when something else is in its place.
+
+    An iSCSI target is where any of its portals has a session.
+    """
     if isinstance(connection, FcConnection):
         return _exists(connection.device)
     if isinstance(connection, IscsiConnection):
-        return _has_session(connection, site)
-    mount = mounted_at(connection.mount_point, site.mountinfo)
+        return bool(_portals_with_session(connection, site))
+    mount = _mount_on(connection.mount_point, site)
     if mount is not None:
         _refuse_other(connection, mount)
     return mount is not None
 
 
-def _has_session(connection: IscsiConnection, site: Site) -> bool:
+def _mount_on(point: str, site: Site) -> Optional[Mount]:
+    """By the kernel's list, which has the folder itself where `point` leads through a link."""
+    found = mounted_at(point, site.mountinfo)
+    if found is not None:
+        return found
+    resolve = partial(os.path.realpath, point)
+    real = within_deadline_anew(resolve, f"the folder {point}", LOOK_DEADLINE_S)
+    return mounted_at(real, site.mountinfo)
+
+
+def _portals_with_session(connection: IscsiConnection, site: Site) -> tuple[str, ...]:
     command = ("iscsiadm", "-m", "session")
     done = run_tool(command, site.deadline_s)
     if done.code not in (0, ISCSI_NOTHING_FOUND):
         raise CommandError(f"{shown(command)}: {done.words}")
-    return done.code == 0 and lists_session(done.output, connection)
+    return connected_portals(done.output, connection) if done.code == 0 else ()
 
 
 def _refuse_other(connection: MountedConnection, mount: Mount) -> None:
     """A file system that is named by its server can be told from another one by its source."""
     source = mount_source(connection)
-    is_remote = ":" in source
-    same = mount.source.rstrip("/") == source.rstrip("/")
-    if is_remote and not same:
+    if ":" in source and not same_remote(source, mount.source):
         raise CommandError(
             f"{mount.source} ({mount.kind}) is mounted at {connection.mount_point}, and not "
             f"{source} ({mount_type(connection)}); umount {connection.mount_point} first, or "
@@ -164,8 +227,8 @@ def _prepare(connection: StorageConnection) -> None:
         raise CommandError(f"{connection.mount_point}: can't be made: {error}") from error
 
 
-def _password(connection: StorageConnection) -> str:
-    if not isinstance(connection, IscsiConnection) or not connection.password_file:
+def _password(connection: IscsiConnection) -> str:
+    if not connection.password_file:
         return ""
     key = "storage.connection.password_file"
     try:
@@ -178,19 +241,20 @@ def _password(connection: StorageConnection) -> str:
     return password
 
 
-def _keep_password(connection: IscsiConnection, password: str, site: Site) -> None:
+def _keep_password(step: PasswordStep, password: str, site: Site) -> None:
     """Write it into the record that ``iscsiadm -o new`` has made."""
+    connection = step.connection
     records = [
         path
         for nodes in site.iscsi_nodes
-        for pattern in record_patterns(connection)
+        for pattern in record_patterns(connection.target, step.portal)
         for path in nodes.glob(pattern)
         if path.is_file()
     ]
     if not records:
         places = " or ".join(str(nodes) for nodes in site.iscsi_nodes)
         raise CommandError(
-            f"iscsiadm keeps no record of {connection.target} at {connection.portal} below "
+            f"iscsiadm keeps no record of {connection.target} at {step.portal} below "
             f"{places}, so the password can't be given to it; log in by iscsiadm's own means"
         )
     for path in records:

@@ -13,6 +13,8 @@ from metadata.settings.storage_connection import (
     MountedConnection,
     NfsConnection,
     StorageConnection,
+    normal_portal,
+    with_port,
 )
 
 # iscsiadm(8): logged in already; no such record, session or portal.
@@ -33,12 +35,13 @@ class Step:
 
 @dataclass(frozen=True)
 class PasswordStep:
-    """The password of `connection` is to be written into iscsiadm's record of it.
+    """The password of `connection` is to be written into iscsiadm's record of it at `portal`.
 
     iscsiadm itself takes it on its command line only, which every user of the host can read.
     """
 
     connection: IscsiConnection
+    portal: str
 
 
 ConnectStep = Union[Step, PasswordStep]
@@ -49,7 +52,8 @@ def mount_source(connection: MountedConnection) -> str:
     if isinstance(connection, NfsConnection):
         return f"{connection.server}:{connection.export}"
     if isinstance(connection, GlusterConnection):
-        return f"{connection.server}:/{connection.volume}"
+        # Its mount helper finds the last colon, and knows no brackets.
+        return f"{connection.server.strip('[]')}:/{connection.volume}"
     return connection.device
 
 
@@ -64,9 +68,10 @@ def connect_steps(
     connection: StorageConnection, storage_path: str, settle_s: float
 ) -> tuple[ConnectStep, ...]:
     """What connects it; `settle_s` is how long the kernel's new devices are waited for."""
-    settle = Step(_settle(storage_path, settle_s))
+    settle = settle_step(storage_path, settle_s)
     if isinstance(connection, IscsiConnection):
-        return (*_login(connection), settle)
+        logins = [login_steps(connection, portal) for portal in connection.portals]
+        return (*(step for steps in logins for step in steps), settle)
     if isinstance(connection, FcConnection):
         is_map = connection.device.startswith("/dev/mapper/")
         return (*((Step(("multipath", "-v1")),) if is_map else ()), settle)
@@ -81,25 +86,25 @@ def disconnect_steps(connection: StorageConnection) -> tuple[Step, ...]:
     if isinstance(connection, FcConnection):
         return ()
     if isinstance(connection, IscsiConnection):
-        node = _node(connection)
-        # The record goes too, and with it the password that stands there.
-        return (
-            Step((*node, "--logout"), fine=(ISCSI_NOTHING_FOUND,)),
-            Step((*node, "-o", "delete"), fine=(ISCSI_NOTHING_FOUND,)),
+        return tuple(
+            step for portal in connection.portals for step in _logout_steps(connection, portal)
         )
     return (Step(("umount", connection.mount_point)),)
 
 
-def _settle(path: str, settle_s: float) -> tuple[str, ...]:
-    return ("udevadm", "settle", f"--timeout={settle_s:.0f}", f"--exit-if-exists={path}")
+def settle_step(path: str, settle_s: float) -> Step:
+    """Waits for the kernel's new devices, `path` among them."""
+    words = ("udevadm", "settle", f"--timeout={settle_s:.0f}", f"--exit-if-exists={path}")
+    return Step(words)
 
 
-def _login(connection: IscsiConnection) -> tuple[ConnectStep, ...]:
-    node = _node(connection)
+def login_steps(connection: IscsiConnection, portal: str) -> tuple[ConnectStep, ...]:
+    """What logs in to the target at one of its portals."""
+    node = _node(connection, portal)
     chap: tuple[ConnectStep, ...] = (
         _update(node, "node.session.auth.authmethod", "CHAP"),
         _update(node, "node.session.auth.username", connection.user),
-        PasswordStep(connection),
+        PasswordStep(connection, portal),
     )
     return (
         Step((*node, "-o", "new")),
@@ -110,8 +115,17 @@ def _login(connection: IscsiConnection) -> tuple[ConnectStep, ...]:
     )
 
 
-def _node(connection: IscsiConnection) -> tuple[str, ...]:
-    return ("iscsiadm", "-m", "node", "-T", connection.target, "-p", connection.portal)
+def _logout_steps(connection: IscsiConnection, portal: str) -> tuple[Step, ...]:
+    """The record goes too, and with it the password that stands there."""
+    node = _node(connection, portal)
+    return (
+        Step((*node, "--logout"), fine=(ISCSI_NOTHING_FOUND,)),
+        Step((*node, "-o", "delete"), fine=(ISCSI_NOTHING_FOUND,)),
+    )
+
+
+def _node(connection: IscsiConnection, portal: str) -> tuple[str, ...]:
+    return ("iscsiadm", "-m", "node", "-T", connection.target, "-p", portal)
 
 
 def _update(node: tuple[str, ...], name: str, value: str) -> Step:
@@ -121,14 +135,14 @@ def _update(node: tuple[str, ...], name: str, value: str) -> Step:
 # --- iscsiadm's record of a connection ------------------------------------------------------
 
 
-def record_patterns(connection: IscsiConnection) -> tuple[str, str]:
+def record_patterns(target: str, portal: str) -> tuple[str, str]:
     """Where the record may lie below the folder of all nodes: with the portal group, or without.
 
     ``TARGET/ADDRESS,PORT`` or ``TARGET/ADDRESS,PORT,GROUP/INTERFACE`` (open-iscsi's idbm).
     """
-    address, _, port = _with_port(connection.portal).rpartition(":")
-    portal = f"{connection.target}/{address.strip('[]')},{port}"
-    return portal, f"{portal},*/*"
+    address, _, port = with_port(portal).rpartition(":")
+    record = f"{target}/{address.strip('[]')},{port}"
+    return record, f"{record},*/*"
 
 
 def password_problem(password: str) -> str:
@@ -160,29 +174,30 @@ def _record_lines(lines: list[str], password: str) -> Iterator[str]:
         yield wanted
 
 
-def lists_session(sessions: str, connection: IscsiConnection) -> bool:
-    """Is it among the lines of ``iscsiadm -m session``?
+def connected_portals(sessions: str, connection: IscsiConnection) -> tuple[str, ...]:
+    """The portals with a session among the lines of ``iscsiadm -m session``.
 
-    A line is ``tcp: [1] 192.0.2.7:3260,1 iqn.2020-01.org.example:engine (non-flash)``. Where the
-    portal is given by name the target alone counts: the lines have addresses.
+    A line is ``tcp: [1] 192.0.2.7:3260,1 iqn.2020-01.org.example:engine (non-flash)``. The lines
+    have addresses: to a portal that is given by its name belongs any session of the target
+    that no other portal has.
     """
-    for line in sessions.splitlines():
-        words = line.split()
-        if len(words) >= 4 and words[3] == connection.target:
-            address = words[2].partition(",")[0]
-            if not _is_address(connection.portal) or address == _with_port(connection.portal):
-                return True
-    return False
+    found = _session_portals(sessions, connection.target)
+    wanted = [portal for portal in connection.portals if _is_address(portal)]
+    others = len(found - {with_port(portal) for portal in wanted})
+    named = [portal for portal in connection.portals if portal not in wanted][:others]
+    return tuple(
+        portal
+        for portal in connection.portals
+        if portal in named or (portal in wanted and with_port(portal) in found)
+    )
+
+
+def _session_portals(sessions: str, target: str) -> set[str]:
+    lines = [line.split() for line in sessions.splitlines()]
+    portals = [line[2].partition(",")[0] for line in lines if len(line) > 3 and line[3] == target]
+    return {with_port(normal_portal(portal) or portal) for portal in portals}
 
 
 def _is_address(portal: str) -> bool:
-    return portal.startswith("[") or all(part.isdigit() for part in _host(portal).split("."))
-
-
-def _host(portal: str) -> str:
-    return portal.partition(":")[0]
-
-
-def _with_port(portal: str) -> str:
-    has_port = "]:" in portal if portal.startswith("[") else ":" in portal
-    return portal if has_port else f"{portal}:3260"
+    host = with_port(portal).rpartition(":")[0]
+    return host.startswith("[") or all(part.isdigit() for part in host.split("."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
@@ -19,6 +20,7 @@ from metadata.layout import storage_parts
 from metadata.settings.parse import HostSettings
 from metadata.settings.storage_connection import (
     FcConnection,
+    GlusterConnection,
     IscsiConnection,
     NfsConnection,
     StorageConnection,
@@ -106,7 +108,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def iscsi(lun: Optional[int] = None, **more: str) -> IscsiConnection:
-    return IscsiConnection("192.0.2.7:3260", TARGET, lun, **more)
+    return IscsiConnection(("192.0.2.7:3260",), TARGET, lun, **more)
 
 
 def refusal(bench: Bench, connection: StorageConnection, deadline_s: float = 30.0) -> str:
@@ -180,6 +182,67 @@ def test_storage_that_is_not_on_the_export_is_said(bench: Bench) -> None:
     assert f"filer:/he at {bench.point} is connected, but there is no {bench.path}" in why
 
 
+@pytest.mark.parametrize(
+    ("server", "export", "mounted"),
+    [
+        ("[fd00::1]", "/", "[fd00::1]:/"),
+        ("[fd00::1]", "/", "[FD00:0:0::1]:/"),
+        ("[fd00::1]", "/he", "[fd00::1]:/he/"),
+        ("filer", "/he", "FILER.:/he"),
+        ("filer", "/export/he", "filer://export//he/"),
+        ("filer", "/", "filer:/"),
+    ],
+)
+def test_the_same_place_spelled_otherwise_is_connected_already(
+    bench: Bench, server: str, export: str, mounted: str
+) -> None:
+    os.system(bench.mount_line(mounted))
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    bench.connect(NfsConnection("nfs4", server, export, bench.point))
+    assert bench.called() == []
+
+
+@pytest.mark.parametrize(
+    ("server", "export", "mounted"),
+    [
+        ("[fd00::1]", "/", "[fd00::2]:/"),
+        ("[fd00::1]", "/", "[fd00::1]:/he"),
+        ("filer", "/he", "filer:/he2"),
+        ("filer", "/he", "filer:/"),
+        ("filer", "/he", "filer.example.org:/he"),
+        ("[fe80::1%eth0]", "/he", "[fe80::1%eth1]:/he"),
+    ],
+)
+def test_another_place_is_another_one_however_near(
+    bench: Bench, server: str, export: str, mounted: str
+) -> None:
+    os.system(bench.mount_line(mounted))
+    why = refusal(bench, NfsConnection("nfs4", server, export, bench.point))
+    assert f"{mounted} (nfs4) is mounted at {bench.point}, and not {server}:{export} (nfs4)" in why
+    assert bench.called() == []
+
+
+def test_gluster_s_volume_is_known_with_and_without_its_slash(bench: Bench) -> None:
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    for mounted in ("g1:/he", "g1:he"):
+        os.system(bench.mount_line(mounted, "fuse.glusterfs"))
+        bench.connect(GlusterConnection("g1", "he", bench.point))
+    os.system(bench.mount_line("fd00::1:/he", "fuse.glusterfs"))
+    bench.connect(GlusterConnection("[fd00::1]", "he", bench.point))
+    assert bench.called() == []
+
+
+def test_a_mount_point_behind_a_link_is_connected_already(bench: Bench) -> None:
+    bench.connect(bench.nfs())
+    bench.calls.unlink()
+    link = bench.folder / "link"
+    link.symlink_to(bench.folder / "srv")
+    bench.connect(NfsConnection("nfs", "filer", "/he", str(link)))
+    assert bench.called() == []
+
+
 def test_unmounting_and_unmounted_already(bench: Bench) -> None:
     bench.connect(bench.nfs())
     bench.disconnect(bench.nfs())
@@ -243,7 +306,7 @@ def test_the_record_is_found_where_iscsiadm_keeps_it(bench: Bench, portal: str, 
     other = bench.record("192.0.2.77,3260")
     bench.path.parent.mkdir()
     secret = password(bench)
-    bench.connect(IscsiConnection(portal, TARGET, user="he", password_file=secret))
+    bench.connect(IscsiConnection((portal,), TARGET, user="he", password_file=secret))
     assert "node.session.auth.password = s3cret\n" in record.read_text()
     assert "s3cret" not in other.read_text()
 
@@ -346,6 +409,82 @@ def test_a_unit_that_nobody_uses_is_no_reason(bench: Bench) -> None:
     bench.unit(2, "sdy")
     bench.disconnect(iscsi(lun=1))
     assert any("--logout" in line for line in bench.called())
+
+
+# --- several portals ----------------------------------------------------------------------
+
+TWO = IscsiConnection(("192.0.2.7", "[fd00::7]:3260"), TARGET)
+SESSION_6 = f"tcp: [2] [fd00:0:0::7]:3260,1 {TARGET} (non-flash)"
+NODES = [f"iscsiadm -m node -T {TARGET} -p {portal}" for portal in TWO.portals]
+
+
+def with_sessions(bench: Bench, *sessions: str, refuses: str = "nobody") -> None:
+    bench.path.parent.mkdir()
+    bench.path.touch()
+    lines = "; ".join(f'echo "{line}"' for line in sessions) or "exit 21"
+    failing = f'*"{refuses}"*--login) echo "iscsiadm: timed out" >&2; exit 8;;'
+    bench.tool("iscsiadm", f'case "$*" in "-m session") {lines};; {failing} esac')
+
+
+def logins(bench: Bench) -> list[str]:
+    return [line for line in bench.called() if line.endswith("--login")]
+
+
+def test_each_portal_is_logged_in_to(bench: Bench) -> None:
+    with_sessions(bench)
+    bench.connect(TWO)
+    assert logins(bench) == [f"{node} --login" for node in NODES]
+    assert bench.said[-1] == f"[ ok ] connected: iSCSI target {TARGET} at 192.0.2.7, [fd00::7]:3260"
+
+
+def test_only_the_portals_that_have_no_session_yet(bench: Bench) -> None:
+    with_sessions(bench, SESSION)
+    bench.connect(TWO)
+    assert logins(bench) == [f"{NODES[1]} --login"]
+
+
+def test_all_connected_already_runs_nothing(bench: Bench) -> None:
+    with_sessions(bench, SESSION, SESSION_6)
+    bench.connect(TWO)
+    assert bench.called() == ["iscsiadm -m session"]
+
+
+@pytest.mark.parametrize("down", TWO.portals)
+def test_one_portal_is_enough_and_the_other_is_told_of(bench: Bench, down: str) -> None:
+    with_sessions(bench, refuses=down)
+    bench.connect(TWO)
+    (warning,) = [line for line in bench.said if line.startswith("[warn]")]
+    assert down in warning and "iscsiadm: timed out" in warning
+
+
+def test_a_session_is_enough_where_no_other_portal_answers(bench: Bench) -> None:
+    with_sessions(bench, SESSION_6, refuses="192.0.2.7")
+    bench.connect(TWO)
+    assert bench.said[-1].startswith("[ ok ] connected: ")
+
+
+def test_no_portal_at_all_is_a_failure_that_names_each(bench: Bench) -> None:
+    with_sessions(bench, refuses="")
+    why = refusal(bench, TWO)
+    assert all(portal in why for portal in TWO.portals)
+    assert why.count("iscsiadm: timed out") == 2
+
+
+def test_each_portal_s_record_gets_the_password(bench: Bench) -> None:
+    records = [bench.record("192.0.2.7,3260,1/default"), bench.record("fd00::7,3260,1/default")]
+    with_sessions(bench)
+    connection = replace(TWO, user="he", password_file=password(bench))
+    bench.connect(connection)
+    assert all("node.session.auth.password = s3cret" in one.read_text() for one in records)
+    assert "s3cret" not in "\n".join(bench.called() + bench.said)
+
+
+def test_all_portals_are_logged_out_of_while_any_has_a_session(bench: Bench) -> None:
+    with_sessions(bench, SESSION_6)
+    bench.disconnect(TWO)
+    assert bench.called()[1:] == [
+        line for node in NODES for line in (f"{node} --logout", f"{node} -o delete")
+    ]
 
 
 # --- Fibre Channel ------------------------------------------------------------------------

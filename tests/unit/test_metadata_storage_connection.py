@@ -32,10 +32,20 @@ KINDS = [
         {"type": "posix", "device": "mon:/", "vfs_type": "ceph", "mount_point": "/srv"},
         PosixConnection("mon:/", "ceph", "/srv"),
     ),
-    (ISCSI, IscsiConnection("192.0.2.7:3260", "iqn.2020-01.org.example:he")),
+    (ISCSI, IscsiConnection(("192.0.2.7:3260",), "iqn.2020-01.org.example:he")),
     (
         {**ISCSI, "lun": 0, "user": "he", "password_file": "/etc/he.pw"},
-        IscsiConnection("192.0.2.7:3260", "iqn.2020-01.org.example:he", 0, "he", "/etc/he.pw"),
+        IscsiConnection(("192.0.2.7:3260",), "iqn.2020-01.org.example:he", 0, "he", "/etc/he.pw"),
+    ),
+    (
+        {**ISCSI, "portal": ["192.0.2.7", "[fd00::7]:3260", "san.example.org:3261"]},
+        IscsiConnection(
+            ("192.0.2.7", "[fd00::7]:3260", "san.example.org:3261"), "iqn.2020-01.org.example:he"
+        ),
+    ),
+    (
+        {**NFS, "server": "[fe80::1%eth0]", "export": "/"},
+        NfsConnection("nfs", "[fe80::1%eth0]", "/", "/srv/he"),
     ),
     ({"type": "fc", "device": "/dev/mapper/he"}, FcConnection("/dev/mapper/he")),
 ]
@@ -61,6 +71,32 @@ def test_every_kind_is_read_and_written_back(data: dict[str, Any], expected: obj
     assert parse_host_settings(yaml.safe_load(text), "again") == settings
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ({**NFS, "server": "fd00:0::1"}, {**NFS, "server": "[fd00::1]"}),
+        ({**NFS, "server": "[FD00::0:1]"}, {**NFS, "server": "[fd00::1]"}),
+        ({**NFS, "export": "/export//he/"}, NFS),
+        ({**NFS, "export": "///"}, {**NFS, "export": "/"}),
+        ({**NFS, "mount_point": "/srv//he//"}, NFS),
+        ({**ISCSI, "portal": ["192.0.2.7:3260"]}, ISCSI),
+        ({**ISCSI, "portal": ["192.0.2.7:3260", "192.0.2.7"]}, ISCSI),
+        ({**ISCSI, "portal": "[FD00:0::7]"}, {**ISCSI, "portal": "[fd00::7]"}),
+        (
+            {**ISCSI, "portal": ["192.0.2.8", "[fd00:0::7]", "192.0.2.8:3260", "[fd00::7]:3260"]},
+            {**ISCSI, "portal": ["192.0.2.8", "[fd00::7]"]},
+        ),
+    ],
+)
+def test_each_place_is_kept_in_one_form(typed: dict[str, Any], kept: dict[str, Any]) -> None:
+    settings = parse_host_settings(host(typed), "host.yaml")
+    assert host_settings_to_data(settings)["storage"]["connection"] == kept
+
+
+def test_the_storage_s_path_may_have_slashes_more_than_it_needs() -> None:
+    assert parse_host_settings(host(NFS, "/srv//he/leases"), "host.yaml").connection is not None
+
+
 def test_storage_without_a_connection_has_none_in_both_ways() -> None:
     data = {"host_id": 1, "host_name": "h1", "storage": {"path": "/leases"}}
     settings = parse_host_settings(data, "host.yaml")
@@ -83,7 +119,25 @@ def test_storage_without_a_connection_has_none_in_both_ways() -> None:
         ({**NFS, "options": "a b"}, "storage.connection.options: 'a b' is refused"),
         ({**NFS, "options": "-v"}, "storage.connection.options: '-v' is refused"),
         ({**NFS, "mount_point": "/"}, "storage.connection.mount_point: '/' is refused"),
-        ({**NFS, "mount_point": "/srv/he/"}, "mount_point: '/srv/he/' is refused"),
+        ({**NFS, "mount_point": "//"}, "mount_point: '//' is refused; allowed: an absolute path "),
+        ({**NFS, "server": "filer:/he"}, "server: 'filer:/he' is refused; allowed: a host name"),
+        ({**NFS, "server": "[fd00::1]:/he"}, "server: '[fd00::1]:/he' is refused"),
+        ({**NFS, "server": "[fd00::1"}, "server: '[fd00::1' is refused"),
+        ({**NFS, "server": "[::::]"}, "server: '[::::]' is refused; allowed: a host name or"),
+        ({**NFS, "server": "fd00::g"}, "server: 'fd00::g' is refused"),
+        ({**NFS, "server": "[192.0.2.1]"}, "server: '[192.0.2.1]' is refused"),
+        ({**NFS, "server": "[fe80::1%a b]"}, "server: '[fe80::1%a b]' is refused"),
+        ({**NFS, "server": ""}, "server: '' is refused"),
+        ({**NFS, "export": ""}, "export: '' is refused; allowed: an absolute path, or /"),
+        ({**NFS, "export": "filer:/he"}, "export: 'filer:/he' is refused"),
+        ({**ISCSI, "portal": []}, "portal: [] is refused; allowed: an address (IPv6: [2001:db8::7"),
+        ({**ISCSI, "portal": "fd00::7"}, "portal: 'fd00::7' is refused; allowed: an address (IPv"),
+        ({**ISCSI, "portal": "192.0.2.7,192.0.2.8"}, "portal: '192.0.2.7,192.0.2.8' is refused"),
+        ({**ISCSI, "portal": "[fd00::7]:0"}, "portal: '[fd00::7]:0' is refused"),
+        ({**ISCSI, "portal": "[fd00::7::1]"}, "portal: '[fd00::7::1]' is refused"),
+        ({**ISCSI, "portal": ["192.0.2.7", 3260]}, "portal: ['192.0.2.7', 3260] is refused"),
+        ({**ISCSI, "portal": [f"192.0.2.{n}" for n in range(9)]}, "or a list of at most 8 of them"),
+        ({**ISCSI, "portal": ["a", "-p"]}, "portal: ['a', '-p'] is refused"),
         ({**NFS, "mount_point": "/srv/h"}, "mount_point: '/srv/h' is refused; allowed: a folder"),
         ({**ISCSI, "target": "disk"}, "storage.connection.target: 'disk' is refused"),
         ({**ISCSI, "portal": "a:70000"}, "storage.connection.portal: 'a:70000' is refused"),

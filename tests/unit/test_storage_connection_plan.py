@@ -10,8 +10,8 @@ from hosted_engine.storage.connection_plan import (
     PasswordStep,
     Step,
     connect_steps,
+    connected_portals,
     disconnect_steps,
-    lists_session,
 )
 from metadata.settings.storage_connection import (
     FcConnection,
@@ -25,8 +25,9 @@ from metadata.settings.storage_connection import (
 PATH = "/srv/he/leases"
 TARGET = "iqn.2020-01.org.example:he"
 NODE = f"iscsiadm -m node -T {TARGET} -p 192.0.2.7:3260"
+NODE_6 = f"iscsiadm -m node -T {TARGET} -p '[fd00::7]:3261'"
 SETTLE = f"udevadm settle --timeout=30 --exit-if-exists={PATH}"
-ISCSI = IscsiConnection("192.0.2.7:3260", TARGET)
+ISCSI = IscsiConnection(("192.0.2.7:3260",), TARGET)
 
 
 def lines(steps: tuple[ConnectStep, ...]) -> list[str]:
@@ -67,6 +68,39 @@ def lines(steps: tuple[ConnectStep, ...]) -> list[str]:
             ],
             [f"{NODE} --logout", f"{NODE} -o delete"],
         ),
+        (
+            NfsConnection("nfs4", "[fd00::1]", "/", "/srv/he"),
+            ["mount -t nfs4 '[fd00::1]:/' /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            NfsConnection("nfs", "[fe80::1%eth0]", "/he", "/srv/he"),
+            ["mount -t nfs '[fe80::1%eth0]:/he' /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            GlusterConnection("[fd00::1]", "he", "/srv/he"),
+            ["mount -t glusterfs fd00::1:/he /srv/he"],
+            ["umount /srv/he"],
+        ),
+        (
+            IscsiConnection(("192.0.2.7:3260", "[fd00::7]:3261"), TARGET),
+            [
+                f"{NODE} -o new",
+                f"{NODE} -o update -n node.startup -v manual",
+                f"{NODE} --login",
+                f"{NODE_6} -o new",
+                f"{NODE_6} -o update -n node.startup -v manual",
+                f"{NODE_6} --login",
+                SETTLE,
+            ],
+            [
+                f"{NODE} --logout",
+                f"{NODE} -o delete",
+                f"{NODE_6} --logout",
+                f"{NODE_6} -o delete",
+            ],
+        ),
         (FcConnection("/dev/disk/by-id/wwn-1"), [SETTLE], []),
         (FcConnection("/dev/mapper/he"), ["multipath -v1", SETTLE], []),
     ],
@@ -79,13 +113,13 @@ def test_each_kind_has_its_own_command_lines(
 
 
 def test_the_password_stands_in_no_command_line() -> None:
-    connection = IscsiConnection(ISCSI.portal, TARGET, None, "he", "/etc/he.pw")
+    connection = IscsiConnection(ISCSI.portals, TARGET, None, "he", "/etc/he.pw")
     steps = connect_steps(connection, PATH, 30)
     assert lines(steps[1:3]) == [
         f"{NODE} -o update -n node.session.auth.authmethod -v CHAP",
         f"{NODE} -o update -n node.session.auth.username -v he",
     ]
-    assert steps[3] == PasswordStep(connection)
+    assert steps[3] == PasswordStep(connection, "192.0.2.7:3260")
     assert lines(steps[4:]) == lines(connect_steps(ISCSI, PATH, 30)[1:])
 
 
@@ -113,4 +147,29 @@ tcp: [2] [2001:db8::1]:3260,1 {TARGET} (non-flash)
 def test_a_session_is_known_by_its_portal_and_target(
     portal: str, target: str, expected: bool
 ) -> None:
-    assert lists_session(SESSIONS, IscsiConnection(portal, target)) is expected
+    found = connected_portals(SESSIONS, IscsiConnection((portal,), target))
+    assert found == ((portal,) if expected else ())
+
+
+@pytest.mark.parametrize(
+    ("portals", "expected"),
+    [
+        (["192.0.2.7", "[2001:db8::1]:3260"], [0, 1]),
+        (["192.0.2.7", "192.0.2.8"], [0]),
+        (["192.0.2.8", "[2001:db8::2]"], []),
+        (["san.example.org", "192.0.2.7"], [0, 1]),
+        (["san1", "san2"], [0, 1]),
+        (["san1", "san2", "san3"], [0, 1]),
+        (["san1", "192.0.2.7", "[2001:db8::1]"], [1, 2]),  # no session is left for the name
+        (["san1:3261", "192.0.2.9"], [0]),
+    ],
+)
+def test_of_several_portals_those_with_a_session(portals: list[str], expected: list[int]) -> None:
+    found = connected_portals(SESSIONS, IscsiConnection(tuple(portals), TARGET))
+    assert found == tuple(portals[place] for place in expected)
+
+
+def test_sessions_are_known_however_the_address_is_spelled() -> None:
+    sessions = f"tcp: [1] [2001:DB8:0::1]:3260,1 {TARGET} (non-flash)\n"
+    portals = ("[2001:db8::1]",)
+    assert connected_portals(sessions, IscsiConnection(portals, TARGET)) == portals
