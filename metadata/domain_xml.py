@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
+from metadata.older_files import older_file
 from metadata.plain_text import one_line, steers
 from metadata.settings.schema import shown
 from metadata.storage_parts import StorageParts
@@ -119,7 +120,8 @@ def _parse(xml: str) -> ElementTree.Element:
     except DomainXmlError:
         raise
     except (ElementTree.ParseError, ValueError) as error:  # ValueError: a lone surrogate
-        raise DomainXmlError(f"the domain XML can't be read: {error}") from error
+        why = older_file(xml) or f"the domain XML can't be read: {error}"
+        raise DomainXmlError(why) from error
     if root.tag != "domain":
         raise DomainXmlError(
             f"the domain XML begins with <{one_line(root.tag)}>, must begin with <domain>"

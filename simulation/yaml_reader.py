@@ -80,8 +80,9 @@ def parse_document(text: str, source: str) -> Document:
 
 
 def _yaml_problem(error: PlainYamlError, source: str) -> str:
-    place = source if error.line is None else f"{source}:{error.line}"
-    return f"{place}: no valid YAML: {error.why}"
+    if error.line is None:
+        return f"{source}: {error.of_file}"
+    return f"{source}:{error.line}: no valid YAML: {error.why}"
 
 
 def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:

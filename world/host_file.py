@@ -24,5 +24,5 @@ def read_host_settings(path: str) -> Optional[HostSettings]:
     try:
         data = parse_yaml(text)
     except PlainYamlError as error:
-        raise SettingsError([f"{path}: no valid YAML: {error}"]) from error
+        raise SettingsError([f"{path}: {error.of_file}"]) from error
     return parse_host_settings(data, path)

@@ -15,6 +15,7 @@ from typing import Any, Optional
 
 import yaml
 
+from metadata.older_files import older_file
 from metadata.plain_json import is_number
 from metadata.plain_text import one_line
 from metadata.secret_names import names_secret, without_paths
@@ -45,12 +46,29 @@ class PlainYamlError(ValueError):
         place = "" if where is None else f" (line {where.line + 1}, column {where.column + 1})"
         super().__init__(f"{self.why}{place}")
 
+    @property
+    def of_file(self) -> str:
+        """What is to be said of the file that holds the text, behind its name."""
+        return f"no valid YAML: {self}"
+
+
+class OlderFileError(PlainYamlError):
+    """The text is a file of oVirt's own tools; the message says which, and what to do."""
+
+    @property
+    def of_file(self) -> str:
+        """The same: that it is no YAML either tells nobody anything."""
+        return str(self)
+
 
 def parse_yaml(text: str) -> Any:
     """The mappings, lists, texts, numbers ... in `text`; raises PlainYamlError."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MOST_BYTES:
         raise PlainYamlError(f"{size} bytes are refused; allowed: at most {MOST_BYTES}")
+    older = older_file(text)
+    if older:
+        raise OlderFileError(older)
     try:
         return yaml.load(text, _StrictLoader)  # a SafeLoader
     except RecursionError:

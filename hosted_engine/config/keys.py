@@ -133,7 +133,8 @@ def parse_value(text: str, path: Path) -> Any:
     except PlainYamlError as error:
         if wants_text:
             return text
-        raise UsageError(f"{shown(text)} is refused: it is no YAML ({error})") from error
+        hint = f"; only {VM_CONF} takes @FILE" if text.startswith("@") else ""
+        raise UsageError(f"{shown(text)} is refused: it is no YAML ({error}){hint}") from error
     return value if value is None or not wants_text or isinstance(value, str) else text
 
 

@@ -91,7 +91,7 @@ def read_data(path: str) -> Any:
     try:
         return parse_yaml(Path(path).read_text(encoding="utf-8"))
     except PlainYamlError as error:
-        raise CommandError(f"{path}: no valid YAML: {error}") from error
+        raise CommandError(f"{path}: {error.of_file}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"{path}: can't be read: {error}") from error
 
