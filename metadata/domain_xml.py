@@ -50,7 +50,7 @@ def lease_element(parts: StorageParts) -> str:
 
 def domain_name(xml: str) -> str:
     """The domain's name; raises DomainXmlError when the XML has no single one."""
-    names = _parse(xml).findall("name")
+    names = parse_domain(xml).findall("name")
     name = (names[0].text or "").strip() if len(names) == 1 else ""
     if not name:
         raise DomainXmlError("the domain XML must have exactly one <name> with a text in it")
@@ -68,10 +68,10 @@ def lease_problems(xml: str, parts: StorageParts) -> list[str]:
     Leases of other lockspaces or with other keys are left alone.
     """
     try:
-        root = _parse(xml)
+        root = parse_domain(xml)
     except DomainXmlError as error:
         return [error.why]
-    leases = [lease for lease in root.findall("devices/lease") if _is_engine_lease(lease)]
+    leases = [lease for lease in root.findall("devices/lease") if is_engine_lease(lease)]
     if len(leases) == 1:
         return _target_problems(leases[0], parts)
     if leases:
@@ -92,7 +92,7 @@ def memory_need(xml: str) -> MemoryNeed:
     of several sizes (one for each NUMA node of the guest) are not told apart: together they
     must do.
     """
-    root = _parse(xml)
+    root = parse_domain(xml)
     sizes = root.findall("memory")
     if len(sizes) != 1:
         raise DomainXmlError(f"the domain XML has {len(sizes)} <memory>, must have exactly one")
@@ -112,7 +112,8 @@ class _DomainBuilder(ElementTree.TreeBuilder):
         raise DomainXmlError(f"the domain XML has a document type ({shown(name)}): remove it")
 
 
-def _parse(xml: str) -> ElementTree.Element:
+def parse_domain(xml: str) -> ElementTree.Element:
+    """The document's root, a ``<domain>``; raises DomainXmlError."""
     parser = ElementTree.XMLParser(target=_DomainBuilder())
     try:
         parser.feed(xml)
@@ -129,7 +130,8 @@ def _parse(xml: str) -> ElementTree.Element:
     return root
 
 
-def _is_engine_lease(lease: ElementTree.Element) -> bool:
+def is_engine_lease(lease: ElementTree.Element) -> bool:
+    """Has this ``<lease>`` the names of the engine's, wherever it lies?"""
     return (_text(lease, "lockspace"), _text(lease, "key")) == (LOCKSPACE_NAME, LEASE_NAME)
 
 

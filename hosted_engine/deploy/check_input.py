@@ -139,6 +139,12 @@ class Subject:
         kept = getattr(self.deployed, key) if self.deployed is not None else ""
         return str(kept or otherwise)
 
+    def given_domain_xml(self) -> str:
+        """The engine's, whether it can be used or not."""
+        if self.answers.creates:
+            return read_domain_xml(self.answers)
+        return self.domain_xml()
+
     def domain_xml(self) -> str:
         """The engine's, from its file or from the storage; empty: there is none."""
         if self.answers.creates:
@@ -150,19 +156,25 @@ class Subject:
 # --- the engine's domain ----------------------------------------------------------------------
 
 
-def read_engine(answers: Answers, parts: StorageParts) -> NewEngine:
-    """The domain that the answers name, with its lease; raises CommandError."""
+def read_domain_xml(answers: Answers) -> str:
+    """The text in the file that the answers name; raises CommandError."""
     path = str(answers.domain_xml_file)
     whom = f"engine.domain_xml_file: the storage of {path}"
-    return within_deadline_anew(partial(_read_engine, path, parts), whom, READ_ENGINE_DEADLINE_S)
+    return within_deadline_anew(partial(_read_domain_xml, path), whom, READ_ENGINE_DEADLINE_S)
 
 
-def _read_engine(path: str, parts: StorageParts) -> NewEngine:
+def _read_domain_xml(path: str) -> str:
     try:
-        xml = Path(path).read_text(encoding="utf-8")
-        name = domain_name(xml)
+        return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"engine.domain_xml_file: {path} can't be read: {error}") from error
+
+
+def read_engine(answers: Answers, parts: StorageParts) -> NewEngine:
+    """The domain that the answers name, with its lease; raises CommandError."""
+    path, xml = answers.domain_xml_file, read_domain_xml(answers)
+    try:
+        name = domain_name(xml)
     except DomainXmlError as error:
         raise CommandError(f"{path}: {error.why}") from error
     problems = lease_problems(xml, parts)

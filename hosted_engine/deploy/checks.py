@@ -12,6 +12,7 @@ from dataclasses import replace
 from hosted_engine.deploy import checks_storage as storage
 from hosted_engine.deploy.answers import Answers
 from hosted_engine.deploy.check_input import DEFAULT_LIBVIRT_URI, Subject
+from hosted_engine.deploy.checks_domain import check_domain
 from hosted_engine.deploy.checks_engine import (
     check_bridge,
     check_engine,
@@ -73,6 +74,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
         yield Check("lock manager", lambda: check_lock_manager(world))
     if subject.answers.creates or subject.joins:
         yield Check("engine", lambda: check_engine(subject))
+        yield Check("domain XML", lambda: check_domain(subject))
         yield Check("memory", lambda: check_memory(subject))
         yield Check("health page", lambda: check_page(subject))
     yield Check("bridge", lambda: check_bridge(world, subject.bridge))

@@ -36,7 +36,7 @@ from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
 from world.ports.errors import StorageError, WorldError
 from world.ports.jobs import Clock
-from world.ports.libvirt import Domain, Hypervisor
+from world.ports.libvirt import AdministeredHypervisor, Domain
 from world.ports.sanlock import LockspaceAdmin
 from world.ports.storage import BlockStore
 from world.storage.direct_store import DirectStore
@@ -79,7 +79,7 @@ class Environment:
     store: FormatStore
     storage: BlockStore
     lockspaces: Callable[[StorageParts], LockspaceAdmin]
-    hypervisor: Callable[[str, str], Hypervisor]
+    hypervisor: Callable[[str, str], AdministeredHypervisor]
     uses_sanlock: Callable[[], bool]
     broker: Callable[[], Optional[Snapshot]]
     reread: Callable[[], None]
@@ -244,7 +244,7 @@ def real_environment() -> Environment:
     )
 
 
-def _libvirt(uri: str, name: str) -> Hypervisor:
+def _libvirt(uri: str, name: str) -> AdministeredHypervisor:
     from world.vm.libvirt_hypervisor import LibvirtHypervisor
 
     return LibvirtHypervisor(uri, name)

@@ -83,6 +83,9 @@ class Probes(Protocol):
         Of a block device: that of the file which it is made of, or `RAM_DISK`. Empty: not known.
         """
 
+    def is_missing(self, path: str) -> bool:
+        """Is there surely nothing at `path`? What may not be looked at may be there."""
+
     def sanlock_settings(self) -> Mapping[str, str]:
         """What sanlock's daemon runs with; raises WorldError."""
 
@@ -160,6 +163,16 @@ class HostProbes:
             return RAM_DISK
         backing = device / "loop/backing_file"
         return self.file_system(backing.read_text().rstrip("\n")) if backing.exists() else ""
+
+    def is_missing(self, path: str) -> bool:
+        """See `Probes`."""
+        try:
+            Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        except (OSError, ValueError):
+            return False
+        return False
 
     def sanlock_settings(self) -> Mapping[str, str]:
         """See `Probes`."""

@@ -15,6 +15,7 @@ does. A call that takes time (a join) spends it on the clock; inside a job of th
 """
 
 from simulation.world.clock import CallHangs, HostClock, ProcessEnded, VirtualClock
+from simulation.world.domain_reader import SimDomainReader
 from simulation.world.history import SimHistory
 from simulation.world.host_vitals import SimVitals
 from simulation.world.hypervisor import Guest, SimHypervisor
@@ -32,6 +33,7 @@ __all__ = [
     "HostClock",
     "InlineRunner",
     "ProcessEnded",
+    "SimDomainReader",
     "SimHealthPage",
     "SimHistory",
     "SimHypervisor",

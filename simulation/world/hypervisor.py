@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Callable, Optional
 
 from simulation.world.clock import CallHangs, VirtualClock
+from simulation.world.domain_reader import SimDomainReader
 from simulation.world.lockspace import SimLockspace
 from world.ports.errors import (
     HypervisorError,
@@ -47,6 +48,7 @@ class SimHypervisor:
     does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
     fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
     for `cpu_unknown_s` after its start libvirt says that it used none.
+    `reader` judges an XML that is only looked at.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -68,6 +70,7 @@ class SimHypervisor:
         self.cpus_used = 0.5
         self.cpu_unknown_s = 0.0
         self.ended_at_s: Optional[float] = None
+        self.reader = SimDomainReader()
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock: VirtualClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
@@ -113,6 +116,18 @@ class SimHypervisor:
             before_run(pid)
         self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
         return self._domain
+
+    def check_xml(self, domain_xml: str) -> None:
+        self._need("have libvirt look at the domain XML")
+        self.reader.check_xml(domain_xml)
+
+    def has_network(self, name: str) -> bool:
+        self._need(f"look for libvirt's network {name}")
+        return self.reader.has_network(name)
+
+    def has_network_filter(self, name: str) -> bool:
+        self._need(f"look for libvirt's network filter {name}")
+        return self.reader.has_network_filter(name)
 
     def live_xml(self) -> str:
         self._need_present("look at the domain's devices")

@@ -23,6 +23,7 @@ from hosted_engine.errors import CommandError
 from hosted_engine.vm.console_password import displays_here, set_password
 from hosted_engine.vm.engine_access import Engine
 from metadata.layout import storage_parts
+from tests.contract.domain_xml_cases import BY_ANY_DRIVER, BY_QEMU, TAKEN
 from tests.contract.places import TIME_FACTOR
 from tests.contract.sanlock_hosts import SanlockHost
 from tests.contract.viewers import spice_lets_in, vnc_lets_in
@@ -339,15 +340,29 @@ def test_an_xml_is_looked_at_and_nothing_comes_of_it(hypervisor: LibvirtHypervis
     assert hypervisor.domain() == Domain(DomainState.ABSENT, Ending.NONE)
     pid = running(hypervisor)
     hypervisor.check_xml(XML)
-    for wrong in (
-        "<domain",
-        XML.replace("machine='pc'", "machine='no-such-machine'"),
-        XML.replace("<vcpu>1</vcpu>", "<vcpu>many</vcpu>"),
-        XML.replace("<memory unit='MiB'>64</memory>", ""),
-    ):
+    for name, wrong in {**BY_ANY_DRIVER, **BY_QEMU}.items():
         with pytest.raises(HypervisorError):
             hypervisor.check_xml(wrong)
+            pytest.fail(name)
+    for taken in TAKEN.values():
+        hypervisor.check_xml(taken)
     assert hypervisor.domain().pid == pid
+
+
+def test_networks_and_filters_that_a_domain_may_name(hypervisor: LibvirtHypervisor) -> None:
+    """One that is only defined is of no use; none is begun here, for it would be the machine's."""
+    define("net-define", "<network><name>he-off</name></network>")
+    define("nwfilter-define", "<filter name='he-filter'/>")
+    assert not hypervisor.has_network("he-off")
+    assert not hypervisor.has_network("vdsm-ovirtmgmt")
+    assert hypervisor.has_network_filter("he-filter")
+    assert not hypervisor.has_network_filter("vdsm-no-mac-spoofing")
+
+
+def define(command: str, xml: str) -> None:
+    file = BOX / f"{command}.xml"
+    file.write_text(xml)
+    subprocess.run(["virsh", "-q", command, str(file)], check=True)
 
 
 def test_a_stale_definition_is_cleared_away(hypervisor: LibvirtHypervisor) -> None:

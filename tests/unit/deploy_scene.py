@@ -14,7 +14,7 @@ from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
-from simulation.world import SimHealthPage, SimStore, VirtualClock
+from simulation.world import SimDomainReader, SimHealthPage, SimStore, VirtualClock
 from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
@@ -80,6 +80,7 @@ class Probes:
         self.page = SimHealthPage()
         self.bridge_states = {"ovirtmgmt": True}
         self.free_mib = 8192
+        self.missing: set[str] = set()
         self.file_system_type = "nfs4"
         self.file_system_types: dict[str, str] = {}
         self.sanlock: dict[str, str] = {"use_watchdog": "1"}
@@ -125,6 +126,9 @@ class Probes:
     def file_system(self, path: str) -> str:
         return self.file_system_types.get(path, self.file_system_type)
 
+    def is_missing(self, path: str) -> bool:
+        return path in self.missing
+
     def watchdog_limits(self) -> Optional[DeviceLimits]:
         return self.device_limits
 
@@ -161,7 +165,8 @@ class Scene:
         self.while_asleep: Callable[[], None] = lambda: None
         self.settings_file = folder / "host.yaml"
         self.has_lock_manager = True
-        self.hypervisor: Any = lambda _uri, _name: _NoDomain()
+        self.libvirt = SimDomainReader()
+        self.hypervisor: Any = lambda _uri, _name: _NoDomain(self.libvirt)
         self.this_host = ThisHost("h9", "h9", **host)
 
     def world(self) -> Environment:
@@ -200,6 +205,13 @@ class Scene:
 
 
 class _NoDomain:
+    """libvirt without any domain, that can be asked about one."""
+
+    def __init__(self, reader: SimDomainReader) -> None:
+        self.check_xml = reader.check_xml
+        self.has_network = reader.has_network
+        self.has_network_filter = reader.has_network_filter
+
     def domain(self) -> Domain:
         return Domain(DomainState.ABSENT)
 

@@ -84,7 +84,8 @@ from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
 
 DOMAIN = (
-    "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
+    "<domain type='kvm'><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
+    "<os><type>hvm</type></os>"
     f"<devices>{lease_element(PARTS)}</devices></domain>"
 )
 
@@ -216,7 +217,7 @@ def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
     assert [one.name for one in found] == [
         *("storage", "storage access", "storage speed", "sanlock", "watchdog"),
         *("watchdog time", "sleep", "libvirt"),
-        *("lock manager", "engine", "memory", "health page", "bridge", "network"),
+        *("lock manager", "engine", "domain XML", "memory", "health page", "bridge", "network"),
     ]
 
 

@@ -42,7 +42,8 @@ from world.ports.sanlock import Membership
 
 NFS = {"type": "nfs", "server": "192.0.2.7", "export": "/x", "mount_point": "/shared"}
 DOMAIN = (
-    "<domain><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
+    "<domain type='kvm'><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
+    "<os><type>hvm</type></os>"
     f"<devices>{lease_element(PARTS)}</devices></domain>"
 )
 
@@ -240,7 +241,7 @@ def test_check_says_what_would_be_done_and_does_nothing(next_one: Desk) -> None:
 def test_check_that_fails_names_what_failed(first: Desk) -> None:
     first.scene.has_lock_manager = False
     message = first.refusal(answers_file=first.creating(), check=True)
-    assert message == "1 of 14 checks failed: lock manager"
+    assert message == "1 of 15 checks failed: lock manager"
 
 
 def test_plan_that_is_refused_fails_the_check(first: Desk) -> None:

@@ -104,6 +104,18 @@ class AdministeredHypervisor(Hypervisor, Protocol):
         """As `start`, but the guest does not run yet, and so qemu does not hold the lease yet:
         libvirt takes it when somebody resumes the domain. Raises HypervisorError."""
 
+    def check_xml(self, domain_xml: str) -> None:
+        """Could a VM be made of it? Nothing is started or defined; raises HypervisorError.
+
+        What it names (files, bridges, networks) is looked at only when the VM starts.
+        """
+
+    def has_network(self, name: str) -> bool:
+        """Has this host's libvirt a network of that name, and is it on? Raises HypervisorError."""
+
+    def has_network_filter(self, name: str) -> bool:
+        """Has this host's libvirt such a filter of network packets? Raises HypervisorError."""
+
     def live_xml(self) -> str:
         """The domain as it is here now, in libvirt's words; raises HypervisorError."""
 

@@ -206,6 +206,29 @@ class LibvirtHypervisor:
         except _libvirt().libvirtError as error:
             raise self._error(what, error) from error
 
+    def has_network(self, name: str) -> bool:
+        """See `AdministeredHypervisor.has_network`."""
+        what = f"look for libvirt's network {name}"
+        connection = self._line.connection(what)
+        try:
+            return bool(connection.networkLookupByName(name).isActive())
+        except _libvirt().libvirtError as error:
+            if error.get_error_code() == _libvirt().VIR_ERR_NO_NETWORK:
+                return False
+            raise self._error(what, error) from error
+
+    def has_network_filter(self, name: str) -> bool:
+        """See `AdministeredHypervisor.has_network_filter`."""
+        what = f"look for libvirt's network filter {name}"
+        connection = self._line.connection(what)
+        try:
+            connection.nwfilterLookupByName(name)
+        except _libvirt().libvirtError as error:
+            if error.get_error_code() == _libvirt().VIR_ERR_NO_NWFILTER:
+                return False
+            raise self._error(what, error) from error
+        return True
+
     def live_xml(self) -> str:
         """The domain as it is here now; raises HypervisorError, also when it is not here."""
         what = f"look at the devices of domain {self._name}"
