@@ -13,7 +13,8 @@ def test_host_tells_in_a_document_that_it_is_ready(lab: LabVerbs) -> None:
     document = json.loads(lab.on("h2", "hosted-engine", "--deploy", "--check", "--json"))
     found = {one["name"]: one for one in document["checks"]}
     assert document["ok"] is True
-    assert found["plan"]["detail"] == "this host is deployed already, as h2 (id 2)"
+    known = "this host is deployed already, as h2 (id 2) on /srv/san/leases"
+    assert found["plan"]["detail"] == known
     # The hosts have no watchdog of their own; all the rest must be as it should be.
     assert [name for name, one in found.items() if one["result"] != "ok"] == ["watchdog"]
 
