@@ -463,7 +463,9 @@ class Crowd:
         for sock in self.sockets:
             sock.settimeout(5 * FACTOR)
             sock.connect(path)
-            sock.sendall(text)
+            # A server that has turned it away already takes nothing, not even an empty text.
+            if text:
+                sock.sendall(text)
 
     def __enter__(self) -> list[socket.socket]:
         return self.sockets
