@@ -1,185 +1,106 @@
-"""Agents and brokers together, three hosts, in virtual time; never two engines."""
+"""Three whole hosts in virtual time: what may happen to them that no script of a scenario can say.
+
+All else that happens to whole hosts is told in `tests/scenarios`, with each moment of it.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Optional
 
 import pytest
 
-from metadata.records import EngineVm
-from metadata.settings.timing import lease_floor_s
 from metadata.states import State
-from tests.unit.agent_cluster import BOOT_S, FullCluster, FullHost
-from tests.unit.broker_host import JOIN_S, SETTINGS, TICK_S
+from simulation.cluster import SimCluster
+from simulation.host import AGENT, BROKER, SimHost
+from simulation.oracle import START, Oracle
+from simulation.settings import WorldSettings, parse_world
 
-FLOOR_S = lease_floor_s(SETTINGS.timing.io_timeout_s, 60)
+WORLD = parse_world("{hosts: 3, cluster: {timing: {tick_s: 5, io_timeout_s: 2}}}")
+TIMING = WORLD.cluster.timing
+BOOT_S = WORLD.engine.boot_s
+
+
+class Watched:
+    """A cluster of which each moment is judged."""
+
+    def __init__(self, world: WorldSettings = WORLD) -> None:
+        self.cluster = SimCluster(world)
+        self.oracle = Oracle(self.cluster)
+
+    def runner(self) -> Optional[SimHost]:
+        """The host whose engine is healthy and whose agent says so."""
+        names = [one.host for one in self.cluster.running_engines() if one.healthy]
+        up = [name for name in names if self.cluster.host(name).state is State.ENGINE_UP]
+        return self.cluster.host(up[0]) if up else None
+
+    def wait_healthy(self, limit_s: float) -> SimHost:
+        end_s = self.cluster.now_s + limit_s
+        while (host := self.runner()) is None:
+            states = {name: one.state for name, one in self.cluster.hosts.items()}
+            assert self.cluster.now_s < end_s, f"no healthy engine after {limit_s} s: {states}"
+            self.cluster.run_for(0.5)
+        return host
+
+    def close(self) -> None:
+        self.cluster.close()
+        assert self.oracle.violations == []
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> FullCluster:
-    for host_id in (1, 2, 3):
-        (tmp_path / f"h{host_id}").mkdir()
-    return FullCluster(tmp_path)
+def cold() -> Iterator[Watched]:
+    watched = Watched()
+    yield watched
+    watched.close()
 
 
 @pytest.fixture
-def running(cluster: FullCluster) -> tuple[FullCluster, FullHost]:
-    host, _ = cluster.wait_healthy(200)
-    cluster.run(60)
-    return cluster, host
+def running(cold: Watched) -> Watched:
+    cold.cluster.bring_up()
+    return cold
 
 
-def starts(cluster: FullCluster) -> int:
-    return sum(host.vm.calls.count("start") for host in cluster.hosts)
-
-
-def orders(cluster: FullCluster) -> list[str]:
-    return [call for host in cluster.hosts for call in host.vm.calls]
-
-
-def test_cold_start_one_host_starts_and_all_know_it(cluster: FullCluster) -> None:
-    host, seconds = cluster.wait_healthy(200)
-    assert host.name == "h1"
-    assert seconds < JOIN_S + BOOT_S + 5 * TICK_S
-    assert starts(cluster) == 1
-    cluster.run(120)
-    assert [item.state for item in cluster.hosts] == [
-        State.ENGINE_UP,
-        State.ENGINE_DOWN,
-        State.ENGINE_DOWN,
-    ]
-    assert orders(cluster) == ["start"]
-    views = [cluster.hosts[2].base.view(host_id) for host_id in (1, 2, 3)]
-    assert [view.record.score for view in views if view.record] == [3400] * 3
-    assert views[0].record is not None
-    assert views[0].record.engine_status.vm is EngineVm.UP
-
-
-def test_power_cut(running: tuple[FullCluster, FullHost]) -> None:
-    cluster, host = running
-    host.power_off()
-    other, seconds = cluster.wait_healthy(FLOOR_S + BOOT_S + 30)
-    assert other is not host
-    print(f"power cut to healthy: {seconds} s (floor {FLOOR_S} s, boot {BOOT_S} s)")
-    assert FLOOR_S - 20 <= seconds - BOOT_S <= FLOOR_S + 8
-    host.power_on()
-    cluster.run(200)
-    assert cluster.healthy_host() is other
-    assert host.state is State.ENGINE_DOWN
-    assert starts(cluster) == 2
-
-
-def test_qemu_killed_is_healthy_again_on_the_same_host(
-    running: tuple[FullCluster, FullHost],
-) -> None:
-    cluster, host = running
-    host.vm.crash()
-    again, seconds = cluster.wait_healthy(BOOT_S + 30)
-    assert again is host
-    assert seconds <= BOOT_S + 5
-
-
-def test_agents_and_brokers_stopped_move_nothing(running: tuple[FullCluster, FullHost]) -> None:
-    cluster, host = running
-    host.agent_runs = host.broker_runs = False
-    cluster.run(600)
-    assert cluster.runners() == [host]
-    assert orders(cluster) == ["start"]
-    host.start_broker()
-    host.start_agent()
-    host.agent_runs = True
-    cluster.wait_healthy(30)
-    cluster.run(60)
-    assert orders(cluster) == ["start"]
-
-
-def test_storage_hangs_on_the_engines_host(running: tuple[FullCluster, FullHost]) -> None:
-    cluster, host = running
-    host.base.store.hang()
-    host.base.lockspace.hang_storage()
-    cluster.run_until("end of the VM", lambda: not host.vm_runs, 100)
-    other, _seconds = cluster.wait_healthy(FLOOR_S + BOOT_S + 30)
-    assert other is not host
-    host.base.store.heal()
-    host.base.lockspace.heal_storage()
-    cluster.run(300)
-    assert cluster.healthy_host() is other
-    assert host.state is State.ENGINE_DOWN
-    assert starts(cluster) == 2
-
-
-def test_all_hosts_lose_power(running: tuple[FullCluster, FullHost]) -> None:
-    cluster, _host = running
-    for item in cluster.hosts:
-        item.power_off()
-    cluster.base.clock.advance(3600)
-    for item in cluster.hosts[1:]:
-        item.power_on()
-    other, seconds = cluster.wait_healthy(400)
-    assert other in cluster.hosts[1:]
-    print(f"two of three back to healthy: {seconds} s")
-
-
-def test_global_maintenance(running: tuple[FullCluster, FullHost]) -> None:
-    cluster, host = running
-    cluster.hosts[2].base.ask("global", True)
-    cluster.run(20)
-    assert {item.state for item in cluster.hosts} == {State.GLOBAL_MAINTENANCE}
-    host.vm.crash()
-    cluster.run(300)
-    assert orders(cluster) == ["start"]
-    cluster.hosts[1].base.ask("global", False)
-    cluster.wait_healthy(BOOT_S + 60)
-
-
-def test_sanlock_dies_on_the_engines_host_without_a_watchdog(
-    running: tuple[FullCluster, FullHost],
-) -> None:
-    cluster, host = running
-    host.base.lockspace.kill_daemon()
-    cluster.run_until("end of the VM", lambda: not host.vm_runs, FLOOR_S - 20)
-    other, _seconds = cluster.wait_healthy(FLOOR_S + BOOT_S)
-    assert other is not host
-
-
-def test_a_start_that_hangs_lets_another_host_go(cluster: FullCluster) -> None:
-    first = cluster.hosts[0]
-    first.runner.hang("start")
-    other, _seconds = cluster.wait_healthy(300)
+def test_a_start_that_hangs_lets_another_host_go(cold: Watched) -> None:
+    first = cold.cluster.host("h1")
+    cold.cluster.run_for(first.traits.boot_s + 1)
+    runner = first.agent_process._runner
+    runner.hang("start")
+    other = cold.wait_healthy(300)
     assert other is not first
-    first.runner.release("start")
-    cluster.run(60)
-    assert cluster.runners() == [other]
-    assert cluster.healthy_host() is other
+    assert runner.busy_since_s("start") is not None
+    runner.release("start")
+    cold.cluster.run_for(60)
+    assert [one.host for one in cold.cluster.running_engines()] == [other.name]
+    assert cold.runner() is other
 
 
-def lose_the_release(host: FullHost) -> None:
+def lose_the_release(watched: Watched, host: SimHost) -> None:
     """The VM ends while sanlock can't write: the lease stays this host's on the storage."""
-    host.base.lockspace.fail_storage()
-    host.vm.crash()
-    host.base.lockspace.heal_storage()
-    assert host.base.cluster.san.lease is not None
+    host.lockspace.fail_storage()
+    watched.cluster.engine_kill()
+    host.lockspace.heal_storage()
+    assert watched.cluster.shared.san.lease is not None
 
 
-def test_a_lease_that_could_not_be_released_is_taken_again_by_its_host(
-    running: tuple[FullCluster, FullHost],
-) -> None:
-    cluster, host = running
-    lose_the_release(host)
-    limit_s = SETTINGS.timing.turn_s + BOOT_S + 4 * TICK_S
-    assert cluster.wait_healthy(limit_s)[0] is host
-    assert starts(cluster) == 2
+def test_a_lease_that_could_not_be_released_is_taken_again_by_its_host(running: Watched) -> None:
+    host, orders = running.wait_healthy(0), running.oracle.orders[START]
+    lose_the_release(running, host)
+    assert running.wait_healthy(TIMING.turn_s + BOOT_S + 4 * TIMING.tick_s) is host
+    assert running.oracle.orders[START] == orders + 1
 
 
 def test_a_lease_left_over_by_a_host_that_went_in_order_is_taken_by_another(
-    running: tuple[FullCluster, FullHost],
+    running: Watched,
 ) -> None:
-    cluster, host = running
-    host.agent_runs = False
-    lose_the_release(host)
-    cluster.run(TICK_S)
-    host.base.broker.begin_stop()
-    assert host.base.lockspace.leave_if_unused(host.base.host_id)
-    host.power = False
-    other, _ = cluster.wait_healthy(120 + BOOT_S)
-    assert other is not host
+    host = running.wait_healthy(0)
+    host.service(AGENT, "stop")
+    running.cluster.run_for(TIMING.tick_s)
+    assert host.agent is None
+    lose_the_release(running, host)
+    running.cluster.run_for(TIMING.tick_s)
+    host.service(BROKER, "stop")
+    running.cluster.run_for(1)
+    assert host.broker is None
+    assert host.lockspace.leave_if_unused(host.host_id)
+    host.power_off()
+    assert running.wait_healthy(120 + BOOT_S) is not host
