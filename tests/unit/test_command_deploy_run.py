@@ -13,12 +13,15 @@ import pytest
 import yaml
 
 from hosted_engine.cluster.storage_survey import AreaKind, survey
+from hosted_engine.deploy import check_input
+from hosted_engine.deploy import findings as deploy_findings
 from hosted_engine.deploy import lockspace_survey as deploy_place
 from hosted_engine.deploy.answers import local_settings, parse_answers
 from hosted_engine.deploy.checks_storage import spare_block
 from hosted_engine.deploy.command import Request, deploy
 from hosted_engine.deploy.next_host_answers import next_answers
 from hosted_engine.errors import CommandError, UsageError
+from hosted_engine.host.alone import refuse_with_threads
 from hosted_engine.host.settings_file import write_host_settings
 from hosted_engine.storage import connect as storage_connect
 from metadata.domain_xml import lease_element
@@ -113,13 +116,35 @@ class Typist:
         return self.ask(question) == "y"
 
 
+class Here:
+    """A job that this process does itself, when it is asked for the result."""
+
+    def __init__(self, job: Callable[[], object]) -> None:
+        refuse_with_threads()
+        self._job = job
+
+    def result(self, _whom: str, _deadline_s: float, _end_s: float) -> object:
+        return self._job()
+
+    def end(self) -> None:
+        pass
+
+
 @pytest.fixture
-def first(tmp_path: Path) -> Desk:
+def checks_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process of its own for each check, and no interpreter for the engine's file: a dozen for
+    each deployment, of which one test of each kind is enough."""
+    monkeypatch.setattr(deploy_findings, "Apart", Here)
+    monkeypatch.setattr(check_input, "within_deadline_anew", lambda job, _whom, _deadline_s: job())
+
+
+@pytest.fixture
+def first(tmp_path: Path, checks_here: None) -> Desk:
     return Desk(tmp_path, store())
 
 
 @pytest.fixture
-def next_one(tmp_path: Path) -> Desk:
+def next_one(tmp_path: Path, checks_here: None) -> Desk:
     return Desk(tmp_path, joinable())
 
 
@@ -128,6 +153,24 @@ def bytes_of(desk: Desk) -> bytes:
 
 
 # --- from a file ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["create", "join"])
+def test_checks_in_processes_of_their_own_find_the_same(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    said = []
+    for way in ("apart", "here"):
+        if way == "here":
+            request.getfixturevalue("checks_here")
+        desk = Desk(tmp_path, store() if kind == "create" else joinable())
+        given = desk.creating() if kind == "create" else desk.joining()
+        assert desk.deploy(answers_file=given) == 0
+        desk.scene.settings_file.unlink()
+        (tmp_path / "answers.yaml").unlink()
+        said.append(desk.scene.said)
+    assert said[0] == said[1]
+    assert sum(line.startswith("[ ok ]") for line in said[0]) > 10
 
 
 def test_preview_says_what_is_done_before_it_is_done(first: Desk) -> None:
@@ -556,6 +599,7 @@ class Mortal:
             monkeypatch.setattr(path, self.watched(write_settings_text))
 
 
+@pytest.mark.usefixtures("checks_here")
 @pytest.mark.parametrize("kind", ["create", "join"])
 def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
