@@ -191,8 +191,11 @@ class AgentHost:
     def settle(self) -> State:
         """Tick as often as ended jobs would wake the loop, without letting time pass."""
         for _ in range(6):
+            jobs, now_s = len(self.runner.submitted), self.clock.monotonic_s()
             self.agent.tick()
             self._note_state()
+            if len(self.runner.submitted) == jobs and self.agent.next_due_s > now_s:
+                break
         return self.state
 
     def run_for(self, seconds: float, step_s: float = 1.0) -> State:
