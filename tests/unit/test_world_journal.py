@@ -9,13 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Optional, TextIO
 
 import pytest
 
+from world.host import journal
 from world.host.daemon import heed_signals
-from world.host.journal import MOST_WAITING, PatientHandler, log_setup
+from world.host.journal import END_ALLOWED_S, MOST_WAITING, PatientHandler, log_setup
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 ALLOWED_S = 10.0 * FACTOR
@@ -129,10 +131,30 @@ def test_the_last_lines_of_a_process_arrive() -> None:
 
 def test_a_process_ends_though_nobody_reads_its_last_lines() -> None:
     reader, writer = os.pipe()
-    with subprocess.Popen([sys.executable, "-c", ENDING, "500"], stderr=writer) as process:
+    program = f"from world.host import journal\njournal.END_ALLOWED_S = 0.1\n{ENDING}"
+    with subprocess.Popen([sys.executable, "-c", program, "500"], stderr=writer) as process:
         os.close(writer)
         assert process.wait(ALLOWED_S) == 0
     os.close(reader)
+
+
+def test_an_ending_process_waits_once_for_the_reader_of_its_last_lines(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[Optional[float]] = []
+
+    class Written(threading.Event):
+        def wait(self, timeout: Optional[float] = None) -> bool:
+            waits.append(timeout)
+            return False
+
+    for _ in range(500):
+        pipe.log.info(LONG)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.threading, "Event", Written)
+        logging.shutdown([weakref.ref(pipe.handler)])
+    assert waits == [END_ALLOWED_S] == [2.0]
+    os.read(pipe.reader, 1 << 20)
 
 
 # --- signals --------------------------------------------------------------------------

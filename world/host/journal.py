@@ -99,16 +99,14 @@ class PatientHandler(logging.Handler):
                 self._writer = writer
 
     def flush(self) -> None:
-        """Wait until what was logged is written, for at most `END_ALLOWED_S`."""
+        """Wait until what was logged is written, for at most `END_ALLOWED_S`.
+
+        `logging` calls it when the process ends, before `close`, which waits for nothing.
+        """
         if self._writer is not None:
             written = threading.Event()
             self._lines.put(written)
             written.wait(END_ALLOWED_S)
-
-    def close(self) -> None:
-        """As `logging.Handler.close`; called when the process ends."""
-        self.flush()
-        super().close()
 
     def _write_all(self) -> None:
         while True:
