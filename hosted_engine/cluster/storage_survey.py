@@ -194,5 +194,6 @@ def _read_area(store: BlockStore, extent: Extent) -> bytes:
 
 def _first_used(area: bytes) -> Optional[int]:
     """Offset of the first byte that is not zero; None: all are."""
-    rest = area.lstrip(b"\0")
-    return len(area) - len(rest) if rest else None
+    if area == bytes(len(area)):
+        return None  # as most are: comparing takes a fraction of the time of stripping
+    return len(area) - len(area.lstrip(b"\0"))

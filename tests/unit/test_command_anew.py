@@ -1,4 +1,4 @@
-"""Work in a new interpreter, as who has threads needs it; and that they do it nowhere else."""
+"""Work in a new interpreter, as who has threads needs it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from hosted_engine.host import anew
 from hosted_engine.host.anew import within_deadline_anew
 from metadata.records import VolumeAddress
 from tests.unit import apart_jobs
-from tests.unit.threaded_commands import PATHS
 from world.ports.errors import LeaseHeldError, LockspaceError, StorageError, WorldError
 from world.ports.notifications import DeliveryError
 from world.storage.direct_store import DirectStore
@@ -208,20 +207,3 @@ def test_reading_storage_takes_light_modules_alone() -> None:
     assert set(done.stdout.split()) == ours | {
         *("metadata.plain_text", "metadata.records", "metadata.states"),
     }
-
-
-# --- who does so --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", PATHS)
-def test_commands_with_threads_make_no_copy_of_themselves(name: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.threaded_commands", name],
-        capture_output=True,
-        text=True,
-        timeout=LONG_S,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")

@@ -1,4 +1,6 @@
-"""What commands do apart while they have threads: ``python -m tests.unit.threaded_commands NAME``.
+"""What commands do apart while they have threads: each is a program of its own.
+
+``python -m tests.integration.threaded_commands NAME``
 
 Run in a folder of its own. A fork is an error here, as is a process without another thread.
 """
