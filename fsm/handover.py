@@ -50,11 +50,9 @@ def handover(
         Handover(peer, since_s + limit_s)
         for peer, limit_s in _told(memory, observation, config.timing)
     ]
-    return max((one for one in found if one.ends_at_s > now_s), default=None, key=_ends_at_s)
-
-
-def _ends_at_s(one: Handover) -> float:
-    return one.ends_at_s
+    return max(
+        (one for one in found if one.ends_at_s > now_s), default=None, key=lambda one: one.ends_at_s
+    )
 
 
 def _told(memory: Memory, observation: Observation, timing: Timing) -> list[tuple[Peer, float]]:

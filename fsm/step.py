@@ -84,16 +84,19 @@ def step(
 
 def remember(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
     """What the observation itself adds to the memory, whichever row fires (`step` does it)."""
-    now_s = observation.now_s
+    now_s, retry_window_s = observation.now_s, config.timing.retry_window_s
     told = is_told(memory, observation, config)
+    owner_id = observation.lease_owner_id
     noted: dict[str, Any] = {
         "started_at_s": now_s if memory.started_at_s is None else memory.started_at_s,
-        "failed_starts_s": _recent(memory.failed_starts_s, now_s, config.timing.retry_window_s),
+        "failed_starts_s": tuple(
+            [at_s for at_s in memory.failed_starts_s if now_s - at_s < retry_window_s]
+        ),
         **_lease_times(memory, observation, config),
         "lease_left_since_s": _since_s(is_left_over(observation), memory.lease_left_since_s, now_s),
         "handover_since_s": _since_s(told, memory.handover_since_s, now_s),
         "vm_held_since_s": _since_s(is_left_between(observation), memory.vm_held_since_s, now_s),
-        "last_owner_id": _last_owner(memory, observation),
+        "last_owner_id": memory.last_owner_id if owner_id is None else owner_id,
         "lease_denied_s": _denials(memory.lease_denied_s, observation),
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
@@ -233,10 +236,6 @@ def _ill_times(memory: Memory, observation: Observation) -> dict[str, Any]:
     return {"since_s": since_s, "blind_since_s": blind_since_s, "broken_off": broken_off}
 
 
-def _recent(times_s: tuple[float, ...], now_s: float, window_s: float) -> tuple[float, ...]:
-    return tuple([at_s for at_s in times_s if now_s - at_s < window_s])
-
-
 def _since_s(holds: bool, before_s: Optional[float], now_s: float) -> Optional[float]:
     """Since when something has held without a break."""
     if not holds:
@@ -256,12 +255,6 @@ def _trouble_is_over(memory: Memory, now_s: float, config: ClusterSettings) -> b
     """Has the engine been well for so long that earlier tries tell nothing any more?"""
     since_s = memory.well_since_s
     return since_s is not None and now_s - since_s >= config.timing.retry_window_s
-
-
-def _last_owner(memory: Memory, observation: Observation) -> Optional[int]:
-    if observation.lease_owner_id is None:
-        return memory.last_owner_id
-    return observation.lease_owner_id
 
 
 def _denials(before_s: tuple[float, ...], observation: Observation) -> tuple[float, ...]:

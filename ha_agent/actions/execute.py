@@ -144,7 +144,10 @@ class Executor:
         if not blocked_why and not domain_xml:
             blocked_why = "there is no domain XML"
         if not blocked_why:
-            blocked_why = self._submit(START, self._start_job(domain_xml))
+            start = partial(
+                start_engine, self._hypervisor, self._lockspace, domain_xml, self._parts
+            )
+            blocked_why = self._submit(START, start)
         if blocked_why:
             self._start = LatestStart(StartOutcome.FAILED, blocked_why)
         else:
@@ -167,9 +170,6 @@ class Executor:
                 order()
 
         return carry_out
-
-    def _start_job(self, domain_xml: str) -> Callable[[], object]:
-        return lambda: start_engine(self._hypervisor, self._lockspace, domain_xml, self._parts)
 
     def _submit(self, key: str, job: Callable[[], object]) -> str:
         return "" if self._runner.submit(key, job) else "the previous such order has not ended"

@@ -42,7 +42,11 @@ def start_engine(
     libvirt refuses. A stale inactive domain is cleaned up by `Hypervisor.start`.
     """
     _refuse_without_lease(domain_xml, parts)
-    domain = _start_known_to_sanlock(hypervisor, lockspace, domain_xml)
+    try:
+        domain = hypervisor.start(domain_xml, lambda pid: _refuse_unregistered(lockspace, pid))
+    except LeaseHeldError:
+        _refuse_unusable_lease(lockspace)
+        raise
     if domain.state is DomainState.ABSENT:
         raise EngineNotStartedError(WHAT, "the VM ended as soon as it was started")
     why = lease_missing_why(lockspace, domain.pid)
@@ -67,16 +71,6 @@ def _refuse_without_lease(domain_xml: str, parts: StorageParts) -> None:
     problems = lease_problems(domain_xml, parts)
     if problems:
         raise EngineNotStartedError(WHAT, "the domain XML is refused: " + "; ".join(problems))
-
-
-def _start_known_to_sanlock(
-    hypervisor: Hypervisor, lockspace: Lockspace, domain_xml: str
-) -> Domain:
-    try:
-        return hypervisor.start(domain_xml, lambda pid: _refuse_unregistered(lockspace, pid))
-    except LeaseHeldError:
-        _refuse_unusable_lease(lockspace)
-        raise
 
 
 def _refuse_unregistered(lockspace: Lockspace, pid: Optional[int]) -> None:

@@ -106,9 +106,11 @@ class BrokerWatch:
 
     def poll_once(self) -> float:
         """Ask once and keep the answer; returns the seconds to wait before the next time."""
-        asked_at_s = self._clock.monotonic_s()
+        asked_at_s, known = self._clock.monotonic_s(), self._look.snapshot
+        # After an error the broker may be another one, with sequences of its own.
+        since = _ANY_CHANGE if known is None or self._look.error else known.sequence
         try:
-            snapshot = self._client.wait_for_change(self._known_sequence(), self._wait_s)
+            snapshot = self._client.wait_for_change(since, self._wait_s)
         except BrokerError as error:
             return self._lost(error)
         except Exception as error:  # a watch that died would look like a broker that is gone
@@ -134,11 +136,6 @@ class BrokerWatch:
             if written_at_s is not None and written_at_s >= since_s:
                 return
             self._stopping.wait(LAST_WRITE_PAUSE_S)
-
-    def _known_sequence(self) -> int:
-        """After an error the broker may be another one, with sequences of its own."""
-        snapshot = self._look.snapshot
-        return _ANY_CHANGE if snapshot is None or self._look.error else snapshot.sequence
 
     def _received(self, snapshot: Snapshot) -> bool:
         """Keep it; True when it says something new."""

@@ -26,7 +26,6 @@ from ha_broker.api.monitors import (
     BRIDGE,
     CPU_LOAD,
     MEMORY_FREE,
-    MonitorView,
     network_failed_fraction,
     plugin_name,
     view_of,
@@ -320,15 +319,18 @@ def _has_looked(snapshot: Snapshot) -> bool:
 
 def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
     """The lease, and its owner's host id while somebody holds it."""
-    if inputs.snapshot is None:
+    lease = inputs.snapshot.lease if inputs.snapshot else LeaseView()
+    if lease.seen_at_s is None or inputs.now_s - lease.seen_at_s > inputs.alive_s:
         return Lease.UNKNOWN, None
-    lease = inputs.snapshot.lease
-    if _too_old(lease.seen_at_s, inputs):
+    if lease.state == LeaseState.FREE:
+        return Lease.FREE, None
+    if lease.holder_id is None:
         return Lease.UNKNOWN, None
-    state, owner_id = _lease_state(lease, inputs.host.host_id)
-    if state is Lease.THEIRS and _seen_before_vm(lease, inputs):
+    if lease.holder_id == inputs.host.host_id:
+        return Lease.OURS, lease.holder_id
+    if _seen_before_vm(lease, inputs):
         return Lease.UNKNOWN, None
-    return state, owner_id
+    return Lease.THEIRS, lease.holder_id
 
 
 def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
@@ -337,18 +339,6 @@ def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
     if inputs.domain.pid is None or since_s is None or lease.seen_at_s is None:
         return False
     return lease.seen_at_s < since_s
-
-
-def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:
-    if lease.state == LeaseState.FREE:
-        return Lease.FREE, None
-    if lease.holder_id is None:
-        return Lease.UNKNOWN, None
-    return (Lease.OURS if lease.holder_id == own_id else Lease.THEIRS), lease.holder_id
-
-
-def _too_old(seen_at_s: Optional[float], inputs: Inputs) -> bool:
-    return seen_at_s is None or inputs.now_s - seen_at_s > inputs.alive_s
 
 
 def _health(inputs: Inputs) -> tuple[Health, str]:
@@ -373,16 +363,24 @@ def _condition(inputs: Inputs) -> HostCondition:
     """What the monitors say; a monitor without a value says nothing."""
     views = inputs.snapshot.monitors if inputs.snapshot else ()
     bridge, memory = view_of(BRIDGE, views), view_of(MEMORY_FREE, views)
+    sufficient = None
+    if memory.value is not None and memory.limit is not None:
+        sufficient = memory.value >= memory.limit
+    costs = [
+        PluginCost(plugin_name(view), view.points, view.value, view.detail)
+        for view in views
+        if view.points and view.value
+    ]
     return HostCondition(
         network_failed_fraction=network_failed_fraction(views),
         cpu_load_without_engine=view_of(CPU_LOAD, views).value,
-        memory_sufficient=_suffices(memory),
+        memory_sufficient=sufficient,
         bridge_up=bridge.flag,
         config_current=inputs.config_current,
         memory_free_bytes=memory.value,
         memory_needed_bytes=memory.limit,
         bridge_detail=bridge.detail,
-        plugins=tuple([_cost(view, view.value) for view in views if view.points and view.value]),
+        plugins=tuple(costs),
     )
 
 
@@ -391,16 +389,6 @@ def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Option
         return None
     network = is_network_good(condition.network_failed_fraction)
     return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
-
-
-def _suffices(memory: MonitorView) -> Optional[bool]:
-    if memory.value is None or memory.limit is None:
-        return None
-    return memory.value >= memory.limit
-
-
-def _cost(plugin: MonitorView, share: float) -> PluginCost:
-    return PluginCost(plugin_name(plugin), plugin.points, share, plugin.detail)
 
 
 def _owner_name(inputs: Inputs, owner_id: int) -> str:

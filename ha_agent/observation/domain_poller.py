@@ -71,7 +71,9 @@ class DomainWatch:
         if outcome.started_at_s < self._valid_from_s:
             return None  # what has made it void has asked anew
         if outcome.error is not None:
-            reading = DomainReading(outcome.started_at_s, error=_words(outcome.error))
+            # Never empty: no words would mean no error.
+            error = str(outcome.error) or type(outcome.error).__name__
+            reading = DomainReading(outcome.started_at_s, error=error)
         else:
             domain, process = cast(tuple[Domain, Optional[ProcessStart]], outcome.value)
             reading = DomainReading(outcome.started_at_s, domain, process=process)
@@ -128,33 +130,28 @@ class DomainWatch:
         return self._process
 
     def _keep(self, reading: DomainReading) -> None:
-        before = self._domain
         self._reading = reading
-        if reading.domain is None:
+        domain, at_s = reading.domain, reading.at_s
+        if domain is None:
             return
-        self._note_running(reading.domain, reading.at_s)
-        if reading.domain != before:
-            self._same_since_s = reading.at_s
-        self._domain = reading.domain
-        if reading.domain.state is DomainState.RUNNING:
-            self._ran_pid = reading.domain.pid
-        self._note_process(reading.process)
-        first, self._seen = not self._seen, True
-        if reading.domain.pid != self._pid:
-            self._pid = reading.domain.pid
-            self._pid_since_s = None if first else reading.at_s
-
-    def _note_process(self, now: Optional[ProcessStart]) -> None:
-        before = self._process
+        if domain != self._domain:
+            self._same_since_s = at_s
+        self._domain = domain
+        running = domain.state is DomainState.RUNNING
+        running_pid = domain.pid if running else None
+        if running_pid != self._running_pid:
+            self._running_since_s = None if running_pid is None else at_s
+        self._running_pid = running_pid
+        if running:
+            self._ran_pid = domain.pid
+        before, now = self._process, reading.process
         # When a process began is reckoned anew each time, and differs by a hair.
         if before is None or now is None or before.identity != now.identity:
             self._process = now
-
-    def _note_running(self, domain: Domain, at_s: float) -> None:
-        pid = domain.pid if domain.state is DomainState.RUNNING else None
-        if pid != self._running_pid:
-            self._running_since_s = None if pid is None else at_s
-        self._running_pid = pid
+        first, self._seen = not self._seen, True
+        if domain.pid != self._pid:
+            self._pid = domain.pid
+            self._pid_since_s = None if first else at_s
 
     def _silence_s(self, now_s: float) -> float:
         since_s = self._runner.busy_since_s(KEY)
@@ -173,8 +170,3 @@ class DomainWatch:
         if age_s > 3 * deadline_s:
             return f"libvirt was last asked {age_s:.0f} s ago"
         return ""
-
-
-def _words(error: Exception) -> str:
-    """Never empty: no words would mean no error."""
-    return str(error) or type(error).__name__
