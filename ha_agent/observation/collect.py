@@ -328,6 +328,8 @@ def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
     state, owner_id = _lease_state(lease, inputs.host.host_id)
     if state is Lease.THEIRS and _seen_before_vm(lease, inputs):
         return Lease.UNKNOWN, None
+    if state is Lease.FREE and _seen_before_refusal(lease, inputs):
+        return Lease.UNKNOWN, None
     return state, owner_id
 
 
@@ -337,6 +339,17 @@ def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
     if inputs.domain.pid is None or since_s is None or lease.seen_at_s is None:
         return False
     return lease.seen_at_s < since_s
+
+
+def _seen_before_refusal(lease: LeaseView, inputs: Inputs) -> bool:
+    """Has sanlock refused the lease since it was seen free? Then somebody held it later than that.
+
+    A lease of our own that was left over is no such case: nobody else can have taken it.
+    """
+    refused_at_s = inputs.start.lease_held_at_s
+    if refused_at_s is None or lease.seen_at_s is None:
+        return False
+    return lease.seen_at_s <= refused_at_s
 
 
 def _lease_state(lease: LeaseView, own_id: int) -> tuple[Lease, Optional[int]]:
