@@ -46,7 +46,7 @@ from math import inf
 from typing import Callable, Optional
 
 from ha_broker.api.monitors import MonitorView
-from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, StorageView
+from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, StorageView
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner
@@ -66,7 +66,7 @@ from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTime
 from ha_broker.monitors.witness import Witness
 from ha_broker.notifications.notifier import Notifications
 from ha_broker.server.mailbox import NO_REQUESTS, Mailbox, Refusal, Requests, Ticket, TrialTicket
-from ha_broker.significant_changes import matters
+from ha_broker.significant_changes import matters, starts_in_vain_s
 from ha_broker.status_line import status_line
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
@@ -265,12 +265,18 @@ class Broker:
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:
+            self._note_start(requests.publication, now_s)
             self._own.publish(requests.publication, now_s)
         for ticket in requests.tickets:
             self._ask(ticket)
         if requests.reread:
             self._config.hurry(now_s)
             self._storage.hurry_scan(now_s)
+
+    def _note_start(self, publication: Publication, now_s: float) -> None:
+        """A start that came to nothing, perhaps for the lease: what was seen of it is old."""
+        if starts_in_vain_s(publication)[-1:] != starts_in_vain_s(self._own.published)[-1:]:
+            self._lease.hurry(now_s)
 
     def _ask(self, ticket: Ticket) -> None:
         if self._stopping:

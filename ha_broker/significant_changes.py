@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.monitors import MonitorView, network_failed_fraction
-from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, WitnessView
+from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, WitnessView
 from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
+from metadata.states import State
 from world.ports.libvirt import DomainState
 
 
@@ -17,6 +18,7 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.lease.state,
         snapshot.lease.owner_id,
         snapshot.lease.seen_at_s if is_denied(snapshot) else None,
+        _start_looked_after_s(snapshot),
         snapshot.engine.domain,
         snapshot.engine.health,
         _witness(snapshot.witness),
@@ -42,6 +44,27 @@ def is_denied(snapshot: Snapshot) -> bool:
     known = snapshot.lease.state != LeaseState.UNKNOWN
     runs_here = snapshot.engine.domain == DomainState.RUNNING
     return runs_here and known and not snapshot.holds_lease
+
+
+def starts_in_vain_s(agent: Optional[Publication]) -> tuple[float, ...]:
+    """When starts came to nothing, of the changes of state that the agent tells; latest last."""
+    in_vain = (State.ENGINE_START.value, State.ENGINE_DOWN.value)
+    changes = agent.transitions if agent is not None else ()
+    return tuple([one.at_s for one in changes if (one.before, one.after) == in_vain])
+
+
+def _start_looked_after_s(snapshot: Snapshot) -> Optional[float]:
+    """The latest start in vain since whose end the lease has been looked at.
+
+    Where sanlock refused it, the looks before say nothing any more: the first one afterwards
+    counts, also where it says the same.
+    """
+    seen_at_s = snapshot.lease.seen_at_s
+    if seen_at_s is None:
+        return None
+    return max(
+        [at_s for at_s in starts_in_vain_s(snapshot.agent) if at_s < seen_at_s], default=None
+    )
 
 
 def _host(view: HostView, own: bool) -> tuple[object, ...]:

@@ -12,9 +12,16 @@ while
   whose turns came to nothing a multiple of it, or `bad_health_s`, then the guest's shutdown or
   `stop_s`; `migration_s`, `save_s`);
 - every host that could is out by the configured rules for one that failed (`retry_window_s`,
-  `unexpected_down_s`, the pause after a failed start).
+  `unexpected_down_s`, the pause after a failed start);
+- every host that could gives its turn (`turn_s`) to one that was seen alive a moment ago and can't
+  start it now: it may be about to join, and nobody could tell (ADR 25).
 
 The optimum is all of that and two ticks for each absence: one to see it, one to act.
+
+Who waits for the whole cluster to be calm, and not for the engine alone, waits for one thing more:
+`held_s` are the seconds in which the engine was well while libvirt held another VM of it elsewhere,
+paused and without the lease, for no longer than `migration_s` or `save_s` allow. What people asked
+libvirt for, a dump perhaps, is not broken off before.
 """
 
 from __future__ import annotations
@@ -41,6 +48,15 @@ FLOOR = "the lease of a dead host"
 BOOT = "the guest boots"
 PATIENCE = "an ill VM, within the configured patience"
 RULED_OUT = "the hosts have failed, within the configured windows"
+TURN = "the turn of a host that was alive a moment ago"
+HELD = "libvirt holds a VM beside the engine, within the configured limit"
+
+_HELD_FOR = {
+    "migration": "migration_s",
+    "save": "save_s",
+    "dump": "save_s",
+    "snapshot": "save_s",
+}
 
 
 @dataclass
@@ -74,10 +90,11 @@ class Recovery:
 
 
 class Stopwatch:
-    """Attach it to a cluster; `absences` is what it has seen."""
+    """Attach it to a cluster; `absences` and `held_s` are what it has seen."""
 
     def __init__(self, cluster: SimCluster) -> None:
         self.absences: list[Absence] = []
+        self.held_s = 0.0
         self.began_at_s = cluster.now_s
         self._cluster = cluster
         self._hosts = list(cluster.hosts.values())
@@ -87,6 +104,9 @@ class Stopwatch:
         self._excuse = ""
         self._ill_since_s: dict[int, float] = {}  # by qemu
         self._was_well: set[int] = set()
+        self._held_since_s: dict[tuple[int, str], float] = {}  # by qemu and libvirt's reason
+        self._held_beside = False
+        self._alive_at_s: dict[int, float] = {}  # by host: its agent ran then
         self._slot_0 = slot_address(cluster.shared.parts, 0)
         cluster.on_event.append(self.look)
         self.look()
@@ -114,7 +134,11 @@ class Stopwatch:
         passed_s, self._looked_at_s = now_s - self._looked_at_s, now_s
         if self._open is not None and self._excuse:
             self._open.excused_s[self._excuse] += passed_s
+        if self._held_beside:
+            self.held_s += passed_s
         self._note_vms(now_s)
+        self._note_agents(now_s)
+        self._held_beside = self._is_held_beside(now_s)
         if any(_is_well(host) for host in self._hosts):
             if self._open is not None:
                 self._open.ended_at_s = now_s
@@ -135,6 +159,27 @@ class Stopwatch:
                 self._ill_since_s.pop(pid, None)
             else:
                 self._ill_since_s.setdefault(pid, now_s)
+        held = {(pid, _held_by(host)) for pid, host in present.items() if _held_by(host)}
+        self._held_since_s = {one: self._held_since_s.get(one, now_s) for one in held}
+
+    def _note_agents(self, now_s: float) -> None:
+        for host in self._hosts:
+            agent = host.agent
+            if agent is None or not host.is_awake or not host.agent_process.running:
+                continue
+            if agent.memory.state in (State.AGENT_STOPPED, State.LOCAL_MAINTENANCE):
+                self._alive_at_s.pop(host.host_id, None)  # it says so: nobody waits for it
+            else:
+                self._alive_at_s[host.host_id] = now_s
+
+    def _is_held_beside(self, now_s: float) -> bool:
+        """Is the engine well on a host while libvirt holds another VM of it, and in time?"""
+        limits_s = (
+            (since_s, getattr(self._timing, _HELD_FOR[reason]))
+            for (_, reason), since_s in self._held_since_s.items()
+        )
+        in_time = any(now_s - since_s <= limit_s for since_s, limit_s in limits_s)
+        return in_time and any(_is_well(host) for host in self._hosts)
 
     # --- excuses ----------------------------------------------------------------------------
 
@@ -149,9 +194,24 @@ class Stopwatch:
             return UNABLE
         if self._lease_is_stuck():
             return FLOOR
-        if all(self._is_ruled_out(host) for host in able):
+        return self._excuse_of_the_able(able, now_s)
+
+    def _excuse_of_the_able(self, able: list[SimHost], now_s: float) -> str:
+        ready = [host for host in able if not self._is_ruled_out(host)]
+        if not ready:
             return RULED_OUT
-        return ""
+        turns_s = self._turns_of_others_s(able, now_s)
+        return TURN if all(_waits_for_its_turn(host, turns_s) for host in ready) else ""
+
+    def _turns_of_others_s(self, able: list[SimHost], now_s: float) -> float:
+        """One for each host that was alive within `alive_s` and can't start it now."""
+        alive_s, ids = self._timing.alive_s, {host.host_id for host in able}
+        others = [
+            host_id
+            for host_id, at_s in self._alive_at_s.items()
+            if host_id not in ids and now_s - at_s <= alive_s
+        ]
+        return len(others) * self._timing.turn_s
 
     def _in_global_maintenance(self) -> bool:
         data = self._cluster.shared.get(self._slot_0, 4096)
@@ -175,8 +235,7 @@ class Stopwatch:
     def _patience_s(self, host: SimHost, pid: int) -> float:
         timing = self._timing
         if host.vm.now.state == DomainState.PAUSED:
-            held = host.vm.now.detail in ("migration", "save", "dump", "snapshot")
-            held_s = max(timing.migration_s, timing.save_s) if held else 0.0
+            held_s = max(timing.migration_s, timing.save_s) if _held_by(host) else 0.0
             return held_s + timing.bad_health_s
         first_s = timing.bad_health_s if pid in self._was_well else self._boot_limit_s(host)
         obeys_s = host.vm.guest_obeys_after_s
@@ -213,6 +272,22 @@ class Stopwatch:
         held = held_until_s is not None and host.clock.monotonic_s() < held_until_s
         failed = len(memory.failed_starts_s)
         return held or failed >= self._cluster.settings.cluster.score.failed_starts_to_zero
+
+
+def _waits_for_its_turn(host: SimHost, turns_s: float) -> bool:
+    """Has it seen the lease free for less than that?"""
+    assert host.agent is not None
+    memory = host.agent.memory
+    free_since_s = memory.lease_free_since_s
+    if memory.state is not State.ENGINE_DOWN or free_since_s is None:
+        return False
+    return host.clock.monotonic_s() - free_since_s < turns_s
+
+
+def _held_by(host: SimHost) -> str:
+    """For what libvirt holds the VM, paused; empty: it does not."""
+    vm = host.vm.now
+    return vm.detail if vm.state == DomainState.PAUSED and vm.detail in _HELD_FOR else ""
 
 
 def _is_well(host: SimHost) -> bool:

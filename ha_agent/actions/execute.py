@@ -37,10 +37,15 @@ class Judged:
 
 @dataclass(frozen=True)
 class LatestStart:
-    """What became of the latest start."""
+    """What became of the latest start.
+
+    `lease_held_at_s` (LEASE_HELD alone): the monotonic second at which the refusal was known.
+    At some moment before it, within that start, the lease was not to be had.
+    """
 
     outcome: StartOutcome = StartOutcome.NONE
     why: str = ""
+    lease_held_at_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -178,7 +183,7 @@ class Executor:
         if outcome.error is None:
             self._start = LatestStart(StartOutcome.OK)
         elif isinstance(outcome.error, LeaseHeldError):
-            self._start = LatestStart(StartOutcome.LEASE_HELD, error)
+            self._start = LatestStart(StartOutcome.LEASE_HELD, error, outcome.finished_at_s)
         else:
             self._start = LatestStart(StartOutcome.FAILED, error)
 

@@ -323,7 +323,7 @@ def _lease(inputs: Inputs) -> tuple[Lease, Optional[int]]:
     if lease.seen_at_s is None or inputs.now_s - lease.seen_at_s > inputs.alive_s:
         return Lease.UNKNOWN, None
     if lease.state == LeaseState.FREE:
-        return Lease.FREE, None
+        return (Lease.UNKNOWN if _seen_before_refusal(lease, inputs) else Lease.FREE), None
     if lease.holder_id is None:
         return Lease.UNKNOWN, None
     if lease.holder_id == inputs.host.host_id:
@@ -339,6 +339,17 @@ def _seen_before_vm(lease: LeaseView, inputs: Inputs) -> bool:
     if inputs.domain.pid is None or since_s is None or lease.seen_at_s is None:
         return False
     return lease.seen_at_s < since_s
+
+
+def _seen_before_refusal(lease: LeaseView, inputs: Inputs) -> bool:
+    """Has sanlock refused the lease since it was seen free? Then somebody held it later than that.
+
+    A lease of our own that was left over is no such case: nobody else can have taken it.
+    """
+    refused_at_s = inputs.start.lease_held_at_s
+    if refused_at_s is None or lease.seen_at_s is None:
+        return False
+    return lease.seen_at_s <= refused_at_s
 
 
 def _health(inputs: Inputs) -> tuple[Health, str]:

@@ -21,7 +21,7 @@ from simulation.errors import SimulationError
 from simulation.oracle import Oracle, Violation
 from simulation.settings import WorldSettings
 from simulation.world import CallHangs, ProcessEnded
-from tests.optimum import LOOKS, Stopwatch
+from tests.optimum import HELD, LOOKS, Stopwatch
 from tests.sim import heal
 from tests.sim.bound import Bound, recovery_bound, unable
 from tests.sim.plan import Happening, Plan
@@ -235,6 +235,8 @@ class _Run:
         waited_s = watch.began_at_s - self._zero_s - began_s
         for absence in watch.absences:
             self._result.excused += absence.excused_s
+        if watch.held_s:
+            self._result.excused[HELD] += watch.held_s
         looks_s = LOOKS * self._plan.world.cluster.timing.tick_s * (1 + len(watch.absences))
         excused_s = sum(self._result.excused.values())
         self._result.optimum_s = waited_s + excused_s + looks_s + LOOK_S

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Callable
 
 import pytest
 
@@ -11,6 +12,7 @@ import fsm.score
 from fsm import guards as g
 from fsm.machine import walk
 from fsm.memory import Action
+from fsm.observation import Vm
 from fsm.step import step
 from fsm.table import TABLE
 from ha_broker.broker import Broker
@@ -35,7 +37,7 @@ from simulation.oracle import (
 )
 from simulation.settings import EngineTraits, HostTraits, WorldSettings, load_world, parse_world
 from simulation.world import SimLockspace
-from tests.optimum import MOST, Stopwatch
+from tests.optimum import MOST, TURN, Stopwatch
 from tests.sim.__main__ import main, smallest_failing
 from tests.sim.bound import recovery_bound, unable
 from tests.sim.draw import draw_plan
@@ -273,6 +275,73 @@ def test_an_ill_engine_that_is_left_alone_has_no_excuse(monkeypatch) -> None:
     finally:
         cluster.close()
     assert found.ratio > MOST, found.text()
+
+
+def with_stopwatch(
+    hosts: int, words: list[str], for_s: float, dawdle: Callable[[], None] = lambda: None
+) -> Stopwatch:
+    """What is seen from the first of the words on, for so long after the last one."""
+    cluster = SimCluster(world(hosts))
+    try:
+        cluster.bring_up()
+        dawdle()
+        watch = Stopwatch(cluster)
+        for one in words:
+            carry_out(parse_command(one, list(cluster.hosts)), cluster)
+            cluster.run_for(QUICK.tick_s)
+        cluster.run_for(for_s)
+        watch.look()
+    finally:
+        cluster.close()
+    return watch
+
+
+GIVES_ITS_TURN = ["power-off h2", "on h1 hosted-engine --vm-shutdown"]
+
+
+def test_the_turn_of_a_host_that_was_alive_a_moment_ago_is_excused() -> None:
+    watch = with_stopwatch(3, GIVES_ITS_TURN, 4 * QUICK.turn_s)
+    (absence,) = watch.absences
+    assert absence.ended_at_s is not None
+    assert QUICK.turn_s - QUICK.tick_s <= absence.excused_s[TURN] <= QUICK.turn_s
+    assert watch.recovery().ratio <= MOST
+
+
+def test_who_waits_longer_than_that_turn_has_no_excuse(monkeypatch) -> None:
+    dawdle = partial(monkeypatch.setattr, g, "turn_in_s", lambda *_: 1.0)
+    watch = with_stopwatch(3, GIVES_ITS_TURN, 8 * QUICK.turn_s, dawdle)
+    (absence,) = watch.absences
+    assert absence.ended_at_s is None
+    assert 0 < absence.excused_s[TURN] <= QUICK.turn_s
+    assert watch.recovery().ratio > MOST
+
+
+@pytest.mark.parametrize(
+    "says_so",
+    ["on h2 hosted-engine --set-maintenance --mode=local", "on h2 systemctl stop ha-agent"],
+)
+def test_nobody_gives_a_turn_to_a_host_that_says_that_it_is_out(monkeypatch, says_so) -> None:
+    dawdle = partial(monkeypatch.setattr, g, "turn_in_s", lambda *_: 1.0)
+    watch = with_stopwatch(3, [says_so, *GIVES_ITS_TURN], 2 * QUICK.turn_s, dawdle)
+    assert TURN not in watch.absences[-1].excused_s
+
+
+@pytest.mark.parametrize("what", ["dump", "save"])
+def test_what_libvirt_holds_beside_the_engine_is_waited_for(what: str) -> None:
+    watch = with_stopwatch(2, [f"libvirt h1 holds {what}"], QUICK.save_s + 60)
+    away_s = watch.recovery().lasted_s
+    assert QUICK.save_s - away_s - QUICK.tick_s <= watch.held_s <= QUICK.save_s
+
+
+def test_what_is_held_for_longer_than_allowed_has_no_excuse(monkeypatch) -> None:
+    def lenient(memory, observation, *rest):
+        held = observation.vm is Vm.PAUSED
+        vm = Vm.IN_TRANSIT if held else observation.vm
+        return step(memory, replace(observation, vm=vm), *rest)
+
+    monkeypatch.setattr("ha_agent.agent.step", lenient)
+    watch = with_stopwatch(2, ["libvirt h1 holds dump"], 2 * QUICK.save_s)
+    assert 0 < watch.held_s <= QUICK.save_s
 
 
 def test_finds_a_start_in_global_maintenance(monkeypatch) -> None:

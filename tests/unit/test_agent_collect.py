@@ -334,6 +334,37 @@ def test_only_another_owner_may_have_given_its_lease_to_the_vm(
     assert observe(seen, domain=domain, vm_since_s=NOW_S - 3).lease is lease
 
 
+FREED = (
+    LeaseView(LeaseState.FREE, None, NOW_S - 2, "the lease has no owner"),
+    LeaseView(LeaseState.FREE, 2, NOW_S - 2, "host 2 owned it and is dead"),
+    LeaseView(LeaseState.FREE, 1, NOW_S - 2, "this host owned it in an earlier life"),
+)
+
+
+@pytest.mark.parametrize("view", FREED, ids=lambda view: view.why)
+def test_a_lease_seen_free_before_sanlock_refused_it_is_not_known(view: LeaseView) -> None:
+    def lease_after(refused_s: float) -> Lease:
+        start = LatestStart(StartOutcome.LEASE_HELD, "held", NOW_S + refused_s)
+        return collect(inputs({"lease": view}, start=start)).lease
+
+    assert lease_after(-1) is Lease.UNKNOWN
+    assert lease_after(-2) is Lease.UNKNOWN  # which of the two came first, nobody knows
+    assert lease_after(-2.1) is Lease.FREE
+
+
+@pytest.mark.parametrize("outcome", [one for one in StartOutcome if one.name != "LEASE_HELD"])
+def test_only_a_refused_lease_speaks_against_an_earlier_look(outcome: StartOutcome) -> None:
+    found = collect(inputs({"lease": FREED[0]}, start=LatestStart(outcome, "so it went")))
+    assert found.lease is Lease.FREE
+
+
+@pytest.mark.parametrize("owner_id, lease", [(1, Lease.OURS), (2, Lease.THEIRS)])
+def test_a_lease_that_is_held_stays_so_when_sanlock_refuses_it(owner_id: int, lease: Lease) -> None:
+    view = LeaseView(LeaseState.HELD, owner_id, NOW_S - 2)
+    start = LatestStart(StartOutcome.LEASE_HELD, "held", NOW_S)
+    assert collect(inputs({"lease": view}, start=start)).lease is lease
+
+
 def test_an_owner_seen_before_the_vm_left_counts() -> None:
     held = {"lease": LeaseView(LeaseState.HELD, 2, NOW_S - 4)}
     assert observe(held, vm_since_s=NOW_S - 3).lease is Lease.THEIRS

@@ -90,7 +90,11 @@ def test_a_lease_lost_to_another_host_is_no_failure(bench: Bench) -> None:
     (result,) = bench.harvest()
     assert bench.outcome is StartOutcome.LEASE_HELD
     assert bench.executor.start.why == "Lease is held by another host"
+    assert bench.executor.start.lease_held_at_s == result.ended_at_s
     assert result.error == ""
+    other.release(9)
+    bench.order(Action.START_VM)
+    assert bench.executor.start.lease_held_at_s is None
 
 
 def test_a_start_that_is_blocked_is_not_given(bench: Bench) -> None:

@@ -9,9 +9,10 @@ from typing import Any, Callable
 
 import pytest
 
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import LeaseState, Publication, Snapshot, TransitionView
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.settings.parse import ClusterSettings
+from metadata.states import State
 from tests.unit.broker_host import (
     ALIVE_S,
     CONFIG,
@@ -170,3 +171,48 @@ def test_a_snapshot_is_never_changed_afterwards(cluster: Cluster, host: Host) ->
     cluster.run(TICK_S)
     assert kept == copy
     assert host.snapshot is not kept
+
+
+def after_a_change(before: State, after: State, at_s: float) -> Publication:
+    change = TransitionView(1, at_s, before.value, after.value, "so it went")
+    return replace(PUBLICATION, transitions=(change,))
+
+
+def test_the_first_look_at_the_lease_after_a_start_in_vain_is_at_once_and_news(
+    cluster: Cluster, host: Host
+) -> None:
+    """Though it finds the lease free as before: the agent goes by no look before its start."""
+    cluster.run(0.5)
+    before, ended_at_s = host.snapshot, cluster.clock.monotonic_s() - 0.01
+    assert before.lease.state == LeaseState.FREE
+    record = after_a_change(State.ENGINE_START, State.ENGINE_DOWN, ended_at_s)
+    host.publish(record)
+    cluster.run(0.1)
+    first = host.snapshot
+    assert first.lease.seen_at_s is not None and first.lease.seen_at_s > ended_at_s
+    assert (first.sequence, first.lease.state) == (before.sequence + 1, LeaseState.FREE)
+    host.publish(record)
+    cluster.run(3 * TICK_S)
+    later = TransitionView(2, cluster.clock.monotonic_s(), "EngineDown", "EngineStart", "again")
+    host.publish(replace(record, transitions=(*record.transitions, later)))
+    cluster.run(3 * TICK_S)
+    assert host.snapshot.sequence == first.sequence
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        (State.ENGINE_START, State.ENGINE_STARTING),
+        (State.REINITIALIZE_FSM, State.ENGINE_DOWN),
+        (State.ENGINE_DOWN, State.ENGINE_START),
+    ],
+)
+def test_other_changes_of_the_agent_are_no_reason_to_look(
+    cluster: Cluster, host: Host, before: State, after: State
+) -> None:
+    cluster.run(0.5)
+    old = host.snapshot
+    host.publish(after_a_change(before, after, cluster.clock.monotonic_s() - 0.01))
+    cluster.run(0.1)
+    assert host.snapshot.lease.seen_at_s == old.lease.seen_at_s
+    assert host.snapshot.sequence == old.sequence

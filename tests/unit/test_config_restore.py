@@ -14,6 +14,8 @@ from hosted_engine.errors import CommandError
 from metadata.config_repair import is_whole, newest_begun, refusal
 from metadata.layout import CONFIG_SIZE
 from metadata.records import HostRecord
+from metadata.settings import parse
+from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import (
     COPY_SIZE,
     SharedConfig,
@@ -27,6 +29,7 @@ from metadata.shared_config import (
 from tests.unit import config_bench
 from tests.unit.broker_host import CONFIG, JOIN_S, PARTS, TICK_S, Cluster, Host
 from world.ports.errors import LeaseHeldError, StorageError
+from world.ports.sanlock import Membership
 from world.storage.config_restore import restore_config
 
 GARBAGE = b"\xa5" * CONFIG_SIZE
@@ -228,6 +231,38 @@ def test_a_host_of_an_older_program_may_know_more(hosts: tuple[Cluster, Host, Ho
         run_on(cluster, first, seconds=TICK_S)
     assert "does not tell which version" in first.snapshot.config.error
     assert on_storage(cluster) != CONFIG
+
+
+LATER_TIMES = ["watchdog_fire_timeout", "watchdog_fire_timeout_s", "a_later_s", "isolated_s"]
+
+
+@pytest.mark.parametrize("key", LATER_TIMES)
+def test_a_time_of_a_newer_program_is_refused_by_name_and_left_alone(
+    hosts: tuple[Cluster, Host, Host], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    """Passed over, it would be another time on this host than on the others."""
+    cluster, *older = hosts
+    monkeypatch.delitem(parse._TIMING, key, raising=False)
+    newer = version(CONFIG.sequence + 1)
+    data = cluster_settings_to_data(newer.settings)
+    data["timing"][key] = 70
+    written = encode_stored(StoredConfig(newer, data))
+    place = replace(PARTS.shared_config, offset=PARTS.shared_config.offset + copy_offset(5))
+    assert newer.sequence == 5
+    cluster.put_at(place, written)
+    run_on(cluster, *older)
+    for host in older:
+        found = host.snapshot.config
+        assert f"timing.{key}: unknown key (value 70)" in found.error
+        assert (found.sequence, host.broker.desk.config()) == (CONFIG.sequence, CONFIG)
+        assert host.snapshot.lockspace.membership == Membership.JOINED
+    assert cluster.volumes[place.path][place.offset : place.offset + len(written)] == written
+
+
+def test_the_watchdog_time_is_no_setting_of_the_cluster() -> None:
+    """It is asked of each host's sanlock: what the configuration said could be untrue there."""
+    data = cluster_settings_to_data(CONFIG.settings)
+    assert not [key for section in data.values() for key in section if "fire" in key]
 
 
 def test_who_was_out_of_the_lockspace_writes_nothing_back(
