@@ -118,6 +118,9 @@ class SlotTable:
 
         A record where there was none a moment ago is a change that was seen.
         """
+        state = self._slots.get(host_id)
+        if state is not None and state.seen is seen and isinstance(seen, HostRecord):
+            return  # the very bytes of the look before: nothing was written since
         self._forget_view(host_id)
         before = self._kind(host_id)
         if isinstance(seen, SlotAbsent):
