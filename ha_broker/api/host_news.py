@@ -5,7 +5,7 @@ that mark for ``hosts_since`` the next one has only the hosts that say something
 the broker's own), in ``hosts_gone`` the ids of those that are no more, and repeats the mark in
 ``hosts_since``. A mark that is not of this broker's life is answered with all hosts. Of the hosts
 that are left out only the time of their records may be another one. What only people read
-(``agent``, ``events``, ``notifications``) is left out, too.
+(``agent``, ``events``, ``notifications``, ages) is left out, too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ALL = "all"
 
 
 def lean_answer(
-    snapshot: Snapshot, now_s: float, as_of: str, since: str, changed: Optional[Collection[int]]
+    snapshot: Snapshot, as_of: str, since: str, changed: Optional[Collection[int]]
 ) -> dict[str, Any]:
     """The answer as of the mark `as_of`; `changed`: the hosts with news since the mark `since`,
     those that are gone among them. None: all hosts are told.
@@ -35,7 +35,7 @@ def lean_answer(
         gone = [host_id for host_id in gone if host_id not in here]
     counts = NotificationCounts()
     lean = replace(snapshot, hosts=hosts, agent=None, events=(), notifications=counts)
-    data = {**snapshot_to_data(lean, now_s), "hosts_as_of": as_of}
+    data = {**snapshot_to_data(lean), "hosts_as_of": as_of}
     return data if changed is None else {**data, "hosts_since": since, "hosts_gone": gone}
 
 

@@ -190,12 +190,11 @@ class Api:
 
     def _news(self, since: int, wait_s: float, mark: str) -> Any:
         snapshot, versions = self._desk.wait_for_news(since, wait_s)
-        now_s = self._monotonic_s()
         if versions is None:
-            return lean_answer(snapshot, now_s, ALL, mark, None)
+            return lean_answer(snapshot, ALL, mark, None)
         version = self._version(mark, versions.latest)
         changed = None if version is None else versions.since(version)
-        return lean_answer(snapshot, now_s, f"{self._life}.{versions.latest}", mark, changed)
+        return lean_answer(snapshot, f"{self._life}.{versions.latest}", mark, changed)
 
     def _version(self, mark: str, latest: int) -> Optional[int]:
         """Of a mark that this very process gave; None: of any other."""

@@ -136,8 +136,8 @@ def test_what_only_people_read_is_left_out() -> None:
     shown = content_snapshot(
         1.0, hosts=(host_view(1),), notifications=NotificationCounts(sent=3), metrics_error="why"
     )
-    data = lean_answer(shown, 2.0, "m.1", ALL, None)
-    whole = snapshot_to_data(shown, 2.0)
+    data = lean_answer(shown, "m.1", ALL, None)
+    whole = snapshot_to_data(shown)
     assert (data["agent"], data["events"], data["notifications"]["sent"]) == (None, [], 0)
     assert {key for key in whole if data[key] != whole[key]} == {"notifications"}
 
