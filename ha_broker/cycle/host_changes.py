@@ -61,7 +61,7 @@ class HostChanges:
         changed = {
             host_id
             for host_id, view in self._views.items()
-            if not says_the_same(before.get(host_id), view)
+            if before.get(host_id) is not view and not says_the_same(before.get(host_id), view)
         }
         changed |= before.keys() - self._views.keys()
         if changed:
