@@ -12,7 +12,7 @@ from ha_agent.agent import Agent
 from ha_agent.observation.broker_poller import BrokerWatch
 from ha_agent.observation.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
-from ha_broker.api.client import BrokerClient
+from ha_broker.api.lean_client import LeanClient
 from ha_broker.api.paths import host_settings_file, state_dir
 from metadata.errors import SettingsError
 from metadata.settings.parse import ClusterSettings, HostSettings
@@ -92,7 +92,7 @@ class AgentDaemon:
 
     def _make_watch(self) -> BrokerWatch:
         clock = self._world.clock()
-        return BrokerWatch(BrokerClient(self._socket_path), clock, self._wake.wake)
+        return BrokerWatch(LeanClient(self._socket_path), clock, self._wake.wake)
 
     def _make_agent(self, host: HostSettings, watch: BrokerWatch) -> Agent:
         world = self._world

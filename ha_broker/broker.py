@@ -14,16 +14,23 @@ Most cycles bring nothing new, and there may be 2000 hosts, so what was worked o
 these caches holds for as long as what follows it stays; "the same" is meant by identity, which is
 enough because such a value is replaced and never changed, and replaced only where it differs::
 
-    MembershipWatch.hosts          what sanlock answers, renewals included
+    MembershipWatch.hosts          what sanlock answers, but for the hosts' renewals
     MembershipWatch.fire_timeout_s the daemon, which reads it when it starts; asked again after an
                                    error, after a join that failed, after the lockspace was lost
+    SlotDecoder._kept              all 4096 bytes of the slot; but for the time in them, the record
     SlotTable._reading             the same hosts of sanlock; no slot begins or ceases to hold a
                                    record, or to be torn
     SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot;
                                    until a record gets stale by time alone
     SlotReader, for its own slot   read by its writer, which looks first, in the last 1.5 ticks
     ConfigWatch._heads             the first 4096 bytes of both copies: sequence number and checksum
-    LeaseReader._machines          the same views of the hosts: no record has come
+    HostChanges._views             the views before, with which these are compared; who is found
+                                   changed differs in more than when its record was written
+    Broker._engines,               the same `HostVersions`: `HostChanges` finds no host changed
+    MembershipWatch._fire_times,
+    LeaseReader._machines,
+    Witness._next
+    SignificantChanges._hosts      `HostChanges` does not find the host changed
     MonitorPart._view,             nothing was measured, begun or found late; until the value is too
     MonitorRound._views            old
     MemoryMonitor._domain_need     the same shared configuration
@@ -31,8 +38,8 @@ enough because such a value is replaced and never changed, and replaced only whe
     Delivery._targets              the same settings of notifications
     Notifications._picture         the snapshot's sequence; for a tick at most, and not at all while
                                    something is about to be told
-    ClusterPicture.hosts           the same views of the hosts, whether others can be seen, and this
-                                   host's local maintenance
+    ClusterPicture.hosts           the same view of the host, and whether others can be seen; this
+                                   host's own is made anew
 
 The text of the metrics is made when it is asked for, and given again for half a second.
 """
@@ -47,9 +54,11 @@ from typing import Callable, Optional
 
 from ha_broker.api.monitors import MonitorView
 from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, StorageView
+from ha_broker.cycle.host_changes import HostChanges
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner
+from ha_broker.engine_words import EngineWords, words_on_the_engine
 from ha_broker.lockspace.lease_reader import LeaseReader
 from ha_broker.lockspace.membership import SANLOCK, MembershipWatch
 from ha_broker.lockspace.same_id import SameIdWatch
@@ -66,7 +75,7 @@ from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTime
 from ha_broker.monitors.witness import Witness
 from ha_broker.notifications.notifier import Notifications
 from ha_broker.server.mailbox import NO_REQUESTS, Mailbox, Refusal, Requests, Ticket, TrialTicket
-from ha_broker.significant_changes import matters, starts_in_vain_s
+from ha_broker.significant_changes import SignificantChanges, starts_in_vain_s
 from ha_broker.status_line import status_line
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
@@ -76,7 +85,7 @@ from ha_broker.storage.slot_notes import newer_config_elsewhere
 from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
 from metadata.notes import Notes
-from metadata.records import POWERING_DOWN, Health
+from metadata.records import Health
 from metadata.settings.parse import HostSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.jobs import Outcome
@@ -115,13 +124,17 @@ class Broker:
         self._told_alive_at_s = -inf
         self._status = ""
         self._due_s = -inf
+        self._host_changes = HostChanges()
+        self._unshown: set[int] = set()
+        self._engines = EngineWords()
         self._identity = identity_notes(world.vitals.identity())
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
         # Begins high enough that a restarted broker never repeats a number.
         self._snapshot = self._look(self._started_at_s, int(self._started_at_s * 1000))
-        self._matters = matters(self._snapshot)
-        self.desk = Mailbox(self._snapshot, wake)
+        self._significant = SignificantChanges(self._snapshot)
+        self._unshown.clear()
+        self.desk = Mailbox(self._snapshot, wake, self._host_changes.versions)
 
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
         world, settings, teller = self._world, self._settings, ChangeLog()
@@ -293,32 +306,29 @@ class Broker:
         # them sanlock's word, which counts or not; with both the lease; with the lease the witness
         # and how often sanlock is asked.
         self._views = self._hosts(now_s)
+        changed = self._host_changes.note(self._views)
+        self._unshown |= changed
+        if changed:
+            self._engines = words_on_the_engine(self._views, self._settings.host.host_id)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
         if self._storage.all_slots_seen:
-            self._lockspace.note_peers(self._views, now_s)
+            self._lockspace.note_peers(self._views, self._host_changes.versions, now_s)
         self._own.marks = self._marks()
         self._look_for_same_id(now_s)
-        self._lease.note_records(self._views)
+        self._lease.note_records(self._views, self._host_changes.versions)
         self._engine.guest = self._guest.view(now_s)
         runs_here = self._engine.domain == DomainState.RUNNING
         self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
-        self._witness.consider(self._lease.view, self._lease.owner_lives, self._views)
+        versions = self._host_changes.versions
+        self._witness.consider(self._lease.view, self._lease.owner_lives, self._views, versions)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
-        if self._lease.view.state == LeaseState.FREE and any(map(self._is_to_tell, self._views)):
+        if self._lease.view.state == LeaseState.FREE and self._engines.to_tell:
             self._storage.quicken()
-
-    def _is_to_tell(self, view: HostView) -> bool:
-        """Its record has the engine though the lease is free: the next one says what happened.
-
-        An agent that has stopped writes no next one.
-        """
-        record = view.fresh_record if view.host_id != self._settings.host.host_id else None
-        return record is not None and not record.stopped and record.engine_status.is_up
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
-        return self._engine.health == Health.GOOD or any(map(_runs_healthy_engine, self._views))
+        return self._engine.health == Health.GOOD or self._engines.healthy
 
     def _look_for_same_id(self, now_s: float) -> None:
         """Nobody else may use our id when we join, nor while we look whether somebody does."""
@@ -355,14 +365,14 @@ class Broker:
 
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
-        what_matters = matters(snapshot)
-        if what_matters != self._matters:
-            self._matters = what_matters
+        changed, self._unshown = self._unshown, set()
+        if self._significant.found_in(snapshot, changed):
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
         self._notifications.look(snapshot)
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
-        self.desk.show(snapshot, self._settings.config, self._config.held)
+        versions = self._host_changes.versions
+        self.desk.show(snapshot, self._settings.config, self._config.held, versions)
         self._observer.shown(snapshot)
 
     def _with_news(self, snapshot: Snapshot) -> Snapshot:
@@ -437,15 +447,3 @@ class Broker:
         if text != self._status:
             self._status = text
             self._world.services.status(text)
-
-
-def _runs_healthy_engine(view: HostView) -> bool:
-    """A living host whose record says so and is fresh."""
-    record = view.sure_record
-    if record is None:
-        return False
-    status = record.engine_status
-    # One that is being stopped may end, and its lease be free, at any moment; so may one whose
-    # agent has stopped: that is how a host's shutdown begins.
-    stays = status.detail != POWERING_DOWN and not record.stopped
-    return status.is_healthy and stays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from typing import Optional
 
 from ha_broker.api.monitors import MonitorView, network_failed_fraction
@@ -12,8 +13,38 @@ from metadata.states import State
 from world.ports.libvirt import DomainState
 
 
+class SignificantChanges:
+    """Compares each snapshot with the one before it.
+
+    `_hosts`, what matters of each host, holds until `HostChanges` finds the host changed.
+    """
+
+    def __init__(self, first: Snapshot) -> None:
+        self._hosts = {view.host_id: _host_of(first, view) for view in first.hosts}
+        self._rest = _rest(first)
+
+    def found_in(self, snapshot: Snapshot, changed: AbstractSet[int]) -> bool:
+        """Is there anything new that an agent may act on? `changed`: by `HostChanges`."""
+        hosts_differ = bool(changed) and self._note_hosts(snapshot, changed)
+        before, self._rest = self._rest, _rest(snapshot)
+        return hosts_differ or self._rest != before
+
+    def _note_hosts(self, snapshot: Snapshot, changed: AbstractSet[int]) -> bool:
+        now = {v.host_id: _host_of(snapshot, v) for v in snapshot.hosts if v.host_id in changed}
+        before = {one: self._hosts[one] for one in changed if one in self._hosts}
+        for host_id in changed - now.keys():
+            self._hosts.pop(host_id, None)
+        self._hosts.update(now)
+        return now != before
+
+
 def matters(snapshot: Snapshot) -> tuple[object, ...]:
     """All of `snapshot` that an agent may act on; never ages, stamps or texts for people."""
+    return (*_rest(snapshot), tuple([_host_of(snapshot, view) for view in snapshot.hosts]))
+
+
+def _rest(snapshot: Snapshot) -> tuple[object, ...]:
+    """What matters beside the hosts."""
     return (
         snapshot.lease.state,
         snapshot.lease.owner_id,
@@ -32,7 +63,6 @@ def matters(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.global_maintenance,
         bool(snapshot.global_error),
         snapshot.local_maintenance,
-        tuple(_host(view, view.host_id == snapshot.host_id) for view in snapshot.hosts),
     )
 
 
@@ -65,6 +95,10 @@ def _start_looked_after_s(snapshot: Snapshot) -> Optional[float]:
     return max(
         [at_s for at_s in starts_in_vain_s(snapshot.agent) if at_s < seen_at_s], default=None
     )
+
+
+def _host_of(snapshot: Snapshot, view: HostView) -> tuple[object, ...]:
+    return _host(view, view.host_id == snapshot.host_id)
 
 
 def _host(view: HostView, own: bool) -> tuple[object, ...]:

@@ -8,7 +8,7 @@ notes come from here when reading; for everything else the record counts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple, Optional
 
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import HostRecord
@@ -35,10 +35,16 @@ _RESERVED = frozenset(
     }
 )
 _WALL_TIME = re.compile(r"[0-9-]+ \((.*)\)")
+_MOMENT = r"(?:[0-9-]+ \((.*)\)|.*)"
+# The lines of record and state as `encode_text` orders them; notes follow.
+_USUAL_LINES = re.compile(
+    r"metadata_parse_version=.*\nmetadata_feature_version=.*\n"
+    rf"timestamp={_MOMENT}\nhost-id=.*\nscore=.*\nvm_conf_refresh_time={_MOMENT}\n"
+    r"conf_on_shared_storage=.*\nmaintenance=.*\nstate=(.*)\nstopped=.*\n(?:timeout=(.*)\n)?"
+)
 
 
-@dataclass(frozen=True)
-class ExtraText:
+class ExtraText(NamedTuple):
     """What reading the text part gives; empty texts where it says nothing."""
 
     state: str = ""
@@ -66,6 +72,23 @@ def encode_text(record: HostRecord, size: int) -> bytes:
 
 def decode_text(text: str) -> ExtraText:
     """Read the lines; anything unknown becomes a note, nothing raises."""
+    return _usual_text(text) or _text_by_lines(text)
+
+
+def _usual_text(text: str) -> Optional[ExtraText]:
+    """A text with everything in its place, in one step; None: it is another one."""
+    found = _USUAL_LINES.match(text)
+    if found is None:
+        return None
+    wall_time, refreshed, state, timeout = found.groups("")
+    parts = [line.partition("=") for line in text[found.end() :].split("\n") if line]
+    if not _RESERVED.isdisjoint([key for key, _, _ in parts]):
+        return None  # of lines with the same key the last one counts
+    notes = tuple([(key, value) for key, _, value in parts])
+    return ExtraText(state, timeout, wall_time, refreshed, notes)
+
+
+def _text_by_lines(text: str) -> ExtraText:
     known: dict[str, str] = {}
     notes = []
     for line in text.split("\n"):
@@ -77,15 +100,16 @@ def decode_text(text: str) -> ExtraText:
     return ExtraText(
         state=known.get("state", ""),
         timeout_wall_time=known.get("timeout", ""),
-        wall_time=_wall_time(known.get("timestamp", "")),
-        vm_conf_refresh_wall_time=_wall_time(known.get("vm_conf_refresh_time", "")),
+        wall_time=wall_time_in(known.get("timestamp", "")),
+        vm_conf_refresh_wall_time=wall_time_in(known.get("vm_conf_refresh_time", "")),
         notes=tuple(notes),
     )
 
 
 def read_bytes(data: bytes) -> str:
     """The text in the bytes behind the record; raises UnicodeDecodeError."""
-    return printable_text(data.partition(b"\0")[0].decode("utf-8"), keep="\n")
+    end = data.find(b"\0")
+    return printable_text(data[: None if end < 0 else end].decode("utf-8"), keep="\n")
 
 
 def _record_lines(record: HostRecord) -> list[str]:
@@ -120,7 +144,8 @@ def _moment(seconds: int, wall_time: str) -> str:
     return f"{seconds} ({wall_time[:_WORD_LIMIT]})" if wall_time else str(seconds)
 
 
-def _wall_time(value: str) -> str:
+def wall_time_in(value: str) -> str:
+    """The wall time behind the seconds in a line of the text; empty: none is there."""
     found = _WALL_TIME.fullmatch(value)
     return found.group(1) if found else ""
 

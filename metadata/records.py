@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Union
+from typing import Any, Union
 
 from metadata.plain_text import SEVERAL_LINES
 from metadata.states import State
@@ -85,6 +85,28 @@ class HostRecord:
     text: str = field(default="", compare=False, metadata=SEVERAL_LINES)
 
 
+def made_record(**values: Any) -> HostRecord:
+    """A `HostRecord` of all its fields, as its class makes it, at a third of the cost.
+
+    A frozen dataclass sets each field by a call; a cluster may have 2000 records in each tick.
+    """
+    record = object.__new__(HostRecord)
+    record.__dict__.update(values)
+    return record
+
+
+def rewritten_record(
+    record: HostRecord, *, timestamp_s: int, wall_time: str, crc32: str, text: str
+) -> HostRecord:
+    """`record` written again at another time; all its other values are the same objects."""
+    again = object.__new__(HostRecord)
+    values = again.__dict__
+    values.update(record.__dict__)
+    values["timestamp_s"], values["wall_time"] = timestamp_s, wall_time
+    values["crc32"], values["text"] = crc32, text
+    return again
+
+
 @dataclass(frozen=True)
 class SlotAbsent:
     """The slot was never written (its first byte is NUL)."""
@@ -155,4 +177,6 @@ __all__ = [
     "SlotTooNew",
     "VolumeAddress",
     "describe_slot_error",
+    "made_record",
+    "rewritten_record",
 ]

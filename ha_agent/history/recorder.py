@@ -7,9 +7,10 @@ costs the history, and one line in the log.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
 from functools import partial
+from operator import attrgetter
 from typing import Optional, cast
 
 from fsm.decision import Decision
@@ -27,7 +28,7 @@ from ha_agent.history.entry import (
     Transition,
 )
 from ha_agent.ports import BrokerLook
-from ha_broker.api.snapshot import Publication, Snapshot
+from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from metadata.plain_text import ascii_text
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.states import State
@@ -73,6 +74,9 @@ class Recorder:
         self._cluster: Optional[Fact] = None
         self._sights: dict[int, tuple[HostSight, float]] = {}
         self._late: dict[int, HostSight] = {}
+        # Of the snapshot before: a host whose view is the same has been seen. Forgotten with the
+        # sights.
+        self._views: Mapping[int, HostView] = {}
         self._alive_due_s = self._score_due_s = self._due_s = math.inf
         self._own: Optional[tuple[object, ...]] = None
         self._add(AgentStarted(host.host_id, host.host_name), clock.monotonic_s())
@@ -146,6 +150,7 @@ class Recorder:
             own = self._sights.get(self._own_id)
             self._sights = {} if own is None else {self._own_id: own}
             self._late.clear()
+            self._views = {}
         self._error = error
 
     def _see_all(self, snapshot: Snapshot, settings: ClusterSettings, now_s: float) -> None:
@@ -156,11 +161,15 @@ class Recorder:
         if cluster != self._cluster:
             self._cluster = cluster
             self._add(cluster, now_s)
-        listed = {view.host_id for view in snapshot.hosts}
-        for seen in (*sightings.other_hosts(snapshot), *self._unlisted(listed)):
+        known, self._views = self._views, {view.host_id: view for view in snapshot.hosts}
+        for view in snapshot.hosts:
+            # Of a view that is what it was a sight is, too; one that waits for its time stays so.
+            if view.host_id != snapshot.host_id and view is not known.get(view.host_id):
+                self._see(sightings.other_host(view), now_s)
+        for seen in self._unlisted(self._views):
             self._see(seen, now_s)
 
-    def _unlisted(self, listed: set[int]) -> list[HostSight]:
+    def _unlisted(self, listed: Collection[int]) -> list[HostSight]:
         """Hosts whose slots were emptied."""
         gone = [host_id for host_id in self._sights if host_id not in listed]
         names = {host_id: self._sights[host_id][0].name for host_id in gone}
@@ -227,6 +236,7 @@ class Recorder:
         """Some of it was lost on the way to the disk: all of it is new again."""
         self._sights.clear()
         self._late.clear()
+        self._views = {}
         self._sequence = self._cluster = self._own = None
 
 
@@ -242,8 +252,14 @@ def _count(fact: Fact) -> int:
     return fact.count if isinstance(fact, Lost) else 1
 
 
+# All that is compared of a sight, but for the score.
+_but_score = attrgetter(
+    *(one.name for one in fields(HostSight) if one.compare and one.name != "score")
+)
+
+
 def _only_score(before: HostSight, seen: HostSight) -> bool:
-    return replace(seen, score=before.score) == before
+    return _but_score(seen) == _but_score(before)
 
 
 def _why(error: Exception) -> str:

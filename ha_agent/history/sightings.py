@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ha_agent.history.entry import ClusterSight, HostSight
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from world.ports.sanlock import Liveness
 
 WHY = "why"
-
-
-def other_hosts(snapshot: Snapshot) -> Iterator[HostSight]:
-    """All hosts but this one."""
-    for view in snapshot.hosts:
-        if view.host_id != snapshot.host_id:
-            yield _other(view)
 
 
 def this_host(snapshot: Snapshot, record: Publication, host_name: str) -> HostSight:
@@ -42,7 +33,8 @@ def cluster(snapshot: Snapshot, engine: str) -> ClusterSight:
     return ClusterSight(lease.state, lease.holder_id, snapshot.global_maintenance, engine)
 
 
-def _other(view: HostView) -> HostSight:
+def other_host(view: HostView) -> HostSight:
+    """A host that is not this one, as the broker sees it."""
     record = view.record
     if record is None:
         return HostSight(view.host_id, liveness=view.liveness.value, why=view.error)

@@ -29,7 +29,7 @@ _ANY_CHANGE = -1
 
 
 class Client(Protocol):
-    """What is used of `ha_broker.api.client.BrokerClient`; each call raises BrokerError."""
+    """What is used of `ha_broker.api.lean_client.LeanClient`; each call raises BrokerError."""
 
     def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
         """Long poll."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Callable, Optional
+from operator import is_
+from typing import Callable, NamedTuple, Optional
 
 from fsm.observation import (
     HostCondition,
@@ -31,13 +32,14 @@ from ha_broker.api.monitors import (
     view_of,
 )
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
-from metadata import moving_note
-from metadata.moving_note import decode_moving
+from metadata import moving_note, reach, start_notes
+from metadata.moving_note import MovingNote, decode_moving
+from metadata.notes import Notes
 from metadata.own_slot import rival
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings
-from metadata.start_notes import read_start_notes
+from metadata.start_notes import StartNotes, read_start_notes
 from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending
 from world.ports.sanlock import Liveness, Membership
@@ -415,32 +417,87 @@ def peers_of(snapshot: Optional[Snapshot], own_id: int) -> tuple[Peer, ...]:
     Nothing is started on what they said then, for a silent broker blocks a start.
     """
     views = snapshot.hosts if snapshot else ()
-    return tuple([_peer(view) for view in views if view.host_id != own_id])
+    others = [view for view in views if view.host_id != own_id]
+    return tuple([_peer(view, _told(view.record.notes if view.record else ())) for view in others])
+
+
+class _Told(NamedTuple):
+    """What follows from the notes of a record; most say nothing of it."""
+
+    moving: Optional[MovingNote] = None
+    start: StartNotes = StartNotes()
+    testimony: Optional[Testimony] = None
+    gave_away: bool = False
+
+
+_TOLD_KEYS = frozenset({moving_note.KEY, *start_notes.KEYS, *reach.KEYS})
+_NOTHING_TOLD = _Told()
 
 
 class PeerList:
-    """`peers_of` the latest snapshot, made anew only when its hosts are."""
+    """`peers_of` the latest snapshot, made anew only where it differs.
+
+    `_known` holds for the same view of a host: none is ever changed. `_told` holds for the same
+    notes of its record, which are the same object where the record was only written again.
+    `_peers` is given again while every one of them is what it was, so that all of them are compared
+    at once by who has compared them before.
+    """
 
     def __init__(self, own_id: int) -> None:
         self._own_id = own_id
         self._views: tuple[HostView, ...] = ()
         self._peers: tuple[Peer, ...] = ()
+        self._known: dict[int, tuple[HostView, Peer]] = {}
+        self._told: dict[int, tuple[Notes, _Told]] = {}
 
     def look(self, snapshot: Optional[Snapshot]) -> tuple[Peer, ...]:
         """The other hosts in `snapshot`."""
         views = snapshot.hosts if snapshot else ()
         if views is not self._views:
-            self._views, self._peers = views, peers_of(snapshot, self._own_id)
+            self._views = views
+            self._look_at([view for view in views if view.host_id != self._own_id])
         return self._peers
 
+    def _look_at(self, views: list[HostView]) -> None:
+        known, self._known = self._known, {}
+        peers = []
+        for view in views:
+            before = known.get(view.host_id)
+            if before is None or before[0] is not view:
+                peer = _peer(view, self._told_by(view))
+                before = view, before[1] if before is not None and before[1] == peer else peer
+            self._known[view.host_id] = before
+            peers.append(before[1])
+        if len(peers) != len(self._peers) or not all(map(is_, peers, self._peers)):
+            self._peers = tuple(peers)
+        if len(self._told) > len(self._known):
+            self._told = {one: told for one, told in self._told.items() if one in self._known}
 
-def _peer(view: HostView) -> Peer:
+    def _told_by(self, view: HostView) -> _Told:
+        notes = view.record.notes if view.record else ()
+        before = self._told.get(view.host_id)
+        if before is None or before[0] is not notes:
+            before = self._told[view.host_id] = notes, _told(notes)
+        return before[1]
+
+
+def _told(notes: Notes) -> _Told:
+    found = dict(notes)
+    if _TOLD_KEYS.isdisjoint(found):
+        return _NOTHING_TOLD
+    return _Told(
+        moving=decode_moving(found.get(moving_note.KEY, "")),
+        start=read_start_notes(notes),
+        testimony=read_testimony(notes),
+        gave_away=GAVE_AWAY in found,
+    )
+
+
+def _peer(view: HostView, told: _Told) -> Peer:
     liveness = _LIVENESS[view.liveness]
-    record = view.record
+    record, moving = view.record, told.moving
     if record is None:
         return Peer(view.host_id, view.name, liveness)
-    moving = decode_moving(dict(record.notes).get(moving_note.KEY, ""))
-    told = read_start_notes(record.notes)
     return Peer(
         host_id=view.host_id,
         name=view.name,
@@ -455,8 +512,8 @@ def _peer(view: HostView) -> Peer:
         moving_limit_s=moving.limit_s if moving else None,
         moving_to=moving.to if moving else "",
         told_at_s=view.changed_at_s if moving else None,
-        cannot_start=told.cannot_start,
-        tries=told.tries,
-        testimony=read_testimony(record.notes),
-        gave_away=any(key == GAVE_AWAY for key, _ in record.notes),
+        cannot_start=told.start.cannot_start,
+        tries=told.start.tries,
+        testimony=told.testimony,
+        gave_away=told.gave_away,
     )

@@ -190,6 +190,7 @@ class _Channel:
         self._path = path
         self._lock = threading.Lock()
         self._connection: Optional[_UnixConnection] = None
+        self.connections = 0  # made until now
         self._closing = False
 
     def call(
@@ -239,8 +240,10 @@ class _Channel:
     def _send(
         self, method: str, target: str, body: Optional[bytes], deadline_s: float
     ) -> tuple[int, bytes]:
-        connection = self._connection or _UnixConnection(self._path)
-        self._connection = connection
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = _UnixConnection(self._path)
+            self.connections += 1
         connection.allow(deadline_s - time.monotonic())
         headers = {"Content-Type": "application/json"} if body is not None else {}
         # A broker with too many connections says so and closes before it has read anything.

@@ -19,6 +19,7 @@ from metadata.plain_text import kept_in, printable_text
 T = TypeVar("T")
 Reader = Callable[[object, str, bool], Any]
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 _STAMP_ENDINGS = ("_at_s", "_since_s")
 
 
@@ -36,6 +37,8 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
     With `now_s` (monotonic seconds) every ``x_at_s`` and ``x_since_s`` gets an ``x_age_s``
     beside it, for readers without our clock.
     """
+    if type(value) in _PLAIN:
+        return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
@@ -48,28 +51,27 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
 def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     kind: Any = type(value)
-    for name in _names(kind):
+    for name, age_name in _names(kind):
         item = getattr(value, name)
-        data[name] = to_data(item, now_s)
-        age = _age(name, item, now_s)
-        if age is not None:
-            data[age[0]] = age[1]
+        data[name] = item if type(item) in _PLAIN else to_data(item, now_s)
+        if age_name and now_s is not None and isinstance(item, float):
+            age_s = min(max(0.0, now_s - item), LARGEST)  # else no reader would take it
+            data[age_name] = round(age_s, 3)
     return data
 
 
 @functools.cache
-def _names(kind: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def _names(kind: Any) -> tuple[tuple[str, str], ...]:
+    """Of each field, and of the age beside it; empty: it is no stamp."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    return tuple((name, _age_name(name)) for name in names)
 
 
-def _age(name: str, stamp: object, now_s: Optional[float]) -> Optional[tuple[str, float]]:
-    if now_s is None or not isinstance(stamp, float):
-        return None
+def _age_name(name: str) -> str:
     for ending in _STAMP_ENDINGS:
         if name.endswith(ending):
-            age_s = min(max(0.0, now_s - stamp), LARGEST)  # else no reader would take it
-            return f"{name[: -len(ending)]}_age_s", round(age_s, 3)
-    return None
+            return f"{name[: -len(ending)]}_age_s"
+    return ""
 
 
 def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T:

@@ -135,12 +135,16 @@ def _storage_ok(snapshot: Snapshot) -> Optional[bool]:
 def _hosts(
     snapshot: Snapshot, sees: bool, before: Optional[ClusterPicture]
 ) -> tuple[HostPicture, ...]:
-    """There may be 2000 of them, and most cycles bring nothing new of any."""
-    if before is not None and before.views is snapshot.hosts and before.sees == sees:
-        own = next((host for host in before.hosts if host.host_id == snapshot.host_id), None)
-        if own is None or own.maintenance == snapshot.local_maintenance:
-            return before.hosts
-    return tuple([_host(view, snapshot, sees) for view in snapshot.hosts])
+    """There may be 2000 of them, and most cycles bring nothing new of most."""
+    views, own_id = snapshot.hosts, snapshot.host_id
+    if before is None or before.sees != sees or len(before.views) != len(views):
+        return tuple([_host(view, snapshot, sees) for view in views])
+    # This host's own picture is also made of what the snapshot says of it elsewhere.
+    hosts = [
+        known if view is was and view.host_id != own_id else _host(view, snapshot, sees)
+        for view, was, known in zip(views, before.views, before.hosts)
+    ]
+    return tuple(hosts)
 
 
 def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:

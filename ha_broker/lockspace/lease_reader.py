@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional, cast
 
 from ha_broker.api.snapshot import HostView, LeaseView
+from ha_broker.cycle.host_changes import HostVersions
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
@@ -44,7 +45,7 @@ class LeaseReader:
         self._reading: Optional[LeaseReading] = None
         self._unlisted: Optional[tuple[LeaseOwner, float]] = None
         self._new_life: Optional[tuple[LeaseOwner, int, float]] = None
-        self._views: tuple[HostView, ...] = ()
+        self._versions = HostVersions()
         self._machines: dict[int, list[MachineIdentity]] = {}
         self._error = ""
         self._unusable_why = ""
@@ -62,12 +63,12 @@ class LeaseReader:
         denied = runs_here and not self._is_ours
         self.restless = not healthy_engine_known or not self.owner_lives or denied
 
-    def note_records(self, views: tuple[HostView, ...]) -> None:
+    def note_records(self, views: tuple[HostView, ...], versions: HostVersions) -> None:
         """Remember which machines have written each host's record since this broker began."""
-        if views is self._views:
+        if versions is self._versions:
             return
-        self._views = views
-        for view in views:
+        changed, self._versions = versions.since(self._versions.latest), versions
+        for view in [view for view in views if view.host_id in changed]:
             identity = identity_in(view.record) if view.record else MachineIdentity()
             seen = self._machines.setdefault(view.host_id, [])
             if identity.known and (not seen or seen[-1] != identity):

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Callable, Optional, cast
 
 from ha_broker.api.snapshot import HostView, LockspaceView
+from ha_broker.cycle.host_changes import HostVersions
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, clock_time, error_text
 from ha_broker.cycle.task import Task
 from metadata.host_notes import fire_timeout_in
@@ -55,7 +56,10 @@ class MembershipWatch:
     keys = (SANLOCK, JOIN)
 
     def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
+        # Replaced only where a host's liveness or life is another one: others see by its identity
+        # that nothing changed. When each was renewed stands in `renewed_at_s`.
         self.hosts: dict[int, LockspaceHost] = {}
+        self._timestamps: dict[int, int] = {}
         self.looked_at_s: Optional[float] = None
         self._world = world
         self._settings = settings
@@ -79,6 +83,8 @@ class MembershipWatch:
         self.same_id_why = ""
         self.own_generation: Optional[int] = None
         self._fire_why = ""
+        self._fire_versions: Optional[HostVersions] = None
+        self._fire_times: set[int] = set()
         self._ask_all = True
         self._peers_known = False
         self._started_at_s = world.clock.monotonic_s()
@@ -106,14 +112,19 @@ class MembershipWatch:
             return self._fire_why
         return self._waits_for() or self._join_error
 
-    def note_peers(self, views: Iterable[HostView], now_s: float) -> None:
+    def note_peers(self, views: tuple[HostView, ...], versions: HostVersions, now_s: float) -> None:
         """Compare sanlock's watchdog time with that of all others who may be members."""
         self._peers_known = True
+        if versions is not self._fire_versions:
+            self._fire_versions = versions
+            self._fire_times = _fire_times(views, self._settings.host.host_id)
         own_s = self.fire_timeout_s
         self._fire_why = "" if own_s is None else self._differs_why(own_s, views, now_s)
 
-    def _differs_why(self, own_s: int, views: Iterable[HostView], now_s: float) -> str:
+    def _differs_why(self, own_s: int, views: tuple[HostView, ...], now_s: float) -> str:
         """A member with the longer time is only slow; the other one would take a lease early."""
+        if self._fire_times <= {own_s}:
+            return ""
         host = self._settings.host
         for view in views:
             record = view.record
@@ -251,9 +262,9 @@ class MembershipWatch:
 
     def _seen(self) -> tuple[object, ...]:
         """All that a look tells and that others act on; renewals are only counted."""
-        lives = {host.host_id: (host.liveness, host.generation) for host in self.hosts.values()}
         heard = self.looked_at_s is not None
-        return heard, self._look_error, self._membership, lives, self.overdue, self.fire_timeout_s
+        told = (self._look_error, self._membership, self.hosts)
+        return (heard, *told, self.overdue, self.fire_timeout_s)
 
     def _use_look(self, seen: LockspaceLook, outcome: Outcome[object]) -> None:
         self._look_error = ""
@@ -264,19 +275,22 @@ class MembershipWatch:
         self._note_membership(seen.membership, outcome.finished_at_s)
 
     def _use_hosts(self, hosts: list[LockspaceHost], at_s: float) -> None:
-        """A new mapping only for new hosts: others see by its identity that nothing changed."""
         by_id = {host.host_id: host for host in hosts}
         own = by_id.get(self._settings.host.host_id)
         if own is not None:
             self.own_generation = own.generation
         self._note_renewals(by_id, at_s)
-        if by_id != self.hosts:
+        self._timestamps = {host.host_id: host.timestamp for host in hosts}
+        if _lives(by_id) != _lives(self.hosts):
             self.hosts = by_id
             self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
 
     def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
         limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
-        renewed = {host_id for host_id, host in hosts.items() if self._is_renewed(host)}
+        before = self._timestamps
+        renewed = {
+            host_id for host_id, host in hosts.items() if before.get(host_id) != host.timestamp
+        }
         renewed_at_s = {
             host_id: at_s if host_id in renewed else self.renewed_at_s[host_id] for host_id in hosts
         }
@@ -290,10 +304,6 @@ class MembershipWatch:
         self._hosts_at_s = at_s
         self.renewed_at_s = renewed_at_s
         self.overdue = {host_id for host_id in hosts if at_s - renewed_at_s[host_id] >= limit_s}
-
-    def _is_renewed(self, host: LockspaceHost) -> bool:
-        before = self.hosts.get(host.host_id)
-        return before is None or before.timestamp != host.timestamp
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:
@@ -323,6 +333,19 @@ class MembershipWatch:
         self._ask_all = True
         self._join.postpone(outcome.finished_at_s + self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+
+
+def _fire_times(views: Iterable[HostView], own_id: int) -> set[int]:
+    """All the watchdog times that other hosts' records tell."""
+    told = [
+        fire_timeout_in(view.record) for view in views if view.record and view.host_id != own_id
+    ]
+    return {seconds for seconds in told if seconds is not None}
+
+
+def _lives(hosts: Mapping[int, LockspaceHost]) -> dict[int, tuple[Liveness, int]]:
+    """All that a look tells of the hosts, but that they were renewed."""
+    return {host_id: (host.liveness, host.generation) for host_id, host in hosts.items()}
 
 
 def look(lockspace: Lockspace, host_id: int, ask_all: bool = True) -> LockspaceLook:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView, LeaseView, WitnessView
+from ha_broker.cycle.host_changes import HostVersions
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
@@ -36,10 +37,20 @@ class Witness:
         self._owner_lives = False
         self._asked_owner_id: Optional[int] = None
         self._called = False
+        self._next: Optional[tuple[HostVersions, Optional[int], list[int]]] = None
         self._forget()
 
-    def consider(self, lease: LeaseView, owner_lives: bool, hosts: tuple[HostView, ...]) -> None:
-        """Take in who has the engine, and whether this host is to look."""
+    def consider(
+        self,
+        lease: LeaseView,
+        owner_lives: bool,
+        hosts: tuple[HostView, ...],
+        versions: HostVersions,
+    ) -> None:
+        """Take in who has the engine, and whether this host is to look.
+
+        `versions`: of `hosts`; while it is the same object they say the same.
+        """
         own_id = self._settings.host.host_id
         owner_id = lease.holder_id
         if owner_id is not None and owner_id != self._owner_id:
@@ -48,7 +59,15 @@ class Witness:
         self._owner_lives = owner_lives and owner_id is not None
         elsewhere = self._owner_id is not None and self._owner_id != own_id
         page = bool(self._settings.cluster.engine.page_url)
-        self._called = elsewhere and page and own_id in next_in_line(hosts, self._owner_id)
+        called = elsewhere and page
+        self._called = called and own_id in self._next_in_line(hosts, versions)
+
+    def _next_in_line(self, hosts: tuple[HostView, ...], versions: HostVersions) -> list[int]:
+        known = self._next
+        if known is None or known[0] is not versions or known[1] != self._owner_id:
+            ids = next_in_line(hosts, self._owner_id)
+            known = self._next = versions, self._owner_id, ids
+        return known[2]
 
     def harvest(self, outcome: Outcome[object]) -> None:
         """A look has ended."""

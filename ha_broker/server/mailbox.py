@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.api.trial import TrialResult
+from ha_broker.cycle.host_changes import HostVersions
 
 if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
@@ -111,10 +112,16 @@ NO_REQUESTS = Requests()
 class Mailbox:
     """Thread-safe; `wake` is called whenever the cycle has something to do."""
 
-    def __init__(self, first: Snapshot, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        first: Snapshot,
+        wake: Callable[[], None] = lambda: None,
+        versions: Optional[HostVersions] = None,
+    ) -> None:
         self._wake = wake
         self._changed = threading.Condition()
         self._snapshot = first
+        self._versions = versions
         self._config: Optional[SharedConfig] = None
         self._stored: Optional[StoredConfig] = None
         self._publication: Optional[Publication] = None
@@ -133,6 +140,12 @@ class Mailbox:
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._snapshot.sequence != since, wait_s)
             return self._snapshot
+
+    def wait_for_news(self, since: int, wait_s: float) -> tuple[Snapshot, Optional[HostVersions]]:
+        """As `wait_for_change`, with the versions of the hosts in that very snapshot."""
+        with self._changed:
+            self.wait_for_change(since, wait_s)
+            return self._snapshot, self._versions
 
     def config(self) -> Optional[SharedConfig]:
         """The shared configuration last read without an error."""
@@ -190,12 +203,17 @@ class Mailbox:
         snapshot: Snapshot,
         config: Optional[SharedConfig],
         stored: Optional[StoredConfig] = None,
+        versions: Optional[HostVersions] = None,
     ) -> None:
-        """Everybody sees this from now on; long polls end when its sequence is new."""
+        """Everybody sees this from now on; long polls end when its sequence is new.
+
+        `versions`: of the snapshot's hosts; None: not known, so all of them count as changed.
+        """
         with self._changed:
             news = snapshot.sequence != self._snapshot.sequence
             self._snapshot = snapshot
             self._config, self._stored = config, stored
+            self._versions = versions
             if news:
                 self._changed.notify_all()
 

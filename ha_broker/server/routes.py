@@ -5,7 +5,9 @@ a bound.
 
 ====== =================================== =================================================
 GET    /v1/status                          the snapshot, ages beside the stamps
-GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N
+GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N; with
+                                           &hosts_since=MARK only the hosts with news
+                                           (`ha_broker.api.host_news`)
 GET    /v1/config                          the shared configuration as last read
 GET    /v1/config/copy                     the same as it stood on the storage (base64)
 GET    /metrics                            numbers for Prometheus, in its text format
@@ -35,11 +37,13 @@ from __future__ import annotations
 
 import base64
 import logging
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional
 from urllib.parse import parse_qsl
 
+from ha_broker.api.host_news import ALL, lean_answer
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.http_server import Caller, TextAnswer
@@ -49,6 +53,7 @@ from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
 
 MAX_WAIT_S = 60.0
+_MOST_DIGITS = 20
 MAX_CONFIRM_S = 300.0
 # The longest time-out of a target, and what the broker adds; it answers earlier by itself.
 MAX_TRIAL_S = 140.0
@@ -85,7 +90,7 @@ def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
 
 
 class Api:
-    """Routes requests to the desk; holds no state, so that any thread may call it.
+    """Routes requests to the desk; changes no state of its own, so that any thread may call it.
 
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took.
@@ -102,6 +107,7 @@ class Api:
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
+        self._life = secrets.token_hex(8)  # of an earlier broker's marks none is one of ours
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
@@ -173,11 +179,30 @@ class Api:
         return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
 
     def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
-        _only(query, "since", "wait_s")
+        _only(query, "since", "wait_s", "hosts_since")
         since = int(_number(query, "since", -1))
         wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        mark = query.get("hosts_since")
+        if mark is not None:
+            return self._news(since, wait_s, mark)
         snapshot = self._desk.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
+
+    def _news(self, since: int, wait_s: float, mark: str) -> Any:
+        snapshot, versions = self._desk.wait_for_news(since, wait_s)
+        if versions is None:
+            return lean_answer(snapshot, ALL, mark, None)
+        version = self._version(mark, versions.latest)
+        changed = None if version is None else versions.since(version)
+        return lean_answer(snapshot, f"{self._life}.{versions.latest}", mark, changed)
+
+    def _version(self, mark: str, latest: int) -> Optional[int]:
+        """Of a mark that this very process gave; None: of any other."""
+        life, _, digits = mark.partition(".")
+        if life != self._life or not (digits.isascii() and digits.isdigit()):
+            return None
+        version = int(digits) if len(digits) < _MOST_DIGITS else latest + 1
+        return version if version <= latest else None
 
     def _metrics_text(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         if self._metrics is None:

@@ -15,6 +15,9 @@ from world.ports.errors import StorageError
 from world.ports.storage import BlockStore
 
 _SCAN_STEP = 256  # slots: 1 MiB at a time
+# Among so many slots, one read more costs as much as this many slots more in the one before.
+_MANY = 100
+_WIDEST_GAP = 4
 
 
 @dataclass
@@ -27,19 +30,22 @@ class SlotBytes:
 
 
 def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> SlotBytes:
-    """Read the slots `ids`, adjacent ones at once; one bad sector hides no other slot.
+    """Read the slots `ids`, those near each other at once; one bad sector hides no other slot.
 
     What could not be read is told in `failed`, slot by slot.
     """
     result = SlotBytes()
-    for first, count in _runs(sorted(ids)):
+    for run in _runs(sorted(ids)):
+        first = run[0]
         try:
-            result.slots.update(_cut(_read_run(store, parts, first, count), first))
+            data = _read_run(store, parts, first, run[-1] - first + 1)
         except StorageError as error:
-            if count == 1:
-                result.failed[first] = _slots_failed(first, count, error)
+            if len(run) == 1:
+                result.failed[first] = _slots_failed(first, 1, error)
             else:
-                _read_one_by_one(store, parts, range(first, first + count), result)
+                _read_one_by_one(store, parts, run, result)
+        else:
+            result.slots.update(_cut(data, first, run))
     return result
 
 
@@ -129,12 +135,13 @@ def _may_replace(found: HostRecord, write: OwnWrite) -> bool:
     return found.hostname == write.record.hostname or found == write.leftover
 
 
-def _runs(ids: list[int]) -> Iterator[tuple[int, int]]:
-    """[0, 1, 2, 7] -> (0, 3), (7, 1)."""
+def _runs(ids: list[int]) -> Iterator[list[int]]:
+    """[0, 1, 2, 7] -> [0, 1, 2], [7]; among many, gaps of a few slots are read, too."""
+    widest = _WIDEST_GAP if len(ids) >= _MANY else 0
     start = 0
     for place in range(1, len(ids) + 1):
-        if place == len(ids) or ids[place] != ids[place - 1] + 1:
-            yield ids[start], place - start
+        if place == len(ids) or ids[place] - ids[place - 1] > widest + 1:
+            yield ids[start:place]
             start = place
 
 
@@ -142,10 +149,11 @@ def _read_run(store: BlockStore, parts: StorageParts, first: int, count: int) ->
     return store.read(slot_address(parts, first), SLOT_SIZE * count)
 
 
-def _cut(data: bytes, first: int) -> Iterator[tuple[int, bytes]]:
-    """All slots in `data`, which begins with the slot `first`."""
-    for start in range(0, len(data), SLOT_SIZE):
-        yield first + start // SLOT_SIZE, data[start : start + SLOT_SIZE]
+def _cut(data: bytes, first: int, ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The slots `ids` of those in `data`, which begins with the slot `first`."""
+    for host_id in ids:
+        start = (host_id - first) * SLOT_SIZE
+        yield host_id, data[start : start + SLOT_SIZE]
 
 
 def _read_one_by_one(

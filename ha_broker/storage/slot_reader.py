@@ -14,7 +14,8 @@ from ha_broker.storage.slot_notes import global_maintenance_said
 from ha_broker.storage.slot_table import SlotTable
 from metadata.records import DecodedGlobal, DecodedSlot, GlobalRecord, describe_slot_error
 from metadata.schedule import quick_s
-from metadata.wire import decode_global, decode_slot
+from metadata.slot_decoder import SlotDecoder
+from metadata.wire import decode_global
 from world.ports.jobs import Outcome
 from world.ports.sanlock import LockspaceHost
 
@@ -50,6 +51,7 @@ class SlotReader:
         self._read = Task(world.runner, READ)
         self._reread = Task(world.runner, READ)
         self._scan = Task(world.runner, SCAN)
+        self._decoder = SlotDecoder()
         self._hosts: Mapping[int, LockspaceHost] = {}
         self._read_error = ""
         self._has_scanned = False
@@ -189,6 +191,7 @@ class SlotReader:
             self._note(slot, result.slots[slot], outcome.started_at_s)
         if not result.errors:
             self.book.forget_all_but(in_use | set(result.slots))
+            self._decoder.forget_all_but(in_use | set(result.slots))
             self._has_scanned = True
             self._go_by_the_records()
 
@@ -200,7 +203,7 @@ class SlotReader:
         own = slot == self._settings.host.host_id
         self.own_slot_seen |= own
         if not own or read_at_s >= self._own_looked_at_s:
-            self.book.note(slot, decode_slot(slot, data), read_at_s)
+            self.book.note(slot, self._decoder.decode(slot, data), read_at_s)
         if self.book.note_readable(slot):
             self._teller.tell(f"slot {slot}", "")
 

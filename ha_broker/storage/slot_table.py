@@ -118,6 +118,9 @@ class SlotTable:
 
         A record where there was none a moment ago is a change that was seen.
         """
+        state = self._slots.get(host_id)
+        if state is not None and state.seen is seen and isinstance(seen, HostRecord):
+            return  # the very bytes of the look before: nothing was written since
         self._forget_view(host_id)
         before = self._kind(host_id)
         if isinstance(seen, SlotAbsent):
@@ -208,19 +211,21 @@ class SlotTable:
         shown = self._all_shown
         if shown is None or now_s >= shown.until_s:
             ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
-            each = [self._show(host_id, now_s) for host_id in sorted(ids)]
+            known = [(host_id, self._shown.get(host_id)) for host_id in sorted(ids)]
+            each = [
+                one if one is not None and now_s < one.until_s else self._show(host_id, now_s)
+                for host_id, one in known
+            ]
             until_s = min([shown.until_s for shown in each], default=inf)
             shown = self._all_shown = _AllShown(tuple([shown.view for shown in each]), until_s)
         return shown.views
 
     def _show(self, host_id: int, now_s: float) -> _Shown:
-        shown = self._shown.get(host_id)
-        if shown is None or now_s >= shown.until_s:
-            view = self._view(host_id, self._hosts, now_s, self._alive_s)
-            until_s = inf
-            if view.fresh or view.undecided:
-                until_s = self._slots[host_id].stale_at_s(self._alive_s)
-            shown = self._shown[host_id] = _Shown(view, until_s)
+        view = self._view(host_id, self._hosts, now_s, self._alive_s)
+        until_s = inf
+        if view.fresh or view.undecided:
+            until_s = self._slots[host_id].stale_at_s(self._alive_s)
+        shown = self._shown[host_id] = _Shown(view, until_s)
         return shown
 
     def _view(

@@ -107,9 +107,6 @@ HARMLESS: dict[str, str] = {
         "nobody joins before it is known; the 0 is for the type checker"
     ),
     f"{MEMBERS}._start_join: 0 -> 1": "nobody joins before the watchdog time is known",
-    f"{READER}.note_records: self._views = views -> pass": (
-        "the same records are gone through again, which costs time and adds nothing"
-    ),
     f"{READER}._has_rebooted: 1 -> 2 (3)": (
         "if all are one machine, each of them may be compared with the last or the one before"
     ),

@@ -8,6 +8,7 @@ from typing import Any, Optional
 import pytest
 
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
+from ha_broker.cycle.host_changes import HostChanges
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.lockspace.lease_reader import LEASE, MACHINES_KEPT, LeaseReader
@@ -45,6 +46,7 @@ class Members:
 class Bench:
     def __init__(self) -> None:
         self.clock = VirtualClock()
+        self.changes = HostChanges()
         self.runner = InlineRunner(self.clock)
         self.harvested = HarvestedRunner(self.runner, self.clock)
         self.owner: Optional[LeaseOwner] = None
@@ -100,7 +102,12 @@ class Bench:
         """Host 2 writes records, one after the other."""
         for identity in identities:
             written = record(host_id, notes=identity_notes(identity))
-            self.reader.note_records((HostView(host_id, record=written),))
+            self.note_views(HostView(host_id, record=written))
+
+    def note_views(self, *views: HostView) -> None:
+        """The broker's next views of all hosts."""
+        self.changes.note(views)
+        self.reader.note_records(views, self.changes.versions)
 
 
 @pytest.fixture
@@ -342,9 +349,9 @@ def test_the_machines_of_another_host_say_nothing_of_this_one(bench: Bench) -> N
 
 
 def test_records_without_a_writer_are_none(bench: Bench) -> None:
-    bench.reader.note_records((HostView(2),))
+    bench.note_views(HostView(2))
     bench.note(FIRST)
-    bench.reader.note_records((HostView(2),))
+    bench.note_views(HostView(2))
     bench.note(SECOND)
     assert bench.read(host(2, generation=4), owner=OWNER) == LeaseState.FREE
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from ha_broker.api.snapshot import HostView, LockspaceView
+from ha_broker.cycle.host_changes import HostChanges
 from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.lockspace.membership import JOIN, SANLOCK, LockspaceLook, MembershipWatch, join, look
@@ -78,7 +79,13 @@ class Bench:
         self.settings.use(CONFIG)
         self.watch = MembershipWatch(BrokerPorts(**fields), self.settings, ChangeLog())
         self.watch.engine = DomainState.ABSENT
-        self.watch.note_peers((), self.now_s)
+        self.changes = HostChanges()
+        self.note_peers()
+
+    def note_peers(self, *views: HostView) -> None:
+        """The broker's next views of all hosts."""
+        self.changes.note(views)
+        self.watch.note_peers(views, self.changes.versions, self.now_s)
 
     @property
     def now_s(self) -> float:
@@ -507,7 +514,12 @@ def test_the_hosts_are_another_mapping_only_when_they_are_others(bench: Bench) -
     bench.look(host(1), host(2))
     assert bench.watch.hosts is before
     bench.look(host(1), host(2, timestamp=8))
-    assert bench.watch.hosts == {1: host(1), 2: host(2, timestamp=8)}
+    assert bench.watch.hosts is before
+    assert bench.watch.renewed_at_s[2] == bench.now_s
+    for other in (host(2, generation=9), host(2, liveness=Liveness.FAIL), host(3)):
+        bench.look(host(1), other)
+        assert bench.watch.hosts == {1: host(1), other.host_id: other}
+    before = bench.watch.hosts
 
 
 def test_its_own_generation_outlasts_the_list(bench: Bench) -> None:
@@ -586,7 +598,7 @@ def test_who_may_live_with_another_watchdog_time_keeps_it_out(
 ) -> None:
     bench.watch.stop()
     bench.look(state=OUT)
-    bench.watch.note_peers(views, bench.now_s)
+    bench.note_peers(*views)
     expected = f"not joined: sanlock's watchdog_fire_timeout is 60 s on this host (h1) and {other}"
     assert bench.error.startswith(expected) if other else bench.error == ""
 
@@ -594,24 +606,24 @@ def test_who_may_live_with_another_watchdog_time_keeps_it_out(
 def test_a_record_that_has_not_changed_since_the_broker_began_is_a_dead_hosts(bench: Bench) -> None:
     bench.watch.stop()
     bench.look(state=OUT, later_s=ALIVE_S + 1)
-    bench.watch.note_peers((says(2, 30, None),), bench.now_s)
+    bench.note_peers(says(2, 30, None))
     assert bench.error == ""
 
 
 @pytest.mark.parametrize(("other_s", "told"), [(90, True), (60, False), (30, False)])
 def test_a_member_with_the_longer_time_is_only_slow(bench: Bench, other_s: int, told: bool) -> None:
     bench.look(host(1), state=JOINED)
-    bench.watch.note_peers((says(2, other_s),), bench.now_s)
+    bench.note_peers(says(2, other_s))
     assert bool(bench.error) is told
     assert bool(bench.watch.unusable_why(bench.now_s)) is told
-    bench.watch.note_peers((), bench.now_s)
+    bench.note_peers()
     assert bench.error == ""
 
 
 def test_nobody_differs_before_the_own_time_is_known(bench: Bench) -> None:
     bench.watch._ask_all = False
     bench.look(host(1), state=JOINED)
-    bench.watch.note_peers((says(2, 90),), bench.now_s)
+    bench.note_peers(says(2, 90))
     assert bench.error == ""
 
 

@@ -7,13 +7,17 @@ import logging
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ha_broker.storage.config_reader import INTERVAL_S as CONFIG_INTERVAL_S
+from ha_broker.storage.slot_io import SlotBytes, read_slots
 from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
 from ha_broker.storage.slot_table import SlotTable
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
+from simulation.world import SimStore
 from tests.unit.broker_host import (
     ALIVE_S,
     IO_TIMEOUT_S,
@@ -475,3 +479,61 @@ def test_every_slot_is_a_record_or_a_reason(cluster: Cluster, host: Host) -> Non
     cluster.run(TICK_S)
     for view in host.snapshot.hosts[1:]:
         assert isinstance(view.record, HostRecord) or view.error
+
+
+# --- which slots are read at once ----------------------------------------------------------
+
+
+class CountingStore(SimStore):
+    """Some slots of it can't be read."""
+
+    bad: frozenset[int] = frozenset()
+
+    def read(self, address: VolumeAddress, size: int) -> bytes:
+        first = (address.offset - PARTS.metadata.offset) // SLOT_SIZE
+        if self.bad & set(range(first, first + size // SLOT_SIZE)):
+            self.reads.append((address, size))
+            raise StorageError("read", "bad sector", errno.EIO)
+        return super().read(address, size)
+
+
+def runs_read(store: CountingStore) -> list[tuple[int, int]]:
+    first = PARTS.metadata.offset
+    return [((at.offset - first) // SLOT_SIZE, size // SLOT_SIZE) for at, size in store.reads]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sets(st.integers(0, 400), max_size=60),
+    st.booleans(),
+    st.frozensets(st.integers(0, 400), max_size=4),
+)
+def test_slots_near_each_other_are_read_at_once_and_say_what_each_alone_says(
+    some: set[int], many: bool, bad: frozenset[int]
+) -> None:
+    ids = some | (set(range(0, 400, 3)) if many else set())
+    cluster = Cluster()
+    for host_id in range(1, 401, 7):
+        cluster.put_record(host_id)
+    store = CountingStore(cluster.volumes)
+    store.bad = bad
+    found = read_slots(store, PARTS, ids)
+    alone = SlotBytes()
+    for host_id in ids:
+        one = read_slots(store, PARTS, [host_id])
+        alone.slots.update(one.slots)
+        alone.failed.update(one.failed)
+    assert (found.slots, found.failed) == (alone.slots, alone.failed)
+    assert found.failed.keys() == ids & bad
+
+
+def test_many_scattered_slots_are_few_reads() -> None:
+    store = CountingStore(Cluster().volumes)
+    read_slots(store, PARTS, range(1, 2000, 2))
+    assert runs_read(store) == [(1, 1999)]
+    del store.reads[:]
+    read_slots(store, PARTS, [*range(1, 300), 304, 310])
+    assert runs_read(store) == [(1, 304), (310, 1)]
+    del store.reads[:]
+    read_slots(store, PARTS, [0, 2, 3])
+    assert runs_read(store) == [(0, 1), (2, 2)]
