@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from importlib import metadata as importlib_metadata
 from typing import Callable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -17,6 +16,7 @@ from ha_broker.metrics.families import gauges
 from ha_broker.metrics.host_families import host_families
 from ha_broker.server.http_server import TextAnswer
 from ha_broker.server.mailbox import Mailbox
+from metadata.program import VERSION
 
 SHORTEST_PAUSE_S = 0.5
 
@@ -42,7 +42,6 @@ class Exporter:
         self._lock = threading.Lock()
         self._text = b""
         self._made_at_s = float("-inf")
-        self._version = _version()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -62,7 +61,7 @@ class Exporter:
         """As the library's collectors."""
         now_s = self._monotonic_s()
         snapshot = self._desk.snapshot()
-        yield gauges("build_info", "The program.", ("version",), [((self._version,), 1.0)])
+        yield gauges("build_info", "The program.", ("version",), [((VERSION,), 1.0)])
         yield from host_families(snapshot, now_s)
         yield from cluster_families(snapshot, self._renewed_at_s(), now_s)
         for metric in self._tallies.registry.collect():
@@ -74,9 +73,3 @@ def _without_creation(metric: Metric) -> Metric:
     metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
     return metric
 
-
-def _version() -> str:
-    try:
-        return importlib_metadata.version("hosted-engine-ha")
-    except importlib_metadata.PackageNotFoundError:
-        return "not installed"

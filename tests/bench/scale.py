@@ -163,7 +163,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 class Decoder:
-    """Slots' bytes to records as the broker does it, with what it keeps from one look to the next."""
+    """Slots' bytes to records as the broker does it, with what it keeps between two looks."""
 
     def decode(self, host_id: int, data: bytes) -> DecodedSlot:
         """As the broker's look at one slot."""

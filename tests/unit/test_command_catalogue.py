@@ -12,7 +12,8 @@ import pytest
 from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command, Option
 from hosted_engine.cli.generated.__main__ import files
-from hosted_engine.cli.parser import Asked, command_help, parse, parse_command
+from hosted_engine.cli.option_parser import command_help
+from hosted_engine.cli.parser import Asked, parse, parse_command
 from hosted_engine.errors import EXIT_CODES, UsageError
 from hosted_engine.main import main
 
