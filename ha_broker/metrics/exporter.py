@@ -72,4 +72,3 @@ def _without_creation(metric: Metric) -> Metric:
     """When a series began, Prometheus sees by itself; each would be another series."""
     metric.samples = [one for one in metric.samples if not one.name.endswith("_created")]
     return metric
-
