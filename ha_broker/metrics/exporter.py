@@ -8,12 +8,13 @@ from typing import Callable
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from ha_broker.metrics.cluster_families import cluster_families
 from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.families import gauges
 from ha_broker.metrics.host_families import host_families
+from ha_broker.metrics.text_format import text_of
 from ha_broker.server.http_server import TextAnswer
 from ha_broker.server.mailbox import Mailbox
 from metadata.program import VERSION
@@ -54,7 +55,7 @@ class Exporter:
         with self._lock:
             now_s = self._monotonic_s()
             if now_s - self._made_at_s >= SHORTEST_PAUSE_S:
-                self._text, self._made_at_s = generate_latest(self._registry), now_s
+                self._text, self._made_at_s = text_of(self._registry.collect()), now_s
             return self._text
 
     def collect(self) -> Iterator[Metric]:
