@@ -10,7 +10,8 @@ daemons    the same as real processes, in real time (a minute and a half)
 command    one run of ``hosted-engine``, beside a broker that knows so many hosts
 scrape     the text for Prometheus
 
-Without GROUP all of them, about four minutes. Needs neither sanlock (a stand-in answers, see
+Without GROUP all of them, about four minutes on an idle machine; ``--write docs/results/cost.md``
+makes the page anew. Needs neither sanlock (a stand-in answers, see
 `tests.bench.stub_sanlock`) nor root, but a directory on which direct I/O is possible.
 
 Each figure is CPU time (user's and system's, all threads) and the median of `SAMPLES` samples. The
@@ -21,9 +22,11 @@ this run. Upstream's are of another run: see `UPSTREAM`.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import logging
+import os
 import socket
 import statistics
 import sys
@@ -31,7 +34,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable
 
 from ha_broker.api.client import BrokerClient
 from ha_broker.api.snapshot_json import snapshot_to_data
@@ -40,8 +43,21 @@ from ha_broker.server.mailbox import Mailbox
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, HostRecord
 from metadata.wire import decode_slot
-from tests.bench import floors
+from tests.bench import floors, scale_page
+from tests.bench.figures import (
+    SAMPLES,
+    UPSTREAM_COMMAND_MS,
+    UPSTREAM_CYCLE_MS,
+    UPSTREAM_DECODE_US,
+    UPSTREAM_EXCHANGE_2000_MS,
+    Figure,
+    median_ms,
+    median_us,
+    table,
+)
+from tests.bench.scale_page import Growth, Year
 from tests.bench.scale_processes import (
+    DaemonCost,
     bare_python_ms,
     command_ms,
     daemon_costs,
@@ -52,50 +68,44 @@ from tests.bench.scale_world import Cost, ScaleHost, scale_host, slot_bytes
 from tests.contract.places import direct_io_directory
 from tests.unit.monitoring_files import whole_tallies
 
-SAMPLES = 9
-LEAST_SAMPLE_S = 0.02
 DECODED_HOSTS = 500
 SIZES = (3, 250, 2000)
+DRAWN_SIZES = (3, 7, 20, 70, 250, 700, 2000)
 MIB = "MiB"
 
 
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table; `key` is its name in the JSON object (empty: not in there).
+class Run:
+    """One run; what several lines or the page need is measured once."""
 
-    `bound`, `floor` and `upstream` are in the unit of the value; None: there is none.
-    """
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
 
-    what: str
-    value: float
-    unit: str = "ms"
-    key: str = ""
-    bound: Optional[float] = None
-    floor: Optional[float] = None
-    upstream: Optional[float] = None
+    @functools.cache  # noqa: B019  # it lives as long as the program
+    def ticks(self, hosts: int) -> TickCosts:
+        """Of a cluster of that size."""
+        return tick_costs(self.directory, hosts)
+
+    @functools.cache  # noqa: B019
+    def daemons(self) -> dict[int, DaemonCost]:
+        """Of the processes, by the number of hosts."""
+        return daemon_costs(self.directory, SIZES)
 
 
-UPSTREAM = (
-    "ovirt-hosted-engine-ha 2.5.2, measured once on another, busy machine with its host daemon "
-    "stubbed; not measured in this run"
-)
-# Its agent's decision cycle, which contains what ours does in broker, agent and between them.
-UPSTREAM_CYCLE_MS = {3: 3.8, 7: 9.2, 250: 387.0, 2000: 3798.0}
-UPSTREAM_DECODE_US = 20.1
-UPSTREAM_EXCHANGE_2000_MS = 249.0
-UPSTREAM_COMMAND_MS = 323.0
-
-Group = Callable[[Path], Iterable[Figure]]
+Group = Callable[[Run], Iterable[Figure]]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure what is named and print it."""
+    """Measure what is named and print or write it."""
     logging.disable(logging.CRITICAL)
     options = _options(arguments)
+    load = os.getloadavg()[0]
     figures: list[Figure] = []
     with direct_io_directory() as directory:
+        run = Run(directory)
         for name in options.groups or GROUPS:
-            figures += GROUPS[name](directory)
+            figures += GROUPS[name](run)
+        if options.write:
+            scale_page.write(options.write, figures, _growth(run), _years(run), load)
     if options.json:
         print(json.dumps({one.key: round(one.value, 4) for one in figures if one.key}))
     else:
@@ -109,54 +119,30 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="one object, by the figures' keys")
+    parser.add_argument("--write", type=Path, metavar="PAGE.md", help="the page and its picture")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of {', '.join(GROUPS)}")
     options = parser.parse_args(arguments)
     unknown = sorted(set(options.groups) - GROUPS.keys())
     if unknown:
         parser.error(f"{', '.join(unknown)}: no such group; there are {', '.join(GROUPS)}")
+    if options.write and options.groups:
+        parser.error("--write is for all groups: name none")
     return options
 
 
-def table(figures: Sequence[Figure]) -> list[str]:
-    """One line for each figure."""
-    heads = ("value", "at most", "floor", "upstream")
-    lines = [f"{'CPU, medians':56} " + " ".join(f"{head:>10}" for head in heads)]
-    for one in figures:
-        numbers = (one.value, one.bound, one.floor, one.upstream)
-        cells = " ".join(f"{_number(number):>10}" for number in numbers)
-        over = " (over)" if one.bound is not None and one.value > one.bound else ""
-        lines.append(f"{one.what:50} {one.unit:>5} {cells}{over}")
-    return [*lines, "", f"upstream: {UPSTREAM}"]
+def _growth(run: Run) -> Growth:
+    costs = {hosts: run.ticks(hosts) for hosts in DRAWN_SIZES}
+    return Growth(
+        {hosts: cost.alive.all_ms for hosts, cost in costs.items()},
+        {hosts: cost.floor_ms for hosts, cost in costs.items()},
+    )
 
 
-def _number(number: Optional[float]) -> str:
-    if number is None:
-        return "-"
-    return f"{number:.3g}" if number < 100 else f"{number:.0f}"
-
-
-# --- clocks ------------------------------------------------------------------------------------
-
-
-def median_s(work: Callable[[], object]) -> float:
-    """CPU seconds of one `work`, in samples that are long enough for the clock."""
-    work()
-    often = 1
-    while (took_s := _sample_s(work, often)) < LEAST_SAMPLE_S:
-        often = max(2 * often, int(often * LEAST_SAMPLE_S / max(took_s, 1e-9)))
-    return statistics.median(_sample_s(work, often) for _ in range(SAMPLES)) / often
-
-
-def _sample_s(work: Callable[[], object], often: int) -> float:
-    gc.collect()
-    begun_s = time.process_time()
-    for _ in range(often):
-        work()
-    return time.process_time() - begun_s
-
-
-def median_ms(work: Callable[[], object]) -> float:
-    return median_s(work) * 1000
+def _years(run: Run) -> dict[int, Year]:
+    return {
+        hosts: Year(cost.broker_ms + cost.agent_ms, run.ticks(hosts).bytes_read)
+        for hosts, cost in run.daemons().items()
+    }
 
 
 # --- decode ------------------------------------------------------------------------------------
@@ -170,7 +156,7 @@ class Decoder:
         return decode_slot(host_id, data)
 
 
-def decode(_directory: Path) -> Iterable[Figure]:
+def decode(_run: Run) -> Iterable[Figure]:
     """Microseconds of one slot, the mean over many hosts."""
     ids = range(1, DECODED_HOSTS + 1)
     first = [(host_id, slot_bytes(host_id, 1000)) for host_id in ids]
@@ -188,9 +174,9 @@ def decode(_directory: Path) -> Iterable[Figure]:
     old, new, copy = first[0][1], later[0][1], again[0][1]
     known = {1: (new, record)}
     floor = [
-        median_s(lambda: floors.decode_first(old)) * 1e6,
-        median_s(lambda: floors.decode_same(new, old, record)) * 1e6,
-        median_s(lambda: floors.decode_unchanged(1, copy, known)) * 1e6,
+        median_us(lambda: floors.decode_first(old)),
+        median_us(lambda: floors.decode_same(new, old, record)),
+        median_us(lambda: floors.decode_unchanged(1, copy, known)),
     ]
     return [
         Figure("decode a slot, first sight", value["first"], "us", "decode_first_us",
@@ -296,9 +282,9 @@ def _record(host_id: int) -> HostRecord:
     return record
 
 
-def ticks(directory: Path) -> Iterable[Figure]:
+def ticks(run: Run) -> Iterable[Figure]:
     """Broker, agent and what is between them, at each size."""
-    costs = {hosts: tick_costs(directory, hosts) for hosts in SIZES}
+    costs = {hosts: run.ticks(hosts) for hosts in SIZES}
     bounds = {2000: 60.0}
     figures = [
         Figure(f"broker's tick, {hosts} hosts, all alive", cost.alive.broker_ms,
@@ -330,10 +316,10 @@ def ticks(directory: Path) -> Iterable[Figure]:
 # --- daemons -----------------------------------------------------------------------------------
 
 
-def daemons(directory: Path) -> Iterable[Figure]:
+def daemons(run: Run) -> Iterable[Figure]:
     """Real processes."""
     figures = []
-    for hosts, cost in daemon_costs(directory, SIZES).items():
+    for hosts, cost in run.daemons().items():
         key, bound = ("daemons_tick_3_ms", 5.0) if hosts == 3 else ("", None)
         most_mib = 40.0 if hosts == 3 else None
         figures += [
@@ -350,10 +336,10 @@ def daemons(directory: Path) -> Iterable[Figure]:
 # --- the command -------------------------------------------------------------------------------
 
 
-def command(directory: Path) -> Iterable[Figure]:
+def command(run: Run) -> Iterable[Figure]:
     """Programs' runs."""
     bare_ms = _median_run(bare_python_ms)
-    version_ms = _status_run(directory, 3, "--version")
+    version_ms = _status_run(run, 3, "--version")
     figures = [
         Figure("python -c pass", bare_ms),
         Figure("hosted-engine --version", version_ms, key="version_ms", bound=40, floor=bare_ms,
@@ -363,14 +349,14 @@ def command(directory: Path) -> Iterable[Figure]:
         answer = _answer(hosts)
         figures.append(
             Figure(f"hosted-engine --vm-status --json, {hosts} hosts",
-                   _status_run(directory, hosts, "--vm-status", "--json"),
+                   _status_run(run, hosts, "--vm-status", "--json"),
                    key=f"status_json_{hosts}_ms", bound=bound,
                    floor=bare_ms + median_ms(lambda: floors.status_json(answer)),  # noqa: B023
                    upstream=UPSTREAM_COMMAND_MS if hosts == 3 else None)
         )  # fmt: skip
     answer = _answer(200)
     figures.append(
-        Figure("hosted-engine --vm-status, 200 hosts", _status_run(directory, 200, "--vm-status"),
+        Figure("hosted-engine --vm-status, 200 hosts", _status_run(run, 200, "--vm-status"),
                key="status_text_200_ms", bound=120,
                floor=bare_ms + median_ms(lambda: floors.status_text(answer)))
     )  # fmt: skip
@@ -381,22 +367,22 @@ def _answer(hosts: int) -> bytes:
     return json.dumps(snapshot_to_data(status_snapshot(hosts), 1000.0)).encode()
 
 
-def _status_run(directory: Path, hosts: int, *arguments: str) -> float:
-    place = directory / f"command-{len(list(directory.iterdir()))}"
+def _status_run(run: Run, hosts: int, *arguments: str) -> float:
+    place = run.directory / f"command-{len(list(run.directory.iterdir()))}"
     with status_server(place, status_snapshot(hosts)) as env:
         assert len(BrokerClient(env["HE_BROKER_SOCKET"]).status().hosts) == hosts
         return _median_run(lambda: command_ms(env, *arguments))
 
 
-def _median_run(run: Callable[[], float]) -> float:
-    run()  # writes the compiled modules
-    return statistics.median(run() for _ in range(SAMPLES))
+def _median_run(once: Callable[[], float]) -> float:
+    once()  # writes the compiled modules
+    return statistics.median(once() for _ in range(SAMPLES))
 
 
 # --- scrape ------------------------------------------------------------------------------------
 
 
-def scrape(_directory: Path) -> Iterable[Figure]:
+def scrape(_run: Run) -> Iterable[Figure]:
     """The text only: sending it is the same whatever it says."""
     snapshot = status_snapshot(200)
     renewed_at_s = {host.host_id: 90.0 for host in snapshot.hosts}
