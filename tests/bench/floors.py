@@ -18,16 +18,16 @@ from metadata.wire import RECORD_SIZE
 Record = dict[str, Any]
 
 
-def decode_first(data: bytes) -> Record:
-    """Split, add up, make numbers and a dictionary."""
-    head = data[:RECORD_SIZE].rstrip(b"\0")
+def decode_first(data: bytes, statuses: dict[bytes, object]) -> Record:
+    """Split, add up, make numbers and a dictionary; an engine's status is looked up."""
+    head = data[: data.index(0)]
     fields = head.split(b"|")
     zlib.crc32(head)
-    text = data[RECORD_SIZE:].rstrip(b"\0").decode()
+    text = data[RECORD_SIZE : data.index(0, RECORD_SIZE)].decode()
     return {
         "timestamp": int(fields[2]),
         "score": int(fields[4]),
-        "status": json.loads(fields[5]),
+        "status": statuses[fields[5]],
         "hostname": fields[6].decode(),
         "lines": dict([line.split("=", 1) for line in text.splitlines()]),
     }
@@ -42,7 +42,7 @@ def decode_same(data: bytes, former: bytes, record: HostRecord) -> HostRecord:
     values = fresh.__dict__
     values.update(record.__dict__)
     values["timestamp_s"] = int(data[4 : start - 1])
-    values["text"] = data[RECORD_SIZE:].rstrip(b"\0").decode()
+    values["text"] = data[RECORD_SIZE : data.index(0, RECORD_SIZE)].decode()
     return fresh
 
 

@@ -173,8 +173,9 @@ def decode(_run: Run) -> Iterable[Figure]:
     assert isinstance(record, HostRecord)
     old, new, copy = first[0][1], later[0][1], again[0][1]
     known = {1: (new, record)}
+    statuses: dict[bytes, object] = {old.split(b"|")[5]: record.engine_status}
     floor = [
-        median_us(lambda: floors.decode_first(old)),
+        median_us(lambda: floors.decode_first(old, statuses)),
         median_us(lambda: floors.decode_same(new, old, record)),
         median_us(lambda: floors.decode_unchanged(1, copy, known)),
     ]

@@ -65,8 +65,8 @@ each tick.
 ## From 3 hosts to 2000
 
 CPU of one host for each tick of 5 s, with its jobs: broker, agent and what goes on between them,
-while all hosts live and nothing that matters changes. Upstream's line is its agent's decision cycle,
-which has the like of all three in it.
+while all hosts live and nothing that matters changes. Upstream's line is its agent's decision
+cycle, which has the like of all three in it.
 
 ![CPU of a tick by the number of hosts, both axes logarithmic]({picture})
 
@@ -96,8 +96,9 @@ def _page(figures: Sequence[Figure], growth: Growth, years: Mapping[int, Year], 
 
 
 def _machine(load: float) -> list[str]:
+    kernel = ".".join(platform.release().split(".")[:2])
     return [
-        f"- machine: {_processor()}, {os.cpu_count()} cores, Linux {platform.release()}",
+        f"- machine: {_processor()}, {os.cpu_count()} cores, Linux {kernel}",
         f"- Python {platform.python_version()} ({sys.implementation.name}), program {VERSION}",
         f"- date: {time.strftime('%Y-%m-%d')}; load when the run began: {load:.1f}",
     ]
