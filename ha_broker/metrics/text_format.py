@@ -8,10 +8,13 @@ byte for byte; a test compares the two.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Callable
 
 from prometheus_client.core import Metric
 from prometheus_client.utils import floatToGoString
 
+# Whatever the versions of the library say of its types.
+_number: Callable[[float], str] = floatToGoString
 _TYPES = {"info": "gauge", "stateset": "gauge", "gaugehistogram": "histogram", "unknown": "untyped"}
 _SUFFIXES = {"counter": "_total", "info": "_info"}
 
@@ -26,7 +29,7 @@ def _family(metric: Metric) -> str:
     about = metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
     kind = _TYPES.get(metric.type, metric.type)
     lines = [
-        f"{one.name}{_labels(one.labels)} {floatToGoString(one.value)}\n" for one in metric.samples
+        f"{one.name}{_labels(one.labels)} {_number(one.value)}\n" for one in metric.samples
     ]
     return f"# HELP {name} {about}\n# TYPE {name} {kind}\n{''.join(lines)}"
 

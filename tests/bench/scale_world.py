@@ -168,7 +168,7 @@ class ScaleHost:
     def __init__(self, directory: Path, hosts: int) -> None:
         self.volume = Volume(directory, hosts)
         self.clock = VirtualClock()
-        StubSanlock(hosts, self.clock.monotonic_s).install()
+        self.sanlock = StubSanlock(hosts, self.clock.monotonic_s)
         self.broker_meter, self.agent_meter, self.exchange_meter = Meter(), Meter(), Meter()
         self.store = CountingStore()
         self._broker_runner = JobRunner(self.clock, self.broker_meter, self._wake_broker)
@@ -336,7 +336,8 @@ def scale_host(directory: Path, hosts: int) -> Iterator[ScaleHost]:
     directory.mkdir()
     host = ScaleHost(directory, hosts)
     try:
-        host.settle_down()
-        yield host
+        with host.sanlock.installed():
+            host.settle_down()
+            yield host
     finally:
         host.close()

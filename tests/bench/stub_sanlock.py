@@ -7,9 +7,11 @@ code costs is not measured here.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import types
+from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from metadata.layout import LOCKSPACE_NAME
@@ -42,7 +44,20 @@ class StubSanlock(types.ModuleType):
         self._hosts: tuple[int, list[dict[str, Any]]] = (0, [])
 
     def install(self) -> None:
+        """For the rest of this process."""
         sys.modules["sanlock"] = self
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """For a while."""
+        former = sys.modules.pop("sanlock", None)
+        self.install()
+        try:
+            yield
+        finally:
+            del sys.modules["sanlock"]
+            if former is not None:
+                sys.modules["sanlock"] = former
 
     def add_lockspace(self, name: bytes, host_id: int, path: str, offset: int, io_s: int) -> None:
         self._joined_as = host_id
