@@ -28,9 +28,7 @@ def _family(metric: Metric) -> str:
     name = metric.name + _SUFFIXES.get(metric.type, "")
     about = metric.documentation.replace("\\", r"\\").replace("\n", r"\n")
     kind = _TYPES.get(metric.type, metric.type)
-    lines = [
-        f"{one.name}{_labels(one.labels)} {_number(one.value)}\n" for one in metric.samples
-    ]
+    lines = [f"{one.name}{_labels(one.labels)} {_number(one.value)}\n" for one in metric.samples]
     return f"# HELP {name} {about}\n# TYPE {name} {kind}\n{''.join(lines)}"
 
 

@@ -96,8 +96,8 @@ Group = Callable[[Run], Iterable[Figure]]
 
 def main(arguments: Sequence[str]) -> None:
     """Measure what is named and print or write it."""
-    logging.disable(logging.CRITICAL)
     options = _options(arguments)
+    logging.disable(logging.CRITICAL)
     load = os.getloadavg()[0]
     figures: list[Figure] = []
     with direct_io_directory() as directory:
