@@ -19,7 +19,6 @@ from typing import Optional
 from hosted_engine.cli.parser import parse
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, NotDeployedError, say_error
 from hosted_engine.host.alone import this_is_a_command
-from hosted_engine.host.rights import check_right
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -88,6 +87,8 @@ def _run(arguments: list[str]) -> int:
         print(asked)
         return EXIT_OK
     if not asked.command.anybody:
+        from hosted_engine.host.rights import check_right
+
         check_right(asked.command.name)
     module, _, function = asked.command.run.partition(":")
     code: int = getattr(importlib.import_module(module), function)(asked.options)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from hosted_engine.errors import EXIT_OK, PROGRAM
+from metadata.program import VERSION
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def run_command(_: argparse.Namespace) -> int:
-    """Print the installed version."""
-    print(f"{PROGRAM} {version()}")
+    """Print the version."""
+    print(f"{PROGRAM} {VERSION}")
     return EXIT_OK
-
-
-def version() -> str:
-    """The installed package's version, or that there is none."""
-    from importlib import metadata as packages
-
-    try:
-        return packages.version("hosted-engine-ha")
-    except packages.PackageNotFoundError:
-        return "(not installed as a package)"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from secrets import token_hex
 from typing import Optional
 
 STATE_FILE_MODE = 0o644
@@ -55,7 +54,7 @@ def written_beside(
 ) -> Iterator[Path]:
     """A new file with `data` in the directory of `path`, to be given that name within; whatever
     was not is removed. The rest as in `replace_file`."""
-    name = f"{path.name}.new" if only_writer else f".{path.name}.{token_hex(8)}"
+    name = f"{path.name}.new" if only_writer else f".{path.name}.{os.urandom(8).hex()}"
     new = path.with_name(name)
     if only_writer:
         with suppress(FileNotFoundError):

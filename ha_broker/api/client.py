@@ -11,10 +11,7 @@ Errors::
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import errno as errno_module
-import http.client
 import json
 import socket
 import stat
@@ -23,6 +20,7 @@ import time
 from typing import TYPE_CHECKING, Any, Optional
 
 from ha_broker.api import paths
+from ha_broker.api.http_connection import HttpConnection, HttpError
 from ha_broker.api.json_codec import from_data
 from ha_broker.api.snapshot_json import (
     DataError,
@@ -30,16 +28,12 @@ from ha_broker.api.snapshot_json import (
     publication_to_data,
     snapshot_from_data,
 )
-from world.network.deadline_socket import DeadlineSocket
 from world.way_in import way_in
 
 if TYPE_CHECKING:
     from ha_broker.api.snapshot import Publication, Snapshot
     from ha_broker.api.trial import TrialResult
     from metadata.shared_config import SharedConfig, StoredConfig
-
-
-_MOST_ANSWER = 64 << 20  # the status of 2000 hosts has a tenth of it
 
 
 class BrokerError(Exception):
@@ -136,6 +130,8 @@ class BrokerClient:
 
     def stored_config(self) -> StoredConfig:
         """The same as it stood on the storage: what can be written back there."""
+        import base64  # noqa: PLC0415  # most callers never need it
+
         from metadata.shared_config import StoredConfig, decode_copy  # noqa: PLC0415  # needs YAML
 
         what = "ask for the shared configuration as it was stored"
@@ -189,7 +185,7 @@ class _Channel:
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._connection: Optional[_UnixConnection] = None
+        self._connection: Optional[HttpConnection] = None
         self.connections = 0  # made until now
         self._closing = False
 
@@ -205,7 +201,7 @@ class _Channel:
             self._drop()
             why = f"no answer within {allowed_s:g} s at {self._path}"
             raise BrokerTimeoutError(what, why) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, HttpError) as error:
             self._drop()
             raise _gone(what, error, self._path) from None
         finally:
@@ -231,7 +227,7 @@ class _Channel:
             return self._send(method, target, body, deadline_s)
         except socket.timeout:
             raise
-        except (OSError, http.client.HTTPException):
+        except (OSError, HttpError):
             self._drop()
             if self._closing or not reused:
                 raise
@@ -242,51 +238,17 @@ class _Channel:
     ) -> tuple[int, bytes]:
         connection = self._connection
         if connection is None:
-            connection = self._connection = _UnixConnection(self._path)
+            connection = self._connection = HttpConnection(self._path)
             self.connections += 1
-        connection.allow(deadline_s - time.monotonic())
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        # A broker with too many connections says so and closes before it has read anything.
-        with contextlib.suppress(BrokenPipeError):
-            connection.request(method, target, body, headers)
-        response = connection.getresponse()
-        text = response.read(_MOST_ANSWER + 1)
-        if len(text) > _MOST_ANSWER:
-            raise http.client.HTTPException(f"its answer has more than {_MOST_ANSWER} bytes")
-        if response.will_close:
+        reply = connection.exchange(method, target, body, deadline_s - time.monotonic())
+        if reply.is_last:
             self._drop()
-        return response.status, text
+        return reply.status, reply.body
 
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket, each exchange with one deadline."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self._path = path
-        self._deadline_socket: Optional[DeadlineSocket] = None
-        self._allowed_s = 0.0
-
-    def allow(self, seconds: float) -> None:
-        self._allowed_s = seconds
-        if self._deadline_socket is not None:
-            self._deadline_socket.allow(seconds)
-
-    def interrupt(self) -> None:
-        if self._deadline_socket is not None:
-            with contextlib.suppress(OSError):  # not connected (any more)
-                self._deadline_socket.shutdown(socket.SHUT_RDWR)
-
-    def connect(self) -> None:
-        self._deadline_socket = DeadlineSocket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._deadline_socket.allow(self._allowed_s)
-        self.sock = self._deadline_socket
-        self.sock.connect(self._path)
 
 
 def _gone(what: str, error: Exception, path: str) -> BrokerGoneError:

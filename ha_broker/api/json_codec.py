@@ -17,7 +17,7 @@ from metadata.plain_json import LARGEST, is_number
 from metadata.plain_text import kept_in, printable_text
 
 T = TypeVar("T")
-Reader = Callable[[object, str, bool], Any]
+Reader = Callable[[object, bool], Any]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _STAMP_ENDINGS = ("_at_s", "_since_s")
@@ -29,6 +29,21 @@ class DataError(ValueError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class _MisfitError(Exception):
+    """What does not fit, each as (where, what); where is told from here down.
+
+    Most data fits, and there is much of it: places are put together on the way up only.
+    """
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def below(self, name: str) -> list[tuple[str, str]]:
+        """The same as seen from the object or list that holds it as `name`."""
+        return [(_join(name, where), what) for where, what in self.problems]
 
 
 def to_data(value: object, now_s: Optional[float] = None) -> Any:
@@ -81,7 +96,11 @@ def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T
     have written them) unless `refuse_unknown`.
     """
     reader = _reader(typing.cast(Any, kind))
-    return typing.cast(T, reader(data, "", refuse_unknown))
+    try:
+        return typing.cast(T, reader(data, refuse_unknown))
+    except _MisfitError as error:
+        problems = sorted(f"{where or 'body'}: {what}" for where, what in error.problems)
+    raise DataError(problems)
 
 
 @functools.cache
@@ -100,23 +119,25 @@ def _reader(kind: Any) -> Reader:
 
 def _dataclass_reader(kind: type) -> Reader:
     hints = typing.get_type_hints(kind)
-    readers = {field.name: _field_reader(field, hints) for field in dataclasses.fields(kind)}
-    required = {field.name for field in dataclasses.fields(kind) if _is_required(field)}
+    fields = dataclasses.fields(kind)
+    readers = {field.name: _field_reader(field, hints) for field in fields}
+    rows = [(field.name, readers[field.name], _is_required(field)) for field in fields]
 
-    def read(data: object, path: str, refuse_unknown: bool) -> object:
-        if not isinstance(data, Mapping):
-            raise DataError([f"{path or 'body'}: expected an object, got {_show(data)}"])
-        problems = [f"{_join(path, name)}: missing" for name in sorted(required - set(data))]
-        if refuse_unknown:
-            problems += _unknown_keys(data, path, readers)
+    def read(data: object, refuse_unknown: bool) -> object:
+        if not isinstance(data, dict):
+            raise _misfit(f"expected an object, got {_show(data)}")
+        problems = _unknown_keys(data, readers) if refuse_unknown else []
         values: dict[str, object] = {}
-        for name in readers.keys() & data.keys():
-            try:
-                values[name] = readers[name](data[name], _join(path, name), refuse_unknown)
-            except DataError as error:
-                problems += error.problems
+        for name, reader, is_required in rows:
+            if name in data:
+                try:
+                    values[name] = reader(data[name], refuse_unknown)
+                except _MisfitError as error:
+                    problems += error.below(name)
+            elif is_required:
+                problems.append((name, "missing"))
         if problems:
-            raise DataError(sorted(problems))
+            raise _MisfitError(problems)
         return kind(**values)
 
     return read
@@ -132,18 +153,18 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
     return field.default is missing and field.default_factory is missing
 
 
-def _unknown_keys(data: Mapping[Any, object], path: str, known: Mapping[str, object]) -> list[str]:
+def _unknown_keys(data: dict[Any, object], known: Mapping[str, object]) -> list[tuple[str, str]]:
     allowed = ", ".join(sorted(known))
-    unknown = sorted(printable_text(str(key)) for key in data if key not in known)
-    return [f"{_join(path, key)}: unknown key (allowed: {allowed})" for key in unknown]
+    unknown = [printable_text(str(key)) for key in data if key not in known]
+    return [(key, f"unknown key (allowed: {allowed})") for key in unknown]
 
 
 def _optional_reader(arguments: tuple[Any, ...]) -> Reader:
     (inner,) = [item for item in arguments if item is not type(None)]
     read_inner = _reader(inner)
 
-    def read(data: object, path: str, refuse_unknown: bool) -> object:
-        return None if data is None else read_inner(data, path, refuse_unknown)
+    def read(data: object, refuse_unknown: bool) -> object:
+        return None if data is None else read_inner(data, refuse_unknown)
 
     return read
 
@@ -152,16 +173,18 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
     endless = arguments[-1] is Ellipsis
     readers = [_reader(item) for item in arguments if item is not Ellipsis]
 
-    def read(data: object, path: str, refuse_unknown: bool) -> object:
+    def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, (list, tuple)):
-            raise DataError([f"{path}: expected a list, got {_show(data)}"])
+            raise _misfit(f"expected a list, got {_show(data)}")
         if not endless and len(data) != len(readers):
-            raise DataError([f"{path}: expected {len(readers)} items, got {_show(data)}"])
-        row = readers * len(data) if endless else readers
-        return tuple(
-            one(item, f"{path}[{place}]", refuse_unknown)
-            for place, (one, item) in enumerate(zip(row, data))
-        )
+            raise _misfit(f"expected {len(readers)} items, got {_show(data)}")
+        items: list[object] = []
+        try:
+            for one, item in zip(readers * len(data) if endless else readers, data):
+                items.append(one(item, refuse_unknown))
+        except _MisfitError as error:
+            raise _MisfitError(error.below(f"[{len(items)}]")) from None
+        return tuple(items)
 
     return read
 
@@ -170,36 +193,55 @@ def _enum_reader(kind: type[Enum]) -> Reader:
     members = {member.value: member for member in kind}
     allowed = ", ".join(str(value) for value in members)
 
-    def read(data: object, path: str, refuse_unknown: bool) -> object:
+    def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, str) or data not in members:
-            raise DataError([f"{path}: {_show(data)} is not one of {allowed}"])
+            raise _misfit(f"{_show(data)} is not one of {allowed}")
         return members[data]
 
     return read
 
 
-_PLAIN_NAMES = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
-
-
 def _plain_reader(kind: Any, kept: str = "") -> Reader:
-    expected = _PLAIN_NAMES[kind]
+    return _text_reader(kept) if kind is str else _PLAIN_READERS[kind]
 
-    def read(data: object, path: str, refuse_unknown: bool) -> object:
-        if not _fits(kind, data):
-            raise DataError([f"{path}: expected {expected}, got {_show(data)}"])
-        return printable_text(data, kept) if isinstance(data, str) else kind(data)
+
+def _text_reader(kept: str) -> Reader:
+    def read(data: object, _refuse_unknown: bool) -> object:
+        if type(data) is not str:
+            raise _misfit(f"expected a string, got {_show(data)}")
+        return data if data.isprintable() else printable_text(data, kept)
 
     return read
 
 
-def _fits(kind: Any, data: object) -> bool:
-    if kind in (int, float):
-        return is_number(data) and (kind is float or type(data) is int)
-    return type(data) is kind
+def _read_flag(data: object, _refuse_unknown: bool) -> object:
+    if type(data) is not bool:
+        raise _misfit(f"expected true or false, got {_show(data)}")
+    return data
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _read_whole(data: object, _refuse_unknown: bool) -> object:
+    if type(data) is not int or not is_number(data):
+        raise _misfit(f"expected an integer, got {_show(data)}")
+    return data
+
+
+def _read_number(data: object, _refuse_unknown: bool) -> object:
+    if not is_number(data):
+        raise _misfit(f"expected a number, got {_show(data)}")
+    return float(typing.cast(float, data))
+
+
+_PLAIN_READERS: dict[Any, Reader] = {bool: _read_flag, int: _read_whole, float: _read_number}
+
+
+def _misfit(what: str) -> _MisfitError:
+    return _MisfitError([("", what)])
+
+
+def _join(name: str, where: str) -> str:
+    """``hosts`` and ``[3].record`` are ``hosts[3].record``."""
+    return f"{name}{where}" if not where or where.startswith("[") else f"{name}.{where}"
 
 
 def _show(data: object) -> str:

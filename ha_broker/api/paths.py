@@ -1,12 +1,12 @@
 """Where the socket, the settings and the state are; each moved by one environment variable.
 
-Asked at each call, not at import: a test or a second instance sets its own environment.
+Asked at each call, not at import: a test or a second instance sets its own environment. `pathlib`
+is loaded where it is used: the status, which monitoring asks for all the time, needs none of it.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 SOCKET_VARIABLE = "HE_BROKER_SOCKET"
 SETTINGS_VARIABLE = "HE_SETTINGS"
@@ -20,6 +20,8 @@ def broker_socket() -> str:
 
 def agent_memory_file() -> str:
     """What the agent has learnt during this boot of the machine."""
+    from pathlib import Path  # noqa: PLC0415
+
     return str(Path(broker_socket()).with_name("agent-memory.json"))
 
 
@@ -30,6 +32,8 @@ def host_settings_file() -> str:
 
 def secrets_dir() -> str:
     """Directory below which the shared settings may name files with secrets: host.yaml's own."""
+    from pathlib import Path  # noqa: PLC0415
+
     return str(Path(host_settings_file()).parent)
 
 

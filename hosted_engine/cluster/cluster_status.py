@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Optional
 
 from ha_broker.api.snapshot import HostView
@@ -90,8 +91,14 @@ def _undecided(written: EngineStatus) -> EngineStatus:
 
 def engine_status_data(status: EngineStatus) -> dict[str, str]:
     """The object that readers know: vm, health, detail, and reason only when not good."""
+    return dict(_status_items(status))
+
+
+@lru_cache(maxsize=64)
+def _status_items(status: EngineStatus) -> tuple[tuple[str, str], ...]:
+    """Most hosts of a cluster say the same of the engine."""
     data: dict[str, str] = parse_json(status_to_json(status))
-    return data
+    return tuple(data.items())
 
 
 def status_json(status: ClusterStatus) -> str:

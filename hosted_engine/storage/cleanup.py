@@ -7,12 +7,12 @@ slot is written.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Callable, Optional
 
 from ha_broker.api import paths
@@ -82,7 +82,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return EXIT_OK
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: SimpleNamespace) -> None:
     from world.host_file import read_host_settings
 
     site = Site()

@@ -12,7 +12,8 @@ import pytest
 from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command, Option
 from hosted_engine.cli.generated.__main__ import files
-from hosted_engine.cli.parser import Asked, command_help, parse, parse_command
+from hosted_engine.cli.option_parser import command_help, command_parser
+from hosted_engine.cli.parser import Asked, parse, parse_command
 from hosted_engine.errors import EXIT_CODES, UsageError
 from hosted_engine.main import main
 
@@ -98,6 +99,19 @@ WEIGH = Command(
         Option("--twice", help="to be sure"),
     ),
 )
+
+
+@each_command()
+def test_switches_alone_are_what_argparse_makes_of_them(command: Command) -> None:
+    """They do not load it, see `hosted_engine.cli.parser`."""
+    switches = [option.name for option in command.options if option.metavar is None]
+    named = [command.name, *command.arguments]
+    for given in ([], switches, switches[:1] * 2, switches[-1:]):
+        for words in ([*named, *given], [*given, *named]):
+            parsed = vars(command_parser(command).parse_args(words))
+            if command.arguments:
+                parsed["arguments"] = command.arguments
+            assert vars(parse_command(command, words)) == parsed
 
 
 def test_options_become_attributes() -> None:

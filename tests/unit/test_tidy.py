@@ -33,9 +33,8 @@ ARROWS = {
     "ha_broker.adapters": ("ha_broker", "world", "metadata"),
     "ha_broker.lockspace.leave": ("ha_broker", "world", "metadata"),
     "ha_broker.api": ("ha_broker.api", "world.ports", "metadata"),
-    "ha_broker.api.client": (
-        *("ha_broker.api", "world.network.deadline_socket", "world.way_in", "metadata"),
-    ),
+    "ha_broker.api.client": ("ha_broker.api", "world.way_in", "metadata"),
+    "ha_broker.api.http_connection": ("world.network.deadline_socket",),
     "ha_broker.events": ("ha_broker.events", "ha_broker.api", "world.ports", "metadata"),
     # Those who hold sockets and files of their own.
     "ha_broker.server": ("ha_broker", "world.ports", "world.network.deadline_socket", "metadata"),

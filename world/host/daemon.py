@@ -8,6 +8,7 @@ import signal
 from types import FrameType
 from typing import Callable, Optional
 
+from metadata.program import VERSION
 from metadata.settings.parse import HostSettings
 from world.host.journal import LEVELS
 from world.host.wake import Wake
@@ -52,7 +53,8 @@ def daemon_parser(prog: str, description: str, settings_path: str) -> argparse.A
         help="settings of this host (default: %(default)s)",
     )
     parser.add_argument("--log-level", choices=LEVELS, default="info")
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
+    version = f"%(prog)s {VERSION}"
+    parser.add_argument("--version", action="version", version=version, help="show the version")
     return parser
 
 
@@ -86,17 +88,3 @@ def _say_not_deployed(path: str, services: ServiceManager, log: logging.Logger) 
     log.info("%s", text)
     services.status(text)
     services.ready()
-
-
-class _ShowVersion(argparse.Action):
-    """Looked up only when asked for."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415
-
-        try:
-            number = version("hosted-engine-ha")
-        except PackageNotFoundError:
-            number = "(not installed)"
-        print(f"{parser.prog} {number}")
-        parser.exit()
