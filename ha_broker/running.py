@@ -12,14 +12,15 @@ from ha_broker.broker import ALIVE_INTERVAL_S, Broker
 from ha_broker.metrics.counters import Counters
 from ha_broker.metrics.exporter import Exporter
 from ha_broker.metrics.service import MetricsService
+from ha_broker.server.access import Access
 from ha_broker.server.entrance import Entrance
 from ha_broker.server.http_server import SocketError
+from ha_broker.server.name_lookup import GROUP, USER, NameLookup
 from ha_broker.server.routes import Api
-from ha_broker.server.socket_group import SocketGroup
 from ha_broker.storage.local_maintenance import StateDirError
 from metadata.settings.parse import HostSettings
+from world.host.accounts import group_id, user_id
 from world.host.daemon import heed_signals, wait_for_settings
-from world.host.groups import group_id
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.host import ServiceManager
@@ -80,9 +81,9 @@ class BrokerDaemon:
         tallies = Counters()
         broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
         exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
-        api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered)
-        group = SocketGroup(host.socket_group, group_id, self._settings_path, monotonic_s)
-        entrance = Entrance(self._socket_path, api.answer, group)
+        access = access_of(host, self._settings_path, monotonic_s)
+        api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered, access)
+        entrance = Entrance(self._socket_path, api.answer, access)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()
         entrance.open()
@@ -114,3 +115,12 @@ class BrokerDaemon:
         pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
         if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):
             time.sleep(GATHER_S)
+
+
+def access_of(host: HostSettings, settings_path: str, monotonic_s: Monotonic) -> Access:
+    """What the settings, read from `settings_path`, say."""
+    group = NameLookup(GROUP, host.socket_group, group_id, settings_path, monotonic_s)
+    users = [
+        NameLookup(USER, name, user_id, settings_path, monotonic_s) for name in host.command_users
+    ]
+    return Access(group, users)

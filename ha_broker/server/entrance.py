@@ -7,11 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
+from ha_broker.server.access import Access
 from ha_broker.server.http_server import Answer, ApiServer, SocketError
-from ha_broker.server.socket_group import SocketGroup
 
-GROUP_WAIT_S = 3.0
-"""How long the first connections wait for the group to be found; it may be found later, too."""
+NAMES_WAIT_S = 3.0
+"""How long the first connections wait for the names of `Access`; they may be found later, too."""
 
 DIRECTORY_MODE = 0o755  # whoever may connect must get there; each file in it has its own mode
 
@@ -22,31 +22,31 @@ class Entrance:
     """Serves `answer` at `path` until it is closed; raises SocketError when it can't begin.
 
     Somebody who tidies up may remove the socket's file while the broker lives. Nobody would
-    reach it any more, so the file is made again. The members of `group` may connect, too, once
-    it is known.
+    reach it any more, so the file is made again. The members of the group of `access` may
+    connect, too, once it is known.
     """
 
-    def __init__(self, path: str, answer: Answer, group: Optional[SocketGroup] = None) -> None:
+    def __init__(self, path: str, answer: Answer, access: Optional[Access] = None) -> None:
         self._path = path
         self._answer = answer
-        self._group = group or SocketGroup("", lambda _name: None)
+        self._access = access or Access()
         self._trouble = ""
         self._server = ApiServer(path, answer)
 
     def open(self) -> None:
         """Take connections."""
-        self._group.look()
-        self._group.wait(GROUP_WAIT_S)
+        self._access.look()
+        self._access.wait(NAMES_WAIT_S)
         self._admit_group()
         self._server.start()
 
     def _admit_group(self) -> None:
-        if self._group.gid is not None:
-            self._server.admit(self._group.gid)
+        if self._access.gid is not None:
+            self._server.admit(self._access.gid)
 
     def keep_open(self) -> None:
         """To be called now and then."""
-        self._group.look()
+        self._access.look()
         self._admit_group()
         if self._server.is_in_place():
             self._trouble = ""
@@ -62,7 +62,7 @@ class Entrance:
     def _anew(self) -> Optional[ApiServer]:
         try:
             self._make_directory()
-            return ApiServer(self._path, self._answer, gid=self._group.gid)
+            return ApiServer(self._path, self._answer, gid=self._access.gid)
         except (SocketError, OSError) as error:
             if str(error) != self._trouble:
                 log.error("%s is gone: %s (tried again)", self._path, error)

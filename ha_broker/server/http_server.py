@@ -46,18 +46,13 @@ MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little lo
 
 @dataclass(frozen=True)
 class Caller:
-    """Who is at the other end of a connection, as the kernel says."""
+    """Who is at the other end of a connection, as the kernel says.
+
+    It is who connected that counts: one who hands a connection on answers for what is asked.
+    """
 
     pid: int
     uid: int
-
-    @property
-    def may_command(self) -> bool:
-        """root, and the user that broker and agent run as; whoever else may connect may read.
-
-        It is who connected that counts: one who hands a connection on answers for what is asked.
-        """
-        return self.uid in (0, os.geteuid())
 
     def __str__(self) -> str:
         return f"uid {self.uid}, pid {self.pid}{self._program()}"

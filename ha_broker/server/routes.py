@@ -27,10 +27,12 @@ its state ends by time.
 
 Errors are ``{"error": "..."}`` with a fitting status.
 
-Who may connect says the socket's file. Whoever does may read; what is no GET is a command, and
-root's and the daemons' own user's alone (403). So is the configuration as it stood on the storage;
-in ``/v1/config`` others get no domain XML, and of a webhook's address scheme and host alone: both
-may hold secrets.
+Who may connect says the socket's file. Whoever does may read; what is no GET is a command: root's
+and the daemons' own user's, and those in `COMMANDS` also the users' that host.yaml names in
+`command_users`; for others it is refused (403). The record is the agent's own word, by which other
+hosts and root's commands go. The configuration as it stood on the storage is root's, too; in
+``/v1/config`` others get no domain XML, and of a webhook's address scheme and host alone: both may
+hold secrets.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from urllib.parse import parse_qsl
 from ha_broker.api.host_news import ALL, lean_answer
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
+from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
 from metadata.secret_names import without_paths
@@ -75,6 +78,8 @@ class Nothing:
 
 READ = "GET"
 ALL_OF_IT = "/v1/config/copy"  # with whatever secrets people put there
+COMMANDS = ("/v1/maintenance", "/v1/reread", "/v1/test-notification")
+"""Those of `command_users`; a new one is root's until it is named here."""
 
 Query = dict[str, str]
 Handler = Callable[[Query, bytes, Optional[Caller]], Any]
@@ -93,7 +98,8 @@ class Api:
     """Routes requests to the desk; changes no state of its own, so that any thread may call it.
 
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
-    answer's HTTP status, and how many seconds it took.
+    answer's HTTP status, and how many seconds it took. `access` says who may have what done;
+    without it root and the daemons' own user alone.
     """
 
     def __init__(
@@ -102,12 +108,14 @@ class Api:
         monotonic_s: Callable[[], float],
         metrics: Optional[Callable[[], TextAnswer]] = None,
         note: Note = _note_nothing,
+        access: Optional[Access] = None,
     ) -> None:
         self._desk = desk
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
         self._life = secrets.token_hex(8)  # of an earlier broker's marks none is one of ours
+        self._access = access or Access()
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
@@ -161,17 +169,33 @@ class Api:
 
     def _check_right(self, method: str, path: str, caller: Optional[Caller]) -> None:
         """Raise Refusal (403) where the caller may not ask that."""
-        if caller is None or caller.may_command or (method == READ and path != ALL_OF_IT):
+        if caller is None or self._access.administers(caller.uid):
             return
-        log.info("%s %s, asked for by %s, is refused: it may read only", method, path, caller)
-        readable = ", ".join(
-            known for known_method, known in self._routes
-            if known_method == READ and known != ALL_OF_IT
-        )  # fmt: skip
-        raise Refusal(
-            403,
-            f"permission denied: {method} {path} is refused for uid {caller.uid}, which may read "
-            f"only; run it as root; allowed for uid {caller.uid}: {READ} of {readable}",
+        if path not in self._allowed(caller.uid).get(method, ()):
+            log.info("%s %s, asked for by %s, is refused", method, path, caller)
+            raise Refusal(403, self._denied_text(method, path, caller.uid))
+        if method != READ:
+            log.info("%s %s is asked for by %s, of command_users", method, path, caller)
+
+    def _allowed(self, uid: int) -> dict[str, tuple[str, ...]]:
+        """The resources for one who is not root, by method."""
+        readable = tuple(
+            path for method, path in self._routes if method == READ and path != ALL_OF_IT
+        )
+        commands = {"PUT": COMMANDS} if self._access.may_command(uid) else {}
+        return {READ: readable, **commands}
+
+    def _denied_text(self, method: str, path: str, uid: int) -> str:
+        allowed = self._allowed(uid)
+        only, mend = "", "run it as root"
+        if "PUT" not in allowed:
+            only = ", which may read only"
+        if only and path in COMMANDS:
+            mend += ", or name its user in command_users of host.yaml"
+        listed = "; ".join(f"{known} of {', '.join(paths)}" for known, paths in allowed.items())
+        return (
+            f"permission denied: {method} {path} is refused for uid {uid}{only}; {mend}; "
+            f"allowed for uid {uid}: {listed}"
         )
 
     def _status(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
@@ -216,7 +240,7 @@ class Api:
             error = self._desk.snapshot().config.error
             raise Refusal(503, error or "the shared configuration has not been read yet")
         settings = cluster_settings_to_data(config.settings)
-        if caller is None or caller.may_command:
+        if caller is None or self._access.administers(caller.uid):
             xml = config.domain_xml
         else:
             xml = ""

@@ -132,6 +132,13 @@ class Subject:
         """Where libvirt is."""
         return self.own("libvirt_uri", DEFAULT_LIBVIRT_URI)
 
+    @property
+    def command_users(self) -> tuple[str, ...]:
+        """The users who shall be able to command the broker."""
+        if "command_users" in self.answers.host:
+            return tuple(self.answers.host["command_users"])
+        return self.deployed.command_users if self.deployed is not None else ()
+
     def own(self, key: str, otherwise: str) -> str:
         """This host's own value: what the answers say, else host.yaml, else `otherwise`."""
         if key in self.answers.host:

@@ -6,7 +6,7 @@ All is looked at, beside each other and each with a deadline, so that one run te
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from hosted_engine.deploy import checks_storage as storage
@@ -30,7 +30,7 @@ from metadata.own_slot import rival
 from metadata.records import HostRecord
 from metadata.settings.parse import HostSettings
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
-from world.host.groups import group_id
+from world.host.accounts import group_id, is_member, user_id
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState
 
@@ -82,6 +82,9 @@ def _checks(subject: Subject) -> Iterator[Check]:
     group = subject.own("socket_group", "")
     if group:
         yield Check("socket group", lambda: check_socket_group(group))
+    users = subject.command_users
+    if users:
+        yield Check("command users", lambda: check_command_users(users, group))
 
 
 def check_deployed(answers: Answers, deployed: HostSettings) -> Finding:
@@ -98,6 +101,37 @@ def check_socket_group(name: str) -> Finding:
         f"socket_group: {name!r}: this host has no such group, so root alone may ask the broker",
         f"getent group {name}; the broker looks again every minute once it is there",
     )
+
+
+def check_command_users(names: Sequence[str], group: str) -> Finding:
+    """The users that may command the broker are there, and can connect to it."""
+    found = [_check_command_user(name, group) for name in names]
+    problems = [(problem, mend) for problem, mend in found if problem]
+    if not problems:
+        return ok(f"{', '.join(names)} may command the broker: maintenance and test notifications")
+    return warn(
+        f"command_users: {'; '.join(problem for problem, _ in problems)}",
+        *dict.fromkeys(mend for _, mend in problems),
+    )
+
+
+def _check_command_user(name: str, group: str) -> tuple[str, str]:
+    """What keeps that user from commanding and how to mend it; both empty: nothing does."""
+    uid = user_id(name)
+    if uid is None:
+        mend = f"getent passwd {name}; the broker looks again every minute once it is there"
+        return f"{name!r}: this host has no such user", mend
+    if uid == 0:
+        return "", ""
+    gid = group_id(group) if group else None
+    if gid is None:
+        lacks = f"this host has no group {group!r}" if group else "socket_group names no group"
+        mend = "name a group of theirs in socket_group (host.socket_group in the answers)"
+        return f"{name!r} can't connect to the broker: {lacks}", mend
+    if is_member(name, gid):
+        return "", ""
+    mend = f"usermod -aG {group} {name}, and restart what runs as {name}"
+    return f"{name!r} can't connect to the broker: not in group {group!r} (socket_group)", mend
 
 
 # --- sanlock --------------------------------------------------------------------------------

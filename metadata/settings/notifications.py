@@ -217,7 +217,7 @@ def read_notifications(reader: Reader, data: object, key: str) -> NotificationSe
     if "webhooks" in top:
         fields["webhooks"] = _read_webhooks(reader, top["webhooks"], f"{key}.webhooks")
     if "rules" in top:
-        rules = _read_list(reader, _RULE, top["rules"], f"{key}.rules", most=MOST_RULES)
+        rules = reader.items(_RULE, top["rules"], f"{key}.rules", most=MOST_RULES)
         fields["rules"] = tuple(dict.fromkeys(rules))
     return NotificationSettings(**fields)
 
@@ -260,7 +260,7 @@ def _read_smtp(reader: Reader, data: object, key: str) -> Optional[SmtpSettings]
     fields = reader.fields(top, _SMTP, key)
     to: list[str] = []
     if "to" in top:
-        to = _read_list(reader, _ADDRESS, top["to"], f"{key}.to", most=MOST_RECIPIENTS, least=1)
+        to = reader.items(_ADDRESS, top["to"], f"{key}.to", most=MOST_RECIPIENTS, least=1)
     if len(reader.problems) > before:
         return None
     smtp = SmtpSettings(sender=fields.pop("from"), to=tuple(dict.fromkeys(to)), **fields)
@@ -293,14 +293,3 @@ def _read_webhook(reader: Reader, data: object, key: str) -> Optional[WebhookSet
     reader.required(top, {"url": _WEBHOOK["url"]}, key)
     fields = reader.section(top, _WEBHOOK, key)
     return WebhookSettings(**fields) if "url" in fields else None
-
-
-def _read_list(
-    reader: Reader, rule: Rule, data: object, key: str, *, most: int, least: int = 0
-) -> list[str]:
-    if not isinstance(data, (list, tuple)) or not least <= len(data) <= most:
-        allowed = f"a list of {least} to {most}, each {rule.allowed}"
-        reader.problem(key, f"{told(key, data)} is refused; allowed: {allowed}")
-        return []
-    values = [reader.value(rule, item, f"{key}[{place}]") for place, item in enumerate(data)]
-    return [value for value in values if value is not None]

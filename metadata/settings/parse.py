@@ -14,6 +14,7 @@ A whole ``host.yaml`` (only host_id, host_name and storage.path must be there)::
     gateway: 192.0.2.1
     libvirt_uri: qemu:///system
     socket_group: kvm              # may ask the broker, but change nothing; default: root alone
+    command_users: [vdsm]          # members of that group who may also set maintenance; default: []
     storage:
       path: /dev/disk/by-id/shared
       sector_size: 512
@@ -97,12 +98,15 @@ _HOST_REQUIRED: dict[str, Rule] = {
     "host_id": integer(1, layout.MAX_HOSTS),
     "host_name": _HOST_NAME,
 }
+_ACCOUNT = r"[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?"
+_USER = text(_ACCOUNT, "the name of a user of this host, such as vdsm")
+_MOST_USERS = 32
 _HOST_OPTIONAL: dict[str, Rule] = {
     "bridge": _BRIDGE,
     "gateway": _GATEWAY,
     "libvirt_uri": text(r"[a-z][a-z0-9+]*://\S*", "a libvirt address such as qemu:///system"),
     "socket_group": text(
-        r"|[A-Za-z_][A-Za-z0-9_.@-]{0,63}\$?",
+        rf"|{_ACCOUNT}",
         "the name of a group of this host, such as kvm, or nothing: root alone",
     ),
 }
@@ -178,6 +182,9 @@ NESTED_SECTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The sections within each of the sections."""
 
+HOST_SECTIONS = ("command_users", "metrics")
+"""Those of ``host.yaml`` that the answers have below ``host``."""
+
 
 def parse_host_settings(data: object, source: str) -> HostSettings:
     """The settings of ``host.yaml``; `source` names the file in messages.
@@ -188,16 +195,23 @@ def parse_host_settings(data: object, source: str) -> HostSettings:
     top = reader.mapping(data, "")
     if top is None:
         raise SettingsError(reader.problems)
-    top = without_empty(top, ("storage", "metrics"))
-    reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL, "metrics"])
+    top = without_empty(top, ("storage", *HOST_SECTIONS))
+    reader.unknown_keys(top, [*_HOST_REQUIRED, "storage", *_HOST_OPTIONAL, *HOST_SECTIONS])
     reader.required(top, _HOST_REQUIRED)
     fields = reader.fields(top, {**_HOST_REQUIRED, **_HOST_OPTIONAL})
     parts = _read_storage(reader, top)
     connection = _read_connection(reader, top)
+    users = reader.items(_USER, top.get("command_users", []), "command_users", most=_MOST_USERS)
     metrics = read_metrics(reader, top.get("metrics", {}), "metrics")
     if reader.problems or parts is None:
         raise SettingsError(reader.problems)
-    return HostSettings(storage=parts, connection=connection, metrics=metrics, **fields)
+    return HostSettings(
+        storage=parts,
+        connection=connection,
+        command_users=tuple(sorted(set(users))),
+        metrics=metrics,
+        **fields,
+    )
 
 
 def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
@@ -248,6 +262,7 @@ def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
         "gateway": settings.gateway,
         "libvirt_uri": settings.libvirt_uri,
         "socket_group": settings.socket_group,
+        "command_users": list(settings.command_users),
         "metrics": metrics_to_data(settings.metrics),
     }
 

@@ -182,6 +182,15 @@ class Reader:
         self.problem(key, f"{told(key, raw)} is refused; allowed: {rule.allowed_for(raw)}")
         return None
 
+    def items(self, rule: Rule, data: object, key: str, *, most: int, least: int = 0) -> list[Any]:
+        """The accepted values of a list of `least` to `most`, and a problem for each other one."""
+        if not isinstance(data, (list, tuple)) or not least <= len(data) <= most:
+            allowed = f"a list of {least} to {most}, each {rule.allowed}"
+            self.problem(key, f"{told(key, data)} is refused; allowed: {allowed}")
+            return []
+        values = [self.value(rule, item, f"{key}[{place}]") for place, item in enumerate(data)]
+        return [value for value in values if value is not None]
+
     def fields(
         self, data: Mapping[Any, Any], rules: Mapping[str, Rule], key: str = ""
     ) -> dict[str, Any]:

@@ -21,7 +21,8 @@ class HostSettings:
     """``host.yaml``: what is local to this host.
 
     `connection` None: somebody else sees to it that the storage is there. `socket_group` is the
-    name of the group whose members may ask the broker; empty: root alone.
+    name of the group whose members may ask the broker; empty: root alone. `command_users` are the
+    names of users who may also have it do something, sorted.
     """
 
     host_id: int
@@ -31,6 +32,7 @@ class HostSettings:
     gateway: str = ""
     libvirt_uri: str = "qemu:///system"
     socket_group: str = ""
+    command_users: tuple[str, ...] = ()
     connection: Optional[StorageConnection] = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
 

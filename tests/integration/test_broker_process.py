@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import signal
 import stat
 import subprocess
@@ -22,6 +23,7 @@ from metadata.wire import decode_global
 from tests.contract.places import direct_io_directory
 from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
 from tests.integration.broker_process import FACTOR, PUBLICATION, SETTINGS, Site, wait_for
+from tests.unit.other_user import NOBODY, as_compat_client, needs_root
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Liveness, Membership
 
@@ -368,3 +370,24 @@ def test_the_group_of_the_settings_gets_the_socket(site: Site) -> None:
     site.serving()
     found = site.socket.stat()
     assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, own.gr_gid)
+
+
+@needs_root
+def test_a_user_of_the_settings_commands_and_one_that_is_not_there_ends_nothing(
+    member: tuple[Site, SanlockHost],
+) -> None:
+    site, _ = member
+    user = pwd.getpwuid(NOBODY)
+    group = grp.getgrgid(user.pw_gid)
+    site.deploy(socket_group=group.gr_name, command_users=["no-such-user", user.pw_name])
+    site.socket.parent.chmod(0o755)
+    process = site.start()
+    joined(site)
+    for mode, on in (("GLOBAL", True), ("LOCAL", True), ("LOCAL", False), ("GLOBAL", False)):
+        assert as_compat_client(str(site.socket), mode, on, group.gr_gid) == "done"
+        done = f"{mode.lower()} maintenance {'on' if on else 'off'}, asked for by uid {NOBODY}, pid"
+        assert done in site.log_text()
+    assert global_slot(site) == GlobalRecord(False)
+    assert process.poll() is None
+    told = f"{site.settings_file}: command_users: 'no-such-user' is refused; allowed: names of"
+    assert site.log_text().count(told) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import pwd
 import select
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 from hosted_engine.deploy.check_input import Subject, look_at_storage
 from hosted_engine.deploy.checks import (
     _checks,
+    check_command_users,
     check_libvirt,
     check_lock_manager,
     check_sanlock,
@@ -873,3 +875,55 @@ def test_group_of_the_socket_is_looked_for_where_one_is_named(scene: Scene) -> N
     assert "socket group" in found
     plain = [check.name for check in _checks(subject(scene, {"storage": {"path": PATH}}))]
     assert "socket group" not in plain
+
+
+USER, GROUP = pwd.getpwuid(65534).pw_name, grp.getgrgid(pwd.getpwuid(65534).pw_gid).gr_name
+OTHERS = next(one.gr_name for one in grp.getgrall() if one.gr_name != GROUP and not one.gr_mem)
+NO_USER, NO_GROUP = "no-such-user", "no-such-group"
+
+
+@pytest.mark.parametrize(
+    ("name", "group", "told", "mend"),
+    [
+        (NO_USER, GROUP, ": this host has no such user", "getent passwd"),
+        (USER, "", " can't connect to the broker: socket_group names no group",
+         "host.socket_group"),
+        (USER, NO_GROUP, f" can't connect to the broker: this host has no group '{NO_GROUP}'",
+         "host.socket_group"),
+        (USER, OTHERS, f" can't connect to the broker: not in group '{OTHERS}' (socket_group)",
+         f"usermod -aG {OTHERS} {USER}"),
+    ],
+)  # fmt: skip
+def test_what_keeps_a_user_from_commanding(name: str, group: str, told: str, mend: str) -> None:
+    found = check_command_users([name], group)
+    expect(found, Level.WARN, f"command_users: '{name}'{told}", mend)
+
+
+def test_users_who_can_command() -> None:
+    root = pwd.getpwuid(0).pw_name
+    expect(check_command_users([USER, root], GROUP), Level.OK, USER, root, "may command the broker")
+    expect(check_command_users([root], ""), Level.OK, root)  # root needs no group
+
+
+def test_each_user_that_can_not_command_is_named() -> None:
+    found = check_command_users([NO_USER, USER, "nor-this"], OTHERS)
+    expect(found, Level.WARN, f"'{NO_USER}'", f"'{USER}' can't connect", "'nor-this'")
+    assert len(found.mend) == 3
+
+
+def test_users_who_may_command_are_looked_at_where_some_are_named(scene: Scene) -> None:
+    def found(subject: Subject) -> list[Finding]:
+        return [check.look() for check in _checks(subject) if check.name == "command users"]
+
+    def given(**host: Any) -> Subject:
+        return subject(scene, {"storage": {"path": PATH}, "host": host})
+
+    (alone,) = found(given(command_users=[USER]))
+    expect(alone, Level.WARN, "socket_group names no group")
+    (both,) = found(given(command_users=[USER], socket_group=GROUP))
+    expect(both, Level.OK, USER)
+    deployed = HostSettings(1, "h1", PARTS, socket_group=GROUP, command_users=(USER,))
+    (kept,) = found(replace(given(), deployed=deployed))
+    expect(kept, Level.OK, USER)
+    assert found(replace(given(command_users=[]), deployed=deployed)) == []
+    assert found(given()) == []

@@ -162,7 +162,8 @@ def test_values_are_told_in_the_words_of_the_file(value, text):
 def test_unknown_keys_are_named_with_those_that_exist():
     assert host_problems(hostid=3) == [
         "host.yaml: hostid: unknown key (value 3); allowed: "
-        "host_id, host_name, storage, bridge, gateway, libvirt_uri, socket_group, metrics"
+        "host_id, host_name, storage, bridge, gateway, libvirt_uri, "
+        "socket_group, command_users, metrics"
     ]
 
 

@@ -6,10 +6,10 @@ import errno
 import grp
 import json
 import os
+import pwd
 import re
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -20,11 +20,14 @@ from typing import Any, NoReturn, Optional
 import pytest
 
 from ha_broker.api.client import BrokerClient, BrokerRefusedError
+from ha_broker.running import access_of
+from ha_broker.server.access import Access
 from ha_broker.server.entrance import Entrance
 from ha_broker.server.http_server import ApiServer, Caller
 from ha_broker.server.mailbox import Refusal
+from ha_broker.server.name_lookup import GROUP, LOOK_INTERVAL_S, USER, NameLookup
+from ha_broker.server.routes import COMMANDS as OPENED
 from ha_broker.server.routes import Api
-from ha_broker.server.socket_group import LOOK_INTERVAL_S, SocketGroup
 from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command
 from hosted_engine.main import main
@@ -32,57 +35,19 @@ from hosted_engine.storage.cleanup import main as cleanup_main
 from metadata.errors import SettingsError
 from metadata.settings.notifications import read_notifications
 from metadata.settings.parse import host_settings_to_data, parse_host_settings
-from metadata.settings.schema import Reader
+from metadata.settings.schema import Reader, shown
 from tests.unit.broker_host import CONFIG, PUBLICATION
 from tests.unit.command_broker import HOST_YAML, undeployed
+from tests.unit.other_user import NOBODY, PYTHON, as_compat_client, as_user, needs_root
 from tests.unit.test_broker_api import Served
-from world.host.groups import group_id
+from world.host.accounts import group_id, is_member, user_id
 from world.host.only_one import AnotherRunsError, OnlyOne
 from world.ports.errors import WorldError
+from world.ports.libvirt import Domain, DomainState
 from world.way_in import way_in
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
-NOBODY, MEMBERS = 65534, 4711
+MEMBERS = 4711
 SECOND = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
-
-# With the standard library alone: another user need not be able to read this repository.
-PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c")
-ASK = """
-import json, socket, sys
-path, method, target, body = sys.argv[1:]
-sock = socket.socket(socket.AF_UNIX)
-sock.settimeout(20)
-try:
-    sock.connect(path)
-except OSError as error:
-    print(json.dumps([error.errno, None]))
-    raise SystemExit
-head = f"{method} {target} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {len(body)}\\r\\n"
-sock.sendall(f"{head}Connection: close\\r\\n\\r\\n{body}".encode())
-answer = b""
-while chunk := sock.recv(65536):
-    answer += chunk
-head, _, body = answer.partition(b"\\r\\n\\r\\n")
-print(json.dumps([int(head.split()[1]), body.decode()]))
-"""
-
-
-def as_user(
-    path: str, method: str, target: str, body: str = "", groups: tuple[int, ...] = ()
-) -> tuple[int, Any]:
-    """What the user nobody, in these groups, gets: HTTP status and body; else errno and None."""
-    done = subprocess.run(
-        [*PYTHON, ASK, path, method, target, body],
-        user=NOBODY,
-        group=NOBODY,
-        extra_groups=list(groups),
-        cwd="/",
-        capture_output=True,
-        text=True,
-        check=True,
-    )  # fmt: skip
-    status, text = json.loads(done.stdout)
-    return status, text
 
 
 @pytest.fixture
@@ -143,18 +108,20 @@ def test_whatever_changes_something_is_refused_for_them(
         why = json.loads(text)["error"]
         assert why.startswith(f"permission denied: {method} {target} is refused for uid {NOBODY},")
         assert "run it as root" in why
+        assert ("in command_users of host.yaml" in why) == (target in OPENED)
         assert "allowed for uid 65534: GET of /v1/status, /v1/changes" in why
         assert re.search(rf"{method} {target}, asked for by uid {NOBODY}, pid \d+", caplog.text)
-    maintenance = json.dumps({"scope": "global", "on": True})
-    assert as_user(served.path, "PUT", "/v1/maintenance", maintenance, (MEMBERS,))[0] == 403
+    body = maintenance("global", True)
+    assert as_user(served.path, "PUT", "/v1/maintenance", body, (MEMBERS,))[0] == 403
     served.host.settle()
     assert (served.cluster.slot(0), served.cluster.slot(1)) == before
 
 
 def test_who_runs_the_daemons_and_root_may_command(served: Served) -> None:
-    assert Caller(1, 0).may_command
-    assert Caller(1, os.geteuid()).may_command
-    assert not Caller(1, os.geteuid() + 1).may_command
+    for ours in (0, os.geteuid()):
+        assert Access().administers(ours)
+        assert Access().may_command(ours)
+    assert not Access().may_command(os.geteuid() + 1)
     served.client().publish(PUBLICATION)
     served.client().reread()
 
@@ -176,6 +143,163 @@ def test_a_refused_command_is_an_error_that_says_so(place: Path) -> None:
     assert str(caught.value).startswith(
         "set local maintenance on: permission denied: PUT /v1/maintenance is refused for uid 65534"
     )
+
+
+# --- users who may command ----------------------------------------------------------------------
+
+
+class Allowed:
+    """A broker with a group, whose user `uid` may command."""
+
+    def __init__(self, served: Served, uid: int) -> None:
+        self.served = served
+        self.user = NameLookup(USER, "vdsm", lambda _name: uid)
+        self.user.look()
+        self.user.wait(SECOND)
+        desk, clock = served.host.broker.desk, served.cluster.clock
+        access = Access(users=[self.user])
+        self.api = Api(desk, clock.monotonic_s, access=access)
+        served.server.answer = self.api.answer
+        served.server.admit(MEMBERS)
+
+    def ask(self, method: str, target: str, body: str = "{}") -> tuple[int, Any]:
+        """As the user nobody, in the group."""
+        status, text = as_user(self.served.path, method, target, body, (MEMBERS,))
+        return status, json.loads(text)
+
+    def as_root(self, method: str, target: str, body: str = "{}") -> tuple[int, Any]:
+        try:
+            return 200, self.api.answer(method, target, body.encode(), Caller(1, 0))
+        except Refusal as refusal:
+            return refusal.status, {"error": refusal.why}
+
+
+@pytest.fixture
+def allowed(served: Served) -> Allowed:
+    return Allowed(served, NOBODY)
+
+
+def maintenance(scope: str, on: bool, **more: Any) -> str:
+    return json.dumps({"scope": scope, "on": on, **more})
+
+
+@needs_root
+@pytest.mark.parametrize("scope", ["global", "local"])
+def test_a_named_user_sets_maintenance_and_is_logged(
+    allowed: Allowed, scope: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for on, before in ((True, False), (True, True), (False, True)):
+        found = allowed.ask("PUT", "/v1/maintenance", maintenance(scope, on))
+        assert found == (200, {"before": before})
+        snapshot = allowed.served.client().status()
+        now = {"global": snapshot.global_maintenance, "local": snapshot.local_maintenance}
+        assert now == {"global": False, "local": False, scope: on}
+        done = rf"{scope} maintenance {'on' if on else 'off'}, asked for by uid {NOBODY}, pid \d+"
+        assert re.search(rf"{done} \(.+\), is done", caplog.text)
+
+
+@needs_root
+@pytest.mark.parametrize("target", OPENED)
+def test_each_command_of_a_named_user_is_logged(
+    allowed: Allowed, target: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    allowed.ask("PUT", target)  # whatever comes of it
+    asked = rf"PUT {target} is asked for by uid {NOBODY}, pid \d+ \(.+\), of command_users"
+    assert re.search(asked, caplog.text)
+    caplog.clear()
+    assert allowed.ask("GET", "/v1/status", "")[0] == 200
+    assert "asked for" not in caplog.text
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("method", "target", "body"),
+    [
+        ("PUT", "/v1/maintenance", maintenance("local", True)),  # the engine runs here
+        ("PUT", "/v1/maintenance", maintenance("cluster", True)),
+        ("PUT", "/v1/maintenance", maintenance("global", True, timeout_s=1e6)),
+        ("PUT", "/v1/maintenance", maintenance("global", True, force=True)),
+        ("PUT", "/v1/maintenance", "{"),
+        ("PUT", "/v1/maintenance?x=1", maintenance("global", True)),
+        ("PUT", "/v1/reread", '{"all": true}'),
+        ("PUT", "/v1/test-notification", "[]"),
+        ("DELETE", "/v1/maintenance", ""),
+        ("PUT", "/v1/nowhere", "{}"),
+    ],
+)
+def test_what_root_is_refused_they_are_refused_in_the_same_words(
+    allowed: Allowed, method: str, target: str, body: str
+) -> None:
+    allowed.served.host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    allowed.ask("PUT", "/v1/reread")  # it takes a cycle: the domain has been seen after it
+    wait_for_domain(allowed.served)
+    status, why = allowed.ask(method, target, body)
+    assert 400 <= status < 500
+    assert status != 403
+    assert (status, why) == allowed.as_root(method, target, body)
+
+
+def wait_for_domain(served: Served) -> None:
+    client, since = served.client(), -1
+    while client.status().engine.domain is not DomainState.RUNNING:
+        since = client.wait_for_change(since, 5 * SECOND).sequence
+
+
+@needs_root
+def test_what_is_no_command_of_theirs_stays_roots(allowed: Allowed) -> None:
+    """Other hosts, and root's commands, go by the record; a new resource is closed at first."""
+    before = allowed.served.cluster.slot(1)
+    closed = [target for method, target, _ in commands() if target not in OPENED]
+    assert "/v1/record" in closed
+    asked = [("PUT", target) for target in closed] + [("GET", "/v1/config/copy")]
+    for method, target in asked:
+        status, answer = allowed.ask(method, target)
+        assert status == 403, target
+        assert answer["error"] == (
+            f"permission denied: {method} {target} is refused for uid {NOBODY}; run it as root; "
+            f"allowed for uid {NOBODY}: GET of /v1/status, /v1/changes, /v1/config, /metrics; "
+            "PUT of /v1/maintenance, /v1/reread, /v1/test-notification"
+        )
+    allowed.served.host.settle()
+    assert allowed.served.cluster.slot(1) == before
+    assert allowed.ask("GET", "/v1/config", "")[1]["domain_xml"] == ""
+
+
+@needs_root
+def test_a_named_user_outside_of_the_group_does_not_get_in(allowed: Allowed) -> None:
+    body = maintenance("global", True)
+    found = as_user(allowed.served.path, "PUT", "/v1/maintenance", body)
+    assert found == (errno.EACCES, None)
+
+
+@needs_root
+def test_beside_a_named_user_the_group_still_only_reads(served: Served) -> None:
+    allowed = Allowed(served, NOBODY - 1)
+    body = maintenance("global", True)
+    status, answer = allowed.ask("PUT", "/v1/maintenance", body)
+    assert status == 403
+    assert "run it as root, or name its user in command_users of host.yaml" in answer["error"]
+    assert served.client().status().global_maintenance is False
+
+
+@needs_root
+def test_the_host_daemons_client_sets_maintenance_unchanged(allowed: Allowed) -> None:
+    served = allowed.served
+    for mode, on in (("GLOBAL", True), ("LOCAL", True), ("GLOBAL", False), ("LOCAL", False)):
+        assert as_compat_client(served.path, mode, on, MEMBERS) == "done"
+        snapshot = served.client().status()
+        now = {"GLOBAL": snapshot.global_maintenance, "LOCAL": snapshot.local_maintenance}
+        assert now[mode] is on
+
+
+@needs_root
+def test_the_host_daemons_client_is_told_the_setting(served: Served) -> None:
+    served.server.admit(MEMBERS)
+    told = as_compat_client(served.path, "GLOBAL", True, MEMBERS)
+    assert told.startswith("RequestError 403 ")
+    assert "name its user in command_users of host.yaml" in told
 
 
 # --- secrets in the configuration ---------------------------------------------------------------
@@ -256,8 +380,8 @@ def test_the_file_is_as_it_should_be_before_anybody_can_connect(
 def test_it_comes_back_with_its_group(place: Path, what: str, mask: int) -> None:
     (place / "run").mkdir()
     path = place / "run" / "s"
-    group = SocketGroup("members", lambda _name: MEMBERS)
-    entrance = Entrance(str(path), lambda *_: {"number": 7}, group)
+    access = Access(NameLookup(GROUP, "members", lambda _name: MEMBERS))
+    entrance = Entrance(str(path), lambda *_: {"number": 7}, access)
     entrance.open()
     try:
         path.unlink()
@@ -282,9 +406,8 @@ def test_a_group_that_can_not_be_given_leaves_the_socket_its_owners(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
-    entrance = Entrance(
-        str(place / "s"), lambda *_: {"number": 7}, SocketGroup("members", lambda _name: MEMBERS)
-    )
+    access = Access(NameLookup(GROUP, "members", lambda _name: MEMBERS))
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, access)
     entrance.open()
     try:
         for _ in range(3):
@@ -321,8 +444,8 @@ def test_a_group_that_there_is_none_of_is_told_once_and_looked_for_again(
     place: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory, now_s = Directory(), [0.0]
-    group = SocketGroup("kvmm", directory, "/etc/x/host.yaml", lambda: now_s[0])
-    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, group)
+    group = NameLookup(GROUP, "kvmm", directory, "/etc/x/host.yaml", lambda: now_s[0])
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, Access(group))
     entrance.open()  # and the daemon goes on
     try:
         assert stat.S_IMODE((place / "s").stat().st_mode) == 0o600
@@ -355,11 +478,11 @@ def test_a_group_that_there_is_none_of_is_told_once_and_looked_for_again(
 def test_a_directory_service_that_hangs_keeps_the_broker_from_nothing(
     place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("ha_broker.server.entrance.GROUP_WAIT_S", 0.05)
+    monkeypatch.setattr("ha_broker.server.entrance.NAMES_WAIT_S", 0.05)
     directory = Directory()
     directory.hangs, directory.answer = threading.Event(), os.getegid()
-    group = SocketGroup("kvm", directory)
-    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, group)
+    group = NameLookup(GROUP, "kvm", directory)
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, Access(group))
     entrance.open()
     try:
         assert BrokerClient(str(place / "s"))._get("ask", "/") == {"number": 7}
@@ -375,21 +498,124 @@ def test_a_directory_service_that_hangs_keeps_the_broker_from_nothing(
         entrance.close()
 
 
+def test_a_user_that_there_is_none_of_is_told_once_and_looked_for_again(
+    place: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    late, now_s = Directory(), [0.0]
+    vdsm = NameLookup(USER, "vdsm", lambda _name: 36, "/etc/x/host.yaml", lambda: now_s[0])
+    ops = NameLookup(USER, "ops", late, "/etc/x/host.yaml", lambda: now_s[0])
+    access = Access(users=[ops, vdsm])
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, access)
+    entrance.open()  # and the daemon goes on
+    try:
+        assert stat.S_IMODE((place / "s").stat().st_mode) == 0o600
+        assert access.may_command(36)  # one that is missing keeps no other one from it
+        for _ in range(3):
+            now_s[0] += LOOK_INTERVAL_S
+            entrance.keep_open()
+            access.wait(SECOND)
+        entrance.keep_open()
+        assert late.asked == 4
+        assert not access.may_command(37)
+        (record,) = caplog.records
+        assert record.levelname == "ERROR"
+        assert record.getMessage() == (
+            "/etc/x/host.yaml: command_users: 'ops' is refused; allowed: names of users that this "
+            "host has (getent passwd NAME), or none; until then this user may command nothing"
+        )
+        late.answer = 37
+        now_s[0] += LOOK_INTERVAL_S
+        entrance.keep_open()
+        access.wait(SECOND)
+        assert access.may_command(37)
+        assert not access.administers(37)
+    finally:
+        entrance.close()
+
+
+def test_a_user_whose_look_hangs_holds_up_nobody(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ha_broker.server.entrance.NAMES_WAIT_S", 0.05)
+    slow = Directory()
+    slow.hangs, slow.answer = threading.Event(), 37
+    group = NameLookup(GROUP, "kvm", lambda _name: os.getegid())
+    vdsm = NameLookup(USER, "vdsm", lambda _name: 36)
+    access = Access(group, [NameLookup(USER, "ops", slow), vdsm])
+    entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, access)
+    entrance.open()
+    try:
+        assert "command_users: looking for user 'ops' takes long; until then" in caplog.text
+        vdsm.wait(SECOND)
+        assert access.may_command(36)
+        assert not access.may_command(37)
+        slow.hangs.set()
+        access.wait(SECOND)
+        assert access.may_command(37)
+    finally:
+        slow.hangs.set()
+        entrance.close()
+
+
 def test_a_directory_service_that_fails_is_named(caplog: pytest.LogCaptureFixture) -> None:
     directory = Directory()
     directory.answer = WorldError("look for group 'kvm'", "Input/output error")
-    group = SocketGroup("kvm", directory)
+    group = NameLookup(GROUP, "kvm", directory)
     group.look()
     group.wait(SECOND)
-    assert group.gid is None
+    assert group.number is None
     assert "host.yaml: socket_group: look for group 'kvm': Input/output error" in caplog.text
 
 
 def test_without_a_name_nobody_is_asked() -> None:
     directory = Directory()
-    group = SocketGroup("", directory)
+    group = NameLookup(GROUP, "", directory)
     group.look()
-    assert (group.gid, directory.asked) == (None, 0)
+    assert (group.number, directory.asked) == (None, 0)
+
+
+def test_the_users_of_this_host() -> None:
+    for user in pwd.getpwall():
+        assert user_id(user.pw_name) == pwd.getpwnam(user.pw_name).pw_uid
+        assert is_member(user.pw_name, user.pw_gid)
+    assert user_id("no-such-user-here") is None
+    assert not is_member("no-such-user-here", 0)
+    assert not is_member(pwd.getpwuid(0).pw_name, MEMBERS)
+
+
+def test_an_error_of_the_directory_service_names_who_was_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_values: object) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    root = pwd.getpwuid(0).pw_name
+    monkeypatch.setattr(os, "getgrouplist", fail)
+    with pytest.raises(WorldError, match=f"look for the groups of user '{root}'.*Input/output"):
+        is_member(root, 0)
+    monkeypatch.setattr(pwd, "getpwnam", fail)
+    for ask in (user_id, lambda name: is_member(name, 0)):
+        with pytest.raises(WorldError, match=r"look for user 'vdsm'.*Input/output"):
+            ask("vdsm")
+    monkeypatch.setattr(grp, "getgrnam", fail)
+    with pytest.raises(WorldError, match=r"look for group 'kvm'.*Input/output"):
+        group_id("kvm")
+
+
+def test_the_rights_are_those_of_the_settings() -> None:
+    user, group = pwd.getpwuid(NOBODY), grp.getgrgid(os.getegid())
+    settings = parse_host_settings(
+        {**HOST, "socket_group": group.gr_name, "command_users": [user.pw_name]}, "host.yaml"
+    )
+    access = access_of(settings, "host.yaml", lambda: 0.0)
+    assert (access.gid, access.may_command(NOBODY)) == (None, False)
+    access.look()
+    access.wait(SECOND)
+    assert (access.gid, access.may_command(NOBODY)) == (group.gr_gid, True)
+    usual = access_of(parse_host_settings(HOST, "host.yaml"), "host.yaml", lambda: 0.0)
+    usual.look()
+    usual.wait(SECOND)
+    assert (usual.gid, usual.may_command(NOBODY)) == (None, False)
 
 
 def test_the_groups_of_this_host() -> None:
@@ -415,6 +641,44 @@ def test_what_is_no_name_of_a_group(name: object) -> None:
     (problem,) = caught.value.problems
     assert problem.startswith("host.yaml: socket_group: ")
     assert "is refused; allowed: the name of a group of this host, such as kvm" in problem
+
+
+@pytest.mark.parametrize(
+    ("given", "held"),
+    [
+        ([], ()),
+        (None, ()),  # as of every list: what is taken out leaves its key
+        (["vdsm"], ("vdsm",)),
+        (["vdsm", "_x", "a.b-c_d", "ops@example.org", "pc$", "vdsm"],
+         ("_x", "a.b-c_d", "ops@example.org", "pc$", "vdsm")),
+    ],
+)  # fmt: skip
+def test_names_of_users(given: Optional[list[str]], held: tuple[str, ...]) -> None:
+    settings = parse_host_settings({**HOST, "command_users": given}, "host.yaml")
+    assert settings.command_users == held
+    assert parse_host_settings(host_settings_to_data(settings), "again") == settings
+
+
+@pytest.mark.parametrize("value", ["vdsm", True, 36, {"vdsm": 36}, [f"u{n}" for n in range(33)]])
+def test_what_is_no_list_of_users(value: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_host_settings({**HOST, "command_users": value}, "host.yaml")
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"host.yaml: command_users: {shown(value)} is refused; allowed: ")
+    assert problem.endswith("a list of 0 to 32, each the name of a user of this host, such as vdsm")
+
+
+@pytest.mark.parametrize(
+    "name", [36, True, None, "", "36", "a b", "-x", "a:b", "a/b", "k\n", ["x"]]
+)
+def test_what_is_no_name_of_a_user(name: object) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_host_settings({**HOST, "command_users": ["vdsm", name]}, "host.yaml")
+    (problem,) = caught.value.problems
+    assert problem == (
+        f"host.yaml: command_users[1]: {shown(name)} is refused; allowed: the name of a user of "
+        "this host, such as vdsm"
+    )
 
 
 # --- what lies beside it --------------------------------------------------------------------------

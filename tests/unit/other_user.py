@@ -1,0 +1,94 @@
+"""Asking the broker as another user of this host, in a process of that user's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+
+# With the standard library alone: another user need not be able to read this repository.
+PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c")
+ASK = """
+import json, socket, sys
+path, method, target, body = sys.argv[1:]
+sock = socket.socket(socket.AF_UNIX)
+sock.settimeout(20)
+try:
+    sock.connect(path)
+except OSError as error:
+    print(json.dumps([error.errno, None]))
+    raise SystemExit
+head = f"{method} {target} HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: {len(body)}\\r\\n"
+sock.sendall(f"{head}Connection: close\\r\\n\\r\\n{body}".encode())
+answer = b""
+while chunk := sock.recv(65536):
+    answer += chunk
+head, _, body = answer.partition(b"\\r\\n\\r\\n")
+print(json.dumps([int(head.split()[1]), body.decode()]))
+"""
+
+# All is imported before it becomes that user, who need not be able to read this repository.
+SET_MAINTENANCE = """
+import os, sys
+from ovirt_hosted_engine_ha.client.client import HAClient
+from ovirt_hosted_engine_ha.lib.exceptions import RequestError
+mode, on, user, group = sys.argv[1], sys.argv[2] == "True", int(sys.argv[3]), int(sys.argv[4])
+os.setgroups([group])
+os.setgid(user)
+os.setuid(user)
+try:
+    HAClient().set_maintenance_mode(getattr(HAClient.MaintenanceMode, mode), on, timeout=60)
+    print("done")
+except RequestError as error:
+    print("RequestError", error.status, error)
+"""
+
+
+def as_user(
+    path: str, method: str, target: str, body: str = "", groups: tuple[int, ...] = ()
+) -> tuple[int, Any]:
+    """What the user nobody, in these groups, gets: HTTP status and body; else errno and None."""
+    done = subprocess.run(
+        [*PYTHON, ASK, path, method, target, body],
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=list(groups),
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=True,
+    )  # fmt: skip
+    status, text = json.loads(done.stdout)
+    return status, text
+
+
+def as_compat_client(path: str, mode: str, on: bool, group: int) -> str:
+    """What becomes of the compatibility package's `set_maintenance_mode` for the user nobody.
+
+    ``done``, or the refusal with its HTTP status. `group` is a further group of that user.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", SET_MAINTENANCE, mode, str(on), str(NOBODY), str(group)],
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'compat'}",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HE_BROKER_SOCKET": path,
+        },
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
