@@ -10,7 +10,7 @@ from ha_broker.api import paths
 from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
 from hosted_engine.host.local_host import host_settings
-from hosted_engine.host.settings_file import write_settings_text
+from hosted_engine.host.settings_file import without_unset, write_settings_text
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
 from metadata.settings.schema import shown
 from world.plain_yaml import PlainYamlError, parse_yaml, yaml_text
@@ -72,7 +72,7 @@ def _read(file: Path) -> str:
 def _write(file: Path, before: str, after: dict[str, Any]) -> None:
     """What people had written beside the values (comments) is kept in another file."""
     header = "".join(line for line in before.splitlines(True) if line.startswith("#"))
-    text = header + yaml_text(after)
+    text = header + yaml_text(without_unset(after))
     try:
         write_settings_text(file.with_name(file.name + _KEPT), before)
         write_settings_text(file, text)

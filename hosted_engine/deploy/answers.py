@@ -29,6 +29,7 @@ from hosted_engine.config.change_rules import secret_problems
 from hosted_engine.config.keys import value_text
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import (
+    HOST_SECTIONS,
     NESTED_SECTIONS,
     ClusterSettings,
     HostSettings,
@@ -42,8 +43,11 @@ from metadata.settings.schema import Reader, Rule, integer, text, without_empty
 
 _CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
-_NESTED: Mapping[str, tuple[str, ...]] = {**NESTED_SECTIONS, "host": ("metrics",)}
-_HOST_KEYS = ("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "socket_group", "metrics")
+_NESTED: Mapping[str, tuple[str, ...]] = {**NESTED_SECTIONS, "host": HOST_SECTIONS}
+_HOST_KEYS = (
+    *("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "socket_group"),
+    *HOST_SECTIONS,
+)
 _CLUSTER_ENGINE_KEYS = (
     *("fqdn", "health_url", "health_text", "health_timeout_s", "health_ca_file"),
     "guest_agent",
@@ -222,6 +226,8 @@ def _host(reader: Reader, section: Mapping[Any, Any]) -> dict[str, Any]:
     checked: list[HostSettings] = []
     source = f"{reader.source}: host"
     _collect(reader, lambda: checked.append(parse_host_settings(whole, source)))
+    if checked and "command_users" in given:
+        given["command_users"] = list(checked[0].command_users)
     if checked and "metrics" in given:
         given["metrics"] = checked[0].metrics
     return given

@@ -21,17 +21,17 @@ _TYPED_HEADER = "# The answers that were typed for hosted-engine --deploy; gone 
 _ALIKE_ON_ALL_HOSTS = {
     "libvirt_uri": HostSettings.libvirt_uri,
     "socket_group": HostSettings.socket_group,
+    "command_users": HostSettings.command_users,
 }
 """Settings of a host that are likely to be those of the next one, with their defaults."""
 
 
 def next_answers(host: HostSettings) -> dict[str, Any]:
     """What the next host needs to know of this one; nothing that belongs to one host alone."""
-    answers: dict[str, Any] = {"storage": host_settings_to_data(host)["storage"]}
+    data = host_settings_to_data(host)
+    answers: dict[str, Any] = {"storage": data["storage"]}
     given = {
-        key: getattr(host, key)
-        for key, usual in _ALIKE_ON_ALL_HOSTS.items()
-        if getattr(host, key) != usual
+        key: data[key] for key, usual in _ALIKE_ON_ALL_HOSTS.items() if getattr(host, key) != usual
     }
     if given:
         answers["host"] = given

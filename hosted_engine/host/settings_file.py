@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hosted_engine.errors import CommandError
 from metadata.settings.parse import HostSettings, host_settings_to_data
@@ -12,6 +14,9 @@ from world.durable import replace_file
 ANSWERS_NAME = "answers.yaml"
 TYPED_ANSWERS_NAME = "typed-answers.yaml"
 
+_LATER_KEYS = ("socket_group", "command_users")
+"""A program from before these keys would refuse them; left out they mean the same as empty."""
+
 _HEADER = "# Written by hosted-engine --deploy. Restart ha-broker and ha-agent after a change.\n"
 
 
@@ -19,14 +24,16 @@ def write_host_settings(path: str, settings: HostSettings) -> None:
     """Write ``host.yaml`` (mode 0644), replacing it in one step; raises CommandError."""
     from world.plain_yaml import yaml_text
 
-    data = host_settings_to_data(settings)
-    if not settings.socket_group:  # a program from before this key would refuse it
-        del data["socket_group"]
-    text = _HEADER + yaml_text(data)
+    text = _HEADER + yaml_text(without_unset(host_settings_to_data(settings)))
     try:
         write_settings_text(Path(path), text)
     except OSError as error:
         raise CommandError(f"{path}: can't be written: {error}") from error
+
+
+def without_unset(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to stand in ``host.yaml``, so that older programs read it where they can."""
+    return {key: value for key, value in data.items() if value or key not in _LATER_KEYS}
 
 
 def write_settings_text(path: Path, text: str) -> None:

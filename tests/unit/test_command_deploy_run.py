@@ -16,10 +16,11 @@ from hosted_engine.cluster.storage_survey import AreaKind, survey
 from hosted_engine.deploy import check_input
 from hosted_engine.deploy import findings as deploy_findings
 from hosted_engine.deploy import lockspace_survey as deploy_place
-from hosted_engine.deploy.answers import local_settings, parse_answers
+from hosted_engine.deploy.answers import local_settings, parse_answers, read_answers
 from hosted_engine.deploy.checks_storage import spare_block
 from hosted_engine.deploy.command import Request, deploy
-from hosted_engine.deploy.next_host_answers import next_answers
+from hosted_engine.deploy.next_host_answers import next_answers, write_next_answers
+from hosted_engine.deploy.plan import _unlike_host
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.alone import refuse_with_threads
 from hosted_engine.host.settings_file import write_host_settings
@@ -645,3 +646,40 @@ def test_the_group_of_the_socket_is_passed_on_and_written_only_where_there_is_on
     assert given["host"] == {"socket_group": "kvm"}
     answers = parse_answers({**given, "storage": {"path": PATH}}, "answers.yaml")
     assert local_settings(answers, PARTS).socket_group == "kvm"
+
+
+def test_so_are_the_users_who_may_command(tmp_path: Path) -> None:
+    file = tmp_path / "host.yaml"
+    write_host_settings(str(file), HostSettings(1, "h1", PARTS))
+    assert "command_users" not in file.read_text()
+    settings = HostSettings(1, "h1", PARTS, socket_group="kvm", command_users=("ops", "vdsm"))
+    write_host_settings(str(file), settings)
+    assert read_host_settings(str(file)) == settings
+    given = next_answers(settings)
+    assert given["host"] == {"socket_group": "kvm", "command_users": ["ops", "vdsm"]}
+    assert write_next_answers(str(tmp_path / "next.yaml"), settings)
+    answers = read_answers(str(tmp_path / "next.yaml"))
+    assert local_settings(answers, PARTS).command_users == ("ops", "vdsm")
+
+
+def test_users_of_the_answers_may_stand_in_any_order() -> None:
+    settings = HostSettings(1, "h1", PARTS, command_users=("ops", "vdsm"))
+    named: list[Any] = [{"command_users": ["vdsm", "ops", "vdsm"]}, {"command_users": ["vdsm"]}]
+    same, other = (
+        parse_answers({"storage": {"path": PATH}, "host": host}, "answers.yaml") for host in named
+    )
+    assert _unlike_host(same, settings) == []
+    assert _unlike_host(other, settings) == [
+        "host.command_users: ['vdsm'] (host.yaml has ['ops', 'vdsm'])"
+    ]
+
+
+def test_users_that_are_none_are_refused_in_the_answers() -> None:
+    with pytest.raises(CommandError) as caught:
+        parse_answers(
+            {"storage": {"path": PATH}, "host": {"command_users": ["vdsm", 36]}}, "answers.yaml"
+        )
+    assert caught.value.message == (
+        "answers.yaml: host: command_users[1]: 36 is refused; allowed: the name of a user of this "
+        "host, such as vdsm"
+    )

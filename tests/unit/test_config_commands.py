@@ -293,11 +293,15 @@ def test_without_storage_and_broker_the_storages_error_is_told(cluster):
 # --- this host's own settings ---------------------------------------------------------------
 
 
+LATER = ("socket_group", "command_users")
+
+
 def test_a_local_value_is_replaced_and_the_file_before_is_kept(deployed, capsys, tmp_path):
     before = (tmp_path / "host.yaml").read_text()
     assert config_local.set_value("gateway", "192.0.2.9", as_json=False) == 0
     after = (tmp_path / "host.yaml").read_text()
-    assert yaml.safe_load(after) == {**yaml.safe_load(before), "gateway": "192.0.2.9"}
+    kept = {**yaml.safe_load(before), "gateway": "192.0.2.9"}
+    assert yaml.safe_load(after) == {key: value for key, value in kept.items() if key not in LATER}
     assert after.startswith("# Ours.\n# The end.\n")
     assert (tmp_path / "host.yaml.previous").read_text() == before
     assert "systemctl restart ha-broker ha-agent" in capsys.readouterr().out
@@ -306,9 +310,29 @@ def test_a_local_value_is_replaced_and_the_file_before_is_kept(deployed, capsys,
 
 
 @pytest.mark.parametrize(
+    ("key", "text", "held", "empty"),
+    [
+        ("socket_group", "kvm", "kvm", ""),
+        ("command_users", "[vdsm, ops]", ["vdsm", "ops"], "[]"),
+    ],
+)
+@pytest.mark.parametrize("taken_away", [True, False])
+def test_who_may_use_the_socket_stands_in_the_file_only_where_it_is_set(
+    deployed, tmp_path, key, text, held, empty, taken_away
+):
+    """A program from before these keys would refuse them."""
+    assert config_local.set_value(key, text, as_json=False) == 0
+    assert yaml.safe_load((tmp_path / "host.yaml").read_text())[key] == held
+    assert config_local.set_value(key, "null" if taken_away else empty, as_json=False) == 0
+    assert not set(LATER) & set(yaml.safe_load((tmp_path / "host.yaml").read_text()))
+
+
+@pytest.mark.parametrize(
     ("key", "text", "named"),
     [
         ("host_id", "2", "deploy the host again"),
+        ("command_users", "vdsm", "command_users: 'vdsm' is refused; allowed: a list"),
+        ("command_users", "[36]", "command_users[0]: 36 is refused; allowed: the name of a user"),
         ("storage.path", "/other", "deploy the host again"),
         ("nonsense", "2", "allowed: host_id"),
         ("gateway", "not an address", "gateway: 'not an address' is refused"),
