@@ -35,7 +35,7 @@ READ_ENGINE_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True)
-class StorageLook:
+class CheckedStorage:
     """Where the parts lie, whether the volumes can be used, and, where they can, what is there."""
 
     parts: StorageParts
@@ -43,21 +43,21 @@ class StorageLook:
     survey: Optional[Survey] = None
 
 
-def look_at_storage(world: Environment, answers: Answers) -> StorageLook:
+def look_at_storage(world: Environment, answers: Answers) -> CheckedStorage:
     """Never raises WorldError, and CommandError for impossible answers only."""
     try:
         return world.in_new(partial(_look_at_storage, world.store, world.probes, answers))
     except (WorldError, CommandError) as error:
         parts = storage_parts(answers, min(SECTOR_SIZES))
-        return StorageLook(parts, fail(f"{answers.path}: {error}"))
+        return CheckedStorage(parts, fail(f"{answers.path}: {error}"))
 
 
-def _look_at_storage(store: FormatStore, probes: Probes, answers: Answers) -> StorageLook:
+def _look_at_storage(store: FormatStore, probes: Probes, answers: Answers) -> CheckedStorage:
     parts = storage_parts(answers, _sector_size(store, answers))
     volumes = check_volumes(store, parts, probes.file_system, answers.creates)
     if volumes.level is Level.OK:
-        return StorageLook(parts, volumes, survey(store, parts))
-    return StorageLook(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
+        return CheckedStorage(parts, volumes, survey(store, parts))
+    return CheckedStorage(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
 
 
 def _connecting(answers: Answers) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ class Subject:
 
     world: Environment
     answers: Answers
-    look: StorageLook
+    look: CheckedStorage
     lockspace: LockspaceAdmin
     deployed: Optional[HostSettings] = None
 

@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Protocol
 
 from hosted_engine.cluster.storage_survey import AreaKind
 from hosted_engine.deploy.answers import Answers, given_sections, parse_answers
-from hosted_engine.deploy.check_input import StorageLook, look_at_storage, read_engine
+from hosted_engine.deploy.check_input import CheckedStorage, look_at_storage, read_engine
 from hosted_engine.deploy.findings import Level
 from hosted_engine.deploy.lockspace_survey import sanlock_of
 from hosted_engine.deploy.plan import FIRST_HOST_ID, Join, NewEngine, Plan, Refused, ThisHost, plan
@@ -130,7 +130,7 @@ class _Dialogue:
         self._world = world
         self._terminal = terminal
         self._force = force
-        self._look: Optional[StorageLook] = None
+        self._look: Optional[CheckedStorage] = None
 
     # --- the questions ----------------------------------------------------------------------
 
@@ -230,7 +230,7 @@ class _Dialogue:
 
     # --- what is known already --------------------------------------------------------------
 
-    def _looked(self) -> StorageLook:
+    def _looked(self) -> CheckedStorage:
         if self._look is None:
             self._look = look_at_storage(
                 self._world, parse_answers({"storage": self.data["storage"]}, _SOURCE)
@@ -260,7 +260,7 @@ class _Dialogue:
         this_host = ThisHost(self._world.host_name, self._sanlock_name(look))
         return plan(parse_answers(data, _SOURCE), look.survey, this_host)
 
-    def _sanlock_name(self, look: StorageLook) -> str:
+    def _sanlock_name(self, look: CheckedStorage) -> str:
         """The checks will tell what is wrong with a daemon that does not."""
         try:
             return sanlock_of(self._world, look.parts).daemon_host_name()
