@@ -18,6 +18,7 @@ from metadata.plain_text import kept_in, printable_text
 
 T = TypeVar("T")
 Reader = Callable[[object, bool], Any]
+_Names = tuple[tuple[str, str], ...]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 _STAMP_ENDINGS = ("_at_s", "_since_s")
@@ -52,21 +53,20 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
     With `now_s` (monotonic seconds) every ``x_at_s`` and ``x_since_s`` gets an ``x_age_s``
     beside it, for readers without our clock.
     """
-    if type(value) in _PLAIN:
+    kind: Any = type(value)
+    if kind in _PLAIN:
         return value
     if isinstance(value, Enum):
-        return value.value
+        return value._value_  # as `value`, without the way through its property
     if isinstance(value, tuple):
-        return [to_data(item, now_s) for item in value]
-    if dataclasses.is_dataclass(value):
-        return _fields_to_data(value, now_s)
-    return value
+        return [item if type(item) in _PLAIN else to_data(item, now_s) for item in value]
+    names = _names(kind)
+    return value if names is None else _fields_to_data(value, names, now_s)
 
 
-def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
+def _fields_to_data(value: object, names: _Names, now_s: Optional[float]) -> dict[str, Any]:
     data: dict[str, Any] = {}
-    kind: Any = type(value)
-    for name, age_name in _names(kind):
+    for name, age_name in names:
         item = getattr(value, name)
         data[name] = item if type(item) in _PLAIN else to_data(item, now_s)
         if age_name and now_s is not None and isinstance(item, float):
@@ -76,8 +76,10 @@ def _fields_to_data(value: object, now_s: Optional[float]) -> dict[str, Any]:
 
 
 @functools.cache
-def _names(kind: Any) -> tuple[tuple[str, str], ...]:
-    """Of each field, and of the age beside it; empty: it is no stamp."""
+def _names(kind: Any) -> Optional[_Names]:
+    """Of each field, and of the age beside it; empty: it is no stamp. None: no dataclass."""
+    if not dataclasses.is_dataclass(kind):
+        return None
     names = [field.name for field in dataclasses.fields(kind)]
     return tuple((name, _age_name(name)) for name in names)
 

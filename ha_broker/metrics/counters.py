@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Optional
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
@@ -36,6 +37,12 @@ class Counters:
         self._make_times()
         self._make_counts()
         self._begin_at_zero()
+        # Each series by its labels, looked up once: they last as long as their metric.
+        self._job = cache(self._jobs.labels)
+        self._io_time = cache(self._io.labels)
+        self._io_failure = cache(self._io_failures.labels)
+        self._call = cache(self._calls.labels)
+        self._answer = cache(self._answers.labels)
         self._pairs: set[tuple[str, str]] = set()
         self._life_at_s: Optional[float] = None
         self._last_transition = -math.inf
@@ -108,14 +115,14 @@ class Counters:
     def job_ended(self, outcome: Outcome[object]) -> None:
         """A job was harvested."""
         took_s = outcome.finished_at_s - outcome.started_at_s
-        self._jobs.labels(outcome.key).observe(took_s)
+        self._job(outcome.key).observe(took_s)
         failed = outcome.error is not None
         if failed:
             self._job_failures.labels(outcome.key).inc()
         operation = OPERATIONS.get(outcome.key)
         if operation is not None:
-            self._io.labels(operation).observe(took_s)
-            self._io_failures.labels(operation).inc(failed or _is_partial(outcome.value))
+            self._io_time(operation).observe(took_s)
+            self._io_failure(operation).inc(failed or _is_partial(outcome.value))
 
     def shown(self, snapshot: Snapshot) -> None:
         """A cycle ended with this snapshot."""
@@ -131,8 +138,8 @@ class Counters:
 
     def call_answered(self, resource: str, status: int, took_s: float) -> None:
         """Somebody asked for something. `resource` is one of a few."""
-        self._calls.labels(resource).observe(took_s)
-        self._answers.labels(resource, str(status)).inc()
+        self._call(resource).observe(took_s)
+        self._answer(resource, str(status)).inc()
 
     def _count_events(self, snapshot: Snapshot) -> None:
         """What an earlier life of the broker has seen is no news."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Callable, Optional
 
 from world.ports.jobs import Clock, Outcome
@@ -25,7 +26,7 @@ class ThreadRunner:
     """The `Runner` of the real world.
 
     A key's thread is made at its first job, is a daemon thread (a job that never returns does
-    not keep the process from ending), and sleeps on a lock between jobs. `wake` is called from
+    not keep the process from ending), and sleeps between jobs. `wake` is called from
     the job's thread after its outcome can be polled; it must be quick and must not raise.
     """
 
@@ -99,8 +100,7 @@ class _Worker:
         self.key = key
         self._work_once = work_once
         self._job: Optional[_Job] = None
-        self._ending = False
-        self._something_to_do = threading.Semaphore(0)
+        self._handed_over: SimpleQueue[Optional[_Job]] = SimpleQueue()  # None: no more will come
         self._thread = threading.Thread(target=self._loop, name=f"job-{key}", daemon=True)
         self._thread.start()
 
@@ -108,7 +108,7 @@ class _Worker:
         if self._job is not None:
             return False
         self._job = job
-        self._something_to_do.release()
+        self._handed_over.put(job)
         return True
 
     def busy_since_s(self) -> Optional[float]:
@@ -118,8 +118,7 @@ class _Worker:
         self._job = None
 
     def end(self) -> None:
-        self._ending = True
-        self._something_to_do.release()
+        self._handed_over.put(None)
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
@@ -128,13 +127,8 @@ class _Worker:
         return self._thread.is_alive()
 
     def _loop(self) -> None:
-        while True:
-            self._something_to_do.acquire()
-            job = self._job
-            if job is not None:
-                self._work_once(self, job)
-            if self._ending:
-                return
+        while (job := self._handed_over.get()) is not None:
+            self._work_once(self, job)
 
 
 def _run(work: Callable[[], object]) -> tuple[object, Optional[Exception]]:
