@@ -147,6 +147,8 @@ def watch(
     found += hosts
     memory, others = _flags(memory, picture, now_s, hold)
     found += others
+    if not found:
+        return memory, ()
     numbered = tuple(
         replace(
             item,
@@ -420,7 +422,8 @@ def _flags(
     if two.settled and not memory.two_engines.settled:
         event = Event(0, EventKind.TWO_ENGINES, two.since_s, detail=picture.two_engines_why)
         found.append(Happening(event, witnessed=_witnessed(memory, two)))
-    memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
+    if (after, storage, two) != (before, memory.storage_ok, memory.two_engines):
+        memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
     return _attendance(memory, picture, found, now_s, hold)
 
 

@@ -150,6 +150,18 @@ def test_who_does_not_ask_for_it_gets_all_as_before() -> None:
         assert data == snapshot_to_data(broker.desk.snapshot(), 200.0)
 
 
+@given(st.permutations(range(1, 101)), st.booleans(), st.sets(st.integers(1, 120), max_size=8))
+def test_a_few_hosts_of_many_are_found_in_whatever_order(
+    ids: list[int], in_order: bool, changed: set[int]
+) -> None:
+    views = tuple(host_view(host_id) for host_id in (sorted(ids) if in_order else ids))
+    shown = content_snapshot(1.0, hosts=views)
+    data = lean_answer(shown, "m.2", "m.1", changed)
+    told = sorted(host["host_id"] for host in data["hosts"])
+    assert told == sorted(host_id for host_id in {*changed, shown.host_id} if host_id <= 100)
+    assert data["hosts_gone"] == sorted(host_id for host_id in changed if host_id > 100)
+
+
 # --- a mark that is not of this broker's life ----------------------------------------------------
 
 
