@@ -23,6 +23,7 @@ enough because such a value is replaced and never changed, and replaced only whe
     SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot;
                                    until a record gets stale by time alone
     SlotReader, for its own slot   read by its writer, which looks first, in the last 1.5 ticks
+    OwnWrite.expected              the slot's bytes are those that this process wrote last
     ConfigWatch._heads             the first 4096 bytes of both copies: sequence number and checksum
     HostChanges._views             the views before, with which these are compared; who is found
                                    changed differs in more than when its record was written

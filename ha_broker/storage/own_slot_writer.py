@@ -20,7 +20,8 @@ from metadata.notes import Notes
 from metadata.own_notes import OWN_KEYS
 from metadata.own_slot import rival
 from metadata.records import HostRecord
-from metadata.wire import decode_slot, encode_host
+from metadata.slot_decoder import SlotDecoder
+from metadata.wire import encode_host
 from world.ports.jobs import Clock, Outcome
 
 WRITE_OWN = "write-own"
@@ -65,6 +66,7 @@ class OwnSlot:
         self._written: Optional[tuple[Publication, OwnWrite]] = None
         self._write_error = ""
         self._kept: Optional[HostRecord] = None
+        self._decoder = SlotDecoder()
 
     def publish(self, publication: Publication, now_s: float) -> None:
         """Have it written; it replaces an older one that was not begun."""
@@ -114,7 +116,7 @@ class OwnSlot:
             self.written_at_s = outcome.finished_at_s
             self._written = written
             self._write_error = LOST_WRITE if outcome.value else ""
-            seen = decode_slot(self._settings.host.host_id, written[1].data)
+            seen = self._decoder.decode(self._settings.host.host_id, written[1].data)
             self._storage.note_own_slot(seen, outcome.finished_at_s)
             return
         self._written = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
-from metadata.records import HostRecord, VolumeAddress
+from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import StorageParts
 from metadata.slots import used_slots
 from metadata.wire import decode_slot
@@ -120,9 +120,8 @@ def write_own_slot(store: BlockStore, address: VolumeAddress, write: OwnWrite) -
     Raises StorageError, ForeignRecordError, LostWriteError.
     """
     before = store.read(address, SLOT_SIZE)
-    found = decode_slot(write.record.host_id, before)
-    if isinstance(found, HostRecord) and not _may_replace(found, write):
-        raise ForeignRecordError(found)
+    if before != write.expected:  # these bytes are our own, whatever they say
+        _check_replaceable(decode_slot(write.record.host_id, before), write)
     if write.read_back:
         write_and_confirm(store, address, write.data)
     else:
@@ -131,8 +130,11 @@ def write_own_slot(store: BlockStore, address: VolumeAddress, write: OwnWrite) -
     return write.expected is not None and before != write.expected and not removed
 
 
-def _may_replace(found: HostRecord, write: OwnWrite) -> bool:
-    return found.hostname == write.record.hostname or found == write.leftover
+def _check_replaceable(found: DecodedSlot, write: OwnWrite) -> None:
+    if not isinstance(found, HostRecord) or found.hostname == write.record.hostname:
+        return
+    if found != write.leftover:
+        raise ForeignRecordError(found)
 
 
 def _runs(ids: list[int]) -> Iterator[list[int]]:
