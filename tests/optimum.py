@@ -29,7 +29,7 @@ from metadata.settings.timing import KILL_S, lease_floor_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
-from world.ports.libvirt import DomainState
+from world.ports.libvirt import DomainState, Pause
 from world.ports.sanlock import Membership
 
 LOOKS = 2
@@ -38,6 +38,8 @@ MOST = 2.0  # so many times the optimum, and no more
 MAINTENANCE = "global maintenance"
 UNABLE = "no host can run it"
 FLOOR = "the lease of a dead host"
+_HELD = (Pause.MIGRATION, Pause.SAVE, Pause.DUMP, Pause.SNAPSHOT)
+
 BOOT = "the guest boots"
 PATIENCE = "an ill VM, within the configured patience"
 RULED_OUT = "the hosts have failed, within the configured windows"
@@ -175,7 +177,7 @@ class Stopwatch:
     def _patience_s(self, host: SimHost, pid: int) -> float:
         timing = self._timing
         if host.vm.now.state == DomainState.PAUSED:
-            held = host.vm.now.detail in ("migration", "save", "dump", "snapshot")
+            held = host.vm.now.pause in _HELD
             held_s = max(timing.migration_s, timing.save_s) if held else 0.0
             return held_s + timing.bad_health_s
         first_s = timing.bad_health_s if pid in self._was_well else self._boot_limit_s(host)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, cast
 
+from world.ports.errors import HypervisorGoneError
 from world.ports.host import Processes, ProcessStart
 from world.ports.jobs import Outcome, Runner
 from world.ports.libvirt import Domain, DomainState, Hypervisor
@@ -177,4 +178,6 @@ class DomainWatch:
 
 def _words(error: Exception) -> str:
     """Never empty: no words would mean no error."""
-    return str(error) or type(error).__name__
+    # Why libvirt can't say is the end of a sentence that has told the question.
+    told = error.why if isinstance(error, HypervisorGoneError) else str(error)
+    return told or type(error).__name__
