@@ -36,7 +36,7 @@ from world.ports.sanlock import HostPlace
 
 PLACE = "own-place"
 LOOK_EVERY_S = 1.0
-NOT_LOOKED = "has not looked yet whether another machine uses this host's id"
+NOT_LOOKED = "it is not known yet whether another machine uses this host's id"
 
 
 def watch_s(timing: Timing) -> float:
