@@ -1,9 +1,9 @@
 """This host as its own broker knows it now, which may be more than what stands in its slot.
 
 Other hosts go by the record, and by how long ago it changed. This host knows better in two ways:
-what its agent has handed over and could not be written (the storage hangs or fails), and what the
-broker sees of the engine here. So its own status never claims an engine that is gone or ill here,
-for as long as an old record would pass for fresh.
+what its agent has handed over and could not be written (the storage hangs or fails), and, where the
+agent says nothing any more, what the broker sees of the engine here. So its own status does not
+claim an engine that is gone or ill here, for as long as an old record would pass for fresh.
 
 Only a record that this broker has written itself is corrected: another one may be that of a
 machine with the same host id, and is that machine's word.
@@ -20,6 +20,9 @@ from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
 from world.ports.libvirt import DomainState
 
+AGENT_WORD_S = 20.0
+"""An agent speaks once a tick (5 s as a rule) and with each change; later, what is seen counts."""
+
 
 def own_host(snapshot: Snapshot, view: HostView) -> HostView:
     """`view`, this host's own, with what is known better than its record says."""
@@ -29,7 +32,8 @@ def own_host(snapshot: Snapshot, view: HostView) -> HostView:
     now = record
     if _is_unwritten(snapshot) and snapshot.agent is not None:
         now = _as_published(now, snapshot.agent, snapshot.local_maintenance)
-    now = replace(now, engine_status=_not_more_than_seen(now.engine_status, snapshot.engine))
+    if not _agent_speaks(snapshot):
+        now = replace(now, engine_status=_not_more_than_seen(now.engine_status, snapshot.engine))
     return view if now == record else replace(view, record=_as_written(now))
 
 
@@ -37,6 +41,11 @@ def _is_ours(snapshot: Snapshot, view: HostView) -> bool:
     """Does what was read last come from this broker, and not from a later writer of its slot?"""
     written_at_s, changed_at_s = snapshot.storage.last_write_at_s, view.changed_at_s
     return written_at_s is not None and changed_at_s is not None and changed_at_s <= written_at_s
+
+
+def _agent_speaks(snapshot: Snapshot) -> bool:
+    said_at_s = snapshot.agent_published_at_s
+    return said_at_s is not None and snapshot.taken_at_s - said_at_s <= AGENT_WORD_S
 
 
 def _is_unwritten(snapshot: Snapshot) -> bool:

@@ -88,7 +88,7 @@ def test_unknown_before_the_first_answer(bench: Bench) -> None:
 def test_an_error_is_unknown_and_an_answer(bench: Bench) -> None:
     bench.ask(None)
     assert bench.now.state is DomainState.UNKNOWN
-    assert bench.now.detail == "ask: libvirtd is not there"
+    assert bench.now.detail == "libvirtd is not there"
     assert bench.answered
     bench.ask(ABSENT)
     assert bench.now == ABSENT

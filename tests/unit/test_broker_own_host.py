@@ -1,4 +1,4 @@
-"""This host's own status: never more than what is seen of the engine here, or said by its agent."""
+"""This host's own status: what its agent says, and without it no more than what is seen here."""
 
 from __future__ import annotations
 
@@ -129,10 +129,16 @@ def test_a_better_word_of_the_agent_is_told_too() -> None:
     assert engine_status(own) == UP
 
 
-def test_the_agents_word_is_no_more_than_what_is_seen_either() -> None:
+@pytest.mark.parametrize(("ago_s", "status"), [(0.0, UP), (20.0, UP), (20.1, GONE)])
+def test_the_agents_word_goes_before_what_is_seen_for_as_long_as_it_speaks(
+    ago_s: float, status: EngineStatus
+) -> None:
+    """One of the two looks at libvirt is always the later one, and it is the agent that decides."""
     well = replace(AGENT, engine_status=UP, state="EngineUp")
-    _view, own = told(EngineView(DomainState.ABSENT), agent=well)
-    assert engine_status(own) == GONE
+    said_at_s = NOW_S - ago_s
+    gone = EngineView(DomainState.ABSENT)
+    _view, own = told(gone, agent=well, agent_published_at_s=said_at_s)
+    assert engine_status(own) == status
 
 
 def test_what_was_written_since_the_agent_spoke_is_told_as_it_stands() -> None:
