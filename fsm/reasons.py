@@ -49,10 +49,11 @@ class _Words(dict[str, str]):
         return ", and local maintenance of this host" if self._observation.local_maintenance else ""
 
     def _vm_detail(self) -> str:
-        return self._observation.vm_detail or "no detail"
+        detail = self._observation.vm_detail
+        return f": {detail}" if detail else ""
 
     def _health_detail(self) -> str:
-        return self._observation.health_detail or "no answer yet"
+        return self._observation.health_detail or "its health page has not answered yet"
 
     def _start_why(self) -> str:
         return self._observation.start_why or "no reason given"

@@ -76,7 +76,7 @@ def _unknown(source: State) -> Row:
         source,
         (g.vm_unknown,),
         State.UNKNOWN_LOCAL_VM_STATE,
-        "libvirt does not say what the VM does: {vm_detail}",
+        "libvirt does not say what the VM does{vm_detail}",
     )
 
 
@@ -122,7 +122,7 @@ def _adopt(source: State) -> tuple[Row, ...]:
             source,
             (g.vm_paused,),
             State.ENGINE_UP_BAD_HEALTH,
-            "the engine's VM is paused here: {vm_detail}",
+            "the engine's VM is paused here{vm_detail}",
         ),
     )
 
@@ -168,14 +168,14 @@ def _gone(source: State) -> tuple[Row, ...]:
             source,
             (crashed, g.crashed_lately),
             State.ENGINE_UNEXPECTEDLY_DOWN,
-            "the VM crashed again within {retry_window}: {vm_detail}; other hosts go first",
+            "the VM crashed again within {retry_window}{vm_detail}; other hosts go first",
             notes=(Note.CRASH,),
         ),
         Row(
             source,
             (crashed,),
             State.ENGINE_DOWN,
-            "the VM crashed: {vm_detail}; to be restarted at once",
+            "the VM crashed{vm_detail}; to be restarted at once",
             notes=(Note.CRASH,),
         ),
         Row(
@@ -188,7 +188,7 @@ def _gone(source: State) -> tuple[Row, ...]:
             source,
             (g.vm_absent,),
             State.ENGINE_MAYBE_AWAY,
-            "the VM is gone and nothing said why: {vm_detail}",
+            "the VM is gone and nothing said why{vm_detail}",
         ),
     )
 
@@ -212,7 +212,7 @@ def _out_of_reach(source: State) -> tuple[Row, ...]:
 
 _START_STATE = (
     _stop(State.START_STATE),
-    _stay(State.START_STATE, "waiting for libvirt's first word: {vm_detail}", g.vm_unknown),
+    _stay(State.START_STATE, "waiting for libvirt's first word{vm_detail}", g.vm_unknown),
     Row(
         State.START_STATE,
         (g.broker_has_looked,),
@@ -254,7 +254,7 @@ _REINITIALIZE = (
         State.REINITIALIZE_FSM,
         (g.vm_paused,),
         State.ENGINE_UP_BAD_HEALTH,
-        "the engine's VM is paused here: {vm_detail}",
+        "the engine's VM is paused here{vm_detail}",
     ),
     Row(
         State.REINITIALIZE_FSM,
@@ -346,7 +346,7 @@ _ENGINE_DOWN = (
         actions=(Action.START_VM,),
     ),
     _resume(State.ENGINE_DOWN),
-    _stay(State.ENGINE_DOWN, "the engine's VM is arriving: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_DOWN, "the engine's VM is arriving{vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_DOWN, "the engine's lease is held by {owner}", g.lease_theirs),
     _stay(State.ENGINE_DOWN, "can't start the engine{blocked}", g.start_blocked),
     _stay(
@@ -418,7 +418,7 @@ _ENGINE_STARTING = (
         State.ENGINE_STARTING,
         (g.vm_paused,),
         State.ENGINE_UP_BAD_HEALTH,
-        "the VM was paused while it booted: {vm_detail}",
+        "the VM was paused while it booted{vm_detail}",
     ),
     Row(
         State.ENGINE_STARTING,
@@ -448,7 +448,7 @@ _ENGINE_STARTING = (
         State.ENGINE_STARTING,
         (g.vm_absent,),
         State.ENGINE_DOWN,
-        "the VM ended {elapsed} after its start: {vm_detail}",
+        "the VM ended {elapsed} after its start{vm_detail}",
         notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
     Row(
@@ -470,7 +470,7 @@ _ENGINE_UP = (
         State.ENGINE_UP,
         (g.vm_paused,),
         State.ENGINE_UP_BAD_HEALTH,
-        "the VM is paused: {vm_detail}",
+        "the VM is paused{vm_detail}",
     ),
     Row(
         State.ENGINE_UP,
@@ -487,7 +487,7 @@ _ENGINE_UP = (
         "the engine is out of reach of {dark_for}, though this host's network is good",
     ),
     _stay(State.ENGINE_UP, "{unreached}", g.cut_off),
-    _stay(State.ENGINE_UP, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_UP, "libvirt is at work on the VM{vm_detail}", g.vm_in_transit),
     _stay(
         State.ENGINE_UP,
         "the engine runs here; health is not looked at, as no health page is configured",
@@ -547,7 +547,7 @@ _BAD_HEALTH = (
         State.ENGINE_UP_BAD_HEALTH,
         (g.vm_paused, g.overdue),
         State.ENGINE_STOP,
-        "the VM has been paused for {elapsed}: {vm_detail}",
+        "the VM has been paused for {elapsed}{vm_detail}",
         notes=(Note.FAILED_START,),
     ),
     Row(
@@ -564,9 +564,9 @@ _BAD_HEALTH = (
         State.ENGINE_UP_BAD_HEALTH,
         "the engine's health is not known; until it is, its time-out stands still",
     ),
-    _stay(State.ENGINE_UP_BAD_HEALTH, "the VM is paused: {vm_detail}", g.vm_paused),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "the VM is paused{vm_detail}", g.vm_paused),
     _resume(State.ENGINE_UP_BAD_HEALTH),
-    _stay(State.ENGINE_UP_BAD_HEALTH, "libvirt is moving the VM: {vm_detail}", g.vm_in_transit),
+    _stay(State.ENGINE_UP_BAD_HEALTH, "libvirt is at work on the VM{vm_detail}", g.vm_in_transit),
     _stay(State.ENGINE_UP_BAD_HEALTH, "the engine's health is bad: {health_detail}"),
 )
 
@@ -727,7 +727,7 @@ _UNKNOWN_LOCAL = (
         State.REINITIALIZE_FSM,
         "libvirt answers again",
     ),
-    _stay(State.UNKNOWN_LOCAL_VM_STATE, "libvirt does not say what the VM does: {vm_detail}"),
+    _stay(State.UNKNOWN_LOCAL_VM_STATE, "libvirt does not say what the VM does{vm_detail}"),
 )
 
 _STOPPED = (_stay(State.AGENT_STOPPED, "the agent is stopped"),)

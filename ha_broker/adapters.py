@@ -6,6 +6,7 @@ from typing import Callable, Protocol
 
 from ha_broker.api import paths
 from ha_broker.cycle.part import BrokerPorts
+from metadata.layout import required_sizes
 from metadata.settings.notifications import SmtpSettings, WebhookSettings
 from metadata.settings.parse import HostSettings
 from world.ports.host import ServiceManager
@@ -49,7 +50,7 @@ class BrokerAdapters:
         return BrokerPorts(
             clock=clock,
             runner=ThreadRunner(clock, wake),
-            store=DirectStore(),
+            store=DirectStore(needed=required_sizes(host.storage)),
             lockspace=SanlockLockspace(host.storage),
             hypervisor=lambda name: _libvirt(host.libvirt_uri, name),
             health_page=HttpHealthPage(),

@@ -22,6 +22,11 @@ from metadata.settings.schema import shown
 _FORMER_WORDS = {"already_locked": EngineVm.DOWN.value}
 
 
+NOT_HERE = "vm not running on this host"
+UNHEALTHY = "failed liveliness check"
+"""Reasons that other programs know."""
+
+
 class StatusError(ValueError):
     """A text that is no engine status; the message says what is wrong and what is allowed."""
 

@@ -61,7 +61,8 @@ class MachineIdentity:
     def text(self) -> str:
         """For people."""
         parts = (("machine", self.machine), ("hardware", self.hardware), ("boot", self.boot))
-        return ", ".join(f"{name} {value}" for name, value in parts if value) or "not known"
+        told = ", ".join(f"{name} {value}" for name, value in parts if value)
+        return told or "its machine is not known"
 
 
 def machine_identity(machine_id: str, hardware_id: str, boot_id: str) -> MachineIdentity:

@@ -115,6 +115,15 @@ def required_sizes(parts: StorageParts, config_lease: bool = True) -> dict[str, 
     return sizes
 
 
+def too_short_text(path: str, size: int, needed: int) -> str:
+    """A volume of `size` bytes that must have `needed`, in the same words wherever it is found."""
+    whole_mib = -(-needed // MIB)
+    return (
+        f"the volume ends before its parts: {path} has {size} bytes, {needed} ({whole_mib} MiB) "
+        "are needed"
+    )
+
+
 def required_size(parts: StorageParts) -> int:
     """Bytes that the volume of the lockspace must have; the only one in the usual layout."""
     return required_sizes(parts)[parts.lockspace.path]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from metadata import host_notes, moving_note, notes, reach, start_notes
 
-OWN_KEYS = frozenset(
-    (
-        *(notes.CONFIG_VERSION, notes.GLOBAL_MAINTENANCE, notes.WHY, notes.PENALTIES),
-        *(host_notes.MACHINE, host_notes.HARDWARE, host_notes.BOOT, host_notes.FIRE_TIMEOUT),
-        *(*start_notes.KEYS, moving_note.KEY, *reach.KEYS),
-    )
+AGENT_KEYS = frozenset(
+    (notes.WHY, notes.PENALTIES, *start_notes.KEYS, moving_note.KEY, *reach.KEYS)
 )
+"""What the agent hands over; the broker adds the others."""
+
+OWN_KEYS = AGENT_KEYS | {
+    *(notes.CONFIG_VERSION, notes.GLOBAL_MAINTENANCE),
+    *(host_notes.MACHINE, host_notes.HARDWARE, host_notes.BOOT, host_notes.FIRE_TIMEOUT),
+}
 """One of these that is left out now is over, also where a newer program has written it before."""

@@ -21,7 +21,7 @@ from simulation.settings import WorldSettings
 from simulation.shared_storage import DARK, SharedWorld
 from simulation.world import Guest
 from simulation.world import notification_sender as post
-from world.ports.libvirt import Ending
+from world.ports.libvirt import Ending, Pause
 from world.vm.domain_endings import GUEST_PANIC
 
 # A stale slot is as old as this at the most.
@@ -219,7 +219,7 @@ class SimCluster:
 
     def engine_kill(self) -> None:
         """qemu is killed."""
-        self._engine_host().vm.end(Ending.CRASHED, "killed")
+        self._engine_host().vm.crash()
 
     def engine_crash(self) -> None:
         """The guest panics."""
@@ -243,7 +243,7 @@ class SimCluster:
 
     def engine_pause(self) -> None:
         """qemu pauses the guest because of an I/O error."""
-        self._engine_host().vm.pause("ioerror")
+        self._engine_host().vm.pause(Pause.IOERROR)
 
     def engine_boots_in(self, seconds: float) -> None:
         """How long a boot of the guest takes from now on."""

@@ -46,6 +46,7 @@ from simulation.world import (
     SimStore,
     SimVitals,
 )
+from simulation.world.network import REFUSED, SILENT
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState, Ending
 from world.storage.config_restore import restore_config
@@ -577,11 +578,11 @@ class SimHost:
     def _health(self) -> tuple[bool, str]:
         guest = self.vm.guest
         if self.vm.now.state != DomainState.RUNNING or guest is None:
-            return False, "Connection refused"
+            return False, REFUSED
         silent = guest.hangs or not self.vm.executes
         if silent or not self.vitals.bridge_up or self._uplink == UNPLUGGED:
-            return False, "timed out"
-        return guest.is_healthy(self.shared.now_s), "Connection refused"
+            return False, SILENT
+        return guest.is_healthy(self.shared.now_s), REFUSED
 
     def _need_power(self) -> None:
         if not self.power:

@@ -12,7 +12,7 @@ from typing import Callable, Protocol
 from simulation.errors import SimulationError
 from simulation.host import SimHost
 from world.ports.errors import WorldError
-from world.ports.libvirt import DomainState, Ending
+from world.ports.libvirt import DomainState, Ending, Pause
 
 COPY_S = 3.0
 # How it ends:
@@ -67,7 +67,7 @@ class Migration:
             return self._give_up()
         self._guest = here.guest
         here.migrates = True
-        here.pause("migration")
+        here.pause(Pause.MIGRATION)
         if self._gap_s > 0:
             return self._cluster.at(self._cluster.now_s + self._gap_s, self._switch_over)
         return self._switch_over()
@@ -101,7 +101,7 @@ class Migration:
         try:
             self._here.vm.resume()
         except WorldError:
-            self._here.vm.pause("migration failed")
+            self._here.vm.pause(Pause.API_ERROR)
 
     def _give_up(self) -> None:
         if self._there.vm.now.pid == self._pids[1]:

@@ -12,10 +12,11 @@ from metadata.settings.parse import ClusterSettings
 from metadata.shared_config import SharedConfig, copy_offset, decode_area, encode_copy
 from simulation.settings import WorldSettings
 from simulation.world import SimPostOffice, SimSan, VirtualClock
+from simulation.world.network import SILENT
 from simulation.world.volume import SparseVolume
 
 VOLUME = "/shared/leases"
-DARK = (False, "timed out")
+DARK = (False, SILENT)
 HEALTH_URL = "http://engine/health"
 ENGINE_MEMORY_MIB = 16_384
 

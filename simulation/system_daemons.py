@@ -7,7 +7,7 @@ from typing import Callable
 from simulation.errors import SimulationError
 from simulation.world import SimHypervisor, SimLockspace
 from world.ports.errors import HypervisorError
-from world.ports.libvirt import DomainState
+from world.ports.libvirt import DomainState, Pause
 
 LIBVIRT_RESTART_S = 3.0
 
@@ -99,7 +99,7 @@ class Libvirt:
         self._need_running()
         if self._vm.now.state != DomainState.RUNNING:
             raise SimulationError(f"the engine's VM does not run on {self._name}")
-        self._vm.pause(kind)
+        self._vm.pause(Pause(kind))
 
     def start_fails(self, fails: bool) -> None:
         """From now on it refuses to create the domain, or does not."""

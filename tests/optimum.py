@@ -36,7 +36,7 @@ from metadata.settings.timing import KILL_S, lease_floor_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
-from world.ports.libvirt import DomainState
+from world.ports.libvirt import DomainState, Pause
 from world.ports.sanlock import Membership
 
 LOOKS = 2
@@ -45,6 +45,7 @@ MOST = 2.0  # so many times the optimum, and no more
 MAINTENANCE = "global maintenance"
 UNABLE = "no host can run it"
 FLOOR = "the lease of a dead host"
+
 BOOT = "the guest boots"
 PATIENCE = "an ill VM, within the configured patience"
 RULED_OUT = "the hosts have failed, within the configured windows"
@@ -52,10 +53,10 @@ TURN = "the turn of a host that was alive a moment ago"
 HELD = "libvirt holds a VM beside the engine, within the configured limit"
 
 _HELD_FOR = {
-    "migration": "migration_s",
-    "save": "save_s",
-    "dump": "save_s",
-    "snapshot": "save_s",
+    Pause.MIGRATION: "migration_s",
+    Pause.SAVE: "save_s",
+    Pause.DUMP: "save_s",
+    Pause.SNAPSHOT: "save_s",
 }
 
 
@@ -104,7 +105,8 @@ class Stopwatch:
         self._excuse = ""
         self._ill_since_s: dict[int, float] = {}  # by qemu
         self._was_well: set[int] = set()
-        self._held_since_s: dict[tuple[int, str], float] = {}  # by qemu and libvirt's reason
+        # By qemu and libvirt's reason.
+        self._held_since_s: dict[tuple[int, Optional[Pause]], float] = {}
         self._held_beside = False
         self._alive_at_s: dict[int, float] = {}  # by host: its agent ran then
         self._slot_0 = slot_address(cluster.shared.parts, 0)
@@ -284,10 +286,10 @@ def _waits_for_its_turn(host: SimHost, turns_s: float) -> bool:
     return host.clock.monotonic_s() - free_since_s < turns_s
 
 
-def _held_by(host: SimHost) -> str:
-    """For what libvirt holds the VM, paused; empty: it does not."""
+def _held_by(host: SimHost) -> Optional[Pause]:
+    """For what libvirt holds the VM, paused; None: it does not."""
     vm = host.vm.now
-    return vm.detail if vm.state == DomainState.PAUSED and vm.detail in _HELD_FOR else ""
+    return vm.pause if vm.state == DomainState.PAUSED and vm.pause in _HELD_FOR else None
 
 
 def _is_well(host: SimHost) -> bool:

@@ -41,24 +41,21 @@ from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import StartNotes, read_start_notes
 from world.ports.host import ProcessStart
-from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.ports.sanlock import Liveness, Membership
 
 STALE_TICKS = 3
 NO_PAGE = "health is not looked at: no health page is configured"
 
-MIGRATION = "migration"
-# libvirt's reasons for a pause that libvirt ends by itself, and the setting that says how long
-# that may take.
-_PASSING_PAUSES = {
-    "starting_up": "start_s",
-    MIGRATION: "migration_s",
-    "postcopy": "migration_s",
-    "snapshot": "save_s",
-    "from_snapshot": "save_s",
-    "save": "save_s",
-    "dump": "save_s",
-    "shutting_down": "stop_s",
+# The pauses that libvirt ends by itself, and the setting that says how long that may take.
+_PASSING_PAUSES: dict[Optional[Pause], str] = {
+    Pause.MIGRATION: "migration_s",
+    Pause.POSTCOPY: "migration_s",
+    Pause.SNAPSHOT: "save_s",
+    Pause.FROM_SNAPSHOT: "save_s",
+    Pause.SAVE: "save_s",
+    Pause.DUMP: "save_s",
+    Pause.SHUTTING_DOWN: "stop_s",
 }
 _VMS = {
     DomainState.RUNNING: Vm.RUNNING,
@@ -185,7 +182,7 @@ def collect(inputs: Inputs) -> Observation:
 
 def vm_of(domain: Domain) -> Vm:
     """The domain in the decision's words."""
-    if domain.state is DomainState.PAUSED and domain.detail in _PASSING_PAUSES:
+    if domain.state is DomainState.PAUSED and domain.pause in _PASSING_PAUSES:
         return Vm.IN_TRANSIT
     return _VMS[domain.state]
 
@@ -195,18 +192,18 @@ def _vm(inputs: Inputs) -> tuple[Vm, str]:
     vm, detail = vm_of(inputs.domain), inputs.domain.detail
     if vm is not Vm.IN_TRANSIT or inputs.vm_same_since_s is None:
         return vm, detail
-    setting = _PASSING_PAUSES[detail]
+    setting = _PASSING_PAUSES[inputs.domain.pause]
     limit_s: float = getattr(inputs.settings.timing, setting)
     if inputs.now_s - inputs.vm_same_since_s < limit_s:
         return vm, detail
-    return Vm.PAUSED, f"{detail}, for longer than {setting} ({limit_s:g} s) allows"
+    return Vm.PAUSED, f"{detail}, for longer than timing.{setting} ({limit_s:g} s) allows"
 
 
 def _is_leaving(inputs: Inputs, vm: Vm) -> bool:
     if vm is Vm.RUNNING:
         return inputs.domain.leaving
     # At a migration's target it has not run yet.
-    return vm is Vm.IN_TRANSIT and inputs.domain.detail == MIGRATION and inputs.vm_ran
+    return vm is Vm.IN_TRANSIT and inputs.domain.pause is Pause.MIGRATION and inputs.vm_ran
 
 
 # --- why nothing can be started -------------------------------------------------------
@@ -363,12 +360,14 @@ def _health(inputs: Inputs) -> tuple[Health, str]:
     engine = inputs.snapshot.engine
     since_s = inputs.vm_since_s
     if engine.seen_at_s is None or (since_s is not None and engine.seen_at_s < since_s):
-        return Health.UNKNOWN, "not checked yet"
+        return Health.UNKNOWN, "its health page has not been asked yet"
     timing = inputs.settings.timing
     limit_s = STALE_TICKS * timing.tick_s + inputs.settings.engine.health_timeout_s
     age_s = inputs.now_s - engine.seen_at_s
     if age_s > limit_s:
-        return Health.UNKNOWN, f"not checked for {age_s:.0f} s"
+        return Health.UNKNOWN, f"its health page has not been asked for {age_s:.0f} s"
+    if engine.domain in (DomainState.PAUSED, DomainState.ABSENT):
+        return engine.health, "the broker has not seen the VM run yet"  # not what it says of that
     return engine.health, engine.detail
 
 

@@ -19,6 +19,7 @@ from ha_broker.api import penalties_line
 from ha_broker.api.snapshot import Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note
+from metadata.engine_status import NOT_HERE, UNHEALTHY
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
 from metadata.notes import WHY
@@ -37,8 +38,6 @@ from world.ports.jobs import Outcome, Runner
 
 KEY = "publish"
 
-NOT_HERE = "vm not running on this host"
-UNHEALTHY = "failed liveliness check"
 
 _POWERING_UP = frozenset({State.ENGINE_START, State.ENGINE_STARTING})
 _POWERING_DOWN = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})

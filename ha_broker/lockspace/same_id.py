@@ -15,8 +15,9 @@ same boot     the record in the slot was written in this boot of this machine
 same machine  it was written by this mainboard with this installation, in whatever boot
 
 The last three hold only while nobody was seen to use the place, and while its generation is not
-above the last one that we had ourselves. Where there are signs of another machine, its whole
-floor must pass without a change, as between hosts of different names.
+above the last one that we had ourselves. Where there are signs of another machine (a record of
+another name is one), its whole floor must pass without a change, as between hosts of different
+names.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from world.ports.sanlock import HostPlace
 
 PLACE = "own-place"
 LOOK_EVERY_S = 1.0
-NOT_LOOKED = "has not looked yet whether another machine uses this host's id"
+NOT_LOOKED = "it is not known yet whether another machine uses this host's id"
 
 
 def watch_s(timing: Timing) -> float:
@@ -77,6 +78,11 @@ class Signs:
         return self.place is not None and self.place.generation == self.known_generation
 
     @property
+    def other_name(self) -> bool:
+        """Is the record one of another name: another host's, or ours under a former one?"""
+        return self.record is not None and self.record.hostname != self.own_name
+
+    @property
     def overtaken(self) -> bool:
         """Has somebody else surely used it since we did, or while we looked?"""
         if self.place is None:
@@ -104,7 +110,7 @@ def trouble(own: MachineIdentity, signs: Signs, renewal_s: float, floor_s: float
     ours = same_boot or own.is_same_machine(other) or signs.last_was_ours
     if ours and not signs.overtaken:
         return ""
-    foreign = signs.overtaken or own.is_another_machine(other)
+    foreign = signs.overtaken or own.is_another_machine(other) or signs.other_name
     needed_s = floor_s if foreign else renewal_s
     if signs.place_still_s >= needed_s:
         return ""

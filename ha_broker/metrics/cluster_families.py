@@ -48,9 +48,13 @@ def _engine(snapshot: Snapshot) -> Iterator[Metric]:
     here = snapshot.engine
     up = here.domain == DomainState.RUNNING or any(one.is_up for one in told)
     healthy = here.health == Health.GOOD or any(one.is_healthy for one in told)
-    yield gauge("up", "Whether this host knows the engine to run, here or elsewhere.", up)
+    # Too early to know is not "no": a host that wrote so may be alive (`HostView.undecided`).
+    written = [view.record.engine_status for view in others if view.undecided and view.record]
+    text = "Whether this host knows the engine to run, here or elsewhere."
+    yield gauge("up", text, up if up or not any(one.is_up for one in written) else None)
     text = "Whether this host knows the engine to be healthy, here or elsewhere."
-    yield gauge("healthy", text, healthy)
+    known = healthy or not any(one.is_healthy for one in written)
+    yield gauge("healthy", text, healthy if known else None)
     text = "Hosts whose fresh record says that the engine's VM runs there; two are one too many."
     rows = [(_names(view), 1.0) for view in hosts_that_say_up(snapshot)[:MOST_HOSTS]]
     yield gauges("host_engine_up", text, _HOST, rows)

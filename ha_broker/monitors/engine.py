@@ -12,6 +12,7 @@ from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
 from metadata.records import Health
 from metadata.schedule import quick_s
+from world.ports.errors import HypervisorGoneError
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState, Hypervisor, MeasuredHypervisor
 from world.ports.network import HealthReading
@@ -160,7 +161,7 @@ class EngineMonitor:
         if outcome.error is None:
             domain = cast(Domain, outcome.value)
         else:
-            domain = Domain(DomainState.UNKNOWN, detail=error_text(outcome.error))
+            domain = Domain(DomainState.UNKNOWN, detail=_unknown_why(outcome.error))
         self._note_domain(domain, outcome.finished_at_s)
 
     def _note_domain(self, domain: Domain, at_s: float) -> None:
@@ -218,3 +219,8 @@ class EngineMonitor:
             return False
         self._health, self._health_detail = health, reading.detail
         return True
+
+
+def _unknown_why(error: Exception) -> str:
+    """Why libvirt can't say: the end of a sentence that has told the question."""
+    return error.why if isinstance(error, HypervisorGoneError) else error_text(error)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
+from ha_broker.api.own_host import own_host
 from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
 from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
@@ -52,7 +53,10 @@ def cluster_status(snapshot: Snapshot, now_s: float) -> ClusterStatus:
 def _views(snapshot: Snapshot) -> tuple[HostView, ...]:
     """Before the storage was read no host is known: then this one says why, for scripts too."""
     if snapshot.storage.last_read_at_s is not None:
-        return snapshot.hosts
+        return tuple(
+            own_host(snapshot, view) if view.host_id == snapshot.host_id else view
+            for view in snapshot.hosts
+        )
     others = tuple(view for view in snapshot.hosts if view.host_id != snapshot.host_id)
     own = snapshot.own or HostView(snapshot.host_id)
     return (replace(own, error=own.error or _not_read_yet(snapshot)), *others)

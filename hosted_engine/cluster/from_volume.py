@@ -27,10 +27,17 @@ from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.cluster.life_watch import Sleep, looks
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.apart import within_deadline_apart
-from metadata.layout import MAX_HOSTS, SLOT_SIZE, storage_parts
+from metadata.layout import (
+    MAX_HOSTS,
+    SLOT_SIZE,
+    required_size,
+    storage_parts,
+    too_short_text,
+)
 from metadata.records import GlobalRecord, HostRecord, VolumeAddress, describe_slot_error
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
 from metadata.slots import present_slots, record_or_problem
+from metadata.storage_parts import StorageParts
 from metadata.wire import decode_global
 from world.ports.errors import StorageError
 from world.storage.direct_store import DirectStore
@@ -125,13 +132,15 @@ class _Area:
         try:
             store = open_reader(path)
             size = store.size(path)
-            place = _usual_offset(store, path, size) if offset is None else offset
+            usual = _usual_parts(store, path, size) if offset is None else None
         except StorageError as error:
             raise CommandError(f"{path}: can't be read: {error.why}") from error
+        place = (offset or 0) if usual is None else usual.metadata.offset
         if size < place + SLOT_SIZE:
+            needed = place + SLOT_SIZE if usual is None else required_size(usual)
             raise CommandError(
-                f"{path}: there is no metadata area at offset {place}: the volume is truncated or "
-                f"another one (it has {size} bytes, at least {place + SLOT_SIZE} are needed)"
+                f"{path}: there is no metadata area at offset {place}, or it is another volume: "
+                f"{too_short_text(path, size, needed)}"
             )
         return cls(store, path, place, size)
 
@@ -246,11 +255,11 @@ def open_reader_of(path: str) -> VolumeReader:
     return direct
 
 
-def _usual_offset(store: VolumeReader, path: str, size: int) -> int:
+def _usual_parts(store: VolumeReader, path: str, size: int) -> Optional[StorageParts]:
+    """The usual layout, where the volume begins with a lockspace; None: it does not."""
     if size < SLOT_SIZE:
-        return 0
+        return None
     record = parse_record(store.read(VolumeAddress(path, 0), SLOT_SIZE))
     if record is None or record.magic != HOST_ID_MAGIC:
-        return 0
-    sector_size = 4096 if record.sector_size == 4096 else 512
-    return storage_parts(path, sector_size).metadata.offset
+        return None
+    return storage_parts(path, 4096 if record.sector_size == 4096 else 512)

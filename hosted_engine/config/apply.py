@@ -19,7 +19,7 @@ from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S
 from hosted_engine.host.environment import DeployedHost
 from hosted_engine.host.libvirt_unit import libvirt_hint
 from metadata.settings.parse import ClusterSettings, HostSettings
-from metadata.shared_config import StoredConfig
+from metadata.shared_config import SharedConfig, StoredConfig
 from world.network.health_page import HttpHealthPage
 from world.ports.network import HealthPage, HealthReading
 from world.vm.libvirt_hypervisor import LibvirtHypervisor
@@ -108,8 +108,7 @@ def carry_out(
     written = write(bench.world, before, after, user_name(), what)
     with contextlib.suppress(BrokerError):  # `spread` says that it is not there
         bench.client.reread()
-    version = written.config.sequence
-    _tell(spread, telling, version, describe_change(before.config, after.config))
+    _tell(spread, telling, before.config, written.config)
     return written
 
 
@@ -121,7 +120,8 @@ def user_name() -> str:
         return f"uid {os.getuid()}"
 
 
-def _tell(spread: Rollout, telling: Telling, version: int, changes: str) -> None:
+def _tell(spread: Rollout, telling: Telling, before: SharedConfig, written: SharedConfig) -> None:
+    version, changes = written.sequence, describe_change(before, written)
     if telling.as_json:
         with contextlib.redirect_stdout(io.StringIO()):  # progress is for people
             _await(spread, telling.wait_s)
@@ -130,6 +130,8 @@ def _tell(spread: Rollout, telling: Telling, version: int, changes: str) -> None
     print(f"Version {version} of the shared configuration is written: {changes}.", flush=True)
     _await(spread, telling.wait_s)
     print(spread.text())
+    if before.domain_xml != written.domain_xml:
+        print(spread.next_start_text())
 
 
 def _await(spread: Rollout, wait_s: Optional[float]) -> None:

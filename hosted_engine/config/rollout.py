@@ -10,7 +10,7 @@ import time
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import Snapshot, hosts_that_say_up
 from hosted_engine.cli.wait import follow
 
 OWN_AGENT_S = 3.0
@@ -26,6 +26,7 @@ class Rollout:
         self._error = ""
         self._hosts: dict[str, bool] = {}
         self._own_name = ""
+        self._runs_on: Optional[list[str]] = None
         self._before: dict[int, int] = {}
         snapshot = self._snapshot()
         if snapshot is not None:
@@ -47,6 +48,7 @@ class Rollout:
             self._hosts = {}
             return
         self._own_name = snapshot.host_name
+        self._runs_on = _engines_hosts(snapshot)
         self._hosts = {
             view.record.hostname: view.record.vm_conf_refresh_s != self._before.get(view.host_id)
             for view in snapshot.hosts
@@ -78,6 +80,21 @@ class Rollout:
         first = f"go by it already: {', '.join(have)}; " if have else ""
         return f"Hosts that {first}do not yet: {', '.join(lack)} ({_EACH_LOOKS})."
 
+    def next_start_text(self) -> str:
+        """When a new domain XML is the engine's, for people: a VM that runs was started before."""
+        if self._runs_on is None:
+            return "The engine's VM, if it runs, goes on as it was started until its next start."
+        if not self._runs_on:
+            return "The engine's VM gets it at its next start."
+        name = self._runs_on[0]
+        return (
+            f"The engine's VM on {name} was started from an earlier version, and goes on as it was "
+            f"started; it gets this one at its next start. At once, when {name} goes by it: "
+            "'hosted-engine --set-maintenance --mode=global'; there 'hosted-engine --vm-shutdown "
+            "--wait' ('--vm-poweroff' for a guest that does not obey) and 'hosted-engine "
+            "--vm-start --wait'; then 'hosted-engine --set-maintenance --mode=none'."
+        )
+
     def _missing(self, _allowed_s: float) -> str:
         self.look()
         lack = [name for name, has in self._hosts.items() if not has]
@@ -91,3 +108,10 @@ class Rollout:
             return None
         self._error = ""
         return snapshot
+
+
+def _engines_hosts(snapshot: Snapshot) -> list[str]:
+    """Where the engine's VM is, running or paused; libvirt goes before this host's own record."""
+    here = [snapshot.host_name] if snapshot.engine.is_here else []
+    others = [view for view in hosts_that_say_up(snapshot) if view.host_id != snapshot.host_id]
+    return [*here, *(view.name for view in others)]

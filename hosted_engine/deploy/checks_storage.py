@@ -13,7 +13,13 @@ from hosted_engine.deploy.findings import Finding, fail, ok, warn
 from hosted_engine.deploy.medium import SHARED, local_text, memory_problem, missing
 from hosted_engine.host.environment import Environment, FormatStore
 from hosted_engine.host.volume_advice import enlarge_text, is_block_device, mib
-from metadata.layout import METADATA_SIZE, SLOT_SIZE, required_sizes, sanlock_align
+from metadata.layout import (
+    METADATA_SIZE,
+    SLOT_SIZE,
+    required_sizes,
+    sanlock_align,
+    too_short_text,
+)
 from metadata.layout import storage_parts as usual_parts
 from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
@@ -34,31 +40,38 @@ def check_volumes(
     A cluster that was made before there was a lock of writers need not have room for it.
     `file_system` is that of `Probes`.
     """
-    sizes = required_sizes(parts, config_lease=creates)
-    for path, needed in sizes.items():
-        trouble = _volume_trouble(store, path, needed, file_system(path))
+    sizes = required_sizes(parts)
+    for path, least in required_sizes(parts, config_lease=creates).items():
+        trouble = _volume_trouble(store, _Room(path, least, sizes[path]), file_system(path))
         if trouble:
             return trouble
-    needed = sizes[parts.lockspace.path]
-    return ok(
-        f"{parts.lockspace.path} takes direct I/O in sectors of {parts.sector_size} bytes and has "
-        f"the {mib(needed)} MiB that are needed"
-    )
+    path, needed = parts.lockspace.path, sizes[parts.lockspace.path]
+    room_text = f"has the {mib(needed)} MiB that are needed"
+    if store.size(path) < needed:
+        room_text = f"has room for what lies on it ({mib(needed)} MiB for a change of its settings)"
+    return ok(f"{path} takes direct I/O in sectors of {parts.sector_size} bytes and {room_text}")
 
 
-def _volume_trouble(
-    store: FormatStore, path: str, needed: int, file_system: str
-) -> Optional[Finding]:
+@dataclass(frozen=True)
+class _Room:
+    """Bytes: without `least` the volume is refused, `needed` is what people are told."""
+
+    path: str
+    least: int
+    needed: int
+
+
+def _volume_trouble(store: FormatStore, room: _Room, file_system: str) -> Optional[Finding]:
     """A file in memory is not made larger either, so that is looked at before its size."""
+    path, needed = room.path, room.needed
     is_device = is_block_device(path)
     try:
         found = store.size(path)
         in_memory = memory_problem(path, file_system, is_device)
         if in_memory:
             return in_memory
-        if found < needed:
-            too_small = f"{path} is too small: it has {found} bytes, {needed} are needed"
-            return fail(too_small, enlarge_text(path, needed))
+        if found < room.least:
+            return fail(too_short_text(path, found, needed), enlarge_text(path, needed))
         store.probe_direct_io(path)
     except (FileNotFoundError, StorageError) as error:
         if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT:

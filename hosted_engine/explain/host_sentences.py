@@ -54,6 +54,8 @@ def _state(cluster: Cluster, host: HostFacts) -> Told:
     if host.state is None:
         return []
     known = host.known_state
+    if not host.state:
+        return ["Its record names no state of its agent, as those of older versions don't."]
     if known is None:
         return [f"Its agent is in state {host.state!r}, which this version does not know."]
     return [_IN_STATE[known](cluster, host)]
@@ -327,9 +329,18 @@ def _silent(cluster: Cluster, host: HostFacts) -> str:
     if host.view.undecided:
         return (
             "Whether it lives is not decided yet: its record had no time to change since this "
-            "host's broker started, and sanlock has no word on it."
+            f"host's broker started, and sanlock has no word on it.{_last_written(host)}"
         )
     return f"It has not reported{_for_how_long(cluster, host)}{_SANLOCK_ON_SILENT[host.liveness]}."
+
+
+def _last_written(host: HostFacts) -> str:
+    """What its record says of an engine there; nothing of one that it did not have."""
+    record = host.view.record
+    if record is None or not record.engine_status.is_up:
+        return ""
+    healthy = " and was healthy" if record.engine_status.is_healthy else ""
+    return f" When it wrote last, the engine's VM ran there{healthy}."
 
 
 _SANLOCK_ON_SILENT = {

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -32,6 +33,7 @@ from hosted_engine.host.deadline import look_at_domain
 from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S
 from hosted_engine.host.units import SystemdUnits, Units
+from metadata.layout import required_sizes
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
 from world.ports.errors import StorageError, WorldError
@@ -193,37 +195,43 @@ def _told(job: Callable[[], T]) -> T:
 
 
 class StoreApart:
-    """A `BlockStore` each of whose operations is done by a process of its own."""
+    """A `BlockStore` each of whose operations is done by a process of its own.
+
+    `needed` as for `DirectStore`.
+    """
+
+    def __init__(self, needed: Mapping[str, int]) -> None:
+        self._read = DirectStore(read_only=True, needed=needed)
+        self._write = DirectStore(needed=needed)
 
     def read(self, address: VolumeAddress, size: int) -> bytes:
         """As `BlockStore.read`; CommandError when the storage does not answer."""
-        read = partial(DirectStore(read_only=True).read, address, size)
-        return storage_deadline.with_storage(read)
+        return storage_deadline.with_storage(partial(self._read.read, address, size))
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         """As `BlockStore.write`; CommandError when the storage does not answer."""
-        storage_deadline.with_storage(partial(DirectStore().write, address, data))
+        storage_deadline.with_storage(partial(self._write.write, address, data))
 
     def size(self, path: str) -> int:
         """As `BlockStore.size`; CommandError when the storage does not answer."""
-        return storage_deadline.with_storage(partial(DirectStore(read_only=True).size, path))
+        return storage_deadline.with_storage(partial(self._read.size, path))
 
 
 def deployed_host(settings: HostSettings) -> DeployedHost:
     """This machine with these settings."""
-    return deployed_as(real_environment(), settings)
+    return deployed_as(real_environment(required_sizes(settings.storage)), settings)
 
 
-def real_environment() -> Environment:
-    """This machine."""
+def real_environment(needed: Optional[Mapping[str, int]] = None) -> Environment:
+    """This machine; `needed` are the bytes that its volumes must have, by path, where known."""
     from hosted_engine.host.probes import HostProbes, gateway_of_this_host
     from world.host.clock import SystemClock
     from world.storage.sanlock_lockspace import SanlockLockspace
 
     client = BrokerClient()
     return Environment(
-        store=DirectStore(),
-        storage=StoreApart(),
+        store=DirectStore(needed=needed),
+        storage=StoreApart(needed or {}),
         lockspaces=SanlockLockspace,
         hypervisor=_libvirt,
         uses_sanlock=_uses_sanlock,

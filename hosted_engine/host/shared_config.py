@@ -7,7 +7,7 @@ from functools import partial
 from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.errors import CommandError
 from hosted_engine.host.anew import within_deadline_anew
-from metadata.layout import CONFIG_SIZE
+from metadata.layout import CONFIG_SIZE, required_sizes
 from metadata.settings.parse import StorageParts
 from metadata.shared_config import SharedConfig, decode_area, describe_config_error
 from world.ports.errors import StorageError
@@ -32,7 +32,11 @@ def shared_config(client: BrokerClient, parts: StorageParts) -> SharedConfig:
 def _read_config(parts: StorageParts) -> SharedConfig:
     """Read it from the storage; raises CommandError."""
     path = parts.shared_config.path
-    read = partial(DirectStore(read_only=True).read, parts.shared_config, CONFIG_SIZE)
+    read = partial(
+        DirectStore(read_only=True, needed=required_sizes(parts)).read,
+        parts.shared_config,
+        CONFIG_SIZE,
+    )
     whom = f"the broker is not there, and the storage {path}"
     try:
         config = decode_area(within_deadline_anew(read, whom, READ_DEADLINE_S))

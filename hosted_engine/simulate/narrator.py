@@ -1,8 +1,8 @@
 """What happens in a simulated cluster, told line by line with the world's seconds::
 
        10.0 --  engine kill
-       10.0 h1  engine: VM ended (crashed)
-       10.0 h1  EngineUp => EngineDown: the VM crashed: killed; to be restarted at once
+       10.0 h1  engine: VM ended (qemu died)
+       10.0 h1  EngineUp => EngineDown: the VM crashed: qemu died; to be restarted at once
 
 ``--`` stands before what the script does. What a command prints stands indented below it.
 """
@@ -19,6 +19,7 @@ from metadata.states import State
 from simulation.cluster import EngineProcess, SimCluster
 from simulation.host import SimHost
 from world.ports.libvirt import DomainState
+from world.vm.domain_endings import ENDING_WORDS
 
 Say = Callable[[str], None]
 
@@ -167,7 +168,7 @@ def _ending(host: SimHost) -> str:
     found = host.vm.now
     if found.state != DomainState.ABSENT:
         return "replaced"
-    return found.ending.value
+    return found.detail or ENDING_WORDS[found.ending]
 
 
 def _own_record(snapshot: Optional[Snapshot]) -> Optional[HostRecord]:

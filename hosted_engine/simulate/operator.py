@@ -15,7 +15,7 @@ from hosted_engine.cluster.lease_holder import held_by_text, held_text, host_tex
 from simulation.errors import SimulationError
 from simulation.host import SimHost
 from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
-from world.ports.libvirt import DomainState, Ending
+from world.ports.libvirt import DomainState, Ending, Pause
 
 # --- virsh --------------------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ from world.ports.libvirt import DomainState, Ending
 def suspend(host: SimHost) -> None:
     """``virsh suspend``."""
     host.need_vm(DomainState.RUNNING)
-    host.vm.pause("user")
+    host.vm.pause(Pause.USER)
 
 
 def resume(host: SimHost) -> None:

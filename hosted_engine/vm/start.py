@@ -30,6 +30,7 @@ from metadata.records import Health
 from metadata.settings.timing import lease_floor_s
 from world.ports.errors import LeaseHeldError, WorldError
 from world.ports.libvirt import Domain, DomainState
+from world.vm.domain_endings import ENDING_WORDS
 
 WAIT_S = 600.0
 # What a start takes beside waiting for a dead owner's lease: qemu on a busy host.
@@ -195,9 +196,11 @@ def follow_start(engine: Engine, domain: Domain, timeout_s: float) -> None:
 def _start_missing(engine: Engine, started: Domain, began_s: float, allowed_s: float) -> str:
     now = look(engine, allowed_s)
     if now.state is DomainState.ABSENT or now.pid != started.pid:
-        raise EndedError(f"the engine's VM has ended again ({now.detail or now.ending.value})")
+        raise EndedError(
+            f"the engine's VM has ended again ({now.detail or ENDING_WORDS[now.ending]})"
+        )
     if now.state is not DomainState.RUNNING:
-        return f"the VM is {now.state.value} ({now.detail})"
+        return f"the VM is {now.state.value} ({now.detail or 'no reason given'})"
     return _health_missing(engine.ask_broker(), began_s)
 
 

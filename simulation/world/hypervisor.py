@@ -18,7 +18,9 @@ from world.ports.errors import (
     LockspaceError,
     WorldError,
 )
-from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu
+from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu, Pause
+from world.vm.domain_endings import QEMU_DIED, QEMU_SIGNALLED
+from world.vm.domain_states import paused
 
 
 @dataclass
@@ -114,7 +116,7 @@ class SimHypervisor:
     ) -> Domain:
         with self._created(domain_xml) as pid:
             before_run(pid)
-        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
+        self.set_domain(paused(Pause.USER, pid))
         return self._domain
 
     def check_xml(self, domain_xml: str) -> None:
@@ -149,7 +151,7 @@ class SimHypervisor:
         self._need(what)
         self.calls.append("resume")
         found = self._domain
-        if (found.state, found.detail) != (DomainState.PAUSED, "migration"):
+        if found.pause is not Pause.MIGRATION:
             raise HypervisorError(what, f"it is {found.state.value} ({found.detail})")
         if self.migrates:
             raise HypervisorError(what, "a migration is under way")
@@ -238,12 +240,13 @@ class SimHypervisor:
         self._power_off_at_s = None
         if pid is not None:
             self.lockspace.release(pid)
-        told = Ending.MISSING if self.loses_events else ending
-        self.set_domain(Domain(DomainState.ABSENT, told, detail=detail))
+        if self.loses_events:  # then nobody tells why, either
+            ending, detail = Ending.MISSING, ""
+        self.set_domain(Domain(DomainState.ABSENT, ending, detail=detail))
 
     def crash(self) -> None:
         """qemu is killed."""
-        self.end(Ending.CRASHED)
+        self.end(Ending.CRASHED, QEMU_DIED)
 
     def shutdown_by_user(self) -> None:
         """Somebody else asks the guest to power off; libvirt can't tell that from the guest's."""
@@ -253,12 +256,12 @@ class SimHypervisor:
         """Somebody powers the guest off from inside."""
         self.end(Ending.GUEST_SHUTDOWN)
 
-    def pause(self, detail: str = "ioerror") -> None:
+    def pause(self, why: Pause = Pause.IOERROR) -> None:
         """The domain is paused, and libvirt lets its lease go."""
         pid = self._domain.pid
         if pid is not None:
             self.lockspace.release(pid)
-        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail=detail))
+        self.set_domain(paused(why, pid))
 
     def resume(self) -> None:
         """The domain runs again, if its lease can be had at once; raises LockspaceError."""
@@ -271,7 +274,7 @@ class SimHypervisor:
         """A live migration to this host begins; the VM's memory is on its way."""
         pid = next(self.lockspace.san.pids)
         self.lockspace.registered.add(pid)
-        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="migration"))
+        self.set_domain(paused(Pause.MIGRATION, pid))
 
     def leave(self, leaving: bool = True) -> None:
         """A live migration from this host begins while the VM runs on, or is given up."""
@@ -304,7 +307,7 @@ class SimHypervisor:
         if self._before_start is None:
             return
         pid, self._before_start = self._created_pid, None
-        self.set_domain(Domain(DomainState.PAUSED, pid=pid, detail="user"))
+        self.set_domain(paused(Pause.USER, pid))
 
     def reboot_host(self) -> None:
         """The host was powered on again: no domain has run in this life."""
@@ -383,7 +386,7 @@ class SimHypervisor:
         if self.has_lock_manager:
             self.lockspace.registered.add(self._created_pid)
         self._before_start = self._domain
-        self._domain = Domain(DomainState.UNKNOWN, detail="starting_up")
+        self._domain = paused(Pause.STARTING_UP)
 
     def _end_start(self) -> None:
         assert self._before_start is not None
@@ -410,7 +413,7 @@ class SimHypervisor:
 
     def _killed(self, pid: int) -> None:
         if self._domain.pid == pid:
-            self.set_domain(Domain(DomainState.ABSENT, Ending.CRASHED))
+            self.set_domain(Domain(DomainState.ABSENT, Ending.CRASHED, detail=QEMU_SIGNALLED))
 
     def _ask_guest(self, ending: Ending) -> None:
         guest_hangs = self.guest is not None and self.guest.hangs

@@ -7,10 +7,13 @@ from typing import Callable, Optional
 from world.ports.network import HealthReading, ProbeReading
 
 REFUSED = "Connection refused"
+SILENT = "no answer"
+_ADDRESS = "192.0.2.10"
 
 
 class SimHealthPage:
-    """A `HealthPage` that says `reading`, or what `answer` gives: good or not, and why."""
+    """A `HealthPage` that says `reading`, or what `answer` gives: good or not, and
+    why not (`REFUSED`; `SILENT` where nobody answers in time)."""
 
     def __init__(self, good: bool = False, detail: str = REFUSED, keep_log: bool = True) -> None:
         self.set(good, detail)
@@ -28,8 +31,12 @@ class SimHealthPage:
             self.calls.append(f"{url} ({ca_file})" if ca_file else url)
         if self.answer is None:
             return self.reading
-        good, detail = self.answer()
-        return HealthReading(good, detail, answered=detail == REFUSED)
+        good, why = self.answer()
+        if good:
+            return HealthReading(True, "")
+        # In the words of the real look, with the address that was asked.
+        told = f"no answer within {timeout_s:g} s" if why == SILENT else why
+        return HealthReading(False, f"{_ADDRESS}: {told}", answered=why == REFUSED)
 
 
 class SimNetworkProbe:

@@ -6,6 +6,7 @@ import errno as errno_module
 import os
 from typing import Callable, Optional
 
+from metadata.layout import too_short_text
 from metadata.records import VolumeAddress
 from simulation.world.clock import CallHangs, VirtualClock
 from simulation.world.volume import SparseVolume
@@ -101,8 +102,7 @@ class SimStore:
             raise StorageError(what, "not 4096-aligned", errno_module.EINVAL)
         volume = self._reach(what, address.path)
         if address.offset + size > len(volume):
-            needed = address.offset + size
-            why = f"the volume has {len(volume)} bytes, {needed} are needed"
+            why = too_short_text(address.path, len(volume), address.offset + size)
             raise StorageError(what, why, errno_module.ENOSPC)
         return volume
 

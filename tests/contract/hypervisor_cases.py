@@ -28,8 +28,10 @@ from tests.contract.places import TIME_FACTOR
 from tests.contract.sanlock_hosts import SanlockHost
 from tests.contract.viewers import spice_lets_in, vnc_lets_in
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, WorldError
-from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.storage.sanlock_lockspace import SanlockLockspace
+from world.vm.domain_endings import GUEST_PANIC
+from world.vm.domain_states import paused
 from world.vm.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
@@ -219,7 +221,7 @@ def test_a_panicked_guest_crashed(hypervisor: LibvirtHypervisor) -> None:
     deadline_s = time.monotonic() + LIMIT_S
     while hypervisor.domain().state != DomainState.ABSENT and time.monotonic() < deadline_s:
         monitor("o /b 0x505 1")
-    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail="guest panic")
+    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC)
     assert ended(hypervisor) == panicked
 
 
@@ -228,7 +230,7 @@ def test_a_panicked_guest_that_is_kept_for_a_look_crashed(hypervisor: LibvirtHyp
     hypervisor.start(XML.replace("<on_crash>destroy", "<on_crash>preserve"))
     while hypervisor.domain().state != DomainState.ABSENT:
         monitor("o /b 0x505 1")
-    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail="guest panic")
+    panicked = Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC)
     assert hypervisor.domain() == panicked
     running(hypervisor)
 
@@ -249,9 +251,9 @@ def test_pausing_lets_the_lease_go(
 ) -> None:
     pid = running(hypervisor)
     subprocess.run(["virsh", "-q", "suspend", "HostedEngine"], check=True)
-    assert hypervisor.domain() == Domain(DomainState.PAUSED, pid=pid, detail="user")
+    assert hypervisor.domain() == paused(Pause.USER, pid)
     assert lockspace.lease_owner() is None
-    with pytest.raises(HypervisorError, match=r"already and paused \(user\)"):
+    with pytest.raises(HypervisorError, match=r"already and paused \(somebody paused it"):
         hypervisor.start(XML)
 
 
@@ -262,7 +264,7 @@ def test_only_what_a_migration_left_paused_is_resumed(
     with pytest.raises(HypervisorError, match="it is running"):
         hypervisor.resume_after_migration()
     subprocess.run(["virsh", "-q", "suspend", "HostedEngine"], check=True)
-    with pytest.raises(HypervisorError, match=r"it is paused \(user\)"):
+    with pytest.raises(HypervisorError, match=r"it is paused \(somebody paused it"):
         hypervisor.resume_after_migration()
 
 
@@ -270,9 +272,7 @@ def test_a_paused_start_takes_the_lease_when_it_is_resumed(
     hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace
 ) -> None:
     started = hypervisor.start_paused(XML)
-    assert (
-        started == hypervisor.domain() == Domain(DomainState.PAUSED, pid=started.pid, detail="user")
-    )
+    assert started == hypervisor.domain() == paused(Pause.USER, started.pid)
     assert started.pid is not None
     assert lockspace.process_is_registered(started.pid)
     assert lockspace.lease_owner() is None

@@ -126,7 +126,7 @@ def test_others_leave_the_first_turn_to_the_host_that_ran_it() -> None:
 
 def test_a_second_crash_within_the_window_lets_others_go_first() -> None:
     host = Host(peers=(peer(2),)).running()
-    crash = {"vm_ending": VmEnding.CRASHED, "vm_detail": "guest panic", **GONE}
+    crash = {"vm_ending": VmEnding.CRASHED, "vm_detail": "the guest's kernel panicked", **GONE}
     assert host.settle(100, **crash) is State.ENGINE_DOWN
     host.running()
     assert host.settle(100, **crash) is State.ENGINE_UNEXPECTEDLY_DOWN

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Optional, cast
 
 from ha_broker.api.client import BrokerClient, BrokerGoneError
-from ha_broker.api.snapshot import HostView, Snapshot
+from ha_broker.api.snapshot import EngineView, HostView, Snapshot
 from hosted_engine.config.apply import Bench
 from hosted_engine.host.environment import DeployedHost, deployed_as
 from metadata import wire
 from metadata.domain_xml import lease_element
 from metadata.layout import CONFIG_SIZE, required_size, slot_address, storage_parts
-from metadata.records import EngineStatus, GlobalRecord, HostRecord, VolumeAddress
+from metadata.records import EngineStatus, EngineVm, GlobalRecord, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing, cluster_settings_to_data
 from metadata.shared_config import (
     SharedConfig,
@@ -25,6 +25,7 @@ from simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
 from simulation.world.volume import SparseVolume
 from tests.unit.command_environment import environment
 from world.ports.errors import HypervisorError
+from world.ports.libvirt import DomainState
 from world.ports.network import HealthReading
 
 VOLUME = "/shared/leases"
@@ -47,12 +48,16 @@ CONFIG = SharedConfig(1, SETTINGS, domain_xml())
 class Broker:
     """A host's broker: whose record says which refresh, and whether it answers at all.
 
-    `on_reread` is what happens when it is asked to read the configuration again.
+    `engine_on` is the id of the host whose record says that the engine is up there,
+    `domain_here` libvirt's word on the first host. `on_reread` is what happens when it is asked
+    to read the configuration again.
     """
 
     refreshed_s: dict[int, int] = field(default_factory=dict)
     stopped: tuple[int, ...] = ()
     gone: bool = False
+    engine_on: Optional[int] = None
+    domain_here: DomainState = DomainState.ABSENT
     rereads: int = 0
     on_reread: Callable[[Broker], None] = lambda _broker: None
 
@@ -62,7 +67,7 @@ class Broker:
             HostView(number, record=self._record(number, at_s), fresh=True)
             for number, at_s in self.refreshed_s.items()
         )
-        return Snapshot(1, 0.0, 1, "h1", 0.0, hosts=hosts)
+        return Snapshot(1, 0.0, 1, "h1", 0.0, hosts=hosts, engine=EngineView(self.domain_here))
 
     def reread(self) -> None:
         self._need()
@@ -78,7 +83,8 @@ class Broker:
 
     def _record(self, number: int, at_s: int) -> HostRecord:
         stopped = number in self.stopped
-        record = HostRecord(number, 5, 3400, EngineStatus(), f"h{number}", stopped=stopped)
+        vm = EngineVm.UP if number == self.engine_on else EngineVm.DOWN
+        record = HostRecord(number, 5, 3400, EngineStatus(vm), f"h{number}", stopped=stopped)
         return replace(record, vm_conf_refresh_s=at_s)
 
 

@@ -36,8 +36,9 @@ from metadata.records import EngineStatus, EngineVm, Health
 from metadata.settings.parse import EngineSettings
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
 from world.ports.host import ProcessStart
-from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.ports.sanlock import Liveness, Membership
+from world.vm.domain_states import paused
 
 NOW_S = 5000.0
 ALIVE_S = SETTINGS.timing.alive_s
@@ -222,13 +223,16 @@ def test_incomplete_until_storage_and_libvirt_have_answered() -> None:
 
 DOMAINS = [
     (Domain(DomainState.RUNNING, pid=7), Vm.RUNNING),
-    (Domain(DomainState.RUNNING, pid=7, detail="migration"), Vm.RUNNING),
+    (Domain(DomainState.RUNNING, pid=7, detail="it is shutting down"), Vm.RUNNING),
     (Domain(DomainState.ABSENT), Vm.ABSENT),
     (Domain(DomainState.UNKNOWN, detail="libvirt is gone"), Vm.UNKNOWN),
-    (Domain(DomainState.PAUSED, pid=7, detail="ioerror"), Vm.PAUSED),
-    (Domain(DomainState.PAUSED, pid=7, detail="user"), Vm.PAUSED),
-    (Domain(DomainState.PAUSED, pid=7, detail="migration"), Vm.IN_TRANSIT),
-    (Domain(DomainState.PAUSED, pid=7, detail="shutting_down"), Vm.IN_TRANSIT),
+    (Domain(DomainState.PAUSED, pid=7, detail="its guest has suspended itself"), Vm.PAUSED),
+    (paused(Pause.IOERROR, 7), Vm.PAUSED),
+    (paused(Pause.USER, 7), Vm.PAUSED),
+    (paused(Pause.API_ERROR, 7), Vm.PAUSED),
+    (paused(Pause.MIGRATION, 7), Vm.IN_TRANSIT),
+    (paused(Pause.SHUTTING_DOWN, 7), Vm.IN_TRANSIT),
+    (paused(Pause.STARTING_UP), Vm.UNKNOWN),
 ]
 
 
@@ -261,7 +265,10 @@ def test_health_comes_from_the_broker() -> None:
 
 def test_health_of_the_vm_before_this_one_does_not_count() -> None:
     view = EngineView(DomainState.RUNNING, Health.GOOD, "", NOW_S - 2)
-    assert health(view, vm_since_s=NOW_S - 1) == (Health.UNKNOWN, "not checked yet")
+    assert health(view, vm_since_s=NOW_S - 1) == (
+        Health.UNKNOWN,
+        "its health page has not been asked yet",
+    )
     assert health(view, vm_since_s=NOW_S - 2)[0] is Health.GOOD
     assert health(view, vm_since_s=None)[0] is Health.GOOD
 
@@ -271,8 +278,22 @@ def test_old_health_is_not_known() -> None:
     view = EngineView(DomainState.RUNNING, Health.GOOD, "", NOW_S - limit_s)
     assert health(view)[0] is Health.GOOD
     older = replace(view, seen_at_s=NOW_S - limit_s - 1)
-    assert health(older) == (Health.UNKNOWN, "not checked for 21 s")
+    assert health(older) == (Health.UNKNOWN, "its health page has not been asked for 21 s")
     assert health(EngineView())[0] is Health.UNKNOWN
+
+
+@pytest.mark.parametrize("domain", [DomainState.PAUSED, DomainState.ABSENT])
+def test_what_the_broker_saw_before_the_vm_ran_is_no_word_on_its_health(
+    domain: DomainState,
+) -> None:
+    """Its look at libvirt is behind the agent's: a VM is created paused and then let go."""
+    view = EngineView(domain, Health.UNKNOWN, paused(Pause.USER).detail, NOW_S)
+    assert health(view) == (Health.UNKNOWN, "the broker has not seen the VM run yet")
+
+
+def test_the_brokers_trouble_with_libvirt_is_told() -> None:
+    view = EngineView(DomainState.UNKNOWN, Health.UNKNOWN, "libvirt does not answer", NOW_S)
+    assert health(view) == (Health.UNKNOWN, "libvirt does not answer")
 
 
 def test_health_is_not_known_without_the_broker() -> None:
@@ -610,36 +631,35 @@ def test_after_a_sleep_nothing_starts_before_the_storage_was_read() -> None:
 
 # --- between two hosts ------------------------------------------------------------------
 
-PAUSED = DomainState.PAUSED
-
 
 @pytest.mark.parametrize(
-    ("detail", "setting"),
+    ("why", "setting"),
     [
-        ("migration", "migration_s"),
-        ("postcopy", "migration_s"),
-        ("save", "save_s"),
-        ("dump", "save_s"),
-        ("snapshot", "save_s"),
-        ("from_snapshot", "save_s"),
-        ("shutting_down", "stop_s"),
-        ("starting_up", "start_s"),
+        (Pause.MIGRATION, "migration_s"),
+        (Pause.POSTCOPY, "migration_s"),
+        (Pause.SAVE, "save_s"),
+        (Pause.DUMP, "save_s"),
+        (Pause.SNAPSHOT, "save_s"),
+        (Pause.FROM_SNAPSHOT, "save_s"),
+        (Pause.SHUTTING_DOWN, "stop_s"),
     ],
 )
-def test_libvirt_may_hold_a_vm_for_a_while_and_no_longer(detail: str, setting: str) -> None:
+def test_libvirt_may_hold_a_vm_for_a_while_and_no_longer(why: Pause, setting: str) -> None:
     limit_s = getattr(SETTINGS.timing, setting)
-    held = {"domain": Domain(PAUSED, pid=7, detail=detail), "vm_ran": True}
+    held = {"domain": paused(why, 7), "vm_ran": True}
+    detail = paused(why).detail
     seen = observe(**held, vm_same_since_s=NOW_S - limit_s + 1)
     assert (seen.vm, seen.vm_detail) == (Vm.IN_TRANSIT, detail)
     seen = observe(**held, vm_same_since_s=NOW_S - limit_s)
     assert seen.vm is Vm.PAUSED
-    assert seen.vm_detail == f"{detail}, for longer than {setting} ({limit_s:g} s) allows"
+    assert seen.vm_detail == f"{detail}, for longer than timing.{setting} ({limit_s:g} s) allows"
     assert not seen.vm_leaving
 
 
 def test_another_pause_has_no_limit_here() -> None:
-    seen = observe(domain=Domain(PAUSED, pid=7, detail="ioerror"), vm_same_since_s=0.0)
-    assert (seen.vm, seen.vm_detail) == (Vm.PAUSED, "ioerror")
+    disk = paused(Pause.IOERROR, 7)
+    seen = observe(domain=disk, vm_same_since_s=0.0)
+    assert (seen.vm, seen.vm_detail) == (Vm.PAUSED, disk.detail)
 
 
 @pytest.mark.parametrize(
@@ -647,10 +667,10 @@ def test_another_pause_has_no_limit_here() -> None:
     [
         (Domain(DomainState.RUNNING, pid=7, leaving=True), True, True),
         (Domain(DomainState.RUNNING, pid=7), True, False),
-        (Domain(PAUSED, pid=7, detail="migration"), True, True),
-        (Domain(PAUSED, pid=7, detail="migration"), False, False),  # it arrives
-        (Domain(PAUSED, pid=7, detail="save"), True, False),
-        (Domain(PAUSED, pid=7, detail="postcopy"), True, False),  # it runs elsewhere already
+        (paused(Pause.MIGRATION, 7), True, True),
+        (paused(Pause.MIGRATION, 7), False, False),  # it arrives
+        (paused(Pause.SAVE, 7), True, False),
+        (paused(Pause.POSTCOPY, 7), True, False),  # it runs elsewhere already
     ],
 )
 def test_a_vm_that_leaves_is_told_from_one_that_arrives(

@@ -10,7 +10,8 @@ from ha_agent.observation.domain_poller import KEY, DomainReading, DomainWatch
 from simulation.world import InlineRunner, VirtualClock
 from world.ports.errors import HypervisorGoneError
 from world.ports.host import ProcessStart
-from world.ports.libvirt import Domain, DomainState
+from world.ports.libvirt import Domain, DomainState, Pause
+from world.vm.domain_states import paused
 
 DEADLINE_S = 5.0
 ABSENT = Domain(DomainState.ABSENT)
@@ -87,7 +88,7 @@ def test_unknown_before_the_first_answer(bench: Bench) -> None:
 def test_an_error_is_unknown_and_an_answer(bench: Bench) -> None:
     bench.ask(None)
     assert bench.now.state is DomainState.UNKNOWN
-    assert bench.now.detail == "ask: libvirtd is not there"
+    assert bench.now.detail == "libvirtd is not there"
     assert bench.answered
     bench.ask(ABSENT)
     assert bench.now == ABSENT
@@ -190,7 +191,7 @@ def test_running_since_begins_anew_with_each_pause_and_each_process(bench: Bench
     assert (bench.watch.running_since_s, bench.watch.seen_at_s) == (begun_s, begun_s + 3)
     bench.ask(None)  # an answer that says nothing ends nothing
     assert bench.watch.running_since_s == begun_s
-    bench.ask(Domain(DomainState.PAUSED, pid=7, detail="migration"))
+    bench.ask(paused(Pause.MIGRATION, 7))
     assert bench.watch.running_since_s is None
     bench.clock.advance(1)
     bench.ask(running(7))
@@ -202,11 +203,11 @@ def test_running_since_begins_anew_with_each_pause_and_each_process(bench: Bench
 
 def test_since_when_libvirt_says_the_same_and_whether_the_vm_ran(bench: Bench) -> None:
     for at_s, domain, since_s, ran in (
-        (10, Domain(DomainState.PAUSED, pid=7, detail="migration"), 10, False),
-        (15, Domain(DomainState.PAUSED, pid=7, detail="migration"), 10, False),
+        (10, paused(Pause.MIGRATION, 7), 10, False),
+        (15, paused(Pause.MIGRATION, 7), 10, False),
         (20, Domain(DomainState.RUNNING, pid=7), 20, True),
-        (25, Domain(DomainState.PAUSED, pid=7, detail="migration"), 25, True),
-        (30, Domain(DomainState.PAUSED, pid=8, detail="migration"), 30, False),
+        (25, paused(Pause.MIGRATION, 7), 25, True),
+        (30, paused(Pause.MIGRATION, 8), 30, False),
     ):
         bench.watch.changed(float(at_s), domain)
         assert (bench.watch.vm_same_since_s, bench.watch.vm_ran) == (since_s, ran)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Callable, Optional
 
 import pytest
@@ -17,7 +18,8 @@ from metadata.layout import storage_parts
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
 from world.ports.errors import HypervisorError, LeaseHeldError, LockspaceBusyError, LockspaceError
-from world.ports.libvirt import Domain, DomainState
+from world.ports.libvirt import Domain, DomainState, Pause
+from world.vm.domain_states import paused
 
 
 class Host:
@@ -289,7 +291,7 @@ def left_between(san: SimSan) -> tuple[Host, Optional[int]]:
     pid = host.start().pid
     assert pid is not None
     version = host.lockspace.held_version(pid)
-    host.vm.pause("migration")
+    host.vm.pause(Pause.MIGRATION)
     return host, version
 
 
@@ -325,11 +327,11 @@ def test_one_whose_version_nobody_knows_does_not_go_on(san: SimSan) -> None:
         resume_left_engine(host.vm, host.lockspace, None)
 
 
-@pytest.mark.parametrize("detail", ["user", "ioerror", "save", "postcopy"])
-def test_what_else_is_paused_is_not_resumed(san: SimSan, detail: str) -> None:
+@pytest.mark.parametrize("why", [Pause.USER, Pause.IOERROR, Pause.SAVE, Pause.POSTCOPY])
+def test_what_else_is_paused_is_not_resumed(san: SimSan, why: Pause) -> None:
     host, version = left_between(san)
-    host.vm.pause(detail)
-    with pytest.raises(HypervisorError, match=f"it is paused .{detail}."):
+    host.vm.pause(why)
+    with pytest.raises(HypervisorError, match=f"it is paused .{re.escape(paused(why).detail)}."):
         resume_left_engine(host.vm, host.lockspace, version)
 
 

@@ -21,7 +21,7 @@ from ha_agent.actions.execute import (
 from simulation.world import InlineRunner, SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.agent_host import PARTS, domain_xml
 from world.ports.errors import HypervisorError
-from world.ports.libvirt import DomainState, Ending
+from world.ports.libvirt import DomainState, Ending, Pause
 
 LIMIT_S = 60.0
 LATEST_S = 15.0
@@ -168,7 +168,7 @@ def between_hosts(bench: Bench) -> None:
     (result,) = bench.harvest()
     assert result.domain is not None and result.domain.pid is not None
     bench.version = bench.lockspace.held_version(result.domain.pid)
-    bench.vm.pause("migration")
+    bench.vm.pause(Pause.MIGRATION)
 
 
 def test_a_vm_between_two_hosts_is_resumed_with_its_lease(bench: Bench) -> None:

@@ -71,12 +71,12 @@ STATUSES: dict[str, tuple[State, dict[str, Any], dict[str, str]]] = {
     ),
     "health not known": (
         State.ENGINE_UP,
-        {**RUNNING, "health_detail": "not checked yet"},
+        {**RUNNING, "health_detail": "its health page has not been asked yet"},
         {
             "vm": "up",
             "health": "unknown",
             "detail": "Up",
-            "reason": "health not known: not checked yet",
+            "reason": "health not known: its health page has not been asked yet",
         },
     ),
     "shutting down": (
@@ -91,8 +91,13 @@ STATUSES: dict[str, tuple[State, dict[str, Any], dict[str, str]]] = {
     ),
     "paused": (
         State.ENGINE_UP_BAD_HEALTH,
-        {"vm": Vm.PAUSED, "vm_detail": "ioerror"},
-        {"vm": "up", "health": "bad", "detail": "Paused", "reason": "paused: ioerror"},
+        {"vm": Vm.PAUSED, "vm_detail": "its disk can't be read"},
+        {
+            "vm": "up",
+            "health": "bad",
+            "detail": "Paused",
+            "reason": "paused: its disk can't be read",
+        },
     ),
     "not here": (
         State.ENGINE_DOWN,

@@ -12,8 +12,9 @@ from metadata.records import Health
 from metadata.settings.parse import ClusterSettings
 from tests.unit.broker_host import CONFIG, JOIN_S, SETTINGS, TICK_S, Cluster, Host
 from world.ports.errors import WorldError
-from world.ports.libvirt import Domain, DomainState
+from world.ports.libvirt import Domain, DomainState, Pause
 from world.ports.network import HealthReading
+from world.vm.domain_states import paused
 
 
 @pytest.fixture
@@ -46,10 +47,10 @@ def test_the_domain_is_unknown_before_its_name_is(tmp_path: Path) -> None:
 def test_an_event_is_seen_at_once(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S + 3)
     assert host.snapshot.engine.domain == DomainState.ABSENT
-    host.hypervisor.set_domain(Domain(DomainState.PAUSED, pid=7, detail="ioerror"))
+    host.hypervisor.set_domain(paused(Pause.IOERROR, 7))
     host.settle()
     assert host.snapshot.engine.domain == DomainState.PAUSED
-    assert host.snapshot.engine.detail == "ioerror"
+    assert host.snapshot.engine.detail == "its disk can't be read or written (I/O error)"
 
 
 def test_polling_catches_what_no_event_told(cluster: Cluster, host: Host) -> None:

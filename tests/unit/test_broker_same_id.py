@@ -82,6 +82,16 @@ def test_signs_of_another_machine_need_the_whole_floor() -> None:
     assert judged(REBOOTED, wrote(HOME), known_generation=3) == ""
 
 
+@pytest.mark.parametrize("own", [NO_BOARD, machine_identity("disk", "", "boot 9")])
+def test_a_record_of_another_name_is_a_sign_of_another_machine(own: MachineIdentity) -> None:
+    """A renamed host has left its place in order, and a renamed copy can't tell what it is."""
+    record = wrote(machine_identity("disk", "board 1", "boot 1"), "h7")
+    assert "looks for 140 s" in judged(own, record, still_s=RENEWAL_S)
+    assert judged(own, record, still_s=FLOOR_S) == ""
+    assert judged(own, record, FREE) == ""
+    assert judged(REBOOTED, record) == "", "this very machine, under its former name"
+
+
 def test_a_place_that_moves_is_refused_with_both_names() -> None:
     why = judged(COPY, wrote(HOME), place_moved=True, still_s=5)
     assert "calls itself h1, too" in why

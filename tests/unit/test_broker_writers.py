@@ -339,6 +339,20 @@ def test_what_was_so_before_is_told_from_the_storage(
     assert cluster.slot(0) == encode_global(GlobalRecord(on))
 
 
+def test_two_administrators_are_told_what_the_other_one_left(
+    cluster: Cluster, host: Host, tmp_path: Path
+) -> None:
+    """One broker each, and none of them has looked at the storage since the other's write."""
+    other = cluster.host(2, tmp_path / "h2")
+    cluster.run(JOIN_S + 3)
+    orders = [(host, True, False), (other, True, True), (other, False, True), (host, False, False)]
+    orders += [(host, True, False), (other, False, True), (host, True, False)]
+    for asked, on, before in orders:
+        ticket = asked.ask("global", on)
+        ticket.wait(0)
+        assert ticket.before is before
+
+
 def test_what_local_maintenance_was_before_is_told(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S + 3)
     for on, before in [(False, False), (True, False), (True, True), (False, True)]:

@@ -250,4 +250,4 @@ def test_storage_that_hangs_is_given_up_in_time(
     os.mkfifo(tmp_path / "leases")  # whoever opens it for reading waits for a writer
     place = VolumeAddress(str(tmp_path / "leases"))
     with pytest.raises(CommandError, match=r"the storage .*has not answered"):
-        StoreApart().read(place, 4096)
+        StoreApart({}).read(place, 4096)

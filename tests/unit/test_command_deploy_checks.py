@@ -85,6 +85,8 @@ from world.ports.libvirt import Domain, DomainState
 from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
 
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
 DOMAIN = (
     "<domain type='kvm'><name>HostedEngine</name><memory unit='MiB'>4096</memory>"
     "<os><type>hvm</type></os>"
@@ -254,7 +256,7 @@ def test_volume_that_is_missing_or_small_says_how_to_make_it(scene: Scene) -> No
     expect(
         check_volumes(scene.volume, PARTS, on("nfs4")),
         Level.FAIL,
-        "1048576 bytes, 12582912 are needed",
+        "1048576 bytes, 12582912 (12 MiB) are needed",
         "12M",
     )
 
@@ -270,10 +272,33 @@ def test_storage_that_is_not_connected_yet_is_told_from_one_that_is_missing(scen
 
 def test_cluster_without_room_for_the_writers_lock_can_be_joined(scene: Scene) -> None:
     scene.volume.add(PATH, required_size(PARTS) - layout.MIB)
-    expect(check_volumes(scene.volume, PARTS, on("nfs4"), creates=False), Level.OK)
-    expect(check_volumes(scene.volume, PARTS, on("nfs4"), creates=True), Level.FAIL, "too small")
+    found = check_volumes(scene.volume, PARTS, on("nfs4"), creates=False)
+    expect(found, Level.OK, "room for what lies on it (12 MiB for a change of its settings)")
+    short = "ends before its parts"
+    expect(check_volumes(scene.volume, PARTS, on("nfs4"), creates=True), Level.FAIL, short)
     expect(subject(scene, JOINING).look.volumes, Level.OK)
-    expect(creating(scene).look.volumes, Level.FAIL, "too small")
+    expect(creating(scene).look.volumes, Level.FAIL, short)
+
+
+@pytest.mark.parametrize("creates", [True, False])
+@pytest.mark.parametrize(("sector_size", "size_mib"), [(512, 12), (4096, 40)])
+def test_one_size_is_told_whoever_asks(
+    scene: Scene, sector_size: int, size_mib: int, creates: bool
+) -> None:
+    """For founding a cluster and for joining one, in the check, its advice and the documents."""
+    parts = layout.storage_parts(PATH, sector_size)
+    needed = size_mib * layout.MIB
+    assert required_size(parts) == needed
+    scene.volume.add(PATH, layout.MIB)
+    told = (f"{PATH} has 1048576 bytes, {needed} ({size_mib} MiB)", f"truncate -s {size_mib}M")
+    expect(check_volumes(scene.volume, parts, on("nfs4"), creates), Level.FAIL, *told)
+    scene.volume.volumes.clear()
+    expect(check_volumes(scene.volume, parts, on("nfs4"), creates), Level.FAIL, told[1])
+    scene.volume.add(PATH, needed)
+    room = f"has the {size_mib} MiB that are needed"
+    expect(check_volumes(scene.volume, parts, on("nfs4"), creates), Level.OK, room)
+    for name in ("deploy.md", "shared-settings.md"):
+        assert f"{size_mib} MiB" in (DOCS / name).read_text(encoding="utf-8")
 
 
 def test_sanlock_that_may_not_write_is_let_in(scene: Scene) -> None:

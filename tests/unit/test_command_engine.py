@@ -28,8 +28,9 @@ from metadata.settings.parse import ClusterSettings, EngineSettings
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.command_broker import snapshot
 from world.ports.errors import HypervisorError, HypervisorGoneError, LockspaceError
-from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.ports.sanlock import LeaseOwner, Liveness, Lockspace, LockspaceHost
+from world.vm.domain_states import paused
 
 PARTS = storage_parts("/shared/leases")
 XML = f"<domain><name>HostedEngine</name><devices>{lease_element(PARTS)}</devices></domain>"
@@ -297,8 +298,10 @@ def test_paused_start_beside_a_running_engine_is_refused(hosts: Hosts) -> None:
 
 
 def test_paused_engine_is_not_started_over(hosts: Hosts) -> None:
-    hosts.vms[0].set_domain(Domain(DomainState.PAUSED, pid=4, detail="ioerror"))
-    with pytest.raises(CommandError, match=r"paused on this host already \(ioerror\).* resume"):
+    hosts.vms[0].set_domain(paused(Pause.IOERROR, 4))
+    with pytest.raises(
+        CommandError, match=r"paused on this host already \(its disk .*\(I/O error\)\).* resume"
+    ):
         engine_start.start(hosts.engine(0))
     assert hosts.vms[0].calls == []
 
@@ -404,8 +407,10 @@ def test_stop_says_first_that_the_vm_is_not_here_when_the_lease_cant_be_read(
 
 def test_paused_vm_is_not_asked_to_shut_down_but_can_be_switched_off(hosts: Hosts) -> None:
     engine_start.start(hosts.engine(0))
-    hosts.vms[0].pause("ioerror")
-    with pytest.raises(CommandError, match=r"paused \(ioerror\).*--vm-poweroff"):
+    hosts.vms[0].pause(Pause.IOERROR)
+    with pytest.raises(
+        CommandError, match=r"paused \(its disk can't be read or written .*--vm-poweroff"
+    ):
         shutdown(hosts.engine(0))
     assert poweroff(hosts.engine(0)) == 0
     assert hosts.vms[0].calls == ["start", "destroy"]

@@ -199,6 +199,21 @@ def test_the_engine_of_this_host_in_every_state(state: State) -> None:
             assert engine(found)
 
 
+def test_a_record_without_a_state_is_said_to_have_none() -> None:
+    told = of_host(explained(other(state="")), "h2")
+    assert "names no state of its agent" in told
+    assert "''" not in told
+
+
+def test_what_stood_last_in_an_undecided_hosts_record_is_told() -> None:
+    asked = {"fresh": False, "liveness": Liveness.UNKNOWN}
+    early = replace(other(engine_status=HERE, **asked), changed_at_s=None, undecided=True)
+    told = of_host(explained(early), "h2")
+    assert "When it wrote last, the engine's VM ran there and was healthy." in told
+    early = replace(other(**asked), changed_at_s=None, undecided=True)
+    assert "wrote last" not in of_host(explained(early), "h2")
+
+
 def test_a_state_that_this_version_does_not_know_is_named() -> None:
     assert "'EngineAsleep'" in of_host(explained(other(state="EngineAsleep")), "h2")
 
@@ -429,9 +444,9 @@ def test_what_a_bad_engine_waits_for() -> None:
 
 
 def test_a_paused_vm_has_no_lease() -> None:
-    paused = EngineView(DomainState.PAUSED, Health.UNKNOWN, "ioerror", 999.0)
+    paused = EngineView(DomainState.PAUSED, Health.UNKNOWN, "its disk can't be read", 999.0)
     found = explained(engine=paused, agent=agent(State.ENGINE_UP_BAD_HEALTH))
-    assert "but it is paused: ioerror." in engine(found)
+    assert "but it is paused: its disk can't be read." in engine(found)
     assert "libvirt has given back the engine's lease" in engine(found)
     assert "virsh resume HostedEngine" in advice(found)
 

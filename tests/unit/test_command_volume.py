@@ -184,7 +184,7 @@ def test_volume_that_ends_early_shows_what_is_there(tmp_path: Path) -> None:
 
 def test_volume_without_room_for_any_slot_is_an_error(tmp_path: Path) -> None:
     volume = Volume(tmp_path, slots=1)
-    with pytest.raises(CommandError, match="4096 bytes, at least 2101248 are needed"):
+    with pytest.raises(CommandError, match=r"4096 bytes, 2101248 \(3 MiB\) are needed"):
         volume.read(f"{volume.path}:2M")
 
 

@@ -23,6 +23,7 @@ from hosted_engine.errors import CommandError, NotReachedError, UsageError
 from metadata.settings.parse import HostSettings, host_settings_to_data
 from metadata.shared_history import decode_history
 from tests.unit.config_bench import CONFIG, PARTS, WALL_S, Broker, Cluster, domain_xml
+from world.ports.libvirt import DomainState
 
 PLAIN = Telling()
 
@@ -535,6 +536,53 @@ def test_going_back_is_a_new_version(cluster, tmp_path):
     note = decode_history(cluster.stored().history).note
     assert note is not None
     assert note.what == "back to version 1: score.base: 3000 -> 3400; vm_conf: +1 -1 lines"
+
+
+def xml_file(tmp_path, memory_mib: int) -> str:
+    path = tmp_path / f"engine-{memory_mib}.xml"
+    path.write_text(domain_xml(memory_mib=memory_mib))
+    return f"@{path}"
+
+
+@pytest.mark.parametrize("memory_mib", [2048, 8192])
+def test_a_vm_that_runs_goes_on_as_it_was_started_whatever_is_written(
+    cluster, tmp_path, capsys, memory_mib
+):
+    """Whoever goes back from a bad version while the VM runs from it must start it anew."""
+    cluster.broker.engine_on = 2
+    set_plain(cluster, "vm_conf", xml_file(tmp_path, memory_mib))
+    assert "The engine's VM on h2 was started from an earlier version" in capsys.readouterr().out
+    assert roll_back(cluster.bench(), 1, PLAIN) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("The engine's VM on h2 was started from an earlier version, and goes on")
+    for command in ("--mode=global", "--vm-shutdown --wait", "--vm-start --wait", "--mode=none"):
+        assert command in told
+
+
+@pytest.mark.parametrize("state", [DomainState.RUNNING, DomainState.PAUSED])
+def test_libvirts_word_on_this_host_goes_first(cluster, tmp_path, capsys, state):
+    cluster.broker.engine_on, cluster.broker.domain_here = 2, state
+    set_plain(cluster, "vm_conf", xml_file(tmp_path, 2048))
+    assert "The engine's VM on h1 was started from an earlier" in capsys.readouterr().out
+
+
+def test_without_a_vm_the_next_start_takes_it(cluster, tmp_path, capsys):
+    cluster.broker.engine_on = 1  # an old record of this host, whose libvirt knows better
+    set_plain(cluster, "vm_conf", xml_file(tmp_path, 2048))
+    assert capsys.readouterr().out.endswith("The engine's VM gets it at its next start.\n")
+
+
+def test_where_the_broker_is_gone_no_more_is_said_than_is_known(cluster, tmp_path, capsys):
+    cluster.broker.gone = True
+    set_plain(cluster, "vm_conf", xml_file(tmp_path, 2048))
+    assert "if it runs, goes on as it was started" in capsys.readouterr().out
+
+
+def test_a_change_of_settings_alone_says_nothing_of_the_vm(cluster, capsys):
+    cluster.broker.engine_on = 2
+    set_plain(cluster, "score.base", "3000")
+    assert roll_back(cluster.bench(), 1, PLAIN) == 0
+    assert "The engine's VM" not in capsys.readouterr().out
 
 
 def test_going_back_to_what_is_so_writes_nothing(cluster, capsys):

@@ -69,7 +69,7 @@ def test_unknown_is_never_the_same() -> None:
     assert not nothing.known
     assert not nothing.is_same_boot(nothing)
     assert not nothing.is_same_machine(nothing)
-    assert nothing.text() == "not known"
+    assert nothing.text() == "its machine is not known"
     assert HOME.text().startswith("machine ")
 
 

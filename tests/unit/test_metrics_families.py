@@ -109,7 +109,7 @@ def test_membership_is_one_of_all(membership):
 
 
 def test_the_engine_on_this_host():
-    engine = EngineView(DomainState.PAUSED, Health.UNKNOWN, "ioerror", NOW_S - 1)
+    engine = EngineView(DomainState.PAUSED, Health.UNKNOWN, "its disk fails", NOW_S - 1)
     seen = scrape(snapshot(engine=engine))
     assert seen.value("domain_state", state="paused") == 1
     assert sum(seen.values("domain_state")) == 1
@@ -198,6 +198,20 @@ def test_old_words_of_an_engine_do_not_count():
     assert engine_up_and_healthy(hosts=(host(2, UP, liveness=Liveness.DEAD),)) == (0, 0)
     # What our own record says libvirt says better, and sooner.
     assert engine_up_and_healthy(hosts=(host(1, UP),)) == (0, 0)
+
+
+def undecided(status: EngineStatus) -> HostView:
+    return host(2, status, liveness=Liveness.UNKNOWN, fresh=False, undecided=True)
+
+
+def test_an_engine_of_which_it_is_too_early_to_know_is_not_said_to_be_down():
+    """A second after a boot: an alarm without patience must not go off."""
+    for written, told in ((UP, (None, None)), (ILL, (None, 0)), (DOWN, (0, 0))):
+        seen = scrape(snapshot(hosts=(host(1), undecided(written))))
+        values = tuple(next(iter(seen.values(name)), None) for name in ("up", "healthy"))
+        assert values == told
+    seen = scrape(snapshot(hosts=(host(1), undecided(UP), host(3, UP))))
+    assert (seen.value("up"), seen.value("healthy")) == (1, 1)
 
 
 def test_the_lease():

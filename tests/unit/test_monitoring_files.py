@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 import yaml
 
+from metadata.settings.values import Timing
 from tests.unit.monitoring_files import (
     DIRECTORY,
     OWN_METRICS,
@@ -35,6 +36,16 @@ def unknown(expr: str, further_labels: Iterable[str] = ()) -> list[str]:
 def test_an_alert_asks_for_what_there_is(rule):
     texts = " ".join(rule["annotations"].values())
     assert unknown(rule["expr"], re.findall(r"\$labels\.(\w+)", texts)) == []
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_no_alert_is_told_for_what_a_broker_does_not_know_in_its_first_ticks(rule):
+    """Of what is there now; what is counted over time begins at 0 with each broker."""
+    if "increase(" in rule["expr"] and "for" not in rule:
+        return
+    number, unit = re.fullmatch(r"(\d+)([smh])", rule["for"]).groups()
+    lasts_s = int(number) * {"s": 1, "m": 60, "h": 3600}[unit]
+    assert lasts_s > 2 * Timing().tick_s
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])

@@ -44,7 +44,7 @@ def test_what_is_done_what_happens_and_what_the_agents_do_stand_in_this_order(
     told: Story,
 ) -> None:
     first = told.lines.index("   10.0 --  engine kill")
-    assert told.lines[first + 1] == "   10.0 h1  engine: VM ended (crashed)"
+    assert told.lines[first + 1] == "   10.0 h1  engine: VM ended (qemu died)"
     assert told.lines[first + 2].startswith("   10.0 h1  EngineUp => EngineDown: the VM crashed")
 
 

@@ -17,7 +17,7 @@ from simulation.world import (
     VirtualClock,
 )
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, StorageError
-from world.ports.libvirt import DomainState, Ending, EngineCpu
+from world.ports.libvirt import DomainState, Ending, EngineCpu, Pause
 from world.ports.sanlock import Membership
 
 IO_TIMEOUT_S = 2
@@ -246,7 +246,7 @@ def test_a_paused_start_holds_no_lease_until_it_is_resumed() -> None:
     pair = Pair()
     started = pair.vms[0].start_paused("<domain/>")
     assert started == pair.vms[0].domain()
-    assert (started.state, started.detail) == (DomainState.PAUSED, "user")
+    assert (started.state, started.pause) == (DomainState.PAUSED, Pause.USER)
     assert started.pid is not None
     assert pair.lockspaces[0].process_is_registered(started.pid)
     assert pair.lockspaces[0].lease_owner() is None

@@ -13,7 +13,8 @@ from typing import Any, Optional
 import pytest
 
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
-from world.ports.libvirt import Domain, DomainState, Ending
+from world.ports.libvirt import Domain, DomainState, Ending, Pause
+from world.vm.domain_states import paused
 from world.vm.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -93,8 +94,8 @@ def test_a_domain_in_use_is_not_started_over(hypervisor: LibvirtHypervisor) -> N
     with pytest.raises(HypervisorError, match="already and running"):
         hypervisor.start(xml())
     behind(hypervisor).lookupByName("HostedEngine").suspend()
-    assert hypervisor.domain() == Domain(DomainState.PAUSED, detail="user")
-    with pytest.raises(HypervisorError, match=r"already and paused \(user\)"):
+    assert hypervisor.domain() == paused(Pause.USER)
+    with pytest.raises(HypervisorError, match=r"already and paused \(somebody paused it"):
         hypervisor.start(xml())
 
 
@@ -127,7 +128,7 @@ def test_a_paused_start_runs_no_guest(hypervisor: LibvirtHypervisor) -> None:
     seen: list[DomainState] = []
     started = hypervisor.start_paused(xml(), lambda _pid: seen.append(hypervisor.domain().state))
     assert seen == [DomainState.PAUSED]
-    assert started == hypervisor.domain() == Domain(DomainState.PAUSED, detail="user")
+    assert started == hypervisor.domain() == paused(Pause.USER)
 
 
 def test_a_paused_start_that_is_refused_leaves_nothing(hypervisor: LibvirtHypervisor) -> None:

@@ -208,7 +208,7 @@ def test_a_missing_volume_is_not_a_missing_daemon(stub: Stub, lockspace: Sanlock
     with pytest.raises(LockspaceError) as caught:
         lockspace.join(1, 10)
     assert not isinstance(caught.value, LockspaceGoneError)
-    assert caught.value.why == "No such file or directory"
+    assert caught.value.why.endswith("can't be opened (No such file or directory)")
 
 
 def test_a_held_lease_has_its_own_error(stub: Stub, lockspace: SanlockLockspace) -> None:

@@ -27,12 +27,33 @@ class Ending(str, Enum):
     MISSING = "missing"  # gone, and no event said why
 
 
+class Pause(str, Enum):
+    """Why the domain is paused: libvirt's virDomainPausedReason, in its own words."""
+
+    UNKNOWN = "unknown"
+    USER = "user"  # by whoever asked libvirt; a domain that is created paused is so, too
+    MIGRATION = "migration"
+    SAVE = "save"
+    DUMP = "dump"
+    IOERROR = "ioerror"
+    WATCHDOG = "watchdog"
+    FROM_SNAPSHOT = "from_snapshot"
+    SHUTTING_DOWN = "shutting_down"
+    SNAPSHOT = "snapshot"
+    CRASHED = "crashed"
+    STARTING_UP = "starting_up"
+    POSTCOPY = "postcopy"
+    POSTCOPY_FAILED = "postcopy_failed"
+    API_ERROR = "api_error"
+
+
 @dataclass(frozen=True)
 class Domain:
     """What libvirt says of the engine's domain here.
 
-    `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason in
-    words ("user", "ioerror", ...). `leaving`: it runs, and a live migration is taking it away.
+    `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason, or why it
+    can't say, as the end of a sentence for people; who decides goes by `pause`. `leaving`: it runs,
+    and a live migration is taking it away.
     """
 
     state: DomainState
@@ -40,6 +61,7 @@ class Domain:
     pid: Optional[int] = None
     detail: str = ""
     leaving: bool = False
+    pause: Optional[Pause] = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any
 
 from metadata import config_repair
-from metadata.layout import CONFIG_SIZE
+from metadata.layout import CONFIG_SIZE, required_sizes
 from metadata.plain_json import parse_json
 from metadata.records import VolumeAddress
 from metadata.settings.parse import HostSettings, host_settings_to_data, parse_host_settings
@@ -82,8 +82,9 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(held, StoredConfig):
         return {"error": "what was to be written is no configuration"}
     place, lock = host.storage.shared_config, SanlockLockspace(host.storage)
+    store = DirectStore(needed=required_sizes(host.storage))
     try:
-        return {"written": restore_config(DirectStore(), lock, place, held)}
+        return {"written": restore_config(store, lock, place, held)}
     except WorldError as error:
         return {"error": str(error)}
 

@@ -15,10 +15,10 @@ import mmap
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import NoReturn, Optional
+from typing import Optional
 
 from metadata.records import VolumeAddress
 from world.ports.errors import StorageError
@@ -44,46 +44,49 @@ class DirectStore:
 
     Descriptors stay open between calls. One is given up after any error on it, and when the
     path leads elsewhere than before (a file replaced, a file system mounted again). With
-    `read_only`, volumes that nobody may write can be read. In another process it opens its own.
+    `read_only`, volumes that nobody may write can be read. `needed` are the bytes that the volumes
+    must have, by path, for who is told that one is too short. In another process it opens its own.
     """
 
-    def __init__(self, read_only: bool = False) -> None:
+    def __init__(self, read_only: bool = False, needed: Optional[Mapping[str, int]] = None) -> None:
         self._read_only = read_only
+        self._needed = dict(needed or {})
         self._flags = _FLAGS | (os.O_RDONLY if read_only else os.O_RDWR)
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Volume]] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self._read_only,)
+        return type(self), (self._read_only, self._needed)
 
     def read(self, address: VolumeAddress, size: int) -> bytes:
         """Read `size` bytes; raises StorageError, also when the volume is too short."""
-        what = _describe("read", address, size)
+        what, end = _describe("read", address, size), address.offset + size
         _check_alignment(what, address.offset, size)
-        with self._open(what, address.path) as volume, _buffer(size) as buffer:
+        with self._open(what, address.path, end) as volume, _buffer(size) as buffer:
             done = 0
             while done < size:
                 count = _read_some(volume.fd, buffer, done, address.offset)
                 if count == 0:
-                    _raise_too_short(what, volume.fd, address.offset + size)
+                    raise OSError(errno_module.ENOSPC, "the volume ends there")
                 done += count
             return bytes(buffer[:size])
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         """Write `data` durably; raises StorageError. A volume is never made longer."""
-        what = _describe("write", address, len(data))
+        what, end = _describe("write", address, len(data)), address.offset + len(data)
         _check_alignment(what, address.offset, len(data))
-        with self._open(what, address.path) as volume, _buffer(len(data)) as buffer:
-            _check_room(what, volume.fd, address.offset + len(data))
+        with self._open(what, address.path, end) as volume, _buffer(len(data)) as buffer:
+            _check_room(volume.fd, end)
             buffer[:] = data
             _write_all(volume.fd, buffer, address.offset)
 
     def zero(self, address: VolumeAddress, size: int) -> None:
         """Write `size` zero bytes durably, piece by piece; raises StorageError."""
-        what = _describe("zero", address, size)
+        what, end = _describe("zero", address, size), address.offset + size
         _check_alignment(what, address.offset, size)
-        with self._open(what, address.path) as volume, _buffer(min(size, _CHUNK_SIZE)) as zeros:
-            _check_room(what, volume.fd, address.offset + size)
+        room = min(size, _CHUNK_SIZE)
+        with self._open(what, address.path, end) as volume, _buffer(room) as zeros:
+            _check_room(volume.fd, end)
             for start in range(0, size, _CHUNK_SIZE):
                 count = min(_CHUNK_SIZE, size - start)
                 with memoryview(zeros) as view, view[:count] as part:
@@ -110,27 +113,42 @@ class DirectStore:
             _close(volume)
 
     @contextmanager
-    def _open(self, what: str, path: str) -> Iterator[_Volume]:
-        """Lend a descriptor of `path`; turns OSError into StorageError."""
+    def _open(self, what: str, path: str, end: int = 0) -> Iterator[_Volume]:
+        """Lend a descriptor of `path`, to be used up to byte `end`; turns OSError into
+        StorageError."""
         volume: Optional[_Volume] = None
         try:
             volume = self._take(path) or _open_volume(path, self._flags)
             yield volume
         except OSError as error:
+            why = self._why(path, volume, end, error)
             _close(volume)
             self._forget(path)
-            raise StorageError(what, self._why(error, path), error.errno or 0) from error
+            raise StorageError(what, why, error.errno or 0) from error
         except BaseException:
             _close(volume)
             raise
         self._give_back(path, volume)
 
-    def _why(self, error: OSError, path: str) -> str:
-        """A plain user is told who may; to root (a server that trusts no root) that is no help."""
+    def _why(self, path: str, volume: Optional[_Volume], end: int, error: OSError) -> str:
+        """In words that lead somewhere, where the system's own do not.
+
+        Some file systems and devices only say "Invalid argument" of what is behind their end. A
+        plain user is told who may; to root (a server that trusts no root) that is no help.
+        """
+        # For the one who failed alone: each read of a new interpreter would pay for the imports.
+        from metadata.layout import too_short_text  # noqa: PLC0415
+        from world.storage.volume_trouble import open_trouble  # noqa: PLC0415
+
+        size = _size(volume)
+        if size is not None and size < end:
+            return too_short_text(path, size, max(end, self._needed.get(path, 0)))
+        if self._read_only and error.errno == errno_module.EBADF:
+            return "it was opened for reading only"
         why = error.strerror or str(error)
-        if error.errno != errno_module.EACCES or os.geteuid() == 0:
-            return why
-        return f"{why}: {way_in(path, stat.S_IRGRP if self._read_only else stat.S_IWGRP)}"
+        if error.errno == errno_module.EACCES and os.geteuid() != 0:
+            return f"{why}: {way_in(path, stat.S_IRGRP if self._read_only else stat.S_IWGRP)}"
+        return open_trouble(path, error) or why
 
     def _take(self, path: str) -> Optional[_Volume]:
         """An idle descriptor that still is what `path` leads to; stale ones are closed."""
@@ -220,15 +238,20 @@ def _check_alignment(what: str, offset: int, size: int) -> None:
         raise StorageError(what, why, errno_module.EINVAL)
 
 
-def _check_room(what: str, fd: int, needed: int) -> None:
+def _check_room(fd: int, needed: int) -> None:
+    """Raises OSError; a file would be made longer."""
     if os.lseek(fd, 0, os.SEEK_END) < needed:
-        _raise_too_short(what, fd, needed)
+        raise OSError(errno_module.ENOSPC, "the volume ends there")
 
 
-def _raise_too_short(what: str, fd: int, needed: int) -> NoReturn:
-    size = os.lseek(fd, 0, os.SEEK_END)
-    why = f"the volume is truncated: it has {size} bytes, {needed} are needed"
-    raise StorageError(what, why, errno_module.ENOSPC)
+def _size(volume: Optional[_Volume]) -> Optional[int]:
+    """Bytes; None where it can't be told."""
+    if volume is None:
+        return None
+    try:
+        return os.lseek(volume.fd, 0, os.SEEK_END)
+    except OSError:
+        return None
 
 
 def _describe(verb: str, address: VolumeAddress, size: int) -> str:

@@ -40,6 +40,7 @@ from metadata.layout import (
     LOCKSPACE_NAME,
     MAX_HOSTS,
     config_lease_address,
+    required_sizes,
     sanlock_align,
 )
 from metadata.plain_text import printable_text
@@ -69,6 +70,7 @@ from world.ports.sanlock import (
 )
 from world.ports.storage import BlockStore
 from world.storage.direct_store import DirectStore
+from world.storage.volume_trouble import volume_trouble
 
 T = TypeVar("T")
 
@@ -99,6 +101,14 @@ _LEASE = LEASE_NAME.encode()
 _CONFIG_LEASE = CONFIG_LEASE_NAME.encode()
 _CLIENT_TIMEOUT_S = 10.0
 _LEAVING_LOOK_S = 0.05
+# What sanlock says where the volume ends before its area, and where it can't open the volume as it
+# must (seen with 3.8.5), or can no longer write to it.
+_SHORT_ERRNOS = (errno_module.EMSGSIZE, errno_module.EINVAL)
+_CLOSED_ERRNOS = (
+    *(errno_module.ENODEV, errno_module.ENOENT, errno_module.ENOSPC),
+    *(errno_module.EROFS, errno_module.EACCES, errno_module.EPERM, errno_module.EBADF),
+)
+_VOLUME_ERRNOS = (*_SHORT_ERRNOS, *_CLOSED_ERRNOS)
 _RENEWAL_NAMES = {"timestamp", "read_ms", "write_ms"}
 
 
@@ -114,7 +124,7 @@ class SanlockLockspace:
     ) -> None:
         self._parts = parts
         self._stopping = stopping
-        self._store: BlockStore = store or DirectStore(read_only=True)
+        self._store: BlockStore = store or DirectStore(read_only=True, needed=required_sizes(parts))
         self._owner_seen: Optional[tuple[bytes, Optional[LeaseOwner]]] = None
         self._registered_fd: Optional[int] = None
 
@@ -135,7 +145,7 @@ class SanlockLockspace:
             if error.errno == errno_module.EINPROGRESS:
                 self._wait_for_other_join(what, host_id)
             elif error.errno != errno_module.EEXIST:
-                raise _typed(what, error) from error
+                raise self._storage_error(what, _typed(what, error)) from error
 
     def leave_if_unused(self, host_id: int) -> bool:
         """Leave; False (and still joined) while any process here holds a lease of it."""
@@ -245,7 +255,7 @@ class SanlockLockspace:
     def lease_version(self) -> int:
         """See `Lockspace.lease_version`."""
         place = self._parts.lease
-        found = _call(
+        found = self._on_storage(
             f"read the lease at {_place(place)}",
             lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
         )
@@ -313,7 +323,7 @@ class SanlockLockspace:
         what = "take the lock of writers"
         self._registered_fd = _call(what, lambda binding: binding.register())
         try:
-            _call(
+            self._on_storage(
                 what,
                 lambda binding: binding.acquire(
                     _LOCKSPACE, _CONFIG_LEASE, self._config_disks(), slkfd=self._registered_fd
@@ -339,7 +349,7 @@ class SanlockLockspace:
 
     def config_lease_owner(self) -> Optional[LeaseOwner]:
         """Read its owner, alive or not, from the storage; None: nobody has it."""
-        owners = _call(
+        owners = self._on_storage(
             "read the owner of the lock of writers",
             lambda binding: binding.read_resource_owners(
                 _LOCKSPACE, _CONFIG_LEASE, self._config_disks(), **self._geometry()
@@ -350,7 +360,7 @@ class SanlockLockspace:
     def has_config_lease(self) -> bool:
         """Is there such a lease on the storage?"""
         place = config_lease_address(self._parts)
-        found = _call_or_none(
+        found = self._on_storage_or_none(
             f"read the lock of writers at {_place(place)}",
             lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
         )
@@ -362,7 +372,7 @@ class SanlockLockspace:
         what = f"format the lock of writers at {_place(config_lease_address(self._parts))}"
         if self.has_config_lease():
             raise LockspaceError(what, "there is one already", errno_module.EEXIST)
-        _call(
+        self._on_storage(
             what,
             lambda binding: binding.write_resource(
                 _LOCKSPACE, _CONFIG_LEASE, self._config_disks(),
@@ -386,7 +396,7 @@ class SanlockLockspace:
         """Write an empty lockspace for 2000 hosts; see `LockspaceAdmin`."""
         what = f"format lockspace {LOCKSPACE_NAME} at {_place(self._parts.lockspace)}"
         self._refuse_while_joined(what)
-        _call(
+        self._on_storage(
             what,
             lambda binding: binding.write_lockspace(
                 _LOCKSPACE, self._parts.lockspace.path, self._parts.lockspace.offset,
@@ -399,7 +409,7 @@ class SanlockLockspace:
         what = f"format lease {LEASE_NAME} at {_place(self._parts.lease)}"
         self._refuse_while_joined(what)
         self._owner_seen = None
-        _call(
+        self._on_storage(
             what,
             lambda binding: binding.write_resource(
                 _LOCKSPACE, _LEASE, self._lease_disks(), max_hosts=MAX_HOSTS, **self._geometry()
@@ -409,7 +419,7 @@ class SanlockLockspace:
     def read_lockspace(self) -> Optional[LockspaceOnStorage]:
         """The lockspace on the storage; None: there is none."""
         place = self._parts.lockspace
-        found = _call_or_none(
+        found = self._on_storage_or_none(
             f"read the lockspace at {_place(place)}",
             lambda binding: binding.read_lockspace(place.path, place.offset, **self._geometry()),
         )
@@ -418,7 +428,7 @@ class SanlockLockspace:
     def read_lease(self) -> Optional[LeaseOnStorage]:
         """The lease on the storage; None: there is none."""
         place = self._parts.lease
-        found = _call_or_none(
+        found = self._on_storage_or_none(
             f"read the lease at {_place(place)}",
             lambda binding: binding.read_resource(place.path, place.offset, **self._geometry()),
         )
@@ -433,6 +443,38 @@ class SanlockLockspace:
         return parse_holders(_client_status())
 
     # --- details ----------------------------------------------------------------------------------
+
+    def _on_storage(self, what: str, function: Callable[[Any], T]) -> T:
+        """As `_call`, for what reads or writes the storage."""
+        try:
+            return _call(what, function)
+        except LockspaceError as error:
+            raise self._storage_error(what, error) from error
+
+    def _on_storage_or_none(self, what: str, function: Callable[[Any], T]) -> Optional[T]:
+        """The same; None when there is nothing of that kind on the storage."""
+        try:
+            return self._on_storage(what, function)
+        except LockspaceError as error:
+            if error.errno == LEADER_MAGIC:
+                return None
+            raise
+
+    def _storage_error(self, what: str, error: LockspaceError) -> LockspaceError:
+        """The same with what is wrong with the volumes, where sanlock's number may come from that.
+
+        A cluster that was made before there was a lock of writers has no room for it, and nothing
+        is wrong with that: it is looked for only where the volume surely ended too early.
+        """
+        if type(error) is not LockspaceError or error.errno not in _VOLUME_ERRNOS:
+            return error
+        needed = required_sizes(self._parts)
+        least = required_sizes(self._parts, config_lease=error.errno == errno_module.EMSGSIZE)
+        if error.errno not in _SHORT_ERRNOS:
+            least = dict.fromkeys(needed, 0)
+        if not volume_trouble(least):
+            return error
+        return LockspaceError(what, volume_trouble(needed), error.errno)
 
     def _wait_for_other_join(self, what: str, host_id: int) -> None:
         if not self._inquire_lockspace(host_id, wait=True):
@@ -475,7 +517,8 @@ class SanlockLockspace:
         except binding.SanlockException as error:
             if error.errno == errno_module.EINVAL:
                 self._check_lease_exists()
-            raise _typed("read the owner of the lease", error) from error
+            typed = _typed("read the owner of the lease", error)
+            raise self._storage_error(typed.what, typed) from error
         owner = owners[0] if owners else None
         return owner and LeaseOwner(owner["host_id"], owner["generation"])
 
@@ -607,16 +650,6 @@ def _call(what: str, function: Callable[[Any], T]) -> T:
         return function(binding)
     except binding.SanlockException as error:
         raise _typed(what, error) from error
-
-
-def _call_or_none(what: str, function: Callable[[Any], T]) -> Optional[T]:
-    """As `_call`; None when there is nothing of that kind on the storage."""
-    try:
-        return _call(what, function)
-    except LockspaceError as error:
-        if error.errno == LEADER_MAGIC:
-            return None
-        raise
 
 
 def _typed(what: str, error: Any) -> LockspaceError:

@@ -22,7 +22,23 @@ from enum import IntEnum
 
 from world.ports.libvirt import Ending
 
-GUEST_PANIC = "guest panic"
+# Ends of a sentence: "the VM crashed: …".
+GUEST_PANIC = "the guest's kernel panicked"
+GUEST_CRASHED = "the guest crashed"
+GUEST_SAVED = "it was saved to disk"
+QEMU_DIED = "qemu died"
+QEMU_SIGNALLED = "qemu was ended by a signal"
+POWERED_OFF = "powered off from inside"
+
+# The same of an ending whose events told no more.
+ENDING_WORDS = {
+    Ending.NONE: "nobody told why",
+    Ending.CRASHED: "qemu or its guest crashed",
+    Ending.GUEST_SHUTDOWN: POWERED_OFF,
+    Ending.STOPPED: "stopped through libvirt",
+    Ending.MIGRATED: "moved by live migration",
+    Ending.MISSING: "no event of libvirt told why",
+}
 
 
 class LifecycleEvent(IntEnum):
@@ -93,10 +109,10 @@ _FRESH = DomainLife(ran=True)
 
 _STOPPED: dict[int, tuple[Ending, str]] = {
     StoppedDetail.DESTROYED: (Ending.STOPPED, ""),
-    StoppedDetail.CRASHED: (Ending.CRASHED, "the guest crashed"),
+    StoppedDetail.CRASHED: (Ending.CRASHED, GUEST_CRASHED),
     StoppedDetail.MIGRATED: (Ending.MIGRATED, ""),
-    StoppedDetail.SAVED: (Ending.STOPPED, "saved to disk"),
-    StoppedDetail.FAILED: (Ending.CRASHED, "qemu died"),
+    StoppedDetail.SAVED: (Ending.STOPPED, GUEST_SAVED),
+    StoppedDetail.FAILED: (Ending.CRASHED, QEMU_DIED),
     StoppedDetail.FROM_SNAPSHOT: (Ending.STOPPED, ""),
 }
 
@@ -154,7 +170,7 @@ def _ending(life: DomainLife, detail: int) -> tuple[Ending, str]:
 
 def _ending_of_shutdown(life: DomainLife) -> tuple[Ending, str]:
     if life.signalled:
-        return Ending.CRASHED, "qemu was ended by a signal"
+        return Ending.CRASHED, QEMU_SIGNALLED
     if life.asked:
         return Ending.STOPPED, ""
-    return Ending.GUEST_SHUTDOWN, "powered off from inside"
+    return Ending.GUEST_SHUTDOWN, POWERED_OFF

@@ -12,7 +12,7 @@ failure, like a lockspace that was not joined; with EAGAIN it is one that this h
 just releasing for a process that ended (seen with sanlock 3.9.5), and is tried again in a moment.
 
 While the lease's owner has fallen silent but is not surely dead, sanlock, and with it `start`,
-waits until it is (measured: up to 68 s at io_timeout 1); the domain is "starting_up" meanwhile.
+waits until it is (measured: up to 68 s at io_timeout 1); the domain is starting up meanwhile.
 """
 
 from __future__ import annotations
@@ -22,12 +22,20 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
-from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu
-from world.vm.domain_endings import GUEST_PANIC, DomainLife, after_event, after_look, after_request
+from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu, Pause
+from world.vm.domain_endings import (
+    ENDING_WORDS,
+    DomainLife,
+    after_event,
+    after_look,
+    after_request,
+)
+from world.vm.domain_states import domain_of
 
 PID_DIRECTORY = Path("/run/libvirt/qemu")
 QEMU_CONF = Path("/etc/libvirt/qemu.conf")
@@ -141,7 +149,8 @@ class LibvirtHypervisor:
     def _present(self, what: str) -> Domain:
         domain = self.domain()
         if domain.state == DomainState.ABSENT:
-            why = f"it ended at once ({domain.ending.value}), or the XML names another domain"
+            ending = domain.detail or ENDING_WORDS[domain.ending]
+            why = f"it ended at once ({ending}), or the XML names another domain"
             raise HypervisorError(what, why)
         return domain
 
@@ -177,9 +186,9 @@ class LibvirtHypervisor:
         connection = self._line.connection(what)
         try:
             domain = connection.lookupByName(self._name)
-            found = domain.state()
-            if list(found) != [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_MIGRATION]:
-                raise HypervisorError(what, f"it is {_words(_domain_state(*found))}")
+            found = domain_of(*domain.state())
+            if found.pause is not Pause.MIGRATION:
+                raise HypervisorError(what, f"it is {_words(found)}")
             domain.resume()
         except libvirt.libvirtError as error:
             raise self._start_error(what, error) from error
@@ -306,10 +315,10 @@ class LibvirtHypervisor:
             if _is_absent(error):
                 return Domain(DomainState.ABSENT)
             raise
-        found = _domain_state(state, reason)
+        found = domain_of(state, reason)
         if found.state in (DomainState.RUNNING, DomainState.PAUSED):
             leaving = found.state == DomainState.RUNNING and self._still_migrates(domain)
-            return Domain(found.state, found.ending, self._pid(domain), found.detail, leaving)
+            return replace(found, pid=self._pid(domain), leaving=leaving)
         return found
 
     def _still_migrates(self, domain: Any) -> bool:
@@ -368,7 +377,7 @@ class LibvirtHypervisor:
             if _is_absent(error):
                 return
             raise
-        found = _domain_state(*domain.state())
+        found = domain_of(*domain.state())
         if found.state != DomainState.ABSENT:
             raise HypervisorError(what, f"it is here already and {_words(found)}")
         persistent = domain.isPersistent()
@@ -598,59 +607,10 @@ def _is_inactive(error: Any) -> bool:
     return bool(error.get_error_code() == _libvirt().VIR_ERR_OPERATION_INVALID)
 
 
-def _domain_state(state: int, reason: int) -> Domain:
-    """libvirt's state and reason in our words; ABSENT for a domain without a running qemu.
-
-    A domain kept after a guest's panic (on_crash=preserve) has a qemu that will never run the
-    guest again: it counts as absent, and `start` removes it. One that is starting up may yet
-    fail for its lease: it counts as unknown.
-    """
-    libvirt = _libvirt()
-    if state == libvirt.VIR_DOMAIN_PAUSED:
-        return _paused(reason)
-    if state == libvirt.VIR_DOMAIN_SHUTOFF:
-        return _shut_off(reason)
-    simple = {
-        libvirt.VIR_DOMAIN_RUNNING: Domain(DomainState.RUNNING),
-        libvirt.VIR_DOMAIN_BLOCKED: Domain(DomainState.RUNNING),
-        libvirt.VIR_DOMAIN_SHUTDOWN: Domain(DomainState.RUNNING, detail="shutting down"),
-        libvirt.VIR_DOMAIN_PMSUSPENDED: Domain(DomainState.PAUSED, detail="pmsuspended"),
-        libvirt.VIR_DOMAIN_CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC),
-    }
-    return simple.get(state) or Domain(DomainState.UNKNOWN, detail=f"libvirt's state {state}")
-
-
-def _paused(reason: int) -> Domain:
-    starting = reason == _libvirt().VIR_DOMAIN_PAUSED_STARTING_UP
-    state = DomainState.UNKNOWN if starting else DomainState.PAUSED
-    return Domain(state, detail=_constant_name("VIR_DOMAIN_PAUSED_", reason))
-
-
-def _shut_off(reason: int) -> Domain:
-    """A domain that is defined and does not run; libvirt remembers why it stopped."""
-    libvirt = _libvirt()
-    endings = {
-        libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: Ending.CRASHED,
-        libvirt.VIR_DOMAIN_SHUTOFF_FAILED: Ending.CRASHED,
-        libvirt.VIR_DOMAIN_SHUTOFF_MIGRATED: Ending.MIGRATED,
-        libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: Ending.STOPPED,
-    }
-    detail = _constant_name("VIR_DOMAIN_SHUTOFF_", reason)
-    return Domain(DomainState.ABSENT, endings.get(reason, Ending.NONE), detail=detail)
-
-
 def _silent_agent_codes(libvirt: Any) -> tuple[Optional[int], ...]:
     """What libvirt says of an agent that does not answer; the last one is a newer libvirt's."""
     newer = getattr(libvirt, "VIR_ERR_AGENT_COMMAND_TIMEOUT", None)
     return libvirt.VIR_ERR_AGENT_UNRESPONSIVE, libvirt.VIR_ERR_AGENT_UNSYNCED, newer
-
-
-def _constant_name(prefix: str, value: int) -> str:
-    """libvirt's own word for a reason, as in its constants ("ioerror", "user")."""
-    for name, number in vars(_libvirt()).items():
-        if name.startswith(prefix) and number == value:
-            return str(name[len(prefix) :]).lower()
-    return str(value)
 
 
 def _words(domain: Domain) -> str:

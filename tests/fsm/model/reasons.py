@@ -155,7 +155,7 @@ _TRUTHS: dict[str, Truth] = {
     "while the engine runs on": _lease(Lease.THEIRS),
     "does not run on this host": _vm(Vm.ABSENT, Vm.IN_TRANSIT),
     "VM is arriving": _vm(Vm.IN_TRANSIT),
-    "moving the VM": _vm(Vm.IN_TRANSIT),
+    "at work on the VM": _vm(Vm.IN_TRANSIT),
     "its health is not known": _health(Health.UNKNOWN),
     "the engine's health is not known": _health(Health.UNKNOWN),
     "the engine's health is bad": lambda _mem, seen: seen.health is Health.BAD,
@@ -188,7 +188,9 @@ _TRUTHS: dict[str, Truth] = {
     "powered off from inside": _ended(VmEnding.GUEST_SHUTDOWN),
     "was stopped through libvirt": _ended(VmEnding.STOPPED),
     "crashed again": lambda mem, seen: mem.crashed and seen.vm_ending is VmEnding.CRASHED,
-    "the VM crashed:": lambda mem, seen: not mem.crashed and seen.vm_ending is VmEnding.CRASHED,
+    "the VM crashed{vm_detail}": lambda mem, seen: (
+        not mem.crashed and seen.vm_ending is VmEnding.CRASHED
+    ),
     "left by live migration": _ended(VmEnding.MIGRATED),
     "nothing said why": lambda _mem, seen: (
         seen.vm is Vm.ABSENT and seen.vm_ending in (VmEnding.MISSING, VmEnding.NONE)
