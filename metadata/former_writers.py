@@ -95,7 +95,15 @@ def split_slot(data: bytes, record_size: int) -> tuple[bytes, bytes]:
     end = _end_of_characters(data, record_size)
     if end != record_size and not _is_padded_by_characters(data, record_size, end):
         end = record_size
-    return data[:end].rstrip(b"\0"), data[end:]
+    return without_padding(data[:end]), data[end:]
+
+
+def without_padding(data: bytes) -> bytes:
+    """`data` without the NUL bytes at its end; where no others are in it, that is found at once."""
+    end = data.find(b"\0")
+    if end >= 0 and data.endswith(bytes(len(data) - end)):
+        return data[:end]
+    return data.rstrip(b"\0")
 
 
 def _is_padded_by_characters(data: bytes, record_size: int, end: int) -> bool:

@@ -7,18 +7,42 @@ stand there now, all 4096 of them compared in each look. Nothing here knows when
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Container
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from metadata.extra_text import wall_time_in
-from metadata.former_writers import NO_CRC
+from metadata.former_writers import NO_CRC, without_padding
 from metadata.layout import SLOT_SIZE
 from metadata.records import DecodedSlot, HostRecord, rewritten_record
 from metadata.wire import RECORD_SIZE, decode_slot
 
 _TIMESTAMP_LINE = b"\ntimestamp="
-_CRC_SIZE = 8
+
+
+# A record with its checksum third from the end, where newer fields do not follow it.
+_RECORD = re.compile(
+    rb"[^|]*\|[^|]*\|([0-9]+)\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|[^|]*\|([0-9a-f]{8})\|[^|]*\|[^|]*"
+)
+
+
+class _Places(NamedTuple):
+    """Where the time stands in a slot that is ASCII: the bytes from `..` to `.._end`.
+
+    `line` is behind ``timestamp=`` in the text's only line of that key.
+    """
+
+    timestamp: int
+    timestamp_end: int
+    crc: int
+    crc_end: int
+    record_end: int
+    line: int
+    line_end: int
+
+
+_Kept = tuple[bytes, DecodedSlot, Optional[_Places]]
 
 
 class SlotDecoder:
@@ -27,23 +51,25 @@ class SlotDecoder:
     `_kept`, the latest bytes of each slot with what they say, holds for these very bytes. Other
     bytes are the same record rewritten when they differ in the timestamp, the checksum that follows
     from it, and the time in the text, and in nothing else; then all else is taken over, and values
-    that are equal are the same objects.
+    that are equal are the same objects. So are the places of the three, which are searched for in
+    the first of such a row: where all other bytes are equal, and what stands in these can't be
+    taken for an end of them, they are at the same bytes.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[bytes, DecodedSlot]] = {}
+        self._kept: dict[int, _Kept] = {}
 
     def decode(self, host_id: int, data: bytes) -> DecodedSlot:
         """As `metadata.wire.decode_slot`; the very same value for the same bytes."""
         kept = self._kept.get(host_id)
         if kept is None:
-            decoded = decode_slot(host_id, data)
+            kept = data, decode_slot(host_id, data), None
         elif kept[0] == data:
             return kept[1]
         else:
-            decoded = _rewritten(*kept, data) or decode_slot(host_id, data)
-        self._kept[host_id] = data, decoded
-        return decoded
+            kept = _rewritten(kept, data) or (data, decode_slot(host_id, data), None)
+        self._kept[host_id] = kept
+        return kept[1]
 
     def forget_all_but(self, ids: Container[int]) -> None:
         """Nobody looks at the other slots any more."""
@@ -51,53 +77,53 @@ class SlotDecoder:
             del self._kept[host_id]
 
 
-def _rewritten(old: bytes, before: DecodedSlot, data: bytes) -> Optional[HostRecord]:
-    """The record in `data`, where only the time differs from that in `old`; None: more does.
-
-    The three places are searched for in `data`. `old` has them at the same bytes where all others
-    are equal and what stands in these has no separator either.
-    """
-    if len(data) != SLOT_SIZE or not isinstance(before, HostRecord) or not data.isascii():
+def _rewritten(kept: _Kept, data: bytes) -> Optional[_Kept]:
+    """The record in `data`, where only the time differs from that in `kept`; None: more does."""
+    old, before, places = kept
+    if not isinstance(before, HostRecord):
         return None
-    at = data.find(b"|", data.find(b"|") + 1) + 1
-    at_end = data.find(b"|", at)
-    # The checksum is followed by two fields; where newer ones follow them it is not found.
-    record_end = len(data[:RECORD_SIZE].rstrip(b"\0"))
-    crc_end = data.rfind(b"|", 0, data.rfind(b"|", 0, record_end))
-    crc = crc_end - _CRC_SIZE
-    line = data.find(_TIMESTAMP_LINE, RECORD_SIZE) + len(_TIMESTAMP_LINE)
-    line_end = data.find(b"\n", line)
-    alike = (
-        at < at_end < crc < record_end < line < line_end
-        and data[line_end:] == old[line_end:]
-        and data[crc_end:line] == old[crc_end:line]
-        and data[at_end:crc] == old[at_end:crc]
-        and data[:at] == old[:at]
-    )
-    if not alike or not _is_the_only_line(data, line, line_end):
+    places = places or _places(old)
+    if places is None or len(data) != SLOT_SIZE:
         return None
-    # No separator stands within the places in `old`, and its text goes on behind them.
-    if not (
-        old[at:at_end].isdigit()
-        and old[crc:crc_end].isalnum()
-        and old[line:line_end].isascii()
-        and old.find(b"\n", line) == line_end
-        and len(before.text) > line_end - RECORD_SIZE
-    ):
-        return None
-    timestamp, moment = data[at:at_end], data[line:line_end].decode("ascii")
+    at, at_end, crc, crc_end, record_end, line, line_end = places
+    timestamp, crc32, moment = data[at:at_end], data[crc:crc_end], data[line:line_end]
     covered = data[:crc] + NO_CRC + data[crc_end:record_end]
-    if not timestamp.isdigit() or not moment.isprintable():
+    said = moment.decode("ascii", "replace")
+    is_rewritten = (
+        data.startswith(old[:at])
+        and data.startswith(old[at_end:crc], at_end)
+        and data.startswith(old[crc_end:line], crc_end)
+        and data.endswith(old[line_end:])
+        and timestamp.isdigit()
+        and crc32 == b"%08x" % zlib.crc32(covered)
+        and said.isascii()
+        and said.isprintable()
+    )
+    if not is_rewritten:
         return None
-    if data[crc:crc_end] != b"%08x" % zlib.crc32(covered):
-        return None
-    return rewritten_record(
+    text = before.text
+    record = rewritten_record(
         before,
         timestamp_s=int(timestamp),
-        crc32=data[crc:crc_end].decode("ascii"),
-        wall_time=wall_time_in(moment),
-        text=before.text[: line - RECORD_SIZE] + moment + before.text[line_end - RECORD_SIZE :],
+        crc32=crc32.decode("ascii"),
+        wall_time=wall_time_in(said),
+        text=f"{text[: line - RECORD_SIZE]}{said}{text[line_end - RECORD_SIZE :]}",
     )
+    return data, record, places
+
+
+def _places(slot: bytes) -> Optional[_Places]:
+    """Where the time stands in a slot that holds a record; None: it is not a usual one."""
+    if len(slot) != SLOT_SIZE or not slot.isascii():
+        return None
+    found = _RECORD.fullmatch(without_padding(slot[:RECORD_SIZE]))
+    line = slot.find(_TIMESTAMP_LINE, RECORD_SIZE) + len(_TIMESTAMP_LINE)
+    line_end = slot.find(b"\n", line)
+    if found is None or not RECORD_SIZE < line <= line_end:
+        return None
+    if not _is_the_only_line(slot, line, line_end):
+        return None
+    return _Places(*found.span(1), *found.span(2), found.end(), line, line_end)
 
 
 def _is_the_only_line(data: bytes, line: int, line_end: int) -> bool:

@@ -69,11 +69,6 @@ def median_ms(work: Callable[[], object]) -> float:
     return statistics.median(_sample_s(work, often) for _ in range(SAMPLES)) / often * 1000
 
 
-def median_us(work: Callable[[], object]) -> float:
-    """The same in microseconds."""
-    return median_ms(work) * 1000
-
-
 def _sample_s(work: Callable[[], object], often: int) -> float:
     gc.collect()
     begun_s = time.process_time()

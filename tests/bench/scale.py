@@ -3,7 +3,7 @@
     python -m tests.bench.scale [--json] [GROUP ...]
 
 decode     one slot's bytes become a record: seen for the first time; the same record with a new
-           timestamp; the same bytes
+           timestamp, once and again and again; the same bytes
 ticks      host 1 of so many, in virtual time: all that its broker and its agent spend in the 5 s of
            a tick, with their jobs, and what goes on between the two
 daemons    the same as real processes, in real time (a minute and a half)
@@ -53,7 +53,6 @@ from tests.bench.figures import (
     UPSTREAM_EXCHANGE_2000_MS,
     Figure,
     median_ms,
-    median_us,
     table,
 )
 from tests.bench.scale_page import Growth, Year
@@ -150,42 +149,60 @@ def _years(run: Run) -> dict[int, Year]:
 
 
 def decode(_run: Run) -> Iterable[Figure]:
-    """Microseconds of one slot, the mean over many hosts."""
+    """Microseconds of one slot, the mean over many hosts; the floors look at the same slots."""
     ids = range(1, DECODED_HOSTS + 1)
-    first = [(host_id, slot_bytes(host_id, 1000)) for host_id in ids]
-    later = [(host_id, slot_bytes(host_id, 1005)) for host_id in ids]
+    first, second, third = (
+        [(host_id, slot_bytes(host_id, timestamp_s)) for host_id in ids]
+        for timestamp_s in (1000, 1005, 1010)
+    )
     # Read anew: equal bytes, but never the same object.
-    again = [(host_id, bytes(bytearray(data))) for host_id, data in later]
-    sights: dict[str, list[float]] = {"first": [], "same": [], "unchanged": []}
+    again = [(host_id, bytes(bytearray(data))) for host_id, data in third]
+    records = {host_id: _record_in(host_id, data) for host_id, data in second}
+    former = {host_id: (data, records[host_id]) for host_id, data in second}
+    known = {host_id: (data, records[host_id]) for host_id, data in third}
+    statuses: dict[bytes, object] = {data.split(b"|")[5]: data for _, data in first}
+
+    def floor_first(_host_id: int, data: bytes) -> object:
+        return floors.decode_first(data, statuses)
+
+    def floor_same(host_id: int, data: bytes) -> object:
+        return floors.decode_same(data, *former[host_id])
+
+    def floor_unchanged(host_id: int, data: bytes) -> object:
+        return floors.decode_unchanged(host_id, data, known)
+
+    samples_us: dict[str, list[float]] = {}
     for _ in range(SAMPLES):
         decoder = SlotDecoder()
-        for sight, looks in zip(sights, (first, later, again)):
-            sights[sight].append(_looks_s(decoder, looks) / len(ids) * 1e6)
-    value = {sight: statistics.median(samples) for sight, samples in sights.items()}
-    record = decode_slot(*first[0])
-    assert isinstance(record, HostRecord)
-    old, new, copy = first[0][1], later[0][1], again[0][1]
-    known = {1: (new, record)}
-    statuses: dict[bytes, object] = {old.split(b"|")[5]: record.engine_status}
-    floor = [
-        median_us(lambda: floors.decode_first(old, statuses)),
-        median_us(lambda: floors.decode_same(new, old, record)),
-        median_us(lambda: floors.decode_unchanged(1, copy, known)),
-    ]
+        for sight, decode_one, looks in (
+            ("first", decoder.decode, first),
+            ("second", decoder.decode, second),
+            ("same", decoder.decode, third),
+            ("unchanged", decoder.decode, again),
+            ("floor first", floor_first, first),
+            ("floor same", floor_same, third),
+            ("floor unchanged", floor_unchanged, again),
+        ):
+            samples_us.setdefault(sight, []).append(_looks_s(decode_one, looks) / len(ids) * 1e6)
+    us = {sight: statistics.median(samples) for sight, samples in samples_us.items()}
     return [
-        Figure("decode a slot, first sight", value["first"], "us", "decode_first_us",
-               12, floor[0], UPSTREAM_DECODE_US),
-        Figure("decode a slot, a new timestamp", value["same"], "us", "decode_same_us",
-               5, floor[1], UPSTREAM_DECODE_US),
-        Figure("decode a slot, unchanged bytes", value["unchanged"], "us", "decode_unchanged_us",
-               0.5, floor[2], UPSTREAM_DECODE_US),
+        Figure("decode a slot, first sight", us["first"], "us", "decode_first_us",
+               12, us["floor first"], UPSTREAM_DECODE_US),
+        Figure("decode a slot, its first new timestamp", us["second"], "us",
+               floor=us["floor same"], upstream=UPSTREAM_DECODE_US),
+        Figure("decode a slot, a new timestamp", us["same"], "us", "decode_same_us",
+               5, us["floor same"], UPSTREAM_DECODE_US),
+        Figure("decode a slot, unchanged bytes", us["unchanged"], "us", "decode_unchanged_us",
+               0.5, us["floor unchanged"], UPSTREAM_DECODE_US),
     ]  # fmt: skip
 
 
-def _looks_s(decoder: SlotDecoder, looks: Sequence[tuple[int, bytes]]) -> float:
+def _looks_s(
+    decode_one: Callable[[int, bytes], object], looks: Sequence[tuple[int, bytes]]
+) -> float:
     begun_s = time.process_time()
     for host_id, data in looks:
-        decoder.decode(host_id, data)
+        decode_one(host_id, data)
     return time.process_time() - begun_s
 
 
@@ -271,7 +288,11 @@ def _tick_floors(host: ScaleHost) -> list[float]:
 
 
 def _record(host_id: int) -> HostRecord:
-    record = decode_slot(host_id, slot_bytes(host_id, 1))
+    return _record_in(host_id, slot_bytes(host_id, 1))
+
+
+def _record_in(host_id: int, data: bytes) -> HostRecord:
+    record = decode_slot(host_id, data)
     assert isinstance(record, HostRecord)
     return record
 

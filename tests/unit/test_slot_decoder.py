@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from metadata import extra_text, former_writers, wire
 from metadata.layout import SLOT_SIZE
 from metadata.records import DecodedSlot, HostRecord, SlotAbsent, SlotDamaged
-from metadata.slot_decoder import SlotDecoder
+from metadata.slot_decoder import SlotDecoder, _places
 from metadata.wire import RECORD_SIZE, decode_slot, encode_host
 from tests.unit.broker_host import record
 from tests.unit.metadata_strategies import ANY_RECORD, PLAIN_RECORD
@@ -113,6 +113,12 @@ def test_the_short_way_decodes_as_the_fields_do(slots: list[bytes]) -> None:
         assert told(decode_slot(HOST_ID, data)) == told(by_fields(HOST_ID, data))
 
 
+@many
+@given(st.lists(st.sampled_from([b"\0", b"a", b"\0\0\0", b"|"])).map(b"".join))
+def test_padding_is_all_the_nul_bytes_at_the_end(data: bytes) -> None:
+    assert former_writers.without_padding(data) == data.rstrip(b"\0")
+
+
 TEXT_LINES = st.sampled_from(
     ["state=EngineUp", "timestamp=7 (noon)", "timestamp=7", "timeout=later", "", "=", "why=x=y"]
 )
@@ -165,6 +171,25 @@ def test_a_longer_number_is_decoded_in_full(full_ways: list[int]) -> None:
     assert len(full_ways) == 2
 
 
+def test_places_are_searched_for_once_in_a_row_of_rewritings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    searched: list[bytes] = []
+
+    def counted(slot: bytes) -> object:
+        searched.append(slot)
+        return _places(slot)
+
+    monkeypatch.setattr("metadata.slot_decoder._places", counted)
+    decoder = SlotDecoder()
+    for timestamp_s in (1000, 1005, 1010, 1015, 1015):
+        decoder.decode(HOST_ID, slot_of(record(HOST_ID, timestamp_s)))
+    assert len(searched) == 1
+    decoder.decode(HOST_ID, slot_of(record(HOST_ID, 1020, score=7)))
+    decoder.decode(HOST_ID, slot_of(record(HOST_ID, 1025, score=7)))
+    assert len(searched) == 2
+
+
 def test_a_wrong_checksum_is_found_though_nothing_else_is_new() -> None:
     decoder = SlotDecoder()
     data = slot_of(record(HOST_ID, 1000))
@@ -200,7 +225,13 @@ def test_odd_slots_before_and_after_usual_ones(change: tuple[bytes, bytes]) -> N
     assert odd != FIRST
     for first in (odd, with_crc(odd)):
         later = first.replace(b"1005", b"1000").replace(b"1000", b"1005")
-        for slots in ((FIRST, first), (first, FIRST), (first, LATER), (first, with_crc(later))):
+        for slots in (
+            (FIRST, first, LATER),
+            (FIRST, LATER, first, with_crc(later), LATER),
+            (first, FIRST, LATER),
+            (first, LATER, first),
+            (first, with_crc(later), first, LATER),
+        ):
             decoder = SlotDecoder()
             for data in slots:
                 assert told(decoder.decode(HOST_ID, data)) == told(by_fields(HOST_ID, data))
