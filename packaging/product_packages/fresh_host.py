@@ -13,32 +13,39 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Union
+from typing import Callable, Optional, Union
 
+from product_packages.debian import lint_deb
 from product_packages.errors import PackagingError
 from product_packages.files import COMPAT_NAME, MODULES, NAME, PROGRAMS
+from product_packages.install_page import CHECK, commands, document, section
 from product_packages.main import build
 from product_packages.snapshot import differences, snapshot
-from product_packages.sources import Sources, read_sources
+from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
 from product_packages.tools import run
 
-TOOLS = ("dpkg-dev", "debhelper", "dh-python", "lintian", "python3-setuptools", "python3-wheel")
+# Beside what docs/install.md installs.
+TOOLS = ("lintian", "python3-setuptools", "python3-wheel")
 DAEMONS = ("ha-broker", "ha-agent")
-LEASES = "/srv/leases/leases"
+LEASES = "/srv/san/leases"
+HOME = Path("/root")
+APT_SETTINGS = """\
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Dpkg::Use-Pty "0";
+"""
+INSTALL = "apt-get install"
 WITHIN_S = 120.0
-APT = ("apt-get", "--yes", "--no-install-recommends", "-o", "Dpkg::Use-Pty=0")
-NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive"}
+NO_QUESTIONS = {"DEBIAN_FRONTEND": "noninteractive", "HOME": str(HOME)}
+# A container has neither a watchdog nor real-time scheduling.
 SANLOCK = """\
 [Service]
 Environment=SANLOCK_PRIVILEGED=0
 ExecStart=
 ExecStart=/usr/sbin/sanlock daemon -w 0 -h 0 -l 0
 """
-ANSWERS = """\
-storage: {{path: {leases}}}
-engine: {{domain_xml_file: /root/engine.xml}}
-sanlock: {{io_timeout_s: 1}}
-"""
+# Joining takes 2.5 times as long.
+SHORT_TIMES = "sanlock: {io_timeout_s: 1}\n"
 DOMAIN = """\
 <domain type='qemu'><name>HostedEngine</name><memory>65536</memory><os><type>hvm</type></os>
 <devices><lease><lockspace>hosted-engine</lockspace><key>engine</key>
@@ -52,7 +59,12 @@ COMPAT = (
 def check_here(source: Path) -> None:
     """Check all, on this host, which is to be thrown away; raises PackagingError."""
     sources = read_sources(source)
-    run([*APT, "update"], more=NO_QUESTIONS)
+    page = (source / "docs/install.md").read_text(encoding="utf-8")
+    _write("/etc/apt/apt.conf.d/99check", APT_SETTINGS)
+    # The host is thrown away; waiting for its disk takes minutes.
+    _write("/etc/dpkg/dpkg.cfg.d/check", "force-unsafe-io\n")
+    run(["apt-get", "update"])
+    run_lines(section(page, "Building the package"), source, epoch_s=sources.epoch_s)
     _install(*TOOLS)
     with tempfile.TemporaryDirectory(prefix="hosted-engine-check-") as name:
         folder = Path(name)
@@ -61,8 +73,9 @@ def check_here(source: Path) -> None:
         build("wheel", sources, folder / "wheel", twice=True)
         say("the wheels, too")
         new = build("deb", _next(sources, folder), folder / "new", twice=False)
-        _lint(old)
-        Host(sources.version, old, new).check()
+        lint_deb(sources, old)
+        say(f"lintian {run(['lintian', '--version']).split()[-1]} has nothing to say")
+        Host(sources.version, old, new, page).check()
     say("all is as it should be")
 
 
@@ -72,7 +85,7 @@ def say(text: str) -> None:
 
 
 def _install(*packages: Union[str, Path]) -> None:
-    run([*APT, "install", *map(str, packages)], more=NO_QUESTIONS)
+    run(["apt-get", "install", *map(str, packages)], more=NO_QUESTIONS)
 
 
 def _next(sources: Sources, folder: Path) -> Sources:
@@ -85,32 +98,27 @@ def _next(sources: Sources, folder: Path) -> Sources:
     return Sources(copy, version, sources.epoch_s)
 
 
-def _lint(packages: Sequence[Path]) -> None:
-    command = ["lintian", "--allow-root", "--fail-on", "error,warning", "--tag-display-limit", "0"]
-    said = run([*command, *map(str, packages)])
-    if said.strip():
-        raise PackagingError(f"lintian says\n{said}")
-    version = run(["lintian", "--version"]).split()[-1]
-    say(f"lintian {version} has nothing to say")
-
-
 class Host:
     """This host, with a package and its next version."""
 
-    def __init__(self, version: str, old: Sequence[Path], new: Sequence[Path]) -> None:
+    def __init__(self, version: str, old: Sequence[Path], new: Sequence[Path], page: str) -> None:
         self._version = version
         self._old = _product(old)
         self._new = _product(new)
         self._compat = next(path for path in old if path != self._old)
+        self._page = page
 
     def check(self) -> None:
         """From installing to purging; raises PackagingError."""
         self._install_dependencies()
+        every_host = section(self._page, "On every host")
+        # What the administrator sets is no trace of the package, so that comes first here.
+        run_lines(every_host, self._old.parent, but=INSTALL)
         before = snapshot(Path("/"))
-        _install(self._old)
+        run_lines(every_host, self._old.parent, only=INSTALL)
         self._check_installed()
         self._check_compat()
-        deploy()
+        deploy(self._page)
         holder = hold_the_lease()
         try:
             self._check_upgrade(holder)
@@ -122,10 +130,10 @@ class Host:
 
     def _install_dependencies(self) -> None:
         """By themselves, so that what they leave behind is not taken for ours."""
-        told = run([*APT, "--simulate", "install", str(self._old)], more=NO_QUESTIONS)
+        told = run(["apt-get", "--simulate", "install", str(self._old)])
         found = re.findall(r"^Inst (\S+)", told, re.MULTILINE)
         _install(*(package for package in found if package != NAME))
-        prepare_sanlock()
+        do_without_a_watchdog()
         say(f"{len(found) - 1} packages that it depends on, all of this release")
 
     def _check_installed(self) -> None:
@@ -151,7 +159,7 @@ class Host:
     def _check_compat(self) -> None:
         _install(self._compat)
         expect("is_deployed()", run(["python3", "-c", COMPAT]).strip(), "False")
-        run([*APT, "purge", COMPAT_NAME], more=NO_QUESTIONS)
+        run(["apt-get", "purge", COMPAT_NAME], more=NO_QUESTIONS)
         say("compat: callers find the client, and it goes away again")
 
     def _check_upgrade(self, holder: subprocess.Popen[bytes]) -> None:
@@ -167,13 +175,13 @@ class Host:
         expect("the lease's holder", holder.poll(), None)
         wait("the broker answers", lambda: _status_code() == 0)
         run(["systemctl", "stop", "ha-agent"])
-        run([*APT, "install", "--reinstall", str(self._new)], more=NO_QUESTIONS)
+        run(["apt-get", "install", "--reinstall", str(self._new)], more=NO_QUESTIONS)
         expect("ha-agent, stopped by hand", state("ha-agent"), ("inactive", "enabled"))
         run(["systemctl", "start", "ha-agent"])
         say("upgraded: both daemons restarted; sanlock, the lockspace and the lease's holder not")
 
     def _check_removal(self, holder: subprocess.Popen[bytes]) -> None:
-        said = run([*APT, "remove", NAME], more=NO_QUESTIONS)
+        said = run(["apt-get", "remove", NAME], more=NO_QUESTIONS)
         if "hosted-engine-cleanup" not in said:
             raise PackagingError(f"the removal of a deployed host's package says only\n{said}")
         expect("daemons", processes_of_ours(), [])
@@ -186,7 +194,7 @@ class Host:
         say("removed: the daemons ended, the lease and the settings stayed")
 
     def _check_traces(self, before: dict[str, str]) -> None:
-        run([*APT, "purge", NAME], more=NO_QUESTIONS)
+        run(["apt-get", "purge", NAME], more=NO_QUESTIONS)
         left = differences(before, snapshot(Path("/")))
         if left:
             raise PackagingError("traces after the purge:\n" + "\n".join(left))
@@ -200,26 +208,34 @@ def _product(packages: Sequence[Path]) -> Path:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def prepare_sanlock() -> None:
-    """What docs/install.md asks for, but for the watchdog."""
+def run_lines(
+    text: str, folder: Path, only: str = "", but: str = "", epoch_s: Optional[int] = None
+) -> None:
+    """Run the commands of docs/install.md that the check runs, in `folder`.
+
+    `only`, `but`: those that begin so, or those that do not. `epoch_s`: the sources' time,
+    since the copy in a container has no git.
+    """
+    more = {**NO_QUESTIONS, **({} if epoch_s is None else {EPOCH_VARIABLE: str(epoch_s)})}
+    for line in commands(text):
+        begins = line.command.startswith(only or but)
+        if CHECK in line.marks and (begins if only else not begins or not but):
+            run(["sh", "-c", line.command], folder, more)
+            say(f"$ {line.command}")
+
+
+def do_without_a_watchdog() -> None:
+    """For what docs/install.md has, and a container has not."""
     _write("/etc/systemd/system/sanlock.service.d/check.conf", SANLOCK)
-    _write("/etc/sanlock/sanlock.conf", "our_host_name = h1\nuse_watchdog = 0\n")
-    _write("/etc/libvirt/qemu-sanlock.conf", "auto_disk_leases = 0\nrequire_lease_for_disks = 0\n")
-    with Path("/etc/libvirt/qemu.conf").open("a", encoding="ascii") as file:
-        file.write('lock_manager = "sanlock"\n')
-    _write(LEASES, "")
-    with Path(LEASES).open("r+b") as volume:
-        volume.truncate(12 << 20)
-    run(["chown", "-R", "sanlock:sanlock", str(Path(LEASES).parent)])
-    _write("/root/answers.yaml", ANSWERS.format(leases=LEASES))
-    _write("/root/engine.xml", DOMAIN.format(leases=LEASES))
     run(["systemctl", "daemon-reload"])
-    run(["systemctl", "restart", "sanlock", "libvirtd"])
 
 
-def deploy() -> None:
-    """As docs/install.md has it."""
-    run(["hosted-engine", "--deploy", "--config-append=/root/answers.yaml"])
+def deploy(page: str) -> None:
+    """As docs/install.md has it, with shorter times."""
+    first_host = section(page, "On the first host")
+    _write(str(HOME / "answers.yaml"), document(first_host, "answers.yaml") + SHORT_TIMES)
+    _write(str(HOME / "engine.xml"), DOMAIN.format(leases=LEASES))
+    run_lines(first_host, HOME)
     for unit in DAEMONS:
         expect(unit, state(unit), ("active", "enabled"))
     # The agent would start the engine, and there is none.

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from product_packages.debian import build_deb
+from product_packages.debian import build_deb, lint_deb
 from product_packages.errors import PackagingError
-from product_packages.rpm import build_rpm
+from product_packages.rpm import build_rpm, lint_rpm
 from product_packages.sources import Sources, read_sources
 from product_packages.wheel import build_wheels
 
 SOURCE = Path(__file__).resolve().parents[2]
 Build = Callable[[Sources, Path], list[Path]]
+Lint = Callable[[Sources, Sequence[Path]], None]
 KINDS: dict[str, Build] = {"deb": build_deb, "rpm": build_rpm, "wheel": build_wheels}
+LINTERS: dict[str, Lint] = {"deb": lint_deb, "rpm": lint_rpm}
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -28,8 +30,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         sources = read_sources(SOURCE)
         for kind in dict.fromkeys(kinds):
-            for package in build(kind, sources, options.output, options.check_reproducible):
-                print(package, flush=True)
+            made = build(kind, sources, options.output, options.check_reproducible)
+            print(*made, sep="\n", flush=True)
+            if options.lint and kind in LINTERS:
+                LINTERS[kind](sources, made)
     except (PackagingError, OSError) as error:
         print(f"packaging/build: {error}", file=sys.stderr)
         return 1
@@ -60,6 +64,11 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--check-reproducible",
         action="store_true",
         help="build twice, in two folders, and fail when a byte differs",
+    )
+    parser.add_argument(
+        "--lint",
+        action="store_true",
+        help="ask lintian and rpmlint, and fail when they have something to say",
     )
     return parser.parse_args(argv)
 

@@ -10,9 +10,12 @@ that no two builds would be equal.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from product_packages.errors import PackagingError
@@ -36,6 +39,21 @@ def build_rpm(sources: Sources, work: Path) -> list[Path]:
     _set_times(work, sources.epoch_s)
     _rpmbuild(copy, work, spec, sources.epoch_s)
     return sorted(work.glob("RPMS/noarch/*.rpm"))
+
+
+def lint_rpm(sources: Sources, packages: Sequence[Path]) -> None:
+    """Raise PackagingError with all that rpmlint says of the packages and of the spec file."""
+    require("rpmlint")
+    folder = sources.root / "packaging/rpm"
+    with tempfile.TemporaryDirectory(prefix="hosted-engine-lint-") as name:
+        spec = Path(name) / SPEC
+        text = (folder / SPEC).read_text(encoding="utf-8")
+        spec.write_text(spec_text(text, sources), encoding="utf-8")
+        config = ["--config", str(folder / "rpmlint.toml")]
+        said = run(["rpmlint", *config, str(spec), *map(str, packages)])
+    found = [line for line in said.splitlines() if re.search(r": [EW]: ", line)]
+    if found:
+        raise PackagingError("rpmlint says\n" + "\n".join(found))
 
 
 def spec_text(text: str, sources: Sources) -> str:

@@ -11,13 +11,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from product_packages import debian, files, main, sources, tools
+from product_packages import debian, files, install_page, main, sources, tools
 from product_packages.errors import PackagingError
 from product_packages.files import LAYOUTS, Installed, compat_files, product_files, write_files
 from product_packages.rpm import spec_text
 from product_packages.snapshot import differences, snapshot
 from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
 from product_packages.version import product_version
+
+from tests.unit.plugin_bench import install
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
@@ -159,6 +161,49 @@ def test_what_the_caller_has_in_his_environment_is_not_imported(
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
+
+
+PLUGIN = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+from world.host.plugin_supervisor import PluginChild
+child = PluginChild("function", {})
+print(child.measure(60.0))
+child.close()
+"""
+
+
+def test_a_plug_in_in_a_folder_of_its_own_is_found(installed: Path, tmp_path: Path) -> None:
+    """By docs/plugins.md: PYTHONPATH is for the process of the plug-in alone."""
+    install(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PLUGIN, str(installed / files.MODULES)],
+        capture_output=True, text=True, check=False, cwd="/",
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "0.5" in done.stdout
+
+
+def test_compat_finds_the_private_modules_behind_all_others(
+    installed: Path, tmp_path: Path
+) -> None:
+    """Its folder is taken for / here; `metadata` is a module of the caller's own."""
+    package = installed / SITE / "ovirt_hosted_engine_ha/__init__.py"
+    text = package.read_text().replace('"/usr', f'"{installed}/usr')
+    program = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}]; "
+        # An installation for developers would be found before anything else.
+        "sys.meta_path[:] = [one for one in sys.meta_path if 'editable' not in repr(one)]; "
+        f"exec({text!r}); print(sys.path.index('{installed}/usr/share/hosted-engine-ha'), "
+        "len(sys.path))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program], capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.stderr == ""
+    index, length = done.stdout.split()
+    assert int(index) == int(length) - 1
 
 
 def test_modes_do_not_hang_on_the_umask(tmp_path: Path) -> None:
@@ -322,6 +367,41 @@ def test_the_daemons_pages_have_all_their_options(daemon: str) -> None:
     section = page.split(".SH OPTIONS")[1].split(".SH ")[0]
     assert set(re.findall(r"\\fB(--[a-z-]+)\\fR", section)) == options
     assert len(options) > 3
+
+
+# --- docs/install.md --------------------------------------------------------------------------
+
+PAGE = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+
+
+def test_every_command_of_the_page_says_who_runs_it() -> None:
+    lines = install_page.commands(PAGE)
+    assert len(lines) > 15
+    run_by_nobody = {line.command.split()[0] for line in lines if "not run" in line.marks}
+    assert run_by_nobody == {"echo", "systemctl", "mount"}
+    for line in lines:
+        assert len(line.marks) == 1 or "not run" not in line.marks
+
+
+def test_from_the_package_to_the_engine_it_is_twenty_lines() -> None:
+    parts = [install_page.section(PAGE, f"On {which} host") for which in ("every", "the first")]
+    assert sum(len(install_page.commands(part)) for part in parts) <= 20
+
+
+def test_the_answers_of_the_page_are_answers() -> None:
+    import yaml
+
+    from hosted_engine.deploy.answers import parse_answers
+
+    text = install_page.document(install_page.section(PAGE, "On the first host"), "answers.yaml")
+    answers = parse_answers(yaml.safe_load(text), "answers.yaml")
+    assert answers.storage["path"] == "/srv/san/leases"
+
+
+@pytest.mark.parametrize("line", ["reboot", "reboot # perhaps", "reboot  # check, perhaps"])
+def test_a_command_that_nobody_answers_for_is_refused(line: str) -> None:
+    with pytest.raises(ValueError, match="who runs it"):
+        install_page.commands(f"```sh\n{line}\n```\n")
 
 
 # --- what is refused --------------------------------------------------------------------------
