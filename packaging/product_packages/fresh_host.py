@@ -46,9 +46,10 @@ ExecStart=/usr/sbin/sanlock daemon -w 0 -h 0 -l 0
 """
 # Joining takes 2.5 times as long.
 SHORT_TIMES = "sanlock: {io_timeout_s: 1}\n"
+# Debian 13's libvirt brings qemu along: this VM can't be started all the same.
 DOMAIN = """\
 <domain type='qemu'><name>HostedEngine</name><memory>65536</memory><os><type>hvm</type></os>
-<devices><lease><lockspace>hosted-engine</lockspace><key>engine</key>
+<devices><emulator>/none/that/runs</emulator><lease><lockspace>hosted-engine</lockspace><key>engine</key>
 <target path='{leases}' offset='1048576'/></lease></devices></domain>
 """
 COMPAT = (
@@ -134,7 +135,7 @@ class Host:
         found = re.findall(r"^Inst (\S+)", told, re.MULTILINE)
         _install(*(package for package in found if package != NAME))
         do_without_a_watchdog()
-        say(f"{len(found) - 1} packages that it depends on, all of this release")
+        say(f"{len(found) - 1} packages that it depends on were not there, all of this release")
 
     def _check_installed(self) -> None:
         for unit in (*DAEMONS, "ha-lockspace"):
@@ -247,9 +248,15 @@ def hold_the_lease() -> subprocess.Popen[bytes]:
     """A process that holds the engine's lease as qemu does."""
     lease = f"hosted-engine:engine:{LEASES}:1048576"
     command = ["sanlock", "client", "command", "-r", lease, "-c", "/bin/sleep", "3600"]
-    holder = subprocess.Popen(command)
-    wait("the lease is held", lambda: "r hosted-engine:engine:" in _sanlock_status())
+    holder = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    wait("the lease is held", lambda: _holds(holder.pid))
     return holder
+
+
+def _holds(pid: int) -> bool:
+    """A process that could not have it would have ended by now, and is not listed."""
+    lease = rf"^r hosted-engine:engine:\S+ p {pid}$"
+    return re.search(lease, _sanlock_status(), re.MULTILINE) is not None
 
 
 def _sanlock_status() -> str:
