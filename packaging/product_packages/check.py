@@ -52,6 +52,8 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         "--here", action="store_true", help="in this container, which is changed by it"
     )
     options = parser.parse_args(argv)
+    if options.here and options.releases:
+        parser.error(f"--here takes no release, and {' '.join(options.releases)!r} was given")
     for release in options.releases:
         if release not in RELEASES:
             parser.error(f"no release {release!r}: choose from {', '.join(RELEASES)}")

@@ -484,3 +484,11 @@ def test_each_kind_of_trace_is_seen(tmp_path: Path) -> None:
 def test_git_of_another_owner_or_none_is_no_stumbling_block(tmp_path: Path) -> None:
     with pytest.raises(PackagingError, match="no repository"):
         sources._git(tmp_path, "log")
+
+
+def test_here_takes_no_release(capsys: pytest.CaptureFixture[str]) -> None:
+    from product_packages import check
+
+    with pytest.raises(SystemExit, match="2"):
+        check.main(["--here", "trixie"])
+    assert "--here takes no release, and 'trixie' was given" in capsys.readouterr().err
