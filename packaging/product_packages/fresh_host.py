@@ -28,6 +28,10 @@ from product_packages.tools import run
 TOOLS = ("lintian", "python3-setuptools", "python3-wheel")
 DAEMONS = ("ha-broker", "ha-agent")
 LEASES = "/srv/san/leases"
+# As an agent leaves it behind: the next one stays in local maintenance, and starts no engine.
+LOCAL_MAINTENANCE = "/var/lib/hosted-engine-ha/local-maintenance"
+# Recommended: --deploy asks libvirt whether it can make the engine's VM.
+QEMU = "qemu-system-x86"
 HOME = Path("/root")
 APT_SETTINGS = """\
 APT::Get::Assume-Yes "true";
@@ -46,10 +50,9 @@ ExecStart=/usr/sbin/sanlock daemon -w 0 -h 0 -l 0
 """
 # Joining takes 2.5 times as long.
 SHORT_TIMES = "sanlock: {io_timeout_s: 1}\n"
-# Debian 13's libvirt brings qemu along: this VM can't be started all the same.
 DOMAIN = """\
 <domain type='qemu'><name>HostedEngine</name><memory>65536</memory><os><type>hvm</type></os>
-<devices><emulator>/none/that/runs</emulator><lease><lockspace>hosted-engine</lockspace><key>engine</key>
+<devices><lease><lockspace>hosted-engine</lockspace><key>engine</key>
 <target path='{leases}' offset='1048576'/></lease></devices></domain>
 """
 COMPAT = (
@@ -133,7 +136,7 @@ class Host:
         """By themselves, so that what they leave behind is not taken for ours."""
         told = run(["apt-get", "--simulate", "install", str(self._old)])
         found = re.findall(r"^Inst (\S+)", told, re.MULTILINE)
-        _install(*(package for package in found if package != NAME))
+        _install(QEMU, *(package for package in found if package != NAME))
         do_without_a_watchdog()
         say(f"{len(found) - 1} packages that it depends on were not there, all of this release")
 
@@ -236,11 +239,10 @@ def deploy(page: str) -> None:
     first_host = section(page, "On the first host")
     _write(str(HOME / "answers.yaml"), document(first_host, "answers.yaml") + SHORT_TIMES)
     _write(str(HOME / "engine.xml"), DOMAIN.format(leases=LEASES))
+    _write(LOCAL_MAINTENANCE, "")
     run_lines(first_host, HOME)
     for unit in DAEMONS:
         expect(unit, state(unit), ("active", "enabled"))
-    # The agent would start the engine, and there is none.
-    run(["hosted-engine", "--set-maintenance", "--mode=global", "--wait"])
     say("deployed: both daemons run, and will at the next start")
 
 
