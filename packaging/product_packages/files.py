@@ -133,7 +133,7 @@ def _python_files(source: Path, package: str, target: str) -> Iterator[Installed
 
 
 def _dist_info(target: str, name: str, version: str) -> Installed:
-    """By this Python knows the version: `hosted-engine --version`, metrics, the daemons' logs."""
+    """By this other programs know which version is there, as with a wheel."""
     folder = f"{name.replace('-', '_')}-{version}.dist-info"
     text = _METADATA.format(name=name, version=version)
     return Installed(f"{target}/{folder}/METADATA", text.encode())

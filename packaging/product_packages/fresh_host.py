@@ -23,6 +23,7 @@ from product_packages.main import build
 from product_packages.snapshot import differences, snapshot
 from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
 from product_packages.tools import run
+from product_packages.version import write_version
 
 # Beside what docs/install.md installs.
 TOOLS = ("lintian", "python3-setuptools", "python3-wheel")
@@ -93,12 +94,10 @@ def _install(*packages: Union[str, Path]) -> None:
 
 
 def _next(sources: Sources, folder: Path) -> Sources:
-    """The same sources with a higher version, in the two pyproject.toml alone."""
+    """The same sources with a higher version."""
     copy = sources.copy_to(folder)
     version = f"{sources.version}.1"
-    for file in (copy / "pyproject.toml", copy / "compat/pyproject.toml"):
-        old, new = (f'\nversion = "{one}"\n' for one in (sources.version, version))
-        file.write_text(file.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+    write_version(copy, version)
     return Sources(copy, version, sources.epoch_s)
 
 

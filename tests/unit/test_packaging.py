@@ -17,7 +17,7 @@ from product_packages.files import LAYOUTS, Installed, compat_files, product_fil
 from product_packages.rpm import spec_text
 from product_packages.snapshot import differences, snapshot
 from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
-from product_packages.version import product_version
+from product_packages.version import product_version, write_version
 
 from tests.unit.plugin_bench import install
 
@@ -220,8 +220,12 @@ def test_modes_do_not_hang_on_the_umask(tmp_path: Path) -> None:
 # --- versions and times -----------------------------------------------------------------------
 
 
-def sources_with(folder: Path, product: str, compat: str) -> Path:
-    (folder / "compat").mkdir()
+def sources_with(
+    folder: Path, product: str, compat: str, program: str = 'VERSION = "1.2"\n'
+) -> Path:
+    for name in ("compat", "metadata"):
+        (folder / name).mkdir()
+    (folder / "metadata/program.py").write_text(program)
     (folder / "pyproject.toml").write_text(product)
     (folder / "compat/pyproject.toml").write_text(compat)
     return folder
@@ -231,6 +235,22 @@ def test_the_checkout_has_one_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", product_version(ROOT))
     before = [file for file in ROOT.rglob("*.py") if ".venv" not in file.parts]
     assert not [file for file in before if re.search(r"^__version__", file.read_text(), re.M)]
+
+
+def test_a_version_is_written_to_every_place_and_nowhere_else(tmp_path: Path) -> None:
+    project = '[project]\nversion = "1.2"\nrequires = "1.2"\n'
+    folder = sources_with(tmp_path, project, project)
+    write_version(folder, "1.10")
+    assert product_version(folder) == "1.10"
+    assert (folder / "pyproject.toml").read_text() == project.replace('n = "1.2"', 'n = "1.10"')
+    assert (folder / "metadata/program.py").read_text() == 'VERSION = "1.10"\n'
+
+
+def test_the_programs_own_version_must_be_the_same(tmp_path: Path) -> None:
+    project = 'version = "1.2"\n'
+    folder = sources_with(tmp_path, project, project, 'VERSION = "1.3"\n')
+    with pytest.raises(PackagingError, match=r"metadata/program\.py has the version 1\.3"):
+        product_version(folder)
 
 
 @pytest.mark.parametrize(
