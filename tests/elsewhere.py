@@ -1,9 +1,10 @@
 """Runs a command of this checkout on a fresh Debian of another release, in a booted container.
 
 ``tests/run-elsewhere RELEASE [LEVEL ...]`` runs ``tests/run`` there, with ``--demo`` it runs
-``lab/demo`` with its options (``--fire-timeout=10``). The container has a systemd, a network and
-control groups of its own, and begins with nothing but what that release installs as "important":
-what the command needs, it installs itself. The lab's hosts are containers inside the container.
+``lab/demo`` with its options (``--fire-timeout=10``), with ``--packages`` what ``packaging/check``
+looks at. The container has a systemd, a network and control groups of its own, and begins with
+nothing but what that release installs as "important": what the command needs, it installs itself.
+The lab's hosts are containers inside the container.
 
 Runs on the system's Python with the standard library alone.
 """
@@ -44,7 +45,7 @@ NETWORK_TIMEOUT_S = 10.0
 # How a registry is reached from here, it is reached from there; and how slow this machine is.
 HANDED_ON = (
     *("http_proxy", "https_proxy", "no_proxy", "PIP_INDEX_URL", "PIP_CERT"),
-    *("PIP_DEFAULT_TIMEOUT", "HE_TIME_FACTOR", "CI"),
+    *("PIP_DEFAULT_TIMEOUT", "HE_TIME_FACTOR", "CI", "SOURCE_DATE_EPOCH"),
 )
 OWN_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
@@ -123,6 +124,9 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     )
     parser.add_argument("--demo", action="store_true", help="run lab/demo instead of the tests")
     parser.add_argument(
+        "--packages", action="store_true", help="check the packages there: see packaging/check"
+    )
+    parser.add_argument(
         "--again", action="store_true", help="go on in the root that the latest run left"
     )
     options, others = parser.parse_known_intermixed_args(argv)
@@ -132,6 +136,10 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def _command(options: argparse.Namespace) -> list[str]:
+    if options.demo and options.packages:
+        raise LabError("--demo and --packages were given; one of them is run at a time")
+    if options.packages:
+        return ["packaging/check", "--here", *options.words]
     return ["lab/demo" if options.demo else "tests/run", *options.words]
 
 

@@ -44,6 +44,7 @@ PACKAGES = {
     "integration": (
         *("prometheus", "nodejs", "mandoc", "zsh", "fish", "librsvg2-bin"),
         "python3-yaml",
+        *("dpkg-dev", "debhelper", "dh-python"),
     ),
     "lab": ("prometheus", "nodejs", "curl"),
 }

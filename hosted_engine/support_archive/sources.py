@@ -11,6 +11,7 @@ from ha_agent.history.store import PAST, PRESENT
 from ha_broker.api import paths
 from hosted_engine.explain.command import place_text
 from metadata.settings.parse import HostSettings
+from world.host.interpreter import module_command
 
 MIB = 1 << 20
 USUAL_DOMAIN = "HostedEngine"
@@ -20,8 +21,7 @@ USUAL_URI = "qemu:///system"
 SHARED_CONFIG = "settings/shared-config.json"
 HOST_SETTINGS = "settings/host.yaml"
 
-# Nothing of the directory that the administrator happens to stand in.
-_PYTHON = (sys.executable, "-I", "-m")
+_PART = "hosted_engine.support_archive.subprocess_main"
 _JOURNAL = ("journalctl", "--no-pager", "-o", "short-iso-precise", "-n", "5000")
 _UNITS = {
     "ha-agent": ("ha-agent",),
@@ -49,8 +49,7 @@ class Source:
 
 def shared_config_piece() -> Source:
     """The cluster's settings and the domain XML; more is asked by the names in it."""
-    command = (*_PYTHON, "hosted_engine.support_archive.subprocess_main", "shared-config")
-    return Source(SHARED_CONFIG, command, most_bytes=4 * MIB)
+    return Source(SHARED_CONFIG, _own(_PART, "shared-config"), most_bytes=4 * MIB)
 
 
 def pieces(host: Optional[HostSettings], domain: str) -> list[Source]:
@@ -65,14 +64,18 @@ def pieces(host: Optional[HostSettings], domain: str) -> list[Source]:
     ]
 
 
+def _own(module: str, *arguments: str) -> tuple[str, ...]:
+    """With nothing of the directory that the administrator happens to stand in."""
+    return module_command(module, *arguments, isolated=True)
+
+
 def _status(host: Optional[HostSettings]) -> Iterator[Source]:
-    own = (*_PYTHON, "hosted_engine.main")
+    own = _own("hosted_engine.main")
     yield Source("status/vm-status.txt", (*own, "--vm-status"))
     yield Source("status/vm-status.json", (*own, "--vm-status", "--json"))
     yield Source("status/explain.txt", (*own, "--explain"))
     yield Source("status/history.txt", (*own, "--history", "--last", "2000"))
-    part = (*_PYTHON, "hosted_engine.support_archive.subprocess_main", "broker")
-    yield Source("status/broker.json", part, most_bytes=4 * MIB)
+    yield Source("status/broker.json", _own(_PART, "broker"), most_bytes=4 * MIB)
     if host is not None:
         place = place_text(host.storage.metadata)
         command = (*own, "--vm-status", "--metadata", place, "--timeout", "6")

@@ -13,13 +13,13 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
 from metadata.plain_json import parse_json
 from metadata.plain_text import one_line
+from world.host.interpreter import module_command
 from world.host.plugin_main import is_share
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -109,7 +109,7 @@ class _Process:
     def __init__(self, name: str) -> None:
         environment = {key: os.environ[key] for key in _PASSED_ON if key in os.environ}
         self._child = subprocess.Popen(
-            [sys.executable, "-m", MODULE, name, str(os.getpid())],
+            module_command(MODULE, name, str(os.getpid())),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ from metadata.shared_config import (
     decode_stored,
     encode_stored,
 )
+from world.host.interpreter import module_command
 from world.ports.errors import LockspaceError, StorageError, WorldError
 from world.ports.sanlock import WriterLock
 from world.ports.storage import BlockStore
@@ -35,6 +36,7 @@ from world.storage.sanlock_lockspace import SanlockLockspace
 
 WHAT = "write the shared configuration back"
 DEADLINE_S = 30.0
+MODULE = "world.storage.config_restore"
 
 
 class ConfigRestorer:
@@ -49,9 +51,11 @@ class ConfigRestorer:
             "host": host_settings_to_data(self._host),
             "copy": base64.b64encode(encode_stored(held)).decode("ascii"),
         }
-        command = [sys.executable, "-m", __name__]
         child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            module_command(MODULE),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
         )
         try:
             said, _ = child.communicate(json.dumps(request).encode(), DEADLINE_S)

@@ -1,0 +1,7 @@
+"""What goes wrong while a package is built or checked."""
+
+from __future__ import annotations
+
+
+class PackagingError(Exception):
+    """Something could not be built or is not as it should be; the message is for people."""
