@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
 
+from metadata.liveness import Liveness
 from metadata.reach import Testimony
 from metadata.records import Health
 
@@ -53,16 +54,6 @@ class StartOutcome(str, Enum):
     FAILED = "failed"
 
 
-class PeerLiveness(str, Enum):
-    """sanlock's word on a peer. What each means, in seconds: `world.ports.sanlock.Liveness`."""
-
-    UNKNOWN = "unknown"
-    FREE = "free"
-    LIVE = "live"
-    FAIL = "fail"
-    DEAD = "dead"
-
-
 @dataclass(frozen=True)
 class Peer:
     """Another host.
@@ -79,7 +70,7 @@ class Peer:
 
     host_id: int
     name: str = ""
-    liveness: PeerLiveness = PeerLiveness.UNKNOWN
+    liveness: Liveness = Liveness.UNKNOWN
     fresh: bool = False
     score: int = 0
     maintenance: bool = False
@@ -98,7 +89,7 @@ class Peer:
     @property
     def may_live(self) -> bool:
         """Does sanlock call it alive, or not know it yet? Just after joining it knows nobody."""
-        return self.liveness in (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
+        return self.liveness in (Liveness.LIVE, Liveness.UNKNOWN)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ha_agent.history.entry import ClusterSight, HostSight
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
-from world.ports.sanlock import Liveness
+from metadata.liveness import Liveness
 
 WHY = "why"
 

@@ -11,16 +11,7 @@ from functools import cached_property
 from operator import is_
 from typing import Callable, NamedTuple, Optional
 
-from fsm.observation import (
-    HostCondition,
-    Lease,
-    Observation,
-    Peer,
-    PeerLiveness,
-    PluginCost,
-    Vm,
-    VmEnding,
-)
+from fsm.observation import HostCondition, Lease, Observation, Peer, PluginCost, Vm, VmEnding
 from ha_agent.actions.execute import LatestStart
 from ha_agent.ports import BrokerLook
 from ha_broker.api.monitors import (
@@ -42,7 +33,7 @@ from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import StartNotes, read_start_notes
 from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 STALE_TICKS = 3
 NO_PAGE = "health is not looked at: no health page is configured"
@@ -66,7 +57,6 @@ _VMS = {
 
 
 _ENDINGS = {ending: VmEnding(ending.value) for ending in Ending}
-_LIVENESS = {liveness: PeerLiveness(liveness.value) for liveness in Liveness}
 
 
 @dataclass(frozen=True)
@@ -493,7 +483,7 @@ def _told(notes: Notes) -> _Told:
 
 
 def _peer(view: HostView, told: _Told) -> Peer:
-    liveness = _LIVENESS[view.liveness]
+    liveness = view.liveness
     record, moving = view.record, told.moving
     if record is None:
         return Peer(view.host_id, view.name, liveness)

@@ -13,11 +13,12 @@ from typing import Optional
 
 from ha_broker.api.event import Event
 from ha_broker.api.monitors import MonitorView
+from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.reach import Sight
 from metadata.records import EngineStatus, Health, HostRecord
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 
 @dataclass(frozen=True)

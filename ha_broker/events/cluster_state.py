@@ -10,9 +10,10 @@ from enum import Enum
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
+from metadata.liveness import Liveness
 from metadata.records import EngineVm, Health
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 
 class EngineCondition(str, Enum):

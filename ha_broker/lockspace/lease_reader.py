@@ -11,10 +11,11 @@ from ha_broker.cycle.task import Task
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
 from ha_broker.lockspace.membership import MembershipWatch
 from metadata.host_notes import MachineIdentity, identity_in
+from metadata.liveness import Liveness
 from metadata.schedule import quick_s
 from metadata.settings.timing import lease_floor_s, renewal_s
 from world.ports.jobs import Outcome
-from world.ports.sanlock import LeaseOwner, Liveness
+from world.ports.sanlock import LeaseOwner
 
 LEASE = "lease"
 # A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import LeaseState, LeaseView
-from world.ports.sanlock import LeaseOwner, Liveness, LockspaceHost
+from metadata.liveness import Liveness
+from world.ports.sanlock import LeaseOwner, LockspaceHost
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from ha_broker.cycle.host_changes import HostVersions
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, clock_time, error_text
 from ha_broker.cycle.task import Task
 from metadata.host_notes import fire_timeout_in
+from metadata.liveness import Liveness
 from metadata.schedule import quickest_s, with_ticks_s
 from metadata.settings.timing import floor_problems
 from world.ports.errors import LockspaceError
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Lockspace, LockspaceHost, Membership
+from world.ports.sanlock import Lockspace, LockspaceHost, Membership
 
 SANLOCK = "sanlock"
 JOIN = "join"

@@ -13,9 +13,9 @@ from prometheus_client.core import Metric
 
 from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, hosts_that_say_up
 from ha_broker.metrics.families import age_s, gauge, gauges, one_hot
+from metadata.liveness import Liveness
 from metadata.records import Health
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 MOST_HOSTS = 64
 LEASE_STATES = (LeaseState.FREE, LeaseState.HELD, LeaseState.UNKNOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from world.ports.sanlock import Liveness
+from metadata.liveness import Liveness
 
 
 def is_fresh(

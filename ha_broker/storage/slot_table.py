@@ -9,6 +9,7 @@ from typing import Optional
 
 from ha_broker.api.snapshot import HostView
 from ha_broker.storage.liveness import is_fresh, is_past_window
+from metadata.liveness import Liveness
 from metadata.records import (
     DecodedSlot,
     HostRecord,
@@ -17,7 +18,7 @@ from metadata.records import (
     SlotTooNew,
     describe_slot_error,
 )
-from world.ports.sanlock import Liveness, LockspaceHost
+from world.ports.sanlock import LockspaceHost
 
 QUICK_REREADS = 3  # a torn record is whole a moment later; garbage stays garbage
 

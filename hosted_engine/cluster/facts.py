@@ -15,6 +15,7 @@ from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
 from ha_broker.api.times import moment_text
 from hosted_engine.cluster.other_clock import CTIME, NO_CLOCK, OtherClock
+from metadata.liveness import Liveness
 from metadata.notes import WHY
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
@@ -23,7 +24,6 @@ from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 from metadata.start_notes import StartNotes, read_start_notes
 from metadata.states import State
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 QUIET_TICKS = 3
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import Snapshot
+from metadata.liveness import Liveness
 from world.ports.errors import WorldError
-from world.ports.sanlock import LeaseOwner, Liveness, Lockspace
+from world.ports.sanlock import LeaseOwner, Lockspace
 
 NOTHING_DONE = "nothing was done"
 _MAY_LIVE = (Liveness.FAIL, Liveness.UNKNOWN)

@@ -14,12 +14,13 @@ from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_place
 from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import DeployedHost
+from metadata.liveness import Liveness
 from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
 from metadata.settings.timing import record_shows_s, renewal_shows_s
 from world.ports.errors import StorageError
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.
 OLDEST_WORD_S = 15.0

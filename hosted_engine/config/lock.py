@@ -13,9 +13,9 @@ from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost
 from hosted_engine.host.volume_advice import enlarge_text
 from metadata.layout import config_lease_extent
+from metadata.liveness import Liveness
 from world.durable import PRIVATE_FILE_MODE
 from world.ports.errors import LEADER_MAGIC, LeaseHeldError, LockspaceError
-from world.ports.sanlock import Liveness
 
 LOCK_FILE = "shared-config.lock"
 _MADE_BEFORE = "this cluster was made before there was a lock of writers"

@@ -9,11 +9,12 @@ from typing import Callable
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.host_sentences import has_no_config
+from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
 from metadata.states import State
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 NOTHING = "Nothing needs to be done."
 _QUOTED = re.compile(r"(?<!\w)'[^']+'(?!\w)")

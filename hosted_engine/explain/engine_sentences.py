@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Callable, Optional
 
-from fsm.observation import Peer, PeerLiveness
+from fsm.observation import Peer
 from fsm.peers import Ranking, is_candidate
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.reach_sentences import reach_sentences
+from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.records import Health
 from metadata.states import State
-from world.ports.sanlock import Liveness
 
 Told = list[str]
 
@@ -426,7 +426,7 @@ def _as_peer(host: HostFacts) -> Peer:
     """As the agents of the others take it when they decide who goes first."""
     return Peer(
         host_id=host.host_id,
-        liveness=PeerLiveness(host.liveness.value),
+        liveness=host.liveness,
         fresh=host.speaks,
         score=host.score or 0,
         maintenance=host.maintenance,

@@ -10,11 +10,12 @@ from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import clause, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
+from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.records import Health
 from metadata.settings.timing import join_s, renewal_fail_s
 from metadata.states import State
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 Told = list[str]
 

@@ -23,6 +23,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
+from metadata.liveness import Liveness
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
 from simulation.world.clock import CallHangs, VirtualClock
 from world.ports.errors import (
@@ -35,7 +36,6 @@ from world.ports.sanlock import (
     HostPlace,
     LeaseOnStorage,
     LeaseOwner,
-    Liveness,
     LockspaceHost,
     LockspaceOnStorage,
     Membership,

@@ -27,6 +27,7 @@ from ha_broker.api.snapshot import (
 from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Mailbox
 from ha_broker.server.routes import Api
+from metadata.liveness import Liveness
 from metadata.records import Health, HostRecord
 from metadata.settings.parse import HostSettings, host_settings_to_data
 from metadata.wire import decode_slot
@@ -34,7 +35,7 @@ from tests.bench.bounds import page_server
 from tests.bench.scale_world import TICK_S, Volume, slot_bytes
 from tests.bench.stub_sanlock import LEASE_OWNER_ID
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN_S = 60.0

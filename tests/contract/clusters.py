@@ -17,13 +17,13 @@ from typing import Any, Callable, Optional, Protocol
 import pytest
 
 from metadata.layout import config_lease_address, sanlock_align
+from metadata.liveness import Liveness
 from metadata.records import VolumeAddress
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
 from tests.contract.standing_clock import StandingClock, need_compiler
 from world.ports.errors import LockspaceError
-from world.ports.sanlock import Liveness
 
 IO_TIMEOUT_S = 1
 

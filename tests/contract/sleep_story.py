@@ -6,6 +6,7 @@ storage tells that the lease is another host's. It takes the floor, 68 s at io_t
 
 from __future__ import annotations
 
+from metadata.liveness import Liveness
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
@@ -16,7 +17,7 @@ from tests.contract.clusters import (
     wait_for,
 )
 from tests.contract.slow_story import DEAD_S
-from world.ports.sanlock import LeaseOwner, Liveness, Membership
+from world.ports.sanlock import LeaseOwner, Membership
 from world.storage.sanlock_lockspace import ACQUIRE_IDLIVE
 
 # A host that has noticed would end its holders within 8 io_timeouts; a renewal takes two.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from metadata.liveness import Liveness
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
     Cluster,
@@ -15,7 +16,7 @@ from tests.contract.clusters import (
 )
 from tests.contract.places import TIME_FACTOR
 from world.ports.errors import LockspaceError
-from world.ports.sanlock import LeaseOwner, Liveness, Membership
+from world.ports.sanlock import LeaseOwner, Membership
 from world.storage.sanlock_lockspace import ACQUIRE_IDLIVE, HOSTID_BUSY
 
 DEAD_S = 8 * IO_TIMEOUT_S + 60

@@ -8,6 +8,7 @@ from typing import Optional
 
 import pytest
 
+from metadata.liveness import Liveness
 from tests.contract import slow_story
 from tests.contract.clusters import (
     IO_TIMEOUT_S,
@@ -29,7 +30,6 @@ from world.ports.sanlock import (
     HostPlace,
     LeaseOnStorage,
     LeaseOwner,
-    Liveness,
     LockspaceOnStorage,
     Membership,
 )

@@ -5,16 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from fsm.memory import Memory
-from fsm.observation import (
-    HostCondition,
-    Lease,
-    Observation,
-    Peer,
-    PeerLiveness,
-    StartOutcome,
-    Vm,
-    VmEnding,
-)
+from fsm.observation import HostCondition, Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from metadata.liveness import Liveness
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
 from metadata.states import State
@@ -35,7 +27,7 @@ PEERS = st.builds(
     Peer,
     host_id=st.integers(2, 6),
     name=st.sampled_from(["", "h2", "h3"]),
-    liveness=st.sampled_from(PeerLiveness),
+    liveness=st.sampled_from(Liveness),
     fresh=st.booleans(),
     score=st.sampled_from([0, 1800, 3350, 3400]),
     maintenance=st.booleans(),

@@ -8,7 +8,8 @@ import pytest
 
 from fsm import Action, State
 from fsm.handover import SILENT_TICKS, resume_after_s
-from fsm.observation import Lease, Peer, PeerLiveness, Vm
+from fsm.observation import Lease, Peer, Vm
+from metadata.liveness import Liveness
 from metadata.records import Health
 from tests.fsm.test_stories import CONFIG, TIMING, Host, peer
 
@@ -41,9 +42,9 @@ def test_the_source_asks_for_no_more_than_away_s() -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"liveness": PeerLiveness.DEAD},
-        {"liveness": PeerLiveness.FAIL},
-        {"fresh": False, "liveness": PeerLiveness.DEAD},
+        {"liveness": Liveness.DEAD},
+        {"liveness": Liveness.FAIL},
+        {"fresh": False, "liveness": Liveness.DEAD},
         {"stopped": True},
         {"moving_limit_s": None, "engine_up": False},
         {"told_at_s": NOW_S - SILENT_TICKS * TIMING.tick_s - 2 * TIMING.io_timeout_s - 1},

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from fsm.observation import Observation, Peer, PeerLiveness
+from fsm.observation import Observation, Peer
 from fsm.peers import Ranking, ahead_of_us, candidates, undecided
+from metadata.liveness import Liveness
 from metadata.settings.parse import ScoreWeights
 
 
 def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
-    values: dict[str, Any] = {"liveness": PeerLiveness.LIVE, "fresh": True, **fields}
+    values: dict[str, Any] = {"liveness": Liveness.LIVE, "fresh": True, **fields}
     return Peer(host_id, f"h{host_id}", score=score, **values)
 
 
@@ -66,9 +67,9 @@ def test_every_host_has_another_rank() -> None:
 
 OUT: list[dict[str, Any]] = [
     {"fresh": False},
-    {"liveness": PeerLiveness.FAIL},
-    {"liveness": PeerLiveness.DEAD},
-    {"liveness": PeerLiveness.FREE},
+    {"liveness": Liveness.FAIL},
+    {"liveness": Liveness.DEAD},
+    {"liveness": Liveness.FREE},
     {"score": 0},
     {"maintenance": True},
     {"stopped": True},
@@ -90,8 +91,8 @@ def test_only_who_may_live_and_has_not_shown_it_is_waited_for() -> None:
     peers = (
         peer(1),
         peer(2, fresh=False),
-        peer(3, fresh=False, liveness=PeerLiveness.UNKNOWN),
-        peer(5, fresh=False, liveness=PeerLiveness.DEAD),
+        peer(3, fresh=False, liveness=Liveness.UNKNOWN),
+        peer(5, fresh=False, liveness=Liveness.DEAD),
         peer(6, fresh=False, stopped=True),
     )
     seen = Observation(now_s=0.0, host_id=4, peers=peers)

@@ -8,16 +8,8 @@ from typing import Any
 from fsm import Action, Memory, State, step
 from fsm.decision import Decision
 from fsm.guards import GO_ON_TICKS
-from fsm.observation import (
-    HostCondition,
-    Lease,
-    Observation,
-    Peer,
-    PeerLiveness,
-    StartOutcome,
-    Vm,
-    VmEnding,
-)
+from fsm.observation import HostCondition, Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from metadata.liveness import Liveness
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings
 
@@ -26,7 +18,7 @@ TIMING = CONFIG.timing
 
 
 def peer(host_id: int, score: int = 3400, **fields: Any) -> Peer:
-    given = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, **fields}
+    given = {"name": f"h{host_id}", "liveness": Liveness.LIVE, "fresh": True, **fields}
     return Peer(host_id=host_id, score=score, **given)
 
 
@@ -608,7 +600,7 @@ def test_blocked_hosts_say_why_and_do_not_start() -> None:
 
 
 def test_a_fresh_agent_gives_its_peers_time_to_show_that_they_live() -> None:
-    host = Host(host_id=2, peers=(peer(1, fresh=False, liveness=PeerLiveness.UNKNOWN),))
+    host = Host(host_id=2, peers=(peer(1, fresh=False, liveness=Liveness.UNKNOWN),))
     assert host.settle() is State.ENGINE_DOWN
     assert host.last.why == "finding out whether h1 live"
     assert host.last.wake_at_s == 1000.0 + 3 * TIMING.tick_s

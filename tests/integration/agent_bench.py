@@ -33,12 +33,13 @@ from ha_broker.server.mailbox import Mailbox
 from ha_broker.server.routes import Api
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
+from metadata.liveness import Liveness
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing, host_settings_to_data
 from metadata.shared_config import SharedConfig
 from tests.integration.agent_process import Machine
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 ROOT = Path(__file__).resolve().parents[2]
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))

@@ -17,6 +17,7 @@ import pytest
 
 from ha_broker.api.client import BrokerClient, BrokerRefusedError, BrokerTimeoutError
 from ha_broker.api.snapshot import LeaseState, Snapshot
+from metadata.liveness import Liveness
 from metadata.records import GlobalRecord, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.wire import decode_global
@@ -25,7 +26,7 @@ from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
 from tests.integration.broker_process import FACTOR, PUBLICATION, SETTINGS, Site, wait_for
 from tests.unit.other_user import NOBODY, as_compat_client, needs_root
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ class Said:
 
 def asked_fresh(changed_at_s: Optional[float] = 5.0) -> bool:
     from ha_broker.storage.liveness import is_fresh
-    from world.ports.sanlock import Liveness
+    from metadata.liveness import Liveness
 
     return is_fresh(0.0, changed_at_s, Liveness.LIVE, 6.0, 60.0)
 

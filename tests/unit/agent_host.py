@@ -22,6 +22,7 @@ from ha_broker.api.snapshot import (
 )
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings
 from metadata.shared_config import SharedConfig
@@ -36,7 +37,7 @@ from simulation.world import (
     VirtualClock,
 )
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 PARTS = storage_parts("/shared/leases")
 SETTINGS = ClusterSettings(engine=EngineSettings(health_url="http://engine/health"))

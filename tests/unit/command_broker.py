@@ -11,9 +11,9 @@ import pytest
 from ha_broker.api.snapshot import HostView, Snapshot, StorageView
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.http_server import ApiServer
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
-from world.ports.sanlock import Liveness
 
 HOST_YAML = "host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n"
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")

@@ -23,12 +23,12 @@ from ha_broker.api.snapshot import (
     TransitionView,
 )
 from ha_broker.metrics.counters import Counters
+from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import Scrape, scrape
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")

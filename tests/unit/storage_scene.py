@@ -19,6 +19,7 @@ from metadata.layout import (
     slot_address,
     storage_parts,
 )
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -26,7 +27,7 @@ from metadata.wire import decode_slot, encode_global, encode_host
 from simulation.world import SimStore, VirtualClock
 from tests.unit.command_environment import environment
 from world.ports.libvirt import Domain, DomainState
-from world.ports.sanlock import LeaseOnStorage, Liveness, LockspaceOnStorage, Membership
+from world.ports.sanlock import LeaseOnStorage, LockspaceOnStorage, Membership
 
 PATH = "/shared/leases"
 PARTS = storage_parts(PATH)

@@ -12,7 +12,6 @@ from fsm.observation import (
     Lease,
     Observation,
     Peer,
-    PeerLiveness,
     PluginCost,
     StartOutcome,
     Vm,
@@ -32,12 +31,13 @@ from ha_broker.api.snapshot import (
     WitnessView,
 )
 from metadata import reach
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health
 from metadata.settings.parse import EngineSettings
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
 from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 from world.vm.domain_states import paused
 
 NOW_S = 5000.0
@@ -406,7 +406,7 @@ def test_peers_are_the_others() -> None:
     )
     (peer,) = observe({"hosts": (host_view(1), view)}).peers
     assert (peer.host_id, peer.name, peer.score, peer.state) == (3, "h3", 2400, "EngineUp")
-    assert peer.liveness is PeerLiveness.LIVE
+    assert peer.liveness is Liveness.LIVE
     assert peer.fresh
     assert peer.maintenance
     assert not peer.stopped
@@ -423,7 +423,7 @@ def test_a_peer_with_an_unhealthy_engine() -> None:
 
 def test_a_peer_without_a_record_is_known_by_its_id() -> None:
     (peer,) = observe({"hosts": (HostView(5, Liveness.DEAD, error="CRC"),)}).peers
-    assert (peer.name, peer.liveness, peer.fresh) == ("host 5", PeerLiveness.DEAD, False)
+    assert (peer.name, peer.liveness, peer.fresh) == ("host 5", Liveness.DEAD, False)
     assert peer.score == 0
     view = host_view(5)
     assert view.record is not None
@@ -457,7 +457,7 @@ def test_the_notes_of_a_peer_are_read() -> None:
 
 
 def test_peers_known_already_are_not_made_anew() -> None:
-    known = (Peer(9, "h9", PeerLiveness.LIVE),)
+    known = (Peer(9, "h9", Liveness.LIVE),)
     assert observe({"hosts": (host_view(1), host_view(2))}, peers=known).peers is known
     assert observe({"hosts": (host_view(1), host_view(2))}, peers=()).peers == ()
 
@@ -476,7 +476,7 @@ def test_a_list_of_peers_is_made_anew_for_new_hosts_alone() -> None:
 @pytest.mark.parametrize("liveness", Liveness)
 def test_every_liveness_has_its_word(liveness: Liveness) -> None:
     (peer,) = observe({"hosts": (host_view(2, liveness=liveness),)}).peers
-    assert peer.liveness is PeerLiveness(liveness.value)
+    assert peer.liveness is liveness
 
 
 # --- without a broker -----------------------------------------------------------------

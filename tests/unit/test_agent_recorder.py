@@ -22,10 +22,10 @@ from ha_agent.history.recorder import ALIVE_S, KEY, MOST_WAITING, RETRY_S, SCORE
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
 from hosted_engine.history.timeline import Past, past_of
 from hosted_engine.history.wall_times import timed
+from metadata.liveness import Liveness
 from simulation.world.clock import CallHangs
 from tests.unit.agent_host import TICK_S, UP, AgentHost, host_view, network
 from world.ports.libvirt import Ending
-from world.ports.sanlock import Liveness
 
 Fact = TypeVar("Fact")
 

@@ -13,12 +13,13 @@ from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.lockspace.lease_reader import LEASE, MACHINES_KEPT, LeaseReader
 from metadata.host_notes import MachineIdentity, identity_notes
+from metadata.liveness import Liveness
 from metadata.settings.parse import HostSettings
 from metadata.settings.timing import lease_floor_s, renewal_s
 from simulation.world import InlineRunner, VirtualClock
 from tests.unit.broker_host import CONFIG, IO_TIMEOUT_S, PARTS, TICK_S, record
 from world.ports.errors import LockspaceError
-from world.ports.sanlock import LeaseOwner, Liveness, LockspaceHost
+from world.ports.sanlock import LeaseOwner, LockspaceHost
 
 OWN_ID, FIRE_S = 1, 60
 FLOOR_S = lease_floor_s(int(IO_TIMEOUT_S), FIRE_S)

@@ -9,7 +9,8 @@ import pytest
 from ha_broker.api.snapshot import LeaseState, LeaseView
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
 from ha_broker.storage.liveness import is_fresh
-from world.ports.sanlock import LeaseOwner, Liveness, LockspaceHost
+from metadata.liveness import Liveness
+from world.ports.sanlock import LeaseOwner, LockspaceHost
 
 OWN_ID = 1
 

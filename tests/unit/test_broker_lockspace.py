@@ -13,6 +13,7 @@ from ha_broker.api.snapshot import LeaseState
 from ha_broker.lockspace.leave import LEAVE_WITHIN_S, leave_lockspace
 from ha_broker.lockspace.membership import LONGEST_PAUSE_S, OVERDUE_IO_TIMEOUTS
 from metadata.host_notes import FIRE_TIMEOUT, MACHINE
+from metadata.liveness import Liveness
 from metadata.records import Health
 from metadata.settings.timing import lease_floor_s
 from metadata.shared_config import SharedConfig
@@ -28,7 +29,7 @@ from tests.unit.broker_host import (
 )
 from world.ports.errors import LockspaceError
 from world.ports.libvirt import Domain, DomainState, Ending
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 
 @pytest.fixture

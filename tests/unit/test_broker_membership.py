@@ -13,12 +13,13 @@ from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.lockspace.membership import JOIN, SANLOCK, LockspaceLook, MembershipWatch, join, look
 from metadata.host_notes import FIRE_TIMEOUT, MACHINE
+from metadata.liveness import Liveness
 from metadata.settings.parse import HostSettings
 from simulation.world import InlineRunner, VirtualClock
 from tests.unit.broker_host import ALIVE_S, CONFIG, IO_TIMEOUT_S, PARTS, SETTINGS, TICK_S, record
 from world.ports.errors import LockspaceError
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, LockspaceHost, Membership
+from world.ports.sanlock import LockspaceHost, Membership
 
 OUT, JOINING, JOINED = Membership.OUT, Membership.JOINING, Membership.JOINED
 NOT_JOINED = "this host has not joined the lockspace"

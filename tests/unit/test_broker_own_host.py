@@ -11,10 +11,10 @@ from ha_broker.api.own_host import own_host
 from ha_broker.api.snapshot import EngineView, HostView, Publication, Snapshot, StorageView
 from hosted_engine.cluster.cluster_status import engine_status, host_data
 from hosted_engine.cluster.from_broker import cluster_status
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 ILL = EngineStatus(EngineVm.UP, Health.BAD, "Up", "failed liveliness check: 192.0.2.10: refused")

@@ -10,9 +10,10 @@ import pytest
 
 from ha_broker.api.snapshot import HostView
 from ha_broker.storage.slot_table import QUICK_REREADS, SlotState, SlotTable
+from metadata.liveness import Liveness
 from metadata.records import HostRecord, SlotAbsent, SlotDamaged, SlotTooNew
 from tests.unit.broker_host import record
-from world.ports.sanlock import Liveness, LockspaceHost
+from world.ports.sanlock import LockspaceHost
 
 OWN_ID, ALIVE_S = 1, 60.0
 DAMAGED, TOO_NEW, ABSENT = SlotDamaged(2, "CRC32"), SlotTooNew(2, 99), SlotAbsent(2)

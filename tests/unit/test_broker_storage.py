@@ -15,6 +15,7 @@ from ha_broker.storage.slot_io import SlotBytes, read_slots
 from ha_broker.storage.slot_reader import REREAD_AFTER_S, SCAN_INTERVAL_S
 from ha_broker.storage.slot_table import SlotTable
 from metadata.layout import SLOT_SIZE, slot_address
+from metadata.liveness import Liveness
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import encode_host
 from simulation.world import SimStore
@@ -30,7 +31,7 @@ from tests.unit.broker_host import (
     record,
 )
 from world.ports.errors import StorageError
-from world.ports.sanlock import Liveness, LockspaceHost
+from world.ports.sanlock import LockspaceHost
 
 GARBAGE = b"\xff\x00garbage|" * 30
 

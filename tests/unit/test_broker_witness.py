@@ -9,10 +9,10 @@ import pytest
 
 from ha_broker.api.snapshot import HostView, WitnessView
 from ha_broker.monitors.witness import next_in_line
+from metadata.liveness import Liveness
 from metadata.reach import Sight
 from tests.unit.broker_host import JOIN_S, PUBLICATION, TICK_S, UP, Cluster, Host, record
 from world.ports.network import HealthReading
-from world.ports.sanlock import Liveness
 
 URL = "http://engine/health"
 DARK = HealthReading(False, "no answer within 5 s")

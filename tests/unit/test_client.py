@@ -21,8 +21,8 @@ from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.client import HAClient
+from metadata.liveness import Liveness
 from tests.unit.test_command_status import record
-from world.ports.sanlock import Liveness
 
 HOST_YAML = "host_id: 1\nhost_name: h1\nstorage: {path: /shared/leases}\n"
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))

@@ -14,9 +14,10 @@ from hosted_engine.host import storage_deadline as deploy_deadline
 from hosted_engine.host.environment import StoreApart
 from hosted_engine.storage.clean_metadata import clean
 from metadata.layout import slot_address
+from metadata.liveness import Liveness
 from metadata.records import SlotAbsent, SlotDamaged, VolumeAddress
 from tests.unit.storage_scene import AGENT, BOTH, BROKER, IO_S, PARTS, TICK_S, Scene
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 RENEWALS_S = 4 * IO_S + 1
 

@@ -23,13 +23,14 @@ from hosted_engine.vm import stop as engine_stop
 from hosted_engine.vm.engine_access import Engine
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
+from metadata.liveness import Liveness
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.command_broker import snapshot
 from world.ports.errors import HypervisorError, HypervisorGoneError, LockspaceError
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
-from world.ports.sanlock import LeaseOwner, Liveness, Lockspace, LockspaceHost
+from world.ports.sanlock import LeaseOwner, Lockspace, LockspaceHost
 from world.vm.domain_states import paused
 
 PARTS = storage_parts("/shared/leases")

@@ -42,12 +42,13 @@ from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
 from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
 from hosted_engine.explain.text import explanation_text as text_of
 from hosted_engine.main import main
+from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
 from metadata.states import State
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 NOW_S = 1000.0
 WALL_S = 1_700_000_000.0

@@ -15,9 +15,9 @@ from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.main import main
 from hosted_engine.vm.maintenance import _host_missing, _missing_local, _missing_none
+from metadata.liveness import Liveness
 from tests.unit.command_broker import HOST_YAML, UP, FakeBroker, record, snapshot, undeployed
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 NOW_S = 1000.0
 

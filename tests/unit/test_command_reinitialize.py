@@ -11,6 +11,7 @@ from ha_broker.api.snapshot import HostView, LeaseState, LeaseView
 from hosted_engine.errors import CommandError
 from hosted_engine.storage.reinitialize import CLAIM_SETTLES_S, reinitialize
 from metadata.layout import config_lease_address, slot_address
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC, parse_record
 from metadata.settings.parse import ClusterSettings, EngineSettings
@@ -28,7 +29,6 @@ from tests.unit.storage_scene import (
 )
 from world.ports.errors import LockspaceError, LockspaceGoneError
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness
 
 FORMATTED = [f"format lockspace {IO_S}", "format lease"]
 RENEWALS_S = 4 * IO_S + 1

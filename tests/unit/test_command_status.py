@@ -12,9 +12,9 @@ from ha_broker.api.snapshot import HostView, Snapshot, StorageView
 from hosted_engine.cluster.cluster_status import ClusterStatus, error_json, status_json
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.status.text import BANNER, status_text
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.wire import decode_slot, encode_host
-from world.ports.sanlock import Liveness
 
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 BOOTING = EngineStatus(EngineVm.UP, Health.BAD, "Up", "failed liveliness check")

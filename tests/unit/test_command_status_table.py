@@ -15,9 +15,9 @@ from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.status.command import MOST_DETAILED_HOSTS, for_terminal
 from hosted_engine.status.table import status_table
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health
 from tests.unit.test_command_status import BOOTING, live, record
-from world.ports.sanlock import Liveness
 
 DOWN = EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", "vm not running on this host")
 COSTLY = (

@@ -16,9 +16,9 @@ from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
 from hosted_engine.status import watch as watching
 from hosted_engine.status.watch import JsonLines, LiveTable, Pages, essence, screen_lines, watch
+from metadata.liveness import Liveness
 from metadata.records import HostRecord
 from tests.unit.test_command_status import BOOTING, live, record, status
-from world.ports.sanlock import Liveness
 
 GONE = BrokerGoneError("wait for a change", "there is no broker", 2)
 

@@ -17,9 +17,9 @@ from ha_broker.lockspace.membership import _fire_times
 from ha_broker.monitors.witness import next_in_line
 from ha_broker.significant_changes import SignificantChanges, matters
 from metadata.host_notes import FIRE_TIMEOUT, identity_in
+from metadata.liveness import Liveness
 from metadata.records import HostRecord, rewritten_record
 from tests.unit.broker_host import DOWN, UP, record
-from world.ports.sanlock import Liveness
 
 OWN_ID = 1
 many = settings(deadline=None, max_examples=150)

@@ -8,8 +8,8 @@ from typing import Any, Callable
 import pytest
 
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
+from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
-from world.ports.sanlock import Liveness
 
 UP = EngineStatus(EngineVm.UP, Health.BAD)
 RECORD = HostRecord(2, 7, 3400, UP, "h2")

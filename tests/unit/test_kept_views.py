@@ -14,6 +14,7 @@ from ha_agent.observation.collect import PeerList, peers_of
 from ha_agent.ports import BrokerLook
 from ha_broker.api.snapshot import HostView, Snapshot
 from ha_broker.storage.slot_table import SlotTable
+from metadata.liveness import Liveness
 from metadata.settings.parse import ClusterSettings
 from metadata.slot_decoder import SlotDecoder
 from metadata.wire import decode_slot, encode_host
@@ -21,7 +22,7 @@ from simulation.world import InlineRunner, SimHistory, VirtualClock
 from tests.unit.agent_host import HOST
 from tests.unit.broker_host import record
 from tests.unit.test_host_changes import NOTES, OWN_ID, histories, snapshot
-from world.ports.sanlock import Liveness, LockspaceHost
+from world.ports.sanlock import LockspaceHost
 
 many = settings(deadline=None, max_examples=150)
 

@@ -25,12 +25,13 @@ from ha_broker.metrics.cluster_families import MOST_HOSTS
 from ha_broker.metrics.counters import MOST_TRANSITIONS, Counters
 from ha_broker.metrics.host_families import STATES
 from ha_broker.storage.slot_io import SlotBytes
+from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import scrape
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
-from world.ports.sanlock import Liveness, Membership
+from world.ports.sanlock import Membership
 
 NOW_S = 1000.0
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")

@@ -13,6 +13,7 @@ from typing import Any, Optional
 import pytest
 
 from metadata.layout import storage_parts
+from metadata.liveness import Liveness
 from simulation.world import SimStore
 from world.ports.errors import (
     LeaseHeldError,
@@ -20,7 +21,7 @@ from world.ports.errors import (
     LockspaceError,
     LockspaceGoneError,
 )
-from world.ports.sanlock import LeaseOwner, Liveness, Membership, Renewal
+from world.ports.sanlock import LeaseOwner, Membership, Renewal
 from world.storage import sanlock_lockspace
 from world.storage.sanlock_lockspace import (
     AIO_TIMEOUT,

@@ -43,6 +43,7 @@ from metadata.layout import (
     required_sizes,
     sanlock_align,
 )
+from metadata.liveness import Liveness
 from metadata.plain_text import printable_text
 from metadata.records import VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
@@ -62,7 +63,6 @@ from world.ports.sanlock import (
     HostPlace,
     LeaseOnStorage,
     LeaseOwner,
-    Liveness,
     LockspaceHost,
     LockspaceOnStorage,
     Membership,

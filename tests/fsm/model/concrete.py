@@ -20,17 +20,10 @@ from fsm.guards import (
 )
 from fsm.handover import resume_after_s
 from fsm.memory import BrokenOff, Memory
-from fsm.observation import (
-    HostCondition,
-    Lease,
-    Observation,
-    Peer,
-    PeerLiveness,
-    StartOutcome,
-    Vm,
-)
+from fsm.observation import HostCondition, Lease, Observation, Peer, StartOutcome, Vm
 from fsm.peers import undecided
 from fsm.step import broken_off_by
+from metadata.liveness import Liveness
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, check_timing
@@ -83,7 +76,7 @@ _VMS = {
 _HEALTHS = {Dom.BOOTS: Health.BAD, Dom.GOOD: Health.GOOD, Dom.SICK: Health.BAD}
 _PEERS = {
     shape.UNDECIDED: {"fresh": False, "score": 3400},
-    shape.GONE: {"liveness": PeerLiveness.DEAD, "fresh": False, "score": 3400},
+    shape.GONE: {"liveness": Liveness.DEAD, "fresh": False, "score": 3400},
     shape.IN_MAINTENANCE: {"maintenance": True, "score": 3400},
     shape.STOPPED: {"stopped": True, "score": 3400},
     shape.MOVING: {
@@ -325,7 +318,7 @@ def _peers(host: Host, host_id: int, view: View) -> tuple[Peer, ...]:
 
 def _peer(host_id: int, code: int, owner: int, dark: bool) -> Peer:
     points = code % shape.GAVE if code > 0 else code
-    fields = {"name": f"h{host_id}", "liveness": PeerLiveness.LIVE, "fresh": True, "score": points}
+    fields = {"name": f"h{host_id}", "liveness": Liveness.LIVE, "fresh": True, "score": points}
     if code > 0:
         fields["gave_away"] = code >= shape.GAVE
         fields["testimony"] = _testimony(host_id, points, owner, dark)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Callable
 
-from fsm.observation import Lease, Observation, Peer, PeerLiveness, StartOutcome, Vm, VmEnding
+from fsm.observation import Lease, Observation, Peer, StartOutcome, Vm, VmEnding
 from fsm.table import Row
+from metadata.liveness import Liveness
 from metadata.reach import Sight
 from metadata.records import Health
 from metadata.states import State
@@ -28,12 +29,12 @@ def untrue(row: Row, mem: Mem, seen: Observation) -> tuple[str, ...]:
 def is_candidate(peer: Peer) -> bool:
     """Could this host start the engine?"""
     out = peer.maintenance or peer.stopped or peer.state == "UnknownLocalVmState"
-    return peer.fresh and peer.liveness is PeerLiveness.LIVE and peer.score > 0 and not out
+    return peer.fresh and peer.liveness is Liveness.LIVE and peer.score > 0 and not out
 
 
 def some_undecided(seen: Observation) -> bool:
     """May a host be alive that has not shown it yet?"""
-    live = (PeerLiveness.LIVE, PeerLiveness.UNKNOWN)
+    live = (Liveness.LIVE, Liveness.UNKNOWN)
     return any(peer.liveness in live and not peer.fresh and not peer.stopped for peer in seen.peers)
 
 
