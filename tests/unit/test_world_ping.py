@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
@@ -128,9 +129,14 @@ def test_one_address_that_answers_is_enough(
 
 
 class Swallowing(socket.socket):
-    """Sends nothing of what is for 127.0.0.1, as if it were lost on the way."""
+    """Sends nothing of what is for 127.0.0.1, as if it were lost on the way.
+
+    What is for NOT_SENT is refused in the same words with and without a default route.
+    """
 
     def sendto(self, data: bytes, address: tuple[str, int]) -> int:  # type: ignore[override]
+        if address[0] == NOT_SENT:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return len(data) if address[0] == "127.0.0.1" else super().sendto(data, address)
 
 
