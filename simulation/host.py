@@ -172,6 +172,11 @@ class SimHost:
         return read_flag(str(self._directory))
 
     @property
+    def has_orders(self) -> bool:
+        """Has somebody ordered something here that is not done yet?"""
+        return self._errands.wait
+
+    @property
     def is_awake(self) -> bool:
         """Is it on, and not suspended?"""
         return self.power and self.suspended_at_s is None

@@ -14,7 +14,8 @@ it had decided.
 One thing is allowed, for a program that slept can't act: the VM of a host that was suspended for
 longer than its lease lasts goes on with its host. Two looks at the storage, `LOOKS_AFTER_WAKING`
 ticks, and qemu's own time to end are all that it gets, counted from when its daemons, its libvirt,
-its sanlock and its storage work (longer than that since the waking: counted too). A VM that such
+its sanlock and its storage work and its lease is another host's there (longer than that since both
+the waking and the loss: counted too). A VM that such
 a host starts before its sanlock has renewed its place counts as one that slept: the others take
 the host for dead until then, and a pause from below leaves nothing that tells it.
 """
@@ -250,7 +251,7 @@ class Oracle:
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
-        _note_sleep(engine, passed_s)
+        _note_sleep(engine, passed_s, self._owns_lease(host))
         if not engine.executing or not self._is_loose(host, now_s):
             engine.loose_since_s = None
         elif engine.loose_since_s is None:
@@ -481,10 +482,11 @@ class Oracle:
             self._global_since_s = now_s
 
 
-def _note_sleep(engine: _Engine, passed_s: float) -> None:
+def _note_sleep(engine: _Engine, passed_s: float, owns_lease: bool) -> None:
+    """No look can show a lost lease before somebody else has taken it."""
     host = engine.host
     asleep = host.suspended_at_s is not None
-    if asleep or engine.asleep:
+    if asleep or engine.asleep or (engine.slept and owns_lease):
         engine.slept, engine.awake_s, engine.looking_s = True, 0.0, 0.0
         engine.asleep = asleep
     elif engine.slept:

@@ -151,7 +151,7 @@ def store() -> None:
 
     begin_threads()
     parts = volume()
-    place, apart = slot_address(parts, 7), StoreApart()
+    place, apart = slot_address(parts, 7), StoreApart({})
     apart.write(place, b"x" * 1_048_576)
     assert apart.read(place, 1_048_576) == b"x" * 1_048_576
     assert apart.size(place.path) == required_size(parts)
@@ -170,7 +170,7 @@ def store_that_hangs() -> None:
     begin_threads()
     deploy_deadline.STORAGE_DEADLINE_S = 0.5
     os.mkfifo("pipe")
-    error = refusal(CommandError, lambda: StoreApart().read(VolumeAddress("pipe"), 4096))
+    error = refusal(CommandError, lambda: StoreApart({}).read(VolumeAddress("pipe"), 4096))
     assert "has not answered" in error.message
 
 

@@ -48,6 +48,7 @@ def is_settling(cluster: SimCluster) -> bool:
         or host.is_changing
         or host.lockspace.reset_is_due
         or host.lockspace.kill_is_due
+        or host.has_orders
         or host.broker is None
         for host in cluster.hosts.values()
     )

@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from ha_broker.api.snapshot import LeaseState
 from hosted_engine.simulate.grammar import parse_command
 from hosted_engine.simulate.verbs import carry_out
+from metadata.liveness import Liveness
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.errors import SimulationError
@@ -200,7 +202,7 @@ class _Run:
         if len(problems) == len(self._plan.world.hosts):
             self._result.not_judged = "; ".join(f"{k} {why}" for k, why in problems.items())
             return
-        if self._wait_until_up(bound, began_s):
+        if self._wait_until_up(bound, began_s) and self._wait_until_seen(bound):
             self._stay_quiet()
 
     def _heal(self, bound: Bound) -> bool:
@@ -228,6 +230,35 @@ class _Run:
         self._result.used_s = self._now_s - began_s
         self._note_optimum(watch, began_s)
         return True
+
+    def _wait_until_seen(self, bound: Bound) -> bool:
+        """Until no other host may take the engine's lease for that of a dead host any more.
+
+        The engine's host may have slept for longer than the floor: its engine is well as soon as it
+        wakes, and until another host's sanlock has seen a renewal of it that one takes over with
+        good right.
+        """
+        began_s = self._now_s
+        while not (self._is_up() and self._is_seen()):
+            waited_s = self._now_s - began_s
+            if waited_s > bound.total_s:
+                self._fail(NOT_UP, f"the engine did not stay up for {waited_s:.0f} s")
+                return False
+            if waited_s > bound.parts["floor"] and self._is_up():
+                break  # whoever still doubts it by now must not act on that
+            self._run_until(self._now_s + LOOK_S)
+        return True
+
+    def _is_seen(self) -> bool:
+        """No host takes the lease for free, or its owner for one that may have ended."""
+        (owner,) = [one for one in self._cluster.hosts.values() if one.vm.now.pid is not None]
+        snapshots = [one.snapshot for one in self._cluster.hosts.values() if one is not owner]
+        known = [one for one in snapshots if one is not None]
+        owners = [view for one in known for view in one.hosts if view.host_id == owner.host_id]
+        return not (
+            any(one.lease.state is LeaseState.FREE for one in known)
+            or any(view.liveness in (Liveness.FAIL, Liveness.DEAD) for view in owners)
+        )
 
     def _note_optimum(self, watch: Stopwatch, began_s: float) -> None:
         """Healing itself took its time; the engine, once well, takes a few looks to be up."""

@@ -372,6 +372,29 @@ def test_finds_an_agent_that_believes_its_sanlock_after_a_sleep(monkeypatch) -> 
     assert 150 + 2 * QUICK.tick_s < result.failed_at_s < 150 + 3 * QUICK.tick_s
 
 
+def test_a_host_that_wakes_at_the_floor_may_still_be_taken_over() -> None:
+    """The other one has begun to take the lease: until it has, no look can show that it is lost."""
+    late = parse_world(
+        "hosts:\n"
+        "  h1: {watchdog_fire_timeout_s: 120}\n"
+        "  h2: {watchdog_fire_timeout_s: 120, latency_s: 0.231, boot_s: 126}\n"
+        "cluster:\n"
+        "  timing: {tick_s: 2.9, alive_s: 86.3, start_s: 26.0, turn_s: 27.7, io_timeout_s: 5}\n"
+        "engine: {boot_s: 108.7, kill_s: 7.1}\n"
+    )
+    result = run_plan(Plan(0, late, (Happening(515.11, "suspend h1"),), 676))
+    assert result.verdict == FINE, result.report
+    assert result.orders == {"start": 2, "destroy": 1}, "h2's, and the end of what had slept"
+
+
+def test_what_a_person_ordered_while_libvirt_hung_is_done_before_all_is_at_rest() -> None:
+    order = "on h1 hosted-engine --vm-poweroff"
+    hung = (Happening(99, "libvirt h1 hang"), Happening(99.5, order))
+    result = run_plan(Plan(0, world(hosts=1), hung, 100))
+    assert result.verdict == FINE, result.report
+    assert result.engines == 2, "switched off, and started again"
+
+
 def test_what_nobody_can_look_at_after_a_sleep_is_counted_and_not_judged() -> None:
     frozen = "on h1 systemctl kill --signal=SIGSTOP libvirtd"
     thawed = "on h1 systemctl kill --signal=SIGCONT libvirtd"
