@@ -27,6 +27,7 @@ libvirt for, a dump perhaps, is not broken off before.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Optional
 
@@ -104,7 +105,7 @@ class Stopwatch:
         self._looked_at_s = cluster.now_s
         self._excuse = ""
         self._ill_since_s: dict[int, float] = {}  # by qemu
-        self._was_well: set[int] = set()
+        self._was_well = _known_well(self._hosts)
         # By qemu and libvirt's reason.
         self._held_since_s: dict[tuple[int, Optional[Pause]], float] = {}
         self._held_beside = False
@@ -284,6 +285,12 @@ def _waits_for_its_turn(host: SimHost, turns_s: float) -> bool:
     if memory.state is not State.ENGINE_DOWN or free_since_s is None:
         return False
     return host.clock.monotonic_s() - free_since_s < turns_s
+
+
+def _known_well(hosts: Iterable[SimHost]) -> set[int]:
+    """The VMs that have been well before anybody watched: their agents say that they are up."""
+    up = (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+    return {host.vm.now.pid for host in hosts if host.vm.now.pid is not None and host.state in up}
 
 
 def _held_by(host: SimHost) -> Optional[Pause]:

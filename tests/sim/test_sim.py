@@ -395,6 +395,15 @@ def test_what_a_person_ordered_while_libvirt_hung_is_done_before_all_is_at_rest(
     assert result.engines == 2, "switched off, and started again"
 
 
+def test_an_engine_that_was_well_has_its_patience_though_nobody_timed_it_then() -> None:
+    patient = parse_world("hosts: 2\ncluster: {timing: {starting_s: 60, bad_health_s: 600}}\n")
+    result = run_plan(Plan(0, patient, (Happening(99, "engine stop-service"),), 100))
+    assert result.verdict == FINE, result.report
+    assert result.used_s is not None
+    assert result.used_s > 600
+    assert result.ratio < MOST
+
+
 def test_what_nobody_can_look_at_after_a_sleep_is_counted_and_not_judged() -> None:
     frozen = "on h1 systemctl kill --signal=SIGSTOP libvirtd"
     thawed = "on h1 systemctl kill --signal=SIGCONT libvirtd"
