@@ -115,12 +115,16 @@ def required_sizes(parts: StorageParts, config_lease: bool = True) -> dict[str, 
     return sizes
 
 
+def whole_mib(size: int) -> int:
+    """Whole MiB that hold `size` bytes."""
+    return -(-size // MIB)
+
+
 def too_short_text(path: str, size: int, needed: int) -> str:
     """A volume of `size` bytes that must have `needed`, in the same words wherever it is found."""
-    whole_mib = -(-needed // MIB)
     return (
-        f"the volume ends before its parts: {path} has {size} bytes, {needed} ({whole_mib} MiB) "
-        "are needed"
+        f"the volume ends before its parts: {path} has {size} bytes, {needed} "
+        f"({whole_mib(needed)} MiB) are needed"
     )
 
 

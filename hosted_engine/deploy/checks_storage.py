@@ -12,13 +12,14 @@ from hosted_engine.cluster.storage_survey import AreaKind, Survey
 from hosted_engine.deploy.findings import Finding, fail, ok, warn
 from hosted_engine.deploy.medium import SHARED, local_text, memory_problem, missing
 from hosted_engine.host.environment import Environment, FormatStore
-from hosted_engine.host.volume_advice import enlarge_text, is_block_device, mib
+from hosted_engine.host.volume_advice import enlarge_text, is_block_device
 from metadata.layout import (
     METADATA_SIZE,
     SLOT_SIZE,
     required_sizes,
     sanlock_align,
     too_short_text,
+    whole_mib,
 )
 from metadata.layout import storage_parts as usual_parts
 from metadata.records import VolumeAddress
@@ -46,9 +47,11 @@ def check_volumes(
         if trouble:
             return trouble
     path, needed = parts.lockspace.path, sizes[parts.lockspace.path]
-    room_text = f"has the {mib(needed)} MiB that are needed"
+    room_text = f"has the {whole_mib(needed)} MiB that are needed"
     if store.size(path) < needed:
-        room_text = f"has room for what lies on it ({mib(needed)} MiB for a change of its settings)"
+        room_text = (
+            f"has room for what lies on it ({whole_mib(needed)} MiB for a change of its settings)"
+        )
     return ok(f"{path} takes direct I/O in sectors of {parts.sector_size} bytes and {room_text}")
 
 
@@ -89,7 +92,7 @@ def _unusable(path: str, error: Exception) -> Finding:
 
 
 def _making(path: str, needed: int) -> str:
-    return f"truncate -s {mib(needed)}M {path} && {_give_to_sanlock(path)}"
+    return f"truncate -s {whole_mib(needed)}M {path} && {_give_to_sanlock(path)}"
 
 
 def _give_to_sanlock(path: str) -> str:

@@ -5,12 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-_MIB = 1024 * 1024
-
-
-def mib(size: int) -> int:
-    """Whole MiB that hold so many bytes."""
-    return -(-size // _MIB)
+from metadata.layout import whole_mib
 
 
 def is_block_device(path: str) -> bool:
@@ -24,5 +19,5 @@ def is_block_device(path: str) -> bool:
 def enlarge_text(path: str, needed: int) -> str:
     """How `path` gets `needed` bytes; a device is not made longer by writing to its end."""
     if is_block_device(path):
-        return f"give the device {mib(needed)} MiB where it comes from, then rescan it"
-    return f"enlarge it: truncate -s {mib(needed)}M {path}"
+        return f"give the device {whole_mib(needed)} MiB where it comes from, then rescan it"
+    return f"enlarge it: truncate -s {whole_mib(needed)}M {path}"

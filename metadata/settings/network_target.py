@@ -24,7 +24,7 @@ def target_problem(test: str, target: str) -> str:
     """What `target` should be for `test`; empty: it is fine."""
     if test == "tcp" and not _has_port(target):
         return "host:port, an IPv6 address in brackets, the port from 1 to 65535"
-    if test == "dns" and target and not _is_address(target):
+    if test == "dns" and target and not is_address(target):
         return "a name server's IP address, or nothing: those of the host's resolv.conf"
     if test == "ping" and ("[" in target or "]" in target):
         return "an IP address or a host name, or nothing: the host's gateway"
@@ -39,7 +39,8 @@ def _has_port(target: str) -> bool:
     return True
 
 
-def _is_address(target: str) -> bool:
+def is_address(target: str) -> bool:
+    """Is it a number of IPv4 or IPv6, with or without a zone?"""
     try:
         ipaddress.ip_address(target.partition("%")[0])
     except ValueError:

@@ -18,6 +18,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+from metadata.settings.network_target import is_address
 from world.network import dial
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -70,15 +71,7 @@ def _named_in(path: Path) -> tuple[str, ...]:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     words = [line.split() for line in lines]
     named = [each[1] for each in words if each[:1] == ["nameserver"] and len(each) > 1]
-    return tuple(dict.fromkeys(address for address in named if _is_address(address)))
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+    return tuple(dict.fromkeys(address for address in named if is_address(address)))
 
 
 def ask(targets: Sequence[dial.Target], deadline: Deadline) -> ProbeReading:
