@@ -25,6 +25,7 @@ def collect(places: Places, lab: Lab) -> dict[str, Any]:
             "gateway": "up" if lan.gateway_is_up() else "down",
             "io_timeout_s": lab.io_timeout_s,
             "fire_timeout_s": lab.fire_timeout_s,
+            "lease_floor_s": lab.lease_floor_s,
             "accelerator": lab.accelerator,
             "guest_boot_s": state.noted_value(places, "guest-boot-s"),
         }

@@ -110,8 +110,7 @@ class LabVerbs:
 
     def floor_s(self) -> float:
         """How long after a host's last sign of life its lease can't be had by anybody."""
-        status = self.status()
-        return 8.0 * float(status["io_timeout_s"]) + float(status["fire_timeout_s"])
+        return float(self.status()["lease_floor_s"])
 
 
 def is_settled(status: dict[str, Any]) -> bool:
