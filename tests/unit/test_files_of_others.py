@@ -6,8 +6,6 @@ import json
 import os
 import socket
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
@@ -24,6 +22,7 @@ from hosted_engine.errors import CommandError
 from hosted_engine.support_archive.secrets import known_secrets
 from metadata.settings.notifications import NotificationSettings, SmtpSettings, WebhookSettings
 from metadata.settings.parse import ClusterSettings
+from tests.unit.umasks import umask
 from world.durable import replace_file
 from world.host.only_one import OnlyOne
 from world.network.deadline_stream import verifying_context
@@ -212,15 +211,6 @@ def test_authorities_are_a_regular_file(tmp_path: Path, make: Make) -> None:
 
 
 # --- state files ----------------------------------------------------------------------------
-
-
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 WRITERS: dict[str, Callable[[Path], object]] = {

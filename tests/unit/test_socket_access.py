@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
@@ -40,6 +39,7 @@ from tests.unit.broker_host import CONFIG, PUBLICATION
 from tests.unit.command_broker import HOST_YAML, undeployed
 from tests.unit.other_user import NOBODY, PYTHON, as_compat_client, as_user, needs_root
 from tests.unit.test_broker_api import Served
+from tests.unit.umasks import umask
 from world.host.accounts import group_id, is_member, user_id
 from world.host.only_one import AnotherRunsError, OnlyOne
 from world.ports.errors import WorldError
@@ -336,15 +336,6 @@ def test_readers_get_no_secrets_of_the_configuration(
 
 
 # --- the socket's file --------------------------------------------------------------------------
-
-
-@contextmanager
-def umask(mask: int) -> Iterator[None]:
-    before = os.umask(mask)
-    try:
-        yield
-    finally:
-        os.umask(before)
 
 
 class Watched(ApiServer):
