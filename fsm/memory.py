@@ -17,6 +17,9 @@ class Action(str, Enum):
     SHUTDOWN_VM = "shutdown-vm"
     DESTROY_VM = "destroy-vm"
     RESUME_VM = "resume-vm"  # only after a migration that left it paused here
+    MIGRATE_VM = "migrate-vm"  # alive, to `Memory.move_target_id`
+    ABORT_MIGRATION = "abort-migration"  # the VM is to stay here
+    END_LOCAL_MAINTENANCE = "end-local-maintenance"  # nobody can take the engine
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,12 @@ class Memory:
     giving_away              the stop under way, forced or not, is for being out of reach
     gave_away_at_s           when this host last stopped the engine for that
     gave_away_uplink         ... behind a network of this host that was good
+    move_for                 what the engine is moved for: MAINTENANCE, or a person's request by its
+                             id; kept until another move is wanted
+    move_target_id           where it goes, or went last
+    move_tries               how many times it was tried for that
+    move_refusals            the hosts that did not get it, each with the reason, for people
+    move_ended               ... and nothing more is tried for that
     """
 
     state: State = State.START_STATE
@@ -107,3 +116,8 @@ class Memory:
     giving_away: bool = False
     gave_away_at_s: Optional[float] = None
     gave_away_uplink: bool = False
+    move_for: str = ""
+    move_target_id: Optional[int] = None
+    move_tries: int = 0
+    move_refusals: tuple[tuple[int, str], ...] = ()
+    move_ended: bool = False

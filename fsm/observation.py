@@ -54,6 +54,23 @@ class StartOutcome(str, Enum):
     FAILED = "failed"
 
 
+class MoveOutcome(str, Enum):
+    """What became of the latest live migration that this agent asked for."""
+
+    NONE = "none"
+    RUNNING = "running"  # libvirt has not answered yet
+    DONE = "done"  # libvirt says that the VM runs on the target
+    FAILED = "failed"  # the VM has stayed here, as far as libvirt can say
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """A person's order to move the engine; `to_id` None: to the best host."""
+
+    request_id: str
+    to_id: Optional[int] = None
+
+
 @dataclass(frozen=True)
 class Peer:
     """Another host.
@@ -65,6 +82,9 @@ class Peer:
                                 it asks the others to wait, and where to
     told_at_s                   when its record changed last, while it says so
     cannot_start   why it says that it can't start the engine now; empty: nothing is in the way
+    takes_at       the address at which its libvirt takes the engine by live migration; empty: it
+                   can't be, or its program does not say
+    takes_not      why it says that it can't take the engine by live migration now
     tries          how often it says that it tried in vain (`Memory.tries`)
     """
 
@@ -82,6 +102,8 @@ class Peer:
     moving_to: str = ""
     told_at_s: Optional[float] = None
     cannot_start: str = ""
+    takes_at: str = ""
+    takes_not: str = ""
     tries: int = 0
     testimony: Optional[Testimony] = None
     gave_away: bool = False
@@ -144,6 +166,9 @@ class Observation:
     vm_running_since_s    since when libvirt has shown this very process running, each time
                           (None: for as long as anybody looked)
     start, start_why      the latest start's outcome and its reason
+    move_request          a person's order to move the engine away from here
+    move_outcome, move_why   the latest migration that this agent asked for, and why it failed
+    move_announced        this host's record on the storage says that the engine is moving
     stop_requested        the agent was told to stop
     testimony             what this host sees of the page of an engine that runs elsewhere
     """
@@ -173,6 +198,10 @@ class Observation:
     local_maintenance: bool = False
     start: StartOutcome = StartOutcome.NONE
     start_why: str = ""
+    move_request: Optional[MoveRequest] = None
+    move_outcome: MoveOutcome = MoveOutcome.NONE
+    move_why: str = ""
+    move_announced: bool = False
     stop_requested: bool = False
     condition: HostCondition = field(default_factory=HostCondition)
     peers: tuple[Peer, ...] = ()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from metadata import host_notes, moving_note, notes, reach, start_notes
+from metadata import host_notes, moving_note, notes, reach, start_notes, takes_note
 
 AGENT_KEYS = frozenset(
-    (notes.WHY, notes.PENALTIES, *start_notes.KEYS, moving_note.KEY, *reach.KEYS)
+    (notes.WHY, notes.PENALTIES, *start_notes.KEYS, moving_note.KEY, takes_note.KEY, *reach.KEYS)
 )
 """What the agent hands over; the broker adds the others."""
 

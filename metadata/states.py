@@ -23,7 +23,9 @@ class State(str, Enum):
     ENGINE_FORCE_STOP = "EngineForceStop"
     ENGINE_MAYBE_AWAY = "EngineMaybeAway"
     ENGINE_UNEXPECTEDLY_DOWN = "EngineUnexpectedlyDown"
+    ENGINE_MIGRATING_AWAY = "EngineMigratingAway"
     LOCAL_MAINTENANCE = "LocalMaintenance"
+    LOCAL_MAINTENANCE_MIGRATE_VM = "LocalMaintenanceMigrateVm"
     GLOBAL_MAINTENANCE = "GlobalMaintenance"
     UNKNOWN_LOCAL_VM_STATE = "UnknownLocalVmState"
     AGENT_STOPPED = "AgentStopped"
@@ -41,6 +43,10 @@ SENTENCE: dict[State, str] = {
     State.ENGINE_FORCE_STOP: "The engine's VM did not shut down and is switched off.",
     State.ENGINE_MAYBE_AWAY: "The VM has left this host and may run on another one.",
     State.ENGINE_UNEXPECTEDLY_DOWN: "The VM went down unexpectedly; other hosts go first.",
+    State.ENGINE_MIGRATING_AWAY: "The engine's VM moves to another host while it runs.",
+    State.LOCAL_MAINTENANCE_MIGRATE_VM: (
+        "This host is to be in maintenance; the engine moves to another host first."
+    ),
     State.LOCAL_MAINTENANCE: "This host is in maintenance and starts nothing.",
     State.GLOBAL_MAINTENANCE: "The cluster is in maintenance; the engine is left alone.",
     State.UNKNOWN_LOCAL_VM_STATE: "libvirt does not answer: nothing is stopped or started.",

@@ -53,7 +53,8 @@ class Domain:
 
     `pid` is qemu's process id while it runs or is paused; `detail` is libvirt's reason, or why it
     can't say, as the end of a sentence for people; who decides goes by `pause`. `leaving`: it runs,
-    and a live migration is taking it away.
+    and a live migration is taking it away; `copied` (0 to 1) is how much of its memory the target
+    has by then, None: not known.
     """
 
     state: DomainState
@@ -61,7 +62,40 @@ class Domain:
     pid: Optional[int] = None
     detail: str = ""
     leaving: bool = False
+    copied: Optional[float] = None
     pause: Optional[Pause] = None
+
+
+@dataclass(frozen=True)
+class MigrationOptions:
+    """How a live migration is made.
+
+    bandwidth_mib_s   at most so many MiB a second; 0: as fast as it goes
+    downtime_ms       how long libvirt may pause the VM for the last step
+    limit_s           given up after so many seconds: the VM stays
+    auto_converge     the guest is slowed down when its memory changes faster than it is copied
+    post_copy         the VM may go on at the target before all of its memory is there. When either
+                      side dies then, the VM is lost
+    """
+
+    bandwidth_mib_s: int = 0
+    downtime_ms: int = 300
+    limit_s: float = 120.0
+    auto_converge: bool = True
+    post_copy: bool = False
+
+
+@dataclass(frozen=True)
+class MigrationResult:
+    """What libvirt says of a migration that has succeeded; None: it does not say.
+
+    `took_s` is the whole of it, `downtime_ms` how long the VM did not run, `copied_bytes` what went
+    over the network.
+    """
+
+    took_s: float
+    downtime_ms: Optional[int] = None
+    copied_bytes: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +135,19 @@ class Hypervisor(Protocol):
 
     def destroy(self) -> None:
         """Switch the domain off at once; fine when there is none."""
+
+    def migrate(self, address: str, options: MigrationOptions) -> MigrationResult:
+        """Move the running domain alive to the libvirt at `address` (``qemu+tls://h2/system``).
+
+        Blocks until it runs there and is gone here. Before anything moves the target is asked
+        whether it can take this domain (CPU, machine type, no domain of that name). Raises
+        HypervisorError when it is refused or fails: the domain has stayed here, or is as `domain`
+        says.
+        """
+
+    def abort_migration(self) -> None:
+        """Break off the migration from here that is under way; fine when there is none. Raises
+        HypervisorError when libvirt refuses, as it does from post-copy on."""
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Call `callback` from any thread when the domain's state may have changed."""
