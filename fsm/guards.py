@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
-from fsm.memory import Memory
-from fsm.observation import Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.memory import MAINTENANCE, Memory
+from fsm.moves import is_ended, still_to_show, target, wanted_move
+from fsm.observation import Lease, MoveOutcome, Observation, Peer, StartOutcome, Vm, VmEnding
 from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
 from fsm.reach import (
     better_places,
@@ -294,7 +295,7 @@ def sits_out(m: Memory, o: Observation, c: ClusterSettings) -> bool:
 @guard
 def peers_settled(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """Every peer has shown whether it lives, or has had the time to."""
-    return not undecided(o) or o.now_s >= settled_at_s(m, o, c)
+    return not undecided(o) or settled(m, o, c)
 
 
 @guard
@@ -445,6 +446,104 @@ def dark_counts_s(timing: Timing) -> float:
     return DARK_TICKS * timing.tick_s + 2 * timing.io_timeout_s
 
 
+# --- moving the engine alive ------------------------------------------------------------
+
+
+@guard
+def vm_runs_or_leaves(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here, or is about to leave by a migration."""
+    return o.vm is Vm.RUNNING or (o.vm is Vm.IN_TRANSIT and o.vm_leaving)
+
+
+@guard
+def vm_leaving(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """A migration from here is under way."""
+    return o.vm_leaving
+
+
+@guard
+def move_possible(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The engine is to be moved, its VM runs here with its lease, and a host can take it."""
+    return _is_movable(m, o, c) and move_target(m, o, c) is not None
+
+
+@guard
+def move_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The engine is to be moved, and no host can take it, now that all have shown themselves."""
+    wanted = wanted_move(m, o)
+    waits = wanted is None or is_ended(m, wanted) or (still_to_show(o) and not settled(m, o, c))
+    return _is_movable(m, o, c) and not waits and move_target(m, o, c) is None
+
+
+@guard
+def move_is_given_up(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The engine was to be moved, and no host could take it."""
+    wanted = wanted_move(m, o)
+    return o.vm is Vm.RUNNING and wanted is not None and is_ended(m, wanted)
+
+
+@guard
+def moves_for_maintenance(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The engine moves because of this host's local maintenance, and that is still on."""
+    return m.move_for == MAINTENANCE and o.local_maintenance
+
+
+@guard
+def move_ordered(m: Memory, _o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt has been told to move the VM."""
+    return m.move_ordered
+
+
+@guard
+def move_announced(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """This host's record says that the engine is moving, where others read it."""
+    return o.move_announced
+
+
+@guard
+def announced_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """What must be certain before libvirt is told has not been so for away_s."""
+    return not m.move_ordered and elapsed_s(m, o) >= c.timing.away_s
+
+
+@guard
+def move_failed(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt was told to move the VM, is not at it any more, and the VM runs here."""
+    over = o.move_outcome in (MoveOutcome.FAILED, MoveOutcome.NONE)
+    return m.move_ordered and over and o.vm is Vm.RUNNING and not o.vm_leaving
+
+
+@guard
+def moved_in_word_only(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt said that the VM had moved, and it runs here."""
+    done = o.move_outcome is MoveOutcome.DONE
+    return m.move_ordered and done and o.vm is Vm.RUNNING and not o.vm_leaving
+
+
+def move_target(m: Memory, o: Observation, c: ClusterSettings) -> Optional[Peer]:
+    """The host that is tried next for the move that is wanted; None: there is none."""
+    return target(m, o, c.migration.tries)
+
+
+def settled(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """Have the peers had the time to show that they live?"""
+    return o.now_s >= settled_at_s(m, o, c)
+
+
+@guard
+def vm_can_leave(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM runs here with its lease, by sanlock and the storage, and nobody moves it yet.
+
+    The local sanlock alone may be wrong (`is_denied`): the VM of a host that slept is no engine.
+    """
+    leased = o.vm_holds_lease is True and o.lease is Lease.OURS
+    return o.vm is Vm.RUNNING and leased and not o.vm_leaving
+
+
+def _is_movable(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    return vm_can_leave(m, o, c) and o.move_outcome is not MoveOutcome.RUNNING
+
+
 # --- time in the state ----------------------------------------------------------------
 
 
@@ -461,6 +560,8 @@ _TIME_OUTS_S: dict[State, Callable[[Memory, ClusterSettings], float]] = {
     State.ENGINE_UP_BAD_HEALTH: lambda _m, c: c.timing.bad_health_s,
     State.ENGINE_STOP: lambda _m, c: c.timing.stop_s,
     State.ENGINE_MAYBE_AWAY: lambda _m, c: c.timing.away_s,
+    # libvirt is told to give it up earlier than that (migration.limit_s).
+    State.ENGINE_MIGRATING_AWAY: lambda _m, c: c.timing.migration_s,
     State.ENGINE_UNEXPECTEDLY_DOWN: lambda _m, c: c.timing.unexpected_down_s,
 }
 

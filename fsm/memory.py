@@ -9,6 +9,9 @@ from typing import Optional
 from metadata.penalties import Penalty
 from metadata.states import State
 
+# What the engine may be moved for, beside a person's request by its id.
+MAINTENANCE = "maintenance"
+
 
 class Action(str, Enum):
     """What the agent shall do; the result arrives with a later observation."""
@@ -85,7 +88,7 @@ class Memory:
     move_for                 what the engine is moved for: MAINTENANCE, or a person's request by its
                              id; kept until another move is wanted
     move_target_id           where it goes, or went last
-    move_tries               how many times it was tried for that
+    move_ordered             libvirt has been told to move it there
     move_refusals            the hosts that did not get it, each with the reason, for people
     move_ended               ... and nothing more is tried for that
     """
@@ -118,6 +121,11 @@ class Memory:
     gave_away_uplink: bool = False
     move_for: str = ""
     move_target_id: Optional[int] = None
-    move_tries: int = 0
+    move_ordered: bool = False
     move_refusals: tuple[tuple[int, str], ...] = ()
     move_ended: bool = False
+
+    @property
+    def move_tries(self) -> int:
+        """How many hosts were tried for it so far, the present one among them."""
+        return len(self.move_refusals) + (self.state is State.ENGINE_MIGRATING_AWAY)

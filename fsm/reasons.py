@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from fsm import reach
-from fsm.guards import elapsed_s, hosts_ahead, moving_is_in_vain, time_out_s, turn_in_s
+from fsm.guards import (
+    elapsed_s,
+    hosts_ahead,
+    move_target,
+    moving_is_in_vain,
+    time_out_s,
+    turn_in_s,
+)
 from fsm.handover import handover
 from fsm.memory import Memory
+from fsm.moves import NO_REASON, refusals
 from fsm.observation import Lease, Observation, Peer
 from fsm.peers import undecided
 from fsm.score import score
@@ -101,6 +109,24 @@ class _Words(dict[str, str]):
         if peer.moving_limit_s is None:
             return f"{name} had the engine and has not told yet what became of it ({wait_s} more)"
         return f"{name} is moving the engine to {peer.moving_to} ({wait_s} more)"
+
+    def _target(self) -> str:
+        found = move_target(self._memory, self._observation, self._config)
+        return "another host" if found is None else f"{found.name} (score {found.score})"
+
+    def _moving_to(self) -> str:
+        target_id = self._memory.move_target_id
+        names = [peer.name for peer in self._observation.peers if peer.host_id == target_id]
+        return next(iter(names), "") or f"host {target_id}"
+
+    def _move_why(self) -> str:
+        return f"{self._moving_to()}: {self._observation.move_why or NO_REASON}"
+
+    def _refusals(self) -> str:
+        told = refusals(self._memory, self._observation)
+        return ": " + (
+            "; ".join(f"{name}: {why}" for name, why in told) or "there is no other host"
+        )
 
     def _dark_for(self) -> str:
         return _names(reach.dark_for(self._observation)) or "others"

@@ -28,6 +28,7 @@ from fsm.guards import (
     is_elsewhere,
     is_left_between,
     is_left_over,
+    move_target,
     seen_at_s,
     settled_at_s,
     time_out_s,
@@ -35,13 +36,14 @@ from fsm.guards import (
 )
 from fsm.handover import handover, is_told, resume_after_s
 from fsm.machine import fire
-from fsm.memory import Action, BrokenOff, Memory
+from fsm.memory import MAINTENANCE, Action, BrokenOff, Memory
+from fsm.moves import NO_REASON, refusals_so_far, wanted_move
 from fsm.observation import Lease, Observation, Vm
 from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reach import gave_away, is_cut_off, is_dark_for_all, reached_by
 from fsm.reasons import reason
 from fsm.score import score
-from fsm.table import Note, Row
+from fsm.table import UNANNOUNCED, Note, Row
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing
 from metadata.states import State
@@ -279,7 +281,7 @@ def _denials(before_s: tuple[float, ...], observation: Observation) -> tuple[flo
 def _apply(
     row: Row, memory: Memory, observation: Observation, config: ClusterSettings, why: str
 ) -> Memory:
-    now_s = observation.now_s
+    now_s, before = observation.now_s, memory
     if not row.keeps_state:
         # Every change of state clears its timers: a time-out never runs on from another state.
         memory = _enter(row, memory, now_s, config, why)
@@ -289,7 +291,7 @@ def _apply(
     if Action.RESUME_VM in row.actions:
         memory = replace(memory, vm_held_since_s=now_s)
     for note in row.notes:
-        memory = _take_note(note, memory, observation, config)
+        memory = _take_note(note, memory, before, observation, config)
     return memory
 
 
@@ -305,7 +307,8 @@ def _unless_it_stays(memory: Memory) -> Memory:
 # What may go on after a moment of not knowing, and what breaks it off.
 GOES_ON = frozenset(
     {State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STOP,
-     State.ENGINE_FORCE_STOP, State.ENGINE_UNEXPECTEDLY_DOWN}
+     State.ENGINE_FORCE_STOP, State.ENGINE_UNEXPECTEDLY_DOWN, State.LOCAL_MAINTENANCE_MIGRATE_VM,
+     State.ENGINE_MIGRATING_AWAY}
 )  # fmt: skip
 _BREAKS_OFF = frozenset({State.UNKNOWN_LOCAL_VM_STATE, State.AGENT_STOPPED, *_MAINTENANCE})
 _UNDECIDED = frozenset({*_NOT_YET_KNOWN, *_MAINTENANCE})
@@ -357,13 +360,15 @@ def _not_before(earliest_s: float, memory: Memory, now_s: float, config: Cluster
 
 
 def _take_note(
-    note: Note, memory: Memory, observation: Observation, config: ClusterSettings
+    note: Note, memory: Memory, before: Memory, observation: Observation, config: ClusterSettings
 ) -> Memory:
     now_s = observation.now_s
     if note is Note.BY_AGE and observation.vm_began_s is not None:
         return _by_age(memory, observation, config)
     if note is Note.FAILED_START:
         return _failed_start(memory, observation, config)
+    if note in _MOVE_NOTES:
+        return _of_move(note, memory, before, observation, config)
     learnt: dict[str, Any] = {}
     if note is Note.TURN_HAD:
         # One of the tries that make up a turn is counted with the failed start.
@@ -376,6 +381,34 @@ def _take_note(
         uplink = note is Note.DARK
         learnt = {"giving_away": True, "gave_away_at_s": now_s, "gave_away_uplink": uplink}
     return replace(memory, **learnt)
+
+
+_MOVE_NOTES = frozenset(
+    {Note.MOVE_WANTED, Note.MOVE_BEGINS, Note.MOVE_ORDERED, Note.MOVE_REFUSED, Note.MOVE_ENDED}
+)
+
+
+def _of_move(
+    note: Note, memory: Memory, before: Memory, observation: Observation, config: ClusterSettings
+) -> Memory:
+    """`before`: the memory in the state that was left, by which the wanted move was found."""
+    if note is Note.MOVE_WANTED:
+        return replace(memory, move_for=MAINTENANCE, move_refusals=(), move_ended=False)
+    if note is Note.MOVE_ORDERED:
+        return replace(memory, move_ordered=True)
+    if note is Note.MOVE_REFUSED:
+        assert memory.move_target_id is not None
+        why = observation.move_why if memory.move_ordered else UNANNOUNCED
+        refused = (memory.move_target_id, why or NO_REASON)
+        return replace(memory, move_refusals=(*memory.move_refusals, refused), move_ordered=False)
+    wanted, target = wanted_move(before, observation), move_target(before, observation, config)
+    assert wanted is not None
+    known = refusals_so_far(memory, wanted)
+    memory = replace(memory, move_for=wanted.purpose, move_refusals=known, move_ordered=False)
+    if note is Note.MOVE_ENDED:
+        return replace(memory, move_ended=True)
+    assert target is not None
+    return replace(memory, move_target_id=target.host_id, move_ended=False)
 
 
 def _failed_start(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:

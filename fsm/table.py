@@ -23,6 +23,8 @@ from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
 from metadata.states import State
 
+UNANNOUNCED = "that the others know of it and that the VM has its lease was not certain in time"
+
 
 class Note(str, Enum):
     """What a row leaves in the memory, beyond the change of state."""
@@ -38,6 +40,11 @@ class Note(str, Enum):
     GO_ON = "go-on"  # what was broken off goes on: its time-out runs on
     STILL_BROKEN_OFF = "still-broken-off"  # whether it goes on is not known yet
     BY_AGE = "by-age"  # the state's time-out began when the VM's process did
+    MOVE_WANTED = "move-wanted"  # for local maintenance; whatever was tried before is over
+    MOVE_BEGINS = "move-begins"  # the host that is tried next becomes the target
+    MOVE_ORDERED = "move-ordered"  # libvirt has been told
+    MOVE_REFUSED = "move-refused"  # the target has not got it, and is not tried again for that
+    MOVE_ENDED = "move-ended"  # nothing more is tried for that
 
 
 @dataclass(frozen=True)
@@ -107,10 +114,41 @@ def _local(source: State) -> Row:
     )
 
 
-def _first(source: State) -> tuple[Row, ...]:
+def _first(source: State, *before_local: Row) -> tuple[Row, ...]:
     """What goes before anything else in every state that the agent rests in."""
     return (_stop(source), _unknown(source), _without_lease(source), _global(source),
-            _local(source))  # fmt: skip
+            *before_local, _local(source))  # fmt: skip
+
+
+def _move_out(source: State) -> Row:
+    """Local maintenance of the host on which the engine is."""
+    return Row(
+        source,
+        (g.in_local_maintenance, g.vm_runs_or_leaves),
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "local maintenance is on; the engine is to move to another host first",
+        notes=(Note.MOVE_WANTED,),
+    )
+
+
+def _moves(source: State) -> tuple[Row, ...]:
+    """A move that is wanted, and possible or not."""
+    return (
+        Row(
+            source,
+            (g.move_possible,),
+            State.ENGINE_MIGRATING_AWAY,
+            "the engine is to move to {target}, as somebody asked",
+            notes=(Note.MOVE_BEGINS,),
+        ),
+        Row(
+            source,
+            (g.move_in_vain,),
+            source,
+            "the engine can't be moved{refusals}",
+            notes=(Note.MOVE_ENDED,),
+        ),
+    )
 
 
 def _adopt(source: State) -> tuple[Row, ...]:
@@ -229,7 +267,20 @@ _START_STATE = (
 )
 
 _REINITIALIZE = (
-    *_first(State.REINITIALIZE_FSM),
+    *_first(
+        State.REINITIALIZE_FSM,
+        Row(
+            State.REINITIALIZE_FSM,
+            (
+                broke_off(State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY),
+                g.in_local_maintenance,
+                g.vm_runs_or_leaves,
+            ),
+            State.LOCAL_MAINTENANCE_MIGRATE_VM,
+            "local maintenance is on; the engine was about to move to another host",
+            notes=(Note.MOVE_WANTED,),
+        ),
+    ),
     Row(
         State.REINITIALIZE_FSM,
         (g.vm_healthy,),
@@ -464,7 +515,7 @@ _ENGINE_STARTING = (
 )
 
 _ENGINE_UP = (
-    *_first(State.ENGINE_UP),
+    *_first(State.ENGINE_UP, _move_out(State.ENGINE_UP)),
     *_gone(State.ENGINE_UP),
     Row(
         State.ENGINE_UP,
@@ -479,6 +530,7 @@ _ENGINE_UP = (
         "the engine's health is bad: {health_detail}",
     ),
     _resume(State.ENGINE_UP),
+    *_moves(State.ENGINE_UP),
     *_out_of_reach(State.ENGINE_UP),
     Row(
         State.ENGINE_UP,
@@ -498,8 +550,9 @@ _ENGINE_UP = (
 )
 
 _BAD_HEALTH = (
-    *_first(State.ENGINE_UP_BAD_HEALTH),
+    *_first(State.ENGINE_UP_BAD_HEALTH, _move_out(State.ENGINE_UP_BAD_HEALTH)),
     *_gone(State.ENGINE_UP_BAD_HEALTH),
+    *_moves(State.ENGINE_UP_BAD_HEALTH),
     *_out_of_reach(State.ENGINE_UP_BAD_HEALTH),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
@@ -692,6 +745,139 @@ _UNEXPECTEDLY_DOWN = (
     _stay(State.ENGINE_UNEXPECTEDLY_DOWN, "other hosts go first for {remaining} more"),
 )
 
+_MIGRATE_VM = (
+    _stop(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    _unknown(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    _without_lease(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    _global(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (~g.in_local_maintenance,),
+        State.REINITIALIZE_FSM,
+        "local maintenance is over",
+    ),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.vm_absent,),
+        State.LOCAL_MAINTENANCE,
+        "local maintenance is on, and the engine is not here any more",
+    ),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.vm_paused,),
+        State.LOCAL_MAINTENANCE,
+        "the VM is paused{vm_detail}, so it can't be moved; it is left as it is",
+    ),
+    _resume(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.move_possible,),
+        State.ENGINE_MIGRATING_AWAY,
+        "the engine is to move to {target} for local maintenance",
+        notes=(Note.MOVE_BEGINS,),
+    ),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.move_in_vain,),
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "local maintenance is taken back, for no host can take the engine{refusals}",
+        actions=(Action.END_LOCAL_MAINTENANCE,),
+        notes=(Note.MOVE_ENDED,),
+    ),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.move_is_given_up, g.repeat_due),
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "local maintenance is to be taken back, for no host can take the engine{refusals}",
+        actions=(Action.END_LOCAL_MAINTENANCE,),
+    ),
+    _stay(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "local maintenance is being taken back, for no host can take the engine{refusals}",
+        g.move_is_given_up,
+    ),
+    _stay(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "a migration takes the engine away already",
+        g.vm_leaving,
+    ),
+    _stay(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        "local maintenance is on; looking for a host that can take the engine",
+    ),
+)
+
+_MIGRATING_AWAY = (
+    _stop(State.ENGINE_MIGRATING_AWAY),
+    _unknown(State.ENGINE_MIGRATING_AWAY),
+    _without_lease(State.ENGINE_MIGRATING_AWAY),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (~g.move_ordered, g.in_global_maintenance, g.moves_for_maintenance),
+        State.GLOBAL_MAINTENANCE,
+        "global maintenance is on{and_local}; nothing moves by itself",
+    ),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (g.vm_absent, g.in_local_maintenance),
+        State.LOCAL_MAINTENANCE,
+        "local maintenance is on, and the engine has left this host",
+    ),
+    *_gone(State.ENGINE_MIGRATING_AWAY),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (g.vm_paused,),
+        State.ENGINE_UP_BAD_HEALTH,
+        "the VM was paused while it moved{vm_detail}",
+    ),
+    _resume(State.ENGINE_MIGRATING_AWAY),
+    *(
+        Row(
+            State.ENGINE_MIGRATING_AWAY,
+            (failure, *guards),
+            target,
+            f"the engine stays here: {why}",
+            notes=(Note.MOVE_REFUSED,),
+        )
+        for guards, target in (
+            ((g.moves_for_maintenance,), State.LOCAL_MAINTENANCE_MIGRATE_VM),
+            ((), State.ENGINE_UP),
+        )
+        for failure, why in (
+            (g.move_failed, "{move_why}"),
+            (g.announced_in_vain, UNANNOUNCED),
+        )
+    ),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (~g.move_ordered, g.move_announced, g.vm_can_leave),
+        State.ENGINE_MIGRATING_AWAY,
+        "the engine begins to move to {moving_to}",
+        actions=(Action.MIGRATE_VM,),
+        notes=(Note.MOVE_ORDERED,),
+    ),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (g.overdue, g.moved_in_word_only),
+        State.ENGINE_UP,
+        "the engine stays here: libvirt said that it had moved, and it runs here",
+        notes=(Note.MOVE_REFUSED,),
+    ),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (g.overdue, g.repeat_due),
+        State.ENGINE_MIGRATING_AWAY,
+        "the engine has been moving for {elapsed}: it is to stay here",
+        actions=(Action.ABORT_MIGRATION,),
+    ),
+    _stay(
+        State.ENGINE_MIGRATING_AWAY,
+        "the record that says so is on its way to the others; then the engine moves to {moving_to}",
+        ~g.move_ordered,
+    ),
+    _stay(State.ENGINE_MIGRATING_AWAY, "the engine moves to {moving_to}"),
+)
+
 _LOCAL_MAINTENANCE = (
     _stop(State.LOCAL_MAINTENANCE),
     _unknown(State.LOCAL_MAINTENANCE),
@@ -716,6 +902,7 @@ _GLOBAL_MAINTENANCE = (
         State.REINITIALIZE_FSM,
         "global maintenance is over",
     ),
+    *_moves(State.GLOBAL_MAINTENANCE),
     _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on{and_local}"),
 )
 
@@ -744,6 +931,8 @@ TABLE: tuple[Row, ...] = (
     *_FORCE_STOP,
     *_MAYBE_AWAY,
     *_UNEXPECTEDLY_DOWN,
+    *_MIGRATE_VM,
+    *_MIGRATING_AWAY,
     *_LOCAL_MAINTENANCE,
     *_GLOBAL_MAINTENANCE,
     *_UNKNOWN_LOCAL,

@@ -46,6 +46,10 @@ NOT_KEPT = {
     "lease_left_since_s": _NOBODY_LOOKED,
     "handover_since_s": _NOBODY_LOOKED,
     "vm_held_since_s": "a VM is resumed only after the lease was seen free all the time",
+    **dict.fromkeys(
+        ("move_for", "move_target_id", "move_ordered", "move_refusals", "move_ended"),
+        "libvirt and the broker say what is moving and what is wanted; the rest is tried anew",
+    ),
     "lease_denied_s": "only two looks of one agent, and libvirt asked after them, prove it",
 }
 _OF_NO_PROCESS = frozenset({State.ENGINE_UNEXPECTEDLY_DOWN})

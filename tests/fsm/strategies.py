@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fsm.memory import Memory
-from fsm.observation import HostCondition, Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.memory import MAINTENANCE, Memory
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    MoveOutcome,
+    MoveRequest,
+    Observation,
+    Peer,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
 from metadata.liveness import Liveness
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
@@ -34,6 +44,8 @@ PEERS = st.builds(
     stopped=st.booleans(),
     cannot_start=st.sampled_from(["", "the domain XML is refused"]),
     tries=st.integers(0, 9),
+    takes_at=st.sampled_from(["", "qemu+tls://h2/system"]),
+    takes_not=st.sampled_from(["", "too little free memory"]),
     testimony=st.none() | TESTIMONIES,
     gave_away=st.booleans(),
 )
@@ -50,7 +62,13 @@ OBSERVATIONS = st.builds(
     lease=st.sampled_from(Lease),
     lease_owner=st.sampled_from(["", "h2"]),
     lease_owner_id=st.none() | st.integers(1, 6),
+    vm_leaving=st.booleans(),
     vm_holds_lease=MAYBE,
+    move_request=st.none()
+    | st.builds(MoveRequest, st.sampled_from(["one", "two"]), st.none() | st.integers(1, 6)),
+    move_outcome=st.sampled_from(MoveOutcome),
+    move_why=st.sampled_from(["", "the network is gone"]),
+    move_announced=st.booleans(),
     global_maintenance=MAYBE,
     local_maintenance=st.booleans(),
     start=st.sampled_from(StartOutcome),
@@ -86,4 +104,9 @@ MEMORIES = st.builds(
     giving_away=st.booleans(),
     gave_away_at_s=MAYBE_TIMES_S,
     gave_away_uplink=st.booleans(),
+    move_for=st.sampled_from(["", MAINTENANCE, "one"]),
+    move_target_id=st.integers(1, 6),
+    move_ordered=st.booleans(),
+    move_refusals=st.lists(st.tuples(st.integers(1, 6), st.just("no")), max_size=3).map(tuple),
+    move_ended=st.booleans(),
 )

@@ -121,7 +121,6 @@ def test_a_vm_that_a_migration_left_paused_goes_on_and_is_asked_again() -> None:
         {"lease": Lease.UNKNOWN},
         {"vm_leaving": False},
         {"global_maintenance": True},
-        {"local_maintenance": True},
     ],
     ids=str,
 )

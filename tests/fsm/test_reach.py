@@ -112,7 +112,7 @@ def test_in_maintenance_it_stays(where: str) -> None:
     host = cut_off(witness(2))
     host.settle(1, **{where: True})
     host.settle(2 * TIMING.isolated_s)
-    assert host.last.actions == ()
+    assert not {Action.SHUTDOWN_VM, Action.DESTROY_VM} & set(host.last.actions)
     assert host.memory.state is not State.ENGINE_STOP
 
 

@@ -19,8 +19,17 @@ from fsm.guards import (
     time_out_s,
 )
 from fsm.handover import resume_after_s
-from fsm.memory import BrokenOff, Memory
-from fsm.observation import HostCondition, Lease, Observation, Peer, StartOutcome, Vm
+from fsm.memory import MAINTENANCE, BrokenOff, Memory
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    MoveOutcome,
+    MoveRequest,
+    Observation,
+    Peer,
+    StartOutcome,
+    Vm,
+)
 from fsm.peers import undecided
 from fsm.step import broken_off_by
 from metadata.liveness import Liveness
@@ -29,7 +38,7 @@ from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, check_timing
 from metadata.states import State
 from tests.fsm.model import shape
-from tests.fsm.model.shape import Agent, Dom, Hold, Host, Life, Mem, View
+from tests.fsm.model.shape import Agent, Dom, For, Hold, Host, Life, Mem, View
 
 # Two failed starts put a host out, not three: one place less to count to.
 CONFIG = ClusterSettings(
@@ -57,6 +66,8 @@ def _thresholds(state: State) -> tuple[float, ...]:
         return (_REPEAT_S, limit_s)
     if state is State.ENGINE_UNEXPECTEDLY_DOWN and limit_s is not None:
         return (LONELY_TURNS * TIMING.turn_s, limit_s)
+    if state is State.ENGINE_MIGRATING_AWAY and limit_s is not None:
+        return (TIMING.away_s, limit_s)
     return () if limit_s is None else (limit_s,)
 
 
@@ -81,6 +92,13 @@ _PEERS = {
     shape.STOPPED: {"stopped": True, "score": 3400},
     shape.MOVING: {
         "score": 3400,
+        "moving_limit_s": TIMING.away_s,
+        "moving_to": "h0",
+        "told_at_s": NOW_S,
+    },
+    shape.MOVING_OUT: {
+        "score": 0,
+        "maintenance": True,
         "moving_limit_s": TIMING.away_s,
         "moving_to": "h0",
         "told_at_s": NOW_S,
@@ -116,7 +134,17 @@ def early(mem: Mem) -> Memory:
         gave_away_at_s=NOW_S - JUST_S if mem.gave else None,
         gave_away_uplink=mem.gave == UPLINK,
         broken_off=None if mem.broke is None else _broken_off(mem.broke, mem.broke_age),
+        move_for=_PURPOSES[mem.move],
+        move_target_id=mem.target or None,
+        move_ordered=mem.ordered,
+        move_refusals=tuple([(host_id, REFUSED) for host_id in sorted(mem.refused)]),
+        move_ended=mem.over,
     )
+
+
+REQUEST_ID = "a person's"
+REFUSED = "it would not have it"
+_PURPOSES = {For.NOTHING: "", For.MAINTENANCE: MAINTENANCE, For.PERSON: REQUEST_ID}
 
 
 def _broken_off(state: State, age: int) -> BrokenOff:
@@ -156,14 +184,17 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
 
 _DENIALS_S = ((), (NOW_S,), (NOW_S - JUST_S,), (NOW_S - JUST_S, NOW_S))
 
-_REPEATS = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP})
+_REPEATS = frozenset({State.ENGINE_STOP, State.ENGINE_FORCE_STOP, State.ENGINE_MIGRATING_AWAY})
+_MOVES = frozenset({State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY})
 
 
 def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool) -> Mem:
     """`after` in classes; what its state never asks for before it is left is forgotten."""
     state = after.state
     down = state is State.ENGINE_DOWN
-    repeats = state in _REPEATS
+    repeats = state in _REPEATS or (
+        state is State.LOCAL_MAINTENANCE_MIGRATE_VM and after.move_ended
+    )
     return Mem(
         state=state,
         age=_age(state, after.since_s),
@@ -175,7 +206,10 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         held=(down or repeats)
         and after.held_off_until_s is not None
         and after.held_off_until_s > NOW_S,
-        settled=down and before.settled and bool(undecided(observation)),
+        settled=before.settled
+        and (
+            state is State.LOCAL_MAINTENANCE_MIGRATE_VM or (down and bool(undecided(observation)))
+        ),
         owner=after.last_owner_id or 0,
         denied=_denied(after, observation),
         waited=down and before.waited and after.handover_since_s is not None,
@@ -188,7 +222,24 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         leaving=after.giving_away,
         reached=after.reached and _moved(after, observation),
         **_broken(after.broken_off),
+        **_move(after, observation),
     )
+
+
+def _move(after: Memory, observation: Observation) -> dict[str, Any]:
+    """What is remembered of a move, while anybody may ask for it."""
+    asks = observation.move_request is not None and after.move_for == REQUEST_ID
+    if after.state not in _MOVES and not asks:
+        return {}
+    moving = after.state is State.ENGINE_MIGRATING_AWAY
+    purpose = next(one for one, text in _PURPOSES.items() if text == after.move_for)
+    return {
+        "move": purpose,
+        "target": (after.move_target_id or 0) if moving else 0,
+        "ordered": moving and after.move_ordered,
+        "refused": frozenset([host_id for host_id, _ in after.move_refusals]),
+        "over": after.move_ended,
+    }
 
 
 def _denied(after: Memory, observation: Observation) -> int:
@@ -259,11 +310,21 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         vm_holds_lease=_holds(host),
         global_maintenance=view.maintenance if host.looked and host.slot0 else None,
         local_maintenance=host.local and host.looked,
+        move_request=MoveRequest(REQUEST_ID) if host.request and host.looked else None,
+        move_outcome=_outcome(host),
+        move_why=REFUSED,
+        move_announced=host.broker and host.storage,
         start=host.start,
         stop_requested=host.agent is Agent.STOPPING,
         condition=HostCondition(network_failed_fraction=float(host.poor)),
         peers=_peers(host, host_id, view) if host.looked else (),
     )
+
+
+def _outcome(host: Host) -> MoveOutcome:
+    """What became of an earlier order tells nothing of the next one."""
+    ordered = host.mem is not None and host.mem.ordered
+    return host.moved if ordered or host.moved is MoveOutcome.RUNNING else MoveOutcome.NONE
 
 
 def can_ask(host: Host) -> bool:
@@ -321,6 +382,7 @@ def _peer(host_id: int, code: int, owner: int, dark: bool) -> Peer:
     fields = {"name": f"h{host_id}", "liveness": Liveness.LIVE, "fresh": True, "score": points}
     if code > 0:
         fields["gave_away"] = code >= shape.GAVE
+        fields["takes_at"] = f"qemu://h{host_id}/system"
         fields["testimony"] = _testimony(host_id, points, owner, dark)
     return Peer(host_id=host_id, **{**fields, **_PEERS.get(code, {})})  # type: ignore[arg-type]
 

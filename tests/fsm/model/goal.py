@@ -14,7 +14,7 @@ def is_goal(worlds: Worlds, key: Key) -> bool:
 
 def is_at_rest(world: World) -> bool:
     """Nothing needs to happen: no VM is to be switched off, and the engine is up or excused."""
-    if any(_must_go(host) for host in world.hosts):
+    if any(_must_go(host) or _is_to_move(host) for host in world.hosts):
         return False
     return world.maintenance or _is_up(world) or _is_excused(world)
 
@@ -30,6 +30,17 @@ def _must_go(host: Host) -> bool:
         return host.runs and _acts(host) and host.broker and can_ask(host)
     unsafe = host.hold is not Hold.YES or host.life in (Life.GONE, Life.LAPSED)
     return host.runs and unsafe and _acts(host)
+
+
+_MOVING = (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY)
+
+
+def _is_to_move(host: Host) -> bool:
+    """A VM is about to leave its host, which is to be so for a while only."""
+    if host.mem is None or host.mem.state not in _MOVING or not _acts(host):
+        return False
+    able = host.broker and host.storage and host.slot0 and host.looked and host.life is Life.LIVE
+    return host.runs and host.hold is Hold.YES and able
 
 
 def _is_up(world: World) -> bool:

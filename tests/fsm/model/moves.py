@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Callable, NamedTuple, Optional
 
-from fsm.observation import StartOutcome, VmEnding
+from fsm.observation import MoveOutcome, StartOutcome, VmEnding
 from metadata.states import State
 from tests.fsm.model.concrete import THRESHOLDS, can_ask, kept
 from tests.fsm.model.shape import (
@@ -71,9 +71,17 @@ def ended(host: Host, host_id: int, lease: Lease, ending: VmEnding) -> tuple[Hos
     if lease == Lease(host_id, Left.HELD):
         lease = Lease(host_id, Left.LEFT)
     gone = host._replace(
-        dom=Dom.ABSENT, hold=Hold.NO, ending=told, asked=False, kill=False, wake=False
-    )
+        dom=Dom.ABSENT, hold=Hold.NO, ending=told, asked=False, kill=False, wake=False, to=0,
+        moved=over_move(host.moved),
+    )  # fmt: skip
     return gone, lease
+
+
+def over_move(moved: MoveOutcome, arrived: bool = False) -> MoveOutcome:
+    """The job of a migration has ended; an outcome that was given up is not heard."""
+    if moved is not MoveOutcome.RUNNING:
+        return moved
+    return MoveOutcome.DONE if arrived else MoveOutcome.FAILED
 
 
 def _can_take(host: Host, host_id: int, lease: Lease) -> bool:
@@ -140,6 +148,7 @@ def _without_agent(host: Host, dom: Dom) -> Host:
     return host._replace(
         agent=Agent.KILLED, mem=None, dom=dom, ending=VmEnding.NONE, looked=False, job=Job.NONE,
         start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None, kept=_kept(host),
+        moved=MoveOutcome.NONE,
     )  # fmt: skip
 
 
@@ -240,6 +249,11 @@ def _broker(host: Host, _host_id: int, lease: Lease) -> Moves:
 
 
 def _conditions(host: Host, _host_id: int, lease: Lease) -> Moves:
+    if host.broker and (host.request or host.runs):
+        name, kind = ("a person wants the engine moved", Kind.FAULT)
+        if host.request:
+            name, kind = ("the wish is over", Kind.HEAL)
+        yield Move(name, kind, host._replace(request=not host.request), lease)
     if host.broker:
         name, kind = ("local maintenance on", Kind.FAULT)
         if host.local:
@@ -380,6 +394,19 @@ def _give_up(host: Host, _host_id: int, lease: Lease) -> Moves:
         yield Move("start given up", kind, given_up, lease)
 
 
+def _moving(host: Host, _host_id: int, lease: Lease) -> Moves:
+    """libvirt has been told to move the VM, and has not begun."""
+    if host.moved is MoveOutcome.RUNNING and host.runs:
+        given_up = host._replace(moved=MoveOutcome.FAILED)
+        yield Move("migration given up", Kind.FAULT, given_up, lease)
+    if host.to and host.libvirt:
+        refused = host._replace(to=0, moved=over_move(host.moved))
+        yield Move("migration refused", Kind.FAIR, refused, lease)
+    if host.to and host.libvirt and host.runs and host.moved is MoveOutcome.RUNNING:
+        wrong = host._replace(to=0, moved=MoveOutcome.DONE)
+        yield Move("libvirt says that the VM has moved, and it has not", Kind.FAULT, wrong, lease)
+
+
 def _kill(host: Host, host_id: int, lease: Lease) -> Moves:
     if host.kill and host.libvirt:
         gone, left = ended(host, host_id, lease, VmEnding.STOPPED)
@@ -471,6 +498,23 @@ def _bad_health(host: Host, mem: Mem) -> Timers:
     yield from _forgetting(host, mem)
 
 
+def _migrating(host: Host, mem: Mem) -> Timers:
+    """Before what it waits for had its time, a time-out is a fault."""
+    if mem.age < len(THRESHOLDS[mem.state]):
+        waits = host.to or host.moved is MoveOutcome.RUNNING
+        name = f"time-out {mem.age + 1} of {mem.state.value}"
+        yield name, mem._replace(age=mem.age + 1, due=mem.due or mem.age > 0), not waits
+    elif not mem.due:
+        yield "the order may be repeated", mem._replace(due=True), True
+
+
+def _repeat_or_settle(_host: Host, mem: Mem) -> Timers:
+    if mem.over and not mem.due:
+        yield "the order may be repeated", mem._replace(due=True), True
+    if not mem.settled:
+        yield "peers had their time", mem._replace(settled=True), True
+
+
 _TIMERS: dict[State, Callable[[Host, Mem], Timers]] = {
     State.ENGINE_START: _time_out,
     State.ENGINE_STARTING: _time_out,
@@ -479,11 +523,13 @@ _TIMERS: dict[State, Callable[[Host, Mem], Timers]] = {
     State.ENGINE_STOP: _time_out,
     State.ENGINE_FORCE_STOP: _repeat,
     State.ENGINE_MAYBE_AWAY: _time_out,
+    State.ENGINE_MIGRATING_AWAY: _migrating,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM: _repeat_or_settle,
     State.ENGINE_UNEXPECTEDLY_DOWN: _time_out,
 }
 
 _ON = (
     _power, _agent, _storage, _death, _sanlock, _sleep, _release, _libvirt, _broker, _conditions,
-    _endings, _health, _pause, _held, _people, _job, _give_up, _kill,
+    _endings, _health, _pause, _held, _people, _job, _give_up, _moving, _kill,
 )  # fmt: skip
 _OFF = (_power_on, _death)

@@ -8,7 +8,7 @@ from typing import NamedTuple, Optional
 
 from fsm.machine import walk
 from fsm.memory import Action
-from fsm.observation import Observation, StartOutcome, VmEnding
+from fsm.observation import MoveOutcome, Observation, StartOutcome, VmEnding
 from fsm.score import score
 from fsm.step import remember, step
 from fsm.table import TABLE, Row
@@ -20,7 +20,7 @@ MAX_STEPS = 5  # as `ha_agent.agent`
 
 _ENDING_MATTERS = frozenset(
     {State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING, State.ENGINE_MAYBE_AWAY,
-     State.ENGINE_START}
+     State.ENGINE_START, State.ENGINE_MIGRATING_AWAY}
 )  # fmt: skip
 
 
@@ -121,6 +121,15 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
             host = host._replace(asked=host.runs)
         elif action is Action.RESUME_VM:
             host = host._replace(wake=host.dom is Dom.HELD)
+        elif action is Action.MIGRATE_VM:
+            assert host.mem is not None
+            host = host._replace(to=host.mem.target, moved=MoveOutcome.RUNNING)
+        elif action is Action.ABORT_MIGRATION:
+            # What has not begun does not begin; the last step can't be broken off.
+            given_up = host.moved is MoveOutcome.RUNNING and host.runs
+            host = host._replace(to=0, moved=MoveOutcome.FAILED) if given_up else host
+        elif action is Action.END_LOCAL_MAINTENANCE:
+            host = host._replace(local=host.local and not host.broker)
         else:
             host = host._replace(kill=host.dom is not Dom.ABSENT)
     return host
@@ -141,6 +150,8 @@ def _forget(host: Host) -> Host:
         return stopped(host)
     if mem.state is not State.ENGINE_START:
         host = host._replace(start=StartOutcome.NONE)
+    if mem.state is not State.ENGINE_MIGRATING_AWAY and host.moved is not MoveOutcome.RUNNING:
+        host = host._replace(moved=MoveOutcome.NONE)
     asked = mem.state in _ENDING_MATTERS or mem.broke is not None
     if host.ending is not VmEnding.NONE and not asked:
         host = host._replace(ending=VmEnding.NONE)
@@ -151,6 +162,7 @@ def stopped(host: Host) -> Host:
     """The agent's process has ended in order; a start that it had begun goes on to its end."""
     return host._replace(
         agent=Agent.STOPPED, mem=None, start=StartOutcome.NONE, ending=VmEnding.NONE,
+        moved=MoveOutcome.NONE,
         looked=False, slow=False, view=None, asked=host.asked, kill=host.kill,
         kept=concrete.kept(host.mem) if host.keeps and host.mem is not None else host.kept,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable
 
-from fsm.observation import Lease, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.observation import Lease, MoveOutcome, Observation, Peer, StartOutcome, Vm, VmEnding
 from fsm.table import Row
 from metadata.liveness import Liveness
 from metadata.reach import Sight
@@ -238,6 +238,30 @@ _TRUTHS: dict[str, Truth] = {
     "did not shut down within": _age(2),
     "waiting for the VM to shut down": lambda _mem, seen: seen.vm is not Vm.ABSENT,
     "switching the VM off": lambda _mem, seen: seen.vm is not Vm.ABSENT,
+    # a move
+    "was about to move to another host": lambda mem, _seen: (
+        mem.broke in (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY)
+    ),
+    "as somebody asked": lambda _mem, seen: seen.move_request is not None,
+    "for local maintenance": lambda _mem, seen: seen.local_maintenance,
+    "the engine can't be moved": lambda _mem, seen: seen.move_request is not None,
+    "no host can take the engine": lambda _mem, seen: seen.local_maintenance,
+    "the engine is not here any more": _vm(Vm.ABSENT),
+    "the engine has left this host": _vm(Vm.ABSENT),
+    "paused{vm_detail}, so it can't be moved": _vm(Vm.PAUSED),
+    "was paused while it moved": _vm(Vm.PAUSED),
+    "a migration takes the engine away already": lambda _mem, seen: seen.vm_leaving,
+    "looking for a host": _vm(Vm.RUNNING, Vm.IN_TRANSIT),
+    "stays here: {move_why}": lambda mem, seen: (
+        mem.ordered and seen.vm is Vm.RUNNING and seen.move_outcome is not MoveOutcome.DONE
+    ),
+    "was not certain in time": lambda mem, _seen: not mem.ordered and mem.age >= 1,
+    "begins to move": lambda _mem, seen: seen.vm is Vm.RUNNING and seen.move_announced,
+    "that it had moved": lambda _mem, seen: seen.move_outcome is MoveOutcome.DONE,
+    "has been moving for": _age(2),
+    "on its way to the others": lambda mem, seen: not mem.ordered,
+    "the engine moves to": lambda mem, seen: seen.vm is not Vm.ABSENT,
+    "nothing moves by itself": _maintenance(True),
     # out of reach
     "is out of reach: ": lambda mem, _seen: mem.cut == 2,
     "is out of reach of": lambda mem, _seen: mem.dark >= 2,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fsm.decision import Decision
 from fsm.memory import Action
-from fsm.observation import Lease, Observation, StartOutcome, Vm, VmEnding
+from fsm.observation import Lease, MoveOutcome, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from metadata.records import Health
 from metadata.states import State
@@ -23,7 +23,7 @@ from tests.fsm.model.reasons import (
     some_undecided,
     untrue,
 )
-from tests.fsm.model.shape import Mem
+from tests.fsm.model.shape import For, Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
 _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
@@ -36,6 +36,8 @@ def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...
         _stops,
         _forced,
         _resumes,
+        _migrates,
+        _takes_back,
         _repeats,
         _silence,
         _scores,
@@ -125,9 +127,58 @@ def _forced(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
 
 
 # An agent that was started again meanwhile is in EngineDown: the VM does not run.
+_MOVING = (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY)
 _RESUMING = frozenset(
-    [State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING, State.ENGINE_DOWN]
-)
+    [State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_STARTING, State.ENGINE_DOWN,
+     *_MOVING]
+)  # fmt: skip
+
+
+def _movable(seen: Observation) -> bool:
+    """Does the VM run here, with its lease, and does nobody move it already?"""
+    lease = seen.vm_holds_lease is True and seen.lease is Lease.OURS
+    return seen.vm is Vm.RUNNING and lease and not seen.vm_leaving
+
+
+def _migrates(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """The engine is moved only on purpose, only to a host that takes it, and only once told."""
+    after = decision.memory
+    begins = decision.changed and after.state is State.ENGINE_MIGRATING_AWAY
+    for_maintenance = mem.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
+    if begins and not for_maintenance and seen.move_request is None:
+        yield "nothing moves that nobody wants moved"
+    if begins and not (_movable(seen) and after.move_target_id in _takers(seen, mem.refused)):
+        yield "the engine moves from where it runs to a host that takes it"
+    if Action.MIGRATE_VM not in decision.actions:
+        return
+    if mem.state is not State.ENGINE_MIGRATING_AWAY or mem.ordered or not _movable(seen):
+        yield "a migration is ordered once, of a VM that runs with its lease"
+    if not seen.move_announced:
+        yield "the others are told before the engine moves"
+    if seen.global_maintenance and mem.move is For.MAINTENANCE:
+        yield "nothing moves by itself in global maintenance"
+
+
+def _takers(seen: Observation, refused: frozenset[int]) -> set[int]:
+    return {
+        peer.host_id
+        for peer in seen.peers
+        if is_candidate(peer) and peer.takes_at and peer.host_id not in refused
+    }
+
+
+def _takes_back(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """Local maintenance is taken back only when the engine stays, and nobody can take it."""
+    asked = Action.END_LOCAL_MAINTENANCE in decision.actions
+    in_vain = decision.memory.move_ended and not mem.over
+    if asked and mem.state is not State.LOCAL_MAINTENANCE_MIGRATE_VM:
+        yield "local maintenance is a person's, but for a move that can't be made"
+    if (asked or in_vain) and seen.vm is not Vm.RUNNING:
+        yield "a move is given up while the engine is not here"
+    if in_vain and _takers(seen, mem.refused):
+        yield "a move is given up though a host takes the engine"
+    if in_vain and some_undecided(seen) and not mem.settled and mem.state in _MOVING:
+        yield "a move is given up before all hosts could show themselves"
 
 
 def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
@@ -135,7 +186,8 @@ def _resumes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     asked = Action.RESUME_VM in decision.actions
     if asked and not (between and mem.between):
         yield "a VM is resumed only when a migration has left it paused and its lease free"
-    if asked and (seen.global_maintenance or seen.local_maintenance):
+    alone = seen.global_maintenance or seen.local_maintenance
+    if asked and alone and mem.state not in _MOVING:
         yield "in maintenance the engine is left alone"
     waits = mem.state in _RESUMING
     if between and mem.between and waits and not decision.changed and not asked:
@@ -188,7 +240,7 @@ def _notes(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
 
 def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> Iterator[str]:
     after = decision.memory
-    ran = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+    ran = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH, State.ENGINE_MIGRATING_AWAY)
     crashed = seen.vm is Vm.ABSENT and seen.vm_ending is VmEnding.CRASHED
     undisturbed = after.state in (State.ENGINE_DOWN, State.ENGINE_UNEXPECTEDLY_DOWN)
     counts = ran and crashed and undisturbed and seen.lease is not Lease.THEIRS
@@ -200,7 +252,8 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
         yield "an engine that had to be stopped for its health is a failed start"
 
 
-_HAD_IT = (State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+_HAD_IT = (State.ENGINE_STARTING, State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH,
+           State.ENGINE_MIGRATING_AWAY)  # fmt: skip
 
 
 def _ends(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
@@ -240,6 +293,7 @@ def _goes_first(seen: Observation) -> bool:
 _RUNNING_OR_PAUSED = (Vm.RUNNING, Vm.PAUSED)
 _GONE = (Vm.ABSENT, Vm.IN_TRANSIT)
 _ASKS_ANEW = (State.START_STATE, State.LOCAL_MAINTENANCE, State.GLOBAL_MAINTENANCE,
+              State.LOCAL_MAINTENANCE_MIGRATE_VM,
               State.UNKNOWN_LOCAL_VM_STATE)  # fmt: skip
 
 
@@ -265,7 +319,11 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         State.ENGINE_START: mem.state is State.ENGINE_DOWN,
         State.ENGINE_STARTING: (running and seen.health is not Health.GOOD)
         or seen.start is StartOutcome.OK,
-        State.ENGINE_UP: running and (seen.health is Health.GOOD or _may_be_well(mem, seen)),
+        State.ENGINE_UP: running
+        and (seen.health is Health.GOOD or _may_be_well(mem, seen) or mem.state in _MOVING),
+        State.ENGINE_MIGRATING_AWAY: running,
+        State.LOCAL_MAINTENANCE_MIGRATE_VM: seen.local_maintenance
+        and (running or (seen.vm is Vm.IN_TRANSIT and seen.vm_leaving)),
         State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED
         or (running and (seen.health is Health.BAD or mem.dark >= 2 or mem.broke in _WAS_ILL)),
         State.ENGINE_STOP: seen.vm in _RUNNING_OR_PAUSED,
@@ -291,7 +349,7 @@ def _may_be_well(mem: Mem, seen: Observation) -> bool:
 
 _LEASE_FIRST = {State.ENGINE_STOP, State.ENGINE_FORCE_STOP, State.AGENT_STOPPED}
 _MAINTENANCE_FIRST = {*_LEASE_FIRST, State.UNKNOWN_LOCAL_VM_STATE, State.GLOBAL_MAINTENANCE,
-                      State.LOCAL_MAINTENANCE, State.REINITIALIZE_FSM}  # fmt: skip
+                      State.LOCAL_MAINTENANCE, State.REINITIALIZE_FSM, *_MOVING}  # fmt: skip
 _ENDS_FIRST = {State.START_STATE, State.ENGINE_START, State.UNKNOWN_LOCAL_VM_STATE}
 
 
@@ -305,10 +363,13 @@ def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         if after not in _LEASE_FIRST:
             yield "a VM without its lease goes before anything else"
         return
-    leaves = decision.changed and mem.state not in _FORCED and after not in _MAINTENANCE_FIRST
+    # What a move has come to is said first; the maintenance follows in the same turn.
+    ends = mem.state in (*_FORCED, State.ENGINE_MIGRATING_AWAY)
+    leaves = decision.changed and not ends and after not in _MAINTENANCE_FIRST
     if in_maintenance and leaves:
         yield "maintenance goes before what the engine does"
-    if seen.global_maintenance and after is State.LOCAL_MAINTENANCE and decision.changed:
+    local_first = after is State.LOCAL_MAINTENANCE and not ends
+    if seen.global_maintenance and local_first and decision.changed:
         yield "global maintenance goes before local maintenance"
 
 
@@ -375,12 +436,28 @@ def _rests(mem: Mem, seen: Observation) -> set[State]:
 
 def _rests_with_libvirt(mem: Mem, seen: Observation) -> set[State]:
     going_off = {State.ENGINE_FORCE_STOP} if seen.vm is not Vm.ABSENT else set()
+    going_off |= _moving(mem, seen)
     if seen.global_maintenance is True:
-        return {State.GLOBAL_MAINTENANCE, *going_off}
+        return {State.GLOBAL_MAINTENANCE, *going_off} - {State.LOCAL_MAINTENANCE_MIGRATE_VM}
     stays = {State.GLOBAL_MAINTENANCE} if seen.global_maintenance is None else set()
     if seen.local_maintenance:
         return {State.LOCAL_MAINTENANCE, *going_off, *stays}
-    return {*stays, *_rests_out_of_maintenance(mem, seen)}
+    return {*stays, *_moving(mem, seen), *_rests_out_of_maintenance(mem, seen)}
+
+
+def _moving(mem: Mem, seen: Observation) -> set[State]:
+    """The states in which the engine is about to leave, while it is."""
+    leaving = seen.vm is Vm.RUNNING or (seen.vm is Vm.IN_TRANSIT and seen.vm_leaving)
+    if not leaving:
+        return set()
+    out = {State.LOCAL_MAINTENANCE_MIGRATE_VM} if seen.local_maintenance else set()
+    ready = _movable(seen) and seen.move_outcome is not MoveOutcome.RUNNING and mem.denied < 2
+    if ready and not mem.over and _takers(seen, mem.refused):
+        out = set()
+    failed = mem.ordered and seen.move_outcome is MoveOutcome.FAILED and not seen.vm_leaving
+    if failed and seen.vm is Vm.RUNNING:
+        return out
+    return {State.ENGINE_MIGRATING_AWAY, *out}
 
 
 def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
@@ -394,6 +471,8 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
             states = (states - {State.ENGINE_UP}) | {State.ENGINE_UP_BAD_HEALTH}
         if given(mem) and (mem.reached or not moved(mem, seen)):
             states -= {State.ENGINE_UP}
+        if _is_asked_for(mem, seen):
+            states -= {State.ENGINE_UP}
     if mem.age and mem.state is not State.ENGINE_UNEXPECTEDLY_DOWN:
         states -= _left_when_due(mem, seen)
     if seen.lease is Lease.THEIRS or (seen.lease is Lease.FREE and _ended_here(seen)):
@@ -401,6 +480,14 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
     if seen.vm is Vm.PAUSED and seen.lease is Lease.THEIRS:
         states.discard(State.ENGINE_UP_BAD_HEALTH)
     return states
+
+
+def _is_asked_for(mem: Mem, seen: Observation) -> bool:
+    """Does a person want it moved, with a host that takes it?"""
+    asks = seen.move_request is not None and not (mem.over and mem.move is For.PERSON)
+    ready = _movable(seen) and seen.move_outcome is not MoveOutcome.RUNNING and mem.denied < 2
+    refused = mem.refused if mem.move is For.PERSON else frozenset()
+    return asks and ready and bool(_takers(seen, refused))
 
 
 def _ended_here(seen: Observation) -> bool:

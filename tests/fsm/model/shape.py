@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple, Optional
 
-from fsm.observation import StartOutcome, VmEnding
+from fsm.observation import MoveOutcome, StartOutcome, VmEnding
 from metadata.states import State
 
 
@@ -65,12 +65,22 @@ class Left(IntEnum):
 RUNNING = frozenset({Dom.BOOTS, Dom.GOOD, Dom.SICK})
 
 # Codes of a peer's record, beside its score (0 and up).
-UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT, MOVING = -1, -2, -3, -4, -5, -6
+UNDECIDED, GONE, IN_MAINTENANCE, STOPPED, SILENT, MOVING, MOVING_OUT = -1, -2, -3, -4, -5, -6, -7
+# Of these the engine is leaving; the second one is in local maintenance.
+LEAVING_IT = (MOVING, MOVING_OUT)
 # Added to the score of a host that gave the engine away lately.
 GAVE = 10_000
 # With fewer points a host has lost its network.
 HAS_NETWORK = 1_900
 LEASE_UNKNOWN, LEASE_FREE = -1, 0
+
+
+class For(IntEnum):
+    """What the engine is moved for."""
+
+    NOTHING = 0
+    MAINTENANCE = 1
+    PERSON = 2
 
 
 class Mem(NamedTuple):
@@ -98,6 +108,11 @@ class Mem(NamedTuple):
     reached: bool = False  # somebody reached it here since; kept while it was moved lately
     broke: Optional[State] = None  # what a moment of not knowing broke off
     broke_age: int = 0  # how many thresholds of that state were behind
+    move: For = For.NOTHING
+    target: int = 0
+    ordered: bool = False
+    refused: frozenset[int] = frozenset()
+    over: bool = False  # nothing more is tried for that
 
 
 class View(NamedTuple):
@@ -130,6 +145,9 @@ class Host(NamedTuple):
     kill: bool = False
     asked: bool = False
     wake: bool = False  # libvirt is to resume the VM
+    request: bool = False  # a person wants the engine moved, as its broker says
+    to: int = 0  # libvirt has been told to move the VM there, and has not begun
+    moved: MoveOutcome = MoveOutcome.NONE
     slow: bool = False
     asleep: bool = False
     keeps: bool = False  # its agent's memory outlives the agent

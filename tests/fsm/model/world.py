@@ -15,7 +15,7 @@ from fsm.table import TABLE, Row
 from metadata.states import State
 from tests.fsm.model import shape
 from tests.fsm.model.concrete import can_ask
-from tests.fsm.model.moves import Kind, Move, Waits, ended, moves_of
+from tests.fsm.model.moves import Kind, Move, Waits, ended, moves_of, over_move
 from tests.fsm.model.react import Reactor, Turn
 from tests.fsm.model.shape import (
     FREE,
@@ -274,8 +274,18 @@ class Worlds:
             if faults and Dom.LEAVING in doms:
                 left = self._left_between(key, doms)
                 found.append(Edge(0, "a migration leaves the VM between", Kind.FAULT, left))
-        elif faults and _OWNERS[key[0]]:
+        else:
+            self._ordered(key, found)
+        if Dom.LEAVING not in doms and Dom.ARRIVING not in doms and faults and _OWNERS[key[0]]:
             self._migrations(key, _OWNERS[key[0]] - 1, found)
+
+    def _ordered(self, key: Key, found: list[Edge]) -> None:
+        """The migrations that agents have ordered; libvirt begins them, or they are refused."""
+        for source in self._ids:
+            host = self._host(key, source)
+            if host.to and self._can_migrate(key, source, host.to - 1):
+                moved = self._migrating(key, source, host.to - 1)
+                found.append(Edge(source + 1, "the VM begins to migrate", Kind.FAIR, moved))
 
     def _migrations(self, key: Key, source: int, found: list[Edge]) -> None:
         for target in self._ids:
@@ -295,7 +305,7 @@ class Worlds:
         leaving, arriving = self.hosts[key[HOSTS + source]], self.hosts[key[HOSTS + target]]
         # libvirt releases the lease when it pauses the source, and only then.
         moved = (_lease_number(FREE), *key[1:])
-        gone = leaving._replace(dom=Dom.LEAVING, hold=Hold.NO, asked=False)
+        gone = leaving._replace(dom=Dom.LEAVING, hold=Hold.NO, asked=False, to=0)
         here = arriving._replace(dom=Dom.ARRIVING, ending=VmEnding.NONE)
         return _with(_with(moved, source, self.number(gone)), target, self.number(here))
 
@@ -317,7 +327,8 @@ class Worlds:
         for index in self._ids:
             host = self._host(key, index)
             if doms[index] is Dom.LEAVING:
-                key = _with(key, index, self.number(host._replace(dom=Dom.HELD)))
+                held = host._replace(dom=Dom.HELD, moved=over_move(host.moved, False))
+                key = _with(key, index, self.number(held))
             elif doms[index] is Dom.ARRIVING:
                 key = _with(key, index, self.number(_arrived(host, False)))
         return key
@@ -401,9 +412,9 @@ class Worlds:
             return shape.STOPPED
         if host.mem is None or not host.broker:
             return shape.UNDECIDED
-        if host.local:
-            return shape.IN_MAINTENANCE
         code = _code_of_vm(host, host.mem)
+        if host.local and code != shape.MOVING_OUT:
+            return shape.IN_MAINTENANCE
         return code or self.reactor.points(host) + (shape.GAVE if host.mem.gave else 0)
 
 
@@ -445,7 +456,10 @@ def _code_of_vm(host: Host, mem: Mem) -> int:
     """What its record says of the VM, if others go by that; else 0."""
     if mem.state is State.UNKNOWN_LOCAL_VM_STATE:
         return shape.SILENT
-    return shape.MOVING if host.dom in (Dom.LEAVING, Dom.HELD) else 0
+    moving = host.dom in (Dom.LEAVING, Dom.HELD) or mem.state is State.ENGINE_MIGRATING_AWAY
+    if not moving:
+        return 0
+    return shape.MOVING_OUT if host.local else shape.MOVING
 
 
 def _waits(host: Host, index: int, seen: tuple[int, ...]) -> Waits:
@@ -455,14 +469,15 @@ def _waits(host: Host, index: int, seen: tuple[int, ...]) -> Waits:
     codes = [code for other, code in enumerate(seen[2:]) if other != index]
     turns = sum(code > 0 or code == shape.MOVING for code in codes) if seen[0] == 0 else 0
     left_over = seen[0] == index + 1 and host.dom is Dom.ABSENT
-    return Waits(turns, left_over, shape.UNDECIDED in codes,
-                 seen[0] == 0 and shape.MOVING in codes)  # fmt: skip
+    moving = any(code in shape.LEAVING_IT for code in codes)
+    return Waits(turns, left_over, shape.UNDECIDED in codes, seen[0] == 0 and moving)
 
 
 def _left(host: Host, host_id: int, arrives: bool, back: bool) -> Host:
+    moved = over_move(host.moved, arrives)
     if arrives:
-        return ended(host, host_id, FREE, VmEnding.MIGRATED)[0]
-    return host._replace(dom=Dom.GOOD if back else Dom.PAUSED, hold=Hold(back))
+        return ended(host._replace(moved=moved), host_id, FREE, VmEnding.MIGRATED)[0]
+    return host._replace(dom=Dom.GOOD if back else Dom.PAUSED, hold=Hold(back), moved=moved)
 
 
 def _arrived(host: Host, takes: bool) -> Host:

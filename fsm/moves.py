@@ -1,0 +1,101 @@
+"""Moving the engine alive to another host: what for, where to, and why not elsewhere.
+
+It is wanted for local maintenance of this host, or because a person asks for it. The target is
+the best host that says that it can take the engine now; one that turned out not to is not tried
+again for the same purpose. Nothing here is needed for safety: the VM's lease goes with it.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, NamedTuple, Optional
+
+from fsm.memory import MAINTENANCE, Memory
+from fsm.observation import Observation, Peer
+from fsm.peers import undecided
+from metadata.liveness import Liveness
+from metadata.states import State
+
+NO_REASON = "libvirt gave no reason"
+
+
+class Wanted(NamedTuple):
+    """What the engine is to be moved for (as `Memory.move_for`), and where to; None: anywhere."""
+
+    purpose: str
+    to_id: Optional[int] = None
+
+
+def wanted_move(memory: Memory, observation: Observation) -> Optional[Wanted]:
+    """The move that is wanted now, whether it can be made or not; maintenance goes first."""
+    if memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM:
+        return Wanted(MAINTENANCE)
+    request = observation.move_request
+    return None if request is None else Wanted(request.request_id, request.to_id)
+
+
+def refusals_so_far(memory: Memory, wanted: Wanted) -> tuple[tuple[int, str], ...]:
+    """The hosts that did not get the engine for this purpose, each with the reason."""
+    return memory.move_refusals if memory.move_for == wanted.purpose else ()
+
+
+def is_ended(memory: Memory, wanted: Wanted) -> bool:
+    """Is nothing more tried for this purpose?"""
+    return memory.move_ended and memory.move_for == wanted.purpose
+
+
+def target(memory: Memory, observation: Observation, most_tries: int) -> Optional[Peer]:
+    """The host that is tried next for the move that is wanted; None: there is none."""
+    wanted = wanted_move(memory, observation)
+    if wanted is None or is_ended(memory, wanted):
+        return None
+    refused = {host_id for host_id, _ in refusals_so_far(memory, wanted)}
+    if len(refused) >= most_tries:
+        return None
+    found = [
+        peer
+        for peer in observation.peers
+        if wanted.to_id in (None, peer.host_id)
+        and peer.host_id not in refused
+        and not why_not(peer)
+    ]
+    return min(found, key=lambda peer: (-peer.score, peer.host_id), default=None)
+
+
+_REASONS: tuple[tuple[Callable[[Peer], bool], str], ...] = (
+    (lambda peer: peer.liveness is not Liveness.LIVE, "sanlock does not call it alive"),
+    (lambda peer: not peer.fresh, "its record is old"),
+    (lambda peer: peer.stopped, "its agent is stopped"),
+    (lambda peer: peer.maintenance, "it is in local maintenance"),
+    (lambda peer: bool(peer.takes_not), ""),
+    (
+        lambda peer: not peer.takes_at,
+        "its program is older and does not say whether it can take the engine",
+    ),
+    (lambda peer: peer.score <= 0, "its score is 0"),
+)
+
+
+def why_not(peer: Peer) -> str:
+    """Why `peer` can't take the engine alive, as far as is known; empty: it can."""
+    for holds, why in _REASONS:
+        if holds(peer):
+            return why or peer.takes_not
+    return ""
+
+
+def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str], ...]:
+    """Each other host's name, and why it does not get the engine for the move that is wanted."""
+    wanted = wanted_move(memory, observation)
+    tried = {} if wanted is None else dict(refusals_so_far(memory, wanted))
+    to_id = None if wanted is None else wanted.to_id
+    told = [
+        (peer.name, tried.get(peer.host_id) or why_not(peer))
+        for peer in observation.peers
+        if to_id in (None, peer.host_id)
+    ]
+    return tuple([(name, why) for name, why in told if why])
+
+
+def still_to_show(observation: Observation) -> bool:
+    """May a host be alive that has not shown it yet?"""
+    return bool(undecided(observation))

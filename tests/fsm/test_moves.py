@@ -1,0 +1,285 @@
+"""The engine moves alive: on purpose, told before, to the best host, and else it stays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fsm import Action, State
+from fsm.guards import REPEAT_TICKS
+from fsm.memory import MAINTENANCE
+from fsm.moves import NO_REASON, why_not
+from fsm.observation import Lease, MoveOutcome, MoveRequest, Peer, Vm, VmEnding
+from fsm.table import UNANNOUNCED
+from metadata.liveness import Liveness
+from metadata.records import Health
+from tests.fsm.test_stories import CONFIG, GONE, TIMING, Host, peer
+
+MOVING, WAITING = State.ENGINE_MIGRATING_AWAY, State.LOCAL_MAINTENANCE_MIGRATE_VM
+
+
+def taker(host_id: int, score: int = 3400, **fields: Any) -> Peer:
+    """A host that takes the engine."""
+    return peer(host_id, score, **{"takes_at": f"qemu+tls://h{host_id}/system", **fields})
+
+
+def engine_on(*peers: Peer) -> Host:
+    return Host(peers=peers).running()
+
+
+def moving(*peers: Peer, **wanted: Any) -> Host:
+    """A host whose engine libvirt has just been told to move."""
+    host = engine_on(*(peers or (taker(2), taker(3))))
+    host.settle(1, move_announced=True, **(wanted or {"local_maintenance": True}))
+    assert host.last.actions == (Action.MIGRATE_VM,)
+    host.see(move_outcome=MoveOutcome.RUNNING)
+    assert host.memory.state is MOVING
+    return host
+
+
+FAILED = {"move_outcome": MoveOutcome.FAILED, "move_why": "the network is gone"}
+MOVED = {"vm_ending": VmEnding.MIGRATED, **GONE}
+
+
+# --- local maintenance ----------------------------------------------------------------
+
+
+def test_local_maintenance_moves_the_engine_first() -> None:
+    host = engine_on(taker(2, 3000), taker(3))
+    assert host.settle(1, local_maintenance=True) is MOVING
+    assert host.memory.move_target_id == 3
+    assert "then the engine moves to h3" in host.last.why
+    assert host.see(1, move_announced=True).actions == (Action.MIGRATE_VM,)
+    assert host.see(1, move_outcome=MoveOutcome.RUNNING, vm_leaving=True).actions == ()
+    assert host.settle(1, move_outcome=MoveOutcome.DONE, **MOVED) is State.LOCAL_MAINTENANCE
+    assert host.memory.crashed_at_s is None
+
+
+def test_nothing_moves_before_the_others_can_know_it() -> None:
+    host = engine_on(taker(2))
+    host.settle(1, local_maintenance=True)
+    host.see(TIMING.away_s - 1)
+    assert host.last.actions == ()
+    assert host.memory.state is MOVING
+    host.settle(1)
+    assert host.memory.move_refusals == ((2, UNANNOUNCED),)
+    assert host.memory.state is WAITING
+
+
+def test_a_host_that_refuses_is_followed_by_the_next() -> None:
+    host = moving()
+    assert host.memory.move_target_id == 2
+    host.settle(1, **FAILED)
+    assert host.memory.state is MOVING
+    assert host.memory.move_target_id == 3
+    assert host.memory.move_refusals == ((2, "the network is gone"),)
+    assert host.memory.move_tries == 2
+    host.see(1, move_outcome=MoveOutcome.RUNNING)
+    host.settle(1, move_outcome=MoveOutcome.FAILED, move_why="")
+    assert host.memory.move_refusals[1] == (3, NO_REASON)
+
+
+def test_when_all_have_refused_local_maintenance_is_taken_back_with_each_reason() -> None:
+    host = moving(taker(2), peer(3, takes_not="too little free memory"))
+    host.settle(1, **FAILED)
+    assert host.memory.state is WAITING
+    assert host.last.actions == (Action.END_LOCAL_MAINTENANCE,)
+    assert "h2: the network is gone; h3: too little free memory" in host.last.why
+    host.see(REPEAT_TICKS * TIMING.tick_s - 1)
+    assert host.last.actions == ()
+    assert host.see(1).actions == (Action.END_LOCAL_MAINTENANCE,)
+    assert host.settle(1, local_maintenance=False) is State.ENGINE_UP
+
+
+def test_no_more_hosts_are_tried_than_the_settings_say() -> None:
+    host = moving(*(taker(host_id) for host_id in range(2, 8)))
+    for _ in range(CONFIG.migration.tries):
+        assert host.memory.state is MOVING
+        host.settle(1, **FAILED)
+        if host.last.actions == (Action.MIGRATE_VM,):
+            host.see(1, move_outcome=MoveOutcome.RUNNING)
+    assert host.memory.state is WAITING
+    assert host.last.actions == (Action.END_LOCAL_MAINTENANCE,)
+    assert len(host.memory.move_refusals) == CONFIG.migration.tries
+
+
+def test_the_next_local_maintenance_tries_all_hosts_again() -> None:
+    host = moving(taker(2))
+    host.settle(1, **FAILED)
+    host.settle(1, local_maintenance=False)
+    assert host.settle(60, local_maintenance=True) is MOVING
+    assert host.memory.move_refusals == ()
+
+
+def test_hosts_that_may_still_show_themselves_are_waited_for() -> None:
+    host = engine_on(peer(2, fresh=False, liveness=Liveness.UNKNOWN))
+    assert host.settle(1, local_maintenance=True) is WAITING
+    assert host.last.actions == ()
+    assert host.settle(1, peers=(taker(2),)) is MOVING
+
+
+def test_in_global_maintenance_nothing_moves_by_itself() -> None:
+    host = engine_on(taker(2))
+    assert host.settle(1, local_maintenance=True, global_maintenance=True) is (
+        State.GLOBAL_MAINTENANCE
+    )
+    host = engine_on(taker(2))
+    host.settle(1, local_maintenance=True)
+    assert host.settle(1, global_maintenance=True, move_announced=True) is (
+        State.GLOBAL_MAINTENANCE
+    )
+
+
+def test_a_move_under_way_ends_though_global_maintenance_begins() -> None:
+    host = moving(taker(2))
+    busy = {"move_outcome": MoveOutcome.RUNNING, "vm_leaving": True}
+    assert host.settle(1, global_maintenance=True, **busy) is MOVING
+
+
+@pytest.mark.parametrize("outcome", [MoveOutcome.NONE, MoveOutcome.RUNNING])
+def test_an_agent_that_comes_back_goes_on_for_local_maintenance(outcome: MoveOutcome) -> None:
+    host = moving()
+    host.settle(1, vm=Vm.UNKNOWN)
+    assert host.memory.state is State.UNKNOWN_LOCAL_VM_STATE
+    expected = WAITING if outcome is MoveOutcome.RUNNING else MOVING
+    assert host.settle(1, vm=Vm.RUNNING, move_outcome=outcome) is expected
+
+
+def test_a_paused_vm_is_left_as_it_is() -> None:
+    host = engine_on(peer(2))
+    host.settle(1, local_maintenance=True)
+    assert host.settle(1, vm=Vm.PAUSED, vm_holds_lease=None) is State.LOCAL_MAINTENANCE
+
+
+def test_the_source_goes_on_first_in_local_maintenance_too() -> None:
+    host = moving(taker(2))
+    between = {"vm": Vm.IN_TRANSIT, "vm_leaving": True, "lease": Lease.FREE}
+    host.see(1, move_outcome=MoveOutcome.RUNNING, **between)
+    host.see(2 * TIMING.tick_s)
+    assert host.last.actions == (Action.RESUME_VM,)
+
+
+# --- a person's order -----------------------------------------------------------------
+
+ASKED = {"move_request": MoveRequest("one")}
+
+
+def test_a_persons_order_moves_the_engine_and_the_host_stays_in() -> None:
+    host = moving(**ASKED)
+    assert host.last.score.points == 3400
+    theirs = {"lease": Lease.THEIRS, "lease_owner_id": 2, "lease_owner": "h2"}
+    assert host.settle(1, **MOVED, **theirs) is State.ENGINE_DOWN
+    assert "now runs on h2" in host.memory.why
+
+
+def test_the_host_that_a_person_names_is_the_only_one_tried() -> None:
+    host = moving(taker(2), taker(3, 2000), move_request=MoveRequest("one", 3))
+    assert host.memory.move_target_id == 3
+    host.settle(1, **FAILED)
+    assert host.memory.state is State.ENGINE_UP
+    assert host.memory.move_ended
+    assert "h3: the network is gone" in host.last.why
+    assert "h2" not in host.last.why
+
+
+def test_an_order_that_came_to_nothing_is_not_tried_again_but_the_next_is() -> None:
+    host = moving(taker(2), **ASKED)
+    host.settle(1, **FAILED)
+    assert host.settle(60) is State.ENGINE_UP
+    assert host.settle(1, move_request=MoveRequest("two")) is MOVING
+    assert host.memory.move_refusals == ()
+
+
+@pytest.mark.parametrize("state", ["ill", "global"])
+def test_people_may_move_an_ill_engine_and_in_global_maintenance(state: str) -> None:
+    host = engine_on(taker(2))
+    if state == "ill":
+        assert host.settle(1, health=Health.BAD) is State.ENGINE_UP_BAD_HEALTH
+    else:
+        assert host.settle(1, global_maintenance=True) is State.GLOBAL_MAINTENANCE
+    assert host.settle(1, **ASKED) is MOVING
+
+
+def test_local_maintenance_that_begins_meanwhile_has_tries_of_its_own() -> None:
+    host = moving(taker(2), **ASKED)
+    host.settle(1, local_maintenance=True, **FAILED)
+    assert host.memory.state is MOVING
+    assert host.memory.move_for == MAINTENANCE
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vm_holds_lease": None},
+        {"lease": Lease.THEIRS, "lease_owner_id": 2},
+        {"lease": Lease.UNKNOWN},
+        {"vm_leaving": True},
+        {"move_outcome": MoveOutcome.RUNNING},
+        {"vm": Vm.IN_TRANSIT},
+    ],
+    ids=str,
+)
+def test_only_an_engine_with_its_lease_that_nobody_moves_is_moved(fields: Any) -> None:
+    assert engine_on(taker(2)).settle(1, **ASKED, **fields) is not MOVING
+
+
+# --- what may become of it ------------------------------------------------------------
+
+
+def test_a_crash_on_the_way_is_a_crash() -> None:
+    host = moving(**ASKED)
+    host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.memory.crashed_at_s is not None
+
+
+def test_a_migration_that_takes_too_long_is_broken_off_again_and_again() -> None:
+    host = moving(taker(2), **ASKED)
+    host.see(1, move_outcome=MoveOutcome.RUNNING, vm_leaving=True)
+    host.see(TIMING.migration_s)
+    assert host.last.actions == (Action.ABORT_MIGRATION,)
+    host.see(1)
+    assert host.last.actions == ()
+    assert host.see(REPEAT_TICKS * TIMING.tick_s).actions == (Action.ABORT_MIGRATION,)
+
+
+def test_a_vm_that_libvirt_only_said_to_have_moved_stays_in_the_end() -> None:
+    host = moving(taker(2), **ASKED)
+    host.see(1, move_outcome=MoveOutcome.DONE)
+    assert host.memory.state is MOVING
+    assert host.settle(TIMING.migration_s) is State.ENGINE_UP
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"liveness": Liveness.UNKNOWN}, "sanlock does not call it alive"),
+        ({"liveness": Liveness.FAIL}, "sanlock does not call it alive"),
+        ({"fresh": False}, "its record is old"),
+        ({"stopped": True}, "its agent is stopped"),
+        ({"maintenance": True}, "it is in local maintenance"),
+        ({"takes_at": "", "takes_not": "the bridge is down"}, "the bridge is down"),
+        ({"takes_at": ""}, "older"),
+        ({"score": 0}, "its score is 0"),
+    ],
+    ids=str,
+)
+def test_each_host_that_does_not_take_the_engine_says_why(fields: Any, why: str) -> None:
+    one = taker(2, **fields)
+    assert why in why_not(one)
+    host = engine_on(one)
+    host.settle(3 * TIMING.tick_s, local_maintenance=True)
+    assert host.memory.state is WAITING
+    assert why in host.last.why
+
+
+def test_a_lonely_host_says_so() -> None:
+    assert engine_on().settle(1, local_maintenance=True) is WAITING
+    assert host_says("there is no other host")
+
+
+def host_says(text: str) -> bool:
+    host = engine_on()
+    host.settle(1, local_maintenance=True)
+    return text in host.last.why
