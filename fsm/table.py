@@ -131,23 +131,25 @@ def _move_out(source: State) -> Row:
     )
 
 
-def _moves(source: State) -> tuple[Row, ...]:
-    """A move that is wanted, and possible or not."""
-    return (
-        Row(
-            source,
-            (g.move_possible,),
-            State.ENGINE_MIGRATING_AWAY,
-            "the engine is to move to {target}, as somebody asked",
-            notes=(Note.MOVE_BEGINS,),
-        ),
-        Row(
-            source,
-            (g.move_in_vain,),
-            source,
-            "the engine can't be moved{refusals}",
-            notes=(Note.MOVE_ENDED,),
-        ),
+def _move(source: State) -> Row:
+    """A move that is wanted, and possible."""
+    return Row(
+        source,
+        (g.move_possible,),
+        State.ENGINE_MIGRATING_AWAY,
+        "the engine is to move to {target}, as somebody asked",
+        notes=(Note.MOVE_BEGINS,),
+    )
+
+
+def _no_move(source: State) -> Row:
+    """One that is wanted in vain; it comes behind what the engine's own condition asks for."""
+    return Row(
+        source,
+        (g.move_in_vain,),
+        source,
+        "the engine can't be moved{refusals}",
+        notes=(Note.MOVE_ENDED,),
     )
 
 
@@ -530,7 +532,7 @@ _ENGINE_UP = (
         "the engine's health is bad: {health_detail}",
     ),
     _resume(State.ENGINE_UP),
-    *_moves(State.ENGINE_UP),
+    _move(State.ENGINE_UP),
     *_out_of_reach(State.ENGINE_UP),
     Row(
         State.ENGINE_UP,
@@ -538,6 +540,7 @@ _ENGINE_UP = (
         State.ENGINE_UP_BAD_HEALTH,
         "the engine is out of reach of {dark_for}, though this host's network is good",
     ),
+    _no_move(State.ENGINE_UP),
     _stay(State.ENGINE_UP, "{unreached}", g.cut_off),
     _stay(State.ENGINE_UP, "libvirt is at work on the VM{vm_detail}", g.vm_in_transit),
     _stay(
@@ -552,7 +555,7 @@ _ENGINE_UP = (
 _BAD_HEALTH = (
     *_first(State.ENGINE_UP_BAD_HEALTH, _move_out(State.ENGINE_UP_BAD_HEALTH)),
     *_gone(State.ENGINE_UP_BAD_HEALTH),
-    *_moves(State.ENGINE_UP_BAD_HEALTH),
+    _move(State.ENGINE_UP_BAD_HEALTH),
     *_out_of_reach(State.ENGINE_UP_BAD_HEALTH),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
@@ -611,6 +614,7 @@ _BAD_HEALTH = (
         actions=(Action.SHUTDOWN_VM,),
         notes=(Note.FAILED_START,),
     ),
+    _no_move(State.ENGINE_UP_BAD_HEALTH),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
         (g.health_unknown,),
@@ -902,7 +906,8 @@ _GLOBAL_MAINTENANCE = (
         State.REINITIALIZE_FSM,
         "global maintenance is over",
     ),
-    *_moves(State.GLOBAL_MAINTENANCE),
+    _move(State.GLOBAL_MAINTENANCE),
+    _no_move(State.GLOBAL_MAINTENANCE),
     _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on{and_local}"),
 )
 

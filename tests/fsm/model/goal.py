@@ -39,7 +39,7 @@ def _is_to_move(host: Host) -> bool:
     """A VM is about to leave its host, which is to be so for a while only."""
     if host.mem is None or host.mem.state not in _MOVING or not _acts(host):
         return False
-    able = host.broker and host.storage and host.slot0 and host.looked and host.life is Life.LIVE
+    able = host.broker and host.slot0 and can_ask(host)
     return host.runs and host.hold is Hold.YES and able
 
 
