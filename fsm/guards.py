@@ -12,7 +12,16 @@ from typing import Callable, Optional
 from fsm.handover import handover, resume_after_s
 from fsm.memory import MAINTENANCE, Memory
 from fsm.moves import is_ended, still_to_show, target, wanted_move
-from fsm.observation import Lease, MoveOutcome, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.observation import (
+    HostStop,
+    Lease,
+    MoveOutcome,
+    Observation,
+    Peer,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
 from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
 from fsm.reach import (
     better_places,
@@ -453,6 +462,29 @@ def dark_counts_s(timing: Timing) -> float:
 def vm_runs_or_leaves(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """The VM runs here, or is about to leave by a migration."""
     return o.vm is Vm.RUNNING or (o.vm is Vm.IN_TRANSIT and o.vm_leaving)
+
+
+@guard
+def host_stops(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """This host is being shut down, and the engine is not to go down with it."""
+    return o.host_stops is not None
+
+
+@guard
+def leaves_with_host(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """This host is being shut down, and the VM runs here or is about to leave."""
+    here = o.vm is Vm.RUNNING or (o.vm is Vm.IN_TRANSIT and o.vm_leaving)
+    return o.host_stops is not None and here
+
+
+@guard
+def to_stop_with_host(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """This host is being shut down, its VM runs, and it is not to move, or no host can take it."""
+    if o.vm is not Vm.RUNNING or o.vm_leaving or o.host_stops is None:
+        return False
+    wanted = wanted_move(m, o)
+    ended = wanted is not None and is_ended(m, wanted)
+    return o.host_stops is HostStop.STOP or ended or move_in_vain(m, o, c)
 
 
 @guard

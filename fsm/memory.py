@@ -10,7 +10,7 @@ from metadata.penalties import Penalty
 from metadata.states import State
 
 # What the engine may be moved for, beside a person's request by its id.
-MAINTENANCE = "maintenance"
+MAINTENANCE, SHUTDOWN = "maintenance", "shutdown"
 
 
 class Action(str, Enum):
@@ -85,8 +85,8 @@ class Memory:
     giving_away              the stop under way, forced or not, is for being out of reach
     gave_away_at_s           when this host last stopped the engine for that
     gave_away_uplink         ... behind a network of this host that was good
-    move_for                 what the engine is moved for: MAINTENANCE, or a person's request by its
-                             id; kept until another move is wanted
+    move_for                 what the engine is moved for: MAINTENANCE, SHUTDOWN, or a person's
+                             request by its id; kept until another move is wanted
     move_target_id           where it goes, or went last
     move_ordered             libvirt has been told to move it there
     move_refusals            the hosts that did not get it, each with the reason, for people

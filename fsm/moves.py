@@ -1,16 +1,17 @@
 """Moving the engine alive to another host: what for, where to, and why not elsewhere.
 
-It is wanted for local maintenance of this host, or because a person asks for it. The target is
-the best host that says that it can take the engine now; one that turned out not to is not tried
-again for the same purpose. Nothing here is needed for safety: the VM's lease goes with it.
+It is wanted for local maintenance or the shutdown of this host, or because a person asks for it.
+The target is the best host that says that it can take the engine now; one that turned out not to
+is not tried again for the same purpose. Nothing here is needed for safety: the VM's lease goes with
+it.
 """
 
 from __future__ import annotations
 
 from typing import Callable, NamedTuple, Optional
 
-from fsm.memory import MAINTENANCE, Memory
-from fsm.observation import Observation, Peer
+from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
+from fsm.observation import HostStop, Observation, Peer
 from fsm.peers import undecided
 from metadata.liveness import Liveness
 from metadata.states import State
@@ -26,9 +27,11 @@ class Wanted(NamedTuple):
 
 
 def wanted_move(memory: Memory, observation: Observation) -> Optional[Wanted]:
-    """The move that is wanted now, whether it can be made or not; maintenance goes first."""
+    """The move that is wanted now, whether it can be made or not; the host's own go first."""
     if memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM:
         return Wanted(MAINTENANCE)
+    if observation.host_stops is HostStop.MIGRATE and observation.global_maintenance is not True:
+        return Wanted(SHUTDOWN)
     request = observation.move_request
     return None if request is None else Wanted(request.request_id, request.to_id)
 

@@ -63,6 +63,13 @@ class MoveOutcome(str, Enum):
     FAILED = "failed"  # the VM has stayed here, as far as libvirt can say
 
 
+class HostStop(str, Enum):
+    """What becomes of the engine when its host is shut down."""
+
+    MIGRATE = "migrate"  # it moves alive; where no host can take it, it is shut down
+    STOP = "stop"  # it is shut down in order, and the other hosts start it
+
+
 @dataclass(frozen=True)
 class MoveRequest:
     """A person's order to move the engine; `to_id` None: to the best host."""
@@ -169,6 +176,7 @@ class Observation:
     move_request          a person's order to move the engine away from here
     move_outcome, move_why   the latest migration that this agent asked for, and why it failed
     move_announced        this host's record on the storage says that the engine is moving
+    host_stops            this host is being shut down, and the engine is not to go down with it
     stop_requested        the agent was told to stop
     testimony             what this host sees of the page of an engine that runs elsewhere
     """
@@ -202,6 +210,7 @@ class Observation:
     move_outcome: MoveOutcome = MoveOutcome.NONE
     move_why: str = ""
     move_announced: bool = False
+    host_stops: Optional[HostStop] = None
     stop_requested: bool = False
     condition: HostCondition = field(default_factory=HostCondition)
     peers: tuple[Peer, ...] = ()

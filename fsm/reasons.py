@@ -12,8 +12,8 @@ from fsm.guards import (
     turn_in_s,
 )
 from fsm.handover import handover
-from fsm.memory import Memory
-from fsm.moves import NO_REASON, refusals
+from fsm.memory import SHUTDOWN, Memory
+from fsm.moves import NO_REASON, refusals, wanted_move
 from fsm.observation import Lease, Observation, Peer
 from fsm.peers import undecided
 from fsm.score import score
@@ -114,6 +114,11 @@ class _Words(dict[str, str]):
         found = move_target(self._memory, self._observation, self._config)
         return "another host" if found is None else f"{found.name} (score {found.score})"
 
+    def _move_for(self) -> str:
+        wanted = wanted_move(self._memory, self._observation)
+        by_host = wanted is not None and wanted.purpose == SHUTDOWN
+        return "this host is being shut down" if by_host else "somebody asked for it"
+
     def _moving_to(self) -> str:
         target_id = self._memory.move_target_id
         names = [peer.name for peer in self._observation.peers if peer.host_id == target_id]
@@ -121,6 +126,10 @@ class _Words(dict[str, str]):
 
     def _move_why(self) -> str:
         return f"{self._moving_to()}: {self._observation.move_why or NO_REASON}"
+
+    def _stays_for(self) -> str:
+        """Why it does not move, where it was to."""
+        return self._refusals() if wanted_move(self._memory, self._observation) else ""
 
     def _refusals(self) -> str:
         told = refusals(self._memory, self._observation)

@@ -103,6 +103,8 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
         "vm_id": _vm_id(memory, observation),
+        # What moved away has moved, and is not moved again for the same when it comes back.
+        "move_ended": memory.move_ended or (bool(memory.move_for) and observation.vm is Vm.ABSENT),
         **_ill_times(memory, observation),
         **_reach(memory, observation, config),
     }

@@ -105,26 +105,32 @@ def _global(source: State) -> Row:
     )
 
 
-def _local(source: State) -> Row:
+def _local(source: State, *guards: Guard) -> Row:
     return Row(
         source,
-        (g.in_local_maintenance,),
+        (g.in_local_maintenance, *guards),
         State.LOCAL_MAINTENANCE,
         "local maintenance is on",
     )
 
 
-def _first(source: State, *before_local: Row) -> tuple[Row, ...]:
+def _first(source: State) -> tuple[Row, ...]:
     """What goes before anything else in every state that the agent rests in."""
     return (_stop(source), _unknown(source), _without_lease(source), _global(source),
-            *before_local, _local(source))  # fmt: skip
+            _local(source))  # fmt: skip
+
+
+def _first_with_vm(source: State, *before_local: Row) -> tuple[Row, ...]:
+    """The same where the VM may be: it leaves with a host that is shut down, maintenance or not."""
+    return (_stop(source), _unknown(source), _without_lease(source), _global(source),
+            *before_local, _local(source, ~g.leaves_with_host))  # fmt: skip
 
 
 def _move_out(source: State) -> Row:
     """Local maintenance of the host on which the engine is."""
     return Row(
         source,
-        (g.in_local_maintenance, g.vm_runs_or_leaves),
+        (g.in_local_maintenance, g.vm_runs_or_leaves, ~g.host_stops),
         State.LOCAL_MAINTENANCE_MIGRATE_VM,
         "local maintenance is on; the engine is to move to another host first",
         notes=(Note.MOVE_WANTED,),
@@ -137,8 +143,19 @@ def _move(source: State) -> Row:
         source,
         (g.move_possible,),
         State.ENGINE_MIGRATING_AWAY,
-        "the engine is to move to {target}, as somebody asked",
+        "the engine is to move to {target}: {move_for}",
         notes=(Note.MOVE_BEGINS,),
+    )
+
+
+def _stop_with_host(source: State, *guards: Guard) -> Row:
+    """The host goes down, and the engine can't move, or shall not."""
+    return Row(
+        source,
+        guards or (g.to_stop_with_host,),
+        State.ENGINE_STOP,
+        "this host is being shut down, and the engine with it{stays_for}",
+        actions=(Action.SHUTDOWN_VM,),
     )
 
 
@@ -269,7 +286,7 @@ _START_STATE = (
 )
 
 _REINITIALIZE = (
-    *_first(
+    *_first_with_vm(
         State.REINITIALIZE_FSM,
         Row(
             State.REINITIALIZE_FSM,
@@ -454,7 +471,7 @@ _ENGINE_START = (
 )
 
 _ENGINE_STARTING = (
-    *_first(State.ENGINE_STARTING),
+    *_first_with_vm(State.ENGINE_STARTING),
     Row(
         State.ENGINE_STARTING,
         (g.vm_healthy,),
@@ -504,6 +521,7 @@ _ENGINE_STARTING = (
         "the VM ended {elapsed} after its start{vm_detail}",
         notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
+    _stop_with_host(State.ENGINE_STARTING, g.host_stops, g.vm_running),
     Row(
         State.ENGINE_STARTING,
         (g.vm_unhealthy, g.overdue),
@@ -517,7 +535,7 @@ _ENGINE_STARTING = (
 )
 
 _ENGINE_UP = (
-    *_first(State.ENGINE_UP, _move_out(State.ENGINE_UP)),
+    *_first_with_vm(State.ENGINE_UP, _move_out(State.ENGINE_UP)),
     *_gone(State.ENGINE_UP),
     Row(
         State.ENGINE_UP,
@@ -533,6 +551,7 @@ _ENGINE_UP = (
     ),
     _resume(State.ENGINE_UP),
     _move(State.ENGINE_UP),
+    _stop_with_host(State.ENGINE_UP),
     *_out_of_reach(State.ENGINE_UP),
     Row(
         State.ENGINE_UP,
@@ -553,9 +572,10 @@ _ENGINE_UP = (
 )
 
 _BAD_HEALTH = (
-    *_first(State.ENGINE_UP_BAD_HEALTH, _move_out(State.ENGINE_UP_BAD_HEALTH)),
+    *_first_with_vm(State.ENGINE_UP_BAD_HEALTH, _move_out(State.ENGINE_UP_BAD_HEALTH)),
     *_gone(State.ENGINE_UP_BAD_HEALTH),
     _move(State.ENGINE_UP_BAD_HEALTH),
+    _stop_with_host(State.ENGINE_UP_BAD_HEALTH),
     *_out_of_reach(State.ENGINE_UP_BAD_HEALTH),
     Row(
         State.ENGINE_UP_BAD_HEALTH,
@@ -645,12 +665,12 @@ _ENGINE_STOP = (
     ),
     Row(
         State.ENGINE_STOP,
-        (g.healthy_with_lease, ~g.still_out_of_reach),
+        (g.healthy_with_lease, ~g.still_out_of_reach, ~g.host_stops),
         State.ENGINE_UP,
         "the engine became healthy again before it shut down",
     ),
     _global(State.ENGINE_STOP),
-    _local(State.ENGINE_STOP),
+    _local(State.ENGINE_STOP, ~g.leaves_with_host),
     Row(
         State.ENGINE_STOP,
         (g.vm_paused,),
@@ -686,7 +706,7 @@ _FORCE_STOP = (
     ),
     Row(
         State.ENGINE_FORCE_STOP,
-        (g.healthy_with_lease, ~g.still_out_of_reach),
+        (g.healthy_with_lease, ~g.still_out_of_reach, ~g.host_stops),
         State.ENGINE_UP,
         "the engine became healthy again before it was switched off",
     ),
@@ -754,6 +774,12 @@ _MIGRATE_VM = (
     _unknown(State.LOCAL_MAINTENANCE_MIGRATE_VM),
     _without_lease(State.LOCAL_MAINTENANCE_MIGRATE_VM),
     _global(State.LOCAL_MAINTENANCE_MIGRATE_VM),
+    Row(
+        State.LOCAL_MAINTENANCE_MIGRATE_VM,
+        (g.host_stops, g.vm_running),
+        State.ENGINE_UP,
+        "this host is being shut down: the engine is to leave it",
+    ),
     Row(
         State.LOCAL_MAINTENANCE_MIGRATE_VM,
         (~g.in_local_maintenance,),
@@ -892,6 +918,12 @@ _LOCAL_MAINTENANCE = (
         (~g.in_local_maintenance,),
         State.REINITIALIZE_FSM,
         "local maintenance is over",
+    ),
+    Row(
+        State.LOCAL_MAINTENANCE,
+        (g.leaves_with_host, g.vm_running),
+        State.REINITIALIZE_FSM,
+        "this host is being shut down, and the VM runs here",
     ),
     _stay(State.LOCAL_MAINTENANCE, "local maintenance is on"),
 )

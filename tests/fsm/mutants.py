@@ -32,9 +32,11 @@ from metadata.states import State
 from tests.fsm.model.report import explored, gaps, name_of
 from tests.fsm.model.world import (
     MOVE_FAULTS,
+    MOVED_FAULTS,
     PAIR_FAULTS,
     REACH_FAULTS,
     RESTART_FAULTS,
+    SHUTDOWN_FAULTS,
     UNSEEN_FAULTS,
     VM_FAULTS,
     Size,
@@ -106,13 +108,15 @@ def _other_targets(row: Row) -> list[State]:
 SMALL = (Size(1, 1), Size(2, 1), Size(1, 2), Size(1, 3, VM_FAULTS), Size(2, 2, VM_FAULTS))
 RESTARTS = Size(1, 3, RESTART_FAULTS, keeps=True)
 UNSEEN = Size(2, 1, UNSEEN_FAULTS, page=False)
-SPECIAL = (Size(2, 2, REACH_FAULTS), RESTARTS, UNSEEN)
+MOVED, SHUTDOWN = Size(2, 2, MOVED_FAULTS), Size(2, 2, SHUTDOWN_FAULTS)
+SPECIAL = (Size(2, 2, REACH_FAULTS), RESTARTS, UNSEEN, MOVED, SHUTDOWN)
 LARGE = (
     *(Size(3, 1), Size(2, 2), Size(2, 3, VM_FAULTS), Size(2, 3, MOVE_FAULTS)),
     Size(3, 2, REACH_FAULTS),
 )
 STORIES = (
     *("tests/fsm/test_stories.py", "tests/fsm/test_reach.py", "tests/fsm/test_handover.py"),
+    "tests/fsm/test_moves.py",
     "tests/unit/test_agent_stories.py",
 )
 PROPERTIES = ("tests/fsm/test_table.py",)
@@ -135,7 +139,8 @@ def by_model(sizes: Sequence[Size]) -> Killer:
 
 def by_coverage(table: Table) -> str:
     """Rows that never fire, guards that never decide, states that are never left."""
-    sizes = (*LARGE, RESTARTS, Size(2, 1, PAIR_FAULTS, keeps=True), UNSEEN)
+    pairs = Size(2, 1, PAIR_FAULTS, keeps=True)
+    sizes = (*LARGE, RESTARTS, pairs, UNSEEN, MOVED, SHUTDOWN)
     found = gaps([explored(size, table) for size in sizes], table)
     return next(iter([*found.rows, *found.guards, *found.states]), "")
 

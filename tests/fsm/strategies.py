@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fsm.memory import MAINTENANCE, Memory
 from fsm.observation import (
     HostCondition,
+    HostStop,
     Lease,
     MoveOutcome,
     MoveRequest,
@@ -72,6 +73,7 @@ OBSERVATIONS = st.builds(
     global_maintenance=MAYBE,
     local_maintenance=st.booleans(),
     start=st.sampled_from(StartOutcome),
+    host_stops=st.none() | st.sampled_from(HostStop),
     stop_requested=st.booleans(),
     condition=st.builds(
         HostCondition,

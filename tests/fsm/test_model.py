@@ -17,9 +17,11 @@ from tests.fsm.model.world import (
     APART,
     HOST_FAULTS,
     MOVE_FAULTS,
+    MOVED_FAULTS,
     PAIR_FAULTS,
     REACH_FAULTS,
     RESTART_FAULTS,
+    SHUTDOWN_FAULTS,
     SLEEP_FAULTS,
     UNSEEN_FAULTS,
     VM_FAULTS,
@@ -39,6 +41,9 @@ SIZES = (
     Size(1, 3, RESTART_FAULTS, keeps=True),
     Size(2, 1, PAIR_FAULTS, keeps=True),
     Size(2, 2, UNSEEN_FAULTS, page=False),
+    Size(2, 2, MOVED_FAULTS),
+    Size(2, 2, SHUTDOWN_FAULTS),
+    Size(3, 1, SHUTDOWN_FAULTS),
 )
 
 
@@ -144,6 +149,9 @@ def test_the_kinds_of_faults_have_names_that_exist() -> None:
     apart = Explorer(Size(2, 1, REACH_FAULTS)).run()
     names = {edge.name for key in apart.keys for edge in apart.worlds.edges(key)}
     assert names >= REACH_FAULTS
+    down = Explorer(Size(2, 1, SHUTDOWN_FAULTS)).run()
+    names |= {edge.name for key in down.keys for edge in down.worlds.edges(key)}
+    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -10,7 +10,7 @@ from fsm import Action, State
 from fsm.guards import REPEAT_TICKS
 from fsm.memory import MAINTENANCE
 from fsm.moves import NO_REASON, why_not
-from fsm.observation import Lease, MoveOutcome, MoveRequest, Peer, Vm, VmEnding
+from fsm.observation import HostStop, Lease, MoveOutcome, MoveRequest, Peer, Vm, VmEnding
 from fsm.table import UNANNOUNCED
 from metadata.liveness import Liveness
 from metadata.records import Health
@@ -173,6 +173,14 @@ def test_a_persons_order_moves_the_engine_and_the_host_stays_in() -> None:
     assert "now runs on h2" in host.memory.why
 
 
+def test_an_engine_that_comes_back_is_not_moved_again_for_the_same_order() -> None:
+    host = moving(**ASKED)
+    host.settle(1, **MOVED, lease=Lease.THEIRS, lease_owner_id=2)
+    host.settle(1, move_outcome=MoveOutcome.NONE)
+    back = {"vm": Vm.RUNNING, "health": Health.GOOD, "lease": Lease.OURS, "lease_owner_id": 1}
+    assert host.settle(60, vm_holds_lease=True, **back) is State.ENGINE_UP
+
+
 def test_the_host_that_a_person_names_is_the_only_one_tried() -> None:
     host = moving(taker(2), taker(3, 2000), move_request=MoveRequest("one", 3))
     assert host.memory.move_target_id == 3
@@ -283,3 +291,64 @@ def host_says(text: str) -> bool:
     host = engine_on()
     host.settle(1, local_maintenance=True)
     return text in host.last.why
+
+
+# --- the host is shut down ------------------------------------------------------------
+
+DOWN = {"host_stops": HostStop.MIGRATE, "blocked_why": "this host is being shut down"}
+
+
+def test_the_engine_leaves_a_host_that_is_shut_down() -> None:
+    host = moving(**DOWN)
+    assert host.settle(1, **MOVED, lease=Lease.FREE, lease_owner_id=None) is State.ENGINE_MAYBE_AWAY
+    assert host.settle(TIMING.away_s) is State.ENGINE_DOWN
+    assert host.last.actions == ()
+
+
+def test_where_no_host_takes_it_the_engine_is_shut_down_in_order() -> None:
+    host = engine_on(peer(2, takes_not="too little free memory"))
+    assert host.settle(1, **DOWN) is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+    assert "h2: too little free memory" in host.last.why
+    host.settle(1)
+    assert host.memory.state is State.ENGINE_STOP
+    host.settle(1, vm_ending=VmEnding.STOPPED, **GONE, lease=Lease.FREE, lease_owner_id=None)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert host.last.actions == ()
+    assert host.memory.failed_starts_s == ()
+
+
+def test_after_the_last_refusal_it_is_shut_down() -> None:
+    host = moving(taker(2), **DOWN)
+    host.settle(1, **FAILED)
+    assert host.memory.state is State.ENGINE_STOP
+    assert "h2: the network is gone" in host.last.why
+
+
+def test_a_host_may_be_told_to_shut_the_engine_down_at_once() -> None:
+    host = engine_on(taker(2))
+    assert host.settle(1, **{**DOWN, "host_stops": HostStop.STOP}) is State.ENGINE_STOP
+    assert "can't" not in host.last.why
+
+
+@pytest.mark.parametrize("how", HostStop)
+def test_a_booting_engine_is_shut_down_with_its_host(how: HostStop) -> None:
+    host = Host()
+    up = {"vm": Vm.RUNNING, "lease": Lease.OURS, "health": Health.BAD, "vm_holds_lease": True}
+    assert host.settle(**up) is State.ENGINE_STARTING
+    assert host.settle(1, **{**DOWN, "host_stops": how}) is State.ENGINE_STOP
+
+
+def test_local_maintenance_does_not_keep_the_engine_on_a_host_that_is_shut_down() -> None:
+    host = engine_on(peer(2))
+    host.settle(1, local_maintenance=True)
+    assert host.memory.state is WAITING
+    assert host.settle(1, **DOWN) is State.ENGINE_STOP
+    assert host.settle(1, health=Health.GOOD) is State.ENGINE_STOP
+
+
+def test_in_global_maintenance_the_engine_is_left_alone() -> None:
+    host = engine_on(taker(2))
+    assert host.settle(1, global_maintenance=True, **DOWN) is State.GLOBAL_MAINTENANCE
+    assert host.settle(30) is State.GLOBAL_MAINTENANCE
+    assert host.last.actions == ()

@@ -137,6 +137,8 @@ def test_a_healthy_engine_in_reach_with_its_lease_is_never_stopped(memory, obser
     healthy = observation.vm is Vm.RUNNING and observation.health is Health.GOOD
     if not healthy or observation.vm_holds_lease is False:
         return
+    if observation.host_stops is not None:
+        return  # it goes with its host
     if memory.state is State.ENGINE_FORCE_STOP:
         return  # it did not shut down, or has lost its lease: that goes on to its end
     if memory.state is State.ENGINE_STOP and observation.vm_holds_lease is None:

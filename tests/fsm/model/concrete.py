@@ -19,7 +19,7 @@ from fsm.guards import (
     time_out_s,
 )
 from fsm.handover import resume_after_s
-from fsm.memory import MAINTENANCE, BrokenOff, Memory
+from fsm.memory import MAINTENANCE, SHUTDOWN, BrokenOff, Memory
 from fsm.observation import (
     HostCondition,
     Lease,
@@ -144,7 +144,12 @@ def early(mem: Mem) -> Memory:
 
 REQUEST_ID = "a person's"
 REFUSED = "it would not have it"
-_PURPOSES = {For.NOTHING: "", For.MAINTENANCE: MAINTENANCE, For.PERSON: REQUEST_ID}
+_PURPOSES = {
+    For.NOTHING: "",
+    For.MAINTENANCE: MAINTENANCE,
+    For.PERSON: REQUEST_ID,
+    For.SHUTDOWN: SHUTDOWN,
+}
 
 
 def _broken_off(state: State, age: int) -> BrokenOff:
@@ -229,6 +234,7 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
 def _move(after: Memory, observation: Observation) -> dict[str, Any]:
     """What is remembered of a move, while anybody may ask for it."""
     asks = observation.move_request is not None and after.move_for == REQUEST_ID
+    asks = asks or (observation.host_stops is not None and after.move_for == SHUTDOWN)
     if after.state not in _MOVES and not asks:
         return {}
     moving = after.state is State.ENGINE_MIGRATING_AWAY
@@ -313,6 +319,7 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         move_request=MoveRequest(REQUEST_ID) if host.request and host.looked else None,
         move_outcome=_outcome(host),
         move_why=REFUSED,
+        host_stops=host.stops,
         move_announced=host.broker and host.storage,
         start=host.start,
         stop_requested=host.agent is Agent.STOPPING,
@@ -335,6 +342,8 @@ def can_ask(host: Host) -> bool:
 def blocked_why(host: Host) -> str:
     if not host.broker:
         return "the broker does not answer"
+    if host.stops is not None:
+        return "this host is being shut down"
     if not host.storage:
         return "the shared storage fails"
     if host.life is not Life.LIVE:

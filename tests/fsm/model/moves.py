@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Callable, NamedTuple, Optional
 
-from fsm.observation import MoveOutcome, StartOutcome, VmEnding
+from fsm.observation import HostStop, MoveOutcome, StartOutcome, VmEnding
 from metadata.states import State
 from tests.fsm.model.concrete import THRESHOLDS, can_ask, kept
 from tests.fsm.model.shape import (
@@ -142,13 +142,31 @@ def _agent(host: Host, _host_id: int, lease: Lease) -> Moves:
         yield Move("agent starts", Kind.HEAL, fresh, lease)
     if host.agent is Agent.RUNS:
         yield Move("agent told to stop", Kind.FAULT, host._replace(agent=Agent.STOPPING), lease)
+        yield from _shutdown(host, lease)
+
+
+def _shutdown(host: Host, lease: Lease) -> Moves:
+    """The agent stops once the VM is gone, or when the shutdown waits no longer."""
+    if host.stops is None:
+        for how in HostStop:
+            stops = host._replace(stops=how)
+            yield Move(f"the host is shut down ({how.value})", Kind.FAULT, stops, lease)
+        return
+    if host.stops is HostStop.MIGRATE and host.runs:
+        # The agent leaves as much of the shutdown's time as the guest needs to end.
+        kind = Kind.FAULT if host.moved is MoveOutcome.RUNNING else Kind.FAIR
+        late = host._replace(stops=HostStop.STOP)
+        yield Move("it is too late to move the VM", kind, late, lease)
+    out = host.dom is Dom.ABSENT and not host.job
+    stopping = host._replace(agent=Agent.STOPPING, stops=None)
+    yield Move("the shutdown goes on", Kind.FAIR if out else Kind.FAULT, stopping, lease)
 
 
 def _without_agent(host: Host, dom: Dom) -> Host:
     return host._replace(
         agent=Agent.KILLED, mem=None, dom=dom, ending=VmEnding.NONE, looked=False, job=Job.NONE,
         start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None, kept=_kept(host),
-        moved=MoveOutcome.NONE,
+        moved=MoveOutcome.NONE, stops=None,
     )  # fmt: skip
 
 

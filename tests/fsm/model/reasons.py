@@ -242,7 +242,8 @@ _TRUTHS: dict[str, Truth] = {
     "was about to move to another host": lambda mem, _seen: (
         mem.broke in (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY)
     ),
-    "as somebody asked": lambda _mem, seen: seen.move_request is not None,
+    ": {move_for}": lambda _mem, seen: bool(seen.move_request or seen.host_stops),
+    "this host is being shut down": lambda _mem, seen: seen.host_stops is not None,
     "for local maintenance": lambda _mem, seen: seen.local_maintenance,
     "the engine can't be moved": lambda _mem, seen: seen.move_request is not None,
     "no host can take the engine": lambda _mem, seen: seen.local_maintenance,

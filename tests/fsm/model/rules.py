@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from fsm.decision import Decision
 from fsm.memory import Action
-from fsm.observation import Lease, MoveOutcome, Observation, StartOutcome, Vm, VmEnding
+from fsm.observation import HostStop, Lease, MoveOutcome, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from metadata.records import Health
 from metadata.states import State
@@ -92,6 +92,8 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     entered = decision.changed and decision.memory.state in _FORCED
     if not entered and not _STOPS & set(decision.actions):
         return
+    if _goes_with_host(mem, seen):
+        return
     healthy = seen.vm is Vm.RUNNING and seen.health is Health.GOOD
     kept = seen.vm_holds_lease is True and not is_lost(mem, seen)
     if healthy and kept and mem.denied < 3 and not given(mem):
@@ -105,6 +107,16 @@ def _stops(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "in maintenance the engine is left alone"
     if not already and not _may_be_forced(mem, seen) and Action.SHUTDOWN_VM not in decision.actions:
         yield "a stop begins with the request to shut down"
+
+
+def _goes_with_host(mem: Mem, seen: Observation) -> bool:
+    """Is the host being shut down, and can nobody take the engine, or shall nobody?"""
+    if seen.host_stops is None or seen.global_maintenance:
+        return False
+    refused = mem.refused if mem.move is For.SHUTDOWN else frozenset()
+    given_up = mem.over and mem.move is For.SHUTDOWN
+    told = seen.host_stops is HostStop.STOP or given_up or not _takers(seen, refused)
+    return told or mem.state in (State.ENGINE_STARTING, *_FORCED)
 
 
 def _may_be_forced(mem: Mem, seen: Observation) -> bool:
@@ -145,7 +157,8 @@ def _migrates(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     after = decision.memory
     begins = decision.changed and after.state is State.ENGINE_MIGRATING_AWAY
     for_maintenance = mem.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
-    if begins and not for_maintenance and seen.move_request is None:
+    for_shutdown = seen.host_stops is HostStop.MIGRATE
+    if begins and not for_maintenance and seen.move_request is None and not for_shutdown:
         yield "nothing moves that nobody wants moved"
     if begins and not (_movable(seen) and after.move_target_id in _takers(seen, mem.refused)):
         yield "the engine moves from where it runs to a host that takes it"
@@ -170,9 +183,11 @@ def _takers(seen: Observation, refused: frozenset[int]) -> set[int]:
 def _takes_back(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     """Local maintenance is taken back only when the engine stays, and nobody can take it."""
     asked = Action.END_LOCAL_MAINTENANCE in decision.actions
-    in_vain = decision.memory.move_ended and not mem.over
+    in_vain = decision.memory.move_ended and not mem.over and seen.vm is not Vm.ABSENT
     if asked and mem.state is not State.LOCAL_MAINTENANCE_MIGRATE_VM:
         yield "local maintenance is a person's, but for a move that can't be made"
+    if asked and seen.host_stops is not None:
+        yield "a host that is shut down stays in maintenance"
     if (asked or in_vain) and seen.vm is not Vm.RUNNING:
         yield "a move is given up while the engine is not here"
     if in_vain and _takers(seen, mem.refused):
@@ -247,7 +262,7 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
     if counts and after.crashed_at_s != seen.now_s:
         yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
-    begun = stopped and mem.broke not in _FORCED and not given(mem)
+    begun = stopped and mem.broke not in _FORCED and not given(mem) and not seen.host_stops
     if begun and not is_lost(mem, seen) and not failed and seen.lease is not Lease.THEIRS:
         yield "an engine that had to be stopped for its health is a failed start"
 
@@ -358,7 +373,8 @@ def _first(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     after = decision.memory.state
     if mem.state in _ENDS_FIRST or seen.vm is Vm.UNKNOWN or mem.state is State.AGENT_STOPPED:
         return
-    in_maintenance = seen.global_maintenance or seen.local_maintenance
+    leaves = seen.host_stops is not None and seen.vm in (Vm.RUNNING, Vm.IN_TRANSIT)
+    in_maintenance = seen.global_maintenance or (seen.local_maintenance and not leaves)
     if is_lost(mem, seen):
         if after not in _LEASE_FIRST:
             yield "a VM without its lease goes before anything else"
@@ -380,7 +396,8 @@ def _goes_on(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     """A moment of not knowing begins no time-out of the same VM anew."""
     after = decision.memory
     same = after.state is mem.broke and decision.changed
-    if mem.broke in _TIMED and same and lasted_s(after) < goes_on_after_s(mem):
+    anew = seen.host_stops is not None  # a stop for another reason
+    if mem.broke in _TIMED and same and not anew and lasted_s(after) < goes_on_after_s(mem):
         yield "what was broken off goes on with the rest of its time"
     lost = after.state is State.ENGINE_STARTING and mem.broke is State.ENGINE_UP_BAD_HEALTH
     if lost and seen.vm is Vm.RUNNING:
@@ -440,8 +457,12 @@ def _rests_with_libvirt(mem: Mem, seen: Observation) -> set[State]:
     if seen.global_maintenance is True:
         return {State.GLOBAL_MAINTENANCE, *going_off} - {State.LOCAL_MAINTENANCE_MIGRATE_VM}
     stays = {State.GLOBAL_MAINTENANCE} if seen.global_maintenance is None else set()
+    if seen.local_maintenance and seen.host_stops is not None and seen.vm is Vm.RUNNING:
+        return {*stays, *_moving(mem, seen), *_rests_out_of_maintenance(mem, seen)}
     if seen.local_maintenance:
-        return {State.LOCAL_MAINTENANCE, *going_off, *stays}
+        leaves = seen.host_stops is not None and seen.vm is Vm.IN_TRANSIT
+        more = _HERE[seen.vm] if leaves else set()
+        return {State.LOCAL_MAINTENANCE, *going_off, *stays, *more}
     return {*stays, *_moving(mem, seen), *_rests_out_of_maintenance(mem, seen)}
 
 
@@ -451,6 +472,8 @@ def _moving(mem: Mem, seen: Observation) -> set[State]:
     if not leaving:
         return set()
     out = {State.LOCAL_MAINTENANCE_MIGRATE_VM} if seen.local_maintenance else set()
+    if seen.host_stops is not None and seen.vm is Vm.RUNNING:
+        out = set()
     ready = _movable(seen) and seen.move_outcome is not MoveOutcome.RUNNING and mem.denied < 2
     if ready and not mem.over and _takers(seen, mem.refused):
         out = set()
@@ -469,6 +492,8 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
             states.add(State.ENGINE_STOP)
         if mem.dark >= 2:
             states = (states - {State.ENGINE_UP}) | {State.ENGINE_UP_BAD_HEALTH}
+        if seen.host_stops is not None:
+            states.add(State.ENGINE_STOP)
         if given(mem) and (mem.reached or not moved(mem, seen)):
             states -= {State.ENGINE_UP}
         if _is_asked_for(mem, seen):
@@ -484,6 +509,11 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
 
 def _is_asked_for(mem: Mem, seen: Observation) -> bool:
     """Does a person want it moved, with a host that takes it?"""
+    if seen.host_stops is HostStop.STOP:
+        return True  # it is shut down
+    if seen.host_stops is HostStop.MIGRATE:
+        known = not some_undecided(seen) or mem.settled
+        return _movable(seen) and mem.denied < 2 and (known or bool(_takers(seen, frozenset())))
     asks = seen.move_request is not None and not (mem.over and mem.move is For.PERSON)
     ready = _movable(seen) and seen.move_outcome is not MoveOutcome.RUNNING and mem.denied < 2
     refused = mem.refused if mem.move is For.PERSON else frozenset()

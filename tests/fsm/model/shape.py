@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple, Optional
 
-from fsm.observation import MoveOutcome, StartOutcome, VmEnding
+from fsm.observation import HostStop, MoveOutcome, StartOutcome, VmEnding
 from metadata.states import State
 
 
@@ -81,6 +81,7 @@ class For(IntEnum):
     NOTHING = 0
     MAINTENANCE = 1
     PERSON = 2
+    SHUTDOWN = 3
 
 
 class Mem(NamedTuple):
@@ -145,6 +146,7 @@ class Host(NamedTuple):
     kill: bool = False
     asked: bool = False
     wake: bool = False  # libvirt is to resume the VM
+    stops: Optional[HostStop] = None  # the host is being shut down
     request: bool = False  # a person wants the engine moved, as its broker says
     to: int = 0  # libvirt has been told to move the VM there, and has not begun
     moved: MoveOutcome = MoveOutcome.NONE

@@ -88,7 +88,20 @@ MOVE_FAULTS = frozenset(
 REACH_FAULTS = frozenset(
     {"uplink broken", "cut off the network", "gateway lost", "engine falls ill", "sanlock dies"}
 )
-APART = frozenset({"uplink broken", "cut off the network"})
+APART = frozenset(
+    {"uplink broken", "cut off the network", "the host is shut down (migrate)",
+     "the host is shut down (stop)"}
+)  # fmt: skip
+# What people want moved, or shut down, and what may come in between.
+WANTED = frozenset({"local maintenance on", "a person wants the engine moved"})
+MOVED_FAULTS = WANTED | frozenset(
+    {"migration given up", "libvirt says that the VM has moved, and it has not",
+     "a migration leaves the VM between", "host is suspended", "storage breaks"}
+)  # fmt: skip
+SHUTDOWN_FAULTS = frozenset(
+    {"the host is shut down (migrate)", "the host is shut down (stop)", "local maintenance on",
+     "engine falls ill", "qemu crashes", "broker dies"}
+)  # fmt: skip
 
 
 # What an agent finds when it comes back, and what it broke off.
@@ -410,6 +423,8 @@ class Worlds:
             return shape.GONE
         if host.agent is Agent.STOPPED:
             return shape.STOPPED
+        if host.stops is not None and host.mem is not None and not _code_of_vm(host, host.mem):
+            return shape.STOPPED  # it says that it can neither take nor start the engine
         if host.mem is None or not host.broker:
             return shape.UNDECIDED
         code = _code_of_vm(host, host.mem)
