@@ -29,7 +29,7 @@ HE_SHARED, HE_LOCAL = "he_shared", "he_local"
 LOOK_DEADLINE_S = 5.0
 SECTIONS: dict[str, tuple[str, ...]] = {
     HE_SHARED: (),
-    "ha": ("timing", "score", "network", "monitors"),
+    "ha": ("timing", "score", "network", "monitors", "migration"),
     "broker": ("notifications",),
 }
 """What a type of the tool that people know stands for here."""

@@ -41,11 +41,12 @@ from metadata.settings.parse import (
 )
 from metadata.settings.schema import Reader, Rule, integer, text, without_empty
 
-_CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications")
+_CLUSTER_SECTIONS = ("timing", "score", "network", "monitors", "notifications", "migration")
 _SECTIONS = ("storage", "host", "engine", "sanlock", *_CLUSTER_SECTIONS)
 _NESTED: Mapping[str, tuple[str, ...]] = {**NESTED_SECTIONS, "host": HOST_SECTIONS}
 _HOST_KEYS = (
     *("host_id", "host_name", "bridge", "gateway", "libvirt_uri", "socket_group"),
+    "migration_address",
     *HOST_SECTIONS,
 )
 _CLUSTER_ENGINE_KEYS = (

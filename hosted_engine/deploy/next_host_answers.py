@@ -14,8 +14,8 @@ from metadata.settings.parse import HostSettings, host_settings_to_data
 _HEADER = (
     "# Answers for the next hosts of this cluster, written by hosted-engine --deploy. There:\n"
     "#   hosted-engine --deploy --config-append=FILE\n"
-    "# What is another host's own (host: host_id, host_name, bridge, gateway, metrics) is not in\n"
-    "# here: where the usual does not fit, add it.\n"
+    "# What is another host's own (host: host_id, host_name, bridge, gateway, metrics,\n"
+    "# migration_address) is not in here: where the usual does not fit, add it.\n"
 )
 _TYPED_HEADER = "# The answers that were typed for hosted-engine --deploy; gone when it is done.\n"
 _ALIKE_ON_ALL_HOSTS = {

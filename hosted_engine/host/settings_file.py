@@ -14,7 +14,7 @@ from world.durable import replace_file
 ANSWERS_NAME = "answers.yaml"
 TYPED_ANSWERS_NAME = "typed-answers.yaml"
 
-_LATER_KEYS = ("socket_group", "command_users")
+_LATER_KEYS = ("socket_group", "command_users", "migration_address")
 """A program from before these keys would refuse them; left out they mean the same as empty."""
 
 _HEADER = "# Written by hosted-engine --deploy. Restart ha-broker and ha-agent after a change.\n"

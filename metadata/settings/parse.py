@@ -15,6 +15,7 @@ A whole ``host.yaml`` (only host_id, host_name and storage.path must be there)::
     libvirt_uri: qemu:///system
     socket_group: kvm              # may ask the broker, but change nothing; default: root alone
     command_users: [vdsm]          # members of that group who may also set maintenance; default: []
+    migration_address: 192.0.2.17  # where other hosts' libvirt reaches ours; default: host_name
     storage:
       path: /dev/disk/by-id/shared
       sector_size: 512
@@ -33,6 +34,7 @@ from metadata.errors import SettingsError
 from metadata.records import VolumeAddress
 from metadata.settings import monitors, notifications
 from metadata.settings.metrics import metrics_to_data, read_metrics
+from metadata.settings.migration import read_migration
 from metadata.settings.monitors import monitors_to_data, read_monitors
 from metadata.settings.network_target import target_problem
 from metadata.settings.notifications import notifications_to_data, read_notifications
@@ -51,11 +53,12 @@ from metadata.settings.storage_connection import (
     connection_to_data,
     read_connection,
 )
-from metadata.settings.timing import check_timing, least_isolated_s
+from metadata.settings.timing import check_timing, least_isolated_s, migration_limit_problem
 from metadata.settings.values import (
     ClusterSettings,
     EngineSettings,
     HostSettings,
+    MigrationSettings,
     NetworkSettings,
     ScoreWeights,
     Timing,
@@ -68,6 +71,12 @@ _PART_NAMES = ("lockspace", "lease", "metadata", "shared_config", "config_lease"
 _BRIDGE = text(
     r"|(?!\.{1,2}$)[^\s/:\x00-\x1f\x7f]{1,15}",
     "the name of a network bridge (at most 15 characters) or nothing",
+)
+# It is put into libvirt's address, where a zone (%eth0) of another host would mean nothing.
+_MIGRATION_ADDRESS = text(
+    r"|[A-Za-z0-9][A-Za-z0-9._-]*|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*",
+    "a host name or an IP address of at most 200 characters, or nothing: the host's name",
+    max_bytes=200,
 )
 _GATEWAY = text(r"|[A-Za-z0-9:][A-Za-z0-9:._%-]{0,252}", "an IP address or a host name, or nothing")
 # sanlock keeps names in 48 bytes, puts them into a blank-separated status text, and takes
@@ -109,6 +118,7 @@ _HOST_OPTIONAL: dict[str, Rule] = {
         rf"|{_ACCOUNT}",
         "the name of a group of this host, such as kvm, or nothing: root alone",
     ),
+    "migration_address": _MIGRATION_ADDRESS,
 }
 _STORAGE: dict[str, Rule] = {"path": _PATH, "sector_size": one_of(*layout.SECTOR_SIZES)}
 _ADDRESS: dict[str, Rule] = {"path": _PATH, "offset": integer(0, 2**63 - 1)}
@@ -173,7 +183,7 @@ _CLUSTER: dict[str, dict[str, Rule]] = {
     "score": _SCORE,
     "network": _NETWORK,
 }
-_MORE = ("monitors", "notifications")
+_MORE = ("monitors", "notifications", "migration")
 
 NESTED_SECTIONS: Mapping[str, tuple[str, ...]] = {
     "storage": (*_PART_NAMES, "connection"),
@@ -229,13 +239,15 @@ def parse_cluster_settings(data: object, source: str) -> ClusterSettings:
         name: reader.section(top[name], rules, name) if name in top else {}
         for name, rules in _CLUSTER.items()
     }
+    timing = _timing(sections["timing"])
     settings = ClusterSettings(
         engine=EngineSettings(**sections["engine"]),
-        timing=_timing(sections["timing"]),
+        timing=timing,
         score=ScoreWeights(**sections["score"]),
         network=NetworkSettings(**sections["network"]),
         monitors=read_monitors(reader, top.get("monitors", {}), "monitors"),
         notifications=read_notifications(reader, top.get("notifications", {}), "notifications"),
+        migration=read_migration(reader, top.get("migration", {}), "migration", timing),
     )
     if not reader.problems:  # combinations of refused values would only confuse
         _check_combinations(reader, settings)
@@ -264,6 +276,7 @@ def host_settings_to_data(settings: HostSettings) -> dict[str, Any]:
         "socket_group": settings.socket_group,
         "command_users": list(settings.command_users),
         "metrics": metrics_to_data(settings.metrics),
+        "migration_address": settings.migration_address,
     }
 
 
@@ -278,6 +291,9 @@ def cluster_settings_to_data(settings: ClusterSettings) -> dict[str, Any]:
 def _check_combinations(reader: Reader, settings: ClusterSettings) -> None:
     for why in check_timing(settings.timing, settings.score.failed_starts_to_zero):
         reader.problem("timing", why)
+    limit_why = migration_limit_problem(settings.timing, settings.migration.limit_s)
+    if limit_why:
+        reader.problem("migration", limit_why)
     engine = settings.engine
     if engine.health_ca_file and not engine.page_url.startswith("https://"):
         why = f"{shown(engine.health_ca_file)} is refused; allowed: with a health_url of https://"
@@ -357,6 +373,7 @@ __all__ = [
     "ClusterSettings",
     "EngineSettings",
     "HostSettings",
+    "MigrationSettings",
     "NetworkSettings",
     "ScoreWeights",
     "SettingsError",

@@ -34,6 +34,9 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
            (T, one slow read), one tick to spare
     live   migration_s >= 2 T, save_s >= 2 T
            As above: libvirt's own doings must be seen to end.
+    live   migration_s >= limit_s + T  (limit_s of the section ``migration``)
+           A migration that we asked for and libvirt broke off must be seen to have ended before
+           it counts as one that hangs.
     live   isolated_s >= 3 T + 2 io    a witness that reaches the engine again publishes it (T, one
            slow write), we read it (T, one slow read), one tick to spare
     live   bad_health_s >= renewal_fail_s + 2 T
@@ -93,6 +96,22 @@ def record_shows_s(tick_s: float) -> float:
 def least_isolated_s(timing: Timing) -> float:
     """What `isolated_s` must be at the least."""
     return 3 * timing.tick_s + 2 * timing.io_timeout_s
+
+
+def longest_migration_limit_s(timing: Timing) -> float:
+    """What ``migration.limit_s`` may be at the most."""
+    return timing.migration_s - timing.tick_s
+
+
+def migration_limit_problem(timing: Timing, limit_s: float) -> str:
+    """Why ``migration.limit_s`` does not fit to `timing`; empty: it does."""
+    if not _above(limit_s + timing.tick_s, timing.migration_s):
+        return ""
+    return (
+        f"limit_s + timing.tick_s ({limit_s:g} + {timing.tick_s:g} = {limit_s + timing.tick_s:g}) "
+        f"must be at most timing.migration_s ({timing.migration_s:g}): libvirt must have been seen "
+        f"to break a migration off before the agent takes it for one that hangs"
+    )
 
 
 def sanlock_silence_s(timing: Timing, fire_timeout_s: float) -> float:

@@ -22,7 +22,8 @@ class HostSettings:
 
     `connection` None: somebody else sees to it that the storage is there. `socket_group` is the
     name of the group whose members may ask the broker; empty: root alone. `command_users` are the
-    names of users who may also have it do something, sorted.
+    names of users who may also have it do something, sorted. `migration_address` is the name or IP
+    address by which the other hosts' libvirt reaches the one here; empty: the host's name.
     """
 
     host_id: int
@@ -35,6 +36,12 @@ class HostSettings:
     command_users: tuple[str, ...] = ()
     connection: Optional[StorageConnection] = None
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
+    migration_address: str = ""
+
+    @property
+    def reached_at(self) -> str:
+        """The name or address by which another host's libvirt reaches this one's."""
+        return self.migration_address or self.host_name
 
 
 @dataclass(frozen=True)
@@ -124,6 +131,29 @@ class NetworkSettings:
 
 
 @dataclass(frozen=True)
+class MigrationSettings:
+    """How the engine is moved to another host while it runs.
+
+    uri               where a host's libvirt is reached; {address} stands for its migration_address
+    bandwidth_mib_s   at most so many MiB a second; 0: as fast as it goes
+    downtime_ms       how long libvirt may pause the VM for the last step
+    limit_s           given up after so many seconds: the engine stays
+    auto_converge     the guest is slowed down when its memory changes faster than it is copied
+    post_copy         it may go on at the target before all of its memory is there. When either
+                      host dies then, the VM is lost
+    tries             of one move, over all targets, at most
+    """
+
+    uri: str = "qemu+tls://{address}/system"
+    bandwidth_mib_s: int = 0
+    downtime_ms: int = 300
+    limit_s: float = 120.0
+    auto_converge: bool = True
+    post_copy: bool = False
+    tries: int = 3
+
+
+@dataclass(frozen=True)
 class ClusterSettings:
     """All cluster-wide settings."""
 
@@ -133,3 +163,4 @@ class ClusterSettings:
     network: NetworkSettings = field(default_factory=NetworkSettings)
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
     notifications: NotificationSettings = field(default_factory=NotificationSettings)
+    migration: MigrationSettings = field(default_factory=MigrationSettings)

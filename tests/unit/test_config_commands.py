@@ -294,7 +294,7 @@ def test_without_storage_and_broker_the_storages_error_is_told(cluster):
 # --- this host's own settings ---------------------------------------------------------------
 
 
-LATER = ("socket_group", "command_users")
+LATER = ("socket_group", "command_users", "migration_address")
 
 
 def test_a_local_value_is_replaced_and_the_file_before_is_kept(deployed, capsys, tmp_path):
@@ -315,10 +315,11 @@ def test_a_local_value_is_replaced_and_the_file_before_is_kept(deployed, capsys,
     [
         ("socket_group", "kvm", "kvm", ""),
         ("command_users", "[vdsm, ops]", ["vdsm", "ops"], "[]"),
+        ("migration_address", "192.0.2.7", "192.0.2.7", ""),
     ],
 )
 @pytest.mark.parametrize("taken_away", [True, False])
-def test_who_may_use_the_socket_stands_in_the_file_only_where_it_is_set(
+def test_later_keys_stand_in_the_file_only_where_they_are_set(
     deployed, tmp_path, key, text, held, empty, taken_away
 ):
     """A program from before these keys would refuse them."""

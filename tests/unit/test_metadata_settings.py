@@ -163,7 +163,7 @@ def test_unknown_keys_are_named_with_those_that_exist():
     assert host_problems(hostid=3) == [
         "host.yaml: hostid: unknown key (value 3); allowed: "
         "host_id, host_name, storage, bridge, gateway, libvirt_uri, "
-        "socket_group, command_users, metrics"
+        "socket_group, migration_address, command_users, metrics"
     ]
 
 

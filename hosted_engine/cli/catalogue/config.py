@@ -54,8 +54,8 @@ GROUP = Group(
             "fit together while hosts still have the old ones, and a health page that does not "
             "answer, are refused outside of global maintenance.\n\n"
             "With --type=he_local, host.yaml of this host is changed: bridge, gateway, "
-            "libvirt_uri, socket_group, command_users, metrics. That holds once ha-broker and "
-            "ha-agent are restarted.",
+            "libvirt_uri, socket_group, command_users, metrics, migration_address. That holds once "
+            "ha-broker and ha-agent are restarted.",
             arguments=("KEY", "VALUE"),
             options=(_TYPE, _WAIT, _TIMEOUT, JSON),
             examples=(

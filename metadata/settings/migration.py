@@ -1,0 +1,56 @@
+"""How the engine is moved alive: the section ``migration`` of the cluster's settings.
+
+::
+
+    migration:
+      uri: qemu+tls://{address}/system   # {address}: the target's migration_address
+      bandwidth_mib_s: 0                 # 0: as fast as it goes
+      downtime_ms: 300
+      limit_s: 120                       # given up after so many seconds
+      auto_converge: true
+      post_copy: false
+      tries: 3                           # of one move, over all targets
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metadata.settings.schema import Reader, Rule, integer, number, text
+from metadata.settings.timing import longest_migration_limit_s
+from metadata.settings.values import MigrationSettings, Timing
+
+_ADDRESS = "{address}"
+# A host writes its whole address into a line of its record, which has room for 300 characters and
+# takes "=" for a separator; `migration_address` may have 200 of them.
+_URI = text(
+    r"(?=.*\{address\})(?!.*\{address\}.*\{address\})[a-z][a-z0-9+]*://[!-<>-~]+",
+    "a libvirt address with {address} in it once, such as qemu+tls://{address}/system, of at most "
+    "90 printable ASCII characters without blanks and '='",
+    max_bytes=90,
+)
+_SWITCH = Rule("true or false", lambda value: type(value) is bool)
+_RULES: dict[str, Rule] = {
+    "uri": _URI,
+    "bandwidth_mib_s": integer(0, 1_000_000),
+    "downtime_ms": integer(1, 60_000),
+    "limit_s": number(0.1, 86_400),
+    "auto_converge": _SWITCH,
+    "post_copy": _SWITCH,
+    "tries": integer(1, 100),
+}
+
+
+def read_migration(reader: Reader, data: object, key: str, timing: Timing) -> MigrationSettings:
+    """The section as a value; problems go to `reader`.
+
+    Settings made before there was this section stay good, however short their migration_s is.
+    """
+    given: dict[str, Any] = reader.section(data, _RULES, key)
+    usual_s = min(MigrationSettings().limit_s, longest_migration_limit_s(timing))
+    return MigrationSettings(**{"limit_s": usual_s, **given})
+
+
+def address_on(uri: str, host: str) -> str:
+    """The address of libvirt on `host`, a name or an IP address."""
+    return uri.replace(_ADDRESS, f"[{host}]" if ":" in host else host)
