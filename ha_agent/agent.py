@@ -15,11 +15,12 @@ from typing import Callable, Optional
 from fsm.decision import Decision
 from fsm.machine import fire
 from fsm.memory import Action, Memory
-from fsm.observation import Observation, StartOutcome, Vm
+from fsm.observation import MoveOutcome, Observation, Peer, StartOutcome, Vm
 from fsm.step import RowFinder, step
 from ha_agent import kept_memory
 from ha_agent.actions import execute
 from ha_agent.actions.execute import Executor, Judged
+from ha_agent.actions.migrate_engine import LatestMove, MoveOrder, options_of
 from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
 from ha_agent.kept_memory import MemoryKeeper
@@ -31,8 +32,11 @@ from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publication import publish
 from ha_agent.publication.log_filter import ReasonFilter
-from ha_agent.publication.publish import Publisher, publication
+from ha_agent.publication.publish import Publisher, move_target, publication
 from ha_agent.publication.recent_history import RecentHistory
+from ha_agent.publication.takes import takes
+from ha_broker.api.snapshot import Snapshot
+from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.states import State
@@ -55,6 +59,8 @@ _ORDER_NAMES = {
     Action.SHUTDOWN_VM: "shut the VM down",
     Action.DESTROY_VM: "switch the VM off",
     Action.RESUME_VM: "let the VM go on",
+    Action.MIGRATE_VM: "move the VM to another host",
+    Action.ABORT_MIGRATION: "break the migration off",
 }
 
 
@@ -78,6 +84,12 @@ class _Settled:
 def _timeless(observation: Observation) -> dict[str, object]:
     """All that was seen, but for when."""
     return {**vars(observation), "now_s": None}
+
+
+def _is_written_since(snapshot: Snapshot, taken_at_s: Optional[float]) -> bool:
+    """Has the broker confirmed a write of this host's record since it took one then?"""
+    written_at_s = snapshot.storage.last_write_at_s
+    return taken_at_s is not None and written_at_s is not None and written_at_s >= taken_at_s
 
 
 class Agent:
@@ -125,6 +137,7 @@ class Agent:
         self._memory = self._recalled()
         self._fire_timeout_s: Optional[int] = None
         self._judged = Domain(DomainState.UNKNOWN)
+        self._move_counts = False
         self._settled: Optional[_Settled] = None
         self._status = ""
         self._next_tick_s = self._started_at_s
@@ -209,6 +222,7 @@ class Agent:
         before = self._memory
         decision = step(before, observation, settings, self._find_row)
         self._memory = decision.memory
+        self._move_counts &= decision.memory.state is State.ENGINE_MIGRATING_AWAY
         self._keeper.keep(decision.memory)
         self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
         self._settled = None
@@ -294,6 +308,9 @@ class Agent:
         self._config.request(again=due)
         if self._executor.give_up_start(now_s, self._timing.start_s):
             self._domain.want()
+        if self._executor.give_up_move(now_s):
+            self._domain.want()
+        peers = self._peers.look(look.snapshot)
         domain = self._judged = self._domain.domain(now_s, self._timing.tick_s)
         seen = collect(
             Inputs(
@@ -312,13 +329,15 @@ class Agent:
                 vm_process=self._domain.process,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
                 start=self._executor.start,
+                move=self._move(),
+                move_announced=self._is_move_announced(look.snapshot, peers),
                 unfinished_why=self._executor.unfinished_why(now_s),
                 config_why=self._config.blocked_why(),
                 config_refused=self._config.refused_why,
                 config_current=self._config.current(),
                 stop_requested=self._stop_requested_at_s is not None,
                 woke_at_s=self._woke_at_s,
-                peers=self._peers.look(look.snapshot),
+                peers=peers,
             )
         )
         self._confirm(seen)
@@ -342,6 +361,26 @@ class Agent:
             pid, now_s, self._timing, good_at_s, fire_timeout_s=self._fire_timeout_s
         )
 
+    def _move(self) -> LatestMove:
+        """The latest move while it runs, or while the state machine waits for its end.
+
+        How an earlier one ended, or one to another host, must not look like the end of the next.
+        """
+        move = self._executor.move
+        if move.outcome is MoveOutcome.RUNNING:
+            return move
+        same = self._move_counts and move.target_id == self._memory.move_target_id
+        return move if same else LatestMove()
+
+    def _is_move_announced(self, snapshot: Optional[Snapshot], peers: tuple[Peer, ...]) -> bool:
+        """Does the record on the storage say where the engine goes, by a write that we caused?"""
+        to = move_target(self._memory, peers)
+        if not to or snapshot is None or snapshot.own is None or snapshot.own.record is None:
+            return False
+        written = _is_written_since(snapshot, self._publisher.moving_since_s(to))
+        # A write that was under way as the broker took that record carries the one before it.
+        return written and moving_to(snapshot.own.record.notes) == to
+
     def _start_is_running(self) -> bool:
         return self._ports.runner.busy_since_s(execute.START) is not None
 
@@ -349,7 +388,8 @@ class Agent:
 
     def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
         wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
-        record = publication(decision, observation, wall_s, loaded_at_s, self._history)
+        note = takes(observation, self._host, self._config.settings.migration)
+        record = publication(decision, observation, wall_s, loaded_at_s, self._history, takes=note)
         self._publisher.offer(record, due)
         self._recorder.published(record, observation.now_s)
 
@@ -357,17 +397,21 @@ class Agent:
         # What is older than a stale snapshot is nothing to act on.
         judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
-        error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged)
+        move = None
+        if action is Action.MIGRATE_VM:
+            move, self._move_counts = self._move_order(observation.peers), True
+        error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
         self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+
+    def _move_order(self, peers: tuple[Peer, ...]) -> MoveOrder:
+        target_id = self._memory.move_target_id
+        address = next((peer.takes_at for peer in peers if peer.host_id == target_id), "")
+        return MoveOrder(target_id, address, options_of(self._config.settings.migration))
 
     def _stop_is_written(self) -> bool:
         """The broker has confirmed a write since it took the record that says "stopped"."""
-        taken_at_s = self._publisher.stopped_at_s
         snapshot = self._ports.broker.latest_snapshot().snapshot
-        if taken_at_s is None or snapshot is None:
-            return False
-        written_at_s = snapshot.storage.last_write_at_s
-        return written_at_s is not None and written_at_s >= taken_at_s
+        return snapshot is not None and _is_written_since(snapshot, self._publisher.stopped_at_s)
 
     # --- what people see --------------------------------------------------------------
 

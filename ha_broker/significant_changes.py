@@ -7,6 +7,7 @@ from typing import Optional
 
 from ha_broker.api.monitors import MonitorView, network_failed_fraction
 from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, WitnessView
+from metadata.moving_note import moving_to
 from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
 from metadata.states import State
@@ -102,9 +103,12 @@ def _host_of(snapshot: Snapshot, view: HostView) -> tuple[object, ...]:
 
 
 def _host(view: HostView, own: bool) -> tuple[object, ...]:
-    """The agent wrote its own record itself, so its changes are no news."""
+    """The agent wrote its own record itself, so its changes are no news; but for that the storage
+    has it now that the engine moves: the agent waits for that."""
     seen = (view.host_id, view.liveness, bool(view.error))
-    return seen if own else (*seen, view.fresh, _record(view.record))
+    if own:
+        return (*seen, moving_to(view.record.notes) if view.record else None)
+    return (*seen, view.fresh, _record(view.record))
 
 
 def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:

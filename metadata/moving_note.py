@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
+from metadata.notes import Notes
+
 KEY = "moving"
 SOMEWHERE = "another-host"
 _TEXT = re.compile(r"to (\S{1,64}), others wait (\d{1,5}) s", re.ASCII)
@@ -30,3 +32,9 @@ def decode_moving(value: str) -> Optional[MovingNote]:
     """What the line says; None: it says nothing that can be understood."""
     found = _TEXT.fullmatch(value)
     return MovingNote(found.group(1), float(found.group(2))) if found else None
+
+
+def moving_to(notes: Notes) -> Optional[str]:
+    """Where a record with such notes says that the engine goes; None: it says nothing of that."""
+    found = decode_moving(dict(notes).get(KEY, ""))
+    return None if found is None else found.to

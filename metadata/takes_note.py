@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
+from metadata.notes import Notes
+
 KEY = "takes"
 _AT = re.compile(r"at ([!-<>-~]{1,300})", re.ASCII)  # a line has one "=" only
 _NO = re.compile(r"no, (.+)")
@@ -33,3 +35,8 @@ def decode_takes(value: str) -> Optional[TakesNote]:
         return TakesNote(address=found.group(1))
     found = _NO.fullmatch(value)
     return TakesNote(why_not=found.group(1)) if found else None
+
+
+def takes_told(notes: Notes) -> TakesNote:
+    """What a record with such notes says; both empty: nothing, as of an older program."""
+    return decode_takes(dict(notes).get(KEY, "")) or TakesNote()

@@ -7,25 +7,27 @@ from functools import partial
 from typing import Callable, Optional, cast
 
 from fsm.memory import Action
-from fsm.observation import StartOutcome
+from fsm.observation import MoveOutcome, StartOutcome
+from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder, move_engine
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
 from metadata.settings.parse import StorageParts
 from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
 from world.ports.jobs import Clock, Outcome, Runner
-from world.ports.libvirt import Domain, DomainState, Hypervisor
+from world.ports.libvirt import Domain, DomainState, Hypervisor, MigrationResult
 from world.ports.sanlock import Lockspace
 
 START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
-KEYS = (START, SHUTDOWN, DESTROY, RESUME)
+MIGRATE, ABORT = "migrate", "abort-migration"
+KEYS = (START, SHUTDOWN, DESTROY, RESUME, MIGRATE, ABORT)
 
 
 class OutdatedOrderError(HypervisorError):
-    """An order to stop the VM that came too late, or would have met another one."""
+    """An order to stop or move the VM that came too late, or would have met another one."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """What an order to stop is about: the process and its state, as they were judged.
+    """What an order to stop or move is about: the process and its state, as they were judged.
 
     `latest_s` is the last monotonic second at which that judgement counts: later the VM may have
     got well, or be a healthy one of the same name.
@@ -52,8 +54,8 @@ class LatestStart:
 class OrderResult:
     """An order that ended: `domain` after a successful start.
 
-    `error` says why it failed, unless the state machine hears of it (a start that it still
-    waits for) and tells it better: a lease lost to another host is no error.
+    `error` says why it failed, unless the state machine hears of it (a start or a move that it
+    still waits for) and tells it better: a lease lost to another host is no error.
     """
 
     order: str
@@ -63,7 +65,7 @@ class OrderResult:
 
 
 class Executor:
-    """Starts, shuts down, destroys and resumes the engine's VM; each order once at a time.
+    """Starts, stops, resumes and moves the engine's VM; each order once at a time.
 
     `lease_version` is the lease's while the VM ran here last, for resuming.
     """
@@ -85,21 +87,40 @@ class Executor:
         self._parts = parts
         self._lease_version = lease_version
         self._start = LatestStart()
+        self._move = LatestMove()
+        self._move_limit_s = 0.0
+        self._move_ordered_at_s = 0.0
 
     @property
     def start(self) -> LatestStart:
         """The latest start; `RUNNING` until it ended or was given up."""
         return self._start
 
-    def perform(self, action: Action, domain_xml: str, blocked_why: str, judged: Judged) -> str:
+    @property
+    def move(self) -> LatestMove:
+        """The latest live migration; `RUNNING` until it ended or was given up."""
+        return self._move
+
+    def perform(
+        self,
+        action: Action,
+        domain_xml: str,
+        blocked_why: str,
+        judged: Judged,
+        move: Optional[MoveOrder] = None,
+    ) -> str:
         """Give the order; returns why it could not be given (empty: it was).
 
         Stopping is never refused here; its job itself looks whether what it meets is what was
         `judged`. A start is, when something stands against it: the table asks the same before
-        it decides, so this is the second lock on the same door.
+        it decides, so this is the second lock on the same door. `move` says where a move goes.
         """
         if action is Action.START_VM:
             return self._begin_start(domain_xml, blocked_why)
+        if action is Action.MIGRATE_VM:
+            return self._begin_move(move or MoveOrder(), judged)
+        if action is Action.ABORT_MIGRATION:
+            return self._submit(ABORT, self._bound(judged, self._hypervisor.abort_migration))
         if action is Action.SHUTDOWN_VM:
             return self._submit(SHUTDOWN, self._bound(judged, self._hypervisor.shutdown))
         if action is Action.RESUME_VM:
@@ -117,6 +138,9 @@ class Executor:
             if self._start.outcome is StartOutcome.RUNNING:
                 self._end_start(outcome, error)
                 error = ""
+        elif outcome.key == MIGRATE and self._is_waited_for(outcome):
+            self._end_move(outcome, error)
+            error = ""
         return OrderResult(outcome.key, outcome.finished_at_s, domain, error)
 
     def give_up_start(self, now_s: float, limit_s: float) -> bool:
@@ -134,9 +158,24 @@ class Executor:
         self._start = LatestStart(StartOutcome.FAILED, why)
         return True
 
+    def give_up_move(self, now_s: float) -> bool:
+        """Call a move failed that libvirt has not ended long after its limit; True if so.
+
+        Its job goes on, and what comes of it is seen by where the VM is.
+        """
+        since_s = self._runner.busy_since_s(MIGRATE)
+        limit_s = self._move_limit_s + PATIENCE_S
+        if self._move.outcome is not MoveOutcome.RUNNING or since_s is None:
+            return False
+        if now_s - since_s <= limit_s:
+            return False
+        why = f"libvirt has not ended the migration within {limit_s:.0f} s"
+        self._move = LatestMove(MoveOutcome.FAILED, why, self._move.target_id)
+        return True
+
     def unfinished_why(self, now_s: float) -> str:
         """Which order stands against a new start, because libvirt has not ended it yet."""
-        for key, name in ((DESTROY, "switch the VM off"), (SHUTDOWN, "shut the VM down")):
+        for key, name in _AGAINST_A_START:
             since_s = self._runner.busy_since_s(key)
             if since_s is not None:
                 return f"the order to {name} has not ended for {now_s - since_s:.0f} s"
@@ -158,6 +197,52 @@ class Executor:
         else:
             self._start = LatestStart(StartOutcome.RUNNING)
         return blocked_why
+
+    def _begin_move(self, move: MoveOrder, judged: Judged) -> str:
+        why = move.impossible_why
+        ordered_at_s = self._clock.monotonic_s()
+        if not why:
+            order = partial(move_engine, self._hypervisor, move.address, move.options)
+            why = self._submit(MIGRATE, self._bound_move(judged, order))
+        if why and self._move.outcome is not MoveOutcome.RUNNING:
+            self._move = LatestMove(MoveOutcome.FAILED, why, move.target_id)
+        if why:
+            return why
+        self._move = LatestMove(MoveOutcome.RUNNING, target_id=move.target_id)
+        self._move_limit_s, self._move_ordered_at_s = move.options.limit_s, ordered_at_s
+        return ""
+
+    def _is_waited_for(self, outcome: Outcome[object]) -> bool:
+        """Is it the end of the move that runs, and not of one that was given up before it?"""
+        running = self._move.outcome is MoveOutcome.RUNNING
+        return running and outcome.started_at_s >= self._move_ordered_at_s
+
+    def _bound_move(
+        self, judged: Judged, order: Callable[[], MigrationResult]
+    ) -> Callable[[], MigrationResult]:
+        """`order`, unless the VM is not what was judged any more, or is gone.
+
+        Looked at before the order and never after it, for then the VM leaves: simulated calls
+        that block are made again until they return.
+        """
+        is_given = False
+
+        def carry_out() -> MigrationResult:
+            nonlocal is_given
+            if not is_given:
+                self._check_movable(judged)
+            is_given = True
+            return order()
+
+        return carry_out
+
+    def _check_movable(self, judged: Judged) -> None:
+        found = self._hypervisor.domain()
+        why = _outdated_why(judged, found, self._clock.monotonic_s())
+        if found.state is DomainState.ABSENT:
+            why = "it is not here any more"
+        if why:
+            raise OutdatedOrderError("move the VM", why)
 
     def _bound(self, judged: Judged, order: Callable[[], None]) -> Callable[[], None]:
         """`order`, unless the VM is not what was judged any more.
@@ -186,6 +271,21 @@ class Executor:
             self._start = LatestStart(StartOutcome.LEASE_HELD, error, outcome.finished_at_s)
         else:
             self._start = LatestStart(StartOutcome.FAILED, error)
+
+    def _end_move(self, outcome: Outcome[object], error: str) -> None:
+        target_id = self._move.target_id
+        if outcome.error is None:
+            result = cast(MigrationResult, outcome.value)
+            self._move = LatestMove(MoveOutcome.DONE, "", target_id, result)
+        else:
+            self._move = LatestMove(MoveOutcome.FAILED, error, target_id)
+
+
+_AGAINST_A_START = (
+    (DESTROY, "switch the VM off"),
+    (SHUTDOWN, "shut the VM down"),
+    (MIGRATE, "move the VM to another host"),
+)
 
 
 def _outdated_why(judged: Judged, found: Domain, now_s: float) -> str:

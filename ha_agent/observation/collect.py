@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple, Optional
 
 from fsm.observation import HostCondition, Lease, Observation, Peer, PluginCost, Vm, VmEnding
 from ha_agent.actions.execute import LatestStart
+from ha_agent.actions.migrate_engine import LatestMove
 from ha_agent.ports import BrokerLook
 from ha_broker.api.monitors import (
     BRIDGE,
@@ -23,7 +24,7 @@ from ha_broker.api.monitors import (
     view_of,
 )
 from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
-from metadata import moving_note, reach, start_notes
+from metadata import moving_note, reach, start_notes, takes_note
 from metadata.moving_note import MovingNote, decode_moving
 from metadata.notes import Notes
 from metadata.own_slot import rival
@@ -31,6 +32,7 @@ from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import StartNotes, read_start_notes
+from metadata.takes_note import TakesNote, takes_told
 from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.ports.sanlock import Membership
@@ -74,6 +76,8 @@ class Inputs:
     vm_ran            that process has been seen running here
     vm_process        which process the VM is
     vm_holds_lease    sanlock's word on that process
+    move              the latest live migration that this agent asked for
+    move_announced    this host's record on the storage says that the engine is moving
     unfinished_why    an order of ours that libvirt has not ended
     config_why        why nothing can be started from the shared configuration
     config_refused    why the shared configuration can never be started from
@@ -97,6 +101,8 @@ class Inputs:
     vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
     start: LatestStart = field(default_factory=LatestStart)
+    move: LatestMove = field(default_factory=LatestMove)
+    move_announced: bool = False
     unfinished_why: str = ""
     config_why: str = ""
     config_refused: str = ""
@@ -163,6 +169,9 @@ def collect(inputs: Inputs) -> Observation:
         local_maintenance=latest.local_maintenance if latest else False,
         start=inputs.start.outcome,
         start_why=inputs.start.why,
+        move_outcome=inputs.move.outcome,
+        move_why=inputs.move.why,
+        move_announced=inputs.move_announced,
         stop_requested=inputs.stop_requested,
         condition=condition,
         peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
@@ -417,9 +426,10 @@ class _Told(NamedTuple):
     start: StartNotes = StartNotes()
     testimony: Optional[Testimony] = None
     gave_away: bool = False
+    takes: TakesNote = TakesNote()
 
 
-_TOLD_KEYS = frozenset({moving_note.KEY, *start_notes.KEYS, *reach.KEYS})
+_TOLD_KEYS = frozenset({moving_note.KEY, takes_note.KEY, *start_notes.KEYS, *reach.KEYS})
 _NOTHING_TOLD = _Told()
 
 
@@ -479,6 +489,7 @@ def _told(notes: Notes) -> _Told:
         start=read_start_notes(notes),
         testimony=read_testimony(notes),
         gave_away=GAVE_AWAY in found,
+        takes=takes_told(notes),
     )
 
 
@@ -502,6 +513,8 @@ def _peer(view: HostView, told: _Told) -> Peer:
         moving_to=moving.to if moving else "",
         told_at_s=view.changed_at_s if moving else None,
         cannot_start=told.start.cannot_start,
+        takes_at=told.takes.address,
+        takes_not=told.takes.why_not,
         tries=told.start.tries,
         testimony=told.testimony,
         gave_away=told.gave_away,

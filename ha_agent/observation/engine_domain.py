@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Callable, Optional
 
 from world.ports.errors import HypervisorError, HypervisorGoneError
-from world.ports.libvirt import Domain, Hypervisor
+from world.ports.libvirt import Domain, Hypervisor, MigrationOptions, MigrationResult
 
 
 class EngineDomain:
@@ -56,6 +56,14 @@ class EngineDomain:
     def destroy(self) -> None:
         """`Hypervisor.destroy`."""
         self._named().destroy()
+
+    def migrate(self, address: str, options: MigrationOptions) -> MigrationResult:
+        """`Hypervisor.migrate`."""
+        return self._named().migrate(address, options)
+
+    def abort_migration(self) -> None:
+        """`Hypervisor.abort_migration`."""
+        self._named().abort_migration()
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """`Hypervisor.on_change`, whatever the name is or will be."""

@@ -10,7 +10,8 @@ import time
 from typing import Optional
 
 from fsm.decision import Decision
-from fsm.observation import Lease, Observation, Vm, VmEnding
+from fsm.memory import Memory
+from fsm.observation import Lease, Observation, Peer, Vm, VmEnding
 from fsm.reach import dark_for
 from ha_agent.observation.collect import NO_PAGE
 from ha_agent.ports import BrokerPort
@@ -18,10 +19,10 @@ from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api import penalties_line
 from ha_broker.api.snapshot import Publication
 from ha_broker.api.times import local_time
-from metadata import moving_note
+from metadata import moving_note, takes_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
 from metadata.extra_text import NOTE_LIMIT
-from metadata.moving_note import MovingNote, encode_moving
+from metadata.moving_note import MovingNote, encode_moving, moving_to
 from metadata.notes import WHY
 from metadata.reach import (
     GAVE_AWAY,
@@ -34,6 +35,7 @@ from metadata.reach import (
 from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
 from metadata.start_notes import StartNotes, read_start_notes, start_notes
 from metadata.states import State
+from metadata.takes_note import TakesNote, encode_takes, takes_told
 from world.ports.jobs import Outcome, Runner
 
 KEY = "publish"
@@ -52,8 +54,13 @@ def publication(
     wall_s: float,
     config_loaded_at_s: Optional[float],
     history: RecentHistory,
+    *,
+    takes: Optional[TakesNote] = None,
 ) -> Publication:
-    """The record of this host after `decision`; `wall_s` serves texts only."""
+    """The record of this host after `decision`; `wall_s` serves texts only.
+
+    `takes` None: it does not say whether it can take the engine by live migration.
+    """
     state, now_s = decision.memory.state, observation.now_s
     return Publication(
         score=decision.score.points,
@@ -63,7 +70,8 @@ def publication(
         timeout_wall_time=_timeout_text(decision, now_s, wall_s),
         notes=(
             *_notes(decision, observation, history, wall_s),
-            *_moving(observation),
+            *_moving(decision.memory, observation),
+            *_takes(takes),
             *_testimony(observation),
             *_giving(decision),
         ),
@@ -155,16 +163,32 @@ def _notes(
     return tuple(notes)
 
 
-def _moving(observation: Observation) -> list[tuple[str, str]]:
+def _moving(memory: Memory, observation: Observation) -> list[tuple[str, str]]:
     """The engine is about to run elsewhere: nobody shall take its lease on the way.
 
-    The target's record has the VM as paused; before it is read nobody knows the target.
+    A move of our own is told before it begins. Of one by somebody else the target's record has the
+    VM as paused; before it is read nobody knows the target.
     """
-    if not observation.vm_leaving:
+    own = memory.state is State.ENGINE_MIGRATING_AWAY
+    if not own and not observation.vm_leaving:
         return []
-    targets = [peer.name for peer in observation.peers if peer.fresh and peer.engine_up]
-    note = MovingNote(targets[0] if len(targets) == 1 else "", observation.moving_limit_s)
-    return [(moving_note.KEY, encode_moving(note))]
+    to = move_target(memory, observation.peers) if own else _target_seen(observation.peers)
+    return [(moving_note.KEY, encode_moving(MovingNote(to, observation.moving_limit_s)))]
+
+
+def move_target(memory: Memory, peers: tuple[Peer, ...]) -> str:
+    """The name of the host to which this one moves the engine; empty: it is not known."""
+    return next((peer.name for peer in peers if peer.host_id == memory.move_target_id), "")
+
+
+def _target_seen(peers: tuple[Peer, ...]) -> str:
+    targets = [peer.name for peer in peers if peer.fresh and peer.engine_up]
+    return targets[0] if len(targets) == 1 else ""
+
+
+def _takes(takes: Optional[TakesNote]) -> list[tuple[str, str]]:
+    """Whether this host could take an engine that moves."""
+    return [] if takes is None else [(takes_note.KEY, _one_line(encode_takes(takes)))]
 
 
 def _testimony(observation: Observation) -> tuple[tuple[str, str], ...]:
@@ -198,6 +222,8 @@ class Publisher:
         self._in_flight: Optional[Publication] = None
         self._accepted: Optional[Publication] = None
         self._accepted_at_s: Optional[float] = None
+        self._moving_to: Optional[str] = None
+        self._moving_since_s: Optional[float] = None
 
     def offer(self, record: Publication, due: bool) -> None:
         """Publish `record` if something in it changed that others act on, or if it is `due`."""
@@ -218,6 +244,7 @@ class Publisher:
         """A hand-over ended; returns its error. The next due record is the retry."""
         if outcome.error is None:
             self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
+            self._note_moving(outcome.started_at_s)
         self._in_flight = None
         self.send()
         return "" if outcome.error is None else str(outcome.error)
@@ -228,13 +255,23 @@ class Publisher:
         accepted = self._accepted
         return self._accepted_at_s if accepted is not None and accepted.stopped else None
 
+    def moving_since_s(self, to: str) -> Optional[float]:
+        """Since when each record that the broker took says that the engine moves to host `to`;
+        None: the latest does not."""
+        return self._moving_since_s if self._moving_to == to else None
+
+    def _note_moving(self, at_s: float) -> None:
+        to = moving_to(self._accepted.notes) if self._accepted is not None else None
+        if to != self._moving_to:
+            self._moving_to, self._moving_since_s = to, at_s
+
 
 def _essence(record: Publication) -> tuple[object, ...]:
     """What others act on; a reason with a new number is no reason to write."""
     status = record.engine_status
     told = read_start_notes(record.notes)
     starts = bool(told.cannot_start), told.tries
-    moving = moving_note.KEY in dict(record.notes)
+    moving, takes_at = moving_to(record.notes), takes_told(record.notes).address
     engine = status.vm, status.health, status.detail
     reach = reach_notes(record.notes)
-    return (record.score, record.state, record.stopped, *starts, *engine, moving, reach)
+    return (record.score, record.state, record.stopped, *starts, *engine, moving, takes_at, reach)

@@ -70,6 +70,27 @@ def test_our_own_record_is_no_news(cluster: Cluster, host: Host) -> None:
     assert host.snapshot.sequence == before
 
 
+def test_that_the_engine_moves_is_news_once_it_is_on_the_storage(
+    cluster: Cluster, host: Host
+) -> None:
+    """The agent waits for it before it has libvirt move the engine."""
+    host.publish()
+    cluster.run(TICK_S)
+    for to in ("h2", "h3"):
+        before = host.snapshot.sequence
+        told = (("moving", f"to {to}, others wait 40 s"),)
+        host.store.hang()
+        host.publish(replace(PUBLICATION, notes=told))
+        assert host.snapshot.sequence == before
+        host.store.heal()
+        cluster.run(TICK_S)
+        assert told[0] in host.snapshot.own.record.notes  # type: ignore[union-attr]
+        assert host.snapshot.sequence == before + 1
+        host.publish(replace(PUBLICATION, notes=told))
+        cluster.run(TICK_S)
+        assert host.snapshot.sequence == before + 1
+
+
 @pytest.mark.parametrize(
     "fields",
     [

@@ -1,0 +1,66 @@
+"""Moving the engine's VM to another host while it runs.
+
+libvirt lets the lease go as it pauses the VM here, and takes it at the target before the guest goes
+on there; where the target can't have it, libvirt lets the VM go on here. So nothing about the
+lease is asked for here: whatever comes of a move, one qemu at the most runs with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from fsm.observation import MoveOutcome
+from metadata.settings.parse import MigrationSettings
+from world.ports.libvirt import Hypervisor, MigrationOptions, MigrationResult
+
+# libvirt needs up to 30 s to see that the target is gone, and the target is asked before anything
+# moves.
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class MoveOrder:
+    """To whom: the host `target_id`, whose libvirt is at `address`; empty: it does not say."""
+
+    target_id: Optional[int] = None
+    address: str = ""
+    options: MigrationOptions = field(default_factory=MigrationOptions)
+
+    @property
+    def impossible_why(self) -> str:
+        """Why it can't be given; empty: it can."""
+        if self.target_id is None:
+            return "it is not said to which host"
+        if not self.address:
+            return "the target does not say where its libvirt takes the engine"
+        return ""
+
+
+@dataclass(frozen=True)
+class LatestMove:
+    """What became of the latest live migration; `result` of one that is DONE."""
+
+    outcome: MoveOutcome = MoveOutcome.NONE
+    why: str = ""
+    target_id: Optional[int] = None
+    result: Optional[MigrationResult] = None
+
+
+def move_engine(hypervisor: Hypervisor, address: str, options: MigrationOptions) -> MigrationResult:
+    """Move the engine's VM to the libvirt at `address`; blocks until it is there.
+
+    Raises HypervisorError; then only the hypervisor's `domain` says where the VM is.
+    """
+    return hypervisor.migrate(address, options)
+
+
+def options_of(settings: MigrationSettings) -> MigrationOptions:
+    """What the cluster's settings ask of libvirt."""
+    return MigrationOptions(
+        bandwidth_mib_s=settings.bandwidth_mib_s,
+        downtime_ms=settings.downtime_ms,
+        limit_s=settings.limit_s,
+        auto_converge=settings.auto_converge,
+        post_copy=settings.post_copy,
+    )
