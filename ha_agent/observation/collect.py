@@ -11,7 +11,16 @@ from functools import cached_property
 from operator import is_
 from typing import Callable, NamedTuple, Optional
 
-from fsm.observation import HostCondition, Lease, Observation, Peer, PluginCost, Vm, VmEnding
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    MoveRequest,
+    Observation,
+    Peer,
+    PluginCost,
+    Vm,
+    VmEnding,
+)
 from ha_agent.actions.execute import LatestStart
 from ha_agent.ports import BrokerLook
 from ha_broker.api.monitors import (
@@ -163,6 +172,7 @@ def collect(inputs: Inputs) -> Observation:
         local_maintenance=latest.local_maintenance if latest else False,
         start=inputs.start.outcome,
         start_why=inputs.start.why,
+        move_request=_move_request(snapshot),
         stop_requested=inputs.stop_requested,
         condition=condition,
         peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
@@ -391,6 +401,12 @@ def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Option
         return None
     network = is_network_good(condition.network_failed_fraction)
     return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
+
+
+def _move_request(snapshot: Optional[Snapshot]) -> Optional[MoveRequest]:
+    """A broker that is silent orders nothing."""
+    order = snapshot.move_order if snapshot else None
+    return None if order is None else MoveRequest(order.request_id, order.to_id)
 
 
 def _owner_name(inputs: Inputs, owner_id: int) -> str:
