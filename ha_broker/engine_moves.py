@@ -15,6 +15,7 @@ from ha_broker.api.snapshot import (
     HostView,
     LeaseState,
     MoveOrder,
+    MovePhase,
     MoveReport,
     Publication,
     Snapshot,
@@ -28,7 +29,7 @@ from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 
 ORDER_HOLDS_S = 180.0
-"""How long an order holds that no agent speaks of."""
+"""How long an order holds that no agent begins to carry out."""
 
 _STARTING = (State.ENGINE_START, State.ENGINE_STARTING)
 _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
@@ -208,14 +209,16 @@ class MoveOrders:
         elif now_s >= self._ends_at_s(order):
             self.order = None
             log.warning(
-                "the order to move the engine (%s) is dropped: no agent has spoken of it for %g s",
+                "the order to move the engine (%s) is dropped: it was not begun within %g s",
                 order.request_id,
                 ORDER_HOLDS_S,
             )
 
     def _ends_at_s(self, order: MoveOrder) -> float:
-        """An agent that is at it says so in each tick."""
-        heard_at_s = self._heard()[1] if self._report_of(order) is not None else None
+        """An agent that moves it says so in each tick; one without a target could wait for ever."""
+        report = self._report_of(order)
+        moves = report is not None and report.phase == MovePhase.MOVING
+        heard_at_s = self._heard()[1] if moves else None
         return max(order.asked_at_s, heard_at_s or order.asked_at_s) + ORDER_HOLDS_S
 
     def _report_of(self, order: MoveOrder) -> Optional[MoveReport]:

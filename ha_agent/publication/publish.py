@@ -7,6 +7,7 @@ healthy engine is exactly ``{"vm": "up", "health": "good", "detail": "Up"}``.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Optional
 
 from fsm.decision import Decision
@@ -16,7 +17,7 @@ from ha_agent.observation.collect import NO_PAGE
 from ha_agent.ports import BrokerPort
 from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api import penalties_line
-from ha_broker.api.snapshot import Publication
+from ha_broker.api.snapshot import MoveReport, Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
@@ -52,8 +53,13 @@ def publication(
     wall_s: float,
     config_loaded_at_s: Optional[float],
     history: RecentHistory,
+    *,
+    move: Optional[MoveReport] = None,
 ) -> Publication:
-    """The record of this host after `decision`; `wall_s` serves texts only."""
+    """The record of this host after `decision`; `wall_s` serves texts only.
+
+    `move` is what there is to say of moving the engine away from here.
+    """
     state, now_s = decision.memory.state, observation.now_s
     return Publication(
         score=decision.score.points,
@@ -75,6 +81,7 @@ def publication(
         penalties=history.penalties,
         transitions=history.transitions,
         life_at_s=history.life_at_s,
+        move=move,
     )
 
 
@@ -237,4 +244,6 @@ def _essence(record: Publication) -> tuple[object, ...]:
     moving = moving_note.KEY in dict(record.notes)
     engine = status.vm, status.health, status.detail
     reach = reach_notes(record.notes)
-    return (record.score, record.state, record.stopped, *starts, *engine, moving, reach)
+    # How much is copied changes all the time.
+    move = record.move and replace(record.move, copied=None)
+    return (record.score, record.state, record.stopped, *starts, *engine, moving, reach, move)

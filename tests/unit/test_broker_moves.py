@@ -142,7 +142,18 @@ def test_an_order_that_no_agent_speaks_of_is_dropped(
     assert scene.host.snapshot.move_order is not None
     scene.run(2 * TICK_S)
     assert scene.host.snapshot.move_order is None
-    assert "is dropped: no agent has spoken of it for 180 s" in caplog.text
+    assert "is dropped: it was not begun within 180 s" in caplog.text
+
+
+def test_an_order_that_finds_no_target_does_not_wait_for_ever(scene: Scene) -> None:
+    scene.order().wait(0)
+    order = scene.host.snapshot.move_order
+    assert order is not None
+    scene.report(order.request_id, MovePhase.WAITING)
+    scene.run(ORDER_HOLDS_S - TICK_S)
+    assert scene.host.snapshot.move_order == order
+    scene.run(2 * TICK_S)
+    assert scene.host.snapshot.move_order is None
 
 
 def test_an_agent_that_is_at_it_keeps_its_order(scene: Scene) -> None:
