@@ -59,7 +59,7 @@ def target(memory: Memory, observation: Observation, most_tries: int) -> Optiona
         for peer in observation.peers
         if wanted.to_id in (None, peer.host_id)
         and peer.host_id not in refused
-        and not why_not(peer)
+        and not _why(peer, wanted.to_id)
     ]
     return min(found, key=lambda peer: (-peer.score, peer.host_id), default=None)
 
@@ -74,16 +74,27 @@ _REASONS: tuple[tuple[Callable[[Peer], bool], str], ...] = (
         lambda peer: not peer.takes_at,
         "its program is older and does not say whether it can take the engine",
     ),
-    (lambda peer: peer.score <= 0, "its score is 0"),
 )
 
 
 def why_not(peer: Peer) -> str:
-    """Why `peer` can't take the engine alive, as far as is known; empty: it can."""
+    """Why `peer` can't take the engine alive, as far as is known; empty: it can.
+
+    Its score is not looked at: a person may want a host that nobody would choose.
+    """
     for holds, why in _REASONS:
         if holds(peer):
             return why or peer.takes_not
     return ""
+
+
+def not_chosen(peer: Peer) -> str:
+    """The same for a host that nobody has named: one without points is none to choose."""
+    return why_not(peer) or ("its score is 0" if peer.score <= 0 else "")
+
+
+def _why(peer: Peer, named_id: Optional[int]) -> str:
+    return why_not(peer) if peer.host_id == named_id else not_chosen(peer)
 
 
 def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str], ...]:
@@ -92,7 +103,7 @@ def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str],
     tried = {} if wanted is None else dict(refusals_so_far(memory, wanted))
     to_id = None if wanted is None else wanted.to_id
     told = [
-        (peer.name, tried.get(peer.host_id) or why_not(peer))
+        (peer.name, tried.get(peer.host_id) or _why(peer, to_id))
         for peer in observation.peers
         if to_id in (None, peer.host_id)
     ]

@@ -32,10 +32,12 @@ from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publication import publish
 from ha_agent.publication.log_filter import ReasonFilter
+from ha_agent.publication.move_report import move_report, refusal_texts
 from ha_agent.publication.publish import Publisher, move_target, publication
 from ha_agent.publication.recent_history import RecentHistory
 from ha_agent.publication.takes import takes
 from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.takers import NO_OTHER_HOST, reasons_text
 from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -53,6 +55,9 @@ STOP_PATIENCE_S = 5.0
 # ... and until a start has ended, which would else leave a paused VM behind; below the unit's
 # TimeoutStopSec.
 START_PATIENCE_S = 20.0
+
+# The job that has the broker end local maintenance.
+END_MAINTENANCE = "end-maintenance"
 
 _ORDER_NAMES = {
     Action.START_VM: "start the VM",
@@ -150,6 +155,7 @@ class Agent:
             publish.KEY: self._take_publication,
             recorder.KEY: self._take_history,
             kept_memory.KEY: self._take_kept,
+            END_MAINTENANCE: self._take_end_of_maintenance,
             **dict.fromkeys(execute.KEYS, self._take_order),
         }
 
@@ -388,12 +394,21 @@ class Agent:
 
     def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
         wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
-        note = takes(observation, self._host, self._config.settings.migration)
-        record = publication(decision, observation, wall_s, loaded_at_s, self._history, takes=note)
+        record = publication(
+            decision,
+            observation,
+            wall_s,
+            loaded_at_s,
+            self._history,
+            takes=takes(observation, self._host, self._config.settings.migration),
+            move=move_report(decision.memory, observation, self._judged.copied),
+        )
         self._publisher.offer(record, due)
         self._recorder.published(record, observation.now_s)
 
     def _act(self, action: Action, observation: Observation, now_s: float) -> None:
+        if action is Action.END_LOCAL_MAINTENANCE:
+            return self._end_local_maintenance(observation)
         # What is older than a stale snapshot is nothing to act on.
         judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
@@ -401,7 +416,19 @@ class Agent:
         if action is Action.MIGRATE_VM:
             move, self._move_counts = self._move_order(observation.peers), True
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
-        self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+        return self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+
+    def _end_local_maintenance(self, observation: Observation) -> None:
+        """A job, for the broker may be slow; one that is under way does it. The broker logs why."""
+        reasons = reasons_text(refusal_texts(self._memory, observation)) or NO_OTHER_HOST
+        why = f"no host can take the engine alive, so it stays here: {reasons}"
+        broker = self._ports.broker
+        self._ports.runner.submit(END_MAINTENANCE, lambda: broker.end_local_maintenance(why))
+
+    def _take_end_of_maintenance(self, outcome: Outcome[object]) -> None:
+        error = "" if outcome.error is None else str(outcome.error)
+        what = "local maintenance can't be taken back"
+        self._note(END_MAINTENANCE, what, error, outcome.finished_at_s)
 
     def _move_order(self, peers: tuple[Peer, ...]) -> MoveOrder:
         target_id = self._memory.move_target_id

@@ -39,7 +39,7 @@ class BrokerLook:
 
 
 class BrokerPort(Protocol):
-    """The broker. `publish` and `shared_config` block and may raise; the look never does."""
+    """The broker. The look never blocks and never raises; all others do both."""
 
     def latest_snapshot(self) -> BrokerLook:
         """From memory, at once."""
@@ -49,6 +49,12 @@ class BrokerPort(Protocol):
 
     def shared_config(self) -> SharedConfig:
         """Fetch settings and domain XML; raises `ha_broker.api.client.BrokerError`."""
+
+    def end_local_maintenance(self, why: str) -> None:
+        """Switch this host's local maintenance off for good, and have the reason logged.
+
+        Raises `ha_broker.api.client.BrokerError`.
+        """
 
 
 @dataclass(frozen=True)

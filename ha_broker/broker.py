@@ -59,6 +59,7 @@ from ha_broker.cycle.host_changes import HostChanges
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
 from ha_broker.cycle.task import HarvestedRunner
+from ha_broker.engine_moves import MoveOrders
 from ha_broker.engine_words import EngineWords, words_on_the_engine
 from ha_broker.lockspace.lease_reader import LeaseReader
 from ha_broker.lockspace.membership import SANLOCK, MembershipWatch
@@ -75,7 +76,15 @@ from ha_broker.monitors.round import MonitorRound
 from ha_broker.monitors.storage import RenewalMonitor, SpaceMonitor, StorageTimes
 from ha_broker.monitors.witness import Witness
 from ha_broker.notifications.notifier import Notifications
-from ha_broker.server.mailbox import NO_REQUESTS, Mailbox, Refusal, Requests, Ticket, TrialTicket
+from ha_broker.server.mailbox import (
+    NO_REQUESTS,
+    Mailbox,
+    MoveTicket,
+    Refusal,
+    Requests,
+    Ticket,
+    TrialTicket,
+)
 from ha_broker.significant_changes import SignificantChanges, starts_in_vain_s
 from ha_broker.status_line import status_line
 from ha_broker.storage.config_reader import ConfigWatch
@@ -142,6 +151,9 @@ class Broker:
         self._storage = SlotReader(world, settings, teller)
         self._local = LocalMaintenance(world, state_dir, self._look_now)
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
+        self._moves = MoveOrders(
+            self._look_now, lambda: (self._own.published, self._own.published_at_s)
+        )
         self._storage_times = StorageTimes(settings, self._storage, self._own)
         self._global = GlobalMaintenance(world, settings, self._storage)
         self._config = ConfigWatch(
@@ -164,6 +176,7 @@ class Broker:
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[CyclePart, ...] = (
             self._local,
+            self._moves,
             self._config,
             self._same_id,
             self._lockspace,
@@ -297,6 +310,8 @@ class Broker:
             ticket.resolve(Refusal(503, "the broker is stopping"))
         elif isinstance(ticket, TrialTicket):
             self._notifications.ask_trial(ticket)
+        elif isinstance(ticket, MoveTicket):
+            self._moves.ask(ticket)
         elif ticket.scope == "global":
             self._global.ask(ticket)
         else:
@@ -402,6 +417,7 @@ class Broker:
             global_maintenance=self._storage.maintenance,
             global_error=self._storage.global_error,
             local_maintenance=self._local.maintenance,
+            move_order=self._moves.order,
             agent_published_at_s=self._own.published_at_s,
             agent=self._own.published,
             metrics_error=self._metrics_error,

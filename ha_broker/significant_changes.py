@@ -64,6 +64,7 @@ def _rest(snapshot: Snapshot) -> tuple[object, ...]:
         snapshot.global_maintenance,
         bool(snapshot.global_error),
         snapshot.local_maintenance,
+        snapshot.move_order,
     )
 
 

@@ -491,6 +491,15 @@ class SimHost:
             raise BrokerRefusedError("ask for the configuration", 503, "not read yet")
         return config
 
+    def end_local_maintenance(self, why: str) -> None:
+        """`BrokerPort.end_local_maintenance`; what comes of it shows the next snapshot."""
+        broker = self.broker
+        if broker is None:
+            raise BrokerGoneError("end local maintenance", "there is no broker", 2)
+        broker.desk.ask_maintenance("local", False)
+        self.broker_process.wake()
+        self.tell(self, f"local maintenance is taken back: {why}")
+
     # --- time -----------------------------------------------------------------------------
 
     def run(self) -> None:

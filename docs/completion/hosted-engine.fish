@@ -3,7 +3,7 @@ complete -c hosted-engine -f
 complete -c hosted-engine -l help -d 'show help'
 function __hosted_engine_no_command
     for word in (commandline -opc)
-        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --history --export-status --test-notification --simulate --version; and return 1
+        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --vm-migrate --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --history --export-status --test-notification --simulate --version; and return 1
     end
     return 0
 end
@@ -14,6 +14,7 @@ complete -c hosted-engine -n __hosted_engine_no_command -l vm-start -d 'start th
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-start-paused -d 'create the engine\'s VM on this host, and let nothing of it run yet'
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-shutdown -d 'ask the engine\'s VM on this host to power off'
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-poweroff -d 'switch the engine\'s VM on this host off at once'
+complete -c hosted-engine -n __hosted_engine_no_command -l vm-migrate -d 'move the engine to another host while it runs'
 complete -c hosted-engine -n __hosted_engine_no_command -l console -d 'the engine\'s serial console, in this terminal'
 complete -c hosted-engine -n __hosted_engine_no_command -l add-console-password -d 'set a password for the engine\'s VNC or SPICE display, for a short while'
 complete -c hosted-engine -n __hosted_engine_no_command -l check-deployed -d 'exit code 0 when this host is deployed, else 1'
@@ -43,7 +44,7 @@ complete -c hosted-engine -n 'contains -- --vm-status (commandline -opc)' -l tim
 complete -c hosted-engine -n 'contains -- --explain (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
 complete -c hosted-engine -n 'contains -- --explain (commandline -opc)' -l timeout -x -d 'wait this long for the broker (default 5)'
 complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l mode -x -a 'global local none' -d 'global: nobody touches the engine; local: this host runs no engine; none: end both'
-complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l wait -d 'until the agents say so: with global those of all living hosts, else this host\'s'
+complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l wait -d 'until the agents say so: with global those of all living hosts, else this host\'s; a move of the engine is shown with target and progress'
 complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the agents (default 120)'
 complete -c hosted-engine -n 'contains -- --vm-start (commandline -opc)' -l vm-conf -r -F -d 'a domain XML for this start only, in place of the shared configuration\'s'
 complete -c hosted-engine -n 'contains -- --vm-start (commandline -opc)' -l wait -d 'until the engine is healthy, with lines of progress'
@@ -55,6 +56,10 @@ complete -c hosted-engine -n 'contains -- --vm-shutdown (commandline -opc)' -l w
 complete -c hosted-engine -n 'contains -- --vm-shutdown (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the VM to end (default 300)'
 complete -c hosted-engine -n 'contains -- --vm-poweroff (commandline -opc)' -l wait -d 'follow it to its end, with lines of progress'
 complete -c hosted-engine -n 'contains -- --vm-poweroff (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the VM to end (default 300)'
+complete -c hosted-engine -n 'contains -- --vm-migrate (commandline -opc)' -l to -x -d 'its name or id (default: the best one that can take it)'
+complete -c hosted-engine -n 'contains -- --vm-migrate (commandline -opc)' -l wait -d 'follow it to its end, with lines of progress'
+complete -c hosted-engine -n 'contains -- --vm-migrate (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the end of the move (default 300)'
+complete -c hosted-engine -n 'contains -- --vm-migrate (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
 complete -c hosted-engine -n 'contains -- --console (commandline -opc)' -l force -d 'take the console over from whoever is connected to it'
 complete -c hosted-engine -n 'contains -- --add-console-password (commandline -opc)' -l password -x -d 'the password itself; everybody on this host can read it in the list of processes meanwhile'
 complete -c hosted-engine -n 'contains -- --add-console-password (commandline -opc)' -l generate -d 'make one and print it'

@@ -43,6 +43,9 @@ class Client(Protocol):
     def shared_config(self) -> SharedConfig:
         """Fetch settings and domain XML."""
 
+    def end_local_maintenance(self, why: str) -> None:
+        """Switch it off, for that reason."""
+
     def close(self) -> None:
         """End all calls."""
 
@@ -85,6 +88,10 @@ class BrokerWatch:
     def shared_config(self) -> SharedConfig:
         """Fetch settings and domain XML (blocks; BrokerError)."""
         return self._client.shared_config()
+
+    def end_local_maintenance(self, why: str) -> None:
+        """Switch it off, for that reason (blocks; BrokerError)."""
+        self._client.end_local_maintenance(why)
 
     # --- the thread -------------------------------------------------------------------
 

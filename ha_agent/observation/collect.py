@@ -11,7 +11,16 @@ from functools import cached_property
 from operator import is_
 from typing import Callable, NamedTuple, Optional
 
-from fsm.observation import HostCondition, Lease, Observation, Peer, PluginCost, Vm, VmEnding
+from fsm.observation import (
+    HostCondition,
+    Lease,
+    MoveRequest,
+    Observation,
+    Peer,
+    PluginCost,
+    Vm,
+    VmEnding,
+)
 from ha_agent.actions.execute import LatestStart
 from ha_agent.actions.migrate_engine import LatestMove
 from ha_agent.ports import BrokerLook
@@ -169,6 +178,7 @@ def collect(inputs: Inputs) -> Observation:
         local_maintenance=latest.local_maintenance if latest else False,
         start=inputs.start.outcome,
         start_why=inputs.start.why,
+        move_request=_move_request(snapshot),
         move_outcome=inputs.move.outcome,
         move_why=inputs.move.why,
         move_announced=inputs.move_announced,
@@ -400,6 +410,12 @@ def _testimony(snapshot: Optional[Snapshot], condition: HostCondition) -> Option
         return None
     network = is_network_good(condition.network_failed_fraction)
     return Testimony(snapshot.witness.sight, snapshot.witness.engine_host_id, network)
+
+
+def _move_request(snapshot: Optional[Snapshot]) -> Optional[MoveRequest]:
+    """A broker that is silent orders nothing."""
+    order = snapshot.move_order if snapshot else None
+    return None if order is None else MoveRequest(order.request_id, order.to_id)
 
 
 def _owner_name(inputs: Inputs, owner_id: int) -> str:

@@ -7,6 +7,7 @@ healthy engine is exactly ``{"vm": "up", "health": "good", "detail": "Up"}``.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Optional
 
 from fsm.decision import Decision
@@ -17,7 +18,7 @@ from ha_agent.observation.collect import NO_PAGE
 from ha_agent.ports import BrokerPort
 from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api import penalties_line
-from ha_broker.api.snapshot import Publication
+from ha_broker.api.snapshot import MoveReport, Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note, takes_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
@@ -56,10 +57,12 @@ def publication(
     history: RecentHistory,
     *,
     takes: Optional[TakesNote] = None,
+    move: Optional[MoveReport] = None,
 ) -> Publication:
     """The record of this host after `decision`; `wall_s` serves texts only.
 
-    `takes` None: it does not say whether it can take the engine by live migration.
+    `takes` None: it does not say whether it can take the engine by live migration. `move` is what
+    there is to say of moving it away from here.
     """
     state, now_s = decision.memory.state, observation.now_s
     return Publication(
@@ -83,6 +86,7 @@ def publication(
         penalties=history.penalties,
         transitions=history.transitions,
         life_at_s=history.life_at_s,
+        move=move,
     )
 
 
@@ -274,4 +278,7 @@ def _essence(record: Publication) -> tuple[object, ...]:
     moving, takes_at = moving_to(record.notes), takes_told(record.notes).address
     engine = status.vm, status.health, status.detail
     reach = reach_notes(record.notes)
-    return (record.score, record.state, record.stopped, *starts, *engine, moving, takes_at, reach)
+    # How much is copied changes all the time.
+    move = record.move and replace(record.move, copied=None)
+    moves = moving, takes_at, move
+    return (record.score, record.state, record.stopped, *starts, *engine, *moves, reach)

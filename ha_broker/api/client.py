@@ -17,7 +17,7 @@ import socket
 import stat
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ha_broker.api import paths
 from ha_broker.api.http_connection import HttpConnection, HttpError
@@ -31,7 +31,7 @@ from ha_broker.api.snapshot_json import (
 from world.way_in import way_in
 
 if TYPE_CHECKING:
-    from ha_broker.api.snapshot import Publication, Snapshot
+    from ha_broker.api.snapshot import MoveOrder, Publication, Snapshot
     from ha_broker.api.trial import TrialResult
     from metadata.shared_config import SharedConfig, StoredConfig
 
@@ -108,9 +108,28 @@ class BrokerClient:
     def set_local_maintenance(self, on: bool) -> Optional[bool]:
         """Whether it was on before; None: that is not known.
 
-        Raises BrokerRefusedError (409) to switch it on while the engine's domain is here.
+        Raises BrokerRefusedError (409) to switch it on while the engine's domain is here and no
+        other host can take it.
         """
         return self._set_maintenance("local", on, self._timeout_s)
+
+    def end_local_maintenance(self, why: str) -> None:
+        """Switch it off for the reason `why`, which the broker logs; raises BrokerError."""
+        self._set_maintenance("local", False, self._timeout_s, why)
+
+    def order_move(self, to: Union[int, str, None]) -> MoveOrder:
+        """Have the engine moved alive from here to a host (name or id; None: the best).
+
+        Raises BrokerRefusedError (409) with the reason where that can't work.
+        """
+        from ha_broker.api.snapshot import MoveOrder  # noqa: PLC0415  # most callers never need it
+
+        what = "move the engine"
+        data = self._put(what, "/v1/move", {"to": to}, self._timeout_s)
+        try:
+            return from_data(MoveOrder, data)
+        except DataError as error:
+            raise BrokerError(what, f"unexpected answer: {error}") from None
 
     def shared_config(self) -> SharedConfig:
         """The shared configuration as the broker read it last (never waits for storage)."""
@@ -164,9 +183,13 @@ class BrokerClient:
         self._calls.close()
         self._polls.close()
 
-    def _set_maintenance(self, scope: str, on: bool, timeout_s: float) -> Optional[bool]:
+    def _set_maintenance(
+        self, scope: str, on: bool, timeout_s: float, why: str = ""
+    ) -> Optional[bool]:
         what = f"set {scope} maintenance {'on' if on else 'off'}"
-        body = {"scope": scope, "on": on, "timeout_s": timeout_s}
+        body: dict[str, Any] = {"scope": scope, "on": on, "timeout_s": timeout_s}
+        if why:
+            body["why"] = why
         # The broker says after timeout_s why it could not; leave it a moment to say so.
         data = self._put(what, "/v1/maintenance", body, timeout_s + min(timeout_s, 2.0))
         before = data.get("before") if isinstance(data, dict) else None

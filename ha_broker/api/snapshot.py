@@ -207,6 +207,49 @@ class TransitionView:
     why: str
 
 
+MAINTENANCE = "maintenance"
+"""What a move is for (`MoveReport.what_for`) that this host's local maintenance asks for."""
+
+
+class MovePhase:
+    """How far a move is (plain strings, as they stand in the JSON)."""
+
+    WAITING = "waiting"  # for a target, or for the record that announces it
+    MOVING = "moving"  # libvirt is at it, or about to begin
+    MOVED = "moved"  # the VM has left
+    REFUSED = "refused"  # the engine stays: no target is left
+
+
+@dataclass(frozen=True)
+class MoveReport:
+    """What the agent says of the latest live migration of the engine away from here.
+
+    what_for      MAINTENANCE, or the id of a person's order
+    phase         one of `MovePhase`
+    target        the host to which it goes, or went last, by name; empty: none is chosen yet
+    tries         how many times it was tried for that
+    refusals      the hosts that did not get it, each as "host: reason"
+    copied        how much of the VM's memory the target has (0 to 1); None: not known
+    took_s, downtime_s, copied_bytes   of the move that succeeded, as libvirt reports them: the
+                  whole of it, how long the VM did not run, what went over the network
+    """
+
+    what_for: str
+    phase: str
+    target: str = ""
+    tries: int = 0
+    refusals: tuple[str, ...] = ()
+    copied: Optional[float] = None
+    took_s: Optional[float] = None
+    downtime_s: Optional[float] = None
+    copied_bytes: Optional[int] = None
+
+    @property
+    def is_over(self) -> bool:
+        """Is nothing more to come of it?"""
+        return self.phase in (MovePhase.MOVED, MovePhase.REFUSED)
+
+
 @dataclass(frozen=True)
 class Publication:
     """What the agent hands to the broker: this host's record, and what else others may know.
@@ -231,6 +274,19 @@ class Publication:
     penalties: tuple[Penalty, ...] = ()
     transitions: tuple[TransitionView, ...] = ()
     life_at_s: Optional[float] = None
+    move: Optional[MoveReport] = None  # none was wanted yet
+
+
+@dataclass(frozen=True)
+class MoveOrder:
+    """A person's order to move the engine alive from here, to the host `to_id` (None: the best).
+
+    Held in the broker's memory alone, until the agent says what became of it.
+    """
+
+    request_id: str
+    to_id: Optional[int] = None
+    asked_at_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -268,6 +324,7 @@ class Snapshot:
     global_maintenance: Optional[bool] = None
     global_error: str = ""
     local_maintenance: bool = False
+    move_order: Optional[MoveOrder] = None  # nobody has ordered one, or it is over
     agent_published_at_s: Optional[float] = None
     agent: Optional[Publication] = None
     events: tuple[Event, ...] = ()

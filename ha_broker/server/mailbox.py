@@ -9,9 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
-from ha_broker.api.snapshot import Publication, Snapshot
+from ha_broker.api.snapshot import MoveOrder, Publication, Snapshot
 from ha_broker.api.trial import TrialResult
 from ha_broker.cycle.host_changes import HostVersions
 
@@ -97,6 +97,30 @@ class TrialTicket(Ticket):
         return "the test notification"
 
 
+class MoveTicket(Ticket):
+    """An order to move the engine alive, to the host `to` (name or id; None: to the best).
+
+    `order` is there when it is taken up.
+    """
+
+    def __init__(self, to: Union[int, str, None]) -> None:
+        super().__init__("move", True)
+        self.to = to
+        self.order: Optional[MoveOrder] = None
+
+    @property
+    def what(self) -> str:
+        """What was asked for."""
+        if self.to is None:
+            return "the order to move the engine"
+        return f"the order to move the engine to {host_words(self.to)}"
+
+
+def host_words(to: Union[int, str]) -> str:
+    """A host as somebody has named it."""
+    return f"host {to}" if isinstance(to, int) else repr(to)
+
+
 @dataclass(frozen=True)
 class Requests:
     """What came in since the last cycle."""
@@ -177,6 +201,13 @@ class Mailbox:
     def ask_trial(self) -> TrialTicket:
         """Ask for a test notification; raises Refusal (503) when too many requests wait."""
         ticket = TrialTicket()
+        self._leave(ticket)
+        return ticket
+
+    def ask_move(self, to: Union[int, str, None]) -> MoveTicket:
+        """Order a move to a host (name or id; None: the best); raises Refusal (503) when too many
+        requests wait."""
+        ticket = MoveTicket(to)
         self._leave(ticket)
         return ticket
 

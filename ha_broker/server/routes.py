@@ -13,6 +13,7 @@ GET    /v1/config/copy                     the same as it stood on the storage (
 GET    /metrics                            numbers for Prometheus, in its text format
 PUT    /v1/record                          a `Publication` for this host's own slot
 PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
+PUT    /v1/move                            {"to": "h2"|2|null}: move the engine alive from here
 PUT    /v1/reread                          {}: read configuration and all slots again
 PUT    /v1/test-notification               {}: send one to every target; what each answered
 ====== =================================== =================================================
@@ -23,7 +24,10 @@ In the snapshot, ``agent`` is what this host's agent published last (null: nothi
 where it is about no number); ``began_at_s``; ``ends_at_s``, when time alone ends or lessens it.
 ``transitions`` are its latest ten changes of state since the machine's boot (a ``number`` below 1:
 an earlier process of the agent did it), ``why`` is what it says now, and ``timeout_at_s`` is when
-its state ends by time.
+its state ends by time. ``move`` is the latest live migration of the engine away from here (null:
+none was wanted yet): ``what_for`` is "maintenance" or the ``request_id`` that PUT /v1/move has
+answered, ``phase`` is waiting, moving, moved or refused. ``move_order`` of the snapshot is such an
+order as long as it is not over.
 
 Errors are ``{"error": "..."}`` with a fitting status.
 
@@ -42,7 +46,7 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 from urllib.parse import parse_qsl
 
 from ha_broker.api.host_news import ALL, lean_answer
@@ -51,6 +55,8 @@ from ha_broker.api.snapshot_json import parse_json, publication_from_data, snaps
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
+from metadata.plain_json import is_number
+from metadata.plain_text import printable_text
 from metadata.secret_names import without_paths
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
@@ -60,15 +66,28 @@ _MOST_DIGITS = 20
 MAX_CONFIRM_S = 300.0
 # The longest time-out of a target, and what the broker adds; it answers earlier by itself.
 MAX_TRIAL_S = 140.0
+# An order is judged within one cycle, which waits for nothing.
+MAX_ORDER_S = 4.0
 
 
 @dataclass(frozen=True)
 class MaintenanceRequest:
-    """Body of PUT /v1/maintenance; `timeout_s` bounds the wait for the confirmation."""
+    """Body of PUT /v1/maintenance; `timeout_s` bounds the wait for the confirmation.
+
+    `why` goes to the log: a program that changes it says for what reason.
+    """
 
     scope: str
     on: bool
     timeout_s: float = 30.0
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class MoveRequest:
+    """Body of PUT /v1/move; `to` may be an id, too (`_whom`)."""
+
+    to: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +97,7 @@ class Nothing:
 
 READ = "GET"
 ALL_OF_IT = "/v1/config/copy"  # with whatever secrets people put there
-COMMANDS = ("/v1/maintenance", "/v1/reread", "/v1/test-notification")
+COMMANDS = ("/v1/maintenance", "/v1/move", "/v1/reread", "/v1/test-notification")
 """Those of `command_users`; a new one is root's until it is named here."""
 
 Query = dict[str, str]
@@ -124,6 +143,7 @@ class Api:
             ("GET", "/metrics"): self._metrics_text,
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
+            ("PUT", "/v1/move"): self._move,
             ("PUT", "/v1/reread"): self._reread,
             ("PUT", "/v1/test-notification"): self._test_notification,
         }
@@ -272,7 +292,8 @@ class Api:
         except Refusal as refusal:
             log.info("%s, asked for by %s, is refused: %s", ticket.what, caller, refusal.why)
             raise self._with_storage_error(refusal) from None
-        log.info("%s, asked for by %s, is done", ticket.what, caller)
+        why = f": {request.why}" if request.why else ""
+        log.info("%s, asked for by %s, is done%s", ticket.what, caller, why)
         return {"before": ticket.before}
 
     def _with_storage_error(self, refusal: Refusal) -> Refusal:
@@ -280,6 +301,18 @@ class Api:
         if refusal.status != 504 or not trouble:
             return refusal
         return Refusal(504, f"{refusal.why} (storage: {trouble})")
+
+    def _move(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
+        _only(query)
+        ticket = self._desk.ask_move(_whom(parse_json(body)))
+        try:
+            ticket.wait(MAX_ORDER_S)
+        except Refusal as refusal:
+            log.info("%s, asked for by %s, is refused: %s", ticket.what, caller, refusal.why)
+            raise
+        order = to_data(ticket.order)
+        log.info("%s, asked for by %s, is given (%s)", ticket.what, caller, order["request_id"])
+        return order
 
     def _reread(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
@@ -293,6 +326,19 @@ class Api:
         ticket = self._desk.ask_trial()
         ticket.wait(MAX_TRIAL_S)
         return {"targets": to_data(ticket.results)}
+
+
+def _whom(data: object) -> Union[int, str, None]:
+    """Where a move is to go by the body of PUT /v1/move; raises DataError."""
+    if not isinstance(data, dict) or set(data) - {"to"}:
+        # Raises with the keys that are allowed, or that it is no object.
+        return from_data(MoveRequest, data, refuse_unknown=True).to
+    to: object = data.get("to")
+    if to is None or (type(to) is int and is_number(to)):
+        return to
+    if isinstance(to, str) and to:
+        return printable_text(to)
+    raise DataError([f"to: {to!r:.80} is refused; allowed: a host's name, its id, or null"])
 
 
 def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:

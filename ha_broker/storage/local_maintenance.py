@@ -9,8 +9,8 @@ from typing import Callable, Optional
 from ha_broker.api.snapshot import LeaseState, Snapshot
 from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
+from ha_broker.engine_moves import is_being_started, maintenance_refusal, unknown_why
 from ha_broker.server.mailbox import Refusal, Ticket
-from metadata.states import State
 from world.durable import STATE_FILE_MODE, replace_file, sync_directory
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
@@ -58,7 +58,7 @@ class LocalMaintenance:
             self._begin(self._waiting.pop(0), now_s)
 
     def _begin(self, ticket: Ticket, now_s: float) -> None:
-        # On already, it is no matter that an engine runs here: somebody wanted it so.
+        # On already, it is no matter where the engine is: somebody wanted it so.
         why = refusal(self._look()) if ticket.on and not self.maintenance else ""
         if why:
             ticket.resolve(Refusal(409, why))
@@ -73,23 +73,19 @@ class LocalMaintenance:
 
 
 def refusal(snapshot: Snapshot) -> str:
-    """Why this host can't go into local maintenance now; empty: it can."""
-    if snapshot.engine.is_here:
-        return f"the engine's VM is {snapshot.engine.domain.value} on this host"
-    if _is_being_started(snapshot):
+    """Why this host can't go into local maintenance now; empty: it can.
+
+    Where the engine is, that it can leave is enough: the agent moves it first.
+    """
+    if is_being_started(snapshot):
         return "the engine's VM is being started on this host"
+    if snapshot.engine.is_here:
+        return maintenance_refusal(snapshot)
     if snapshot.holds_lease:
         return "a process of this host holds the engine's lease"
     if snapshot.engine.domain == DomainState.UNKNOWN and snapshot.lease.state != LeaseState.HELD:
-        why = snapshot.engine.detail or "libvirt has not answered yet"
-        return f"it is not known whether the engine's VM is on this host ({why})"
+        return unknown_why(snapshot)
     return ""
-
-
-def _is_being_started(snapshot: Snapshot) -> bool:
-    """The agent tells so before it gives the order; a dead agent's word gets old."""
-    record = snapshot.own.fresh_record if snapshot.own is not None else None
-    return record is not None and record.state == State.ENGINE_START
 
 
 def read_flag(directory: str) -> bool:

@@ -36,8 +36,15 @@ def wait_s(options: argparse.Namespace, default_s: float) -> Optional[float]:
     return None
 
 
-def follow(look: Look, goal: str, timeout_s: float) -> None:
-    """Return once `look` misses nothing; print what is missing whenever that changes.
+def print_line(line: str) -> None:
+    """At once, for somebody who waits."""
+    print(line, flush=True)
+
+
+def follow(
+    look: Look, goal: str, timeout_s: float, *, tell: Callable[[str], None] = print_line
+) -> None:
+    """Return once `look` misses nothing; `tell` what is missing whenever that changes.
 
     Raises NotReachedError, naming `goal` and what is missing, after `timeout_s`.
     """
@@ -51,7 +58,7 @@ def follow(look: Look, goal: str, timeout_s: float) -> None:
         if now_s - began_s >= timeout_s:
             raise NotReachedError(f"not reached within {timeout_s:g} s: {goal}; {missing}")
         if missing != told or now_s - told_at_s >= TELL_EVERY_S:
-            print(f"{now_s - began_s:5.0f} s  {missing}", flush=True)
+            tell(f"{now_s - began_s:5.0f} s  {missing}")
             told, told_at_s = missing, now_s
         time.sleep(min(LOOK_EVERY_S, began_s + timeout_s - now_s))
 

@@ -1,12 +1,14 @@
 """``hosted-engine --set-maintenance --mode=global|local|none``.
 
 global  the whole cluster: nobody starts, stops or moves the engine. Confirmed by read-back.
-local   this host only; nothing global changes. Refused while the engine runs here.
+local   this host only; nothing global changes. An engine that runs here is moved alive to another
+        host first; refused where none can take it.
 none    ends both: this host's local maintenance and the global one.
 
 Each holds until it is ended: asking for one while the other is on leaves both on, and says so.
 
-With ``--wait`` it is followed until the agents that it is for say so themselves.
+With ``--wait`` it is followed until the agents that it is for say so themselves; where the engine
+moves, what becomes of that at first is told without it, too.
 """
 
 from __future__ import annotations
@@ -18,12 +20,21 @@ from functools import partial
 from typing import Callable, Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError, BrokerRefusedError
-from ha_broker.api.snapshot import HostView, Publication, Snapshot
+from ha_broker.api.snapshot import HostView, MovePhase, Publication, Snapshot
+from ha_broker.api.takers import takers
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.cli.wording import listed
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
+from hosted_engine.vm.move_progress import (
+    GOES_ON,
+    MaintenanceMove,
+    MoveWatch,
+    look_shortly,
+    moved_text,
+    paused_text,
+)
 from metadata.states import State
 
 CONFIRM_WITHIN_S = 60.0
@@ -33,9 +44,10 @@ LONG_AGO_S = float("-inf")
 GLOBAL, LOCAL, NONE = "global", "local", "none"
 
 MOVE_IT_FIRST = (
-    "Let another host run it first: on this host 'hosted-engine --set-maintenance --mode=global "
-    "--wait' and 'hosted-engine --vm-shutdown --wait'; on the other one 'hosted-engine --vm-start "
-    "--wait' and 'hosted-engine --set-maintenance --mode=none'; then ask again here"
+    "Let another host run it first, with a stop: on this host 'hosted-engine --set-maintenance "
+    "--mode=global --wait' and 'hosted-engine --vm-shutdown --wait'; on the other one "
+    "'hosted-engine --vm-start --wait' and 'hosted-engine --set-maintenance --mode=none'; then "
+    "ask again here"
 )
 ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
 
@@ -52,8 +64,8 @@ def run_command(options: argparse.Namespace) -> int:
 def run(mode: str, timeout_s: Optional[float] = None) -> int:
     """Set the mode, and follow it when a time for that is given.
 
-    Raises CommandError when the broker can't be asked or refuses, NotReachedError when the
-    agents do not follow in time.
+    Raises CommandError when the broker can't be asked or refuses, or when the agent takes it back
+    because nobody takes the engine; NotReachedError when the agents do not follow in time.
     """
     check_deployed()
     began_s = time.monotonic()
@@ -61,7 +73,9 @@ def run(mode: str, timeout_s: Optional[float] = None) -> int:
         before = client.status()
         done = _SETTERS[mode](client, before)
         print(done.text, flush=True)
-        if timeout_s is not None:
+        if mode == LOCAL and before.engine.is_here:
+            _follow_move(client, began_s if done.changed else LONG_AGO_S, timeout_s)
+        elif timeout_s is not None:
             # What an agent says now may be from before; where nothing changed, it still holds.
             since_s = began_s if done.changed else LONG_AGO_S
             look = partial(_look, client, partial(_MISSING[mode], since_s=since_s))
@@ -94,9 +108,11 @@ def _set_local(client: BrokerClient, before: Snapshot) -> _Setting:
     try:
         was = client.set_local_maintenance(True)
     except BrokerRefusedError as error:
-        raise CommandError(f"{error}. {_way_out(before)}") from error
+        raise CommandError(f"{error}{_way_out(before)}") from error
     both = f" Global maintenance is on, too{_UNTIL_NONE}" if before.global_maintenance else ""
     text = f"Local maintenance of this host is on{_already(was is True)}.{both}"
+    if before.engine.is_here:
+        text += " The engine moves to another host first."
     return _Setting(text, was is not True)
 
 
@@ -133,7 +149,12 @@ def _still_local(snapshot: Snapshot) -> str:
 
 
 def _way_out(snapshot: Snapshot) -> str:
-    return MOVE_IT_FIRST if snapshot.engine.is_here else ASK_AGAIN
+    """What to do about a refusal; in global maintenance that itself says it."""
+    if not snapshot.engine.is_here:
+        return f". {ASK_AGAIN}"
+    if snapshot.global_maintenance:
+        return ""
+    return f". {ASK_AGAIN if takers(snapshot) else MOVE_IT_FIRST}"
 
 
 _SETTERS = {GLOBAL: _set_global, LOCAL: _set_local, NONE: _set_none}
@@ -153,6 +174,25 @@ def _look(client: BrokerClient, missing: Callable[[Snapshot], str], _allowed_s: 
         return missing(client.status())
     except BrokerError as error:  # it may be on its way up again
         return str(error)
+
+
+def _follow_move(client: BrokerClient, since_s: float, timeout_s: Optional[float]) -> None:
+    """Of an engine that has to leave this host first: to the end, or for a short look."""
+    move = MaintenanceMove(partial(_missing_local, since_s=since_s))
+    watch = MoveWatch(client, move.what_for, move.missing, since_s)
+    if timeout_s is None:
+        found = look_shortly(watch)
+        print(f"{_capital(watch.told)}. {GOES_ON}" if found and watch.told else GOES_ON)
+        return
+    follow(watch.look, _GOALS[LOCAL], timeout_s)
+    report = watch.report
+    moved = report is not None and report.phase == MovePhase.MOVED
+    how = f"{moved_text(report, watch.took_s)}; " if report is not None and moved else ""
+    print(f"Reached: {how}{_GOALS[LOCAL]}{paused_text(report) if how else ''}.")
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _missing_global(snapshot: Snapshot, since_s: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 from fsm import Action, State
 from fsm.guards import REPEAT_TICKS
 from fsm.memory import MAINTENANCE
-from fsm.moves import NO_REASON, why_not
+from fsm.moves import NO_REASON, not_chosen
 from fsm.observation import HostStop, Lease, MoveOutcome, MoveRequest, Peer, Vm, VmEnding
 from fsm.table import UNANNOUNCED
 from metadata.liveness import Liveness
@@ -191,6 +191,11 @@ def test_the_host_that_a_person_names_is_the_only_one_tried() -> None:
     assert "h2" not in host.last.why
 
 
+def test_a_person_may_name_a_host_that_nobody_would_choose() -> None:
+    host = moving(taker(2, 0), taker(3), move_request=MoveRequest("one", 2))
+    assert host.memory.move_target_id == 2
+
+
 def test_an_order_that_came_to_nothing_is_not_tried_again_but_the_next_is() -> None:
     host = moving(taker(2), **ASKED)
     host.settle(1, **FAILED)
@@ -275,7 +280,7 @@ def test_a_vm_that_libvirt_only_said_to_have_moved_stays_in_the_end() -> None:
 )
 def test_each_host_that_does_not_take_the_engine_says_why(fields: Any, why: str) -> None:
     one = taker(2, **fields)
-    assert why in why_not(one)
+    assert why in not_chosen(one)
     host = engine_on(one)
     host.settle(3 * TIMING.tick_s, local_maintenance=True)
     assert host.memory.state is WAITING

@@ -102,6 +102,7 @@ class StubBroker:
         self.override: dict[str, Any] = {}
         self.config = SharedConfig(1, SETTINGS, domain_xml())
         self.published: list[Publication] = []
+        self.ended_for: list[str] = []  # why local maintenance was taken back, each time
         self.written_at_s: Optional[float] = None
         self._last = BrokerLook()
 
@@ -121,6 +122,10 @@ class StubBroker:
     def shared_config(self) -> SharedConfig:
         self._need("ask for the shared configuration")
         return self.config
+
+    def end_local_maintenance(self, why: str) -> None:
+        self._need("end local maintenance")
+        self.ended_for.append(why)
 
     def _need(self, what: str) -> None:
         if self.gone:

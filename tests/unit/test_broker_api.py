@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Optional
 
@@ -27,6 +28,7 @@ from ha_broker.api.client import (
     BrokerRefusedError,
     BrokerTimeoutError,
 )
+from ha_broker.api.lean_client import LeanClient
 from ha_broker.api.snapshot import Snapshot
 from ha_broker.server import http_server
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, MOST_HEAD_BYTES
@@ -40,6 +42,7 @@ from ha_broker.server.http_server import (
     SocketError,
 )
 from ha_broker.server.routes import Api
+from ha_broker.storage.local_maintenance import read_flag
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global
 from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, TICK_S, Cluster, Host
@@ -247,6 +250,50 @@ def test_local_maintenance_is_refused_where_the_engine_is(served: Served) -> Non
     served.client().set_local_maintenance(False)
 
 
+def test_why_a_program_ends_local_maintenance_is_in_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    served.pump()
+    served.client().set_local_maintenance(True)
+    served.client().end_local_maintenance("h2: no room;\nh3: \x1b[2Jbridge down")
+    assert served.client().status().local_maintenance is False
+    assert not read_flag(str(served.host.state_dir)), "a restart does not bring it back"
+    done = r"local maintenance off, asked for by uid \d+, pid \d+ \(.+\), is done: (.*)"
+    found = re.search(done, caplog.text)
+    assert found is not None
+    assert found[1].startswith("h2: no room;")
+    assert found[1].endswith("bridge down")
+    assert "\x1b" not in found[1]
+
+
+def test_an_order_to_move_is_answered_logged_and_shown(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    cluster, host = served.cluster, served.host
+    host.hypervisor.set_domain(Domain(DomainState.RUNNING, pid=7))
+    cluster.peer(2)
+    notes = (("takes", "at qemu+tls://h2/system"),)
+    for second in range(16):
+        cluster.put_record(2, second, notes=notes)
+        host.publish(replace(PUBLICATION, state="EngineUp"))
+        cluster.run(TICK_S)
+    served.pump()
+    who = rf"asked for by uid {os.getuid()}, pid {os.getpid()} \(.+\)"
+    with pytest.raises(BrokerRefusedError, match="move the engine: 'h9' is not known") as caught:
+        served.client().order_move("h9")
+    assert caught.value.status == 409
+    assert re.search(rf"the order to move the engine to 'h9', {who}, is refused: 'h9'", caplog.text)
+    orders = [served.client().order_move(to) for to in ("h2", 2, None)]
+    assert [order.to_id for order in orders] == [2, 2, None]
+    assert len({order.request_id for order in orders}) == 3
+    assert served.client().status().move_order == orders[-1]
+    lean = LeanClient(served.path).wait_for_change(-1, 1)
+    assert lean.move_order == orders[-1], "so the agent sees it"
+    assert re.search(rf"engine to host 2, {who}, is given \({orders[1].request_id}", caplog.text)
+
+
 def test_reread(served: Served) -> None:
     served.client().reread()
     before = served.host.runner.submitted.count("scan")
@@ -365,6 +412,15 @@ WIDE = 400, "allowed: numbers from -2^64 to 2^64"
         (put("/v1/record", b"no json"), 400, "no valid JSON"),
         (put("/v1/maintenance", b'{"scope": "galactic", "on": true}'), 400, "'galactic'"),
         (put("/v1/maintenance", b'{"scope": "global", "on": 1}'), 400, "on: expected true"),
+        (put("/v1/maintenance", b'{"scope": "local", "on": false, "why": 1}'), 400, "why: expec"),
+        (put("/v1/move", b'{"to": true}'), 400, "to: True is refused; allowed: a host's name, its"),
+        (put("/v1/move", b'{"to": ""}'), 400, "to: '' is refused"),
+        (put("/v1/move", b'{"to": 1.5}'), 400, "to: 1.5 is refused"),
+        (put("/v1/move", b'{"to": ["h2"]}'), 400, "to: ['h2'] is refused"),
+        (put("/v1/move", b'{"to": %s}' % HUGE), *WIDE),
+        (put("/v1/move", b'{"to": "h2", "x": 1}'), 400, "x: unknown key (allowed: to)"),
+        (put("/v1/move", b"[]"), 400, "body: expected an object"),
+        (put("/v1/move?to=h2", b"{}"), 400, "to: unknown parameter"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": %s}' % HUGE), *WIDE),

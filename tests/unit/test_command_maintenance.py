@@ -10,7 +10,14 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_broker.api.snapshot import EngineView, HostView, Publication
+from ha_broker.api.snapshot import (
+    MAINTENANCE,
+    EngineView,
+    HostView,
+    MovePhase,
+    MoveReport,
+    Publication,
+)
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.main import main
@@ -31,6 +38,14 @@ def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBrok
     server.tell()
     yield server
     server.stop()
+
+
+def _taker() -> HostView:
+    found = replace(record(2, "h2", "EngineDown"), notes=(("takes", "at qemu+tls://h2/system"),))
+    return HostView(2, Liveness.LIVE, record=found, fresh=True)
+
+
+TAKER = _taker()
 
 
 def asked(broker: FakeBroker) -> list[tuple[str, bool]]:
@@ -149,7 +164,7 @@ def test_ending_that_stops_half_way_says_what_is_off(
 @pytest.mark.parametrize(
     ("domain", "advice"),
     [
-        (DomainState.RUNNING, "Let another host run it first: on this host 'hosted-engine "),
+        (DomainState.RUNNING, "Let another host run it first, with a stop: on this host "),
         (DomainState.UNKNOWN, "see 'hosted-engine --explain'"),
     ],
 )
@@ -167,6 +182,26 @@ def test_maintenance_that_is_refused_gives_the_brokers_reason_and_what_to_do(
     assert "set local maintenance on: the engine's VM is here. " in output.err
     assert advice in output.err
     assert output.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "advice"),
+    [
+        ({"global_maintenance": True}, ""),
+        ({"hosts": (TAKER,)}, ". see 'hosted-engine --explain', and ask again later"),
+    ],
+    ids=["global maintenance", "somebody takes it"],
+)
+def test_a_refusal_that_is_no_matter_of_targets_has_no_recipe(
+    fields: dict[str, Any], advice: str, broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse() -> None:
+        raise Refusal(409, "the engine's VM is here")
+
+    broker.tell(engine=EngineView(DomainState.RUNNING), **fields)
+    broker.answers["/v1/maintenance"] = refuse
+    assert main(["--set-maintenance", "--mode=local"]) == 1
+    assert capsys.readouterr().err.endswith(f"the engine's VM is here{advice}\n")
 
 
 def test_time_without_a_wait_is_refused_before_anything_is_done(
@@ -318,3 +353,132 @@ def test_broker_that_is_restarted_meanwhile_is_waited_out(
     broker.answers["/v1/status"] = answer
     assert main(["--set-maintenance", "--mode=local", "--wait"]) == 0
     assert "not ready yet" in capsys.readouterr().out
+
+
+# --- where the engine has to leave first -------------------------------------------------------
+
+
+class Story:
+    """Snapshots one after the other, each a second younger than the command; the last one stays."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        self.pages: list[dict[str, Any]] = []
+        broker.answers["/v1/status"] = self._answer
+        self.then(EngineView(DomainState.RUNNING), "EngineUp", local=False)
+
+    def then(
+        self,
+        engine: EngineView,
+        state: str,
+        *,
+        local: bool = True,
+        move: Optional[MoveReport] = None,
+        at_s: Optional[float] = None,
+    ) -> Story:
+        said = replace(agent(state), move=move)
+        self.pages.append(
+            {"engine": engine, "agent": said, "local_maintenance": local, "at_s": at_s}
+        )
+        return self
+
+    def _answer(self) -> Any:
+        page = dict(self.pages.pop(0) if len(self.pages) > 1 else self.pages[0])
+        at_s = page.pop("at_s") or time.monotonic() + 1
+        return snapshot_to_data(snapshot(agent_published_at_s=at_s, **page), at_s)
+
+
+HERE, AWAY = EngineView(DomainState.RUNNING), EngineView(DomainState.ABSENT)
+LOOKING = MoveReport(MAINTENANCE, MovePhase.WAITING)
+MOVES = MoveReport(MAINTENANCE, MovePhase.MOVING, "h2", 1, copied=0.34)
+AGAIN = MoveReport(MAINTENANCE, MovePhase.MOVING, "h3", 2, ("h2: no room",))
+MOVED = MoveReport(MAINTENANCE, MovePhase.MOVED, "h3", 2, ("h2: no room",), downtime_s=0.64)
+REFUSED = MoveReport(MAINTENANCE, MovePhase.REFUSED, "h3", 2, ("h2: no room", "h3: bridge down"))
+SET = "Local maintenance of this host is on. The engine moves to another host first."
+
+
+def test_a_move_is_followed_with_target_percent_tries_and_refusals(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(broker).then(HERE, "EngineUp").then(HERE, "EngineUp", move=LOOKING)
+    story.then(HERE, "EngineMigratingAway", move=MOVES)
+    story.then(HERE, "EngineMigratingAway", move=replace(MOVES, copied=0.9))
+    story.then(HERE, "EngineMigratingAway", move=AGAIN)
+    story.then(AWAY, "LocalMaintenance", move=MOVED)
+    assert main(["--set-maintenance", "--mode=local", "--wait"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        SET,
+        "    0 s  this host's agent is in EngineUp",
+        "    0 s  looking for a host that takes the engine",
+        "    0 s  the engine moves to h2, 34% copied",
+        "    0 s  the engine moves to h2, 90% copied",
+        "    0 s  the engine moves to h3, try 2; refused: h2: no room",
+        "Reached: the engine has moved to h3 in 0 s; this host is in local maintenance (it stood "
+        "still for 0.64 s).",
+    ]
+
+
+@pytest.mark.parametrize("wait", [["--wait"], []], ids=["wait", "short look"])
+def test_maintenance_that_the_agent_takes_back_is_a_failure_with_all_refusals(
+    wait: list[str], broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(broker).then(HERE, "EngineUp")
+    if wait:
+        story.then(HERE, "EngineMigratingAway", move=AGAIN).then(HERE, "EngineUp", move=REFUSED)
+    story.then(HERE, "EngineUp", local=False, move=REFUSED)
+    assert main(["--set-maintenance", "--mode=local", *wait]) == 1
+    output = capsys.readouterr()
+    assert output.out.splitlines()[0] == SET
+    assert output.err == (
+        "hosted-engine: local maintenance of this host was taken back: no host took the engine, "
+        "which runs on here: h2: no room; h3: bridge down\n"
+    )
+
+
+def test_where_the_engine_left_another_way_no_move_is_told(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Story(broker).then(AWAY, "LocalMaintenance", move=LOOKING)
+    assert main(["--set-maintenance", "--mode=local", "--wait"]) == 0
+    assert capsys.readouterr().out.endswith("\nReached: this host is in local maintenance.\n")
+
+
+def test_a_refusal_of_an_earlier_time_is_none_of_this_one(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old_s = time.monotonic() - 5
+    story = Story(broker).then(HERE, "EngineUp", move=REFUSED, at_s=old_s)
+    story.then(HERE, "EngineUp", local=False, move=REFUSED, at_s=old_s)
+    assert main(["--set-maintenance", "--mode=local", "--wait"]) == 1
+    assert "is off again: somebody has ended it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("move", "told"),
+    [
+        (MOVES, "The engine moves to h2, 34% copied. It goes on by itself: 'hosted-engine --expl"),
+        (LOOKING, "Looking for a host that takes the engine. It goes on by itself"),
+        (None, "It goes on by itself: 'hosted-engine --explain' says how far it is."),
+    ],
+)
+def test_without_a_wait_a_short_look_says_how_it_begins(
+    move: Optional[MoveReport],
+    told: str,
+    broker: FakeBroker,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("hosted_engine.vm.move_progress.SHORT_LOOK_S", 0.2)
+    Story(broker).then(HERE, "EngineUp").then(HERE, "EngineUp", move=move)
+    assert main(["--set-maintenance", "--mode=local"]) == 0
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == SET
+    assert second.startswith(told)
+
+
+def test_a_move_that_takes_too_long_is_exit_code_3(
+    broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Story(broker).then(HERE, "EngineMigratingAway", move=MOVES)
+    assert main(["--set-maintenance", "--mode=local", "--wait", "--timeout=0.05"]) == 3
+    told = capsys.readouterr().err
+    assert "not reached within 0.05 s: this host is in local maintenance; the engine moves" in told

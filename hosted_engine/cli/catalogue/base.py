@@ -103,6 +103,13 @@ def path(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """A host's name or id; a variable that a script forgot to set is none; raises ValueError."""
+    if not text.strip():
+        raise ValueError(f"{text!r} is refused; allowed: a host's name or id")
+    return text
+
+
 def host_id(text: str) -> int:
     """1 to 2000; raises ValueError."""
     return whole_number(text, 1, 2000, "a host id")

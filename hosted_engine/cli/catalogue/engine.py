@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, path, seconds
+from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, host, path, seconds
 
 WAIT = Option("--wait", help="follow it to its end, with lines of progress")
 VM_CONF = Option(
@@ -41,9 +41,12 @@ GROUP = Group(
             text="In global maintenance no host of the cluster starts, stops or moves the engine: "
             "it is yours alone. The command is done when that was read back from the shared "
             "storage; the agents notice within their tick (--wait shows when they have).\n\n"
-            "In local maintenance this host runs no engine and its score is 0. That is refused "
-            "while the engine runs here: let another host run it first, as the refusal says "
-            "step by step.\n\n"
+            "In local maintenance this host runs no engine and its score is 0. An engine that runs "
+            "here is moved to another host first, while it runs. Where no other host can take it, "
+            "that is refused with each host's reason; where none has taken it in the end, the "
+            "agent ends this host's maintenance again, and the engine stays. In global "
+            "maintenance, where nothing moves by itself, it is refused while the engine is here "
+            "(see --vm-migrate).\n\n"
             "The two are apart: asking for one while the other is on leaves both on. In both, no "
             "host acts on the engine, and this host's score is 0. --mode=none ends both, this "
             "host's own and the cluster's; another host's local maintenance is ended there.\n\n"
@@ -59,7 +62,7 @@ GROUP = Group(
                 Option(
                     "--wait",
                     help="until the agents say so: with global those of all living hosts, else "
-                    "this host's",
+                    "this host's; a move of the engine is shown with target and progress",
                 ),
                 _timeout(120, "how long to wait for the agents"),
             ),
@@ -147,6 +150,43 @@ GROUP = Group(
             options=(WAIT, _timeout(300, "how long to wait for the VM to end")),
             examples=(
                 ("hosted-engine --vm-poweroff", "When the guest does not answer --vm-shutdown."),
+            ),
+        ),
+        Command(
+            "--vm-migrate",
+            run="hosted_engine.vm.migrate:run_command",
+            summary="move the engine to another host while it runs",
+            text="On the host where the engine runs; elsewhere the command names that host. This "
+            "host's agent moves it, to the best host that can take it or to the one that is "
+            "named. Each host says itself whether it can (--explain shows it), and libvirt there "
+            "is asked before anything moves. The engine's users notice a moment at most. When a "
+            "move fails, the engine runs on here.\n\n"
+            "In global maintenance, too: nothing moves by itself then, and this does not. Before "
+            "this host is worked on, --set-maintenance --mode=local moves the engine and keeps it "
+            "away.",
+            options=(
+                Option(
+                    "--to",
+                    metavar="HOST",
+                    type=host,
+                    help="its name or id (default: the best one that can take it)",
+                ),
+                WAIT,
+                _timeout(300, "how long to wait for the end of the move"),
+                JSON,
+            ),
+            examples=(
+                (
+                    "hosted-engine --vm-migrate --wait",
+                    "Comes back when the engine runs on another host; exit code 1, with each "
+                    "host's reason, when none took it.",
+                ),
+                ("hosted-engine --vm-migrate --to h2", "Gives the order and says how it begins."),
+                (
+                    "hosted-engine --vm-migrate --wait --json",
+                    "For programs: one document with phase, target, tries, refusals, took_s, "
+                    "downtime_s and copied_bytes.",
+                ),
             ),
         ),
         Command(

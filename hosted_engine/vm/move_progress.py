@@ -1,0 +1,163 @@
+"""Following a move of the engine away from this host, as its agent tells it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Callable, Optional
+
+from ha_broker.api.client import BrokerClient, BrokerError
+from ha_broker.api.snapshot import MAINTENANCE, MovePhase, MoveReport, Snapshot
+from ha_broker.api.takers import reasons_text
+from hosted_engine.cli.wait import EndedError, follow
+from hosted_engine.errors import NotReachedError
+
+# Without --wait a command looks so long for what comes of its order: a tick, and a bit.
+SHORT_LOOK_S = 6.0
+# So often may a look find nothing of what is followed: agent and broker speak in turns, and a
+# broker that was restarted hears of it again with the agent's next tick.
+EMPTY_LOOKS = 10
+
+GOES_ON = "It goes on by itself: 'hosted-engine --explain' says how far it is."
+
+
+def progress_text(report: MoveReport) -> str:
+    """How far it is, in one line."""
+    refused = f"; refused: {reasons_text(report.refusals)}" if report.refusals else ""
+    if report.phase != MovePhase.MOVING:
+        return f"looking for a host that takes the engine{refused}"
+    copied = "" if report.copied is None else f", {report.copied:.0%} copied"
+    tries = f", try {report.tries}" if report.tries > 1 else ""
+    return f"the engine moves to {report.target or 'another host'}{copied}{tries}{refused}"
+
+
+def moved_text(report: MoveReport, took_s: float) -> str:
+    """That it has moved; `took_s` is what whoever waited for it has seen."""
+    return f"the engine has moved to {report.target} in {took_s:.0f} s"
+
+
+def paused_text(report: Optional[MoveReport]) -> str:
+    """How long it stood still, as libvirt says; empty: it does not."""
+    if report is None or report.downtime_s is None:
+        return ""
+    return f" (it stood still for {report.downtime_s:.2f} s)"
+
+
+def stays_text(report: MoveReport) -> str:
+    """That nobody took it, with all reasons."""
+    why = reasons_text(report.refusals) or "no other host offers itself"
+    return f"no host took the engine, which runs on here: {why}"
+
+
+@dataclass
+class MoveWatch:
+    """One move, looked at again and again; `look` is for `hosted_engine.cli.wait.follow`.
+
+    missing    what is missing, by the snapshot and the agent's report of this very move (None:
+               it says nothing of it yet); raises EndedError
+    since_s    what the agent said before counts for nothing (monotonic)
+    """
+
+    client: BrokerClient
+    what_for: str
+    missing: Callable[[Snapshot, Optional[MoveReport]], str]
+    since_s: float
+    report: Optional[MoveReport] = None
+    told: str = ""
+    began_s: float = field(default_factory=time.monotonic)
+
+    def look(self, _allowed_s: float) -> str:
+        """What is missing; empty: it is done."""
+        try:
+            snapshot = self.client.status()
+        except BrokerError as error:  # it may be on its way up again
+            return str(error)
+        self.report = self._said(snapshot) or self.report
+        self.told = self.missing(snapshot, self.report)
+        return self.told
+
+    def peek(self, allowed_s: float) -> str:
+        """The same until there is anything to tell of the move."""
+        missing = self.look(allowed_s)
+        return missing if self.report is None else ""
+
+    @property
+    def took_s(self) -> float:
+        """Until now."""
+        return time.monotonic() - self.began_s
+
+    def _said(self, snapshot: Snapshot) -> Optional[MoveReport]:
+        said_at_s, agent = snapshot.agent_published_at_s, snapshot.agent
+        if agent is None or agent.move is None or said_at_s is None or said_at_s < self.since_s:
+            return None
+        return agent.move if agent.move.what_for == self.what_for else None
+
+
+def look_shortly(watch: MoveWatch) -> bool:
+    """What has come of it at once; False: nothing that could be told. Raises EndedError."""
+    try:
+        follow(watch.peek, "the agent takes it up", SHORT_LOOK_S, tell=_say_nothing)
+    except NotReachedError:
+        return False
+    return True
+
+
+def _say_nothing(_line: str) -> None:
+    pass
+
+
+class MaintenanceMove:
+    """What is missing until a host from which the engine moves first is in local maintenance.
+
+    `reached` says it by the snapshot alone.
+    """
+
+    what_for = MAINTENANCE
+
+    def __init__(self, reached: Callable[[Snapshot], str]) -> None:
+        self._reached = reached
+        self._off = 0
+
+    def missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
+        """Raises EndedError when local maintenance is off again."""
+        if snapshot.local_maintenance:
+            missing = self._reached(snapshot)
+            return progress_text(report) if missing and report is not None else missing
+        if report is not None and report.phase == MovePhase.REFUSED:
+            raise EndedError(f"local maintenance of this host was taken back: {stays_text(report)}")
+        self._off += 1
+        if self._off > EMPTY_LOOKS:
+            raise EndedError("local maintenance of this host is off again: somebody has ended it")
+        return "local maintenance of this host is off again"
+
+
+class OrderedMove:
+    """What is missing until an order to move the engine is carried out."""
+
+    def __init__(self, request_id: str) -> None:
+        self.what_for = request_id
+        self._empty = 0
+
+    def missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
+        """Raises EndedError when nothing more comes of it."""
+        if report is not None and report.phase == MovePhase.MOVED:
+            return ""
+        if report is not None and report.phase == MovePhase.REFUSED:
+            raise EndedError(stays_text(report))
+        moves = report is not None and report.phase == MovePhase.MOVING
+        if not moves:
+            self._look_for_order(snapshot)
+        if report is None:
+            return "waiting for this host's agent to take the order up"
+        return progress_text(report)
+
+    def _look_for_order(self, snapshot: Snapshot) -> None:
+        order = snapshot.move_order
+        if order is not None and order.request_id != self.what_for:
+            raise EndedError("a newer order has taken the place of this one")
+        self._empty = 0 if order is not None else self._empty + 1
+        if self._empty > EMPTY_LOOKS:
+            raise EndedError(
+                "the order was dropped before it was begun; the engine stays (see 'hosted-engine "
+                "--explain')"
+            )

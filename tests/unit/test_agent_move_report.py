@@ -1,0 +1,205 @@
+"""What the agent says of moving the engine away, and local maintenance that it takes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Optional
+
+import pytest
+
+from fsm import Decision, Memory, State
+from fsm.memory import Action
+from fsm.observation import MoveOutcome, Observation, Peer, Vm
+from fsm.step import step as real_step
+from ha_agent import agent as agent_module
+from ha_agent.publication.move_report import (
+    LONGEST_REFUSAL,
+    MOST_REFUSALS,
+    move_report,
+    refusal_texts,
+)
+from ha_agent.publication.publish import Publisher
+from ha_broker.api.snapshot import MAINTENANCE, MoveOrder, MovePhase, MoveReport, Publication
+from ha_broker.api.snapshot_json import publication_from_data, publication_to_data
+from ha_broker.server.http_server import MAX_BODY_SIZE
+from metadata.records import EngineStatus, EngineVm, Health
+from simulation.world import InlineRunner, VirtualClock
+from tests.unit.agent_host import AgentHost
+from world.ports.libvirt import MigrationResult
+
+PEERS = (Peer(2, "h2"), Peer(3, "h3"))
+RESULT = MigrationResult(took_s=1.6, downtime_ms=640, copied_bytes=150_000_000)
+UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
+
+
+def seen(**fields: Any) -> Observation:
+    return Observation(**{"now_s": 100.0, "host_id": 1, "peers": PEERS, **fields})
+
+
+def wants(state: State = State.ENGINE_UP, **fields: Any) -> Memory:
+    return Memory(**{"state": state, "move_for": MAINTENANCE, **fields})
+
+
+def phase(memory: Memory, **fields: Any) -> Optional[str]:
+    report = move_report(memory, seen(**fields))
+    return None if report is None else report.phase
+
+
+def test_where_none_was_wanted_nothing_is_said() -> None:
+    assert move_report(Memory(), seen(), 0.5, RESULT) is None
+
+
+MOVING = State.ENGINE_MIGRATING_AWAY
+GONE = {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.DONE}
+
+
+@pytest.mark.parametrize(
+    ("memory", "observed", "expected"),
+    [
+        (wants(), {"vm": Vm.RUNNING}, MovePhase.WAITING),
+        (wants(State.LOCAL_MAINTENANCE_MIGRATE_VM), {"vm": Vm.RUNNING}, MovePhase.WAITING),
+        (wants(MOVING, move_target_id=2, move_tries=1), {"vm": Vm.RUNNING}, MovePhase.MOVING),
+        (wants(MOVING, move_target_id=2), GONE, MovePhase.MOVING),
+        # The first host has refused, the next one is looked for.
+        (
+            wants(move_target_id=2, move_refusals=((2, "no room"),)),
+            {"vm": Vm.RUNNING, "move_outcome": MoveOutcome.FAILED},
+            MovePhase.WAITING,
+        ),
+        (wants(move_ended=True), {"vm": Vm.RUNNING}, MovePhase.REFUSED),
+        (
+            wants(move_ended=True, move_target_id=2, move_refusals=((2, "no room"),)),
+            {"vm": Vm.RUNNING},
+            MovePhase.REFUSED,
+        ),
+        (wants(State.LOCAL_MAINTENANCE, move_target_id=2), GONE, MovePhase.MOVED),
+        (wants(State.ENGINE_DOWN, move_target_id=2, move_ended=True), GONE, MovePhase.MOVED),
+        # Back again, much later: what became of the latest move is still so.
+        (wants(move_target_id=2, move_ended=True), {"vm": Vm.RUNNING}, MovePhase.MOVED),
+        # It ended here in the middle of it: that is no move.
+        (
+            wants(State.ENGINE_DOWN, move_target_id=2),
+            {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.FAILED},
+            MovePhase.WAITING,
+        ),
+    ],
+)
+def test_how_far_it_is(memory: Memory, observed: dict[str, Any], expected: str) -> None:
+    assert phase(memory, **observed) == expected
+
+
+def test_names_tries_and_reasons_are_told() -> None:
+    memory = wants(
+        MOVING,
+        move_for="move-1.000-1",
+        move_target_id=3,
+        move_tries=2,
+        move_refusals=((2, "no room"), (7, "it is gone")),
+    )
+    assert move_report(memory, seen(vm=Vm.RUNNING), 0.34, RESULT) == MoveReport(
+        "move-1.000-1", MovePhase.MOVING, "h3", 2, ("h2: no room", "host 7: it is gone"), 0.34
+    )
+
+
+def test_what_libvirt_said_belongs_to_a_move_that_succeeded() -> None:
+    memory = wants(State.LOCAL_MAINTENANCE, move_target_id=2, move_tries=1)
+    report = move_report(memory, seen(**GONE), 1.0, RESULT)
+    assert report is not None
+    assert (report.took_s, report.downtime_s, report.copied_bytes) == (1.6, 0.64, 150_000_000)
+    assert report.copied is None
+    silent = move_report(memory, seen(**GONE), None, MigrationResult(2.0))
+    assert silent is not None
+    assert (silent.took_s, silent.downtime_s, silent.copied_bytes) == (2.0, None, None)
+
+
+def test_many_long_refusals_fit_into_what_the_broker_takes() -> None:
+    memory = wants(move_refusals=tuple((number, "x" * 5000) for number in range(2000)))
+    told = refusal_texts(memory, seen())
+    assert told[-1] == f"and {2000 - MOST_REFUSALS} more hosts"
+    assert max(map(len, told)) == LONGEST_REFUSAL
+    record = Publication(3400, UP, "EngineUp", move=move_report(memory, seen()))
+    assert len(str(publication_to_data(record))) < MAX_BODY_SIZE
+    assert publication_from_data(publication_to_data(record)) == record
+
+
+# --- when it is told --------------------------------------------------------------------------
+
+
+def test_news_of_a_move_is_told_at_once_and_its_progress_with_the_next_record() -> None:
+    given: list[Publication] = []
+    host = AgentHost()
+    host.broker.publish = given.append  # type: ignore[method-assign]
+    publisher = Publisher(InlineRunner(VirtualClock()), host.broker)
+    moving = MoveReport(MAINTENANCE, MovePhase.MOVING, "h2", 1, copied=0.1)
+    record = Publication(3400, UP, "EngineMigratingAway", move=moving)
+
+    def offered(move: MoveReport, due: bool = False) -> bool:
+        before = publisher._latest
+        publisher.offer(replace(record, move=move), due)
+        return publisher._latest is not before
+
+    assert offered(moving)
+    assert not offered(replace(moving, copied=0.9))
+    assert offered(replace(moving, copied=0.9), due=True)
+    for news in (
+        replace(moving, tries=2),
+        replace(moving, target="h3"),
+        replace(moving, refusals=("h2: no",)),
+        replace(moving, phase=MovePhase.MOVED),
+    ):
+        assert offered(news)
+
+
+# --- the agent --------------------------------------------------------------------------------
+
+
+def test_the_agent_sees_a_persons_order_while_the_broker_speaks() -> None:
+    host = AgentHost()
+    host.settle()
+    host.broker.override["move_order"] = MoveOrder("move-1.000-1", 2, 90.0)
+    observed = host.agent._observe(host.clock.monotonic_s(), False)
+    assert observed.move_request is not None
+    assert (observed.move_request.request_id, observed.move_request.to_id) == ("move-1.000-1", 2)
+    host.broker.gone = True
+    host.clock.advance(60)
+    assert host.agent._observe(host.clock.monotonic_s(), False).move_request is None
+
+
+@pytest.mark.parametrize("refusals", [((2, "no room"), (3, "its bridge is down")), ()])
+def test_local_maintenance_is_taken_back_with_all_refusals(
+    refusals: tuple[tuple[int, str], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends_it(memory: Memory, *rest: Any) -> Decision:
+        found = real_step(memory, *rest)
+        memory = replace(found.memory, move_for=MAINTENANCE, move_refusals=refusals)
+        return replace(found, memory=memory, actions=(Action.END_LOCAL_MAINTENANCE,))
+
+    host = AgentHost()
+    host.settle()
+    monkeypatch.setattr(agent_module, "step", ends_it)
+    host.run_for(12)
+    assert host.broker.ended_for, "a job has told the broker"
+    why = host.broker.ended_for[0]
+    expected = "host 2: no room; host 3: its bridge is down" if refusals else "no other host"
+    assert why.startswith("no host can take the engine alive, so it stays here: ")
+    assert expected in why
+
+
+def test_a_broker_that_is_gone_is_noted_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ends_it(memory: Memory, *rest: Any) -> Decision:
+        found = real_step(memory, *rest)
+        return replace(found, actions=(Action.END_LOCAL_MAINTENANCE,))
+
+    host = AgentHost()
+    host.settle()
+    host.broker.gone = True
+    monkeypatch.setattr(agent_module, "step", ends_it)
+    host.run_for(12)
+    assert (
+        "local maintenance can't be taken back: end local maintenance: there is no" in caplog.text
+    )
+    host.broker.gone = False
+    host.run_for(12)
+    assert host.broker.ended_for
