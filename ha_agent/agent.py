@@ -23,6 +23,7 @@ from ha_agent.actions.execute import Executor, Judged
 from ha_agent.actions.migrate_engine import LatestMove, MoveOrder, options_of
 from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
+from ha_agent.host_shutdown import HostShutdown
 from ha_agent.kept_memory import MemoryKeeper
 from ha_agent.observation import config_cache, domain_poller, vm_lease
 from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
@@ -148,6 +149,7 @@ class Agent:
         self._next_tick_s = self._started_at_s
         self._wake_at_s = math.inf
         self._stop_requested_at_s: Optional[float] = None
+        self._shutdown = HostShutdown()
         self._handlers: dict[str, Callable[[Outcome[object]], None]] = {
             domain_poller.KEY: self._take_domain,
             vm_lease.KEY: self._take_lease,
@@ -165,10 +167,21 @@ class Agent:
         """libvirt reported a change; may be called from any thread."""
         self._domain.want()
 
-    def request_stop(self) -> None:
-        """Stop at the next tick; the engine is left as it is. Safe in a signal handler."""
-        if self._stop_requested_at_s is None:
+    def request_stop(self, *, with_host: bool = False) -> None:
+        """Stop at the next tick; the engine is left as it is.
+
+        `with_host`: the whole host is being shut down, so the engine leaves it first, as the
+        settings say.
+        """
+        if with_host:
+            self._shutdown.begin(self._clock.monotonic_s())
+        elif self._stop_requested_at_s is None:
             self._stop_requested_at_s = self._clock.monotonic_s()
+
+    @property
+    def holds_up_shutdown(self) -> bool:
+        """Does the host's shutdown wait until the engine has left?"""
+        return self._shutdown.has_begun and self._stop_requested_at_s is None
 
     @property
     def memory(self) -> Memory:
@@ -318,6 +331,7 @@ class Agent:
             self._domain.want()
         peers = self._peers.look(look.snapshot)
         domain = self._judged = self._domain.domain(now_s, self._timing.tick_s)
+        self._follow_shutdown(now_s, vm_of(domain))
         seen = collect(
             Inputs(
                 now_s=now_s,
@@ -341,6 +355,8 @@ class Agent:
                 config_why=self._config.blocked_why(),
                 config_refused=self._config.refused_why,
                 config_current=self._config.current(),
+                host_shuts_down=self._shutdown.has_begun,
+                host_stops=self._shutdown.wanted(now_s, settings.migration),
                 stop_requested=self._stop_requested_at_s is not None,
                 woke_at_s=self._woke_at_s,
                 peers=peers,
@@ -348,6 +364,14 @@ class Agent:
         )
         self._confirm(seen)
         return seen
+
+    def _follow_shutdown(self, now_s: float, vm: Vm) -> None:
+        """The agent itself stops once nothing more is to be done for the engine."""
+        if not self.holds_up_shutdown:
+            return
+        settings = self._config.settings.migration
+        if not self._shutdown.waits(now_s, settings, vm, self._memory.state):
+            self._stop_requested_at_s = now_s
 
     def _confirm(self, seen: Observation) -> None:
         """A look at the storage that denies the VM its lease: does the VM run even now?"""

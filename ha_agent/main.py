@@ -9,6 +9,7 @@ from typing import Optional
 
 from ha_agent.adapters import AgentAdapters, AgentWorld
 from ha_agent.agent import Agent
+from ha_agent.host_shutdown import STOP_EXTENSION_S, WHY
 from ha_agent.observation.broker_poller import BrokerWatch
 from ha_agent.observation.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
@@ -26,6 +27,8 @@ from world.ports.host import ServiceManager
 log = logging.getLogger("ha_agent")
 
 OK, FAILED = 0, 1
+
+ALONE = "this host is not being shut down, so the engine is left as it is and nothing is moved"
 
 # The service manager hears of us at least this often, whatever the tick is.
 LONGEST_SLEEP_S = 5.0
@@ -57,6 +60,7 @@ class AgentDaemon:
         self._services: ServiceManager = world.services()
         self._wake = Wake()
         self._stop_requested = False
+        self._stop_passed_on = False
         self._agent: Optional[Agent] = None
 
     def run(self) -> int:
@@ -76,8 +80,6 @@ class AgentDaemon:
 
     def _on_stop(self) -> None:
         self._stop_requested = True
-        if self._agent is not None:
-            self._agent.request_stop()
         self._wake.wake()
 
     def _run_agent(self, host: HostSettings) -> None:
@@ -124,14 +126,23 @@ class AgentDaemon:
         return agent
 
     def _loop(self, agent: Agent) -> None:
-        if self._stop_requested:
-            agent.request_stop()
+        self._pass_stop_on(agent)
         agent.tick()
         self._services.ready()
         while not agent.finished:
             due_in_s = agent.next_due_s - self._world.clock().monotonic_s()
             self._wake.wait(min(due_in_s, LONGEST_SLEEP_S))
+            self._pass_stop_on(agent)
             agent.tick()
+
+    def _pass_stop_on(self, agent: Agent) -> None:
+        if self._stop_requested and not self._stop_passed_on:
+            self._stop_passed_on = True
+            with_host = self._services.machine_stops()
+            log.info("told to stop: %s", WHY if with_host else ALONE)
+            agent.request_stop(with_host=with_host)
+        if agent.holds_up_shutdown:
+            self._services.extend_timeout(STOP_EXTENSION_S)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -280,15 +280,17 @@ class SimHost:
     def shutdown(self) -> None:
         """Shut it down in order, as the units are ordered: services, guest, lockspace, power."""
         self.need_running()
-        self.agent_process.stop()
+        self.agent_process.stop(with_host=True)
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
-        guest_s = SHUTDOWN_STEP_S + (self.vm.guest_obeys_after_s or 0) + 1
-        self._step_in(guest_s, self._shutdown_rest)
 
     def _shutdown_guest(self) -> None:
+        if self.agent_process.core is not None:
+            return self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
         self.broker_process.stop()
         if self.vm.now.state == DomainState.RUNNING:
             self.vm.shutdown_by_user()
+        guest_s = (self.vm.guest_obeys_after_s or 0) + 1
+        return self._step_in(guest_s, self._shutdown_rest)
 
     def _shutdown_rest(self) -> None:
         if self.vm.now.state != DomainState.ABSENT:

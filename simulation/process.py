@@ -11,6 +11,7 @@ import math
 from typing import Callable, Optional, Protocol
 
 from ha_agent.agent import Agent
+from ha_agent.host_shutdown import STOP_EXTENSION_S
 from ha_broker.broker import Broker
 from simulation.world import HostClock, InlineRunner, ProcessEnded
 
@@ -27,8 +28,12 @@ class Core(Protocol):
     def tick(self) -> float:
         """One turn; returns when the next one is due (monotonic seconds of the host)."""
 
-    def begin_stop(self) -> None:
-        """It shall stop."""
+    def begin_stop(self, with_host: bool) -> None:
+        """It shall stop; `with_host`: as its host is being shut down."""
+
+    @property
+    def extends_stop(self) -> bool:
+        """Does it ask for more time to stop?"""
 
     @property
     def stopped(self) -> bool:
@@ -46,9 +51,14 @@ class AgentCore:
         self.agent.tick()
         return self.agent.next_due_s
 
-    def begin_stop(self) -> None:
+    def begin_stop(self, with_host: bool) -> None:
         """As `Agent.request_stop`."""
-        self.agent.request_stop()
+        self.agent.request_stop(with_host=with_host)
+
+    @property
+    def extends_stop(self) -> bool:
+        """As `Agent.holds_up_shutdown`."""
+        return self.agent.holds_up_shutdown
 
     @property
     def stopped(self) -> bool:
@@ -59,10 +69,15 @@ class AgentCore:
 class BrokerCore:
     """The broker as `Core`."""
 
+    extends_stop = False
+
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
         self.tick = broker.tick
-        self.begin_stop = broker.begin_stop
+
+    def begin_stop(self, with_host: bool) -> None:
+        """As `Broker.begin_stop`."""
+        self.broker.begin_stop()
 
     @property
     def stopped(self) -> bool:
@@ -108,15 +123,15 @@ class Process:
         if self.core is None:
             self._begin()
 
-    def stop(self) -> None:
-        """Ask it to stop; killed when it takes too long."""
+    def stop(self, with_host: bool = False) -> None:
+        """Ask it to stop; killed when it takes longer than it asks for."""
         self._restart_at_s = math.inf
         self._then_start = False
         if self.core is None or self._stopping:
             return
         self._stopping = True
         self._kill_at_s = min(self._kill_at_s, self._clock.monotonic_s() + STOP_TIMEOUT_S)
-        self.core.begin_stop()
+        self.core.begin_stop(with_host)
         self.wake()
 
     def restart(self) -> None:
@@ -238,6 +253,8 @@ class Process:
             self.kill()
             return
         self._turn_at_s = self._next_turn_s(due_s)
+        if self._stopping and core.extends_stop:
+            self._kill_at_s = self._clock.monotonic_s() + STOP_EXTENSION_S
         if self._stopping and core.stopped:
             again = self._then_start
             self.vanish()

@@ -13,6 +13,7 @@ from typing import Callable, NamedTuple, Optional
 
 from fsm.observation import (
     HostCondition,
+    HostStop,
     Lease,
     MoveRequest,
     Observation,
@@ -21,6 +22,7 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
+from ha_agent import host_shutdown
 from ha_agent.actions.execute import LatestStart
 from ha_agent.actions.migrate_engine import LatestMove
 from ha_agent.ports import BrokerLook
@@ -91,6 +93,7 @@ class Inputs:
     config_why        why nothing can be started from the shared configuration
     config_refused    why the shared configuration can never be started from
     config_current    what is held is the newest configuration
+    host_shuts_down   this host is being shut down; `host_stops`: what becomes of the engine by that
     woke_at_s         when this machine woke up last; None: it has not slept since we started
     peers             the other hosts in `look`, where they are known already (`PeerList`)
     """
@@ -116,6 +119,8 @@ class Inputs:
     config_why: str = ""
     config_refused: str = ""
     config_current: Optional[bool] = None
+    host_shuts_down: bool = False
+    host_stops: Optional[HostStop] = None
     stop_requested: bool = False
     woke_at_s: Optional[float] = None
     peers: Optional[tuple[Peer, ...]] = None
@@ -182,6 +187,7 @@ def collect(inputs: Inputs) -> Observation:
         move_outcome=inputs.move.outcome,
         move_why=inputs.move.why,
         move_announced=inputs.move_announced,
+        host_stops=inputs.host_stops,
         stop_requested=inputs.stop_requested,
         condition=condition,
         peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,
@@ -246,6 +252,10 @@ def _broker_why(inputs: Inputs) -> str:
     return f"the broker has not answered for {age_s:.0f} s{suffix}"
 
 
+def _shutdown_why(inputs: Inputs, _snapshot: Snapshot) -> str:
+    return host_shutdown.WHY if inputs.host_shuts_down else ""
+
+
 def _host_id_why(inputs: Inputs, snapshot: Snapshot) -> str:
     own = inputs.host.host_id
     if snapshot.host_id == own:
@@ -307,8 +317,9 @@ def _write_why(inputs: Inputs, snapshot: Snapshot) -> str:
 
 
 # Hosts that boot together are all still joining, and none of them shall be passed over for that.
-_LASTING_REASONS: tuple[Reason, ...] = (_host_id_why, _same_id_why)
+_LASTING_REASONS: tuple[Reason, ...] = (_shutdown_why, _host_id_why, _same_id_why)
 _REASONS: tuple[Reason, ...] = (
+    _shutdown_why,
     _host_id_why,
     _storage_why,
     _sleep_why,

@@ -10,6 +10,8 @@
       auto_converge: true
       post_copy: false
       tries: 3                           # of one move, over all targets
+      at_shutdown: migrate               # of the engine's host: migrate, stop or leave
+      shutdown_s: 180                    # so long it waits at the most
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ _RULES: dict[str, Rule] = {
     "auto_converge": _SWITCH,
     "post_copy": _SWITCH,
     "tries": integer(1, 100),
+    "at_shutdown": text("migrate|stop|leave", "migrate, stop or leave"),
+    "shutdown_s": number(10, 3600),
 }
 
 

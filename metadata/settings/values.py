@@ -142,6 +142,9 @@ class MigrationSettings:
     post_copy         it may go on at the target before all of its memory is there. When either
                       host dies then, the VM is lost
     tries             of one move, over all targets, at most
+    at_shutdown       what becomes of the engine when its host is shut down: "migrate" (moved alive,
+                      or shut down where no host can take it), "stop" (shut down) or "leave"
+    shutdown_s        so long the shutdown waits for that at the most
     """
 
     uri: str = "qemu+tls://{address}/system"
@@ -151,6 +154,8 @@ class MigrationSettings:
     auto_converge: bool = True
     post_copy: bool = False
     tries: int = 3
+    at_shutdown: str = "migrate"
+    shutdown_s: float = 180.0
 
 
 @dataclass(frozen=True)

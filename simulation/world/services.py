@@ -10,6 +10,7 @@ class SimServiceManager:
         self.calls: list[str] = []
         self._keep_log = keep_log
         self.status_text = ""
+        self.host_goes_down = False
 
     def ready(self) -> None:
         self._note("READY=1")
@@ -23,6 +24,12 @@ class SimServiceManager:
 
     def stopping(self) -> None:
         self._note("STOPPING=1")
+
+    def extend_timeout(self, seconds: float) -> None:
+        self._note(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
+
+    def machine_stops(self) -> bool:
+        return self.host_goes_down
 
     def _note(self, call: str) -> None:
         if self._keep_log:

@@ -40,6 +40,14 @@ class SystemdServiceManager:
         """STOPPING=1."""
         self._notify("STOPPING=1")
 
+    def extend_timeout(self, seconds: float) -> None:
+        """EXTEND_TIMEOUT_USEC."""
+        self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+    def machine_stops(self) -> bool:
+        """See `ServiceManager.machine_stops`."""
+        return machine_stops()
+
     def _notify(self, message: str) -> None:
         if self._notifier is not None:
             self._notifier.notify(message)

@@ -112,3 +112,10 @@ class ServiceManager(Protocol):
 
     def stopping(self) -> None:
         """STOPPING=1."""
+
+    def extend_timeout(self, seconds: float) -> None:
+        """EXTEND_TIMEOUT_USEC: a stop that is under way may take so much longer from now on."""
+
+    def machine_stops(self) -> bool:
+        """Is the whole machine being shut down? Blocks for 2 s at the most; False when nobody
+        tells."""
