@@ -33,12 +33,11 @@ from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publication import publish
 from ha_agent.publication.log_filter import ReasonFilter
-from ha_agent.publication.move_report import move_report, refusal_texts
+from ha_agent.publication.move_report import MoveReporter
 from ha_agent.publication.publish import Publisher, move_target, publication
 from ha_agent.publication.recent_history import RecentHistory
 from ha_agent.publication.takes import takes
 from ha_broker.api.snapshot import Snapshot
-from ha_broker.api.takers import NO_OTHER_HOST, reasons_text
 from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -132,6 +131,7 @@ class Agent:
             ports.clock,
             lease_version=lambda: self._lease.version,
         )
+        self._moves = MoveReporter()
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
         self._history = RecentHistory(self._started_at_s)
@@ -256,7 +256,10 @@ class Agent:
         # start safe is the lease.
         self._publish(decision, observation, due)
         for action in decision.actions:
-            self._act(action, observation, observation.now_s)
+            if action is Action.END_LOCAL_MAINTENANCE:
+                self._end_local_maintenance(decision.why)
+            else:
+                self._act(action, observation, observation.now_s)
         self._domain.request()
         return decision.changed
 
@@ -425,14 +428,14 @@ class Agent:
             loaded_at_s,
             self._history,
             takes=takes(observation, self._host, self._config.settings.migration),
-            move=move_report(decision.memory, observation, self._judged.copied),
+            move=self._moves.report(
+                decision.memory, observation, self._judged.copied, self._executor.move.result
+            ),
         )
         self._publisher.offer(record, due)
         self._recorder.published(record, observation.now_s)
 
     def _act(self, action: Action, observation: Observation, now_s: float) -> None:
-        if action is Action.END_LOCAL_MAINTENANCE:
-            return self._end_local_maintenance(observation)
         # What is older than a stale snapshot is nothing to act on.
         judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
@@ -440,12 +443,10 @@ class Agent:
         if action is Action.MIGRATE_VM:
             move, self._move_counts = self._move_order(observation.peers), True
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
-        return self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+        self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
 
-    def _end_local_maintenance(self, observation: Observation) -> None:
+    def _end_local_maintenance(self, why: str) -> None:
         """A job, for the broker may be slow; one that is under way does it. The broker logs why."""
-        reasons = reasons_text(refusal_texts(self._memory, observation)) or NO_OTHER_HOST
-        why = f"no host can take the engine alive, so it stays here: {reasons}"
         broker = self._ports.broker
         self._ports.runner.submit(END_MAINTENANCE, lambda: broker.end_local_maintenance(why))
 

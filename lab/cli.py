@@ -16,6 +16,7 @@ from lab import (
     host,
     lan,
     lifecycle,
+    page,
     report,
     san,
     settings,
@@ -204,9 +205,17 @@ def _add_engine_verbs(verb: AddVerb) -> None:
     verb("gateway", _gateway, "take the gateway down or up").add_argument(
         "action", choices=("down", "up")
     )
+    verb(
+        "watch-page", _watch_page, "ask the engine's page every 50 ms; prints the longest gap"
+    ).add_argument("--seconds", type=_seconds, default=10.0, metavar="S")
     verb("engine", _engine, "do something to the engine VM").add_argument(
         "deed", choices=engine.DEEDS
     )
+
+
+def _watch_page(_places: Places, options: argparse.Namespace) -> int:
+    print(json.dumps(vars(page.watch(options.seconds))))
+    return 0
 
 
 def _up(places: Places, options: argparse.Namespace) -> int:

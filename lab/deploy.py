@@ -106,6 +106,9 @@ def _first_answers(lab: Lab) -> str:
             "sanlock:",
             f"  io_timeout_s: {lab.io_timeout_s}",
             *_times(lab),
+            # There are only these hosts in the lab's LAN, and no certificates.
+            "migration:",
+            "  uri: qemu+tcp://{address}/system",
             # All hosts here share the CPUs of one machine: what one of them does, or somebody
             # else on it, is the load of all. It is measured and shall not move the engine.
             "score:",

@@ -5,14 +5,48 @@ from __future__ import annotations
 from typing import Optional
 
 from fsm.memory import Memory
-from fsm.observation import MoveOutcome, Observation, Vm
-from ha_broker.api.snapshot import MovePhase, MoveReport
+from fsm.observation import Lease, MoveOutcome, Observation, Vm
+from ha_broker.api.snapshot import MAINTENANCE, MovePhase, MoveReport
 from metadata.states import State
 from world.ports.libvirt import MigrationResult
 
 # What the broker takes at once has a bound, and there may be 2000 hosts.
 MOST_REFUSALS = 16
 LONGEST_REFUSAL = 400
+ENDED = "the VM ended on the way"
+
+
+class MoveReporter:
+    """Reports of one agent's life.
+
+    What became of a move is told as it was then: the hosts that refused it may be well since.
+    """
+
+    def __init__(self) -> None:
+        self._last: Optional[MoveReport] = None
+
+    def report(
+        self,
+        memory: Memory,
+        observation: Observation,
+        copied: Optional[float] = None,
+        result: Optional[MigrationResult] = None,
+    ) -> Optional[MoveReport]:
+        """As `move_report`."""
+        now = move_report(memory, observation, copied, result)
+        if self._last is None or not _still_says_it(self._last, memory.move_for, now):
+            self._last = now
+        return self._last
+
+
+def _still_says_it(last: MoveReport, what_for: str, now: Optional[MoveReport]) -> bool:
+    """Is that move over, and nothing better known of it by now?"""
+    if not last.is_over or last.what_for != what_for:
+        return False
+    if now is None:
+        return True
+    told_by_libvirt = last.took_s is not None or now.took_s is None
+    return told_by_libvirt and (now.phase, now.target) == (last.phase, last.target)
 
 
 def move_report(
@@ -21,21 +55,22 @@ def move_report(
     copied: Optional[float] = None,
     result: Optional[MigrationResult] = None,
 ) -> Optional[MoveReport]:
-    """The latest move that was wanted; None: none was yet.
+    """The latest move that was wanted; None: none was yet, or what became of it is not known.
 
     `copied` (0 to 1) is how much of the VM's memory the target has, `result` what libvirt has said
     of the latest move that succeeded.
     """
-    if not memory.move_for:
+    phase = _phase(memory, observation) if memory.move_for else ""
+    if not phase:
         return None
-    phase = _phase(memory, observation)
-    told = result if phase == MovePhase.MOVED else None
+    moved = phase == MovePhase.MOVED
+    told = result if moved else None
     milliseconds = told.downtime_ms if told is not None else None
     return MoveReport(
         what_for=memory.move_for,
         phase=phase,
         target=_name(observation, memory.move_target_id),
-        tries=memory.move_tries,
+        tries=memory.move_tries + moved,  # what succeeded is none of those that it counts
         refusals=refusal_texts(memory, observation),
         copied=copied if phase == MovePhase.MOVING else None,
         took_s=told.took_s if told is not None else None,
@@ -47,20 +82,54 @@ def move_report(
 def refusal_texts(memory: Memory, observation: Observation) -> tuple[str, ...]:
     """The hosts that did not get it, each as "host: reason"; the first of them where many are."""
     refused = memory.move_refusals
+    if _has_ended_on_the_way(memory, observation) and memory.move_target_id is not None:
+        refused = (*refused, (memory.move_target_id, observation.move_why or ENDED))
     told = [f"{_name(observation, one)}: {why}" for one, why in refused[:MOST_REFUSALS]]
     rest = len(refused) - len(told)
     return (*(text[:LONGEST_REFUSAL] for text in told), *([f"and {rest} more hosts"] * bool(rest)))
 
 
 def _phase(memory: Memory, observation: Observation) -> str:
+    """Empty: nobody knows what became of it, and nobody wants it now."""
     if memory.state is State.ENGINE_MIGRATING_AWAY:
         return MovePhase.MOVING
-    refused = dict(memory.move_refusals)
-    has_target = memory.move_target_id is not None and memory.move_target_id not in refused
-    if memory.move_ended:
-        return MovePhase.MOVED if has_target else MovePhase.REFUSED
-    done = observation.move_outcome is MoveOutcome.DONE and observation.vm is Vm.ABSENT
-    return MovePhase.MOVED if has_target and done else MovePhase.WAITING
+    if memory.move_ended or _has_ended_on_the_way(memory, observation):
+        return MovePhase.REFUSED
+    if _is_wanted(memory, observation) and observation.vm is not Vm.ABSENT:
+        return MovePhase.WAITING
+    if _got_it(memory, observation):
+        return MovePhase.MOVED
+    return MovePhase.WAITING if _is_wanted(memory, observation) else ""
+
+
+def _is_wanted(memory: Memory, observation: Observation) -> bool:
+    if memory.move_for == MAINTENANCE:
+        return memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
+    request = observation.move_request
+    return request is not None and request.request_id == memory.move_for
+
+
+def _got_it(memory: Memory, observation: Observation) -> bool:
+    """Has the target the engine, by libvirt's word, or by the lease where an agent before this one
+    has asked libvirt?"""
+    if not _has_target(memory):
+        return False
+    by_lease = observation.lease is Lease.THEIRS
+    by_lease = by_lease and observation.lease_owner_id == memory.move_target_id
+    return observation.move_outcome is MoveOutcome.DONE or by_lease
+
+
+def _has_ended_on_the_way(memory: Memory, observation: Observation) -> bool:
+    """The move failed, and yet the VM is not here: it has ended."""
+    failed = observation.move_outcome is MoveOutcome.FAILED and observation.vm is Vm.ABSENT
+    in_it = memory.state is State.ENGINE_MIGRATING_AWAY
+    return failed and not in_it and _has_target(memory) and not memory.move_ended
+
+
+def _has_target(memory: Memory) -> bool:
+    """One that has not refused."""
+    target_id = memory.move_target_id
+    return target_id is not None and target_id not in dict(memory.move_refusals)
 
 
 def _name(observation: Observation, host_id: Optional[int]) -> str:

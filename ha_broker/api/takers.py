@@ -35,10 +35,7 @@ def takes_of(notes: Notes) -> Optional[TakesNote]:
 
 
 def cannot_take(view: HostView) -> str:
-    """What stands against moving the engine to that host; empty: nothing does.
-
-    Its score is not looked at: a person may want a host that nobody would choose.
-    """
+    """What stands against moving the engine to that host; empty: nothing does."""
     record = view.record
     if view.liveness is Liveness.DEAD:
         return _LIVENESS[Liveness.DEAD]
@@ -55,25 +52,19 @@ def _says_no(record: HostRecord) -> str:
     if record.maintenance:
         return "it is in local maintenance"
     note = takes_of(record.notes)
-    return OLDER_PROGRAM if note is None else note.why_not
-
-
-def not_chosen(view: HostView) -> str:
-    """The same for a host that nobody has named: one without points is none to choose."""
-    why = cannot_take(view)
-    if not why and view.record is not None and view.record.score <= 0:
-        why = "its score is 0"
-    return why
+    if note is None:
+        return OLDER_PROGRAM
+    return note.why_not or ("its score is 0" if record.score <= 0 else "")
 
 
 def takers(snapshot: Snapshot) -> list[HostView]:
     """The other hosts to which the engine could go now; not in the order of choice."""
-    return [view for view in _others(snapshot) if not not_chosen(view)]
+    return [view for view in _others(snapshot) if not cannot_take(view)]
 
 
 def refusals(snapshot: Snapshot) -> str:
     """Why none of the other hosts can take it, each with its reason."""
-    found = [f"{view.name}: {why}" for view in _others(snapshot) if (why := not_chosen(view))]
+    found = [f"{view.name}: {why}" for view in _others(snapshot) if (why := cannot_take(view))]
     return reasons_text(found) or NO_OTHER_HOST
 
 

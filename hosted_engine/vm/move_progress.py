@@ -43,10 +43,11 @@ def paused_text(report: Optional[MoveReport]) -> str:
     return f" (it stood still for {report.downtime_s:.2f} s)"
 
 
-def stays_text(report: MoveReport) -> str:
+def stays_text(snapshot: Snapshot, report: MoveReport) -> str:
     """That nobody took it, with all reasons."""
     why = reasons_text(report.refusals) or "no other host offers itself"
-    return f"no host took the engine, which runs on here: {why}"
+    runs_on = ", which runs on here" if snapshot.engine.is_here else ""
+    return f"no host took the engine{runs_on}: {why}"
 
 
 @dataclass
@@ -124,7 +125,9 @@ class MaintenanceMove:
             missing = self._reached(snapshot)
             return progress_text(report) if missing and report is not None else missing
         if report is not None and report.phase == MovePhase.REFUSED:
-            raise EndedError(f"local maintenance of this host was taken back: {stays_text(report)}")
+            raise EndedError(
+                f"local maintenance of this host was taken back: {stays_text(snapshot, report)}"
+            )
         self._off += 1
         if self._off > EMPTY_LOOKS:
             raise EndedError("local maintenance of this host is off again: somebody has ended it")
@@ -143,7 +146,7 @@ class OrderedMove:
         if report is not None and report.phase == MovePhase.MOVED:
             return ""
         if report is not None and report.phase == MovePhase.REFUSED:
-            raise EndedError(stays_text(report))
+            raise EndedError(stays_text(snapshot, report))
         moves = report is not None and report.phase == MovePhase.MOVING
         if not moves:
             self._look_for_order(snapshot)

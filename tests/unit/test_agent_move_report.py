@@ -9,12 +9,13 @@ import pytest
 
 from fsm import Decision, Memory, State
 from fsm.memory import Action
-from fsm.observation import MoveOutcome, Observation, Peer, Vm
+from fsm.observation import Lease, MoveOutcome, MoveRequest, Observation, Peer, Vm
 from fsm.step import step as real_step
 from ha_agent import agent as agent_module
 from ha_agent.publication.move_report import (
     LONGEST_REFUSAL,
     MOST_REFUSALS,
+    MoveReporter,
     move_report,
     refusal_texts,
 )
@@ -49,60 +50,113 @@ def test_where_none_was_wanted_nothing_is_said() -> None:
     assert move_report(Memory(), seen(), 0.5, RESULT) is None
 
 
-MOVING = State.ENGINE_MIGRATING_AWAY
+MOVING, MIGRATE = State.ENGINE_MIGRATING_AWAY, State.LOCAL_MAINTENANCE_MIGRATE_VM
+BACK, DOWN = State.ENGINE_UP, State.ENGINE_DOWN
 GONE = {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.DONE}
+LOST = {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.FAILED}
+HERE = {"vm": Vm.RUNNING}
+ORDERED = {"move_for": "order-1"}
+ASKED = {"move_request": MoveRequest("order-1")}
+H2_NO = ((2, "no room"),)
 
 
 @pytest.mark.parametrize(
     ("memory", "observed", "expected"),
     [
-        (wants(), {"vm": Vm.RUNNING}, MovePhase.WAITING),
-        (wants(State.LOCAL_MAINTENANCE_MIGRATE_VM), {"vm": Vm.RUNNING}, MovePhase.WAITING),
-        (wants(MOVING, move_target_id=2, move_tries=1), {"vm": Vm.RUNNING}, MovePhase.MOVING),
+        (wants(MIGRATE), HERE, MovePhase.WAITING),
+        (wants(BACK, **ORDERED), {**HERE, **ASKED}, MovePhase.WAITING),
+        (wants(MOVING, move_target_id=2), HERE, MovePhase.MOVING),
         (wants(MOVING, move_target_id=2), GONE, MovePhase.MOVING),
         # The first host has refused, the next one is looked for.
-        (
-            wants(move_target_id=2, move_refusals=((2, "no room"),)),
-            {"vm": Vm.RUNNING, "move_outcome": MoveOutcome.FAILED},
-            MovePhase.WAITING,
-        ),
-        (wants(move_ended=True), {"vm": Vm.RUNNING}, MovePhase.REFUSED),
-        (
-            wants(move_ended=True, move_target_id=2, move_refusals=((2, "no room"),)),
-            {"vm": Vm.RUNNING},
-            MovePhase.REFUSED,
-        ),
+        (wants(MIGRATE, move_target_id=2, move_refusals=H2_NO), HERE, MovePhase.WAITING),
+        (wants(MIGRATE, move_ended=True), HERE, MovePhase.REFUSED),
+        (wants(BACK, move_ended=True, move_target_id=2), HERE, MovePhase.REFUSED),
         (wants(State.LOCAL_MAINTENANCE, move_target_id=2), GONE, MovePhase.MOVED),
-        (wants(State.ENGINE_DOWN, move_target_id=2, move_ended=True), GONE, MovePhase.MOVED),
-        # Back again, much later: what became of the latest move is still so.
-        (wants(move_target_id=2, move_ended=True), {"vm": Vm.RUNNING}, MovePhase.MOVED),
-        # It ended here in the middle of it: that is no move.
+        (wants(DOWN, move_target_id=2, **ORDERED), {**GONE, **ASKED}, MovePhase.MOVED),
+        (wants(State.ENGINE_MAYBE_AWAY, move_target_id=2, **ORDERED), GONE, MovePhase.MOVED),
+        # An agent that was started anew on the way asks nobody what became of it but the lease.
         (
-            wants(State.ENGINE_DOWN, move_target_id=2),
-            {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.FAILED},
+            wants(State.LOCAL_MAINTENANCE, move_target_id=2),
+            {"vm": Vm.ABSENT, "lease": Lease.THEIRS, "lease_owner_id": 2},
+            MovePhase.MOVED,
+        ),
+        (
+            wants(State.LOCAL_MAINTENANCE, move_target_id=2),
+            {"vm": Vm.ABSENT, "lease": Lease.THEIRS, "lease_owner_id": 3},
+            None,
+        ),
+        # Back again, much later: what became of the latest move is still so.
+        (
+            wants(BACK, move_target_id=2),
+            {**HERE, "move_outcome": MoveOutcome.DONE},
+            MovePhase.MOVED,
+        ),
+        # For a second maintenance it has to leave anew.
+        (
+            wants(MIGRATE, move_target_id=2),
+            {**HERE, "move_outcome": MoveOutcome.DONE},
             MovePhase.WAITING,
         ),
+        # It ended here in the middle of it: that is no move, and nothing more comes of it.
+        (wants(DOWN, move_target_id=2, **ORDERED), {**LOST, **ASKED}, MovePhase.REFUSED),
+        # Nobody wants it any more, and it was never begun.
+        (wants(BACK, **ORDERED), HERE, None),
     ],
 )
-def test_how_far_it_is(memory: Memory, observed: dict[str, Any], expected: str) -> None:
+def test_how_far_it_is(memory: Memory, observed: dict[str, Any], expected: Optional[str]) -> None:
     assert phase(memory, **observed) == expected
 
 
-def test_names_tries_and_reasons_are_told() -> None:
+def test_names_and_reasons_are_told() -> None:
     memory = wants(
         MOVING,
-        move_for="move-1.000-1",
+        move_for="order-1",
         move_target_id=3,
-        move_tries=2,
         move_refusals=((2, "no room"), (7, "it is gone")),
     )
+    refused = ("h2: no room", "host 7: it is gone")
+    tries = memory.move_tries
     assert move_report(memory, seen(vm=Vm.RUNNING), 0.34, RESULT) == MoveReport(
-        "move-1.000-1", MovePhase.MOVING, "h3", 2, ("h2: no room", "host 7: it is gone"), 0.34
+        "order-1", MovePhase.MOVING, "h3", tries, refused, 0.34
     )
+
+
+def test_a_vm_that_ended_on_the_way_says_what_libvirt_said() -> None:
+    memory = wants(DOWN, move_target_id=2, move_refusals=((3, "no room"),))
+    report = move_report(memory, seen(**LOST, move_why="the connection broke"))
+    assert report is not None
+    assert report.refusals == ("h3: no room", "h2: the connection broke")
+
+
+def test_what_became_of_a_move_is_told_as_it_was_then() -> None:
+    reporter = MoveReporter()
+    asked = seen(vm=Vm.RUNNING, **ASKED)
+    assert reporter.report(wants(MOVING, move_target_id=2, **ORDERED), asked) is not None
+    ended = wants(BACK, move_ended=True, move_target_id=2, move_refusals=H2_NO, **ORDERED)
+    report = reporter.report(ended, asked)
+    assert report is not None
+    assert report.refusals == ("h2: no room",)
+    later = replace(ended, move_refusals=())
+    assert reporter.report(later, seen(vm=Vm.RUNNING)) is report
+    # By the lease it was known before libvirt has said how it was.
+    soon = MoveReporter()
+    by_lease = seen(vm=Vm.ABSENT, lease=Lease.THEIRS, lease_owner_id=2)
+    moved = wants(State.LOCAL_MAINTENANCE, move_target_id=2)
+    early, full = soon.report(moved, by_lease), soon.report(moved, seen(**GONE), 1, RESULT)
+    assert early is not None
+    assert full is not None
+    assert (early.phase, early.took_s, full.took_s) == (MovePhase.MOVED, None, 1.6)
+    # A second maintenance is another move, though it is for the same.
+    again = MoveReporter()
+    first = again.report(wants(State.LOCAL_MAINTENANCE, move_target_id=2), seen(**GONE), 1, RESULT)
+    assert again.report(wants(State.LOCAL_MAINTENANCE, move_target_id=2), seen(**GONE)) is first
+    second = again.report(wants(MIGRATE, move_target_id=2), seen(vm=Vm.RUNNING))
+    assert second is not None
+    assert second.phase == MovePhase.WAITING
 
 
 def test_what_libvirt_said_belongs_to_a_move_that_succeeded() -> None:
-    memory = wants(State.LOCAL_MAINTENANCE, move_target_id=2, move_tries=1)
+    memory = wants(State.LOCAL_MAINTENANCE, move_target_id=2)
     report = move_report(memory, seen(**GONE), 1.0, RESULT)
     assert report is not None
     assert (report.took_s, report.downtime_s, report.copied_bytes) == (1.6, 0.64, 150_000_000)
@@ -113,11 +167,11 @@ def test_what_libvirt_said_belongs_to_a_move_that_succeeded() -> None:
 
 
 def test_many_long_refusals_fit_into_what_the_broker_takes() -> None:
-    memory = wants(move_refusals=tuple((number, "x" * 5000) for number in range(2000)))
+    memory = wants(MIGRATE, move_refusals=tuple((number, "x" * 5000) for number in range(2000)))
     told = refusal_texts(memory, seen())
     assert told[-1] == f"and {2000 - MOST_REFUSALS} more hosts"
     assert max(map(len, told)) == LONGEST_REFUSAL
-    record = Publication(3400, UP, "EngineUp", move=move_report(memory, seen()))
+    record = Publication(3400, UP, "EngineUp", move=move_report(memory, seen(vm=Vm.RUNNING)))
     assert len(str(publication_to_data(record))) < MAX_BODY_SIZE
     assert publication_from_data(publication_to_data(record)) == record
 
@@ -165,33 +219,28 @@ def test_the_agent_sees_a_persons_order_while_the_broker_speaks() -> None:
     assert host.agent._observe(host.clock.monotonic_s(), False).move_request is None
 
 
-@pytest.mark.parametrize("refusals", [((2, "no room"), (3, "its bridge is down")), ()])
-def test_local_maintenance_is_taken_back_with_all_refusals(
-    refusals: tuple[tuple[int, str], ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def ends_it(memory: Memory, *rest: Any) -> Decision:
-        found = real_step(memory, *rest)
-        memory = replace(found.memory, move_for=MAINTENANCE, move_refusals=refusals)
-        return replace(found, memory=memory, actions=(Action.END_LOCAL_MAINTENANCE,))
+def ends_it(memory: Memory, *rest: Any) -> Decision:
+    found = real_step(memory, *rest)
+    return replace(found, why=WHY, actions=(Action.END_LOCAL_MAINTENANCE,))
 
+
+WHY = "local maintenance is taken back, for no host can take the engine: h2: no room"
+
+
+def test_local_maintenance_is_taken_back_with_the_decisions_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     host = AgentHost()
     host.settle()
     monkeypatch.setattr(agent_module, "step", ends_it)
     host.run_for(12)
     assert host.broker.ended_for, "a job has told the broker"
-    why = host.broker.ended_for[0]
-    expected = "host 2: no room; host 3: its bridge is down" if refusals else "no other host"
-    assert why.startswith("no host can take the engine alive, so it stays here: ")
-    assert expected in why
+    assert set(host.broker.ended_for) == {WHY}
 
 
 def test_a_broker_that_is_gone_is_noted_and_asked_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def ends_it(memory: Memory, *rest: Any) -> Decision:
-        found = real_step(memory, *rest)
-        return replace(found, actions=(Action.END_LOCAL_MAINTENANCE,))
-
     host = AgentHost()
     host.settle()
     host.broker.gone = True

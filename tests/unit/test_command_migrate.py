@@ -11,11 +11,12 @@ from typing import Any, Optional
 
 import pytest
 
-from ha_broker.api.snapshot import MoveOrder, MovePhase, MoveReport, Publication
+from ha_broker.api.snapshot import EngineView, MoveOrder, MovePhase, MoveReport, Publication
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.mailbox import Refusal
 from hosted_engine.main import main
 from tests.unit.command_broker import HOST_YAML, UP, FakeBroker, snapshot, undeployed
+from world.ports.libvirt import DomainState
 
 ORDER = MoveOrder("move-5.000-1", 2, 5.0)
 MOVES = MoveReport(ORDER.request_id, MovePhase.MOVING, "h2", 1, copied=0.5)
@@ -51,7 +52,8 @@ def says(broker: FakeBroker, *pages: tuple[Optional[MoveOrder], Optional[MoveRep
         order, move = left.pop(0) if len(left) > 1 else left[0]
         at_s = time.monotonic() + 1
         agent = Publication(3400, UP, "EngineUp", move=move)
-        seen = snapshot(agent=agent, agent_published_at_s=at_s, move_order=order)
+        here = EngineView(DomainState.RUNNING)
+        seen = snapshot(engine=here, agent=agent, agent_published_at_s=at_s, move_order=order)
         return snapshot_to_data(seen, at_s)
 
     broker.answers["/v1/status"] = answer
