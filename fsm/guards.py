@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
-from fsm.memory import MAINTENANCE, Memory
+from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
 from fsm.moves import is_ended, still_to_show, target, wanted_move
 from fsm.observation import (
     HostStop,
@@ -471,10 +471,9 @@ def host_stops(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
-def leaves_with_host(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
-    """This host is being shut down, and the VM runs here or is about to leave."""
-    here = o.vm is Vm.RUNNING or (o.vm is Vm.IN_TRANSIT and o.vm_leaving)
-    return o.host_stops is not None and here
+def runs_as_host_stops(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """This host is being shut down, and the VM runs here, which is not to go down with it."""
+    return o.host_stops is not None and o.vm is Vm.RUNNING
 
 
 @guard
@@ -521,6 +520,16 @@ def moves_for_maintenance(m: Memory, o: Observation, _c: ClusterSettings) -> boo
 
 
 @guard
+def move_wanted(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """What the engine is to move for still holds; in global maintenance only a person's order."""
+    if m.move_for == MAINTENANCE:
+        return o.local_maintenance and o.global_maintenance is not True
+    if m.move_for == SHUTDOWN:
+        return o.host_stops is HostStop.MIGRATE and o.global_maintenance is not True
+    return o.move_request is not None and o.move_request.request_id == m.move_for
+
+
+@guard
 def move_ordered(m: Memory, _o: Observation, _c: ClusterSettings) -> bool:
     """libvirt has been told to move the VM."""
     return m.move_ordered
@@ -535,7 +544,8 @@ def move_announced(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 @guard
 def announced_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """What must be certain before libvirt is told has not been so for away_s."""
-    return not m.move_ordered and elapsed_s(m, o) >= c.timing.away_s
+    stays = o.vm is Vm.RUNNING and not o.vm_leaving
+    return stays and not m.move_ordered and elapsed_s(m, o) >= c.timing.away_s
 
 
 @guard

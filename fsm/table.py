@@ -123,14 +123,14 @@ def _first(source: State) -> tuple[Row, ...]:
 def _first_with_vm(source: State, *before_local: Row) -> tuple[Row, ...]:
     """The same where the VM may be: it leaves with a host that is shut down, maintenance or not."""
     return (_stop(source), _unknown(source), _without_lease(source), _global(source),
-            *before_local, _local(source, ~g.leaves_with_host))  # fmt: skip
+            *before_local, _local(source, ~g.runs_as_host_stops))  # fmt: skip
 
 
 def _move_out(source: State) -> Row:
     """Local maintenance of the host on which the engine is."""
     return Row(
         source,
-        (g.in_local_maintenance, g.vm_runs_or_leaves, ~g.host_stops),
+        (g.in_local_maintenance, g.vm_runs_or_leaves, ~g.runs_as_host_stops),
         State.LOCAL_MAINTENANCE_MIGRATE_VM,
         "local maintenance is on; the engine is to move to another host first",
         notes=(Note.MOVE_WANTED,),
@@ -521,7 +521,7 @@ _ENGINE_STARTING = (
         "the VM ended {elapsed} after its start{vm_detail}",
         notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
-    _stop_with_host(State.ENGINE_STARTING, g.host_stops, g.vm_running),
+    _stop_with_host(State.ENGINE_STARTING, g.runs_as_host_stops),
     Row(
         State.ENGINE_STARTING,
         (g.vm_unhealthy, g.overdue),
@@ -670,7 +670,7 @@ _ENGINE_STOP = (
         "the engine became healthy again before it shut down",
     ),
     _global(State.ENGINE_STOP),
-    _local(State.ENGINE_STOP, ~g.leaves_with_host),
+    _local(State.ENGINE_STOP, ~g.runs_as_host_stops),
     Row(
         State.ENGINE_STOP,
         (g.vm_paused,),
@@ -776,7 +776,7 @@ _MIGRATE_VM = (
     _global(State.LOCAL_MAINTENANCE_MIGRATE_VM),
     Row(
         State.LOCAL_MAINTENANCE_MIGRATE_VM,
-        (g.host_stops, g.vm_running),
+        (g.runs_as_host_stops,),
         State.ENGINE_UP,
         "this host is being shut down: the engine is to leave it",
     ),
@@ -843,12 +843,6 @@ _MIGRATING_AWAY = (
     _without_lease(State.ENGINE_MIGRATING_AWAY),
     Row(
         State.ENGINE_MIGRATING_AWAY,
-        (~g.move_ordered, g.in_global_maintenance, g.moves_for_maintenance),
-        State.GLOBAL_MAINTENANCE,
-        "global maintenance is on{and_local}; nothing moves by itself",
-    ),
-    Row(
-        State.ENGINE_MIGRATING_AWAY,
         (g.vm_absent, g.in_local_maintenance),
         State.LOCAL_MAINTENANCE,
         "local maintenance is on, and the engine has left this host",
@@ -861,6 +855,12 @@ _MIGRATING_AWAY = (
         "the VM was paused while it moved{vm_detail}",
     ),
     _resume(State.ENGINE_MIGRATING_AWAY),
+    Row(
+        State.ENGINE_MIGRATING_AWAY,
+        (~g.move_ordered, ~g.move_wanted, g.vm_running),
+        State.ENGINE_UP,
+        "the engine stays here: what it was to move for is over",
+    ),
     *(
         Row(
             State.ENGINE_MIGRATING_AWAY,
@@ -921,7 +921,7 @@ _LOCAL_MAINTENANCE = (
     ),
     Row(
         State.LOCAL_MAINTENANCE,
-        (g.leaves_with_host, g.vm_running),
+        (g.runs_as_host_stops,),
         State.REINITIALIZE_FSM,
         "this host is being shut down, and the VM runs here",
     ),

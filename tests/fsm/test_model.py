@@ -16,6 +16,7 @@ from tests.fsm.model.report import Report, explored, gaps
 from tests.fsm.model.world import (
     APART,
     HOST_FAULTS,
+    LATE,
     MOVE_FAULTS,
     MOVED_FAULTS,
     PAIR_FAULTS,
@@ -23,6 +24,7 @@ from tests.fsm.model.world import (
     RESTART_FAULTS,
     SHUTDOWN_FAULTS,
     SLEEP_FAULTS,
+    STRANDED,
     UNSEEN_FAULTS,
     VM_FAULTS,
     Size,
@@ -44,6 +46,8 @@ SIZES = (
     Size(2, 2, MOVED_FAULTS),
     Size(2, 2, SHUTDOWN_FAULTS),
     Size(3, 1, SHUTDOWN_FAULTS),
+    Size(1, 3, SHUTDOWN_FAULTS | LATE),
+    Size(2, 3, STRANDED),
 )
 
 

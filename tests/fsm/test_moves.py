@@ -38,6 +38,7 @@ def moving(*peers: Peer, **wanted: Any) -> Host:
     return host
 
 
+REQUEST = MoveRequest("one")
 FAILED = {"move_outcome": MoveOutcome.FAILED, "move_why": "the network is gone"}
 MOVED = {"vm_ending": VmEnding.MIGRATED, **GONE}
 
@@ -131,6 +132,15 @@ def test_in_global_maintenance_nothing_moves_by_itself() -> None:
     )
 
 
+@pytest.mark.parametrize("wanted", [{"local_maintenance": True}, {"move_request": REQUEST}])
+def test_what_is_not_wanted_any_more_does_not_begin(wanted: Any) -> None:
+    host = engine_on(taker(2))
+    assert host.settle(1, **wanted) is MOVING
+    over = {"local_maintenance": False, "move_request": None}
+    assert host.settle(1, move_announced=True, **over) is State.ENGINE_UP
+    assert host.last.actions == ()
+
+
 def test_a_move_under_way_ends_though_global_maintenance_begins() -> None:
     host = moving(taker(2))
     busy = {"move_outcome": MoveOutcome.RUNNING, "vm_leaving": True}
@@ -162,7 +172,7 @@ def test_the_source_goes_on_first_in_local_maintenance_too() -> None:
 
 # --- a person's order -----------------------------------------------------------------
 
-ASKED = {"move_request": MoveRequest("one")}
+ASKED = {"move_request": REQUEST}
 
 
 def test_a_persons_order_moves_the_engine_and_the_host_stays_in() -> None:

@@ -320,7 +320,7 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         move_outcome=_outcome(host),
         move_why=REFUSED,
         host_stops=host.stops,
-        move_announced=host.broker and host.storage,
+        move_announced=host.told,
         start=host.start,
         stop_requested=host.agent is Agent.STOPPING,
         condition=HostCondition(network_failed_fraction=float(host.poor)),

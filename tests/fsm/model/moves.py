@@ -166,7 +166,7 @@ def _without_agent(host: Host, dom: Dom) -> Host:
     return host._replace(
         agent=Agent.KILLED, mem=None, dom=dom, ending=VmEnding.NONE, looked=False, job=Job.NONE,
         start=StartOutcome.NONE, kill=False, wake=False, slow=False, view=None, kept=_kept(host),
-        moved=MoveOutcome.NONE, stops=None,
+        moved=MoveOutcome.NONE, stops=None, told=False,
     )  # fmt: skip
 
 
@@ -276,7 +276,7 @@ def _conditions(host: Host, _host_id: int, lease: Lease) -> Moves:
         name, kind = ("local maintenance on", Kind.FAULT)
         if host.local:
             name, kind = ("local maintenance off", Kind.HEAL)
-        yield Move(name, kind, host._replace(local=not host.local), lease)
+        yield Move(name, kind, host._replace(local=not host.local, ends=False), lease)
     name, kind = ("lease can't be read", Kind.FAULT)
     if not host.reads:
         name, kind = ("lease can be read again", Kind.HEAL)
@@ -413,7 +413,14 @@ def _give_up(host: Host, _host_id: int, lease: Lease) -> Moves:
 
 
 def _moving(host: Host, _host_id: int, lease: Lease) -> Moves:
-    """libvirt has been told to move the VM, and has not begun."""
+    """The engine is to move; libvirt has perhaps been told, and has not begun."""
+    moving = host.mem is not None and host.mem.state is State.ENGINE_MIGRATING_AWAY
+    if moving and not host.told and host.broker and host.storage:
+        told = host._replace(told=True)
+        yield Move("the record says that the engine moves", Kind.FAIR, told, lease)
+    if host.ends and host.broker:
+        back = host._replace(ends=False, local=False)
+        yield Move("local maintenance is taken back", Kind.FAIR, back, lease)
     if host.moved is MoveOutcome.RUNNING and host.runs:
         given_up = host._replace(moved=MoveOutcome.FAILED)
         yield Move("migration given up", Kind.FAULT, given_up, lease)
@@ -519,15 +526,17 @@ def _bad_health(host: Host, mem: Mem) -> Timers:
 def _migrating(host: Host, mem: Mem) -> Timers:
     """Before what it waits for had its time, a time-out is a fault."""
     if mem.age < len(THRESHOLDS[mem.state]):
-        waits = host.to or host.moved is MoveOutcome.RUNNING
+        written = mem.ordered or host.told or not (host.broker and host.storage)
+        waits = host.to or host.moved is MoveOutcome.RUNNING or not written
         name = f"time-out {mem.age + 1} of {mem.state.value}"
-        yield name, mem._replace(age=mem.age + 1, due=mem.due or mem.age > 0), not waits
-    elif not mem.due:
+        yield name, mem._replace(age=mem.age + 1), not waits
+    # One that is held in between is asked to go on, again and again.
+    if mem.ordered and not mem.due and host.dom is not Dom.HELD:
         yield "the order may be repeated", mem._replace(due=True), True
 
 
-def _repeat_or_settle(_host: Host, mem: Mem) -> Timers:
-    if mem.over and not mem.due:
+def _repeat_or_settle(host: Host, mem: Mem) -> Timers:
+    if mem.over and not mem.due and host.dom is not Dom.HELD:
         yield "the order may be repeated", mem._replace(due=True), True
     if not mem.settled:
         yield "peers had their time", mem._replace(settled=True), True

@@ -129,7 +129,7 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
             given_up = host.moved is MoveOutcome.RUNNING and host.runs
             host = host._replace(to=0, moved=MoveOutcome.FAILED) if given_up else host
         elif action is Action.END_LOCAL_MAINTENANCE:
-            host = host._replace(local=host.local and not host.broker)
+            host = host._replace(ends=host.local)
         else:
             host = host._replace(kill=host.dom is not Dom.ABSENT)
     return host
@@ -150,6 +150,8 @@ def _forget(host: Host) -> Host:
         return stopped(host)
     if mem.state is not State.ENGINE_START:
         host = host._replace(start=StartOutcome.NONE)
+    if mem.state is not State.ENGINE_MIGRATING_AWAY and host.told:
+        host = host._replace(told=False)
     if mem.state is not State.ENGINE_MIGRATING_AWAY and host.moved is not MoveOutcome.RUNNING:
         host = host._replace(moved=MoveOutcome.NONE)
     asked = mem.state in _ENDING_MATTERS or mem.broke is not None
@@ -162,7 +164,7 @@ def stopped(host: Host) -> Host:
     """The agent's process has ended in order; a start that it had begun goes on to its end."""
     return host._replace(
         agent=Agent.STOPPED, mem=None, start=StartOutcome.NONE, ending=VmEnding.NONE,
-        moved=MoveOutcome.NONE,
+        moved=MoveOutcome.NONE, told=False,
         looked=False, slow=False, view=None, asked=host.asked, kill=host.kill,
         kept=concrete.kept(host.mem) if host.keeps and host.mem is not None else host.kept,
     )  # fmt: skip

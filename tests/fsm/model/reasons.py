@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Callable
 
-from fsm.observation import Lease, MoveOutcome, Observation, Peer, StartOutcome, Vm, VmEnding
+from fsm.observation import (
+    HostStop,
+    Lease,
+    MoveOutcome,
+    Observation,
+    Peer,
+    StartOutcome,
+    Vm,
+    VmEnding,
+)
 from fsm.table import Row
 from metadata.liveness import Liveness
 from metadata.reach import Sight
 from metadata.records import Health
 from metadata.states import State
 from tests.fsm.model.concrete import NO_PAGE
-from tests.fsm.model.shape import Mem
+from tests.fsm.model.shape import For, Mem
 
 Truth = Callable[[Mem, Observation], bool]
 
@@ -53,6 +62,17 @@ def no_place(mem: Mem, seen: Observation) -> bool:
     """Would nobody reach the engine here either?"""
     failed = seen.condition.network_failed_fraction == 1.0
     return (failed and moved(mem, seen)) or mem.gave == 2
+
+
+def is_wanted(mem: Mem, seen: Observation) -> bool:
+    """Does what the engine was to move for still hold?"""
+    by_itself = {
+        For.MAINTENANCE: seen.local_maintenance,
+        For.SHUTDOWN: seen.host_stops is HostStop.MIGRATE,
+    }
+    if mem.move in by_itself:
+        return by_itself[mem.move] and not seen.global_maintenance
+    return seen.move_request is not None
 
 
 def given(mem: Mem) -> bool:
@@ -262,7 +282,9 @@ _TRUTHS: dict[str, Truth] = {
     "has been moving for": _age(2),
     "on its way to the others": lambda mem, seen: not mem.ordered,
     "the engine moves to": lambda mem, seen: seen.vm is not Vm.ABSENT,
-    "nothing moves by itself": _maintenance(True),
+    "what it was to move for is over": lambda mem, seen: (
+        not mem.ordered and not is_wanted(mem, seen)
+    ),
     # out of reach
     "is out of reach: ": lambda mem, _seen: mem.cut == 2,
     "is out of reach of": lambda mem, _seen: mem.dark >= 2,

@@ -18,6 +18,7 @@ from tests.fsm.model.reasons import (
     is_candidate,
     is_lost,
     is_moving,
+    is_wanted,
     moved,
     no_place,
     some_undecided,
@@ -168,8 +169,8 @@ def _migrates(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
         yield "a migration is ordered once, of a VM that runs with its lease"
     if not seen.move_announced:
         yield "the others are told before the engine moves"
-    if seen.global_maintenance and mem.move is For.MAINTENANCE:
-        yield "nothing moves by itself in global maintenance"
+    if not is_wanted(mem, seen):
+        yield "nothing moves that nobody wants moved any more, or by itself in global maintenance"
 
 
 def _takers(seen: Observation, refused: frozenset[int]) -> set[int]:

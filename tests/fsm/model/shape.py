@@ -147,6 +147,8 @@ class Host(NamedTuple):
     asked: bool = False
     wake: bool = False  # libvirt is to resume the VM
     stops: Optional[HostStop] = None  # the host is being shut down
+    told: bool = False  # its record on the storage says that the engine is moving
+    ends: bool = False  # its broker is to take local maintenance back
     request: bool = False  # a person wants the engine moved, as its broker says
     to: int = 0  # libvirt has been told to move the VM there, and has not begun
     moved: MoveOutcome = MoveOutcome.NONE

@@ -98,6 +98,12 @@ MOVED_FAULTS = WANTED | frozenset(
     {"migration given up", "libvirt says that the VM has moved, and it has not",
      "a migration leaves the VM between", "host is suspended", "storage breaks"}
 )  # fmt: skip
+# An engine that is to move, and has crashed before, or that somebody else has left half-way.
+STRANDED = WANTED | frozenset(
+    {"a person migrates the VM", "a migration leaves the VM between", "qemu crashes"}
+)
+# An agent that comes late to what happened.
+LATE = frozenset({"falls behind", "VM paused", "libvirt falls silent", "agent told to stop"})
 SHUTDOWN_FAULTS = frozenset(
     {"the host is shut down (migrate)", "the host is shut down (stop)", "local maintenance on",
      "engine falls ill", "qemu crashes", "broker dies"}
