@@ -8,7 +8,7 @@ from typing import Callable, Optional
 
 from ha_broker.api.client import BrokerClient, BrokerError
 from ha_broker.api.snapshot import MAINTENANCE, MovePhase, MoveReport, Snapshot
-from ha_broker.api.takers import reasons_text
+from hosted_engine.cli.move_wording import progress_text, stays_text
 from hosted_engine.cli.wait import EndedError, follow
 from hosted_engine.errors import NotReachedError
 
@@ -17,37 +17,10 @@ SHORT_LOOK_S = 6.0
 # So often may a look find nothing of what is followed: agent and broker speak in turns, and a
 # broker that was restarted hears of it again with the agent's next tick.
 EMPTY_LOOKS = 10
+# ... and so often one of this host may find it in local maintenance, and no end of the move.
+ENDING_LOOKS = 6
 
 GOES_ON = "It goes on by itself: 'hosted-engine --explain' says how far it is."
-
-
-def progress_text(report: MoveReport) -> str:
-    """How far it is, in one line."""
-    refused = f"; refused: {reasons_text(report.refusals)}" if report.refusals else ""
-    if report.phase != MovePhase.MOVING:
-        return f"looking for a host that takes the engine{refused}"
-    copied = "" if report.copied is None else f", {report.copied:.0%} copied"
-    tries = f", try {report.tries}" if report.tries > 1 else ""
-    return f"the engine moves to {report.target or 'another host'}{copied}{tries}{refused}"
-
-
-def moved_text(report: MoveReport, took_s: float) -> str:
-    """That it has moved; `took_s` is what whoever waited for it has seen."""
-    return f"the engine has moved to {report.target} in {took_s:.0f} s"
-
-
-def paused_text(report: Optional[MoveReport]) -> str:
-    """How long it stood still, as libvirt says; empty: it does not."""
-    if report is None or report.downtime_s is None:
-        return ""
-    return f" (it stood still for {report.downtime_s:.2f} s)"
-
-
-def stays_text(snapshot: Snapshot, report: MoveReport) -> str:
-    """That nobody took it, with all reasons."""
-    why = reasons_text(report.refusals) or "no other host offers itself"
-    runs_on = ", which runs on here" if snapshot.engine.is_here else ""
-    return f"no host took the engine{runs_on}: {why}"
 
 
 @dataclass
@@ -117,13 +90,12 @@ class MaintenanceMove:
 
     def __init__(self, reached: Callable[[Snapshot], str]) -> None:
         self._reached = reached
-        self._off = 0
+        self._off = self._ends = 0
 
     def missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
         """Raises EndedError when local maintenance is off again."""
         if snapshot.local_maintenance:
-            missing = self._reached(snapshot)
-            return progress_text(report) if missing and report is not None else missing
+            return self._missing(snapshot, report)
         if report is not None and report.phase == MovePhase.REFUSED:
             raise EndedError(
                 f"local maintenance of this host was taken back: {stays_text(snapshot, report)}"
@@ -132,6 +104,17 @@ class MaintenanceMove:
         if self._off > EMPTY_LOOKS:
             raise EndedError("local maintenance of this host is off again: somebody has ended it")
         return "local maintenance of this host is off again"
+
+    def _missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
+        """The agent may be in local maintenance a moment before it knows how the move ended."""
+        missing = self._reached(snapshot)
+        if report is None:
+            return missing
+        moves = report.phase == MovePhase.MOVING
+        if not missing and moves and self._ends < ENDING_LOOKS:
+            self._ends += 1
+            return progress_text(report)
+        return progress_text(report) if missing else ""
 
 
 class OrderedMove:
