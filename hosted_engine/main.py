@@ -82,6 +82,9 @@ def _bug_text(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if not arguments:  # nothing was done, and what can be is what people look for
+        print(parse(["--help"]))
+        return EXIT_FAILURE
     asked = parse(arguments)
     if isinstance(asked, str):
         print(asked)

@@ -78,10 +78,13 @@ def _argument(text: str) -> str:
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.metavar is None:
-        parser.add_argument(option.name, action="store_true", help=_plain(option.help))
+        parser.add_argument(
+            *option.names, dest=option.dest, action="store_true", help=_plain(option.help)
+        )
         return
     parser.add_argument(
-        option.name,
+        *option.names,
+        dest=option.dest,
         action=_Once,
         metavar=option.metavar,
         choices=option.choices or None,

@@ -96,6 +96,11 @@ def leaves(data: Any, before: str = "") -> list[str]:
     return [leaf for name in data for leaf in leaves(data[name], f"{prefix}{name}")]
 
 
+def all_leaves() -> list[str]:
+    """Every key of the shared settings at which a value stands, NAME for that of a plug-in."""
+    return leaves(_shape())
+
+
 def find(data: Any, path: Path) -> Any:
     """What stands at `path`, or `MISSING`."""
     for name in path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ha_broker.api import paths
+from hosted_engine.config.key_types import unknown_local_text
 from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
 from hosted_engine.host.local_host import host_settings
@@ -25,7 +26,7 @@ def get_value(key: str) -> Any:
     data = host_settings_to_data(host_settings())
     value = data if key == "all" else find(data, tuple(key.split(".")))
     if value is MISSING:
-        raise UsageError(_unknown_text(key, data))
+        raise UsageError(unknown_local_text(key, leaves(data)))
     return value
 
 
@@ -39,7 +40,7 @@ def set_value(key: str, text: str, as_json: bool) -> int:
             "host again to change it"
         )
     if find(host_settings_to_data(host_settings()), path[:1]) is MISSING:
-        raise UsageError(_unknown_text(key, host_settings_to_data(host_settings())))
+        raise UsageError(unknown_local_text(key, leaves(host_settings_to_data(host_settings()))))
     before = _read(file)
     after = with_value(parse_yaml(before), path, _value(text))
     try:
@@ -86,8 +87,3 @@ def _tell(key: str, file: Path, as_json: bool) -> None:
         print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
     else:
         print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")
-
-
-def _unknown_text(key: str, data: dict[str, Any]) -> str:
-    allowed = ", ".join(leaves(data))
-    return f"{shown(key)} is no key of this host's own settings; allowed: {allowed}, or a section"

@@ -16,7 +16,8 @@ class Option(NamedTuple):
 
     Without `metavar` it is a switch (bool); with one it takes a value (None when not given).
     `type` turns the value's text into the value and raises ValueError, whose text names the
-    value and what is allowed. `completes` is what the shell offers: "file" or nothing.
+    value and what is allowed. `completes` is what the shell offers: "file" or nothing. `aliases`
+    are other names that are taken for it: oVirt's own tools have them.
     """
 
     name: str
@@ -25,6 +26,12 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     type: Optional[Callable[[str], Any]] = None
     completes: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that may be typed for it, its own name first."""
+        return (self.name, *self.aliases)
 
     @property
     def dest(self) -> str:

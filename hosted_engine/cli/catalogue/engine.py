@@ -169,9 +169,10 @@ GROUP = Group(
             run="hosted_engine.vm.console_password:run_command",
             summary="set a password for the engine's VNC or SPICE display, for a short while",
             text="It is asked for twice and not shown, or taken from the environment variable "
-            "HE_CONSOLE_PASSWORD. It counts for the VM that runs on this host now, and new "
-            "viewers are let in with it until it expires; who is in then stays in. VNC passwords "
-            "have at most 8 characters. The command says where a viewer connects to.",
+            "HE_CONSOLE_PASSWORD (or OVIRT_HOSTED_ENGINE_CONSOLE_PASSWORD). It counts for the VM "
+            "that runs on this host now, and new viewers are let in with it until it expires; who "
+            "is in then stays in. VNC passwords have at most 8 characters. The command says where "
+            "a viewer connects to.",
             options=(
                 Option(
                     "--password",
