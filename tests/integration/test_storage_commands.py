@@ -6,10 +6,11 @@ Two hosts are deployed once for all tests; who takes something away puts it back
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,28 @@ def test_holder_elsewhere_forbids_it_with_force_too(cluster: Cluster) -> None:
         result = cluster.first.command("--reinitialize-lockspace", "--force")
         refused(result, "host h2 (id 2) lives and holds the engine's lease")
         assert (cluster.owner(), holds(cluster.second)) == (2, True)
+    cluster.join(cluster.first)
+
+
+@pytest.mark.parametrize(
+    ("force", "why"),
+    [
+        (False, "host h2 (id 2) lives and uses the lockspace"),
+        (True, "host h2 (id 2) lives and holds the engine's lease"),
+    ],
+)
+def test_the_client_s_reset_is_refused_in_the_same_words(
+    cluster: Cluster, force: bool, why: str
+) -> None:
+    program = f"from hosted_engine.client import HAClient; HAClient().reset_lockspace({force})"
+    with held(cluster, cluster.second) if force else nullcontext():
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=cluster.first.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (cluster.owner() == 2) == force
+    assert done.stderr.splitlines()[-1].startswith("hosted_engine.errors.CommandError: ")
+    assert why in done.stderr
     cluster.join(cluster.first)
 
 
