@@ -53,6 +53,28 @@ except RequestError as error:
     print("RequestError", error.status, error)
 """
 
+# What the host daemon that reports to the engine asks for, and what a set-up tool looks at.
+READ = """
+import os, sys
+from ovirt_hosted_engine_ha.client.client import HAClient
+user, group, further = int(sys.argv[1]), int(sys.argv[2]), [int(one) for one in sys.argv[3:]]
+os.setgroups(further)
+os.setgid(group)
+os.setuid(user)
+client = HAClient()
+print(client.is_deployed(), client.get_local_host_id())
+for ask in (
+    lambda: sorted(client.get_all_stats(timeout=5)),
+    lambda: sorted(client.get_all_host_stats()),
+    lambda: client.get_local_host_score(),
+    lambda: client.get_shared_config("timing.tick_s", "ha"),
+):
+    try:
+        print(ask())
+    except Exception as error:
+        print(type(error).__name__, getattr(error, "errno", ""), error)
+"""
+
 
 def as_user(
     path: str, method: str, target: str, body: str = "", groups: tuple[int, ...] = ()
@@ -77,8 +99,18 @@ def as_compat_client(path: str, mode: str, on: bool, group: int) -> str:
 
     ``done``, or the refusal with its HTTP status. `group` is a further group of that user.
     """
+    return _as_compat_client(SET_MAINTENANCE, path, mode, str(on), str(NOBODY), str(group))
+
+
+def read_as_compat_client(path: str, group: int, *further: int) -> list[str]:
+    """What that package's client reads for the user nobody of `group`, and of further groups."""
+    words = (str(NOBODY), str(group), *map(str, further))
+    return _as_compat_client(READ, path, *words).splitlines()
+
+
+def _as_compat_client(program: str, path: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", SET_MAINTENANCE, mode, str(on), str(NOBODY), str(group)],
+        [sys.executable, "-c", program, *words],
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'compat'}",

@@ -22,6 +22,7 @@ from hosted_engine.client import HAClient
 from hosted_engine.errors import CommandError, NotDeployedError
 from hosted_engine.host import own_command
 from hosted_engine.host.own_command import run_own_command
+from hosted_engine.host.tools import run_tool
 from metadata.layout import required_size, slot_address, storage_parts
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.settings.parse import ClusterSettings, NetworkSettings, cluster_settings_to_data
@@ -377,6 +378,24 @@ def test_a_command_that_takes_too_long_is_interrupted(broker: FakeBroker) -> Non
         "hosted-engine --vm-status has not ended within 2 s and was interrupted"
     )
     assert time.monotonic() - begun_s < 2 + 20 * SECOND
+
+
+@pytest.mark.parametrize(
+    ("script", "interrupt_s", "ended"),
+    [
+        ("trap 'exit 7' INT; while :; do sleep 0.1; done", 20 * SECOND, "interrupted"),
+        ("trap '' INT; sleep 60", 0.5, "killed"),
+        ("sleep 60", 0.0, "killed"),
+    ],
+)
+def test_a_tool_out_of_time_is_interrupted_where_that_is_asked_for(
+    script: str, interrupt_s: float, ended: str
+) -> None:
+    begun_s = time.monotonic()
+    with pytest.raises(CommandError, match=rf"^sh has not ended within 0\.5 s and was {ended}$"):
+        run_tool(["sh", "-c", script], 0.5, interrupt_s=interrupt_s)
+    assert time.monotonic() - begun_s < 20 * SECOND
+    assert run_tool(["true"], None).code == 0
 
 
 def test_a_program_with_threads_and_without_interrupts_may_call(broker: FakeBroker) -> None:

@@ -37,7 +37,14 @@ from metadata.settings.parse import host_settings_to_data, parse_host_settings
 from metadata.settings.schema import Reader, shown
 from tests.unit.broker_host import CONFIG, PUBLICATION
 from tests.unit.command_broker import HOST_YAML, undeployed
-from tests.unit.other_user import NOBODY, PYTHON, as_compat_client, as_user, needs_root
+from tests.unit.other_user import (
+    NOBODY,
+    PYTHON,
+    as_compat_client,
+    as_user,
+    needs_root,
+    read_as_compat_client,
+)
 from tests.unit.test_broker_api import Served
 from tests.unit.umasks import umask
 from world.host.accounts import group_id, is_member, user_id
@@ -143,6 +150,48 @@ def test_a_refused_command_is_an_error_that_says_so(place: Path) -> None:
     assert str(caught.value).startswith(
         "set local maintenance on: permission denied: PUT /v1/maintenance is refused for uid 65534"
     )
+
+
+@needs_root
+@pytest.mark.parametrize("groups", [(MEMBERS,), (NOBODY, MEMBERS), (NOBODY, 5, MEMBERS, 7)])
+def test_the_group_that_the_host_daemon_runs_as_reads_by_its_client(
+    served: Served, place: Path, monkeypatch: pytest.MonkeyPatch, groups: tuple[int, ...]
+) -> None:
+    """The first one is its own, as vdsm's is kvm; the others are further ones of its user."""
+    deployed_as_host_1(place, monkeypatch)
+    served.server.admit(MEMBERS)
+    client, since = served.client(), -1
+    client.publish(PUBLICATION)
+    while not client.status().hosts:
+        since = client.wait_for_change(since, 5 * SECOND).sequence
+    deployed, stats, hosts, score, setting = read_as_compat_client(served.path, *groups)
+    assert deployed == "True 1"
+    assert (stats, hosts) == ("[0, 1]", "[1]")
+    assert score.isdigit()
+    assert setting == "['5.0', 'ha']"
+
+
+@needs_root
+def test_without_the_group_its_client_is_told_the_way_in(
+    served: Served, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed_as_host_1(place, monkeypatch)
+    served.server.admit(MEMBERS)
+    deployed, *refused = read_as_compat_client(served.path, NOBODY, 5)
+    assert deployed == "True 1"
+    assert len(refused) == 4
+    for told in refused[:3]:
+        assert told.startswith(f"BrokerDeniedError {errno.EACCES} ")
+        assert told.endswith(f"{served.path}: run it as root, or be in group {MEMBERS}")
+    assert refused[3].startswith("CommandError ")
+    assert refused[3].endswith(f"run it as root, or be in group {MEMBERS}")
+
+
+def deployed_as_host_1(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = place / "host.yaml"
+    settings.write_text(HOST_YAML)
+    settings.chmod(0o644)
+    monkeypatch.setenv("HE_SETTINGS", str(settings))
 
 
 # --- users who may command ----------------------------------------------------------------------
