@@ -369,6 +369,46 @@ def test_storage_that_others_connect_is_told_in_the_commands_words(place: Place)
             call(timeout=60)
 
 
+MOUNTING = """
+import os, sys
+from hosted_engine.client import HAClient
+client, mount_point = HAClient(), sys.argv[1]
+for step in (
+    lambda: client.connect_storage_server(),
+    lambda: client.connect_storage_server(timeout=60),
+    lambda: client.disconnect_storage_server(timeout=60),
+    lambda: client.disconnect_storage_server(),
+):
+    print(step(), os.listdir(mount_point))
+"""
+
+
+@needs_root
+def test_storage_is_connected_and_disconnected(place: Place) -> None:
+    """In a table of mounts of its own, twice each: connected already, and gone already, is fine."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no table of mounts of its own can be had here")
+    source, point = place.folder / "source", place.folder / "point"
+    source.mkdir()
+    point.mkdir()
+    place.volume.rename(source / "leases")
+    connection = f"{{type: posix, device: {source}, vfs_type: none, options: bind, "
+    place.settings.write_text(
+        "host_id: 1\nhost_name: h1\nlibvirt_uri: test:///default\n"
+        f"storage:\n  path: {point}/leases\n  connection: {connection}mount_point: {point}}}\n"
+    )
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-c", MOUNTING, str(point)],
+        env={**os.environ, "SANLOCK_RUN_DIR": str(place.folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "None ['leases']\n" * 2 + "None []\n" * 2
+    assert list(point.iterdir()) == []
+
+
 def test_a_command_that_takes_too_long_is_interrupted(broker: FakeBroker) -> None:
     broker.tell()
     begun_s = time.monotonic()
