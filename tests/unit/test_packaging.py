@@ -233,7 +233,8 @@ def sources_with(
 
 def test_the_checkout_has_one_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", product_version(ROOT))
-    before = [file for file in ROOT.rglob("*.py") if ".venv" not in file.parts]
+    environments = set(ROOT.glob(".venv*"))
+    before = [file for file in ROOT.rglob("*.py") if environments.isdisjoint(file.parents)]
     assert not [file for file in before if re.search(r"^__version__", file.read_text(), re.M)]
 
 
