@@ -13,6 +13,7 @@ from typing import Any, Optional, Protocol
 
 from fsm.memory import BrokenOff, Memory
 from fsm.step import GOES_ON, MOST_TRIES, broken_off_by
+from metadata.error_words import bare_reason, reason, reason_with_file, shown
 from metadata.plain_json import is_number, parse_json
 from metadata.states import State
 from world.ports.jobs import Outcome, Runner
@@ -77,7 +78,7 @@ def recall(store: MemoryStore, host_id: int, now_s: float) -> Recalled:
     try:
         data, boot = store.read(), store.boot_id()
     except OSError as error:
-        return Recalled(Memory(), str(error))
+        return Recalled(Memory(), reason_with_file(error))
     if data is None:
         return Recalled(Memory())
     try:
@@ -85,7 +86,7 @@ def recall(store: MemoryStore, host_id: int, now_s: float) -> Recalled:
     except _ForeignError as error:
         return Recalled(Memory(), str(error))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return Recalled(Memory(), f"it is damaged: {type(error).__name__}: {error}")
+        return Recalled(Memory(), f"it is damaged: {reason(error)}")
 
 
 def encode(memory: Memory, boot: str, host_id: int) -> bytes:
@@ -145,7 +146,7 @@ def _broken_off(value: Any, vm_id: str, now_s: float) -> Optional[BrokenOff]:
     name, since_s, still_since_s = value
     state = State(name)
     if state not in GOES_ON:
-        raise ValueError(f"{name!r} is no state that goes on")
+        raise ValueError(f"{shown(name)} is no state that goes on")
     found = BrokenOff(state, _moment(since_s, now_s), _maybe(still_since_s, now_s)).at(now_s)
     return found if vm_id or state in _OF_NO_PROCESS else None
 
@@ -156,19 +157,19 @@ def _maybe(value: Any, latest_s: float) -> Optional[float]:
 
 def _moment(value: Any, latest_s: float) -> float:
     if not is_number(value) or not 0 <= value <= latest_s:
-        raise ValueError(f"{value!r} is no moment of this boot so far")
+        raise ValueError(f"{shown(value)} is no moment of this boot so far")
     return float(value)
 
 
 def _whole(value: Any, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError(f"{value!r} is no whole number from 0 to {most}")
+        raise ValueError(f"{shown(value)} is no whole number from 0 to {most}")
     return value
 
 
 def _fact(value: Any) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{shown(value)} is neither true nor false")
     return value
 
 
@@ -178,7 +179,7 @@ def _owner(value: Any) -> Optional[int]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _MOST_TEXT:
-        raise ValueError(f"{value!r} names no process")
+        raise ValueError(f"{shown(value)} names no process")
     return value
 
 
@@ -220,4 +221,4 @@ class MemoryKeeper:
         """A write ended; returns its error."""
         if outcome.error is None:
             self._written = self._in_flight
-        return "" if outcome.error is None else str(outcome.error)
+        return "" if outcome.error is None else bare_reason(outcome.error)

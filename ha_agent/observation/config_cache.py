@@ -7,6 +7,7 @@ from typing import Callable, Optional
 from ha_agent.ports import BrokerPort
 from ha_broker.api.snapshot import ConfigView
 from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import bare_reason, shown
 from metadata.settings.parse import ClusterSettings, StorageParts
 from metadata.shared_config import SharedConfig
 from world.ports.jobs import Outcome, Runner
@@ -71,7 +72,8 @@ class ConfigCache:
         """Keep what was fetched."""
         config = outcome.value
         if not isinstance(config, SharedConfig):
-            self._fetch_error = str(outcome.error)
+            error = outcome.error
+            self._fetch_error = bare_reason(error) if error else "no configuration came"
             return
         self._config = config
         self._loaded_at_s = outcome.finished_at_s
@@ -126,4 +128,4 @@ def _name_problems(config: SharedConfig) -> list[str]:
         return [str(error)]
     if found == wanted:
         return []
-    return [f"its name is {found!r}, the settings say engine.domain_name = {wanted!r}"]
+    return [f"its name is {shown(found)}, the settings say engine.domain_name = {shown(wanted)}"]

@@ -20,6 +20,7 @@ from ha_broker.api.snapshot import Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
+from metadata.error_words import bare_reason
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
 from metadata.notes import WHY
@@ -220,7 +221,7 @@ class Publisher:
             self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
         self._in_flight = None
         self.send()
-        return "" if outcome.error is None else str(outcome.error)
+        return "" if outcome.error is None else bare_reason(outcome.error)
 
     @property
     def stopped_at_s(self) -> Optional[float]:

@@ -227,7 +227,7 @@ def test_waiting_in_vain_is_told_with_its_own_exit_code(cluster, capsys):
 def test_without_a_broker_it_is_written_all_the_same(cluster, capsys):
     cluster.broker.gone = True
     assert set_plain(cluster, "score.base", "3000") == 0
-    assert "Which hosts have it is not known: ask for the status: there is no broker" in (
+    assert "Which hosts have it is not known: can't ask for the status: there is no broker" in (
         capsys.readouterr().out
     )
     assert cluster.stored().config.settings.score.base == 3000

@@ -31,10 +31,11 @@ from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command
 from hosted_engine.main import main
 from hosted_engine.storage.cleanup import main as cleanup_main
+from metadata.error_words import shown
 from metadata.errors import SettingsError
 from metadata.settings.notifications import read_notifications
 from metadata.settings.parse import host_settings_to_data, parse_host_settings
-from metadata.settings.schema import Reader, shown
+from metadata.settings.schema import Reader
 from tests.unit.broker_host import CONFIG, PUBLICATION
 from tests.unit.command_broker import HOST_YAML, undeployed
 from tests.unit.other_user import (
@@ -148,7 +149,8 @@ def test_a_refused_command_is_an_error_that_says_so(place: Path) -> None:
         server.stop()
     assert caught.value.status == 403
     assert str(caught.value).startswith(
-        "set local maintenance on: permission denied: PUT /v1/maintenance is refused for uid 65534"
+        "can't set local maintenance on: permission denied: PUT /v1/maintenance is refused for "
+        "uid 65534"
     )
 
 
@@ -604,7 +606,7 @@ def test_a_directory_service_that_fails_is_named(caplog: pytest.LogCaptureFixtur
     group.look()
     group.wait(SECOND)
     assert group.number is None
-    assert "host.yaml: socket_group: look for group 'kvm': Input/output error" in caplog.text
+    assert "host.yaml: socket_group: can't look for group 'kvm': Input/output error" in caplog.text
 
 
 def test_without_a_name_nobody_is_asked() -> None:
