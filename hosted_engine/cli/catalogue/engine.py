@@ -48,7 +48,9 @@ GROUP = Group(
             "The two are apart: asking for one while the other is on leaves both on. In both, no "
             "host acts on the engine, and this host's score is 0. --mode=none ends both, this "
             "host's own and the cluster's; another host's local maintenance is ended there.\n\n"
-            "Setting what is set already is no error.",
+            "Setting what is set already is no error. Beside root, the users may ask whom "
+            "command_users of host.yaml names.",
+            anybody=True,  # the broker knows who may
             options=(
                 Option(
                     "--mode",
