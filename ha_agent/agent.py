@@ -33,6 +33,7 @@ from ha_agent.publication import publish
 from ha_agent.publication.log_filter import ReasonFilter
 from ha_agent.publication.publish import Publisher, publication
 from ha_agent.publication.recent_history import RecentHistory
+from ha_agent.started_from import StartWatch
 from metadata.error_words import cannot
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -124,6 +125,7 @@ class Agent:
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
         self._keeper = MemoryKeeper(ports.runner, ports.memory, host.host_id)
+        self._start_watch = StartWatch()
         self._memory = self._recalled()
         self._fire_timeout_s: Optional[int] = None
         self._judged = Domain(DomainState.UNKNOWN)
@@ -211,7 +213,7 @@ class Agent:
         before = self._memory
         decision = step(before, observation, settings, self._find_row)
         self._memory = decision.memory
-        self._keeper.keep(decision.memory)
+        self._keeper.keep(decision.memory, self._start_watch.known)
         self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
         self._settled = None
         if decision.memory is before and not decision.actions:
@@ -277,11 +279,14 @@ class Agent:
         found = self._keeper.recall(self._started_at_s)
         if found.why:
             log.warning("what an earlier agent had learnt is left alone: %s", found.why)
+        self._start_watch = StartWatch(found.started_from)
         return found.memory
 
     def _take_order(self, outcome: Outcome[object]) -> None:
         result = self._executor.take(outcome)
         self._domain.changed(result.ended_at_s, result.domain)
+        if result.order == execute.START:
+            self._start_watch.ended(result.domain)
         self._note(result.order, _ORDERS[result.order], result.error, result.ended_at_s)
 
     # --- collect ----------------------------------------------------------------------
@@ -350,7 +355,11 @@ class Agent:
 
     def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
         wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
-        record = publication(decision, observation, wall_s, loaded_at_s, self._history)
+        self._start_watch.look(self._judged, observation.vm_id)
+        older = self._start_watch.older_version(observation.vm_id, self._config.domain_xml)
+        record = publication(
+            decision, observation, wall_s, loaded_at_s, self._history, older_version=older
+        )
         self._publisher.offer(record, due)
         self._recorder.published(record, observation.now_s)
 
@@ -358,6 +367,8 @@ class Agent:
         # What is older than a stale snapshot is nothing to act on.
         judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
+        if action is Action.START_VM:
+            self._start_watch.ordered(self._config.sequence, self._config.domain_xml)
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged)
         self._note(action.value, _ORDER_NAMES[action], error, now_s)
 

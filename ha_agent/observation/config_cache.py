@@ -51,6 +51,11 @@ class ConfigCache:
         return self._config.domain_xml if self._config else ""
 
     @property
+    def sequence(self) -> Optional[int]:
+        """The version that is held; None: none is."""
+        return self._config.sequence if self._config else None
+
+    @property
     def loaded_at_s(self) -> Optional[float]:
         """When the present configuration arrived; None: never."""
         return self._loaded_at_s
