@@ -49,6 +49,7 @@ from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.errors import NotDeployedError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from metadata.engine_status import status_to_json
+from metadata.error_words import shown
 
 STATS_TIMEOUT_S = 5.0
 MAINTENANCE_TIMEOUT_S = 60.0
@@ -156,7 +157,7 @@ class HAClient:
 
     def _check_mode(self, mode: str) -> None:
         if mode not in (self.StatModes.ALL, self.StatModes.HOST, self.StatModes.GLOBAL):
-            raise ValueError(f"mode: {mode!r} is refused; allowed: ALL, HOST, GLOBAL")
+            raise ValueError(f"mode: {shown(mode)} is refused; allowed: ALL, HOST, GLOBAL")
 
     def _stats(self, status: ClusterStatus, mode: str) -> Stats:
         stats: Stats = {}
@@ -191,14 +192,14 @@ class HAClient:
             with _broker(limit_s) as client:
                 client.set_local_maintenance(on)
         else:
-            raise ValueError(f"mode: {mode!r} is refused; allowed: LOCAL, LOCAL_MANUAL, GLOBAL")
+            raise ValueError(f"mode: {shown(mode)} is refused; allowed: LOCAL, LOCAL_MANUAL, GLOBAL")
 
     def set_global_md_flag(
         self, flag: str, value: Union[bool, str], timeout: Optional[float] = None
     ) -> None:
         """Switch a flag of all hosts; there is one, `GlobalMdFlags.MAINTENANCE`."""
         if flag != self.GlobalMdFlags.MAINTENANCE:
-            raise ValueError(f"flag: {flag!r} is refused; allowed: maintenance")
+            raise ValueError(f"flag: {shown(flag)} is refused; allowed: maintenance")
         self.set_maintenance_mode(self.MaintenanceMode.GLOBAL, value, timeout)
 
     # --- settings ---------------------------------------------------------------------------
@@ -295,7 +296,7 @@ def _known_type(config_type: str) -> str:
     from hosted_engine.config.key_types import TYPES
 
     if config_type not in TYPES:
-        raise KeyError(f"type: {config_type!r} is refused; allowed: {', '.join(TYPES)}")
+        raise KeyError(f"type: {shown(config_type)} is refused; allowed: {', '.join(TYPES)}")
     return config_type
 
 
@@ -323,5 +324,5 @@ def _as_bool(value: Union[bool, str]) -> bool:
     """Callers give True, or the text of it."""
     found = _WORDS.get(str(value).lower())
     if found is None:
-        raise ValueError(f"value: {value!r} is refused; allowed: True, False")
+        raise ValueError(f"value: {shown(value)} is refused; allowed: True, False")
     return found

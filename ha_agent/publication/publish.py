@@ -20,6 +20,7 @@ from ha_broker.api.snapshot import Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
+from metadata.error_words import bare_reason
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving
 from metadata.notes import WHY
@@ -32,7 +33,7 @@ from metadata.reach import (
     testimony_text,
 )
 from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
-from metadata.start_notes import StartNotes, read_start_notes, start_notes
+from metadata.start_notes import StartNotes, read_start_notes, start_notes, started_from_notes
 from metadata.states import State
 from world.ports.jobs import Outcome, Runner
 
@@ -52,8 +53,14 @@ def publication(
     wall_s: float,
     config_loaded_at_s: Optional[float],
     history: RecentHistory,
+    *,
+    older_version: Optional[int] = None,
 ) -> Publication:
-    """The record of this host after `decision`; `wall_s` serves texts only."""
+    """The record of this host after `decision`; `wall_s` serves texts only.
+
+    `older_version` of the shared configuration is what the VM here was started from, where its
+    domain XML is not the one in use.
+    """
     state, now_s = decision.memory.state, observation.now_s
     return Publication(
         score=decision.score.points,
@@ -66,6 +73,7 @@ def publication(
             *_moving(observation),
             *_testimony(observation),
             *_giving(decision),
+            *started_from_notes(older_version),
         ),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
@@ -220,7 +228,7 @@ class Publisher:
             self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
         self._in_flight = None
         self.send()
-        return "" if outcome.error is None else str(outcome.error)
+        return "" if outcome.error is None else bare_reason(outcome.error)
 
     @property
     def stopped_at_s(self) -> Optional[float]:

@@ -13,6 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 from hosted_engine.cli.catalogue import GROUPS
 from hosted_engine.cli.catalogue.base import Command, Option
 from hosted_engine.errors import EXIT_CODES, PROGRAM, UsageError
+from metadata.error_words import shown
 
 _WIDTH = 88
 
@@ -72,7 +73,7 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 def _argument(text: str) -> str:
     if not text:
-        raise ValueError(f"{text!r} is refused; allowed: anything that is not empty")
+        raise ValueError(f"{shown(text)} is refused; allowed: anything that is not empty")
     return text
 
 

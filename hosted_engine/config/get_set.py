@@ -26,6 +26,7 @@ from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
+from metadata.error_words import reason, shown
 from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import SharedConfig, StoredConfig
@@ -183,7 +184,7 @@ def read_xml_file(path: str) -> str:
     try:
         return FilePath(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise CommandError(f"{path}: can't be read: {error}; {NOTHING_WRITTEN}") from error
+        raise CommandError(f"{path}: can't be read: {reason(error)}; {NOTHING_WRITTEN}") from error
 
 
 def _tell_nothing(version: Optional[int], as_json: bool) -> None:

@@ -12,8 +12,8 @@ from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.settings_file import without_unset, write_settings_text
+from metadata.error_words import reason, shown
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
-from metadata.settings.schema import shown
 from world.plain_yaml import PlainYamlError, parse_yaml, yaml_text
 
 RESTART = "systemctl restart ha-broker ha-agent"
@@ -67,7 +67,7 @@ def _read(file: Path) -> str:
     except FileNotFoundError:
         raise NotDeployedError() from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: can't be read: {error}") from error
+        raise CommandError(f"{file}: can't be read: {reason(error)}") from error
 
 
 def _write(file: Path, before: str, after: dict[str, Any]) -> None:
@@ -78,7 +78,7 @@ def _write(file: Path, before: str, after: dict[str, Any]) -> None:
         write_settings_text(file.with_name(file.name + _KEPT), before)
         write_settings_text(file, text)
     except OSError as error:
-        raise CommandError(f"{file}: can't be written: {error}") from error
+        raise CommandError(f"{file}: can't be written: {reason(error)}") from error
 
 
 def _tell(key: str, file: Path, as_json: bool) -> None:

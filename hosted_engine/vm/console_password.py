@@ -197,7 +197,7 @@ def _update(engine: Engine, device_xml: str) -> None:
     try:
         order(partial(engine.hypervisor.update_device, device_xml), ORDER_LIMIT_S)
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why} ({NEEDS_ONE_FROM_THE_START})") from error
+        raise CommandError(f"{error} ({NEEDS_ONE_FROM_THE_START})") from error
 
 
 def with_password(graphics: ElementTree.Element, password: str, ends_at_s: float) -> str:

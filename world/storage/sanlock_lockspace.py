@@ -37,6 +37,7 @@ import subprocess
 import time
 from typing import Any, Callable, Optional, TypeVar
 
+from metadata.error_words import shown
 from metadata.layout import (
     CONFIG_LEASE_NAME,
     LEASE_NAME,
@@ -283,7 +284,7 @@ class SanlockLockspace:
         text = daemon_settings().get("watchdog_fire_timeout", str(USUAL_FIRE_TIMEOUT_S))
         if not text.isdigit():
             what = "ask sanlock for its watchdog_fire_timeout"
-            raise LockspaceError(what, f"it says {text!r}, which is no number")
+            raise LockspaceError(what, f"it says {shown(text)}, which is no number")
         return int(text)
 
     def place(self, host_id: int) -> Optional[HostPlace]:
@@ -509,7 +510,7 @@ class SanlockLockspace:
         try:
             return self._store.read(self._parts.lease, _LEADER_SIZE)
         except StorageError as error:
-            raise LockspaceError("read the owner of the lease", str(error), error.errno) from error
+            raise LockspaceError("read the owner of the lease", error.why, error.errno) from error
 
     def _ask_owner(self) -> Optional[LeaseOwner]:
         binding = _binding()
@@ -619,7 +620,8 @@ def _client(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         why = "there is no command sanlock; install the package sanlock"
         raise LockspaceError(what, why, errno_module.ENOENT) from error
     except subprocess.TimeoutExpired as error:
-        raise LockspaceGoneError(what, str(error), errno_module.ETIMEDOUT) from error
+        why = f"its command has not ended within {_CLIENT_TIMEOUT_S:g} s"
+        raise LockspaceGoneError(what, why, errno_module.ETIMEDOUT) from error
 
 
 def _binding() -> Any:
