@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Optional
 
 from fsm.table import TABLE, Row, rows_of
+from metadata.error_words import reason_with_file
 from metadata.states import SENTENCE, State
 
 # Rows that nearly every state has would hide all others in the picture.
@@ -96,7 +97,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return _run(options)
     except OSError as error:
-        print(f"hosted-engine-fsm: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"hosted-engine-fsm: {reason_with_file(error)}", file=sys.stderr)
         return 1
 
 

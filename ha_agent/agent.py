@@ -37,7 +37,9 @@ from ha_agent.publication.move_report import MoveReporter
 from ha_agent.publication.publish import Publisher, move_target, publication
 from ha_agent.publication.recent_history import RecentHistory
 from ha_agent.publication.takes import takes
+from ha_agent.started_from import StartWatch
 from ha_broker.api.snapshot import Snapshot
+from metadata.error_words import cannot
 from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -67,6 +69,7 @@ _ORDER_NAMES = {
     Action.MIGRATE_VM: "move the VM to another host",
     Action.ABORT_MIGRATION: "break the migration off",
 }
+_ORDERS = dict(zip(execute.KEYS, _ORDER_NAMES.values()))
 
 
 class _Settled:
@@ -140,6 +143,7 @@ class Agent:
         self._find_row = find_row
         self._peers = PeerList(host.host_id)
         self._keeper = MemoryKeeper(ports.runner, ports.memory, host.host_id)
+        self._start_watch = StartWatch()
         self._memory = self._recalled()
         self._fire_timeout_s: Optional[int] = None
         self._judged = Domain(DomainState.UNKNOWN)
@@ -242,7 +246,7 @@ class Agent:
         decision = step(before, observation, settings, self._find_row)
         self._memory = decision.memory
         self._move_counts &= decision.memory.state is State.ENGINE_MIGRATING_AWAY
-        self._keeper.keep(decision.memory)
+        self._keeper.keep(decision.memory, self._start_watch.known)
         self._wake_at_s = math.inf if decision.wake_at_s is None else decision.wake_at_s
         self._settled = None
         if decision.memory is before and not decision.actions:
@@ -296,28 +300,30 @@ class Agent:
 
     def _take_publication(self, outcome: Outcome[object]) -> None:
         error = self._publisher.take(outcome)
-        self._note("publish", "the record can't be published", error, outcome.finished_at_s)
+        self._note("publish", "publish this host's record", error, outcome.finished_at_s)
 
     def _take_history(self, outcome: Outcome[object]) -> None:
         earlier, error = self._recorder.take(outcome)
         self._history.remember(earlier)
-        self._note("history", "the history can't be written", error, outcome.finished_at_s)
+        self._note("history", "write the history", error, outcome.finished_at_s)
 
     def _take_kept(self, outcome: Outcome[object]) -> None:
         error = self._keeper.take(outcome)
-        self._note("memory", "what was learnt can't be kept", error, outcome.finished_at_s)
+        self._note("memory", "keep on disk what was learnt", error, outcome.finished_at_s)
 
     def _recalled(self) -> Memory:
         found = self._keeper.recall(self._started_at_s)
         if found.why:
             log.warning("what an earlier agent had learnt is left alone: %s", found.why)
+        self._start_watch = StartWatch(found.started_from)
         return found.memory
 
     def _take_order(self, outcome: Outcome[object]) -> None:
         result = self._executor.take(outcome)
         self._domain.changed(result.ended_at_s, result.domain)
-        what = f"{result.order} of the VM failed"
-        self._note(result.order, what, result.error, result.ended_at_s)
+        if result.order == execute.START:
+            self._start_watch.ended(result.domain)
+        self._note(result.order, _ORDERS[result.order], result.error, result.ended_at_s)
 
     # --- collect ----------------------------------------------------------------------
 
@@ -421,6 +427,7 @@ class Agent:
 
     def _publish(self, decision: Decision, observation: Observation, due: bool) -> None:
         wall_s, loaded_at_s = self._clock.wall_s(), self._config.loaded_at_s
+        self._start_watch.look(self._judged, observation.vm_id)
         record = publication(
             decision,
             observation,
@@ -431,6 +438,9 @@ class Agent:
             move=self._moves.report(
                 decision.memory, observation, self._judged.copied, self._executor.move.result
             ),
+            older_version=self._start_watch.older_version(
+                observation.vm_id, self._config.domain_xml
+            ),
         )
         self._publisher.offer(record, due)
         self._recorder.published(record, observation.now_s)
@@ -439,11 +449,13 @@ class Agent:
         # What is older than a stale snapshot is nothing to act on.
         judged = Judged(self._judged, now_s + STALE_TICKS * self._timing.tick_s)
         blocked_why = observation.blocked_why
+        if action is Action.START_VM:
+            self._start_watch.ordered(self._config.sequence, self._config.domain_xml)
         move = None
         if action is Action.MIGRATE_VM:
             move, self._move_counts = self._move_order(observation.peers), True
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
-        self._note(action.value, f"can't {_ORDER_NAMES[action]}", error, now_s)
+        self._note(action.value, _ORDER_NAMES[action], error, now_s)
 
     def _end_local_maintenance(self, why: str) -> None:
         """A job, for the broker may be slow; one that is under way does it. The broker logs why."""
@@ -452,7 +464,7 @@ class Agent:
 
     def _take_end_of_maintenance(self, outcome: Outcome[object]) -> None:
         error = "" if outcome.error is None else str(outcome.error)
-        what = "local maintenance can't be taken back"
+        what = "take local maintenance back"
         self._note(END_MAINTENANCE, what, error, outcome.finished_at_s)
 
     def _move_order(self, peers: tuple[Peer, ...]) -> MoveOrder:
@@ -485,10 +497,10 @@ class Agent:
             self._ports.services.status(status)
 
     def _note(self, topic: str, what: str, error: str, now_s: float) -> None:
-        """Log an error once, and once that it is over."""
+        """Log that this agent can't do `what` (``write the history``), then that it can again."""
         if error:
             if self._reasons.is_news(topic, error, now_s):
-                log.warning("%s: %s", what, error)
+                log.warning("%s", cannot(what, error))
         elif self._reasons.is_open(topic):
             self._reasons.forget(topic)
-            log.info("over: %s", what)
+            log.info("can %s again", what)

@@ -13,6 +13,9 @@ from typing import Any, Optional, Protocol
 
 from fsm.memory import BrokenOff, Memory
 from fsm.step import GOES_ON, MOST_TRIES, broken_off_by
+from ha_agent.started_from import StartedFrom
+from metadata.error_words import bare_reason, reason, reason_with_file, shown
+from metadata.notes import MOST_CONFIG_VERSION
 from metadata.plain_json import is_number, parse_json
 from metadata.states import State
 from world.ports.jobs import Outcome, Runner
@@ -21,6 +24,7 @@ KEY = "memory"
 FORMAT = 1
 _MOST_FAILED = 16
 _MOST_TEXT = 64
+_STARTED_PARTS = 3
 # A host waits for some turns after a failed start; what says more is damaged.
 _LONGEST_HOLD_S = 86400.0
 
@@ -74,6 +78,7 @@ class Recalled:
 
     memory: Memory
     why: str = ""
+    started_from: Optional[StartedFrom] = None
 
 
 def recall(store: MemoryStore, host_id: int, now_s: float) -> Recalled:
@@ -81,19 +86,22 @@ def recall(store: MemoryStore, host_id: int, now_s: float) -> Recalled:
     try:
         data, boot = store.read(), store.boot_id()
     except OSError as error:
-        return Recalled(Memory(), str(error))
+        return Recalled(Memory(), reason_with_file(error))
     if data is None:
         return Recalled(Memory())
     try:
-        return Recalled(_read(data, boot, host_id, now_s))
+        found = _own(data, boot, host_id)
+        return Recalled(_read(found, now_s), started_from=_started_from(found))
     except _ForeignError as error:
         return Recalled(Memory(), str(error))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return Recalled(Memory(), f"it is damaged: {type(error).__name__}: {error}")
+        return Recalled(Memory(), f"it is damaged: {reason(error)}")
 
 
-def encode(memory: Memory, boot: str, host_id: int) -> bytes:
-    """What is worth keeping of `memory`."""
+def encode(
+    memory: Memory, boot: str, host_id: int, started_from: Optional[StartedFrom] = None
+) -> bytes:
+    """What is worth keeping of `memory`, and what the VM here was started from."""
     data = {
         "format": FORMAT,
         "boot": boot,
@@ -106,6 +114,7 @@ def encode(memory: Memory, boot: str, host_id: int) -> bytes:
         "held_off_until_s": memory.held_off_until_s,
         "last_owner_id": memory.last_owner_id,
         **{name: getattr(memory, name) for name in (*_REACH_MOMENTS, *_REACH_FACTS)},
+        "started_from": started_from and list(vars(started_from).values()),
     }
     return (json.dumps(data, indent=1) + "\n").encode("ascii")
 
@@ -118,7 +127,7 @@ class _ForeignError(Exception):
     pass
 
 
-def _read(data: bytes, boot: str, host_id: int, now_s: float) -> Memory:
+def _own(data: bytes, boot: str, host_id: int) -> Mapping[str, Any]:
     found = parse_json(data)
     if not isinstance(found, Mapping) or found.get("format") != FORMAT:
         raise _ForeignError("it is of another version of this program")
@@ -126,6 +135,21 @@ def _read(data: bytes, boot: str, host_id: int, now_s: float) -> Memory:
         raise _ForeignError("it is of an earlier boot of this machine")
     if found["host_id"] != host_id:
         raise _ForeignError(f"it is of host id {found['host_id']}, and this is host id {host_id}")
+    return found
+
+
+def _started_from(found: Mapping[str, Any]) -> Optional[StartedFrom]:
+    """For people alone: what is damaged here costs nothing else; an older agent kept none."""
+    value = found.get("started_from")
+    if not isinstance(value, list) or len(value) != _STARTED_PARTS:
+        return None
+    vm_id, version, crc = value
+    if not isinstance(vm_id, str) or type(version) is not int or type(crc) is not int:
+        return None
+    return StartedFrom(vm_id, version, crc) if 0 <= version <= MOST_CONFIG_VERSION else None
+
+
+def _read(found: Mapping[str, Any], now_s: float) -> Memory:
     failed = tuple(_moment(one, now_s) for one in found["failed_starts_s"])
     vm_id = _text(found["vm_id"])
     reach: dict[str, Any] = {name: _maybe(found[name], now_s) for name in _REACH_MOMENTS}
@@ -149,7 +173,7 @@ def _broken_off(value: Any, vm_id: str, now_s: float) -> Optional[BrokenOff]:
     name, since_s, still_since_s = value
     state = State(name)
     if state not in GOES_ON:
-        raise ValueError(f"{name!r} is no state that goes on")
+        raise ValueError(f"{shown(name)} is no state that goes on")
     found = BrokenOff(state, _moment(since_s, now_s), _maybe(still_since_s, now_s)).at(now_s)
     return found if vm_id or state in _OF_NO_PROCESS else None
 
@@ -160,19 +184,19 @@ def _maybe(value: Any, latest_s: float) -> Optional[float]:
 
 def _moment(value: Any, latest_s: float) -> float:
     if not is_number(value) or not 0 <= value <= latest_s:
-        raise ValueError(f"{value!r} is no moment of this boot so far")
+        raise ValueError(f"{shown(value)} is no moment of this boot so far")
     return float(value)
 
 
 def _whole(value: Any, most: int) -> int:
     if type(value) is not int or not 0 <= value <= most:
-        raise ValueError(f"{value!r} is no whole number from 0 to {most}")
+        raise ValueError(f"{shown(value)} is no whole number from 0 to {most}")
     return value
 
 
 def _fact(value: Any) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"{value!r} is neither true nor false")
+        raise ValueError(f"{shown(value)} is neither true nor false")
     return value
 
 
@@ -182,7 +206,7 @@ def _owner(value: Any) -> Optional[int]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > _MOST_TEXT:
-        raise ValueError(f"{value!r} names no process")
+        raise ValueError(f"{shown(value)} names no process")
     return value
 
 
@@ -194,7 +218,7 @@ class MemoryKeeper:
         self._store = store
         self._host_id = host_id
         self._boot: Optional[str] = None
-        self._kept: Optional[Memory] = None
+        self._kept: Optional[tuple[Memory, Optional[StartedFrom]]] = None
         self._written = b""
         self._in_flight = b""
 
@@ -204,24 +228,30 @@ class MemoryKeeper:
             return Recalled(Memory())
         return recall(self._store, self._host_id, now_s)
 
-    def keep(self, memory: Memory) -> None:
-        """See to it that the store has what is worth keeping of `memory`."""
+    def keep(self, memory: Memory, started_from: Optional[StartedFrom] = None) -> None:
+        """See to it that the store has what is worth keeping of both."""
         store = self._store
-        # Mostly nothing is new, and the memory is the same one.
-        if store is None or memory is self._kept or self._runner.busy_since_s(KEY) is not None:
+        if store is None or self._is_kept(memory, started_from):
+            return
+        if self._runner.busy_since_s(KEY) is not None:
             return
         try:
             self._boot = self._boot or store.boot_id()
         except OSError:
             return
-        data = encode(memory, self._boot, self._host_id)
+        data = encode(memory, self._boot, self._host_id, started_from)
         if data == self._written:
-            self._kept = memory
+            self._kept = memory, started_from
         elif self._runner.submit(KEY, lambda: store.write(data)):
             self._in_flight = data
+
+    def _is_kept(self, memory: Memory, started_from: Optional[StartedFrom]) -> bool:
+        """Mostly nothing is new, and both are the same ones."""
+        kept = self._kept
+        return kept is not None and kept[0] is memory and kept[1] is started_from
 
     def take(self, outcome: Outcome[object]) -> str:
         """A write ended; returns its error."""
         if outcome.error is None:
             self._written = self._in_flight
-        return "" if outcome.error is None else str(outcome.error)
+        return "" if outcome.error is None else bare_reason(outcome.error)

@@ -15,6 +15,7 @@ from ha_agent.observation.engine_domain import EngineDomain
 from ha_agent.ports import AgentPorts
 from ha_broker.api.lean_client import LeanClient
 from ha_broker.api.paths import host_settings_file, state_dir
+from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
 from metadata.settings.parse import ClusterSettings, HostSettings
 from world.host.daemon import daemon_parser, heed_signals, wait_for_settings
@@ -44,7 +45,7 @@ def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = Non
         for problem in error.problems:
             log.error("%s", problem)
     except (WorldError, OSError) as error:
-        log.error("%s", error)
+        log.error("%s", reason_with_file(error))
     except Exception:
         log.exception("the agent failed")
     return FAILED

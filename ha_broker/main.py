@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ha_broker.api import paths
 from ha_broker.lockspace.leave import leave_host
+from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
 from world.host.daemon import daemon_parser
 from world.host.journal import log_setup
@@ -37,7 +38,7 @@ def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = Non
         for problem in error.problems:
             log.error("%s", problem)
     except (WorldError, OSError) as error:
-        log.error("%s", error)
+        log.error("%s", reason_with_file(error))
     except Exception:
         log.exception("the broker failed")
     return FAILED

@@ -19,6 +19,7 @@ from typing import Optional
 from hosted_engine.cli.parser import parse
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, NotDeployedError, say_error
 from hosted_engine.host.alone import this_is_a_command
+from metadata.error_words import reason, reason_with_file
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -54,7 +55,7 @@ def _answer(arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # the system refused something: its words, no bug of ours
-        _report(CommandError(str(error)), "--json" in arguments)
+        _report(CommandError(reason_with_file(error)), "--json" in arguments)
         return EXIT_FAILURE
     except Exception as error:  # a bug: still one line, or one document
         _report(CommandError(_bug_text(error)), "--json" in arguments)
@@ -68,7 +69,7 @@ def _lose_output(error: OSError) -> None:
     if isinstance(error, BrokenPipeError):
         return  # there is nobody to tell
     with suppress(OSError):
-        say_error(f"the output can't be written: {error.strerror or error}")
+        say_error(f"the output can't be written: {reason(error)}")
 
 
 def _bug_text(error: Exception) -> str:
@@ -82,6 +83,9 @@ def _bug_text(error: Exception) -> str:
 
 
 def _run(arguments: list[str]) -> int:
+    if not arguments:  # nothing was done, and what can be is what people look for
+        print(parse(["--help"]))
+        return EXIT_FAILURE
     asked = parse(arguments)
     if isinstance(asked, str):
         print(asked)

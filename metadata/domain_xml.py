@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Optional, Union
 from xml.etree import ElementTree
 
+from metadata.error_words import shown
 from metadata.errors import DomainXmlError
 from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
 from metadata.older_files import older_file
 from metadata.plain_text import one_line, steers
-from metadata.settings.schema import shown
 from metadata.storage_parts import StorageParts
 
 _BINARY = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
@@ -76,11 +76,11 @@ def lease_problems(xml: str, parts: StorageParts) -> list[str]:
         return _target_problems(leases[0], parts)
     if leases:
         return [
-            f"the domain XML has {len(leases)} leases {LEASE_NAME!r} of lockspace "
-            f"{LOCKSPACE_NAME!r}; keep one only: {lease_element(parts)}"
+            f"the domain XML has {len(leases)} leases {shown(LEASE_NAME)} of lockspace "
+            f"{shown(LOCKSPACE_NAME)}; keep one only: {lease_element(parts)}"
         ]
     return [
-        f"the domain XML has no lease {LEASE_NAME!r} of lockspace {LOCKSPACE_NAME!r}; "
+        f"the domain XML has no lease {shown(LEASE_NAME)} of lockspace {shown(LOCKSPACE_NAME)}; "
         f"add to its <devices>: {lease_element(parts)}"
     ]
 

@@ -11,11 +11,11 @@ import json
 from functools import lru_cache
 from typing import Any
 
+from metadata.error_words import shown
 from metadata.former_writers import is_not_looked_yet, status_document
 from metadata.plain_json import PlainJsonError, parse_json
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
-from metadata.settings.schema import shown
 
 # Older hosts of format version 1 said so of a VM whose lease another host holds; later ones
 # say "down".

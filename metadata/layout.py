@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metadata.error_words import shown
 from metadata.records import VolumeAddress
 from metadata.storage_parts import StorageParts
 
@@ -51,7 +52,7 @@ class Extent:
 def sanlock_align(sector_size: int) -> int:
     """Size in bytes of a sanlock area for 2000 hosts; ValueError for other sectors."""
     if sector_size not in _SANLOCK_ALIGN:
-        raise ValueError(f"sector_size: {sector_size!r} is refused; allowed: 512 or 4096")
+        raise ValueError(f"sector_size: {shown(sector_size)} is refused; allowed: 512 or 4096")
     return _SANLOCK_ALIGN[sector_size]
 
 
@@ -71,7 +72,7 @@ def storage_parts(path: str, sector_size: int = 512) -> StorageParts:
 def slot_address(parts: StorageParts, host_id: int) -> VolumeAddress:
     """Where the slot of `host_id` lies (0: the global slot); ValueError outside 0..2000."""
     if not 0 <= host_id <= MAX_HOSTS:
-        raise ValueError(f"host_id: {host_id!r} is refused; allowed: 0 to {MAX_HOSTS}")
+        raise ValueError(f"host_id: {shown(host_id)} is refused; allowed: 0 to {MAX_HOSTS}")
     return VolumeAddress(parts.metadata.path, parts.metadata.offset + SLOT_SIZE * host_id)
 
 

@@ -59,7 +59,7 @@ _OLDER_FILES = (
         "oVirt's agent.conf",
         "the section score of the shared settings has what it says",
         _words(
-            "base-score gateway-score-penalty not-uptodate-config-penalty "
+            "base-score network-score-penalty gateway-score-penalty not-uptodate-config-penalty "
             "mgmt-bridge-score-penalty free-memory-score-penalty cpu-load-score-penalty "
             "engine-retry-score-penalty cpu-load-penalty-min cpu-load-penalty-max"
         ),

@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
+from metadata.error_words import shown
 from metadata.errors import ConfigTooLargeError, SettingsError
 from metadata.layout import CONFIG_SIZE
 from metadata.plain_json import PlainJsonError, parse_json
@@ -34,7 +35,6 @@ from metadata.settings.parse import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
-from metadata.settings.schema import shown
 
 FORMAT_VERSION = 1
 COPY_SIZE = CONFIG_SIZE // 2
@@ -208,7 +208,7 @@ def _open_copy(data: bytes) -> Union[_Copy, ConfigAbsent, ConfigDamaged]:
         return ConfigAbsent()
     magic, version, checksum, sequence, length = _HEADER.unpack_from(data)
     if magic != _MAGIC:
-        return ConfigDamaged(f"magic: {shown(magic)} is refused; allowed: {_MAGIC!r}")
+        return ConfigDamaged(f"magic: {shown(magic)} is refused; allowed: {shown(_MAGIC)}")
     room = len(data) - _HEADER.size
     if length > room:
         return ConfigDamaged(f"length: {length} is refused; allowed: at most {room}")

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
+from metadata.error_words import shown
 from metadata.plain_json import is_number, parse_json_without
 from metadata.plain_text import printable_text
-from metadata.settings.schema import shown
 
 MOST_VERSIONS = 20
 """With the one in use: that many can be had back, itself included."""

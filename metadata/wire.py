@@ -31,6 +31,7 @@ from metadata.engine_status import (
     status_from_json,
     status_to_json,
 )
+from metadata.error_words import shown
 from metadata.extra_text import PARSE_VERSION
 from metadata.layout import SLOT_SIZE
 from metadata.plain_text import ascii_text, printable_text
@@ -45,7 +46,6 @@ from metadata.records import (
     SlotTooNew,
     made_record,
 )
-from metadata.settings.schema import shown
 
 FEATURE_VERSION = 1
 RECORD_SIZE = 512

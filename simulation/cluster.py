@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Callable, Optional, Protocol, Union
 from urllib.parse import urlsplit
 
+from metadata.error_words import shown
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 from metadata.states import State
 from simulation import other_versions
@@ -315,7 +316,7 @@ class SimCluster:
     def slot(self, number: int, kind: str) -> None:
         """Put garbage, torn, stale, zero or too-new bytes into a slot of the metadata."""
         if kind not in _SPOILERS:
-            raise SimulationError(f"no such content {kind!r}: {', '.join(_SPOILERS)}")
+            raise SimulationError(f"no such content {shown(kind)}: {', '.join(_SPOILERS)}")
         address = slot_address(self.shared.parts, number)
         data = self.shared.get(address, SLOT_SIZE)
         if kind in ("torn", "too-new", "stale") and not other_versions.is_record(data):

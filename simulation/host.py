@@ -17,6 +17,7 @@ from ha_broker.broker import Broker
 from ha_broker.cycle.part import BrokerPorts
 from ha_broker.server.mailbox import Ticket
 from ha_broker.storage.local_maintenance import read_flag
+from metadata.error_words import shown
 from metadata.records import VolumeAddress
 from metadata.settings.parse import HostSettings, StorageParts
 from metadata.shared_config import SharedConfig, StoredConfig
@@ -404,7 +405,7 @@ class SimHost:
     def _process(self, unit: str) -> Process:
         found = {AGENT: self.agent_process, BROKER: self.broker_process}.get(unit)
         if found is None:
-            raise SimulationError(f"no unit {unit!r}: {AGENT} or {BROKER}")
+            raise SimulationError(f"no unit {shown(unit)}: {AGENT} or {BROKER}")
         return found
 
     def _make_broker(self, runner: InlineRunner) -> Core:

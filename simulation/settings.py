@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Callable, Optional
 
+from metadata.error_words import shown
 from metadata.layout import MAX_HOSTS
 from metadata.settings.parse import (
     ClusterSettings,
@@ -25,7 +26,7 @@ from metadata.settings.parse import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
-from metadata.settings.schema import Reader, Rule, integer, number, shown, without_empty
+from metadata.settings.schema import Reader, Rule, integer, number, without_empty
 from metadata.settings.timing import KILL_S, USUAL_FIRE_TIMEOUT_S
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document

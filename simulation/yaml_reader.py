@@ -12,6 +12,7 @@ from typing import Any, Union
 
 import yaml
 
+from metadata.error_words import reason, shown
 from simulation.errors import InputError
 from world.plain_yaml import PlainYamlError, parse_yaml
 
@@ -58,13 +59,13 @@ def read_document(path: str) -> Document:
             raise InputError([f"{path}: too large; allowed: at most {MOST_BYTES} bytes"])
         return parse_document(content.decode("utf-8"), path)
     except OSError as error:
-        raise InputError([f"{path}: can't be read: {error.strerror or error}"]) from error
+        raise InputError([f"{path}: can't be read: {reason(error)}"]) from error
     except UnicodeDecodeError as error:
         raise InputError([f"{path}: no text: byte {error.start} is not UTF-8"]) from error
     except ValueError as error:  # a path with a NUL in it
         if isinstance(error, InputError):
             raise
-        raise InputError([f"{path!r}: can't be read: {error}"]) from error
+        raise InputError([f"{shown(path)}: can't be read: {error}"]) from error
 
 
 def parse_document(text: str, source: str) -> Document:

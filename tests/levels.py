@@ -2,7 +2,8 @@
 
 Runs on the system's Python with the standard library alone; the tests themselves run in a
 virtual environment of their own, beside the checkout's sources, or, with
-``--distribution-packages``, on the system's Python with what the distribution has.
+``--distribution-packages``, on the system's Python with what the distribution has, or, with
+``--python EXECUTABLE``, on another interpreter with an environment for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from typing import Optional
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
 VENV = ROOT / ".venv"
-STAMP = VENV / "installed-for"
+# In an environment: what it was made from.
+STAMP = "installed-for"
+OLDEST_PYTHON = (3, 9)
+# The oldest ones can read this, too.
+WHICH_PYTHON = (
+    "import platform as p; print(p.python_implementation().lower() + ' ' + p.python_version())"
+)
 
 PURE = ("unit", "fsm", "scenarios", "sim")
 # How many processes share a level's tests: the pure ones need the cores, those with real daemons
@@ -75,14 +82,14 @@ class LevelError(Exception):
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the named levels, all without a name. Returns 0 when every one passed."""
-    levels, distribution = _arguments(argv)
+    options = _arguments(argv)
     os.environ.setdefault("HE_LAB_STATE", LAB_STATE)
     # A shell's job in the background ignores Ctrl-C, and so would all that the tests start.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        python = _set_up_distribution() if distribution else _set_up(levels)
-        failed = [level for level in levels if not _passes(level, python)]
+        python = _python_for(options)
+        failed = [level for level in options.levels if not _passes(level, python)]
     except LevelError as error:
         print(f"tests/run: {error}", file=sys.stderr)
         return 1
@@ -93,45 +100,86 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     return 1 if failed else 0
 
 
-def _arguments(argv: Optional[Sequence[str]]) -> tuple[list[str], bool]:
-    """The levels, and whether only the distribution's packages are to be used."""
+def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    """`levels`, and what they are to be run with: `distribution_packages` or `python`."""
     parser = argparse.ArgumentParser(
         prog="tests/run", description="Set up and run the tests; no level means all of them."
     )
     parser.add_argument("levels", nargs="*", metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
-    parser.add_argument(
+    with_what = parser.add_mutually_exclusive_group()
+    with_what.add_argument(
         "--distribution-packages",
         action="store_true",
         help=f"use no package but the distribution's: with {', '.join(PURE)} alone",
     )
+    with_what.add_argument(
+        "--python",
+        metavar="EXECUTABLE",
+        help="run them on this interpreter, 3.9 at least, in an environment of its own without "
+        f"libvirt's and sanlock's bindings: with {', '.join(PURE)} alone",
+    )
     options = parser.parse_args(argv)
-    allowed = PURE if options.distribution_packages else LEVELS
+    allowed = PURE if options.distribution_packages or options.python else LEVELS
     for level in options.levels:
         if level not in allowed:
             parser.error(f"no level {level!r}: choose from {', '.join(allowed)}")
-    levels = [level for level in allowed if level in options.levels or not options.levels]
-    return levels, options.distribution_packages
+    options.levels = [level for level in allowed if level in options.levels or not options.levels]
+    return options
 
 
 # --- setting up -----------------------------------------------------------------------
 
 
+def _python_for(options: argparse.Namespace) -> str:
+    """The Python that runs the tests, with all that they need."""
+    if options.distribution_packages:
+        return _set_up_distribution()
+    if options.python:
+        return _set_up_another(options.python)
+    return _set_up(options.levels)
+
+
 def _set_up(levels: Sequence[str]) -> str:
-    """A virtual environment, made anew when something in it may have changed; its Python."""
+    """The system's Python in a virtual environment that sees the system's libvirt and sanlock."""
     _install_packages(levels)
-    python = str(VENV / "bin" / "python")
-    wanted = _fingerprint()
-    if STAMP.exists() and STAMP.read_text(encoding="utf-8") == wanted:
-        return python
+    return _environment(SYSTEM_PYTHON, VENV, "--system-site-packages")
+
+
+def _set_up_another(python: str) -> str:
+    """Another Python, in a virtual environment for its name and version; installs nothing else."""
+    name, version = _which(python)
+    if tuple(map(int, version.split(".")[:2])) < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        raise LevelError(f"{python} is Python {version}; {oldest} is the oldest that will do")
+    _say(f"{name} {version}, without libvirt's and sanlock's bindings: {python}")
+    return _environment(python, ROOT / f".venv-{name}-{version}")
+
+
+def _which(python: str) -> tuple[str, str]:
+    """The interpreter's name and version, as in `cpython`, `3.9.18`."""
+    try:
+        name, version = _run([python, "-c", WHICH_PYTHON]).split()
+    except (OSError, ValueError) as error:
+        raise LevelError(f"{python} is no Python that can be run: {error}") from error
+    return name, version
+
+
+def _environment(python: str, folder: Path, *options: str) -> str:
+    """A virtual environment, made anew when something in it may have changed; its Python."""
+    inside = str(folder / "bin" / "python")
+    stamp = folder / STAMP
+    wanted = _fingerprint(python)
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return inside
     _say("setting up the test environment")
-    _run([SYSTEM_PYTHON, "-m", "venv", "--clear", "--system-site-packages", str(VENV)])
-    pip = [str(VENV / "bin" / "pip"), "install", "--quiet"]
+    _run([python, "-m", "venv", "--clear", *options, str(folder)])
+    pip = [inside, "-m", "pip", "install", "--quiet"]
     # The system's libvirt and sanlock serve, its other packages don't: where they happen to be
     # installed, they are older than what the sources are checked against.
     _run([*pip, "--ignore-installed", *_requirements()])
     _run([*pip, "--no-deps", "-e", str(ROOT)])
-    STAMP.write_text(wanted, encoding="utf-8")
-    return python
+    stamp.write_text(wanted, encoding="utf-8")
+    return inside
 
 
 def _requirements() -> list[str]:
@@ -190,9 +238,9 @@ def _debian() -> float:
     return float(number) if number.replace(".", "", 1).isdigit() else math.inf
 
 
-def _fingerprint() -> str:
-    text = (ROOT / "pyproject.toml").read_bytes() + inspect.getsource(_set_up).encode()
-    version = subprocess.run([SYSTEM_PYTHON, "--version"], capture_output=True, check=True).stdout
+def _fingerprint(python: str) -> str:
+    text = (ROOT / "pyproject.toml").read_bytes() + inspect.getsource(_environment).encode()
+    version = subprocess.run([python, "--version"], capture_output=True, check=True).stdout
     return hashlib.sha256(text + version + str(ROOT).encode()).hexdigest()
 
 

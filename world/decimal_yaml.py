@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from metadata.settings.schema import shown
+from metadata.error_words import shown
 
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
 _DECIMALS = {

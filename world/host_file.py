@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from metadata.error_words import reason
 from metadata.errors import SettingsError
 from metadata.settings.parse import HostSettings, parse_host_settings
 from world.plain_yaml import PlainYamlError, parse_yaml
@@ -20,7 +21,7 @@ def read_host_settings(path: str) -> Optional[HostSettings]:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError([f"{path}: can't be read: {error}"]) from error
+        raise SettingsError([f"{path}: can't be read: {reason(error)}"]) from error
     try:
         data = parse_yaml(text)
     except PlainYamlError as error:

@@ -15,11 +15,11 @@ from typing import Any, Optional
 
 import yaml
 
+from metadata.error_words import shown
 from metadata.older_files import older_file
 from metadata.plain_json import is_number
 from metadata.plain_text import one_line
 from metadata.secret_names import names_secret, without_paths
-from metadata.settings.schema import shown
 from world.decimal_yaml import DecimalLoader
 
 MOST_BYTES = 256 * 1024

@@ -10,6 +10,7 @@ from fsm.memory import Action
 from fsm.observation import MoveOutcome, StartOutcome
 from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder, move_engine
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
+from metadata.error_words import bare_reason, reason
 from metadata.settings.parse import StorageParts
 from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
 from world.ports.jobs import Clock, Outcome, Runner
@@ -302,4 +303,6 @@ def _outdated_why(judged: Judged, found: Domain, now_s: float) -> str:
 
 
 def _why(error: Exception) -> str:
-    return error.why if isinstance(error, WorldError) else f"{type(error).__name__}: {error}"
+    """Of what is none of ours its kind, too: that is a bug, and helps who mends it."""
+    ours = isinstance(error, (WorldError, OSError))
+    return bare_reason(error) if ours else f"{type(error).__name__}: {reason(error)}"

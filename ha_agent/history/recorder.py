@@ -29,6 +29,7 @@ from ha_agent.history.entry import (
 )
 from ha_agent.ports import BrokerLook
 from ha_broker.api.snapshot import HostView, Publication, Snapshot
+from metadata.error_words import bare_reason
 from metadata.plain_text import ascii_text
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.states import State
@@ -137,7 +138,7 @@ class Recorder:
             self._not_before_s = outcome.finished_at_s + RETRY_S
             self.waiting = [*written, *self.waiting]
             self._bound()
-            return (), _why(outcome.error)
+            return (), bare_reason(outcome.error)
         first, self._earlier_known = not self._earlier_known, True
         return (cast(Sequence[Entry], outcome.value) if first else ()), ""
 
@@ -260,9 +261,3 @@ _but_score = attrgetter(
 
 def _only_score(before: HostSight, seen: HostSight) -> bool:
     return _but_score(seen) == _but_score(before)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error}"

@@ -14,6 +14,7 @@ from typing import Callable, Optional, Protocol
 from ha_agent.ports import BrokerLook
 from ha_broker.api.client import BrokerError
 from ha_broker.api.snapshot import Publication, Snapshot
+from metadata.error_words import reason
 from metadata.shared_config import SharedConfig
 from world.ports.jobs import Clock
 
@@ -122,7 +123,7 @@ class BrokerWatch:
             return self._lost(error)
         except Exception as error:  # a watch that died would look like a broker that is gone
             log.exception("unforeseen trouble while watching the broker")
-            return self._lost(BrokerError("watch the broker", repr(error)))
+            return self._lost(BrokerError("watch the broker", reason(error)))
         if self._received(snapshot):
             return 0.0
         # A broker that is stopping lets all long polls go at once: don't ask it in circles.

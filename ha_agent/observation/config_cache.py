@@ -7,6 +7,7 @@ from typing import Callable, Optional
 from ha_agent.ports import BrokerPort
 from ha_broker.api.snapshot import ConfigView
 from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import bare_reason, shown
 from metadata.settings.parse import ClusterSettings, StorageParts
 from metadata.shared_config import SharedConfig
 from world.ports.jobs import Outcome, Runner
@@ -50,6 +51,11 @@ class ConfigCache:
         return self._config.domain_xml if self._config else ""
 
     @property
+    def sequence(self) -> Optional[int]:
+        """The version that is held; None: none is."""
+        return self._config.sequence if self._config else None
+
+    @property
     def loaded_at_s(self) -> Optional[float]:
         """When the present configuration arrived; None: never."""
         return self._loaded_at_s
@@ -71,7 +77,8 @@ class ConfigCache:
         """Keep what was fetched."""
         config = outcome.value
         if not isinstance(config, SharedConfig):
-            self._fetch_error = str(outcome.error)
+            error = outcome.error
+            self._fetch_error = bare_reason(error) if error else "no configuration came"
             return
         self._config = config
         self._loaded_at_s = outcome.finished_at_s
@@ -126,4 +133,4 @@ def _name_problems(config: SharedConfig) -> list[str]:
         return [str(error)]
     if found == wanted:
         return []
-    return [f"its name is {found!r}, the settings say engine.domain_name = {wanted!r}"]
+    return [f"its name is {shown(found)}, the settings say engine.domain_name = {shown(wanted)}"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, cast
 
-from world.ports.errors import HypervisorGoneError
+from metadata.error_words import bare_reason
 from world.ports.host import Processes, ProcessStart
 from world.ports.jobs import Outcome, Runner
 from world.ports.libvirt import Domain, DomainState, Hypervisor
@@ -72,7 +72,7 @@ class DomainWatch:
         if outcome.started_at_s < self._valid_from_s:
             return None  # what has made it void has asked anew
         if outcome.error is not None:
-            reading = DomainReading(outcome.started_at_s, error=_words(outcome.error))
+            reading = DomainReading(outcome.started_at_s, error=bare_reason(outcome.error))
         else:
             domain, process = cast(tuple[Domain, Optional[ProcessStart]], outcome.value)
             reading = DomainReading(outcome.started_at_s, domain, process=process)
@@ -169,10 +169,3 @@ class DomainWatch:
         if age_s > 3 * deadline_s:
             return f"libvirt was last asked {age_s:.0f} s ago"
         return ""
-
-
-def _words(error: Exception) -> str:
-    """Never empty: no words would mean no error."""
-    # Why libvirt can't say is the end of a sentence that has told the question.
-    told = error.why if isinstance(error, HypervisorGoneError) else str(error)
-    return told or type(error).__name__

@@ -7,6 +7,8 @@ from typing import Callable, Optional
 from world.ports.errors import HypervisorError, HypervisorGoneError
 from world.ports.libvirt import Domain, Hypervisor, MigrationOptions, MigrationResult
 
+_NO_NAME = "the engine VM's name is in the shared configuration, which has not been read yet"
+
 
 class EngineDomain:
     """A `Hypervisor` that knows nothing until `set_name` was called.
@@ -35,8 +37,7 @@ class EngineDomain:
     def domain(self) -> Domain:
         """`Hypervisor.domain`; HypervisorGoneError while there is no name."""
         if self._hypervisor is None:
-            why = "its name is not known before the shared configuration has been read"
-            raise HypervisorGoneError("look for the engine's domain", why)
+            raise HypervisorGoneError("look for the engine's domain", _NO_NAME)
         return self._hypervisor.domain()
 
     def start(
@@ -73,5 +74,5 @@ class EngineDomain:
 
     def _named(self) -> Hypervisor:
         if self._hypervisor is None:
-            raise HypervisorError("act on the engine's domain", "its name is not known yet")
+            raise HypervisorError("act on the engine's domain", _NO_NAME)
         return self._hypervisor

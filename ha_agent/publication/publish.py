@@ -22,6 +22,7 @@ from ha_broker.api.snapshot import MoveReport, Publication
 from ha_broker.api.times import local_time
 from metadata import moving_note, takes_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
+from metadata.error_words import bare_reason
 from metadata.extra_text import NOTE_LIMIT
 from metadata.moving_note import MovingNote, encode_moving, moving_to
 from metadata.notes import WHY
@@ -34,7 +35,7 @@ from metadata.reach import (
     testimony_text,
 )
 from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
-from metadata.start_notes import StartNotes, read_start_notes, start_notes
+from metadata.start_notes import StartNotes, read_start_notes, start_notes, started_from_notes
 from metadata.states import State
 from metadata.takes_note import TakesNote, encode_takes, takes_told
 from world.ports.jobs import Outcome, Runner
@@ -58,11 +59,13 @@ def publication(
     *,
     takes: Optional[TakesNote] = None,
     move: Optional[MoveReport] = None,
+    older_version: Optional[int] = None,
 ) -> Publication:
     """The record of this host after `decision`; `wall_s` serves texts only.
 
     `takes` None: it does not say whether it can take the engine by live migration. `move` is what
-    there is to say of moving it away from here.
+    there is to say of moving it away from here. `older_version` of the shared configuration is what
+    the VM here was started from, where its domain XML is not the one in use.
     """
     state, now_s = decision.memory.state, observation.now_s
     return Publication(
@@ -77,6 +80,7 @@ def publication(
             *_takes(takes),
             *_testimony(observation),
             *_giving(decision),
+            *started_from_notes(older_version),
         ),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
@@ -251,7 +255,7 @@ class Publisher:
             self._note_moving(outcome.started_at_s)
         self._in_flight = None
         self.send()
-        return "" if outcome.error is None else str(outcome.error)
+        return "" if outcome.error is None else bare_reason(outcome.error)
 
     @property
     def stopped_at_s(self) -> Optional[float]:

@@ -28,6 +28,7 @@ from ha_broker.api.snapshot_json import (
     publication_to_data,
     snapshot_from_data,
 )
+from metadata.error_words import cannot, reason
 from world.way_in import way_in
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class BrokerError(Exception):
         self.why = why
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+        return cannot(self.what, self.why)
 
 
 class BrokerGoneError(BrokerError, OSError):
@@ -96,7 +97,12 @@ class BrokerClient:
 
     def publish(self, publication: Publication) -> None:
         """Hand over what this host's slot shall say; the broker writes it soon after."""
-        self._put("publish", "/v1/record", publication_to_data(publication), self._timeout_s)
+        self._put(
+            "publish this host's record",
+            "/v1/record",
+            publication_to_data(publication),
+            self._timeout_s,
+        )
 
     def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> Optional[bool]:
         """Returns once it stands on the storage, read back; raises BrokerError otherwise.
@@ -145,7 +151,7 @@ class BrokerClient:
                 domain_xml=data["domain_xml"],
             )
         except (TypeError, KeyError, ValueError) as error:  # a broker of another version
-            raise BrokerError(what, f"unexpected answer: {error!r}") from None
+            raise BrokerError(what, f"unexpected answer: {reason(error)}") from None
 
     def stored_config(self) -> StoredConfig:
         """The same as it stood on the storage: what can be written back there."""
@@ -158,7 +164,7 @@ class BrokerClient:
         try:
             found = decode_copy(base64.b64decode(data["copy"]))
         except (TypeError, KeyError, ValueError) as error:  # a broker of another version
-            raise BrokerError(what, f"unexpected answer: {error!r}") from None
+            raise BrokerError(what, f"unexpected answer: {reason(error)}") from None
         if not isinstance(found, StoredConfig):
             raise BrokerError(what, "unexpected answer: no configuration")
         return found
@@ -281,7 +287,7 @@ def _gone(what: str, error: Exception, path: str) -> BrokerGoneError:
         return BrokerDeniedError(what, why, number)
     if number == errno_module.ENOENT:
         return BrokerGoneError(what, f"there is no broker at {path} (is it running?)", number)
-    return BrokerGoneError(what, f"the broker at {path} does not answer: {error}", number)
+    return BrokerGoneError(what, f"the broker at {path} does not answer: {reason(error)}", number)
 
 
 def _answer(what: str, status: int, text: bytes) -> Any:

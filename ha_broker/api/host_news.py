@@ -17,6 +17,7 @@ from typing import Any, Optional
 from ha_broker.api.json_codec import DataError
 from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
+from metadata.error_words import shown
 
 ALL = "all"
 _FEW = 32  # one in so many
@@ -89,7 +90,7 @@ class HeldHosts:
         if "hosts_since" not in answer:
             self._by_id = {}
         elif answer["hosts_since"] != self.mark or self.mark == ALL:
-            raise DataError([f"hosts_since: {answer['hosts_since']!r} was not asked for"])
+            raise DataError([f"hosts_since: {shown(answer['hosts_since'])} was not asked for"])
         for host_id in _ids(answer.get("hosts_gone", [])):
             self._by_id.pop(host_id, None)
         self._take(told.hosts)
@@ -105,11 +106,11 @@ class HeldHosts:
 
 def _ids(data: object) -> list[int]:
     if not isinstance(data, list) or not all(type(one) is int for one in data):
-        raise DataError([f"hosts_gone: expected a list of host ids, got {data!r:.80}"])
+        raise DataError([f"hosts_gone: expected a list of host ids, got {shown(data)}"])
     return data
 
 
 def _mark(data: object) -> str:
     if not isinstance(data, str):
-        raise DataError([f"hosts_as_of: expected a string, got {data!r:.80}"])
+        raise DataError([f"hosts_as_of: expected a string, got {shown(data)}"])
     return data

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
 
+from metadata.error_words import shown
 from metadata.plain_json import LARGEST, is_number
 from metadata.plain_text import kept_in, printable_text
 
@@ -127,7 +128,7 @@ def _dataclass_reader(kind: type) -> Reader:
 
     def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, dict):
-            raise _misfit(f"expected an object, got {_show(data)}")
+            raise _misfit(f"expected an object, got {shown(data)}")
         problems = _unknown_keys(data, readers) if refuse_unknown else []
         values: dict[str, object] = {}
         for name, reader, is_required in rows:
@@ -177,9 +178,9 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
 
     def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, (list, tuple)):
-            raise _misfit(f"expected a list, got {_show(data)}")
+            raise _misfit(f"expected a list, got {shown(data)}")
         if not endless and len(data) != len(readers):
-            raise _misfit(f"expected {len(readers)} items, got {_show(data)}")
+            raise _misfit(f"expected {len(readers)} items, got {shown(data)}")
         items: list[object] = []
         try:
             for one, item in zip(readers * len(data) if endless else readers, data):
@@ -197,7 +198,7 @@ def _enum_reader(kind: type[Enum]) -> Reader:
 
     def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, str) or data not in members:
-            raise _misfit(f"{_show(data)} is not one of {allowed}")
+            raise _misfit(f"{shown(data)} is not one of {allowed}")
         return members[data]
 
     return read
@@ -210,7 +211,7 @@ def _plain_reader(kind: Any, kept: str = "") -> Reader:
 def _text_reader(kept: str) -> Reader:
     def read(data: object, _refuse_unknown: bool) -> object:
         if type(data) is not str:
-            raise _misfit(f"expected a string, got {_show(data)}")
+            raise _misfit(f"expected a string, got {shown(data)}")
         return data if data.isprintable() else printable_text(data, kept)
 
     return read
@@ -218,19 +219,19 @@ def _text_reader(kept: str) -> Reader:
 
 def _read_flag(data: object, _refuse_unknown: bool) -> object:
     if type(data) is not bool:
-        raise _misfit(f"expected true or false, got {_show(data)}")
+        raise _misfit(f"expected true or false, got {shown(data)}")
     return data
 
 
 def _read_whole(data: object, _refuse_unknown: bool) -> object:
     if type(data) is not int or not is_number(data):
-        raise _misfit(f"expected an integer, got {_show(data)}")
+        raise _misfit(f"expected an integer, got {shown(data)}")
     return data
 
 
 def _read_number(data: object, _refuse_unknown: bool) -> object:
     if not is_number(data):
-        raise _misfit(f"expected a number, got {_show(data)}")
+        raise _misfit(f"expected a number, got {shown(data)}")
     return float(typing.cast(float, data))
 
 
@@ -244,11 +245,3 @@ def _misfit(what: str) -> _MisfitError:
 def _join(name: str, where: str) -> str:
     """``hosts`` and ``[3].record`` are ``hosts[3].record``."""
     return f"{name}{where}" if not where or where.startswith("[") else f"{name}.{where}"
-
-
-def _show(data: object) -> str:
-    try:
-        text = repr(data)
-    except ValueError:  # an integer too long to print (Python's own limit)
-        return "a number too long to print"
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional, Protocol
 
 from ha_broker.api.times import local_time
+from metadata.error_words import reason_with_file
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig, StoredConfig
 from world.ports.errors import WorldError
@@ -39,7 +40,7 @@ class NoPlugin:
 
     def measure(self, timeout_s: float) -> PluginWord:
         """Raises WorldError."""
-        raise WorldError(f"plug-in {self._name}", "there are no plug-ins here")
+        raise WorldError(f"measure by plug-in {self._name}", "there are no plug-ins here")
 
     def close(self) -> None:
         """Nothing to end."""
@@ -128,9 +129,14 @@ class ChangeLog:
             return
         self._last[topic] = trouble
         if trouble:
-            log.log(level, "%s: %s", topic, trouble)
+            log.log(level, "%s", behind(topic, trouble))
         else:
             log.info("%s: all is well again", topic)
+
+
+def behind(topic: str, trouble: str) -> str:
+    """``slot 3: what is wrong``; a trouble that names the topic itself stands alone."""
+    return trouble if trouble.startswith(topic) else f"{topic}: {trouble}"
 
 
 def clock_time(clock: Clock, at_s: float) -> str:
@@ -141,4 +147,4 @@ def clock_time(clock: Clock, at_s: float) -> str:
 
 def error_text(error: Exception) -> str:
     """One line for people."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return reason_with_file(error)

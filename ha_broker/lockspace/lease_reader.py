@@ -6,10 +6,11 @@ from typing import Optional, cast
 
 from ha_broker.api.snapshot import HostView, LeaseView
 from ha_broker.cycle.host_changes import HostVersions
-from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import Task
 from ha_broker.lockspace.lease_state import LeaseReading, lease_view
 from ha_broker.lockspace.membership import MembershipWatch
+from metadata.error_words import bare_reason
 from metadata.host_notes import MachineIdentity, identity_in
 from metadata.liveness import Liveness
 from metadata.schedule import quick_s
@@ -90,7 +91,7 @@ class LeaseReader:
         if outcome.started_at_s < self._valid_from_s:
             return  # it is due again since this machine woke up
         if outcome.error is not None:
-            self._error = error_text(outcome.error)
+            self._error = bare_reason(outcome.error)
             return
         self._error = ""
         owner = cast(Optional[LeaseOwner], outcome.value)
@@ -103,7 +104,7 @@ class LeaseReader:
             interval_s = self._interval_s()
             self._task.quicken(interval_s)
             self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
-        self._teller.tell("lease", self._error if usable else "")
+        self._teller.tell("the lease", self._unreadable if usable else "")
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
@@ -111,10 +112,12 @@ class LeaseReader:
             return float("inf")
         return self._task.next_due_s(now_s, self._longest_use_s())
 
+    @property
+    def _unreadable(self) -> str:
+        return f"the lease can't be read: {self._error}" if self._error else ""
+
     def _view(self, now_s: float) -> LeaseView:
-        unusable = self._unusable_why or (
-            f"the lease can't be read: {self._error}" if self._error else ""
-        )
+        unusable = self._unusable_why or self._unreadable
         return lease_view(
             self._reading,
             self._lockspace.hosts,

@@ -25,9 +25,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, cast
 
-from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import Task
 from ha_broker.storage.slot_table import SlotState
+from metadata.error_words import bare_reason
 from metadata.host_notes import MachineIdentity, identity_in
 from metadata.records import HostRecord
 from metadata.settings.parse import Timing
@@ -188,7 +189,7 @@ class SameIdWatch:
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
         if outcome.error is not None:
-            self._error = error_text(outcome.error)
+            self._error = bare_reason(outcome.error)
             self._place_since_s = None
             return
         self._error = ""

@@ -8,6 +8,7 @@ import ssl
 from typing import Any
 
 from ha_broker.metrics.access import Identity, file_identity
+from metadata.error_words import reason
 from metadata.settings.metrics import MetricsSettings
 from world.network.deadline_socket import DeadlineSocket
 
@@ -65,7 +66,7 @@ class Certificate:
         try:
             return file_identity(self._certificate), file_identity(self._key)
         except OSError as error:
-            raise CertificateError(f"{error.filename}: can't be read: {error.strerror}") from None
+            raise CertificateError(f"{error.filename}: can't be read: {reason(error)}") from None
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -75,7 +76,7 @@ class Certificate:
             context.load_cert_chain(self._certificate, self._key, password=_no_password)
         except (OSError, ValueError) as error:
             raise CertificateError(
-                f"{self._certificate}, {self._key}: no certificate with its key: {error}"
+                f"{self._certificate}, {self._key}: no certificate with its key: {reason(error)}"
             ) from None
         return context
 

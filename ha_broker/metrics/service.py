@@ -9,6 +9,7 @@ from typing import Callable, Optional
 from ha_broker.metrics.certificate import CertificateError
 from ha_broker.metrics.tcp_server import MetricsServer
 from ha_broker.server.http_server import TextAnswer
+from metadata.error_words import reason_with_file
 from metadata.settings.metrics import MetricsSettings
 
 PAUSE_S = 30.0
@@ -62,7 +63,7 @@ class MetricsService:
             try:
                 server = MetricsServer(self._settings, self._answer)
             except (OSError, UnicodeError, CertificateError) as error:
-                self._tell(f"not served at {self._settings.listen}: {_why(error)}")
+                self._tell(f"not served at {self._settings.listen}: {reason_with_file(error)}")
                 self._stopping.wait(self._pause_s)
             else:
                 self._tell("")
@@ -82,9 +83,3 @@ class MetricsService:
             log.error("metrics: %s (tried again every %g s)", trouble, self._pause_s)
         self._trouble = trouble
         self._on_trouble(trouble)
-
-
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)

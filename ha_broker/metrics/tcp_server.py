@@ -20,6 +20,7 @@ from ha_broker.metrics.certificate import Certificate
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.http_server import TextAnswer
+from metadata.error_words import reason_with_file
 from metadata.settings.metrics import MetricsSettings
 from world.network.deadline_socket import DeadlineSocket
 
@@ -134,7 +135,7 @@ class _Handler(BoundedHandler):
         try:
             admitted = self.server.guard.admits(self.headers.get("Authorization", ""))
         except OSError as error:
-            self.server.tell(f"nobody is let in: {error}")
+            self.server.tell(f"nobody is let in: {reason_with_file(error)}")
             self._send(503, TextAnswer(b"The server's own password or token can't be read.\n"))
             return
         self.server.tell("")

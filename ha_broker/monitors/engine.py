@@ -7,12 +7,12 @@ from typing import Callable, Optional, cast
 
 from ha_broker.api.monitors import GUEST_AGENT, MonitorView
 from ha_broker.api.snapshot import EngineView
-from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
 from ha_broker.cycle.task import Task
 from ha_broker.monitors.page import page_look, reading_of
+from metadata.error_words import bare_reason
 from metadata.records import Health
 from metadata.schedule import quick_s
-from world.ports.errors import HypervisorGoneError
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState, Hypervisor, MeasuredHypervisor
 from world.ports.network import HealthReading
@@ -161,7 +161,7 @@ class EngineMonitor:
         if outcome.error is None:
             domain = cast(Domain, outcome.value)
         else:
-            domain = Domain(DomainState.UNKNOWN, detail=_unknown_why(outcome.error))
+            domain = Domain(DomainState.UNKNOWN, detail=bare_reason(outcome.error))
         self._note_domain(domain, outcome.finished_at_s)
 
     def _note_domain(self, domain: Domain, at_s: float) -> None:
@@ -219,8 +219,3 @@ class EngineMonitor:
             return False
         self._health, self._health_detail = health, reading.detail
         return True
-
-
-def _unknown_why(error: Exception) -> str:
-    """Why libvirt can't say: the end of a sentence that has told the question."""
-    return error.why if isinstance(error, HypervisorGoneError) else error_text(error)

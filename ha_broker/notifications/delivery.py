@@ -7,10 +7,11 @@ from functools import partial
 from typing import Optional, cast
 
 from ha_broker.api.snapshot import NotificationCounts
-from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings, error_text
+from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, Settings
 from ha_broker.notifications.message import Notice
 from ha_broker.notifications.queue import Queue, QueuedMessage
 from ha_broker.notifications.targets import SLOTS, Target, targets_of
+from metadata.error_words import bare_reason
 from metadata.secret_names import without_paths
 from metadata.settings.notifications import NotificationSettings
 from world.ports.jobs import Outcome
@@ -72,7 +73,7 @@ class Delivery:
             self._note_receipt(target, entry, cast(Receipt, outcome.value), outcome.finished_at_s)
             return
         self._failed += 1
-        self._teller.tell(target.label, error_text(outcome.error), logging.WARNING)
+        self._teller.tell(target.label, bare_reason(outcome.error), logging.WARNING)
         final = bool(getattr(outcome.error, "final", False))
         self.queue.retry_later(entry, outcome.finished_at_s, last=final)
 

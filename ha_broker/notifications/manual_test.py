@@ -7,12 +7,13 @@ from functools import partial
 from typing import Optional, cast
 
 from ha_broker.api.trial import TrialResult
-from ha_broker.cycle.part import NEVER_S, BrokerPorts, error_text
+from ha_broker.cycle.part import NEVER_S, BrokerPorts
 from ha_broker.notifications.message import Notice
 from ha_broker.notifications.targets import SLOTS, Target
 from ha_broker.server.mailbox import Refusal, TrialTicket
+from metadata.error_words import bare_reason
 from world.ports.jobs import Outcome
-from world.ports.notifications import DeliveryError, Receipt
+from world.ports.notifications import Receipt
 
 # Beyond a target's own time-out: resolving its name takes its own time.
 GRACE_S = 10.0
@@ -99,7 +100,7 @@ class Trials:
 def _result(label: str, outcome: Outcome[object]) -> TrialResult:
     error = outcome.error
     if error is not None:
-        why = error.why if isinstance(error, DeliveryError) else error_text(error)
+        why = bare_reason(error)
         return TrialResult(label, False, why)
     receipt = cast(Receipt, outcome.value)
     words = [receipt.words, *(f"{item.address} is refused: {item.why}" for item in receipt.refused)]

@@ -223,7 +223,9 @@ class Notifications:
 
     def _note_stored(self, outcome: Outcome[object]) -> None:
         error = outcome.error
-        self._teller.tell("what was told", error_text(error) if error is not None else "")
+        self._teller.tell(
+            "notifications' files", f"can't be written: {error_text(error)}" if error else ""
+        )
         if error is not None:
             self._saved = ()
             self._store.postpone(outcome.finished_at_s + RETRY_STORE_S)

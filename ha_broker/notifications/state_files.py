@@ -17,6 +17,7 @@ from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
+from metadata.error_words import reason
 from metadata.plain_json import PlainJsonError, parse_json
 from world.durable import replace_file
 from world.regular_file import open_regular
@@ -101,6 +102,6 @@ def _read(path: Path) -> Optional[str]:
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.error("%s can't be read: %s", path, error.strerror)
+        log.error("%s can't be read: %s", path, reason(error))
         return None
     return content.decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any, BinaryIO
 
 from ha_broker.server.bounded_server import BoundedServer
+from metadata.error_words import shown
 from world.network.deadline_socket import DeadlineSocket
 
 MOST_HEAD_BYTES = 16 * 1024
@@ -120,6 +121,6 @@ class BoundedHandler(BaseHTTPRequestHandler):
             self.send_error(400, "the head has a line that is no header")
             return False
         if self.command not in self.methods:
-            self.send_error(501, f"Unsupported method ({self.command!r})")
+            self.send_error(501, f"Unsupported method ({shown(self.command)})")
             return False
         return True

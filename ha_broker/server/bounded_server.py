@@ -18,6 +18,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from metadata.error_words import reason
 from world.network.deadline_socket import DeadlineSocket
 
 OUT_OF_FILES_PAUSE_S = 0.5
@@ -79,7 +80,7 @@ class BoundedServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def _pause(self, error: OSError) -> None:
         """Who asks stays in the backlog, and without a pause this loop would take a whole CPU."""
         if not self._out_of_files:
-            log.error("no connection can be taken: %s (tried again)", error.strerror)
+            log.error("no connection can be taken: %s (tried again)", reason(error))
         self._out_of_files = True
         with self._lock:
             self._give_away(self._longest_waiting(None))

@@ -9,6 +9,7 @@ from typing import Optional
 
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Answer, ApiServer, SocketError
+from metadata.error_words import reason_with_file
 
 NAMES_WAIT_S = 3.0
 """How long the first connections wait for the names of `Access`; they may be found later, too."""
@@ -64,9 +65,10 @@ class Entrance:
             self._make_directory()
             return ApiServer(self._path, self._answer, gid=self._access.gid)
         except (SocketError, OSError) as error:
-            if str(error) != self._trouble:
-                log.error("%s is gone: %s (tried again)", self._path, error)
-            self._trouble = str(error)
+            trouble = reason_with_file(error)
+            if trouble != self._trouble:
+                log.error("%s is gone: %s (tried again)", self._path, trouble)
+            self._trouble = trouble
             return None
 
     def _make_directory(self) -> None:

@@ -25,6 +25,7 @@ from typing import Any, Callable, Optional
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
+from metadata.error_words import reason, shown
 from metadata.plain_text import printable_text
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
             super().server_bind()
             temporary.chmod(CLOSED_MODE)
         except OSError as error:
-            raise SocketError(f"can't listen on {self.path}: {error.strerror}") from None
+            raise SocketError(f"can't listen on {self.path}: {reason(error)}") from None
         if self.gid is not None:
             self._admit(temporary, self.gid)
 
@@ -143,7 +144,7 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
             os.chown(file, -1, gid, follow_symlinks=False)
             file.chmod(GROUP_MODE)
         except OSError as error:
-            log.error("%s can't be given to group %d: %s", self.path, gid, error.strerror)
+            log.error("%s can't be given to group %d: %s", self.path, gid, reason(error))
 
     def server_activate(self) -> None:
         """Listen, then take the place of a stale socket."""
@@ -217,11 +218,11 @@ class _Handler(BoundedHandler):
             raise self._broken(400, f"{len(lengths)} headers Content-Length, at most one is taken")
         (text,) = lengths
         if not (text.isascii() and text.isdigit()):
-            raise self._broken(400, f"Content-Length: {text!r} is no size")
+            raise self._broken(400, f"Content-Length: {shown(text)} is no size")
         size = int(text) if len(text) < _MOST_DIGITS else MAX_BODY_SIZE + 1
         if size > MAX_BODY_SIZE:
-            shown = text if len(text) < _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
-            raise self._broken(413, f"body of {shown} bytes, at most {MAX_BODY_SIZE} are taken")
+            size_text = text if len(text) < _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
+            raise self._broken(413, f"body of {size_text} bytes, at most {MAX_BODY_SIZE} are taken")
         self.connection.allow(min(BODY_ALLOWED_S, self.server.read_allowed_s))
         body = self.rfile.read(size)
         if len(body) < size:

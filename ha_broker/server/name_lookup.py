@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from metadata.settings.schema import shown
+from metadata.error_words import shown
 from world.ports.errors import WorldError
 
 LOOK_INTERVAL_S = 60.0

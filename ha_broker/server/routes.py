@@ -55,6 +55,7 @@ from ha_broker.api.snapshot_json import parse_json, publication_from_data, snaps
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
+from metadata.error_words import shown
 from metadata.plain_json import is_number
 from metadata.plain_text import printable_text
 from metadata.secret_names import without_paths
@@ -283,7 +284,7 @@ class Api:
         _only(query)
         request = from_data(MaintenanceRequest, parse_json(body), refuse_unknown=True)
         if request.scope not in ("global", "local"):
-            raise DataError([f"scope: {request.scope!r} is not one of global, local"])
+            raise DataError([f"scope: {shown(request.scope)} is not one of global, local"])
         if not 0 <= request.timeout_s <= MAX_CONFIRM_S:
             raise DataError([f"timeout_s: {request.timeout_s:g} is not in 0..{MAX_CONFIRM_S:g}"])
         ticket = self._desk.ask_maintenance(request.scope, request.on)
@@ -364,7 +365,7 @@ def _number(query: Query, key: str, default: float) -> float:
     try:
         value = float(text)
     except ValueError:
-        raise DataError([f"{key}: {text!r} is no number"]) from None
+        raise DataError([f"{key}: {shown(text)} is no number"]) from None
     if not -1e15 < value < 1e15:
-        raise DataError([f"{key}: {text!r} is out of range"])
+        raise DataError([f"{key}: {shown(text)} is out of range"])
     return value

@@ -11,6 +11,7 @@ from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.engine_moves import is_being_started, maintenance_refusal, unknown_why
 from ha_broker.server.mailbox import Refusal, Ticket
+from metadata.error_words import reason
 from world.durable import STATE_FILE_MODE, replace_file, sync_directory
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
@@ -93,7 +94,7 @@ def read_flag(directory: str) -> bool:
     try:
         return (Path(directory) / FLAG_NAME).is_file()
     except OSError as error:
-        raise StateDirError(f"can't read {directory}/{FLAG_NAME}: {error.strerror}") from None
+        raise StateDirError(f"can't read {directory}/{FLAG_NAME}: {reason(error)}") from None
 
 
 def write_flag(directory: str, on: bool) -> None:
@@ -107,4 +108,4 @@ def write_flag(directory: str, on: bool) -> None:
             flag.unlink(missing_ok=True)
             sync_directory(flag.parent)
     except OSError as error:
-        raise StateDirError(f"can't change {flag}: {error.strerror}") from None
+        raise StateDirError(f"can't change {flag}: {reason(error)}") from None

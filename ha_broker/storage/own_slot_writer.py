@@ -15,6 +15,7 @@ from ha_broker.storage.slot_io import ForeignRecordError, OwnWrite, write_own_sl
 from ha_broker.storage.slot_notes import with_cluster_notes
 from ha_broker.storage.slot_reader import SlotReader
 from ha_broker.storage.slot_table import SlotState
+from metadata.error_words import shown
 from metadata.layout import slot_address
 from metadata.notes import Notes
 from metadata.own_notes import OWN_KEYS
@@ -98,13 +99,12 @@ class OwnSlot:
             return f"this host's slot is not written: {self.held_why}" if self.held_why else ""
         if other.stopped:
             return (
-                "this host's slot is not written: it holds the record of "
-                f"{other.hostname!r}, which has stopped; it is replaced once this host has joined "
-                "the lockspace"
+                f"this host's slot is not written: it holds the record of {shown(other.hostname)}, "
+                "which has stopped; it is replaced once this host has joined the lockspace"
             )
         return (
-            f"host id {other.host_id} is also used by {other.hostname!r}; this host "
-            f"({self._settings.host.host_name!r}) does not write its slot"
+            f"host id {other.host_id} is also used by {shown(other.hostname)}; this host "
+            f"({shown(self._settings.host.host_name)}) does not write its slot"
         )
 
     def harvest(self, outcome: Outcome[object]) -> None:

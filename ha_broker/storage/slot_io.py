@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Optional
 
+from metadata.error_words import shown
 from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import StorageParts
@@ -75,7 +76,7 @@ class ForeignRecordError(Exception):
     """Another host's record stands in our slot; nothing was written."""
 
     def __init__(self, found: HostRecord) -> None:
-        super().__init__(f"the record of {found.hostname!r} stands in the slot")
+        super().__init__(f"the record of {shown(found.hostname)} stands in the slot")
         self.found = found
 
 

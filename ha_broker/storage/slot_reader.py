@@ -226,7 +226,7 @@ class SlotReader:
         if said and None not in said:
             self.maintenance = any(said)
             log.warning(
-                "slot 0: %s; by the hosts' own records global maintenance was %s",
+                "%s; by the hosts' own records global maintenance was %s",
                 self.global_error,
                 "on" if self.maintenance else "off",
             )

@@ -13,6 +13,7 @@ from typing import Any, Callable, NoReturn, Optional
 from hosted_engine.cli.catalogue import GROUPS
 from hosted_engine.cli.catalogue.base import Command, Option
 from hosted_engine.errors import EXIT_CODES, PROGRAM, UsageError
+from metadata.error_words import shown
 
 _WIDTH = 88
 
@@ -72,16 +73,19 @@ def _add_command(parser: argparse.ArgumentParser, command: Command) -> None:
 
 def _argument(text: str) -> str:
     if not text:
-        raise ValueError(f"{text!r} is refused; allowed: anything that is not empty")
+        raise ValueError(f"{shown(text)} is refused; allowed: anything that is not empty")
     return text
 
 
 def _add_option(parser: argparse.ArgumentParser, option: Option) -> None:
     if option.metavar is None:
-        parser.add_argument(option.name, action="store_true", help=_plain(option.help))
+        parser.add_argument(
+            *option.names, dest=option.dest, action="store_true", help=_plain(option.help)
+        )
         return
     parser.add_argument(
-        option.name,
+        *option.names,
+        dest=option.dest,
         action=_Once,
         metavar=option.metavar,
         choices=option.choices or None,

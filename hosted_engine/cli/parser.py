@@ -57,13 +57,15 @@ def _switches_alone(command: Command, arguments: Sequence[str]) -> Optional[Simp
     """What argparse would make of words that are all switches; None: some of them are not."""
     if command.arguments:
         return None
-    switches = {option.name: option.dest for option in command.options if option.metavar is None}
+    options = [option for option in command.options if option.metavar is None]
+    switches = {name: option.dest for option in options for name in option.names}
     if command.name:
         switches[command.name] = command.dest
     if any(argument not in switches for argument in arguments):
         return None
     unset = {option.dest: None for option in command.options if option.metavar is not None}
-    given = {dest: name in arguments for name, dest in switches.items()}
+    given = dict.fromkeys(switches.values(), False)
+    given.update((switches[argument], True) for argument in arguments)
     return SimpleNamespace(**unset, **given)
 
 
@@ -83,7 +85,7 @@ def _is_named(name: str, arguments: Sequence[str]) -> bool:
 
 def _refuse_foreign(command: Optional[Command], arguments: Sequence[str]) -> None:
     """An option that other commands have is told with their names."""
-    own = {option.name for option in command.options} if command else set()
+    own = {name for option in command.options for name in option.names} if command else set()
     for argument in arguments:
         name = argument.partition("=")[0]
         owners = commands_with(name) if name not in own else []

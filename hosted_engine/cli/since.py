@@ -12,6 +12,8 @@ import re
 from datetime import datetime, timedelta
 from typing import Callable, Optional
 
+from metadata.error_words import shown
+
 UNITS_S = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 ALLOWED = "30m, 2h or 3d (ago), HH:MM[:SS], YYYY-MM-DD or 'YYYY-MM-DD HH:MM[:SS]', in local time"
 
@@ -37,7 +39,7 @@ def moment(text: str) -> Callable[[float], float]:
 
 
 def _refused(text: str) -> ValueError:
-    return ValueError(f"{text!r} is refused; allowed: {ALLOWED}")
+    return ValueError(f"{shown(text)} is refused; allowed: {ALLOWED}")
 
 
 def _parsed(text: str, formats: tuple[str, ...]) -> Optional[datetime]:

@@ -21,7 +21,7 @@ from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
-from metadata.start_notes import StartNotes, read_start_notes
+from metadata.start_notes import StartNotes, read_start_notes, started_from_in
 from metadata.states import State
 from world.ports.libvirt import DomainState
 
@@ -64,6 +64,8 @@ class HostFacts:
     left_s        how long until the state's time-out, where it has one
     entered_why   why it went into that state, where that is known
     starts        what it says of its own starts
+    started_from  which older version of the shared configuration its VM runs from; None: the one
+                  in use, or not known
     """
 
     view: HostView
@@ -82,6 +84,7 @@ class HostFacts:
     left_s: Optional[float] = None
     entered_why: str = ""
     starts: StartNotes = field(default_factory=StartNotes)
+    started_from: Optional[int] = None
 
     @property
     def host_id(self) -> int:
@@ -236,6 +239,7 @@ class Cluster:
             left_s=None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
             entered_why=latest.why if latest is not None else "",
             starts=read_start_notes(agent.notes),
+            started_from=started_from_in(agent.notes),
         )
 
     def _own_penalty(self, penalty: Penalty) -> NotedPenalty:
@@ -263,6 +267,7 @@ class Cluster:
             penalties=self._noted(record, silent_s),
             left_s=_left_s(record, silent_s),
             starts=read_start_notes(record.notes),
+            started_from=started_from_in(record.notes),
         )
 
     def _noted(self, record: HostRecord, silent_s: Optional[float]) -> tuple[NotedPenalty, ...]:

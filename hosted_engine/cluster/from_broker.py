@@ -11,6 +11,7 @@ from ha_broker.api.own_host import own_host
 from ha_broker.api.snapshot import HostView, Snapshot, way_out_of_two
 from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.errors import CommandError
+from metadata.start_notes import started_from_in, started_from_text
 
 BUSY_AFTER_S = 5.0
 OLD_AFTER_S = 120.0
@@ -69,7 +70,15 @@ def _not_read_yet(snapshot: Snapshot) -> str:
 
 def _notes(snapshot: Snapshot, now_s: float) -> tuple[str, ...]:
     notes = [way_out_of_two(snapshot), _storage_note(snapshot, now_s), _global_note(snapshot)]
-    return tuple(note for note in notes if note)
+    return (*(note for note in notes if note), *_older_starts(snapshot))
+
+
+def _older_starts(snapshot: Snapshot) -> tuple[str, ...]:
+    """Each VM that runs with another domain XML than the one in use."""
+    found = [(view.name, view.fresh_record) for view in _views(snapshot)]
+    versions = [(name, started_from_in(record.notes)) for name, record in found if record]
+    in_use = snapshot.config.sequence
+    return tuple(started_from_text(name, one, in_use) for name, one in versions if one is not None)
 
 
 def _global_note(snapshot: Snapshot) -> Optional[str]:

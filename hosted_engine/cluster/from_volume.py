@@ -17,6 +17,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from hosted_engine.cluster.cluster_status import ClusterStatus
 from hosted_engine.cluster.life_watch import Sleep, looks
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.host.apart import within_deadline_apart
+from metadata.error_words import reason, shown
 from metadata.layout import (
     MAX_HOSTS,
     SLOT_SIZE,
@@ -88,8 +90,8 @@ def parse_address(text: str) -> tuple[str, Optional[int]]:
     match = _OFFSET.fullmatch(last)
     if match is None:
         raise UsageError(
-            f"--metadata: the offset {last!r} is refused; allowed: bytes, or a number with K, M "
-            f"or G, such as {path}:2M"
+            f"--metadata: the offset {shown(last)} is refused; allowed: bytes, or a number with K, "
+            f"M or G, such as {path}:2M"
         )
     offset = int(match.group(1)) * _UNITS[match.group(2).upper()]
     if offset % SLOT_SIZE:
@@ -114,6 +116,17 @@ def watch_volume(
     """The same without a deadline, through any reader of the path; raises CommandError."""
     path, offset = parse_address(text)
     return _watch(_Area.find(open_reader, path, offset), watch_s, clock, sleep)
+
+
+def watch_area(place: VolumeAddress, watch_s: float) -> ClusterStatus:
+    """The area at a place that is known already, without a deadline; raises CommandError.
+
+    A job for a new interpreter: what it takes and gives are values that pickle takes.
+    """
+    from world.host.clock import SystemClock
+
+    area = _Area.find(open_reader_of, place.path, place.offset)
+    return _watch(area, watch_s, SystemClock(), time.sleep)
 
 
 class _Area:
@@ -151,7 +164,7 @@ class _Area:
                 VolumeAddress(self._path, self._offset), self._whole_slots * SLOT_SIZE
             )
         except StorageError as error:
-            raise CommandError(f"{error.what}: {error.why}") from error
+            raise CommandError(str(error)) from error
         maintenance, global_error = _global(data[:SLOT_SIZE])
         present = present_slots(data, 0)
         slots = {host_id: record_or_problem(slot) for host_id, slot in present.items()}
@@ -240,7 +253,7 @@ def _storage_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(what, error.strerror or str(error), error.errno or 0) from error
+        raise StorageError(what, reason(error), error.errno or 0) from error
 
 
 def open_reader_of(path: str) -> VolumeReader:

@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Optional, Union
 
 from hosted_engine.host.disk_signature import disk_signature
+from metadata.error_words import shown
 from metadata.layout import LOCKSPACE_NAME, Extent, extents
 from metadata.records import HostRecord, VolumeAddress
 from metadata.sanlock_disk import (
@@ -170,8 +171,8 @@ def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
 
 def _sanlock_text(record: LeaderRecord) -> str:
     if record.magic == LEASE_MAGIC:
-        return f"the sanlock lease {record.resource!r} of lockspace {record.lockspace!r}"
-    return f"the sanlock lockspace {record.lockspace!r}"
+        return f"the sanlock lease {shown(record.resource)} of lockspace {shown(record.lockspace)}"
+    return f"the sanlock lockspace {shown(record.lockspace)}"
 
 
 # --- reading --------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from ha_broker.api.client import BrokerClient, BrokerError
 from hosted_engine.config.change_rules import MAINTENANCE_FIRST, checks_page
 from hosted_engine.config.rollout import Rollout
 from hosted_engine.config.store import check, describe_change, write
-from hosted_engine.errors import NOTHING_WRITTEN, CommandError
+from hosted_engine.errors import NOTHING_WRITTEN, CommandError, say_error
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S
+from hosted_engine.host.domain_look import DomainLook, look_at_xml
 from hosted_engine.host.environment import DeployedHost
 from hosted_engine.host.libvirt_unit import libvirt_hint
 from metadata.settings.parse import ClusterSettings, HostSettings
@@ -34,22 +35,23 @@ _RESOLVER_S = 10.0
 class Bench:
     """What a change is carried out with, beside the storage.
 
-    `check_xml` raises WorldError for a domain XML that libvirt refuses.
+    `look` says what of a domain XML this host has not; it raises WorldError and DomainXmlError.
     """
 
     world: DeployedHost
     client: BrokerClient
-    check_xml: Callable[[str], None]
+    look: Callable[[str], DomainLook]
     page: HealthPage
 
 
 def real_bench(world: DeployedHost, host: HostSettings) -> Bench:
     """This host's broker and libvirt."""
 
-    def check_xml(domain_xml: str) -> None:
-        LibvirtHypervisor(host.libvirt_uri, "").check_xml(domain_xml)
+    def look(domain_xml: str) -> DomainLook:
+        hypervisor = LibvirtHypervisor(host.libvirt_uri, "")
+        return look_at_xml(domain_xml, world.probes, hypervisor, lambda question: question())
 
-    return Bench(world, BrokerClient(), check_xml, HttpHealthPage())
+    return Bench(world, BrokerClient(), look, HttpHealthPage())
 
 
 @dataclass(frozen=True)
@@ -64,19 +66,40 @@ def examine(bench: Bench, before: StoredConfig, after: StoredConfig) -> None:
     """All that speaks against the change before anything is locked; raises CommandError."""
     now = check(bench.world, before, after)
     if before.config.domain_xml != after.config.domain_xml:
-        _examine_xml(bench, after.config.domain_xml)
+        for line in _examined_xml(bench, after.config.domain_xml):
+            say_error(line)
     old, new = before.config.settings, after.config.settings
     if now.global_maintenance is not True and checks_page(old, new):
         _examine_page(bench, new)
 
 
-def _examine_xml(bench: Bench, domain_xml: str) -> None:
+def _examined_xml(bench: Bench, domain_xml: str) -> list[str]:
+    """What this host says of it, in lines for people; raises CommandError where libvirt refuses it.
+
+    The XML is for all hosts: what is missing on this one is told and refuses nothing, for another
+    host may have it. What libvirt refuses, as it does every XML whose emulator is missing, starts
+    nowhere.
+    """
+    whom = f"{libvirt_hint()}, or the storage of a path that the XML names,"
     try:
-        bench.world.in_copy(lambda: bench.check_xml(domain_xml), libvirt_hint(), LIBVIRT_DEADLINE_S)
+        look = bench.world.in_copy(lambda: bench.look(domain_xml), whom, LIBVIRT_DEADLINE_S)
     except CommandError as error:
         raise CommandError(
             f"the domain XML is refused: {error.message}; {NOTHING_WRITTEN}"
         ) from error
+    if look.refusal or look.is_unjudged or not look.has_emulator:
+        told = "; ".join([*look.refusal, *look.missing, *look.marks, *look.doubts, *look.mends])
+        raise CommandError(f"the domain XML is refused: {told}; {NOTHING_WRITTEN}")
+    return _told_of(look)
+
+
+def _told_of(look: DomainLook) -> list[str]:
+    lines = []
+    if look.missing:
+        lacks = "; ".join(look.missing)
+        lines.append(f"this host could not start the engine from the new domain XML: {lacks}")
+    lines += [f"the new domain XML: {text}" for text in (*look.marks, *look.doubts)]
+    return [*lines, *(f"  what to do: {mend}" for mend in look.mends)]
 
 
 def _examine_page(bench: Bench, settings: ClusterSettings) -> None:

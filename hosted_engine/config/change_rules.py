@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import shown
 from metadata.errors import DomainXmlError
 from metadata.settings.notifications import secret_files
 from metadata.settings.parse import ClusterSettings, StorageParts, Timing, check_timing
-from metadata.settings.schema import shown
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, floor_problems
 from metadata.shared_config import SharedConfig
 from world.secret_file import lies_below
@@ -112,8 +112,8 @@ def _xml_problems(after: SharedConfig, parts: StorageParts) -> list[str]:
     if found == wanted:
         return []
     return [
-        f"engine.domain_name: {wanted!r} is refused, the domain XML's <name> is {found!r}; both "
-        "change together with --edit-vm-conf"
+        f"engine.domain_name: {shown(wanted)} is refused, the domain XML's <name> is "
+        f"{shown(found)}; both change together with --edit-vm-conf"
     ]
 
 

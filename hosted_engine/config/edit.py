@@ -27,6 +27,7 @@ from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, NotReac
 from hosted_engine.host.environment import deployed_host
 from hosted_engine.host.local_host import host_settings
 from metadata.domain_xml import domain_name
+from metadata.error_words import reason, reason_with_file, shown
 from metadata.errors import DomainXmlError
 from metadata.shared_config import StoredConfig
 
@@ -140,7 +141,7 @@ def _kept_text(path: str) -> str:
 def _words(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {NOTHING_WRITTEN}"
-    return str(error) or type(error).__name__
+    return reason_with_file(error)
 
 
 # --- people ---------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def editor() -> list[str]:
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise CommandError(f"$VISUAL or $EDITOR can't be used: {line!r}: {error}") from error
+        raise CommandError(f"$VISUAL or $EDITOR can't be used: {shown(line)}: {error}") from error
     if not words:
         raise CommandError("$VISUAL or $EDITOR holds nothing but blanks")
     return words
@@ -166,7 +167,7 @@ def edit_with(words: list[str]) -> Callable[[str], None]:
             done = subprocess.run([*words, path], check=False)
         except OSError as error:
             raise CommandError(
-                f"the editor {words[0]} can't be started: {error.strerror}; set VISUAL or EDITOR"
+                f"the editor {words[0]} can't be started: {reason(error)}; set VISUAL or EDITOR"
             ) from error
         if done.returncode != 0:
             raise CommandError(

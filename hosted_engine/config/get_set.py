@@ -14,25 +14,25 @@ from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
 from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.key_types import (
+    HE_LOCAL,
+    HE_SHARED,
+    is_vm_conf,
+    older_key,
+    shared_path,
+)
 from hosted_engine.config.keys import ALL, MISSING, VM_CONF
 from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
+from metadata.error_words import reason
 from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
-from metadata.settings.schema import shown
 from metadata.shared_config import SharedConfig, StoredConfig
 from world.way_in import AS_ROOT
 
-HE_SHARED, HE_LOCAL = "he_shared", "he_local"
 LOOK_DEADLINE_S = 5.0
-SECTIONS: dict[str, tuple[str, ...]] = {
-    HE_SHARED: (),
-    "ha": ("timing", "score", "network", "monitors", "migration"),
-    "broker": ("notifications",),
-}
-"""What a type of the tool that people know stands for here."""
 
 
 def run_get(options: argparse.Namespace) -> int:
@@ -42,6 +42,8 @@ def run_get(options: argparse.Namespace) -> int:
     value = get(key, kind)
     if options.json:
         print(json.dumps({"key": key, "type": kind, "value": value}))
+    elif options.type and key != VM_CONF and not _is_composed(value):
+        print_raw(f"{key} : {plain_text(value)}, type : {kind}")  # as people's scripts cut it
     else:
         print_raw(plain_text(value))
     return EXIT_OK
@@ -69,17 +71,31 @@ def get(key: str, kind: str) -> Any:
     """The value of `key`; raises CommandError, UsageError for a key that there can't be."""
     if kind == HE_LOCAL:
         return config_local.get_value(key)
-    path = None if _is_vm_conf(key, kind) or key == ALL else _path(key, kind)
-    config = latest(deployed_host(host_settings()))
-    if path is None and key != ALL:
-        if not config.domain_xml:  # the broker's answer for those who may read only
-            raise CommandError(f"{key}: permission denied: {AS_ROOT}; it may hold passwords")
-        return config.domain_xml
-    data = cluster_settings_to_data(config.settings)
-    value = data if path is None else config_keys.find(data, path)
+    reader = _reader(key, kind)
+    value = reader(latest(deployed_host(host_settings())))
     if value is MISSING:
         raise CommandError(f"{key} is not set")
     return value
+
+
+def _reader(key: str, kind: str) -> Callable[[SharedConfig], Any]:
+    """Takes the value out of a version; wrong words are refused before any I/O."""
+    if key == ALL:
+        return lambda config: cluster_settings_to_data(config.settings)
+    if is_vm_conf(key, kind):
+        return _domain_xml
+    older = older_key(key, kind)
+    if older is not None:
+        read_older = older.read
+        return lambda config: read_older(cluster_settings_to_data(config.settings))
+    path = shared_path(key, kind)
+    return lambda config: config_keys.find(cluster_settings_to_data(config.settings), path)
+
+
+def _domain_xml(config: SharedConfig) -> str:
+    if not config.domain_xml:  # the broker's answer for those who may read only
+        raise CommandError(f"{VM_CONF}: permission denied: {AS_ROOT}; it may hold passwords")
+    return config.domain_xml
 
 
 def latest(world: DeployedHost) -> SharedConfig:
@@ -102,7 +118,7 @@ def plain_text(value: Any) -> str:
     """A text, number or switch alone, as it is; more of them as YAML."""
     if isinstance(value, str):
         return value
-    if isinstance(value, (dict, list, tuple)):
+    if _is_composed(value):
         from world.plain_yaml import yaml_text
 
         plain = parse_json(json.dumps(value))  # tuples become lists
@@ -110,18 +126,8 @@ def plain_text(value: Any) -> str:
     return json.dumps(value)
 
 
-def _is_vm_conf(key: str, kind: str) -> bool:
-    if kind == VM_CONF and key != VM_CONF:
-        raise UsageError(f"{shown(key)} is no key of --type={VM_CONF}; allowed: {VM_CONF}")
-    return key == VM_CONF and kind in (VM_CONF, HE_SHARED)
-
-
-def _path(key: str, kind: str) -> config_keys.Path:
-    """With one section only, its name may be left out."""
-    sections = SECTIONS[kind]
-    if len(sections) == 1 and key.partition(".")[0] != sections[0]:
-        key = f"{sections[0]}.{key}"
-    return config_keys.check_key(key, sections)
+def _is_composed(value: Any) -> bool:
+    return isinstance(value, (dict, list, tuple))
 
 
 # --- writing --------------------------------------------------------------------------------
@@ -143,10 +149,14 @@ def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) ->
 
 def _maker(key: str, kind: str, text: str) -> Callable[[StoredConfig], StoredConfig]:
     """Turns the version in use into the wanted one; wrong words are refused before any I/O."""
-    if _is_vm_conf(key, kind):
+    if is_vm_conf(key, kind):
         xml = _xml(text)
         return lambda before: changed(before, domain_xml=xml)
-    path = _path(key, kind)
+    older = older_key(key, kind)
+    if older is not None:
+        change = older.change
+        return lambda before: changed(before, settings=change(before.settings, text))
+    path = shared_path(key, kind)
     value = config_keys.parse_value(text, path)
 
     return lambda before: changed(before, settings=with_values(before.settings, path, value))
@@ -174,7 +184,7 @@ def read_xml_file(path: str) -> str:
     try:
         return FilePath(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise CommandError(f"{path}: can't be read: {error}; {NOTHING_WRITTEN}") from error
+        raise CommandError(f"{path}: can't be read: {reason(error)}; {NOTHING_WRITTEN}") from error
 
 
 def _tell_nothing(version: Optional[int], as_json: bool) -> None:

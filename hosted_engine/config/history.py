@@ -13,7 +13,7 @@ from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import deployed_host
 from hosted_engine.host.local_host import host_settings
-from metadata.settings.schema import shown
+from metadata.error_words import shown
 from metadata.shared_config import StoredConfig
 from metadata.shared_history import ChangeNote, OldVersion, decode_history, shortened
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hosted_engine.errors import UsageError
+from metadata.error_words import shown
 from metadata.secret_names import without_paths
 from metadata.settings.monitors import MonitorSettings, PluginSettings
 from metadata.settings.notifications import NotificationSettings, SmtpSettings
 from metadata.settings.parse import ClusterSettings, cluster_settings_to_data
-from metadata.settings.schema import shown
 from world.plain_yaml import PlainYamlError, parse_yaml
 
 VM_CONF = "vm_conf"
@@ -96,6 +96,11 @@ def leaves(data: Any, before: str = "") -> list[str]:
     return [leaf for name in data for leaf in leaves(data[name], f"{prefix}{name}")]
 
 
+def all_leaves() -> list[str]:
+    """Every key of the shared settings at which a value stands, NAME for that of a plug-in."""
+    return leaves(_shape())
+
+
 def find(data: Any, path: Path) -> Any:
     """What stands at `path`, or `MISSING`."""
     for name in path:
@@ -154,7 +159,7 @@ def value_text(value: Any) -> str:
     if value is MISSING:
         return "nothing"
     if isinstance(value, (list, tuple)) and value and isinstance(value[0], Mapping):
-        return f"[{', '.join(repr(without_paths(str(one.get('url')))) for one in value)}]"
+        return f"[{', '.join(shown(without_paths(str(one.get('url')))) for one in value)}]"
     return shown(value)
 
 

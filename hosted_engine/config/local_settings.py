@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ha_broker.api import paths
+from hosted_engine.config.key_types import unknown_local_text
 from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.settings_file import without_unset, write_settings_text
+from metadata.error_words import reason, shown
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
-from metadata.settings.schema import shown
 from world.plain_yaml import PlainYamlError, parse_yaml, yaml_text
 
 RESTART = "systemctl restart ha-broker ha-agent"
@@ -25,7 +26,7 @@ def get_value(key: str) -> Any:
     data = host_settings_to_data(host_settings())
     value = data if key == "all" else find(data, tuple(key.split(".")))
     if value is MISSING:
-        raise UsageError(_unknown_text(key, data))
+        raise UsageError(unknown_local_text(key, leaves(data)))
     return value
 
 
@@ -39,7 +40,7 @@ def set_value(key: str, text: str, as_json: bool) -> int:
             "host again to change it"
         )
     if find(host_settings_to_data(host_settings()), path[:1]) is MISSING:
-        raise UsageError(_unknown_text(key, host_settings_to_data(host_settings())))
+        raise UsageError(unknown_local_text(key, leaves(host_settings_to_data(host_settings()))))
     before = _read(file)
     after = with_value(parse_yaml(before), path, _value(text))
     try:
@@ -66,7 +67,7 @@ def _read(file: Path) -> str:
     except FileNotFoundError:
         raise NotDeployedError() from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: can't be read: {error}") from error
+        raise CommandError(f"{file}: can't be read: {reason(error)}") from error
 
 
 def _write(file: Path, before: str, after: dict[str, Any]) -> None:
@@ -77,7 +78,7 @@ def _write(file: Path, before: str, after: dict[str, Any]) -> None:
         write_settings_text(file.with_name(file.name + _KEPT), before)
         write_settings_text(file, text)
     except OSError as error:
-        raise CommandError(f"{file}: can't be written: {error}") from error
+        raise CommandError(f"{file}: can't be written: {reason(error)}") from error
 
 
 def _tell(key: str, file: Path, as_json: bool) -> None:
@@ -86,8 +87,3 @@ def _tell(key: str, file: Path, as_json: bool) -> None:
         print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
     else:
         print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")
-
-
-def _unknown_text(key: str, data: dict[str, Any]) -> str:
-    allowed = ", ".join(leaves(data))
-    return f"{shown(key)} is no key of this host's own settings; allowed: {allowed}, or a section"

@@ -56,7 +56,7 @@ def _refused_text(world: DeployedHost, error: LockspaceError) -> str:
             "this host has not joined the lockspace, so it can't lock the shared configuration; "
             "see 'systemctl status ha-broker', or do it on another host"
         )
-    return f"{error.what}: {error.why}"
+    return str(error)
 
 
 def _holder_text(world: DeployedHost) -> str:

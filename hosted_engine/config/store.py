@@ -214,7 +214,7 @@ def _put(world: DeployedHost, written: StoredConfig) -> None:
         back = _read(world)
     except StorageError as error:
         raise CommandError(
-            f"{error.what}: {error.why}; whether version {sequence} was written is not known, see "
+            f"{error}; whether version {sequence} was written is not known, see "
             "--shared-config-history"
         ) from error
     if back != written:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hosted_engine.errors import CommandError
 from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import reason, shown
 from metadata.errors import DomainXmlError
 from metadata.settings.parse import StorageParts
 
@@ -19,7 +20,7 @@ def read_vm_conf(path: str, name: str, parts: StorageParts) -> str:
         raise CommandError(f"{path}: {error.why}") from error
     problems = lease_problems(xml, parts)
     if found != name:
-        problems.insert(0, f"the domain's name is {found!r}, must be {name!r}")
+        problems.insert(0, f"the domain's name is {shown(found)}, must be {shown(name)}")
     if problems:
         raise CommandError(f"{path}: {'; '.join(problems)}")
     return xml
@@ -29,4 +30,4 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: can't be read: {error}") from error
+        raise CommandError(f"{path}: can't be read: {reason(error)}") from error

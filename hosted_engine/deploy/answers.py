@@ -28,6 +28,7 @@ from ha_broker.api import paths
 from hosted_engine.config.change_rules import secret_problems
 from hosted_engine.config.keys import value_text
 from hosted_engine.errors import CommandError
+from metadata.error_words import reason
 from metadata.settings.parse import (
     HOST_SECTIONS,
     NESTED_SECTIONS,
@@ -98,7 +99,7 @@ def read_data(path: str) -> Any:
     except PlainYamlError as error:
         raise CommandError(f"{path}: {error.of_file}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{path}: can't be read: {error}") from error
+        raise CommandError(f"{path}: can't be read: {reason(error)}") from error
 
 
 def given_sections(data: Mapping[Any, Any]) -> dict[Any, Any]:

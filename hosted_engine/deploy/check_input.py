@@ -17,6 +17,7 @@ from hosted_engine.host.anew import within_deadline_anew
 from hosted_engine.host.environment import Environment, FormatStore
 from hosted_engine.host.probes import Probes, block_sector_size
 from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import reason
 from metadata.errors import DomainXmlError
 from metadata.layout import LOCKSPACE_NAME, SECTOR_SIZES, SLOT_SIZE
 from metadata.records import VolumeAddress
@@ -174,7 +175,9 @@ def _read_domain_xml(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"engine.domain_xml_file: {path} can't be read: {error}") from error
+        raise CommandError(
+            f"engine.domain_xml_file: {path} can't be read: {reason(error)}"
+        ) from error
 
 
 def read_engine(answers: Answers, parts: StorageParts) -> NewEngine:

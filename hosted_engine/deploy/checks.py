@@ -25,6 +25,7 @@ from hosted_engine.deploy.plan import deployed_text, elsewhere_text
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
 from hosted_engine.host.environment import Environment
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC
+from metadata.error_words import shown
 from metadata.host_notes import fire_timeout_in
 from metadata.own_slot import rival
 from metadata.records import HostRecord
@@ -98,7 +99,8 @@ def check_socket_group(name: str) -> Finding:
     if group_id(name) is not None:
         return ok(f"members of {name} may ask the broker, and change nothing")
     return warn(
-        f"socket_group: {name!r}: this host has no such group, so root alone may ask the broker",
+        f"socket_group: {shown(name)}: this host has no such group, so root alone may "
+        "ask the broker",
         f"getent group {name}; the broker looks again every minute once it is there",
     )
 
@@ -120,18 +122,21 @@ def _check_command_user(name: str, group: str) -> tuple[str, str]:
     uid = user_id(name)
     if uid is None:
         mend = f"getent passwd {name}; the broker looks again every minute once it is there"
-        return f"{name!r}: this host has no such user", mend
+        return f"{shown(name)}: this host has no such user", mend
     if uid == 0:
         return "", ""
     gid = group_id(group) if group else None
     if gid is None:
-        lacks = f"this host has no group {group!r}" if group else "socket_group names no group"
+        lacks = f"this host has no group {shown(group)}" if group else "socket_group names no group"
         mend = "name a group of theirs in socket_group (host.socket_group in the answers)"
-        return f"{name!r} can't connect to the broker: {lacks}", mend
+        return f"{shown(name)} can't connect to the broker: {lacks}", mend
     if is_member(name, gid):
         return "", ""
     mend = f"usermod -aG {group} {name}, and restart what runs as {name}"
-    return f"{name!r} can't connect to the broker: not in group {group!r} (socket_group)", mend
+    return (
+        f"{shown(name)} can't connect to the broker: not in group {shown(group)} (socket_group)",
+        mend,
+    )
 
 
 # --- sanlock --------------------------------------------------------------------------------

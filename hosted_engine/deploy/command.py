@@ -99,7 +99,7 @@ def deploy(world: Environment, request: Request, terminal: Optional[Questioner] 
     try:
         return _deploy(world, request, terminal)
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
+        raise CommandError(str(error)) from error
     except KeyboardInterrupt:
         raise CommandError("interrupted; the same --deploy goes on where this one was") from None
 

@@ -11,6 +11,7 @@ from typing import Any, Callable, cast
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.apart import Apart
+from metadata.error_words import reason_with_file
 from world.ports.errors import WorldError
 
 
@@ -80,7 +81,7 @@ def _look(check: Check) -> Finding:
     try:
         return check.look()
     except (CommandError, WorldError, OSError) as error:
-        return fail(" ".join(str(error).split()))
+        return fail(reason_with_file(error))
 
 
 def _finding(run: Apart, deadline_s: float, end_s: float) -> Finding:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.settings_file import write_settings_text
+from metadata.error_words import reason
 from metadata.settings.parse import HostSettings, host_settings_to_data
 
 _HEADER = (
@@ -56,7 +57,7 @@ def write_next_answers(path: str, host: HostSettings) -> bool:
             return False
         write_settings_text(Path(path), text)
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
     return True
 
 
@@ -71,7 +72,7 @@ def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
     try:
         write_settings_text(Path(path), text)
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def forget_typed(path: str) -> None:

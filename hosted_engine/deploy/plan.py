@@ -34,6 +34,7 @@ from hosted_engine.deploy.answers import (
     host_name,
     storage_parts,
 )
+from metadata.error_words import shown
 from metadata.errors import ConfigTooLargeError
 from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS, extents
@@ -46,7 +47,6 @@ from metadata.settings.parse import (
     StorageParts,
     host_settings_to_data,
 )
-from metadata.settings.schema import shown
 from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
 from metadata.shared_config import SharedConfig, encode_copy
 

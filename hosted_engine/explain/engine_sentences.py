@@ -17,6 +17,7 @@ from hosted_engine.explain.reach_sentences import reach_sentences
 from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.records import Health
+from metadata.start_notes import started_from_text
 from metadata.states import State
 
 Told = list[str]
@@ -36,7 +37,7 @@ def engine_sentences(cluster: Cluster) -> Told:
     for situation in _SITUATIONS:
         found = situation(cluster)
         if found:
-            return [*told, *found]
+            return [*told, *found, *_older_starts(cluster)]
     raise AssertionError("one of the situations always is so")
 
 
@@ -69,6 +70,15 @@ def _is_blind(cluster: Cluster) -> Optional[Told]:
         return [f"The engine {here}. Whether it runs on another one is not known here.", *told]
     how = " and was healthy" if before[0].engine.health is Health.GOOD else ""
     return [f"The engine {here}. When last read, it ran on {before[0].name}{how}.", *told]
+
+
+def _older_starts(cluster: Cluster) -> Told:
+    in_use = cluster.snapshot.config.sequence
+    return [
+        started_from_text(host.name, host.started_from, in_use)
+        for host in cluster.hosts
+        if host.started_from is not None and host.speaks and host.has_vm
+    ]
 
 
 # --- it is on some host -----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from hosted_engine.cli.wording import clause, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
 from hosted_engine.explain.move_sentences import cannot_take_sentences
+from metadata.error_words import shown
 from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.records import Health
@@ -64,7 +65,7 @@ def _state(cluster: Cluster, host: HostFacts) -> Told:
     if not host.state:
         return ["Its record names no state of its agent, as those of older versions don't."]
     if known is None:
-        return [f"Its agent is in state {host.state!r}, which this version does not know."]
+        return [f"Its agent is in state {shown(host.state)}, which this version does not know."]
     return [_IN_STATE[known](cluster, host)]
 
 

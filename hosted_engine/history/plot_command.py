@@ -13,6 +13,7 @@ from hosted_engine.history.plot.shapes import Drawing
 from hosted_engine.history.plot.svg import svg_bytes
 from hosted_engine.history.selection import Wanted, host_named, load, selected
 from hosted_engine.history.timeline import HostPast, Past, Span
+from metadata.error_words import reason, shown
 from world.durable import replace_file
 
 USUAL_S = 86400.0
@@ -24,7 +25,9 @@ def run(wanted: Wanted, target: str) -> int:
     """Write the picture; raises UsageError for another kind of file, else CommandError."""
     path = Path(target)
     if path.suffix.lower() not in (".svg", ".png"):
-        raise UsageError(f"--plot: {target!r} is refused; allowed: a file named *.svg or *.png")
+        raise UsageError(
+            f"--plot: {shown(target)} is refused; allowed: a file named *.svg or *.png"
+        )
     _, entries, past = load()
     now_s = time.time()
     changes = selected(changes_of(entries), past, wanted, now_s)
@@ -86,4 +89,4 @@ def _write(path: Path, content: bytes) -> None:
     try:
         replace_file(path, content, durable=False)
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error.strerror}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error

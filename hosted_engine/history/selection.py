@@ -13,6 +13,7 @@ from hosted_engine.history.changes import ToldChange
 from hosted_engine.history.timeline import HostPast, Past, past_of
 from hosted_engine.history.wall_times import Timed, timed
 from hosted_engine.host.deadline import within_deadline
+from metadata.error_words import reason, shown
 
 READ_DEADLINE_S = 10.0
 
@@ -34,7 +35,7 @@ def load() -> tuple[KeptEntries, list[Timed], Past]:
             lambda: read_history(directory), f"the disk below {directory}", READ_DEADLINE_S
         )
     except OSError as error:
-        raise CommandError(f"{directory}: can't be read: {error.strerror}") from error
+        raise CommandError(f"{directory}: can't be read: {reason(error)}") from error
     if not kept.entries:
         raise CommandError(
             f"{directory}: there is no history yet; ha-agent writes it while it runs "
@@ -63,4 +64,4 @@ def host_named(past: Past, name: str) -> HostPast:
         if name in (host.name, str(host.host_id)):
             return host
     known = ", ".join(f"{host.name} ({host.host_id})" for host in past.hosts)
-    raise CommandError(f"no host {name!r} in the history; known: {known}")
+    raise CommandError(f"no host {shown(name)} in the history; known: {known}")

@@ -25,9 +25,10 @@ from hosted_engine.host.apart import Child, Worker, finished, work
 T = TypeVar("T")
 
 _ROOT = __file__.rpartition("/hosted_engine/")[0]
-# By itself it would look into folders and variables that others may have a hand in, and write
-# what it has compiled.
-_TRUST_NOBODY = ("-I", "-S", "-B")
+TRUST_NOBODY = ("-I", "-S", "-B")
+"""By itself an interpreter would look into folders and variables that others may have a hand in,
+and write what it has compiled."""
+
 _BEGIN = "import sys; sys.path[:] = sys.argv[1:]; from hosted_engine.host.anew import main; main()"
 _STDOUT = 1
 _BEGUN = b"+"
@@ -83,7 +84,7 @@ def _started(packed: bytes, writing: int) -> Any:
         memory.write(packed)
         memory.seek(0)
         return subprocess.Popen(
-            [sys.executable, *_TRUST_NOBODY, "-c", _BEGIN, *_import_paths()],
+            [sys.executable, *TRUST_NOBODY, "-c", _BEGIN, *import_paths()],
             stdin=memory,
             stdout=writing,
             stderr=subprocess.DEVNULL,
@@ -91,8 +92,11 @@ def _started(packed: bytes, writing: int) -> Any:
         )
 
 
-def _import_paths() -> list[str]:
-    """An installation for developers lies in none of them: a hook of its own leads to it."""
+def import_paths() -> list[str]:
+    """Where a new interpreter is to look for modules: where this process does.
+
+    An installation for developers lies in none of them: a hook of its own leads to it.
+    """
     return sys.path if _ROOT in sys.path else [*sys.path, _ROOT]
 
 

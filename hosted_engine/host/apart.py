@@ -143,7 +143,7 @@ def _packed(job: Callable[[], Any]) -> bytes:
     except (CommandError, WorldError) as error:
         return pickle.dumps((False, error))
     except Exception as error:  # a bug, told as one by the caller
-        return pickle.dumps((False, RuntimeError(repr(error))))
+        return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
 # --- in the parent ----------------------------------------------------------------------------

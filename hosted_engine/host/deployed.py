@@ -6,6 +6,7 @@ import os
 
 from ha_broker.api import paths
 from hosted_engine.errors import CommandError, NotDeployedError
+from metadata.error_words import reason
 
 
 def check_deployed() -> None:
@@ -16,4 +17,4 @@ def check_deployed() -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise NotDeployedError() from None
     except OSError as error:
-        raise CommandError(f"{path}: can't be looked at: {error.strerror}") from error
+        raise CommandError(f"{path}: can't be looked at: {reason(error)}") from error

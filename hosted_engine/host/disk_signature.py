@@ -7,6 +7,7 @@ from typing import Optional
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.tools import run_tool
+from metadata.error_words import shown
 from metadata.plain_json import parse_json
 from metadata.plain_text import ascii_text
 
@@ -43,5 +44,5 @@ def disk_signature(area: bytes, room: int) -> str:
 
 
 def _in_words(type: str, label: Optional[str], usage: str) -> str:
-    named = f", label {ascii_text(label, _LONGEST_LABEL)!r}" if label else ""
+    named = f", label {shown(ascii_text(label, _LONGEST_LABEL))}" if label else ""
     return f"{_USAGES.get(usage, 'data')} ({type}{named})"

@@ -33,6 +33,7 @@ from hosted_engine.host.deadline import look_at_domain
 from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S
 from hosted_engine.host.units import SystemdUnits, Units
+from metadata.error_words import reason_with_file
 from metadata.layout import required_sizes
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
@@ -166,7 +167,7 @@ class DeployedHost(Environment):
         try:
             return look_at_domain(self.hypervisor(self.settings.libvirt_uri, engine.domain_name))
         except WorldError as error:
-            raise CommandError(f"{error.what}: {error.why}") from error
+            raise CommandError(str(error)) from error
 
     def host_text(self, host_id: int) -> str:
         """``host h2 (id 2)``, as its record on `store` says; for whole jobs."""
@@ -186,9 +187,9 @@ def _told(job: Callable[[], T]) -> T:
     try:
         return job()
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
-    except OSError as error:
         raise CommandError(str(error)) from error
+    except OSError as error:
+        raise CommandError(reason_with_file(error)) from error
 
 
 # --- this machine -----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from hosted_engine.errors import CommandError
 from hosted_engine.host.libvirt_unit import libvirt_unit
 from hosted_engine.host.mounts import mount_above
 from hosted_engine.host.tools import run_tool
+from metadata.error_words import reason
 from world.host.host_vitals import KernelVitals
 from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
@@ -127,8 +128,7 @@ class HostProbes:
         try:
             socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            why = getattr(error, "strerror", None) or str(error)
-            raise WorldError(f"resolve {name}", why) from error
+            raise WorldError(f"resolve {name}", reason(error)) from error
 
     def bridges(self) -> list[str]:
         """See `Probes`; those of Open vSwitch are not told apart from other devices."""
@@ -281,8 +281,10 @@ def _open_as(user: _User, path: str) -> str:
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True, text=True, timeout=_DD_TIMEOUT_S, check=False,
         )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return str(error)
+    except subprocess.TimeoutExpired:
+        return f"dd has not opened it within {_DD_TIMEOUT_S:g} s"
+    except OSError as error:
+        return f"dd can't be run: {reason(error)}"
     return done.stderr.strip().rpartition(": ")[2] if done.returncode else ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hosted_engine.errors import CommandError
+from metadata.error_words import reason
 from metadata.settings.parse import HostSettings, host_settings_to_data
 from world.durable import replace_file
 
@@ -28,7 +29,7 @@ def write_host_settings(path: str, settings: HostSettings) -> None:
     try:
         write_settings_text(Path(path), text)
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def without_unset(data: Mapping[str, Any]) -> dict[str, Any]:

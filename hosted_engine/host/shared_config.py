@@ -41,7 +41,7 @@ def _read_config(parts: StorageParts) -> SharedConfig:
     try:
         config = decode_area(within_deadline_anew(read, whom, READ_DEADLINE_S))
     except StorageError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
+        raise CommandError(str(error)) from error
     if not isinstance(config, SharedConfig):
         raise CommandError(f"{path}: {describe_config_error(config)}")
     return config

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Optional
 
 from hosted_engine.errors import CommandError
 
@@ -32,11 +32,15 @@ class Done:
         return said or f"exit code {self.code}"
 
 
-def run_tool(command: Sequence[str], deadline_s: float) -> Done:
+def run_tool(
+    command: Sequence[str], deadline_s: Optional[float], name: str = "", interrupt_s: float = 0.0
+) -> Done:
     """Run it with the system's plain language; raises CommandError.
 
-    That is when there is no such command, or when it has not ended in time: then it and what it
-    has started are killed. One that hangs in the kernel is left behind.
+    That is when there is no such command, or when it has not ended in time (None: it may take
+    any): then it and what it has started are killed. With `interrupt_s` it is interrupted before
+    that, as by Ctrl-C, and has so many seconds to leave things in order. One that hangs in the
+    kernel is left behind. `name` is what it is called in messages, when that is not its first word.
     """
     # Files, not pipes: what it leaves in the background may keep them open for ever.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as error:
@@ -44,8 +48,9 @@ def run_tool(command: Sequence[str], deadline_s: float) -> Done:
         try:
             code = process.wait(deadline_s)
         except subprocess.TimeoutExpired:
+            ended = "interrupted" if _obeys(process, interrupt_s) else "killed"
             raise CommandError(
-                f"{command[0]} has not ended within {deadline_s:g} s and was killed"
+                f"{name or command[0]} has not ended within {deadline_s:g} s and was {ended}"
             ) from None
         finally:
             _end(process)
@@ -69,6 +74,16 @@ def _start(command: Sequence[str], output: IO[bytes], error: IO[bytes]) -> subpr
         )
     except FileNotFoundError as missing:
         raise CommandError(f"there is no command {command[0]}; install it") from missing
+
+
+def _obeys(process: subprocess.Popen[bytes], interrupt_s: float) -> bool:
+    """Does it end by itself once it is interrupted?"""
+    if not interrupt_s:
+        return False
+    process.send_signal(signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(interrupt_s)
+    return process.poll() is not None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
+from metadata.error_words import shown
 from metadata.layout import MAX_HOSTS
-from metadata.settings.schema import shown
 
 Value = Union[str, int, float, bool]
 Hosts = Sequence[str]

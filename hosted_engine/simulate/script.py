@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from hosted_engine.simulate.grammar import CommandRefusedError, ParsedCommand, parse_command
-from metadata.settings.schema import Reader, number, shown
+from metadata.error_words import shown
+from metadata.settings.schema import Reader, number
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document
 from world.plain_yaml import yaml_text

@@ -27,6 +27,7 @@ from hosted_engine.host.units import AGENT, SystemdUnits, Units
 from hosted_engine.storage.clean_metadata import zero_slot
 from hosted_engine.storage.connect import Site, disconnect
 from hosted_engine.storage.in_use import leave_lockspace, refuse_broker, refuse_engine_here
+from metadata.error_words import reason_with_file
 from metadata.records import HostRecord, SlotAbsent
 from metadata.settings.parse import HostSettings, SettingsError
 from world.durable import sync_directory
@@ -77,7 +78,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         say_error("interrupted; run it again to finish", PROGRAM)
         return EXIT_FAILURE
     except OSError as error:  # the system refused something: its words
-        say_error(f"{error}; mend that and run it again", PROGRAM)
+        say_error(f"{reason_with_file(error)}; mend that and run it again", PROGRAM)
         return EXIT_FAILURE
     return EXIT_OK
 

@@ -36,6 +36,7 @@ from hosted_engine.storage.connection_plan import (
     settle_step,
     with_password,
 )
+from metadata.error_words import reason, reason_with_file
 from metadata.settings.parse import HostSettings
 from metadata.settings.remote_places import same_remote
 from metadata.settings.storage_connection import (
@@ -224,7 +225,7 @@ def _prepare(connection: StorageConnection) -> None:
     try:
         Path(connection.mount_point).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CommandError(f"{connection.mount_point}: can't be made: {error}") from error
+        raise CommandError(f"{connection.mount_point}: can't be made: {reason(error)}") from error
 
 
 def _password(connection: IscsiConnection) -> str:
@@ -234,7 +235,7 @@ def _password(connection: IscsiConnection) -> str:
     try:
         password = read_secret(connection.password_file).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{key}: {error}") from error
+        raise CommandError(f"{key}: {reason_with_file(error)}") from error
     problem = password_problem(password)
     if problem:
         raise CommandError(f"{key}: the password in {connection.password_file} {problem}")
@@ -264,7 +265,7 @@ def _keep_password(step: PasswordStep, password: str, site: Site) -> None:
             data = with_password(text, password).encode("utf-8", "surrogateescape")
             replace_file(path, data, mode=0o600)
         except OSError as error:
-            raise CommandError(f"{path}: can't be changed: {error.strerror}") from error
+            raise CommandError(f"{path}: can't be changed: {reason(error)}") from error
 
 
 def _run(step: Step, site: Site) -> None:

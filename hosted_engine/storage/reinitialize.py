@@ -62,7 +62,7 @@ def reinitialize(world: DeployedHost, force: bool) -> None:
         with _services_stopped(world):
             _reinitialize(world, force)
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
+        raise CommandError(str(error)) from error
 
 
 def _reinitialize(world: DeployedHost, force: bool) -> None:

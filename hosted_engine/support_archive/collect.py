@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Optional
 
+from metadata.error_words import reason
+
 _CHUNK = 65536
 # How long the end of a killed program is waited for; one that hangs in the kernel is left alone.
 _END_S = 1.0
@@ -48,7 +50,7 @@ class Programs:
         except FileNotFoundError:
             return Output(why=f"{command[0]} is not installed")
         except OSError as error:
-            return Output(why=f"{command[0]} can't be run: {error.strerror}")
+            return Output(why=f"{command[0]} can't be run: {reason(error)}")
         if process is None:
             return Output(why="given up")
         try:

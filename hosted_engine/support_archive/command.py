@@ -38,6 +38,7 @@ from hosted_engine.support_archive.sources import (
     pieces,
     shared_config_piece,
 )
+from metadata.error_words import reason, shown
 from metadata.plain_json import parse_json, parse_json_without
 from metadata.settings.parse import HostSettings
 from world.durable import written_beside
@@ -143,7 +144,7 @@ def _tail(source: str, most_bytes: int) -> Output:
             cut = file.tell() > 0
             return Output(file.read(most_bytes), 0, cut=cut)
     except OSError as error:
-        return Output(why=f"can't be read: {error.strerror}")
+        return Output(why=f"can't be read: {reason(error)}")
 
 
 def _host() -> Optional[HostSettings]:
@@ -247,7 +248,7 @@ def _checked(target: str, force: bool) -> Path:
     """Told before anything is collected: the archive could not be written."""
     path = Path(target)
     if not target.endswith((".tar.gz", ".tgz")):
-        raise UsageError(f"{target!r} is refused; allowed: a file named *.tar.gz or *.tgz")
+        raise UsageError(f"{shown(target)} is refused; allowed: a file named *.tar.gz or *.tgz")
     if os.path.lexists(path) and not force:
         raise CommandError(f"{path}: is there already; give another name, or --force to replace it")
     if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
@@ -261,7 +262,7 @@ def _put(path: Path, content: bytes, force: bool) -> None:
         with written_beside(path, content, mode=0o600) as new:
             _name(new, path, force)
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error.strerror}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def _name(new: Path, path: Path, force: bool) -> None:

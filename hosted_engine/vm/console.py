@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 
 from hosted_engine.errors import CommandError
 from hosted_engine.vm.engine_access import Engine, ask_libvirt, domain_here, engine_here
+from metadata.error_words import shown
 
 VIRSH = "virsh"
 ADD_ONE = (
@@ -63,7 +64,7 @@ def _no_pty_text(port: Optional[ElementTree.Element]) -> str:
         return f"the engine's VM has no serial console; {ADD_ONE}"
     source = port.find("source")
     path = source.get("path") if source is not None else None
-    whither = f"its output goes to {path}" if path else f"its type is {port.get('type')!r}"
+    whither = f"its output goes to {path}" if path else f"its type is {shown(port.get('type'))}"
     return f"nobody can type at the serial console of the engine's VM ({whither}); {ADD_ONE}"
 
 

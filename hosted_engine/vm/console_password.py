@@ -23,6 +23,9 @@ from hosted_engine.vm.engine_access import Engine, ask_libvirt, domain_here, eng
 from world.ports.errors import WorldError
 
 PASSWORD_VARIABLE = "HE_CONSOLE_PASSWORD"
+OLDER_VARIABLE = "OVIRT_HOSTED_ENGINE_CONSOLE_PASSWORD"
+"""That of oVirt's own tools, whose empty value counts as none."""
+
 VALID_S = 120.0
 ORDER_LIMIT_S = 30.0
 
@@ -82,6 +85,9 @@ def chosen(given: Optional[str]) -> str:
     from_environment = os.environ.get(PASSWORD_VARIABLE)
     if from_environment is not None:
         return from_environment
+    older = os.environ.get(OLDER_VARIABLE)
+    if older:
+        return older
     if not sys.stdin.isatty():
         raise CommandError(
             "there is no terminal to type the password at: put it into the environment variable "
@@ -191,7 +197,7 @@ def _update(engine: Engine, device_xml: str) -> None:
     try:
         order(partial(engine.hypervisor.update_device, device_xml), ORDER_LIMIT_S)
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why} ({NEEDS_ONE_FROM_THE_START})") from error
+        raise CommandError(f"{error} ({NEEDS_ONE_FROM_THE_START})") from error
 
 
 def with_password(graphics: ElementTree.Element, password: str, ends_at_s: float) -> str:

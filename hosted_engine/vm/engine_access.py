@@ -151,4 +151,4 @@ def told() -> Iterator[None]:
     try:
         yield
     except WorldError as error:
-        raise CommandError(f"{error.what}: {error.why}") from error
+        raise CommandError(str(error)) from error

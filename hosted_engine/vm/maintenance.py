@@ -38,6 +38,7 @@ from metadata.states import State
 
 CONFIRM_WITHIN_S = 60.0
 WAIT_S = 120.0
+CONFLICT = 409  # the broker's HTTP status where the engine is in the way
 LONG_AGO_S = float("-inf")
 
 GLOBAL, LOCAL, NONE = "global", "local", "none"
@@ -111,6 +112,8 @@ def _set_local(client: BrokerClient, before: Snapshot) -> _Setting:
     try:
         was = client.set_local_maintenance(True)
     except BrokerRefusedError as error:
+        if error.status != CONFLICT:
+            raise
         raise CommandError(f"{error}{_way_out(before)}") from error
     both = f" Global maintenance is on, too{_UNTIL_NONE}" if before.global_maintenance else ""
     text = f"Local maintenance of this host is on{_already(was is True)}.{both}"

@@ -140,13 +140,13 @@ def _start(engine: Engine, job: partial[Domain]) -> Domain:
     except WorldError as error:
         # Another holder may be the cause without being named: this host's agent, for one,
         # removes a VM that it finds paused here while the engine runs elsewhere.
-        raise CommandError(f"{error.what}: {error.why}{elsewhere(engine)}") from error
+        raise CommandError(f"{error}{elsewhere(engine)}") from error
 
 
 def _held_text(engine: Engine, error: LeaseHeldError) -> str:
     """Who has the lease; nobody where this host itself is still letting it go."""
     owner = owner_text(engine.lockspace, engine.ask_broker())
-    return held_by_text(owner) if owner else f"{error.what}: {error.why}; {NOTHING_DONE}"
+    return held_by_text(owner) if owner else f"{error}; {NOTHING_DONE}"
 
 
 def _floor_s(engine: Engine) -> float:

@@ -16,7 +16,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from metadata.settings.schema import Reader, Rule, integer, number, shown, text, without_empty
+from metadata.error_words import shown
+from metadata.settings.schema import Reader, Rule, integer, number, text, without_empty
 
 
 @dataclass(frozen=True)

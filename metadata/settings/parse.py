@@ -30,6 +30,7 @@ from dataclasses import asdict, replace
 from typing import Any, Optional
 
 from metadata import layout
+from metadata.error_words import shown
 from metadata.errors import SettingsError
 from metadata.records import VolumeAddress
 from metadata.settings import monitors, notifications
@@ -38,16 +39,7 @@ from metadata.settings.migration import read_migration
 from metadata.settings.monitors import monitors_to_data, read_monitors
 from metadata.settings.network_target import target_problem
 from metadata.settings.notifications import notifications_to_data, read_notifications
-from metadata.settings.schema import (
-    Reader,
-    Rule,
-    integer,
-    number,
-    one_of,
-    shown,
-    text,
-    without_empty,
-)
+from metadata.settings.schema import Reader, Rule, integer, number, one_of, text, without_empty
 from metadata.settings.storage_connection import (
     StorageConnection,
     connection_to_data,

@@ -8,11 +8,11 @@ values that are fine. Types are strict: True is no number, "5" is no number, 5.0
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 
+from metadata.error_words import shown
 from metadata.plain_text import steers
 from metadata.secret_names import names_secret, without_paths
 
@@ -99,15 +99,6 @@ def without_empty(data: Mapping[Any, Any], sections: Iterable[str]) -> Mapping[A
     return {name: value for name, value in data.items() if name not in empty} if empty else data
 
 
-def shown(value: object) -> str:
-    """A short form of any value, in ASCII, for a message."""
-    try:
-        short = _shortened(value) if isinstance(value, str) else _PLAIN.repr(value)
-    except ValueError:  # an integer too long to print (Python's own limit)
-        return "a number too long to print"
-    return short.encode("ascii", "backslashreplace").decode("ascii")
-
-
 def told(key: str, value: object) -> str:
     """As `shown`, but nothing of a value whose key says that it is a secret, and of a webhook's
     address scheme and host alone: messages go to logs."""
@@ -123,29 +114,6 @@ def _without_paths(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _without_paths(one) for name, one in value.items()}
     return [_without_paths(one) for one in value] if isinstance(value, (list, tuple)) else value
-
-
-def _shortened(value: str) -> str:
-    return repr(value if len(value) <= 60 else value[:57] + "...")
-
-
-class _Plain(reprlib.Repr):
-    """Values in the words of the file that they come from, not in Python's."""
-
-    def repr_bool(self, value: bool, _level: int) -> str:
-        return "true" if value else "false"
-
-    def repr_NoneType(self, _value: None, _level: int) -> str:  # noqa: N802 (reprlib's name)
-        return "an empty value"
-
-    def repr_date(self, value: object, _level: int) -> str:
-        """YAML makes one of what looks like it."""
-        return str(value)
-
-    repr_datetime = repr_date
-
-
-_PLAIN = _Plain()
 
 
 @dataclass

@@ -30,8 +30,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Optional, Union
 
+from metadata.error_words import shown
 from metadata.settings.remote_places import normal_folder, normal_server
-from metadata.settings.schema import Reader, Rule, integer, shown, text
+from metadata.settings.schema import Reader, Rule, integer, text
 
 
 @dataclass(frozen=True)

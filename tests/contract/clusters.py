@@ -21,7 +21,13 @@ from metadata.liveness import Liveness
 from metadata.records import VolumeAddress
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from tests.contract.places import TIME_FACTOR, direct_io_directory
-from tests.contract.sanlock_hosts import GuardedVolume, SanlockHost, Talker, need_sanlock
+from tests.contract.sanlock_hosts import (
+    Binding,
+    GuardedVolume,
+    SanlockHost,
+    Talker,
+    need_sanlock,
+)
 from tests.contract.standing_clock import StandingClock, need_compiler
 from world.ports.errors import LockspaceError
 
@@ -205,8 +211,14 @@ class RealCluster:
     """`sleeping`: its hosts have clocks that can stand still, and can fall asleep."""
 
     def __init__(
-        self, directory: Path, volume: GuardedVolume, cancelled: threading.Event, sleeping: bool
+        self,
+        directory: Path,
+        volume: GuardedVolume,
+        cancelled: threading.Event,
+        sleeping: bool,
+        binding: Binding,
     ) -> None:
+        self._binding = binding
         self._cancelled = cancelled
         self._directory = directory
         self._volume = volume
@@ -218,7 +230,7 @@ class RealCluster:
             real_name = "h1" if name == "twin" else name
             clock = StandingClock(self._directory / f"{name}-clock") if self._sleeping else None
             self._hosts[name] = RealHost(
-                self._directory / name, real_name, self._volume.parts, clock
+                self._directory / name, real_name, self._volume.parts, clock, self._binding
             )
         return self._hosts[name]
 
@@ -244,7 +256,7 @@ class RealHost(SanlockHost):
         if where is Elsewhere.OTHER_PATH:
             with Path(place.path).open("wb") as file:
                 file.truncate(place.offset + sanlock_align(self._parts.sector_size))
-        talker = Talker(self._directory, replace(self._parts, lease=place))
+        talker = Talker(self._directory, replace(self._parts, lease=place), self.binding)
         try:
             talker.call("format_lease")
         finally:
@@ -299,14 +311,17 @@ def fake_cluster() -> Iterator[Cluster]:
 
 @contextmanager
 def real_cluster(
-    cancelled: Optional[threading.Event] = None, sector_size: int = 512, sleeping: bool = False
+    cancelled: Optional[threading.Event] = None,
+    sector_size: int = 512,
+    sleeping: bool = False,
+    binding: Binding = Binding.PYTHON,
 ) -> Iterator[Cluster]:
-    need_sanlock()
+    need_sanlock(binding)
     if sleeping:
         need_compiler()
     with direct_io_directory() as directory:
         volume = GuardedVolume(directory / "volume", sector_size)
-        cluster = RealCluster(directory, volume, cancelled or threading.Event(), sleeping)
+        cluster = RealCluster(directory, volume, cancelled or threading.Event(), sleeping, binding)
         try:
             yield cluster
         finally:

@@ -5,6 +5,7 @@ The library reads SANLOCK_RUN_DIR once per process, so one process can't talk to
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import shutil
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from enum import Enum
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Optional
@@ -29,8 +31,17 @@ from world.storage.sanlock_lockspace import SanlockLockspace
 _START_TIMEOUT_S = 10 * TIME_FACTOR
 _GUARD = b"\xa5" * 4096
 
+
+class Binding(Enum):
+    """The module by which the processes of a host talk to its daemon."""
+
+    PYTHON = "sanlock"
+    LIBRARY = "world.storage.libsanlock"
+
+
 _HOLDER = f"""
-import sys, sanlock
+import importlib, sys
+sanlock = importlib.import_module(sys.argv[3])
 disks = [(sys.argv[1], int(sys.argv[2]))]
 fd = sanlock.register()
 try:
@@ -44,7 +55,8 @@ sys.stdin.read()
 
 
 _ASKER = """
-import errno, sys, sanlock
+import errno, importlib, sys
+sanlock = importlib.import_module(sys.argv[2])
 refused = 0
 print("ready", flush=True)
 while True:
@@ -58,9 +70,12 @@ while True:
 """
 
 
-def need_sanlock() -> None:
+def need_sanlock(binding: Binding = Binding.PYTHON) -> None:
     """Skip, naming what is missing."""
-    pytest.importorskip("sanlock", reason="no Python binding: install python3-sanlock")
+    try:
+        importlib.import_module(binding.value)
+    except ImportError as error:
+        pytest.skip(f"{error}: install python3-sanlock, or libsanlock1 for {Binding.LIBRARY.value}")
     if shutil.which("sanlock") is None:
         pytest.skip("no command sanlock: install the package sanlock")
     if os.geteuid() != 0:
@@ -98,10 +113,14 @@ class GuardedVolume:
 class Talker:
     """A process of its own with a SanlockLockspace that talks to one daemon."""
 
-    def __init__(self, run_directory: Path, parts: StorageParts) -> None:
+    def __init__(
+        self, run_directory: Path, parts: StorageParts, binding: Binding = Binding.PYTHON
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_talk, args=(theirs, str(run_directory), parts))
+        self._process = context.Process(
+            target=_talk, args=(theirs, str(run_directory), parts, binding)
+        )
         self._process.start()
         theirs.close()
 
@@ -137,8 +156,10 @@ class SanlockHost:
         name: str,
         parts: StorageParts,
         clock: Optional[StandingClock] = None,
+        binding: Binding = Binding.PYTHON,
     ) -> None:
         self.name = name
+        self.binding = binding
         self._clock = clock
         self._asleep_since_s: Optional[float] = None
         self._directory = directory
@@ -151,7 +172,7 @@ class SanlockHost:
 
     def new_talker(self) -> Talker:
         """One more process that talks to this host's daemon."""
-        return Talker(self._directory, self._parts)
+        return Talker(self._directory, self._parts, self.binding)
 
     def call(self, method: str, *arguments: object) -> Any:
         """Call the host's SanlockLockspace; raises what it raises."""
@@ -184,7 +205,7 @@ class SanlockHost:
         """Start a process that takes the lease; returns its pid, raises what sanlock said."""
         command = [sys.executable, "-c", _HOLDER, self._parts.lease.path]
         holder = subprocess.Popen(
-            [*command, str(self._parts.lease.offset)],
+            [*command, str(self._parts.lease.offset), self.binding.value],
             env=self._env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self._holders[holder.pid] = holder
@@ -201,7 +222,7 @@ class SanlockHost:
         Returns all the answers, and whether that other process was refused meanwhile.
         """
         asker = subprocess.Popen(
-            [sys.executable, "-c", _ASKER, str(pid)],
+            [sys.executable, "-c", _ASKER, str(pid), self.binding.value],
             env=self._env(), stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
@@ -260,9 +281,11 @@ class SanlockHost:
         }
 
 
-def _talk(pipe: Connection, run_directory: str, parts: StorageParts) -> None:
+def _talk(pipe: Connection, run_directory: str, parts: StorageParts, binding: Binding) -> None:
     """In a process of its own: do what is asked until the pipe is closed."""
     os.environ["SANLOCK_RUN_DIR"] = run_directory
+    if binding is Binding.LIBRARY:
+        sys.modules["sanlock"] = None  # type: ignore[assignment]  # as if it were not there
     lockspace = SanlockLockspace(parts)
     while True:
         try:

@@ -1,4 +1,7 @@
-"""What every `Lockspace` does, shown on the fake and on real sanlock daemons (io_timeout 1)."""
+"""What every `Lockspace` does, shown on the fake and on real sanlock daemons (io_timeout 1).
+
+The real ones by sanlock's Python binding and by our own of libsanlock: no test tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,7 @@ from tests.contract.clusters import (
 )
 from tests.contract.places import TIME_FACTOR
 from tests.contract.real_story import RealStory
+from tests.contract.sanlock_hosts import Binding
 from world.ports.errors import LockspaceGoneError
 from world.ports.sanlock import (
     HostPlace,
@@ -38,9 +42,15 @@ from world.storage.sanlock_lockspace import ACQUIRE_IDLIVE, LEADER_MAGIC
 JOIN_LIMIT_S = 5.0 * TIME_FACTOR
 
 
-@pytest.fixture(params=["fake", "real"])
+both_bindings = pytest.mark.parametrize("binding", Binding, ids=lambda one: one.name.lower())
+
+
+@pytest.fixture(
+    params=[None, *Binding], ids=["fake", *(f"real-{one.name.lower()}" for one in Binding)]
+)
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    with (fake_cluster if request.param == "fake" else real_cluster)() as cluster:
+    real = request.param
+    with real_cluster(binding=real) if real else fake_cluster() as cluster:
         yield cluster
 
 
@@ -260,9 +270,10 @@ def test_the_lease_has_an_owner_until_it_is_released(formatted: Cluster) -> None
     assert first.call("lease_owner") == LeaseOwner(2, 1)
 
 
-def test_questions_about_one_process_do_not_disturb_each_other() -> None:
+@both_bindings
+def test_questions_about_one_process_do_not_disturb_each_other(binding: Binding) -> None:
     """sanlock refuses the second of two at a time (EBUSY); that is no answer to hand on."""
-    with real_cluster() as cluster:
+    with real_cluster(binding=binding) as cluster:
         cluster.host("h1").call("format_lockspace", IO_TIMEOUT_S)
         cluster.host("h1").call("format_lease")
         (host,) = joined(cluster, "h1")
@@ -470,15 +481,19 @@ def test_death_and_a_host_id_used_twice_in_virtual_time() -> None:
         slow_story.tell(cluster)
 
 
-def test_death_and_a_host_id_used_twice_with_real_daemons(real_death: RealStory) -> None:
-    real_death.finish()
+@both_bindings
+def test_death_and_a_host_id_used_twice_with_real_daemons(
+    real_death: dict[Binding, RealStory], binding: Binding
+) -> None:
+    real_death[binding].finish()
 
 
 # --- 4096-byte sectors ------------------------------------------------------------------------
 
 
-def test_large_sectors_use_the_larger_areas() -> None:
-    with real_cluster(sector_size=4096) as cluster:
+@both_bindings
+def test_large_sectors_use_the_larger_areas(binding: Binding) -> None:
+    with real_cluster(sector_size=4096, binding=binding) as cluster:
         host = cluster.host("h1")
         host.call("format_lockspace", IO_TIMEOUT_S)
         host.call("format_lease")

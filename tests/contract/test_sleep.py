@@ -9,6 +9,7 @@ import pytest
 from simulation.world import SimLockspace
 from tests.contract.clusters import fake_cluster
 from tests.contract.real_story import RealStory
+from tests.contract.sanlock_hosts import Binding
 from tests.contract.sleep_story import tell
 from world.ports.sanlock import LeaseOwner
 
@@ -18,8 +19,11 @@ def test_a_host_that_slept_in_virtual_time() -> None:
         tell(cluster)
 
 
-def test_a_host_that_slept_with_real_daemons(real_sleep: RealStory) -> None:
-    real_sleep.finish()
+@pytest.mark.parametrize("binding", Binding, ids=lambda one: one.name.lower())
+def test_a_host_that_slept_with_real_daemons(
+    real_sleep: dict[Binding, RealStory], binding: Binding
+) -> None:
+    real_sleep[binding].finish()
 
 
 # --- other worlds, in which the story cannot be told ------------------------------------------

@@ -15,7 +15,7 @@ import pytest
 from metadata.layout import required_size, required_sizes, slot_address, storage_parts
 from metadata.records import VolumeAddress
 from tests.contract.places import direct_io_directory
-from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
+from tests.contract.sanlock_hosts import Binding, SanlockHost, need_sanlock
 from world.ports.errors import LockspaceError, StorageError, WorldError
 from world.storage.direct_store import DirectStore
 from world.storage.volume_trouble import volume_trouble
@@ -145,10 +145,11 @@ def test_what_is_missing_or_no_volume_is_named(volume: Path) -> None:
 # --- sanlock ----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def host(volume: Path, tmp_path: Path) -> Iterator[SanlockHost]:
-    need_sanlock()
-    host = SanlockHost(tmp_path / "h1", "h1", storage_parts(str(volume)))
+@pytest.fixture(params=Binding, ids=lambda one: one.name.lower())
+def host(request: pytest.FixtureRequest, volume: Path, tmp_path: Path) -> Iterator[SanlockHost]:
+    need_sanlock(request.param)
+    parts = storage_parts(str(volume))
+    host = SanlockHost(tmp_path / "h1", "h1", parts, binding=request.param)
     with suppress(LockspaceError):
         host.call("format_lockspace", IO_TIMEOUT_S)
         host.call("format_lease")

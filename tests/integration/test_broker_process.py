@@ -10,8 +10,10 @@ import stat
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +24,7 @@ from metadata.records import GlobalRecord, HostRecord
 from metadata.settings.parse import ClusterSettings
 from metadata.wire import decode_global
 from tests.contract.places import direct_io_directory
-from tests.contract.sanlock_hosts import SanlockHost, need_sanlock
+from tests.contract.sanlock_hosts import Binding, SanlockHost, need_sanlock
 from tests.integration.broker_process import FACTOR, PUBLICATION, SETTINGS, Site, wait_for
 from tests.unit.other_user import NOBODY, as_compat_client, needs_root
 from world.ports.libvirt import DomainState
@@ -44,12 +46,18 @@ def site() -> Iterator[Site]:
 @pytest.fixture
 def member() -> Iterator[tuple[Site, SanlockHost]]:
     """A deployed host with a sanlock daemon."""
-    need_sanlock()
+    with member_by(Binding.PYTHON) as member:
+        yield member
+
+
+@contextmanager
+def member_by(binding: Binding) -> Iterator[tuple[Site, SanlockHost]]:
+    need_sanlock(binding)
     with direct_io_directory() as directory:
         site = Site(directory, directory / "sanlock")
         site.make_volume()
         site.deploy()
-        sanlock = SanlockHost(directory / "sanlock", "h1", site.parts)
+        sanlock = SanlockHost(directory / "sanlock", "h1", site.parts, binding=binding)
         try:
             sanlock.call("format_lockspace", 1)
             sanlock.call("format_lease")
@@ -211,6 +219,37 @@ def test_sanlock_that_dies_is_said_and_the_broker_goes_on(
     assert process.poll() is None
     sanlock.start_daemon()
     wait_for("joined again", lambda: client.status().lockspace.error == "", 60)
+
+
+def test_without_sanlocks_python_binding_the_broker_takes_the_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on EL 10: joined, sees hosts and holder, says that sanlock died, leaves the lockspace."""
+    (tmp_path / "sanlock.py").write_text("raise ImportError('no binding here')")
+    with member_by(Binding.LIBRARY) as (site, sanlock):
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        process = site.start()
+        assert joined(site).lockspace.membership == Membership.JOINED
+        libraries = Path(f"/proc/{process.pid}/maps").read_text()
+        assert "/libsanlock" in libraries and "/sanlock.cpython" not in libraries
+
+        client = site.client()
+        wait_for("seen living", lambda: client.status().hosts[0].liveness == Liveness.LIVE)
+        holder = sanlock.acquire()
+        wait_for("held here", lambda: client.status().lease.owner_id == 1)
+        sanlock.release(holder)
+        wait_for("free again", lambda: client.status().lease.state == LeaseState.FREE)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20 * FACTOR) == 0
+        assert sanlock.call("membership", 1) == Membership.JOINED
+        assert _leave(site) == 0
+        assert sanlock.call("membership", 1) == Membership.OUT
+
+        site.forget()
+        site.start()
+        joined(site)
+        sanlock.kill_daemon()
+        wait_for("said", lambda: "sanlock" in client.status().lockspace.error)
 
 
 # --- without it ----------------------------------------------------------------------------------

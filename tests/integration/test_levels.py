@@ -6,9 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import levels
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,3 +50,101 @@ def test_interrupted_tests_clean_up_before_the_run_ends(
     out, err = run.communicate()
     assert (run.returncode, err) == (130, b"tests/run: interrupted\n")
     assert out.count(b"cleaned up\n") == 1
+
+
+# --- another interpreter --------------------------------------------------------------
+
+
+@pytest.fixture
+def told_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A run in this process: what it sets for the whole process is set back."""
+    monkeypatch.setenv("HE_LAB_STATE", "/nowhere")
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in former.items():
+        signal.signal(number, handler)
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.usefixtures("told_apart")
+@pytest.mark.parametrize(
+    ("says", "error"),
+    [
+        ("echo cpython 3.8.18", "is Python 3.8.18; 3.9 is the oldest that will do"),
+        ("echo cpython 2.7.18", "is Python 2.7.18; 3.9 is the oldest that will do"),
+        ("echo hello", "is no Python that can be run"),
+        ("echo there is no version; exit 3", "there is no version"),
+    ],
+)
+def test_an_interpreter_that_will_not_do_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], says: str, error: str
+) -> None:
+    python = script(tmp_path / "python", says)
+    assert levels.main(["--python", python, "unit"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("tests/run: ") and python in said and error in said
+
+
+@pytest.mark.usefixtures("told_apart")
+def test_an_interpreter_that_is_not_there_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert levels.main(["--python", str(tmp_path / "none"), "unit"]) == 1
+    assert f"{tmp_path}/none is no Python that can be run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["contract"], ["lint"], ["unit", "lab"], ["--distribution-packages"]]
+)
+def test_another_interpreter_is_for_the_pure_levels(
+    capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        levels.main(["--python", "/nowhere/python", *words])
+    assert caught.value.code == 2
+    assert "no level" in (err := capsys.readouterr().err) or "not allowed with" in err
+
+
+@pytest.mark.usefixtures("told_apart")
+def test_another_interpreter_has_an_environment_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by it, kept, and made anew when what the sources ask for has changed."""
+    monkeypatch.setattr(levels, "ROOT", tmp_path)
+    monkeypatch.setattr(
+        levels, "_passes", lambda level, python: ran.append((level, python)) or True
+    )
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project]\ndependencies = ["a", "libvirt-python"]\n'
+                       '[project.optional-dependencies]\ntest = ["b>=2"]\n')  # fmt: skip
+    ran: list[tuple[str, str]] = []
+    calls = tmp_path / "calls"
+    inside = f"{tmp_path}/.venv-pypy-3.9.16/bin/python"
+    # `-m venv` of the stand-in makes the environment's Python, which notes what it is asked for.
+    python = script(
+        tmp_path / "python",
+        f"""case "$*" in
+        -c*) echo pypy 3.9.16 ;;
+        --version) echo Python 3.9.16 ;;
+        *) echo "made $*" >> {calls}; mkdir -p {Path(inside).parent}
+           printf '#!/bin/sh\\necho "$*" >> {calls}\\n' > {inside}; chmod +x {inside} ;;
+        esac""",
+    )
+    for _ in range(2):
+        assert levels.main(["--python", python, "fsm", "unit"]) == 0
+    made = [
+        f"made -m venv --clear {tmp_path}/.venv-pypy-3.9.16",
+        "-m pip install --quiet --ignore-installed a b>=2",
+        f"-m pip install --quiet --no-deps -e {tmp_path}",
+    ]
+    assert calls.read_text().splitlines() == made
+    assert ran == [("unit", inside), ("fsm", inside)] * 2
+    project.write_text(project.read_text().replace("b>=2", "b>=3"))
+    assert levels.main(["--python", python, "sim"]) == 0
+    assert len(calls.read_text().splitlines()) == 6

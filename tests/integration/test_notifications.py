@@ -456,5 +456,6 @@ def test_the_command_without_any_target(site: Site) -> None:
     done = command(site)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "hosted-engine: send a test notification: no mail server and no webhook is configured\n"
+        "hosted-engine: can't send a test notification: no mail server and no webhook is "
+        "configured\n"
     )

@@ -71,6 +71,9 @@ class Hosts:
         return self.directory / f"h{number}"
 
     def run(self, number: int, *words: str) -> Done:
+        return self.python(number, "-m", "hosted_engine.main", *words)
+
+    def python(self, number: int, *words: str) -> Done:
         environment = {
             **os.environ,
             "SANLOCK_RUN_DIR": str(self.place(number)),
@@ -80,7 +83,7 @@ class Hosts:
         }
         environment.pop("SUDO_USER", None)
         return subprocess.run(
-            [sys.executable, "-m", "hosted_engine.main", *words],
+            [sys.executable, *words],
             env=environment, cwd=ROOT, capture_output=True, text=True, check=False,
             timeout=60 * TIME_FACTOR,
         )  # fmt: skip
@@ -135,6 +138,39 @@ def test_a_cluster_from_before_the_lock_is_told_what_to_do_and_gets_it(hosts: Ho
         (2, "h1"),
         (1, None),
     ]
+
+
+AS_SETUP = """
+import sys
+sys.path.append("compat")
+from ovirt_hosted_engine_ha.client import client
+ha_cli = client.HAClient()
+method, *words = sys.argv[1:]
+print(getattr(ha_cli, method)(*words))
+"""
+
+
+def test_the_client_s_settings_are_the_commands(hosts: Hosts) -> None:
+    """What is written by the older tool's names on one host is read by ours on the other."""
+    hosts.make_room()
+    for key, value, kind in (
+        ("network_test", "dns", "he_shared"),
+        ("email.smtp-server", "mail.example.org", "broker"),
+        ("notify.state_transition", "start|stop", "broker"),
+        ("engine.health_timeout_s", "7", "he_shared"),
+    ):
+        done = hosts.python(1, "-c", AS_SETUP, "set_shared_config", key, value, kind)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "None\n", "")
+        done = hosts.python(2, "-c", AS_SETUP, "get_shared_config", key, kind)
+        shown = "7.0" if value == "7" else value
+        assert (done.stdout, done.stderr) == (f"{[shown, kind]}\n", "")
+    assert hosts.run(2, "--get-shared-config", "network.test").stdout == "dns\n"
+    rules = json.loads(hosts.run(2, "--get-shared-config", "notifications", "--json").stdout)
+    assert rules["value"]["rules"] == ["state_transition=start|stop"]
+    hosts.sanlocks[1].call("take_config_lease")
+    done = hosts.python(1, "-c", AS_SETUP, "set_shared_config", "network_test", "ping")
+    hosts.sanlocks[1].call("drop_config_lease")
+    assert "CommandError: host id 2 is writing the shared configuration just now" in done.stderr
 
 
 def test_who_writes_is_named_to_who_would_write_too(hosts: Hosts) -> None:

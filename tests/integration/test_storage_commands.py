@@ -6,10 +6,11 @@ Two hosts are deployed once for all tests; who takes something away puts it back
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,33 @@ def test_holder_elsewhere_forbids_it_with_force_too(cluster: Cluster) -> None:
     cluster.join(cluster.first)
 
 
+def reset_by_client(host: Host, force: bool) -> subprocess.CompletedProcess[str]:
+    """As oVirt's set-up has it done."""
+    program = f"from hosted_engine.client import HAClient; HAClient().reset_lockspace({force})"
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env=host.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("force", "why"),
+    [
+        (False, "host h2 (id 2) lives and uses the lockspace"),
+        (True, "host h2 (id 2) lives and holds the engine's lease"),
+    ],
+)
+def test_the_client_s_reset_is_refused_in_the_same_words(
+    cluster: Cluster, force: bool, why: str
+) -> None:
+    with held(cluster, cluster.second) if force else nullcontext():
+        done = reset_by_client(cluster.first, force)
+        assert (cluster.owner() == 2) == force
+    assert done.stderr.splitlines()[-1].startswith("hosted_engine.errors.CommandError: ")
+    assert why in done.stderr
+    cluster.join(cluster.first)
+
+
 def test_holder_on_this_host_forbids_whatever_would_take_the_storage_away(
     cluster: Cluster,
 ) -> None:
@@ -172,11 +200,18 @@ def test_a_host_leaves_twice_and_comes_back(cluster: Cluster) -> None:
 # --- a wrecked lockspace ----------------------------------------------------------------------
 
 
-def test_sanlock_drops_a_wrecked_lockspace_and_it_is_made_anew(cluster: Cluster) -> None:
+@pytest.mark.parametrize("by_client", [False, True])
+def test_sanlock_drops_a_wrecked_lockspace_and_it_is_made_anew(
+    cluster: Cluster, by_client: bool
+) -> None:
     wait_until(lambda: cluster.wreck() or not any(map(is_member, cluster.hosts)), "still members")
     before = cluster.read(2 * MIB, 9 * MIB)
-    result = cluster.first.command("--reinitialize-lockspace")
-    assert result.code == 0, result
+    if by_client:
+        done = reset_by_client(cluster.first, False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    else:
+        result = cluster.first.command("--reinitialize-lockspace")
+        assert result.code == 0, result
     assert cluster.read(2 * MIB, 9 * MIB) == before
     for host in cluster.hosts:
         cluster.join(host)

@@ -129,7 +129,7 @@ def test_what_it_may_not_say_harms_no_later_word(make: Make, result: str, why: s
     child = make("measures", result=result)
     for _ in range(2):  # no pause: its process is in order
         message = refusal(child)
-        assert message.startswith("plug-in measures: ")
+        assert message.startswith("can't measure by plug-in measures: ")
         assert why in message
     assert is_there(pid_of(child))
 
@@ -159,7 +159,7 @@ def test_a_process_that_is_no_use_is_ended(make: Make, text: str, why: str) -> N
     warm_up = make("fine")
     warm_up.measure(LONG_S)
     message = refusal(child, SHORT_S + 1)
-    assert message.startswith("plug-in does: ")
+    assert message.startswith("can't measure by plug-in does: ")
     assert why in message
     assert message.endswith("; left alone for 10 s")
     assert child._process is None
@@ -184,7 +184,7 @@ def test_time_that_is_over_is_over(make: Make) -> None:
 )
 def test_one_that_can_not_be_had(make: Make, name: str, why: str) -> None:
     message = refusal(make(name))
-    assert message.startswith(f"plug-in {name}: ")
+    assert message.startswith(f"can't measure by plug-in {name}: ")
     assert why in message
 
 

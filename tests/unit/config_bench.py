@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional, cast
 from ha_broker.api.client import BrokerClient, BrokerGoneError
 from ha_broker.api.snapshot import EngineView, HostView, Snapshot
 from hosted_engine.config.apply import Bench
+from hosted_engine.host.domain_look import DomainLook, look_at_xml
 from hosted_engine.host.environment import DeployedHost, deployed_as
 from metadata import wire
 from metadata.domain_xml import lease_element
@@ -24,7 +25,8 @@ from metadata.shared_config import (
 from simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
 from simulation.world.volume import SparseVolume
 from tests.unit.command_environment import environment
-from world.ports.errors import HypervisorError
+from tests.unit.deploy_scene import Probes
+from world.ports.errors import HypervisorError, HypervisorGoneError
 from world.ports.libvirt import DomainState
 from world.ports.network import HealthReading
 
@@ -100,6 +102,26 @@ class Page:
         return HealthReading(self.good, "DB Up" if self.good else "connection refused")
 
 
+class Libvirt:
+    """One that takes any XML, has no network but these, and says what `problem` says."""
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self.networks = ("default",)
+        self.is_gone = False
+
+    def check_xml(self, _domain_xml: str) -> None:
+        if self.problem:
+            raise HypervisorError("have libvirt look at the domain XML", self.problem)
+        if self.is_gone:
+            raise HypervisorGoneError("have libvirt look at the domain XML", "no connection")
+
+    def has_network(self, name: str) -> bool:
+        return name in self.networks
+
+    has_network_filter = has_network
+
+
 class _WallClock:
     def wall_s(self) -> float:
         return WALL_S
@@ -115,7 +137,7 @@ class Cluster:
         self.lockspaces = [SimLockspace(self.san, f"h{number + 1}") for number in range(hosts)]
         self.broker = Broker(dict.fromkeys(range(1, hosts + 1), 100))
         self.page = Page()
-        self.xml_problem = ""
+        self.probes, self.libvirt = Probes(), Libvirt()
         self.put_config(StoredConfig(config, cluster_settings_to_data(config.settings)))
         self.set_maintenance(False)
         for number, lockspace in enumerate(self.lockspaces, start=1):
@@ -134,7 +156,7 @@ class Cluster:
 
     def bench(self, host_id: int = 1) -> Bench:
         client = cast(BrokerClient, self.broker)
-        return Bench(self.world(host_id), client, self._check_xml, self.page)
+        return Bench(self.world(host_id), client, self._look, self.page)
 
     def stored(self) -> StoredConfig:
         place = PARTS.shared_config
@@ -159,9 +181,8 @@ class Cluster:
         for host_id in host_ids:
             self.broker.refreshed_s[host_id] += 1
 
-    def _check_xml(self, _domain_xml: str) -> None:
-        if self.xml_problem:
-            raise HypervisorError("have libvirt look at the domain XML", self.xml_problem)
+    def _look(self, domain_xml: str) -> DomainLook:
+        return look_at_xml(domain_xml, self.probes, self.libvirt, lambda question: question())
 
 
 def old_data(config: Optional[SharedConfig] = None) -> dict[str, Any]:

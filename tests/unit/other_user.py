@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,10 @@ NOBODY = 65534
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
 
-# With the standard library alone: another user need not be able to read this repository.
-PYTHON = (getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c")
+# With the standard library alone: another user need not be able to read this repository. The
+# system's, where there is one: what runs the tests may lie where others may not go.
+_SYSTEM = shutil.which("python3", path="/usr/bin")
+PYTHON = (_SYSTEM or getattr(sys, "_base_executable", sys.executable), "-I", "-S", "-c")
 ASK = """
 import json, socket, sys
 path, method, target, body = sys.argv[1:]
@@ -53,6 +56,67 @@ except RequestError as error:
     print("RequestError", error.status, error)
 """
 
+# What the host daemon that reports to the engine asks for, and what a set-up tool looks at.
+READ = """
+import os, sys
+from ovirt_hosted_engine_ha.client.client import HAClient
+user, group, further = int(sys.argv[1]), int(sys.argv[2]), [int(one) for one in sys.argv[3:]]
+os.setgroups(further)
+os.setgid(group)
+os.setuid(user)
+client = HAClient()
+print(client.is_deployed(), client.get_local_host_id())
+for ask in (
+    lambda: sorted(client.get_all_stats(timeout=5)),
+    lambda: sorted(client.get_all_host_stats()),
+    lambda: client.get_local_host_score(),
+    lambda: client.get_shared_config("timing.tick_s", "ha"),
+):
+    try:
+        print(ask())
+    except Exception as error:
+        print(type(error).__name__, getattr(error, "errno", ""), error)
+"""
+
+# All of ours that is needed is imported before, for the same reason.
+COMMAND = """
+import os, sys
+from hosted_engine import notification
+from hosted_engine.main import main
+from hosted_engine.vm import maintenance
+from ha_broker.api import trial
+user, group = int(sys.argv[1]), int(sys.argv[2])
+os.setgroups([group])
+os.setgid(user)
+os.setuid(user)
+raise SystemExit(main(sys.argv[3:]))
+"""
+
+
+def as_command(path: str, group: int, *arguments: str) -> tuple[int, str]:
+    """Exit code and words of ``hosted-engine`` for the user nobody, with this further group.
+
+    The host is deployed, as far as that user can see.
+    """
+    settings = Path(path).parent / "host.yaml"
+    settings.write_text("host_id: 1\n")
+    settings.chmod(0o644)
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND, str(NOBODY), str(group), *arguments],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HE_BROKER_SOCKET": path,
+            "HE_SETTINGS": str(settings),
+        },
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
 
 def as_user(
     path: str, method: str, target: str, body: str = "", groups: tuple[int, ...] = ()
@@ -77,8 +141,18 @@ def as_compat_client(path: str, mode: str, on: bool, group: int) -> str:
 
     ``done``, or the refusal with its HTTP status. `group` is a further group of that user.
     """
+    return _as_compat_client(SET_MAINTENANCE, path, mode, str(on), str(NOBODY), str(group))
+
+
+def read_as_compat_client(path: str, group: int, *further: int) -> list[str]:
+    """What that package's client reads for the user nobody of `group`, and of further groups."""
+    words = (str(NOBODY), str(group), *map(str, further))
+    return _as_compat_client(READ, path, *words).splitlines()
+
+
+def _as_compat_client(program: str, path: str, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", SET_MAINTENANCE, mode, str(on), str(NOBODY), str(group)],
+        [sys.executable, "-c", program, *words],
         env={
             **os.environ,
             "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'compat'}",

@@ -33,10 +33,10 @@ def bench() -> Bench:
 
 
 def test_nothing_is_known_without_a_name(bench: Bench) -> None:
-    with pytest.raises(HypervisorGoneError, match="its name is not known"):
+    with pytest.raises(HypervisorGoneError, match="the engine VM's name is in the"):
         bench.domain.domain()
     for order in (bench.domain.shutdown, bench.domain.destroy, lambda: bench.domain.start("<x/>")):
-        with pytest.raises(HypervisorError, match="its name is not known"):
+        with pytest.raises(HypervisorError, match="the engine VM's name is in the"):
             order()
 
 

@@ -228,8 +228,8 @@ def test_a_full_disk_is_told_once_and_costs_nothing_once_there_is_room(
     assert attempts <= 4
     lines = [record.message for record in caplog.records if "history" in record.message]
     assert lines == [
-        "the history can't be written: No space left on device",
-        "over: the history can't be written",
+        "can't write the history: No space left on device",
+        "can write the history again",
     ]
 
 

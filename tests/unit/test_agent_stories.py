@@ -611,7 +611,7 @@ def test_a_failing_order_is_told_once(
     caplog.set_level(logging.WARNING)
     running.run_for(TIMING.bad_health_s + 120, step_s=5.0)
     told = [line for line in lines(caplog) if "the monitor is broken" in line]
-    assert told == ["shutdown of the VM failed: the monitor is broken"]
+    assert told == ["can't shut the VM down: the monitor is broken"]
 
 
 def test_the_status_line_says_state_and_reason(running: AgentHost) -> None:

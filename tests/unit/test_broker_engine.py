@@ -118,7 +118,7 @@ def test_a_domain_without_an_agents_channel_is_told(
     monkeypatch.setattr(host.hypervisor, "ping_guest", refuse)
     cluster.run(2 * TICK_S)
     agent = host.monitor("guest-agent")
-    why = "ask the guest agent: QEMU guest agent is not configured"
+    why = "can't ask the guest agent: QEMU guest agent is not configured"
     assert (agent.value, agent.detail, agent.trouble) == (None, why, why)
     assert host.snapshot.engine.detail == "Connection refused"
 

@@ -105,7 +105,7 @@ def changed(**changes: Any) -> dict[str, Any]:
         ({}, ["score: missing", "engine_status: missing", "state: missing"]),
         (changed(colour="red"), ["colour: unknown key", "allowed: conf_on_shared_storage"]),
         (changed(score="3400"), ["score: expected an integer, got '3400'"]),
-        (changed(score=True), ["score: expected an integer, got True"]),
+        (changed(score=True), ["score: expected an integer, got true"]),
         (changed(score=1.5), ["score"]),
         (changed(stopped="False"), ["stopped: expected true or false, got 'False'"]),
         (changed(stopped=0), ["stopped"]),

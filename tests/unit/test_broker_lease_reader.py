@@ -151,7 +151,7 @@ def test_a_lease_that_can_not_be_read_is_unknown_until_it_can(bench: Bench) -> N
     bench.read()
     bench.error = LockspaceError("read the lease", "EIO", 5)
     assert bench.read() == LeaseState.UNKNOWN
-    assert bench.view.why == "the lease can't be read: read the lease: EIO"
+    assert bench.view.why == "the lease can't be read: EIO"
     bench.error = None
     assert bench.read() == LeaseState.FREE
 

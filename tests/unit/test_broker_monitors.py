@@ -225,7 +225,7 @@ def test_a_probe_that_can_not_be_made_is_no_failed_probe(
     monkeypatch.setattr(host.network, "ping", refuse)
     cluster.run(TICK_S)
     network = host.monitor("network")
-    assert (network.value, network.trouble) == (1, "ping gw: not permitted")
+    assert (network.value, network.trouble) == (1, "can't ping gw: not permitted")
     cluster.run(10 * TICK_S)
     assert host.monitor("network").value is None
 

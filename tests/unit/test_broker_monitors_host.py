@@ -139,10 +139,10 @@ def test_a_look_that_fails_leaves_the_last_word_for_a_while(cluster: Cluster, ho
     host.vitals.before_call = refuse
     cluster.run(INTERVAL_S)
     assert host.monitor("bridge").value == 1
-    assert host.monitor("bridge").trouble == "look at br0: not permitted"
+    assert host.monitor("bridge").trouble == "can't look at br0: not permitted"
     cluster.run(VALID_S)
     assert host.monitor("bridge").value is None
-    assert host.monitor("bridge").detail == "look at br0: not permitted"
+    assert host.monitor("bridge").detail == "can't look at br0: not permitted"
 
 
 def test_a_word_ends_between_two_looks_that_fail(tmp_path: Path) -> None:
@@ -518,7 +518,7 @@ def test_a_history_that_can_not_be_had_is_told(
     monkeypatch.setattr(host.lockspace, "renewals", refuse)
     cluster.run(2 * IO_TIMEOUT_S)
     told = host.monitor("storage-renewal").trouble
-    assert told == "ask sanlock for its renewals: no command sanlock"
+    assert told == "can't ask sanlock for its renewals: no command sanlock"
 
 
 def test_free_room(cluster: Cluster, host: Host) -> None:

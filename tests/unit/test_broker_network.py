@@ -155,4 +155,6 @@ def test_a_target_that_can_not_be_tried_is_told(
     cluster.run(TICK_S)
     network = host.monitor("network")
     assert network.value == 1
-    assert network.trouble == "connect to nobody.example.org port 22: Name or service not known"
+    assert (
+        network.trouble == "can't connect to nobody.example.org port 22: Name or service not known"
+    )

@@ -95,11 +95,11 @@ def test_nothing_is_made_where_none_is_named(tmp_path: Path) -> None:
 
 def test_one_that_was_never_measured_says_why(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    why = "plug-in raid: no such plug-in is installed; installed: none"
-    bench.failing = WorldError(*why.split(": ", 1))
+    why = "no such plug-in is installed; installed: none"
+    bench.failing = WorldError("measure by plug-in raid", why)
     bench.use(RAID)
     (view,) = bench.shown()
-    assert (view.value, view.detail) == (None, why)
+    assert (view.value, view.detail) == (None, f"can't measure by plug-in raid: {why}")
 
 
 def test_a_world_without_plugins_says_so(tmp_path: Path) -> None:
@@ -107,18 +107,27 @@ def test_a_world_without_plugins_says_so(tmp_path: Path) -> None:
     host = cluster.host(1, tmp_path)
     cluster.run(JOIN_S + 3)
     view = host.monitor("plugin:raid")
-    assert (view.value, view.detail) == (None, "plug-in raid: there are no plug-ins here")
+    assert (view.value, view.detail) == (
+        None,
+        "can't measure by plug-in raid: there are no plug-ins here",
+    )
 
 
 def test_a_failure_leaves_the_last_value_for_a_while(tmp_path: Path) -> None:
     bench = Bench(tmp_path, RAID)
-    bench.made[0].error = WorldError("plug-in raid", "no answer within 3 s")
+    bench.made[0].error = WorldError("measure by plug-in raid", "no answer within 3 s")
     bench.cluster.run(21)
     (view,) = bench.shown()
-    assert (view.value, view.trouble) == (0.5, "plug-in raid: no answer within 3 s")
+    assert (view.value, view.trouble) == (
+        0.5,
+        "can't measure by plug-in raid: no answer within 3 s",
+    )
     bench.cluster.run(80)
     (view,) = bench.shown()
-    assert (view.value, view.detail) == (None, "plug-in raid: no answer within 3 s")
+    assert (view.value, view.detail) == (
+        None,
+        "can't measure by plug-in raid: no answer within 3 s",
+    )
 
 
 def test_one_that_hangs_delays_nobody(tmp_path: Path) -> None:
@@ -155,7 +164,7 @@ def test_a_late_word_of_the_one_before_does_not_count(tmp_path: Path) -> None:
     bench.cluster.run(21)  # a measurement is under way
     bench.use(replace(RAID, points=100))
     bench.made[0].word = PluginWord(1, "from before")
-    bench.made[1].error = WorldError("plug-in raid", "it fails")
+    bench.made[1].error = WorldError("measure by plug-in raid", "it fails")
     bench.host.runner.release("monitor:plugin:raid")
     bench.host.settle()
     assert [view.value for view in bench.shown()] == [None]

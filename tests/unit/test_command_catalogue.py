@@ -11,6 +11,7 @@ import pytest
 
 from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command, Option
+from hosted_engine.cli.catalogue.storage import CLEANUP
 from hosted_engine.cli.generated.__main__ import files
 from hosted_engine.cli.option_parser import command_help, command_parser
 from hosted_engine.cli.parser import Asked, parse, parse_command
@@ -112,6 +113,49 @@ def test_switches_alone_are_what_argparse_makes_of_them(command: Command) -> Non
             if command.arguments:
                 parsed["arguments"] = command.arguments
             assert vars(parse_command(command, words)) == parsed
+
+
+ALIASES = {
+    "--clean-metadata": {"--force-clean": "--force-cleanup"},
+    "--deploy": {"--write-answers": "--generate-answer"},
+    "": {"--yes": "-q"},
+}
+
+
+def test_the_older_tools_names_for_options_are_those_that_it_has() -> None:
+    found = {
+        command.name: {option.name: alias for option in command.options for alias in option.aliases}
+        for command in (*COMMANDS, CLEANUP)
+    }
+    assert {name: aliases for name, aliases in found.items() if aliases} == ALIASES
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, CLEANUP], ids=lambda command: command.name)
+def test_an_alias_is_the_option_itself(command: Command) -> None:
+    named = [command.name, *command.arguments] if command.name else []
+    for option in command.options:
+        value = [] if option.metavar is None else ["x"]
+        for name in option.aliases:
+            parsed = vars(parse_command(command, [*named, name, *value]))
+            assert parsed == vars(parse_command(command, [*named, option.name, *value]))
+            assert parsed[option.dest]
+            if option.metavar is not None:
+                with pytest.raises(UsageError, match="given twice"):
+                    parse_command(command, [*named, f"{name}=x", f"{option.name}=y"])
+            assert name in command_help(command)
+
+
+@pytest.mark.parametrize(
+    ("words", "owner"),
+    [
+        (["--vm-status", "--generate-answer=x"], "--generate-answer goes with --deploy only"),
+        (["--force-cleanup"], "--force-cleanup goes with --clean-metadata only"),
+        (["--vm-status", "-q"], "unrecognized arguments: -q"),
+    ],
+)
+def test_an_alias_at_another_command_is_told_as_its_option(words: list[str], owner: str) -> None:
+    with pytest.raises(UsageError, match=owner):
+        parse(words)
 
 
 def test_options_become_attributes() -> None:

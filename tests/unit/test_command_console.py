@@ -156,6 +156,7 @@ def test_console_without_virsh_says_what_to_install(
 def password_host(host: Host, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     monkeypatch.setattr(console_password, "engine_here", host.engine)
     monkeypatch.delenv(console_password.PASSWORD_VARIABLE, raising=False)
+    monkeypatch.delenv(console_password.OLDER_VARIABLE, raising=False)
     host.vm.start(domain(EGL + VNC + SPICE))
     yield host
 
@@ -237,6 +238,22 @@ def test_password_of_the_environment(password_host: Host, monkeypatch: pytest.Mo
     monkeypatch.setenv("HE_CONSOLE_PASSWORD", "secret")
     assert chosen(None) == "secret"
     assert chosen("given") == "given"
+
+
+def test_password_of_the_older_tools_environment(
+    password_host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OVIRT_HOSTED_ENGINE_CONSOLE_PASSWORD", "older")
+    assert chosen(None) == "older"
+    assert chosen("given") == "given"
+    monkeypatch.setenv("HE_CONSOLE_PASSWORD", "secret")
+    assert chosen(None) == "secret"
+    monkeypatch.setenv("HE_CONSOLE_PASSWORD", "")
+    assert chosen(None) == ""  # and is refused: a variable of ours that a script left empty
+    monkeypatch.delenv("HE_CONSOLE_PASSWORD")
+    monkeypatch.setenv("OVIRT_HOSTED_ENGINE_CONSOLE_PASSWORD", "")
+    with pytest.raises(CommandError, match="there is no terminal"):
+        chosen(None)
 
 
 def test_without_a_terminal_it_says_where_to_put_it(password_host: Host) -> None:

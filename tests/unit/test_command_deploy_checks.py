@@ -147,7 +147,7 @@ def test_every_check_is_told_in_their_order_whatever_the_others_do() -> None:
         ("two", "ok"),
         ("three", "fail"),
     ]
-    assert failures_text(found) == "one: first; three: [Errno 5] Input/output error"
+    assert failures_text(found) == "one: first; three: Input/output error"
 
 
 def test_check_that_hangs_is_given_up_and_stops_no_other() -> None:
@@ -195,7 +195,7 @@ def test_bug_in_a_check_is_no_finding() -> None:
     def crash() -> NoReturn:
         raise ZeroDivisionError
 
-    with pytest.raises(RuntimeError, match=r"ZeroDivisionError\(\)"):
+    with pytest.raises(RuntimeError, match=r"ZeroDivisionError: "):
         list(run_checks([Check("one", crash)], 30))
 
 

@@ -147,7 +147,7 @@ def test_a_silent_libvirt_hides_nothing_else(host: OVirtHost) -> None:
         host.found(),
         Level.FAIL,
         *MISSING.values(),
-        "libvirt has not looked at it: look for vdsm-no-mac-spoofing: no connection",
+        "libvirt has not looked at it: can't look for vdsm-no-mac-spoofing: no connection",
     )
     assert host.found().detail.count("no connection") == 1
     host.xml.write_text(DOMAIN)

@@ -564,7 +564,7 @@ def test_who_may_not_ask_hears_nothing_of_the_hosts() -> None:
     for claim in ("starts nothing", "runs on", "go on without", "nobody watches", "systemctl"):
         assert claim not in told
         assert claim not in json.dumps(document)
-    assert document["error"] == "ask: permission denied at /run/s: run it as root"
+    assert document["error"] == "can't ask: permission denied at /run/s: run it as root"
 
 
 @pytest.mark.parametrize("state", [State.UNKNOWN_LOCAL_VM_STATE, State.START_STATE])

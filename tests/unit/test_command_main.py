@@ -44,7 +44,6 @@ def broker(deployed: Path) -> Iterator[FakeBroker]:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "say what to do"),
         (["--nonsense"], "--nonsense"),
         (["--vm-status", "--deploy"], "not allowed with"),
         (["--check-deployed", "--timeout=3"], "--timeout goes with --vm-status or --explain or "),
@@ -72,6 +71,18 @@ def test_wrong_options_are_one_line_and_exit_code_2(
     assert expected in output.err
     assert output.err.startswith("hosted-engine: ")
     assert output.err.count("\n") == 1
+
+
+def test_nothing_at_all_shows_what_there_is_and_has_done_nothing(
+    settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As oVirt's own command: its scripts look for that code and read standard output."""
+    assert main([]) == 1
+    shown = capsys.readouterr()
+    assert main(["--help"]) == 0
+    assert shown == capsys.readouterr()
+    assert shown.out.startswith("usage: hosted-engine COMMAND")
+    assert shown.err == ""
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

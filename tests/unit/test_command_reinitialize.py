@@ -272,9 +272,9 @@ def test_a_process_here_that_needs_the_lockspace(scene: Scene) -> None:
 
 def test_sanlock_that_does_not_run_or_is_frozen(scene: Scene) -> None:
     scene.sanlock.error = LockspaceGoneError("ask sanlock", "no daemon", errno.ECONNREFUSED)
-    assert refusal(scene, force=True) == "ask sanlock: no daemon"
+    assert refusal(scene, force=True) == "can't ask sanlock: no daemon"
     scene.sanlock.error = LockspaceGoneError("ask sanlock", "timed out", errno.ETIMEDOUT)
-    assert "is not known (ask sanlock: timed out)" in refusal(scene, force=True)
+    assert "is not known (can't ask sanlock: timed out)" in refusal(scene, force=True)
 
 
 # --- what --force does without ------------------------------------------------------------

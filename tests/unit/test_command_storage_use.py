@@ -66,4 +66,4 @@ def test_what_is_not_known_keeps_it_connected(scene: Scene) -> None:
     assert "not known" in refusal(scene)
     scene.libvirt_error = ""
     scene.sanlock.error = LockspaceError("ask sanlock", "refused", errno.EPERM)
-    assert "not known (ask sanlock: refused)" in refusal(scene)
+    assert "not known (can't ask sanlock: refused)" in refusal(scene)

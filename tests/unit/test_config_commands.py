@@ -178,12 +178,75 @@ def test_an_xml_comes_from_a_file(cluster, tmp_path):
 
 
 def test_an_xml_that_libvirt_refuses_is_not_written(cluster, tmp_path):
-    cluster.xml_problem = "unsupported configuration: no emulator"
+    cluster.libvirt.problem = "unsupported configuration: no emulator"
     file = tmp_path / "engine.xml"
     file.write_text(domain_xml(memory_mib=8192))
     text = refused(lambda: set_plain(cluster, "vm_conf", f"@{file}"))
     assert "no emulator" in text
     assert text.endswith("nothing was written")
+    assert cluster.stored().config == CONFIG
+
+
+FOREIGN = domain_xml().replace(
+    "<devices>",
+    """<devices>
+<interface type='bridge'><source bridge='br-nowhere'/></interface>
+<interface type='network'><source network='vdsm-net'/></interface>
+<disk><target dev='vdb'/><source file='/no/such/disk.img'/></disk>
+<graphics type='spice' tlsPort='5901'/>
+<lease><lockspace>sd-1</lockspace><key>71d3</key><target path='/no/such/lease'/></lease>""",
+)
+
+
+def set_xml(cluster: Cluster, file: Path, xml: str) -> None:
+    file.write_text(xml)
+    set_plain(cluster, "vm_conf", f"@{file}")
+
+
+@pytest.mark.parametrize("way", ["set", "edit"])
+def test_what_this_host_has_not_is_told_and_refuses_nothing(cluster, tmp_path, capsys, way):
+    cluster.probes.missing = {"/no/such/disk.img", "/no/such/lease"}
+    if way == "edit":
+        assert edit_vm_conf(cluster.bench(), desk(FOREIGN), PLAIN) == 0
+    else:
+        set_xml(cluster, tmp_path / "engine.xml", FOREIGN)
+    assert cluster.stored().config.domain_xml == FOREIGN
+    told = capsys.readouterr().err
+    assert "this host could not start the engine from the new domain XML: " in told
+    for part in (
+        "no bridge br-nowhere (",
+        "no libvirt network vdsm-net (",
+        "no path /no/such/disk.img (the disk vdb)",
+        "no path /no/such/lease (the lease 71d3 of the lockspace sd-1)",
+        "its spice display asks for TLS",
+        "in which sanlock has to be on each host",
+        "what to do: the disk vdb: connect its storage",
+    ):
+        assert part in told
+
+
+def test_what_is_refused_names_all_that_is_missing_too(cluster, tmp_path):
+    cluster.probes.missing = {"/no/such/disk.img"}
+    cluster.libvirt.problem = "no such machine"
+    text = refused(lambda: set_xml(cluster, tmp_path / "engine.xml", FOREIGN))
+    assert "libvirt refuses the XML: no such machine" in text
+    assert "no path /no/such/disk.img (the disk vdb)" in text
+    assert cluster.stored().config == CONFIG
+
+
+def test_an_emulator_that_is_not_here_is_refused(cluster, tmp_path):
+    cluster.probes.missing = {"/usr/libexec/qemu-kvm"}
+    xml = domain_xml().replace("<devices>", "<devices><emulator>/usr/libexec/qemu-kvm</emulator>")
+    text = refused(lambda: set_xml(cluster, tmp_path / "engine.xml", xml))
+    assert "no path /usr/libexec/qemu-kvm (the emulator)" in text
+    assert "take <emulator> out" in text
+    assert cluster.stored().config == CONFIG
+
+
+def test_a_libvirt_that_is_gone_judges_nothing(cluster, tmp_path):
+    cluster.libvirt.is_gone = True
+    text = refused(lambda: set_xml(cluster, tmp_path / "engine.xml", domain_xml(memory_mib=8192)))
+    assert "libvirt has not looked at it: " in text and text.endswith("nothing was written")
     assert cluster.stored().config == CONFIG
 
 
@@ -227,7 +290,7 @@ def test_waiting_in_vain_is_told_with_its_own_exit_code(cluster, capsys):
 def test_without_a_broker_it_is_written_all_the_same(cluster, capsys):
     cluster.broker.gone = True
     assert set_plain(cluster, "score.base", "3000") == 0
-    assert "Which hosts have it is not known: ask for the status: there is no broker" in (
+    assert "Which hosts have it is not known: can't ask for the status: there is no broker" in (
         capsys.readouterr().out
     )
     assert cluster.stored().config.settings.score.base == 3000
@@ -412,7 +475,7 @@ def test_an_edit_that_libvirt_or_its_writer_refuses_is_kept(cluster):
     text = refused(lambda: edit_vm_conf(cluster.bench(), desk(edited, agrees=False), PLAIN))
     assert "not written, as you wish" in text
     assert kept(text).read_text() == edited
-    cluster.xml_problem = "no such machine"
+    cluster.libvirt.problem = "no such machine"
     assert kept(refused(lambda: edit_vm_conf(cluster.bench(), desk(edited), PLAIN))).exists()
     assert cluster.stored().config == CONFIG
 

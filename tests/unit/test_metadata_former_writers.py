@@ -225,7 +225,7 @@ def test_bytes_that_are_no_utf8_are_named_with_their_place_behind_such_a_name():
     data[600] = 0xFF
     found = decode_slot(1, bytes(data))
     assert isinstance(found, SlotDamaged)
-    assert found.reason.startswith(r"text at byte 600: b'\xff'")
+    assert found.reason.startswith("text at byte 600: 1 byte (hex ff)")
 
 
 def test_a_newer_format_is_too_new_whatever_its_bytes():

@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metadata.error_words import shown
 from metadata.layout import storage_parts
 from metadata.records import VolumeAddress
 from metadata.settings.parse import (
@@ -26,7 +27,6 @@ from metadata.settings.parse import (
     parse_cluster_settings,
     parse_host_settings,
 )
-from metadata.settings.schema import shown
 
 MIB = 1024 * 1024
 HOST = {"host_id": 1, "host_name": "h1", "storage": {"path": "/leases"}}
@@ -152,7 +152,13 @@ def test_other_texts(key, value):
         (datetime.datetime(2020, 1, 2, 3, 4), "2020-01-02 03:04:00"),
         ([False, "no"], "[false, 'no']"),
         ("True", "'True'"),
-        (b"x", "b'x'"),
+        (b"x", "'x'"),
+        (b"x\xff", "2 bytes (hex 78 ff)"),
+        (b"\0", "1 byte (hex 00)"),
+        (bytearray(range(20)), "20 bytes (hex 00 01 02 03 04 05 06 07 ...)"),
+        ([b"\xff", None], "[1 byte (hex ff), an empty value]"),
+        (1.5, "1.5"),
+        (object(), "a value of kind object"),
     ],
 )
 def test_values_are_told_in_the_words_of_the_file(value, text):

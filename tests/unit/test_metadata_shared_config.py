@@ -101,7 +101,9 @@ def test_the_first_write_torn_is_damage_not_a_configuration():
 def test_both_copies_damaged_are_both_named():
     found = decode_area(area_of(b"garbage", b"\xff" * 100))
     assert isinstance(found, ConfigDamaged)
-    assert found.reason.startswith(r"first copy: magic: b'garbage\x00' is refused; allowed: ")
+    assert found.reason.startswith(
+        "first copy: magic: 8 bytes (hex 67 61 72 62 61 67 65 00) is refused; allowed: "
+    )
     assert "; second copy: magic: " in found.reason
 
 

@@ -360,7 +360,7 @@ def test_bytes_that_are_no_utf8_are_named_with_their_field():
     data[data.index(b"h1")] = 0xFF
     found = decode_slot(1, bytes(data))
     assert isinstance(found, SlotDamaged)
-    assert found.reason == r"hostname: b'\xff1' is refused; allowed: UTF-8 bytes"
+    assert found.reason == "hostname: 2 bytes (hex ff 31) is refused; allowed: UTF-8 bytes"
 
 
 def test_bytes_in_the_text_that_are_no_utf8_are_named_with_their_place():
@@ -368,7 +368,7 @@ def test_bytes_in_the_text_that_are_no_utf8_are_named_with_their_place():
     data[700] = 0xFF
     found = decode_slot(1, bytes(data))
     assert isinstance(found, SlotDamaged)
-    assert found.reason.startswith(r"text at byte 700: b'\xff'")
+    assert found.reason.startswith("text at byte 700: 1 byte (hex ff)")
 
 
 def test_what_others_wrote_is_safe_to_print():

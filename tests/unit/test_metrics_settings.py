@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from metadata.error_words import shown
 from metadata.settings.metrics import MetricsSettings
 from metadata.settings.parse import SettingsError, host_settings_to_data, parse_host_settings
-from metadata.settings.schema import shown
 
 HOST = {"host_id": 1, "host_name": "h1", "storage": {"path": "/leases"}}
 LISTEN = {"listen": "127.0.0.1:9177"}

@@ -197,10 +197,7 @@ def test_one_log_line_for_a_server_that_stays_away(
     switch(host, True)
     host.cluster.run(600)
     told = [item for item in caplog.messages if "Connection refused" in item]
-    assert told == [
-        "mail to a@example.com, b@example.com through mail:587: "
-        "mail through mail: Connection refused"
-    ]
+    assert told == ["mail to a@example.com, b@example.com through mail:587: Connection refused"]
 
 
 class Picky(SimNotificationSender):

@@ -63,7 +63,7 @@ def test_the_label_of_a_webhook() -> None:
 def test_an_error_of_the_sender() -> None:
     with pytest.raises(DeliveryError) as caught:
         NetNotificationSender().post(hook(host="127.0.0.1:1"), b"{}")
-    assert str(caught.value).startswith("POST https://127.0.0.1:1: ")
+    assert str(caught.value).startswith("can't post to https://127.0.0.1:1: ")
     assert SECRET not in str(caught.value)
 
 

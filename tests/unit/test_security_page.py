@@ -59,6 +59,7 @@ def test_what_everybody_may_ask_for_is_the_catalogues() -> None:
     assert anybody == {
         *("--vm-status", "--explain", "--check-deployed", "--check-liveliness", "--history"),
         *("--get-shared-config", "--shared-config-history", "--export-status", "--simulate"),
+        *("--set-maintenance", "--test-notification"),
         "--version",
     }
     assert f"`{LOCK_FILE}`" in PAGE

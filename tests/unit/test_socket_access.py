@@ -31,13 +31,22 @@ from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.base import Command
 from hosted_engine.main import main
 from hosted_engine.storage.cleanup import main as cleanup_main
+from metadata.error_words import shown
 from metadata.errors import SettingsError
 from metadata.settings.notifications import read_notifications
 from metadata.settings.parse import host_settings_to_data, parse_host_settings
-from metadata.settings.schema import Reader, shown
+from metadata.settings.schema import Reader
 from tests.unit.broker_host import CONFIG, PUBLICATION
 from tests.unit.command_broker import HOST_YAML, undeployed
-from tests.unit.other_user import NOBODY, PYTHON, as_compat_client, as_user, needs_root
+from tests.unit.other_user import (
+    NOBODY,
+    PYTHON,
+    as_command,
+    as_compat_client,
+    as_user,
+    needs_root,
+    read_as_compat_client,
+)
 from tests.unit.test_broker_api import Served
 from tests.unit.umasks import umask
 from world.host.accounts import group_id, is_member, user_id
@@ -141,8 +150,51 @@ def test_a_refused_command_is_an_error_that_says_so(place: Path) -> None:
         server.stop()
     assert caught.value.status == 403
     assert str(caught.value).startswith(
-        "set local maintenance on: permission denied: PUT /v1/maintenance is refused for uid 65534"
+        "can't set local maintenance on: permission denied: PUT /v1/maintenance is refused for "
+        "uid 65534"
     )
+
+
+@needs_root
+@pytest.mark.parametrize("groups", [(MEMBERS,), (NOBODY, MEMBERS), (NOBODY, 5, MEMBERS, 7)])
+def test_the_group_that_the_host_daemon_runs_as_reads_by_its_client(
+    served: Served, place: Path, monkeypatch: pytest.MonkeyPatch, groups: tuple[int, ...]
+) -> None:
+    """The first one is its own, as vdsm's is kvm; the others are further ones of its user."""
+    deployed_as_host_1(place, monkeypatch)
+    served.server.admit(MEMBERS)
+    client, since = served.client(), -1
+    client.publish(PUBLICATION)
+    while not client.status().hosts:
+        since = client.wait_for_change(since, 5 * SECOND).sequence
+    deployed, stats, hosts, score, setting = read_as_compat_client(served.path, *groups)
+    assert deployed == "True 1"
+    assert (stats, hosts) == ("[0, 1]", "[1]")
+    assert score.isdigit()
+    assert setting == "['5.0', 'ha']"
+
+
+@needs_root
+def test_without_the_group_its_client_is_told_the_way_in(
+    served: Served, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployed_as_host_1(place, monkeypatch)
+    served.server.admit(MEMBERS)
+    deployed, *refused = read_as_compat_client(served.path, NOBODY, 5)
+    assert deployed == "True 1"
+    assert len(refused) == 4
+    for told in refused[:3]:
+        assert told.startswith(f"BrokerDeniedError {errno.EACCES} ")
+        assert told.endswith(f"{served.path}: run it as root, or be in group {MEMBERS}")
+    assert refused[3].startswith("CommandError ")
+    assert refused[3].endswith(f"run it as root, or be in group {MEMBERS}")
+
+
+def deployed_as_host_1(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = place / "host.yaml"
+    settings.write_text(HOST_YAML)
+    settings.chmod(0o644)
+    monkeypatch.setenv("HE_SETTINGS", str(settings))
 
 
 # --- users who may command ----------------------------------------------------------------------
@@ -292,6 +344,36 @@ def test_the_host_daemons_client_sets_maintenance_unchanged(allowed: Allowed) ->
         snapshot = served.client().status()
         now = {"GLOBAL": snapshot.global_maintenance, "LOCAL": snapshot.local_maintenance}
         assert now[mode] is on
+
+
+@needs_root
+def test_the_command_does_it_for_a_named_user(allowed: Allowed) -> None:
+    served = allowed.served
+    for mode, now in (("global", (True, False)), ("local", (True, True)), ("none", (False, False))):
+        told = as_command(served.path, MEMBERS, "--set-maintenance", f"--mode={mode}")
+        assert told[0] == 0, told
+        snapshot = served.client().status()
+        assert (snapshot.global_maintenance, snapshot.local_maintenance) == now
+    code, text = as_command(served.path, MEMBERS, "--test-notification")
+    assert code == 1 and "permission" not in text  # none is configured
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "asked", [*(("--set-maintenance", f"--mode={m}") for m in ("global", "local", "none")),
+              ("--test-notification",)],
+)  # fmt: skip
+def test_who_may_not_command_is_told_exactly_what_to_do(
+    served: Served, asked: tuple[str, ...]
+) -> None:
+    served.server.admit(MEMBERS)
+    code, told = as_command(served.path, MEMBERS, *asked)
+    assert code == 1
+    assert "run it as root, or name its user in command_users of host.yaml" in told
+    assert "Let another host run it first" not in told and "--explain" not in told
+    code, told = as_command(served.path, NOBODY, *asked)
+    assert code == 1
+    assert f"permission denied at {served.path}: run it as root, or be in group {MEMBERS}" in told
 
 
 @needs_root
@@ -555,7 +637,7 @@ def test_a_directory_service_that_fails_is_named(caplog: pytest.LogCaptureFixtur
     group.look()
     group.wait(SECOND)
     assert group.number is None
-    assert "host.yaml: socket_group: look for group 'kvm': Input/output error" in caplog.text
+    assert "host.yaml: socket_group: can't look for group 'kvm': Input/output error" in caplog.text
 
 
 def test_without_a_name_nobody_is_asked() -> None:
@@ -710,7 +792,6 @@ def plain_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 VALUES = {
-    "--set-maintenance": ["--mode=global"],
     "--add-console-password": ["--generate"],
     "--set-shared-config": ["timing.tick_s", "4"],
     "--shared-config-rollback": ["1"],

@@ -73,6 +73,7 @@ ONLY_IN = {
     # The status command would start a fifth slower with it (ADR 40).
     "rich": "tests/sim/__main__.py",
     "sanlock": "world/storage/sanlock_lockspace.py",
+    "world.storage.libsanlock": "world/storage/sanlock_lockspace.py",
     "libvirt": "world/vm/libvirt_hypervisor.py",
     "libvirt_qemu": "world/vm/libvirt_hypervisor.py",
     "libvirtmod": "world/vm/libvirt_hypervisor.py",
@@ -179,8 +180,11 @@ def import_problems(path: str, name: str) -> list[str]:
     found = []
     if top in PACKAGES and not any(under(name, allowed) for allowed in allowed_for(path)):
         found.append(f"{path} imports {name}; allowed: {', '.join(allowed_for(path))}")
-    if top in ONLY_IN and not is_in(path, ONLY_IN[top]):
-        found.append(f"{path} imports {top}; only {ONLY_IN[top]} does")
+    found += [
+        f"{path} imports {library}; only {place} does"
+        for library, place in ONLY_IN.items()
+        if under(name, library) and not is_in(path, place)
+    ]
     if is_pure(path) and top in IMPURE_MODULES - EXCEPTIONS.get(path, frozenset()):
         found.append(f"{path} imports {top}, but its package is pure")
     return found
@@ -310,6 +314,8 @@ def test_every_exception_of_spelling_is_still_needed(path, names):
         ("hosted_engine/main.py", "from simulation import cluster"),
         ("simulation/host.py", "from hosted_engine.simulate import verbs"),
         ("ha_agent/agent.py", "import sanlock"),
+        ("ha_broker/adapters.py", "from world.storage import libsanlock"),
+        ("hosted_engine/host/environment.py", "from world.storage.libsanlock import inquire"),
         ("world/storage/sanlock_lockspace.py", "import libvirt"),
         ("ha_broker/monitors/guest_agent.py", "import libvirt_qemu"),
         ("ha_broker/broker.py", "from sdnotify import SystemdNotifier"),
@@ -347,6 +353,7 @@ def test_what_is_not_allowed_is_found(path, source):
         ("fsm/diagram.py", "import argparse, sys\nfrom pathlib import Path\nprint(1)"),
         ("fsm/machine.py", "from transitions import Machine"),
         ("world/storage/sanlock_lockspace.py", "import sanlock"),
+        ("world/storage/sanlock_lockspace.py", "from world.storage import libsanlock"),
         ("ha_broker/metrics/counters.py", "from prometheus_client import Counter"),
         ("ha_broker/broker.py", "import time, os\nfrom world.ports import jobs"),
         ("ha_agent/agent.py", "from ha_broker.api import client, snapshot\nfrom fsm import step"),

@@ -30,7 +30,7 @@ def test_the_second_is_refused_and_told_the_first(tmp_path: Path) -> None:
         OnlyOne(str(tmp_path), "ha-agent")
     why = str(caught.value)
     assert why.startswith(
-        f"start ha-agent: ha-agent runs on this host already (process {os.getpid()}"
+        f"can't start ha-agent: ha-agent runs on this host already (process {os.getpid()}"
     )
     assert "\n" not in why
     first.release()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import errno
 import sys
 import time
@@ -348,19 +347,6 @@ def test_a_history_that_says_more_or_something_else() -> None:
     assert parse_renewals(f"renewals of hosted-engine:\n{newer}timestamp=8\n") == [
         Renewal(7, 0.001, 0.002, 3, 4)
     ]
-
-
-def test_a_missing_binding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real_import = builtins.__import__
-
-    def without(name: str, *arguments: Any, **options: Any) -> Any:
-        if name == "sanlock":
-            raise ImportError("No module named 'sanlock'")
-        return real_import(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(LockspaceError, match="python3-sanlock"):
-        SanlockLockspace(PARTS, SimStore()).membership(1)
 
 
 @pytest.mark.parametrize(("told", "seconds"), [({}, 60), ({"watchdog_fire_timeout": "10"}, 10)])

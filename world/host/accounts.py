@@ -10,6 +10,7 @@ import os
 import pwd
 from typing import Optional
 
+from metadata.error_words import reason, shown
 from world.ports.errors import WorldError
 
 
@@ -23,7 +24,7 @@ def group_id(name: str) -> Optional[int]:
     except KeyError:
         return None
     except OSError as error:
-        raise _not_looked(f"group {name!r}", error) from None
+        raise _not_looked(f"group {shown(name)}", error) from None
 
 
 def user_id(name: str) -> Optional[int]:
@@ -44,7 +45,7 @@ def is_member(name: str, gid: int) -> bool:
     try:
         return user is not None and gid in os.getgrouplist(name, user.pw_gid)
     except OSError as error:
-        raise _not_looked(f"the groups of user {name!r}", error) from None
+        raise _not_looked(f"the groups of user {shown(name)}", error) from None
 
 
 def _user(name: str) -> Optional[pwd.struct_passwd]:
@@ -53,8 +54,8 @@ def _user(name: str) -> Optional[pwd.struct_passwd]:
     except KeyError:
         return None
     except OSError as error:
-        raise _not_looked(f"user {name!r}", error) from None
+        raise _not_looked(f"user {shown(name)}", error) from None
 
 
 def _not_looked(whom: str, error: OSError) -> WorldError:
-    return WorldError(f"look for {whom}", str(error.strerror or error))
+    return WorldError(f"look for {whom}", reason(error))

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Optional
 
+from metadata.error_words import reason, shown
 from metadata.host_notes import MachineIdentity, machine_identity
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, CpuTimes, MemoryFree, SpaceLook
@@ -86,7 +87,7 @@ class KernelVitals:
                 return None
             found = os.statvfs(path)
         except OSError as error:
-            raise WorldError(f"look at the room of {path}", error.strerror or str(error)) from None
+            raise WorldError(f"look at the room of {path}", reason(error)) from None
         return SpaceLook(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
 
 
@@ -113,7 +114,7 @@ def _meminfo(text: str) -> Iterator[tuple[str, int]]:
 def _number(path: Path) -> int:
     text = _text(path).strip()
     if not text.isdigit():
-        raise WorldError(f"read {path}", f"{text!r} is no number")
+        raise WorldError(f"read {path}", f"{shown(text)} is no number")
     return int(text)
 
 
@@ -121,7 +122,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace")
     except OSError as error:
-        raise WorldError(f"read {path}", error.strerror or str(error)) from None
+        raise WorldError(f"read {path}", reason(error)) from None
 
 
 def _text_or_nothing(path: Path) -> str:

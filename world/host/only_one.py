@@ -8,6 +8,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from metadata.error_words import reason
 from world.durable import PRIVATE_FILE_MODE
 from world.ports.errors import WorldError
 
@@ -30,7 +31,7 @@ class OnlyOne:
             path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             self._fd = _opened(path)
         except OSError as error:
-            raise WorldError(what, f"can't open {path}: {error.strerror}") from None
+            raise WorldError(what, f"can't open {path}: {reason(error)}") from None
         try:
             self._take(what, path, name)
         except WorldError:
@@ -42,7 +43,7 @@ class OnlyOne:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno != errno.EWOULDBLOCK:
-                raise WorldError(what, f"can't lock {path}: {error.strerror}") from None
+                raise WorldError(what, f"can't lock {path}: {reason(error)}") from None
             pid = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
             holder = f"process {pid}" if pid else "another process"
             why = f"{name} runs on this host already ({holder} has locked {path})"

@@ -37,7 +37,7 @@ class PluginChild:
     """The `Plugin` of the real world; started at its first measurement."""
 
     def __init__(self, name: str, options: Mapping[str, str]) -> None:
-        self._what = f"plug-in {name}"
+        self._what = f"measure by plug-in {name}"
         self._name = name
         self._options = dict(options)
         self._process: Optional[_Process] = None

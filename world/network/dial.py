@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
+from metadata.error_words import reason
 from world.network.deadline import Deadline
 
 # RFC 8305 5 recommends 250 ms.
@@ -86,8 +87,7 @@ def resolve(
     try:
         found = socket.getaddrinfo(host, port, type=kind)
     except (OSError, ValueError) as error:  # a UnicodeError is a ValueError
-        why = getattr(error, "strerror", None) or str(error)
-        raise UnresolvedError(f"{host} can't be resolved: {why}") from error
+        raise UnresolvedError(f"{host} can't be resolved: {reason(error)}") from error
     if deadline.is_over():
         raise UnresolvedError(f"{host} could not be resolved within {deadline.timeout_s:g} s")
     families: dict[socket.AddressFamily, list[Target]] = {}
@@ -246,5 +246,5 @@ class _Race(Generic[_Attempt]):
     def _reasons(self) -> Iterator[tuple[str, str]]:
         for target in self._targets:
             error = self._failures.get(target)
-            why = late(self._deadline.timeout_s) if error is None else error.strerror
-            yield target.text, why or str(error)
+            late_text = late(self._deadline.timeout_s)
+            yield target.text, late_text if error is None else reason(error)

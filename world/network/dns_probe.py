@@ -18,6 +18,7 @@ import struct
 from collections.abc import Sequence
 from pathlib import Path
 
+from metadata.error_words import reason
 from metadata.settings.network_target import is_address
 from world.network import dial
 from world.network.deadline import Deadline
@@ -50,7 +51,7 @@ def name_servers(
     try:
         found = _named_in(resolv_conf)
     except OSError as error:
-        raise WorldError(what, error.strerror or str(error), error.errno or 0) from error
+        raise WorldError(what, reason(error), error.errno or 0) from error
     if not found:
         raise WorldError(what, "it names none")
     if not any(address in _RESOLVED for address in found):

@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
-from metadata.plain_text import one_line
+from metadata.error_words import reason, shown
 from world.network import dial
 from world.network.deadline import Deadline, TooMuchError
 from world.network.other_answers import (
@@ -144,9 +144,9 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url)
         usable = parts.scheme in _DEFAULT_PORTS and parts.hostname and parts.port != 0
     except ValueError as error:  # a port that is no number, an open bracket
-        raise _CheckError(f"health_url: {url!r} is refused: {error}") from error
+        raise _CheckError(f"health_url: {shown(url)} is refused: {error}") from error
     if not usable:
-        raise _CheckError(f"health_url: {url!r} is refused; allowed: http://… or https://…")
+        raise _CheckError(f"health_url: {shown(url)} is refused; allowed: http://… or https://…")
     return parts
 
 
@@ -178,7 +178,7 @@ def _secured(
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
         raise  # whoever is there has ended, which an engine that is ill does, too
     except ssl.SSLError as error:
-        why = f"no TLS with it ({error.reason or _reason(error)})"
+        why = f"no TLS with it ({error.reason or reason(error)})"
         raise OtherAnswerError(why, "is that the port for https?") from error
 
 
@@ -199,7 +199,7 @@ def _tls_context(ca_file: str) -> SSLContext:
         with stable_name(ca_file) as name:
             context.load_verify_locations(name)
     except OSError as error:  # ssl.SSLError is one
-        raise _CheckError(f"health_ca_file: {ca_file}: {_reason(error)}") from error
+        raise _CheckError(f"health_ca_file: {ca_file}: {reason(error)}") from error
     return context
 
 
@@ -220,7 +220,7 @@ def _request(parts: SplitResult) -> bytes:
     host = re.sub(r"%[^\]]*\]", "]", parts.netloc.rpartition("@")[2])
     lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Accept: */*", "Connection: close"]
     if any(ord(character) <= 0x20 for character in target + host):
-        raise _CheckError(f"health_url: {parts.geturl()!r} is refused; it has a blank in it")
+        raise _CheckError(f"health_url: {shown(parts.geturl())} is refused; it has a blank in it")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
 
@@ -233,7 +233,7 @@ def _judge(look: _Look, answer: Answer, expected_text: str) -> HealthReading:
         elif expected_text.encode("utf-8") in answer.body:
             return HealthReading(True, "", seen=seen)
         else:
-            why = f"the page does not say {expected_text!r}"
+            why = f"the page does not say {shown(expected_text)}"
             check_place(answer, why)
     except OtherAnswerError as error:
         return HealthReading(False, look.named(str(error)), known=False, answered=True, seen=seen)
@@ -249,7 +249,7 @@ def _failed(look: _Look, error: Exception, timeout_s: float) -> HealthReading:
     if isinstance(error, http.client.HTTPException):
         return _judge_no_http(look, error)
     heard = isinstance(error, TooMuchError)
-    return HealthReading(False, look.named(_reason(error)), answered=heard)
+    return HealthReading(False, look.named(reason(error)), answered=heard)
 
 
 def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReading:
@@ -259,9 +259,3 @@ def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReadi
         other = OtherAnswerError(why, "is that the port for http?")
         return HealthReading(False, look.named(str(other)), known=False, answered=True)
     return HealthReading(False, look.named(why), answered=True)
-
-
-def _reason(error: Exception) -> str:
-    """The system's own words, without the numbers around them."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return one_line(str(text))

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Optional, cast
 
+from metadata.error_words import reason
 from world.network import dial
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -107,7 +108,7 @@ class _Echo:
         try:
             sock.sendto(_echo(target.family, self._token), target.address)
         except OSError as error:  # unreachable: that is an answer too
-            self._failures[target] = error.strerror or str(error)
+            self._failures[target] = reason(error)
 
     def _await_reply(self, selector: selectors.BaseSelector, deadline: Deadline) -> str:
         """Who answers; empty: nobody."""
@@ -131,7 +132,7 @@ def _open(what: str, family: socket.AddressFamily) -> socket.socket:
         except PermissionError:
             continue
         except OSError as error:
-            raise WorldError(what, error.strerror or str(error), error.errno or 0) from error
+            raise WorldError(what, reason(error), error.errno or 0) from error
     why = "not permitted: needs CAP_NET_RAW, or this group within net.ipv4.ping_group_range"
     raise WorldError(what, why, errno_module.EPERM)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Optional
 
+from metadata.error_words import reason
 from world.network import dial, dns_probe
 from world.network.deadline import Deadline
 from world.network.icmp_echo import ping
@@ -37,7 +38,7 @@ class SocketNetworkProbe:
             with dial.connect_any(targets, deadline) as sock:
                 return ProbeReading(True, f"{dial.peer(sock) or host} accepts")
         except OSError as error:  # refused, unreachable or too late: that is an answer too
-            return ProbeReading(False, str(error))
+            return ProbeReading(False, reason(error))
 
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """One question over TCP; see `NetworkProbe`."""

@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
+from metadata.error_words import reason_with_file
 from metadata.plain_text import one_line
 from metadata.secret_names import without_paths
 from metadata.settings.notifications import STARTTLS, TLS, SmtpSettings, WebhookSettings
@@ -47,7 +48,7 @@ class NetNotificationSender:
 
     def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
         """As `Courier.mail`."""
-        what = f"mail through {server.server}:{server.usual_port}"
+        what = f"send mail through {server.server}:{server.usual_port}"
         with (
             _failures(what, server.timeout_s),
             _logged_in(server, self._secrets_below) as smtp,
@@ -56,7 +57,7 @@ class NetNotificationSender:
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
         """As `Courier.post`."""
-        with _failures(f"POST {without_paths(webhook.url)}", webhook.timeout_s):
+        with _failures(f"post to {without_paths(webhook.url)}", webhook.timeout_s):
             headers = _headers(webhook, body, self._secrets_below)
             return _post(webhook, body, headers, Deadline(webhook.timeout_s))
 
@@ -81,7 +82,7 @@ def _failures(what: str, timeout_s: float) -> Iterator[None]:
     except smtplib.SMTPServerDisconnected as error:
         # smtplib hides a read that took too long, or brought too much, behind this.
         hidden = error.__context__
-        why = _reason(hidden if isinstance(hidden, TooMuchError) else error)
+        why = reason_with_file(hidden if isinstance(hidden, TooMuchError) else error)
         late = isinstance(hidden, socket.timeout)
         raise DeliveryError(what, f"not done within {timeout_s:g} s" if late else why) from error
     except smtplib.SMTPResponseException as error:
@@ -92,15 +93,7 @@ def _failures(what: str, timeout_s: float) -> Iterator[None]:
     except http.client.HTTPException as error:
         raise DeliveryError(what, f"not an HTTP answer ({type(error).__name__})") from error
     except (smtplib.SMTPException, OSError, ValueError) as error:
-        raise DeliveryError(what, _reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    """The system's own words, with the file's name where it is about one."""
-    strerror = getattr(error, "strerror", None)
-    name = getattr(error, "filename", None)
-    text = f"{name}: {strerror}" if name and strerror else strerror or str(error)
-    return _one_line(str(text)) or type(error).__name__
+        raise DeliveryError(what, reason_with_file(error)) from error
 
 
 def _one_line(text: str) -> str:

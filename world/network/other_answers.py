@@ -49,7 +49,7 @@ class Answer:
     def shown(self) -> str:
         """For people: the status and the beginning of the page, nothing that is not printable."""
         text = " ".join(self.body.decode("utf-8", "replace").split())
-        page = f", page {ascii_text(text, _MOST_SHOWN)!r}" if text else ", an empty page"
+        page = f", page '{ascii_text(text, _MOST_SHOWN)}'" if text else ", an empty page"
         place = f" at {_shown(self.url)}" if self.came_far else ""
         return f"HTTP status {self.status}{page}{place}"
 

@@ -15,6 +15,7 @@ Errors::
 
 from __future__ import annotations
 
+from metadata.error_words import cannot
 from metadata.plain_text import one_line
 
 # sanlock's own numbers in `LockspaceError.errno`.
@@ -26,13 +27,14 @@ HOSTID_BUSY = -262  # another host renews this host id
 class WorldError(Exception):
     """Something outside the program failed.
 
-    `what` names the operation and its object, `why` what the other side said; both become one
-    printable line, for the other side may be anybody.
+    `what` names the operation and its object ("read the lease"), `why` what the other side said;
+    the text is "can't WHAT: WHY". Both become one printable line, for the other side may be
+    anybody.
     """
 
     def __init__(self, what: str, why: str, errno: int = 0) -> None:
         what, why = one_line(what), one_line(why)
-        super().__init__(f"{what}: {why}")
+        super().__init__(cannot(what, why))
         self.what = what
         self.why = why
         self.errno = errno

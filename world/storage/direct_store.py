@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Optional
 
+from metadata.error_words import reason
 from metadata.records import VolumeAddress
 from world.ports.errors import StorageError
 from world.way_in import way_in
@@ -145,7 +146,7 @@ class DirectStore:
             return too_short_text(path, size, max(end, self._needed.get(path, 0)))
         if self._read_only and error.errno == errno_module.EBADF:
             return "it was opened for reading only"
-        why = error.strerror or str(error)
+        why = reason(error)
         if error.errno == errno_module.EACCES and os.geteuid() != 0:
             return f"{why}: {way_in(path, stat.S_IRGRP if self._read_only else stat.S_IWGRP)}"
         return open_trouble(path, error) or why

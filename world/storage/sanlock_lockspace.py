@@ -1,4 +1,7 @@
-"""sanlock: lockspace, engine's lease, lock of writers. The only file that imports `sanlock`.
+"""sanlock: lockspace, engine's lease, lock of writers.
+
+The only file that imports `sanlock`, its Python binding, or, where there is none, `libsanlock`,
+which offers the same (ADR 59).
 
 Decisions follow the error number, never its text. What the numbers mean was measured with
 sanlock 3.8.5 and is pinned by the contract tests:
@@ -34,6 +37,7 @@ import subprocess
 import time
 from typing import Any, Callable, Optional, TypeVar
 
+from metadata.error_words import shown
 from metadata.layout import (
     CONFIG_LEASE_NAME,
     LEASE_NAME,
@@ -265,7 +269,7 @@ class SanlockLockspace:
         """What `pid` holds: lockspace, name and place; None: sanlock does not know it."""
         binding = _binding()
         try:
-            resources = _ask_again_while_busy(lambda: binding.inquire(pid=pid))
+            resources = _ask_again_while_busy(binding, lambda: binding.inquire(pid=pid))
         except binding.SanlockException as error:
             if error.errno == errno_module.ESRCH:
                 return None
@@ -280,7 +284,7 @@ class SanlockLockspace:
         text = daemon_settings().get("watchdog_fire_timeout", str(USUAL_FIRE_TIMEOUT_S))
         if not text.isdigit():
             what = "ask sanlock for its watchdog_fire_timeout"
-            raise LockspaceError(what, f"it says {text!r}, which is no number")
+            raise LockspaceError(what, f"it says {shown(text)}, which is no number")
         return int(text)
 
     def place(self, host_id: int) -> Optional[HostPlace]:
@@ -506,7 +510,7 @@ class SanlockLockspace:
         try:
             return self._store.read(self._parts.lease, _LEADER_SIZE)
         except StorageError as error:
-            raise LockspaceError("read the owner of the lease", str(error), error.errno) from error
+            raise LockspaceError("read the owner of the lease", error.why, error.errno) from error
 
     def _ask_owner(self) -> Optional[LeaseOwner]:
         binding = _binding()
@@ -616,20 +620,35 @@ def _client(what: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         why = "there is no command sanlock; install the package sanlock"
         raise LockspaceError(what, why, errno_module.ENOENT) from error
     except subprocess.TimeoutExpired as error:
-        raise LockspaceGoneError(what, str(error), errno_module.ETIMEDOUT) from error
+        why = f"its command has not ended within {_CLIENT_TIMEOUT_S:g} s"
+        raise LockspaceGoneError(what, why, errno_module.ETIMEDOUT) from error
 
 
 def _binding() -> Any:
-    """The module `sanlock`; importing it late lets machines without it use this module's types."""
+    """The module `sanlock`, or libsanlock under its names.
+
+    Importing it late lets machines without either use this module's types.
+    """
     try:
         import sanlock  # noqa: PLC0415
     except ImportError as error:
-        why = f"{error}; install the distribution's package python3-sanlock"
-        raise LockspaceError("load sanlock's Python binding", why) from error
+        return _libsanlock(error)
     return sanlock
 
 
-def _ask_again_while_busy(question: Callable[[], T]) -> T:
+def _libsanlock(no_binding: ImportError) -> Any:
+    try:
+        from world.storage import libsanlock  # noqa: PLC0415
+    except ImportError as error:
+        why = (
+            f"{no_binding}; {error}; install the distribution's package python3-sanlock or, where "
+            "there is none, the library's (sanlock-lib; Debian: libsanlock1)"
+        )
+        raise LockspaceError("load sanlock's Python binding or libsanlock", why) from error
+    return libsanlock
+
+
+def _ask_again_while_busy(binding: Any, question: Callable[[], T]) -> T:
     """sanlock refuses a question about a process while somebody else asks about the same one.
 
     That takes it milliseconds; raises what it raised last when it is busy for longer.
@@ -638,7 +657,7 @@ def _ask_again_while_busy(question: Callable[[], T]) -> T:
     while True:
         try:
             return question()
-        except _binding().SanlockException as error:
+        except binding.SanlockException as error:
             if error.errno not in _BUSY_ERRNOS or time.monotonic() >= give_up_at_s:
                 raise
             time.sleep(random.uniform(0, _LONGEST_BUSY_PAUSE_S))

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Optional
 
+from metadata.error_words import reason
 from metadata.layout import too_short_text
 
 # What the kernel says of a volume that may be read and not written: a mount, a file, a device.
@@ -33,18 +34,18 @@ def open_trouble(path: str, error: OSError) -> Optional[str]:
     """
     if error.errno not in _READ_ONLY or not _can_be_read(path):
         return None
-    return f"the volume is read-only: {path} can be read and not written ({_words(error)})"
+    return f"the volume is read-only: {path} can be read and not written ({reason(error)})"
 
 
 def _trouble(path: str, needed: int) -> str:
     try:
         descriptor = _opened(path, os.O_RDWR)
     except OSError as error:
-        return open_trouble(path, error) or f"{path} can't be opened ({_words(error)})"
+        return open_trouble(path, error) or f"{path} can't be opened ({reason(error)})"
     try:
         size = os.lseek(descriptor, 0, os.SEEK_END)
     except OSError as error:
-        return f"{path} can't be measured ({_words(error)})"
+        return f"{path} can't be measured ({reason(error)})"
     finally:
         os.close(descriptor)
     return too_short_text(path, size, needed) if size < needed else ""
@@ -61,7 +62,3 @@ def _can_be_read(path: str) -> bool:
 def _opened(path: str, mode: int) -> int:
     # A pipe in a volume's place must not hold us up.
     return os.open(path, mode | os.O_CLOEXEC | os.O_NONBLOCK)
-
-
-def _words(error: OSError) -> str:
-    return error.strerror or str(error)

@@ -19,5 +19,5 @@ COMMANDS: tuple[Command, ...] = tuple(command for group in GROUPS for command in
 def commands_with(option: str) -> list[str]:
     """The names of the commands that have `option`."""
     return [
-        command.name for command in COMMANDS if any(one.name == option for one in command.options)
+        command.name for command in COMMANDS if any(option in one.names for one in command.options)
     ]

@@ -10,13 +10,16 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple, Optional
 
+from metadata.error_words import shown
+
 
 class Option(NamedTuple):
     """An option of a command.
 
     Without `metavar` it is a switch (bool); with one it takes a value (None when not given).
     `type` turns the value's text into the value and raises ValueError, whose text names the
-    value and what is allowed. `completes` is what the shell offers: "file" or nothing.
+    value and what is allowed. `completes` is what the shell offers: "file" or nothing. `aliases`
+    are other names that are taken for it: oVirt's own tools have them.
     """
 
     name: str
@@ -25,6 +28,12 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     type: Optional[Callable[[str], Any]] = None
     completes: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that may be typed for it, its own name first."""
+        return (self.name, *self.aliases)
 
     @property
     def dest(self) -> str:
@@ -84,7 +93,7 @@ def seconds(text: str) -> float:
     """0 to 3600 seconds; raises ValueError."""
     value = float(text) if _DECIMAL.fullmatch(text) else -1.0
     if not 0 <= value <= 3600:
-        raise ValueError(f"{text!r} is refused; allowed: seconds from 0 to 3600")
+        raise ValueError(f"{shown(text)} is refused; allowed: seconds from 0 to 3600")
     return value
 
 
@@ -92,14 +101,14 @@ def whole_number(text: str, low: int, high: int, what: str) -> int:
     """A decimal number from `low` to `high`; raises ValueError that says so of `what`."""
     value = int(text) if _WHOLE.fullmatch(text) else low - 1
     if not low <= value <= high:
-        raise ValueError(f"{text!r} is refused; allowed: {what} from {low} to {high}")
+        raise ValueError(f"{shown(text)} is refused; allowed: {what} from {low} to {high}")
     return value
 
 
 def path(text: str) -> str:
     """A variable that a script forgot to set must not mean something else; raises ValueError."""
     if not text:
-        raise ValueError(f"{text!r} is refused; allowed: a path")
+        raise ValueError(f"{shown(text)} is refused; allowed: a path")
     return text
 
 

@@ -29,7 +29,9 @@ GROUP = Group(
             text="KEY is dotted, as in the settings: timing.tick_s, notifications.smtp.server; a "
             "section (timing) is shown whole, as YAML, and 'all' shows everything. The key vm_conf "
             "is the engine's domain XML. What is shown stands on the shared storage; where that "
-            "can't be read, it is what this host's broker read last.",
+            "can't be read, it is what this host's broker read last.\n\n"
+            "With --type a single value is shown as 'KEY : VALUE, type : TYPE'. Names that oVirt's "
+            "own tools have for settings are taken, too: email.smtp-server, network_test.",
             arguments=("KEY",),
             options=(_TYPE, JSON),
             examples=(

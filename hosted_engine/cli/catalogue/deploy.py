@@ -40,6 +40,7 @@ GROUP = Group(
                     metavar="FILE",
                     type=path,
                     completes="file",
+                    aliases=("--generate-answer",),
                     help="where the answers for the next host go (default: answers.yaml beside "
                     "host.yaml)",
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, host, path, seconds
+from metadata.error_words import shown
 
 WAIT = Option("--wait", help="follow it to its end, with lines of progress")
 VM_CONF = Option(
@@ -27,7 +28,7 @@ def _lifetime(text: str) -> float:
     """1 to 3600 seconds; raises ValueError."""
     value = seconds(text)
     if value < 1:
-        raise ValueError(f"{text!r} is refused; allowed: seconds from 1 to 3600")
+        raise ValueError(f"{shown(text)} is refused; allowed: seconds from 1 to 3600")
     return value
 
 
@@ -50,7 +51,9 @@ GROUP = Group(
             "The two are apart: asking for one while the other is on leaves both on. In both, no "
             "host acts on the engine, and this host's score is 0. --mode=none ends both, this "
             "host's own and the cluster's; another host's local maintenance is ended there.\n\n"
-            "Setting what is set already is no error.",
+            "Setting what is set already is no error. Beside root, the users may ask whom "
+            "command_users of host.yaml names.",
+            anybody=True,  # the broker knows who may
             options=(
                 Option(
                     "--mode",
@@ -209,9 +212,10 @@ GROUP = Group(
             run="hosted_engine.vm.console_password:run_command",
             summary="set a password for the engine's VNC or SPICE display, for a short while",
             text="It is asked for twice and not shown, or taken from the environment variable "
-            "HE_CONSOLE_PASSWORD. It counts for the VM that runs on this host now, and new "
-            "viewers are let in with it until it expires; who is in then stays in. VNC passwords "
-            "have at most 8 characters. The command says where a viewer connects to.",
+            "HE_CONSOLE_PASSWORD (or OVIRT_HOSTED_ENGINE_CONSOLE_PASSWORD). It counts for the VM "
+            "that runs on this host now, and new viewers are let in with it until it expires; who "
+            "is in then stays in. VNC passwords have at most 8 characters. The command says where "
+            "a viewer connects to.",
             options=(
                 Option(
                     "--password",

@@ -36,7 +36,11 @@ GROUP = Group(
                     type=host_id,
                     help="the id of the host (default: this one)",
                 ),
-                Option("--force-clean", help="do not ask whether the host lives"),
+                Option(
+                    "--force-clean",
+                    help="do not ask whether the host lives",
+                    aliases=("--force-cleanup",),
+                ),
             ),
             examples=(
                 (
@@ -129,7 +133,7 @@ CLEANUP = Command(
     there is nothing left to do it says so. With the storage gone it cleans this host and says what
     is left to do on another one.""",
     options=(
-        Option("--yes", help="do not ask"),
+        Option("--yes", help="do not ask", aliases=("-q",)),
         Option(
             "--force",
             help="do not ask, go on outside of local maintenance, and leave storage connected "

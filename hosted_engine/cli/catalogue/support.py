@@ -111,7 +111,9 @@ GROUP = Group(
             run="hosted_engine.notification:run_command",
             summary="send a test to every mail server and webhook of the settings",
             text="Says for each target whether it took the test, in its own words. Exit code 1 "
-            "when one of them did not.",
+            "when one of them did not. Beside root, the users may ask whom command_users of "
+            "host.yaml names.",
+            anybody=True,  # the broker knows who may
             examples=(("hosted-engine --test-notification", "Does the mail get through?"),),
         ),
         Command(

@@ -57,7 +57,8 @@ def _values(command: Command) -> list[str]:
     for option in command.options:
         if option.metavar is not None:
             made = _offer(" ".join(option.choices), option.completes)
-            lines.append(f'    "{command.name} {option.name}") {made}return 0 ;;')
+            given = "|".join(f'"{command.name} {name}"' for name in option.names)
+            lines.append(f"    {given}) {made}return 0 ;;")
     return lines
 
 

@@ -90,17 +90,22 @@ def _option_words(command: Command) -> list[str]:
 
 
 def _option_word(option: Option) -> str:
+    return _word(option, option.name)
+
+
+def _word(option: Option, name: str) -> str:
     if option.metavar is None:
-        return f"\\fB{_text(option.name)}\\fR"
+        return f"\\fB{_text(name)}\\fR"
     value = "|".join(option.choices)
     shown = f"\\fB{_text(value)}\\fR" if value else _variable(option.metavar)
-    return f"\\fB{_text(option.name)}\\fR={shown}"
+    return f"\\fB{_text(name)}\\fR={shown}"
 
 
 def _options(command: Command) -> list[str]:
     lines = []
     for option in command.options:
-        lines += [".TP", _option_word(option), *_paragraphs(f"{option.help}.")]
+        words = ", ".join(_word(option, name) for name in option.names)
+        lines += [".TP", words, *_paragraphs(f"{option.help}.")]
     return lines
 
 
