@@ -91,6 +91,8 @@ class Memory:
     move_ordered             libvirt has been told to move it there
     move_refusals            the hosts that did not get it, each with the reason, for people
     move_ended               ... and nothing more is tried for that
+    move_left                the VM has left this host since that was taken up: one that comes back
+                             is not moved again for it
     """
 
     state: State = State.START_STATE
@@ -124,6 +126,7 @@ class Memory:
     move_ordered: bool = False
     move_refusals: tuple[tuple[int, str], ...] = ()
     move_ended: bool = False
+    move_left: bool = False
 
     @property
     def move_tries(self) -> int:

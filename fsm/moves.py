@@ -43,7 +43,8 @@ def refusals_so_far(memory: Memory, wanted: Wanted) -> tuple[tuple[int, str], ..
 
 def is_ended(memory: Memory, wanted: Wanted) -> bool:
     """Is nothing more tried for this purpose?"""
-    return memory.move_ended and memory.move_for == wanted.purpose
+    over = memory.move_ended or memory.move_left
+    return over and memory.move_for == wanted.purpose
 
 
 def target(memory: Memory, observation: Observation, most_tries: int) -> Optional[Peer]:

@@ -103,8 +103,7 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         "well_since_s": _since_s(_is_well(memory, observation), memory.well_since_s, now_s),
         "tries": 0 if _trouble_is_over(memory, now_s, config) else memory.tries,
         "vm_id": _vm_id(memory, observation),
-        # What moved away has moved, and is not moved again for the same when it comes back.
-        "move_ended": memory.move_ended or (bool(memory.move_for) and observation.vm is Vm.ABSENT),
+        "move_left": memory.move_left or (bool(memory.move_for) and observation.vm is Vm.ABSENT),
         **_ill_times(memory, observation),
         **_reach(memory, observation, config),
     }
@@ -390,12 +389,15 @@ _MOVE_NOTES = frozenset(
 )
 
 
+_UNDECIDED_MOVE: dict[str, Any] = {"move_ended": False, "move_left": False}
+
+
 def _of_move(
     note: Note, memory: Memory, before: Memory, observation: Observation, config: ClusterSettings
 ) -> Memory:
     """`before`: the memory in the state that was left, by which the wanted move was found."""
     if note is Note.MOVE_WANTED:
-        return replace(memory, move_for=MAINTENANCE, move_refusals=(), move_ended=False)
+        return replace(memory, move_for=MAINTENANCE, move_refusals=(), **_UNDECIDED_MOVE)
     if note is Note.MOVE_ORDERED:
         return replace(memory, move_ordered=True)
     if note is Note.MOVE_REFUSED:
@@ -408,9 +410,9 @@ def _of_move(
     known = refusals_so_far(memory, wanted)
     memory = replace(memory, move_for=wanted.purpose, move_refusals=known, move_ordered=False)
     if note is Note.MOVE_ENDED:
-        return replace(memory, move_ended=True)
+        return replace(memory, move_ended=True, move_left=False)
     assert target is not None
-    return replace(memory, move_target_id=target.host_id, move_ended=False)
+    return replace(memory, move_target_id=target.host_id, **_UNDECIDED_MOVE)
 
 
 def _failed_start(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:

@@ -39,7 +39,7 @@ from ha_agent.publication.recent_history import RecentHistory
 from ha_agent.publication.takes import takes
 from ha_agent.started_from import StartWatch
 from ha_broker.api.snapshot import Snapshot
-from metadata.error_words import cannot
+from metadata.error_words import bare_reason, cannot
 from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
@@ -463,7 +463,7 @@ class Agent:
         self._ports.runner.submit(END_MAINTENANCE, lambda: broker.end_local_maintenance(why))
 
     def _take_end_of_maintenance(self, outcome: Outcome[object]) -> None:
-        error = "" if outcome.error is None else str(outcome.error)
+        error = "" if outcome.error is None else bare_reason(outcome.error)
         what = "take local maintenance back"
         self._note(END_MAINTENANCE, what, error, outcome.finished_at_s)
 

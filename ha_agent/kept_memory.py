@@ -51,7 +51,7 @@ NOT_KEPT = {
     "handover_since_s": _NOBODY_LOOKED,
     "vm_held_since_s": "a VM is resumed only after the lease was seen free all the time",
     **dict.fromkeys(
-        ("move_for", "move_target_id", "move_ordered", "move_refusals", "move_ended"),
+        ("move_for", "move_target_id", "move_ordered", "move_refusals", "move_ended", "move_left"),
         "libvirt and the broker say what is moving and what is wanted; the rest is tried anew",
     ),
     "lease_denied_s": "only two looks of one agent, and libvirt asked after them, prove it",

@@ -111,4 +111,5 @@ MEMORIES = st.builds(
     move_ordered=st.booleans(),
     move_refusals=st.lists(st.tuples(st.integers(1, 6), st.just("no")), max_size=3).map(tuple),
     move_ended=st.booleans(),
+    move_left=st.booleans(),
 )

@@ -270,7 +270,7 @@ def test_a_broker_that_is_gone_is_noted_and_asked_again(
     monkeypatch.setattr(agent_module, "step", ends_it)
     host.run_for(12)
     assert (
-        "local maintenance can't be taken back: end local maintenance: there is no" in caplog.text
+        "can't take local maintenance back: there is no broker" in caplog.text
     )
     host.broker.gone = False
     host.run_for(12)

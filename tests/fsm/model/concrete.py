@@ -244,7 +244,7 @@ def _move(after: Memory, observation: Observation) -> dict[str, Any]:
         "target": (after.move_target_id or 0) if moving else 0,
         "ordered": moving and after.move_ordered,
         "refused": frozenset([host_id for host_id, _ in after.move_refusals]),
-        "over": after.move_ended,
+        "over": after.move_ended or after.move_left,
     }
 
 
