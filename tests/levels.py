@@ -42,6 +42,9 @@ SIDE_BY_SIDE = {
 }
 REAL = ("contract", "integration", "lab")
 LEVELS = ("lint", *PURE, *REAL)
+# Too long for every run: only where it is named.
+ON_DEMAND = ("lab_long",)
+LABS = ("lab", *ON_DEMAND)
 
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
@@ -54,6 +57,7 @@ PACKAGES = {
         *("dpkg-dev", "debhelper", "dh-python"),
     ),
     "lab": ("prometheus", "nodejs", "curl"),
+    "lab_long": ("curl",),
 }
 # Packages that only some releases have; elsewhere another one brings what is in them.
 PACKAGES_SINCE = {13: {"contract": ("qemu-system-modules-spice",)}}
@@ -105,7 +109,8 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/run", description="Set up and run the tests; no level means all of them."
     )
-    parser.add_argument("levels", nargs="*", metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    names = f"one of {', '.join(LEVELS)}; or, only where it is named, {', '.join(ON_DEMAND)}"
+    parser.add_argument("levels", nargs="*", metavar="LEVEL", help=names)
     with_what = parser.add_mutually_exclusive_group()
     with_what.add_argument(
         "--distribution-packages",
@@ -119,11 +124,12 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         f"libvirt's and sanlock's bindings: with {', '.join(PURE)} alone",
     )
     options = parser.parse_args(argv)
-    allowed = PURE if options.distribution_packages or options.python else LEVELS
+    usual = PURE if options.distribution_packages or options.python else LEVELS
+    allowed = usual if usual is PURE else (*LEVELS, *ON_DEMAND)
     for level in options.levels:
         if level not in allowed:
             parser.error(f"no level {level!r}: choose from {', '.join(allowed)}")
-    options.levels = [level for level in allowed if level in options.levels or not options.levels]
+    options.levels = [level for level in allowed if level in (options.levels or usual)]
     return options
 
 
@@ -208,8 +214,9 @@ def _set_up_distribution() -> str:
 def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None:
     """The same packages as the lab's, in the same harmless way."""
     if os.geteuid() != 0:
-        if set(levels) & set(REAL):
-            raise LevelError(f"the levels {', '.join(REAL)} need root; run it with sudo")
+        if set(levels) & {*REAL, *ON_DEMAND}:
+            needy = ", ".join((*REAL, *ON_DEMAND))
+            raise LevelError(f"the levels {needy} need root; run it with sudo")
         return
     # Only root installs anything.
     from lab import install, settings
@@ -223,7 +230,7 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
         places.cache.mkdir(parents=True, exist_ok=True)
         install.restore_policy()
         install.install_packages(places, more)
-        if "lab" in levels:
+        if set(LABS) & set(levels):
             # The tests themselves run in a network of their own, where nothing can be fetched.
             install.prepare(places, with_product=True)
     except LabError as error:

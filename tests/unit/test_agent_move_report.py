@@ -269,9 +269,7 @@ def test_a_broker_that_is_gone_is_noted_and_asked_again(
     host.broker.gone = True
     monkeypatch.setattr(agent_module, "step", ends_it)
     host.run_for(12)
-    assert (
-        "can't take local maintenance back: there is no broker" in caplog.text
-    )
+    assert "can't take local maintenance back: there is no broker" in caplog.text
     host.broker.gone = False
     host.run_for(12)
     assert host.broker.ended_for

@@ -1,0 +1,181 @@
+"""A move of the engine, and what may happen to either side in the middle of it."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.lab.real_story import DOMAIN
+from tests.lab.test_moves import COMMAND, watched
+from tests.lab.verbs import LabError, LabVerbs, machine_clock_s, scaled
+
+ROUNDS = 10
+# In MiB/s: slow enough that something can happen in the middle.
+SLOWLY, AS_FAST_AS_IT_GOES = "1", "0"
+BEGUN_S = 40.0
+ENDED_S = 240.0
+# What a takeover may take beside sanlock's own time: noticing, deciding, and the guest's boot.
+TAKEOVER_S = 60.0
+
+
+@dataclass(frozen=True)
+class Move:
+    """A move that has begun, and is in the middle."""
+
+    source: str
+    target: str
+    boot: str
+
+
+def set_bandwidth(lab: LabVerbs, mib_s: str) -> None:
+    """All hosts have it when this returns."""
+    lab.on("h1", COMMAND, "--set-shared-config", "migration.bandwidth_mib_s", mib_s)
+    newest = str(lab.snapshot("h1")["config"]["sequence"])
+
+    def everywhere() -> bool:
+        notes = [dict(view["record"]["notes"]) for view in lab.snapshot("h1")["hosts"]]
+        return all(one.get("config-version") == newest for one in notes)
+
+    lab.wait_until("the new setting on all hosts", everywhere, scaled(BEGUN_S))
+
+
+@pytest.fixture
+def slow(lab: LabVerbs) -> Iterator[LabVerbs]:
+    set_bandwidth(lab, SLOWLY)
+    yield lab
+    for host, found in lab.status()["hosts"].items():
+        if found["power"] != "on":
+            lab("power-on", host)
+    lab.wait_settled()
+    set_bandwidth(lab, AS_FAST_AS_IT_GOES)
+
+
+@pytest.fixture
+def move(slow: LabVerbs) -> Move:
+    """libvirt copies the VM's memory."""
+    source, _, boot = slow.engine_identity()
+    target = next(name for name in slow.status()["hosts"] if name != source)
+    slow.on(source, COMMAND, "--vm-migrate", f"--to={target}")
+
+    def copies() -> bool:
+        shown = slow.attempt("on", source, "virsh", "domjobinfo", DOMAIN)
+        return "Memory processed" in shown.stdout
+
+    slow.wait_until("the middle of a move", copies, scaled(BEGUN_S))
+    return Move(source, target, str(boot))
+
+
+def wait_for_end(lab: LabVerbs, move: Move) -> tuple[str, str]:
+    """Returns where the engine is at rest then, and its boot."""
+    deadline_s = time.monotonic() + scaled(ENDED_S)
+    while lab.status()["hosts"][move.source]["state"] == "EngineMigratingAway":
+        if time.monotonic() > deadline_s:
+            raise LabError("the move has not ended")
+        time.sleep(0.5)
+    lab.wait_healthy(scaled(TAKEOVER_S))
+    host, _, boot = lab.engine_identity()
+    return host, str(boot)
+
+
+def no_trouble(lab: LabVerbs, *hosts: str) -> None:
+    """No host counts a crash or a start that failed."""
+    for host in hosts:
+        assert lab.status()["hosts"][host]["score"] == 3400
+
+
+def test_a_source_that_loses_its_power_is_taken_over(slow: LabVerbs, move: Move) -> None:
+    began_s = machine_clock_s()
+    slow("power-off", move.source)
+    limit_s = slow.floor_s() + scaled(TAKEOVER_S)
+    slow.wait_healthy(limit_s, "--not-on", move.source)
+    print(f"healthy {machine_clock_s() - began_s:.1f} s after the cut; floor {slow.floor_s():g} s")
+    assert machine_clock_s() - began_s >= slow.floor_s()
+
+
+def test_a_target_that_loses_its_power_costs_nothing(slow: LabVerbs, move: Move) -> None:
+    def cut() -> tuple[str, str]:
+        slow("power-off", move.target)
+        return wait_for_end(slow, move)
+
+    gap_s, (host, boot) = watched(slow, cut)
+    print(f"target cut: longest gap {gap_s:.2f} s, the engine is on {host}")
+    assert (host, boot) == (move.source, move.boot)
+    no_trouble(slow, move.source)
+
+
+def test_a_target_whose_storage_hangs_does_not_get_it_or_loses_nothing(
+    slow: LabVerbs, move: Move
+) -> None:
+    slow("storage", move.target, "hang")
+    try:
+        host, _ = wait_for_end(slow, move)
+    finally:
+        slow("storage", move.target, "heal")
+    print(f"target's storage hung: the engine is on {host}")
+
+
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_libvirtd_that_is_restarted_costs_a_gap_at_the_most(
+    slow: LabVerbs, move: Move, side: str
+) -> None:
+    slow.on(getattr(move, side), "systemctl", "restart", "libvirtd.service")
+    host, boot = wait_for_end(slow, move)
+    print(f"libvirtd of the {side} restarted: the engine is on {host}")
+    assert boot == move.boot
+    no_trouble(slow, move.source)
+
+
+@pytest.mark.parametrize("unit", ["ha-agent", "ha-broker"])
+def test_our_own_services_may_be_restarted_meanwhile(slow: LabVerbs, move: Move, unit: str) -> None:
+    slow.on(move.source, "systemctl", "kill", "--signal=SIGKILL", f"{unit}.service")
+    host, boot = wait_for_end(slow, move)
+    print(f"{unit} of the source killed: the engine is on {host}")
+    assert boot == move.boot
+
+
+def test_somebody_elses_move_in_global_maintenance_is_followed(lab: LabVerbs) -> None:
+    source, _, boot = lab.engine_identity()
+    target = next(name for name in lab.status()["hosts"] if name != source)
+    lab.on(source, COMMAND, "--set-maintenance", "--mode=global", "--wait")
+    try:
+        uri = f"qemu+tcp://{target}/system"
+        lab.on(source, "virsh", "migrate", "--live", "--p2p", DOMAIN, uri)
+        lab.wait_healthy(30, "--on", target)
+        assert lab.engine_identity()[2] == boot
+        states = {one["state"] for one in lab.status()["hosts"].values()}
+        assert states == {"GlobalMaintenance"}
+    finally:
+        lab.on(source, COMMAND, "--set-maintenance", "--mode=none")
+    lab.wait_settled()
+    no_trouble(lab, source, target)
+
+
+def test_ten_rounds_of_maintenance_lose_nothing(lab: LabVerbs) -> None:
+    _, _, boot = lab.engine_identity()
+    figures = []
+    for _ in range(ROUNDS):
+        for host in lab.status()["hosts"]:
+            if lab.engine_host() != host:
+                lab.on(lab.engine_host(), COMMAND, "--vm-migrate", f"--to={host}", "--wait")
+                lab.wait_settled()
+            begin_s = time.monotonic()
+            local = ("--set-maintenance", "--mode=local", "--wait", "--timeout=60")
+            gap_s, _ = watched(lab, lab.on, host, COMMAND, *local)
+            took_s = time.monotonic() - begin_s
+            figures.append({"host": host, "gap_s": gap_s, "took_s": took_s})
+            lab.on(host, COMMAND, "--set-maintenance", "--mode=none")
+            lab.wait_settled()
+            assert lab.engine_identity()[2] == boot
+    print(json.dumps(figures))
+
+
+def test_each_host_may_be_restarted_in_turn(lab: LabVerbs) -> None:
+    _, _, boot = lab.engine_identity()
+    for host in lab.status()["hosts"]:
+        gap_s, _ = watched(lab, lab, "shutdown", host)
+        assert lab.engine_identity()[2] == boot
+        lab("power-on", host)
+        lab.wait_settled()
+        print(f"{host} was restarted: longest gap {gap_s:.2f} s")
