@@ -8,7 +8,7 @@ from typing import Optional
 from prometheus_client.core import Metric
 
 from ha_broker.api.monitors import MonitorView, Unit
-from ha_broker.api.snapshot import Publication, Snapshot
+from ha_broker.api.snapshot import MoveReport, Publication, Snapshot
 from ha_broker.metrics.families import Row, age_s, counter, gauge, gauges, one_hot
 from metadata.reach import Sight
 from metadata.records import Health
@@ -33,6 +33,7 @@ def host_families(snapshot: Snapshot, now_s: float) -> Iterator[Metric]:
     yield from _lockspace(snapshot)
     yield from _engine(snapshot, now_s)
     yield from _agent(snapshot, now_s)
+    yield from _move(snapshot.agent.move if snapshot.agent else None)
     yield from _score(snapshot.agent)
     yield from _monitors(snapshot.monitors[:MOST_MONITORS], now_s)
     yield from _notifications(snapshot)
@@ -92,6 +93,18 @@ def _agent(snapshot: Snapshot, now_s: float) -> Iterator[Metric]:
     text = "Seconds since the agent entered its state."
     since_s = agent.in_state_since_s if agent else None
     yield gauge("agent_state_age_seconds", text, age_s(since_s, now_s))
+
+
+def _move(move: Optional[MoveReport]) -> Iterator[Metric]:
+    text = "How much of the engine's memory the target of a live migration from here has."
+    yield gauge("move_copied_ratio", text, move.copied if move else None)
+    latest = "of the latest live migration from here, if that succeeded."
+    text = f"How long the whole took, {latest}"
+    yield gauge("move_duration_seconds", text, move.took_s if move else None)
+    text = f"How long libvirt kept the engine's VM paused, {latest}"
+    yield gauge("move_downtime_seconds", text, move.downtime_s if move else None)
+    text = f"How much went over the network, {latest}"
+    yield gauge("move_copied_bytes", text, move.copied_bytes if move else None)
 
 
 def _score(agent: Optional[Publication]) -> Iterator[Metric]:

@@ -12,6 +12,7 @@ from fsm.peers import Ranking, is_candidate
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.explain.move_sentences import move_sentences
 from hosted_engine.explain.reach_sentences import reach_sentences
 from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
@@ -81,6 +82,7 @@ def _is_healthy(cluster: Cluster) -> Optional[Told]:
         return _was_healthy(cluster, host)
     told = [f"The engine runs on {host.name} and is healthy{_since(cluster, host)}."]
     told += [*_how_it_came(cluster, host), *_lease_of(cluster, host)]
+    told += move_sentences(cluster, host)
     if cluster.snapshot.global_maintenance:
         return [*told, "Global maintenance is on: whatever happens to it, no host acts."]
     reach = reach_sentences(cluster, host)
@@ -138,7 +140,7 @@ def _is_on_a_host(cluster: Cluster) -> Optional[Told]:
     told = [_how_it_is(cluster, host), *_what_comes_of_it(cluster, host)]
     if host.life is HostLife.QUIET and cluster.blind_s is None:
         told += [f"{host.name} said so {span(host.silent_s or 0.0)} ago, and nothing since."]
-    return [*told, *_lease_of(cluster, host)]
+    return [*told, *_lease_of(cluster, host), *move_sentences(cluster, host)]
 
 
 def _how_it_is(cluster: Cluster, host: HostFacts) -> str:

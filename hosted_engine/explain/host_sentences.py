@@ -10,6 +10,7 @@ from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import clause, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
+from hosted_engine.explain.move_sentences import cannot_take_sentences
 from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.records import Health
@@ -23,7 +24,11 @@ Told = list[str]
 _BLOCKED = "can't start the engine"
 # What the state itself says already.
 _NO_CONFIG = "the shared configuration, which says which VM is the engine's, was not read yet"
-_STATES_OF_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+_STATES_OF_MAINTENANCE = (
+    State.GLOBAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM,
+)
 _LOCAL_TOO = " It is in local maintenance, too, and stays in that when the global one ends."
 _SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
 
@@ -40,12 +45,13 @@ def heading(cluster: Cluster, host: HostFacts) -> str:
 
 def host_sentences(cluster: Cluster, host: HostFacts) -> Told:
     """What it does, what it waits for and for how long, and what it lacks."""
+    takes = cannot_take_sentences(cluster, host)
     if host.this:
-        return [*_this_host(cluster, host), *_penalties(host)]
+        return [*_this_host(cluster, host), *takes, *_penalties(host)]
     if not host.speaks:
         return [*_absent(cluster, host), *_slot(host)]
     quiet = [] if cluster.blind_s is not None else _quiet(host)
-    return [*_state(cluster, host), *quiet, *_slot(host), *_penalties(host)]
+    return [*_state(cluster, host), *quiet, *_slot(host), *takes, *_penalties(host)]
 
 
 # --- the state ------------------------------------------------------------------------------
@@ -141,6 +147,15 @@ def _unexpectedly_down(_cluster: Cluster, host: HostFacts) -> str:
     return f"The engine went down on it unexpectedly{because}, so it lets others go first{left}."
 
 
+def _migrating_away(_cluster: Cluster, host: HostFacts) -> str:
+    left = _left(host, " If that takes {left} more, it gives up, and the engine stays.")
+    return f"It is moving the engine to another host while it runs{_why(host)}.{left}"
+
+
+def _migrate_vm(_cluster: Cluster, host: HostFacts) -> str:
+    return f"It is to be in local maintenance; the engine has to leave it first{_why(host)}."
+
+
 def _local_maintenance(_cluster: Cluster, _host: HostFacts) -> str:
     return "It is in local maintenance: somebody has told it to run no engine."
 
@@ -181,6 +196,8 @@ _IN_STATE: dict[State, Callable[[Cluster, HostFacts], str]] = {
     State.ENGINE_FORCE_STOP: _force_stop,
     State.ENGINE_MAYBE_AWAY: _maybe_away,
     State.ENGINE_UNEXPECTEDLY_DOWN: _unexpectedly_down,
+    State.ENGINE_MIGRATING_AWAY: _migrating_away,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM: _migrate_vm,
     State.LOCAL_MAINTENANCE: _local_maintenance,
     State.GLOBAL_MAINTENANCE: _global_maintenance,
     State.UNKNOWN_LOCAL_VM_STATE: _libvirt_unknown,

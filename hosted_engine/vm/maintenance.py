@@ -22,6 +22,7 @@ from typing import Callable, Optional
 from ha_broker.api.client import BrokerClient, BrokerError, BrokerRefusedError
 from ha_broker.api.snapshot import HostView, MovePhase, Publication, Snapshot
 from ha_broker.api.takers import takers
+from hosted_engine.cli.move_wording import moved_text, paused_text
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.cli.wording import listed
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
@@ -32,8 +33,6 @@ from hosted_engine.vm.move_progress import (
     MaintenanceMove,
     MoveWatch,
     look_shortly,
-    moved_text,
-    paused_text,
 )
 from metadata.states import State
 
@@ -51,7 +50,11 @@ MOVE_IT_FIRST = (
 )
 ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
 
-_STATES_OF_MAINTENANCE = (State.GLOBAL_MAINTENANCE, State.LOCAL_MAINTENANCE)
+_STATES_OF_MAINTENANCE = (
+    State.GLOBAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM,
+)
 
 
 def run_command(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerRefusedError
 from ha_broker.api.snapshot import MovePhase, MoveReport
+from hosted_engine.cli.move_wording import moved_text, paused_text, progress_text
 from hosted_engine.cli.wait import follow, print_line, wait_s
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.deployed import check_deployed
@@ -22,9 +23,6 @@ from hosted_engine.vm.move_progress import (
     MoveWatch,
     OrderedMove,
     look_shortly,
-    moved_text,
-    paused_text,
-    progress_text,
 )
 
 WAIT_S = 300.0

@@ -18,9 +18,11 @@ import jmespath
 import pytest
 
 from ha_broker.api.client import BrokerClient
+from ha_broker.api.snapshot import MovePhase, MoveReport
 from hosted_engine.client import HAClient
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.states import State
 from metadata.wire import encode_host
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, PUBLICATION, Site, wait_for
@@ -206,6 +208,27 @@ def test_test_framework_splits_what_hosts_say(cluster: Cluster) -> None:
     assert names == {"1": "h1", "2": "h2", "3": "unknown"}
     running = [data for key, data in status.items() if key in states and _is_up(data)]
     assert [data["hostname"] for data in running] == ["h1"]
+
+
+@pytest.mark.parametrize("state", [State.ENGINE_MIGRATING_AWAY, State.LOCAL_MAINTENANCE_MIGRATE_VM])
+def test_an_engine_that_moves_is_told_in_the_words_that_all_of_them_know(
+    cluster: Cluster, state: State
+) -> None:
+    before = cluster.document()
+    notes = (("why", "the engine moves to h2"), ("moving", "to h2, others wait 40 s"))
+    move = MoveReport("maintenance", MovePhase.MOVING, "h2", 1, ("h3: no room",), 0.34)
+    moves = replace(ENGINE_HERE, state=state.value, notes=notes, move=move)
+    cluster.says(moves)
+    line = f"state={state.value}"
+    wait_for("it is told", lambda: line in cluster.document()["1"]["extra"].split("\n"))
+    after = cluster.document()
+    assert set(after) == set(before)
+    assert set(after["1"]) == set(before["1"])
+    assert after["1"]["engine-status"] == {"detail": "Up", "health": "good", "vm": "up"}
+    lines = dict(line.split("=") for line in after["1"]["extra"].split("\n") if line)
+    assert lines["state"] == state.value
+    assert "no room" not in cluster.status("--json"), "what is not written is not told here"
+    assert holds(UNTIL_HEALTHY, 0, cluster.status("--json"))
 
 
 def _is_up(data: dict[str, Any]) -> bool:

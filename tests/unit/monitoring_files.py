@@ -17,6 +17,8 @@ from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseView,
+    MovePhase,
+    MoveReport,
     Publication,
     Snapshot,
     StorageView,
@@ -133,6 +135,8 @@ def whole_snapshot(count: int = 2) -> Snapshot:
         3000, UP, "EngineUp", in_state_since_s=80.0,
         penalties=(Penalty("network", 400, "lost"),),
         transitions=(TransitionView(1, 85.0, "EngineStarting", "EngineUp", "healthy"),),
+        # More than any one report says: how far it is, and how it was in the end.
+        move=MoveReport("maintenance", MovePhase.MOVED, "h2", 1, (), 0.9, 1.6, 0.64, 10**8),
     )  # fmt: skip
     return Snapshot(
         7, 100.0, 1, "h1", 50.0,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -24,6 +24,8 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
+    MovePhase,
+    MoveReport,
     Publication,
     Snapshot,
     StorageView,
@@ -47,6 +49,7 @@ from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
 from metadata.states import State
+from metadata.takes_note import TakesNote, encode_takes
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
 
@@ -180,6 +183,7 @@ def test_this_host_in_every_state(state: State) -> None:
         State.ENGINE_STOP,
         State.ENGINE_MAYBE_AWAY,
         State.ENGINE_UNEXPECTEDLY_DOWN,
+        State.ENGINE_MIGRATING_AWAY,
     )
     assert ("4 min" in told[1]) == (state in waits)
 
@@ -322,6 +326,92 @@ def test_a_healthy_engine_is_not_moved_for_a_score() -> None:
     expected = f"-320 points since {since}: 20% of the latest probes failed."
     assert expected in of_host(found, "h1")
     assert "h1: look at its network" in advice(found)
+
+
+# --- where it could go alive ------------------------------------------------------------------
+
+
+def takes(why: str = "") -> tuple[tuple[str, str], ...]:
+    note = TakesNote(why_not=why) if why else TakesNote("qemu+tls://h/system")
+    return (("why", "x"), ("takes", encode_takes(note)))
+
+
+def runs_here(*others: HostView, move: Optional[MoveReport] = None, **fields: Any) -> Explanation:
+    state = fields.pop("state", State.ENGINE_UP)
+    told = agent(state, engine_status=HERE, move=move)
+    return explained(*others, engine=UP_HERE, lease=held(1), agent=told, **fields)
+
+
+def test_the_order_in_which_hosts_would_get_it_and_why_not_the_others() -> None:
+    found = runs_here(
+        other(2, score=3000, notes=takes()),
+        other(3, notes=takes()),
+        other(4, notes=takes("it has too little free memory (90 MiB, and 128 MiB are needed)")),
+        other(5),
+        other(6, notes=takes(), maintenance=True),
+        other(7, notes=takes(), liveness=Liveness.DEAD, fresh=False),
+        other(8, notes=takes()),
+    )
+    expected = "If it has to leave h1, it can move while it runs: to h3, then h8, then h2."
+    assert expected in engine(found)
+    told = "It can't take the engine while that runs: "
+    assert f"{told}it has too little free memory (90 MiB, and 128 MiB are needed)." in of_host(
+        found, "h4"
+    )
+    assert f"{told}its program is older and does not say whether" in of_host(found, "h5")
+    for silent in ("h1", "h2", "h3", "h6", "h7"):
+        assert told not in of_host(found, silent), "nothing stands against it, or it is told anyway"
+
+
+def test_where_nobody_can_take_it_that_is_said() -> None:
+    found = runs_here(other(2, notes=takes("its network bridge is down")))
+    assert "No other host can take it while it runs, as things are: see each host." in engine(found)
+
+
+def test_many_hosts_are_counted() -> None:
+    found = runs_here(*[other(number, notes=takes()) for number in range(2, 12)])
+    assert "to h2, then h3, then h4, then h5, then h6, then 5 more." in engine(found)
+
+
+def test_programs_that_know_nothing_of_it_are_not_told_of() -> None:
+    found = runs_here(other(2), other(3))
+    assert "move" not in engine(found)
+    assert "take the engine" not in of_host(found, "h2")
+
+
+def test_an_engine_elsewhere_could_come_to_this_host() -> None:
+    own = replace(other(1, notes=takes()), host_id=1)
+    view = other(2, engine_status=HERE, state="EngineUp", notes=takes("the VM is there already"))
+    found = explained(view, hosts=(own, view), lease=held(2))
+    assert "If it has to leave h2, it can move while it runs: to h1." in engine(found)
+
+
+MOVES = MoveReport("move-1", MovePhase.MOVING, "h2", 2, ("h3: no room",), 0.34)
+
+
+def test_a_move_under_way_is_told_with_target_percent_tries_and_refusals() -> None:
+    found = runs_here(other(2, notes=takes()), move=MOVES, state=State.ENGINE_MIGRATING_AWAY)
+    expected = "The engine moves to h2, 34% copied, try 2; refused: h3: no room."
+    assert expected in engine(found)
+    assert "If it has to leave" not in engine(found)
+    looking = replace(MOVES, phase=MovePhase.WAITING, copied=None)
+    for state in (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_UP):
+        found = runs_here(other(2, notes=takes()), move=looking, state=state)
+        assert "Looking for a host that takes the engine; refused: h3: no room." in engine(found)
+        assert "to h2." in engine(found)
+    over = replace(MOVES, phase=MovePhase.REFUSED)
+    assert "no room" not in engine(runs_here(other(2, notes=takes()), move=over))
+
+
+@pytest.mark.parametrize(
+    ("line", "to"), [("to h3, others wait 40 s", "h3"), ("", "another host"), ("x", "another host")]
+)
+def test_a_move_of_another_host_is_told_by_its_record(line: str, to: str) -> None:
+    view = other(
+        2, engine_status=HERE, state="EngineMigratingAway", notes=(("why", "x"), ("moving", line))
+    )
+    found = explained(view, lease=held(2))
+    assert f"h2 is moving it to {to} while it runs." in engine(found)
 
 
 def test_another_hosts_penalties_are_read_from_its_record() -> None:

@@ -276,6 +276,7 @@ def test_local_maintenance_is_reached_when_this_hosts_agent_says_so(
         ("ReinitializeFSM", ""),
         ("GlobalMaintenance", "this host's agent is in GlobalMaintenance"),
         ("LocalMaintenance", "this host's agent is in LocalMaintenance"),
+        ("LocalMaintenanceMigrateVm", "this host's agent is in LocalMaintenanceMigrateVm"),
         ("AgentStopped", "this host's agent is in AgentStopped"),
     ],
 )

@@ -15,6 +15,8 @@ from ha_broker.api.snapshot import (
     LeaseState,
     LeaseView,
     LockspaceView,
+    MovePhase,
+    MoveReport,
     NotificationCounts,
     Publication,
     Snapshot,
@@ -122,8 +124,23 @@ def test_states_keep_the_names_and_the_order_that_readers_know():
     assert " ".join(STATES) == (
         "StartState ReinitializeFSM EngineDown EngineStart EngineStarting EngineUp"
         " EngineUpBadHealth EngineStop EngineForceStop EngineMaybeAway EngineUnexpectedlyDown"
-        " LocalMaintenance GlobalMaintenance UnknownLocalVmState AgentStopped"
+        " EngineMigratingAway LocalMaintenance LocalMaintenanceMigrateVm GlobalMaintenance"
+        " UnknownLocalVmState AgentStopped"
     )
+
+
+def test_the_latest_move_from_here():
+    moving = MoveReport("maintenance", MovePhase.MOVING, "h2", 1, copied=0.34)
+    seen = scrape(snapshot(agent=replace(PUBLICATION, move=moving)))
+    assert seen.value("move_copied_ratio") == 0.34
+    names = ("move_duration_seconds", "move_downtime_seconds", "move_copied_bytes")
+    assert [seen.values(name) for name in names] == [[], [], []], "not known is never 0"
+    result = {"took_s": 1.6, "downtime_s": 0.64, "copied_bytes": 150_000_000}
+    moved = replace(moving, phase=MovePhase.MOVED, copied=None, **result)
+    seen = scrape(snapshot(agent=replace(PUBLICATION, move=moved)))
+    assert [seen.value(name) for name in names] == [1.6, 0.64, 150_000_000]
+    assert seen.values("move_copied_ratio") == []
+    assert scrape(snapshot(agent=PUBLICATION)).values("move_duration_seconds") == []
 
 
 def test_the_agent_and_its_score():
@@ -329,6 +346,47 @@ def test_the_first_event_of_a_new_broker_counts():
     seen = scrape(snapshot(), tallies=tallies)
     assert seen.value("events_total", kind="started") == 1
     assert seen.value("failover_duration_seconds_count", kind="started") == 0
+
+
+def moves(*reports: MoveReport | None) -> dict[str, float]:
+    """What is counted when the agent says these, one after the other, each twice."""
+    tallies = Counters()
+    for report in reports:
+        for _ in range(2):
+            tallies.shown(snapshot(agent=replace(PUBLICATION, move=report)))
+    seen = scrape(snapshot(), tallies=tallies)
+    outcomes = ("begun", "moved", "failed", "refused")
+    return {outcome: seen.value("moves_total", outcome=outcome) for outcome in outcomes}
+
+
+def counts(begun: int = 0, moved: int = 0, failed: int = 0, refused: int = 0) -> dict[str, int]:
+    return {"begun": begun, "moved": moved, "failed": failed, "refused": refused}
+
+
+def test_moves_are_counted_by_what_came_of_them():
+    waiting = MoveReport("maintenance", MovePhase.WAITING)
+    first = MoveReport("maintenance", MovePhase.MOVING, "h2", 1)
+    second = MoveReport("maintenance", MovePhase.MOVING, "h3", 2, ("h2: no",))
+    moved = replace(second, phase=MovePhase.MOVED)
+    refused = replace(second, phase=MovePhase.REFUSED)
+    assert moves(None) == counts()
+    assert moves(None, waiting) == counts()
+    assert moves(None, waiting, first) == counts(begun=1)
+    assert moves(None, first, second) == counts(begun=2, failed=1)
+    assert moves(None, first, second, moved) == counts(begun=2, failed=1, moved=1)
+    assert moves(None, first, second, refused) == counts(begun=2, failed=2, refused=1)
+    # Nobody could be tried at all.
+    assert moves(None, replace(waiting, phase=MovePhase.REFUSED)) == counts(refused=1)
+    # What was between two looks counts, too.
+    assert moves(None, moved) == counts(begun=2, failed=1, moved=1)
+    # A second maintenance is another move, and so is a person's order.
+    again = counts(begun=3, failed=1, moved=2)
+    assert moves(None, moved, waiting, first, replace(first, phase=MovePhase.MOVED)) == again
+    ordered = MoveReport("move-1", MovePhase.MOVED, "h2", 1)
+    assert moves(None, moved, ordered) == again
+    # What an earlier life of the broker has counted, and an agent that was restarted.
+    assert moves(moved) == counts()
+    assert moves(None, moved, None, moved) == counts(begun=2, failed=1, moved=1)
 
 
 def test_transitions_are_counted_once_in_each_life():

@@ -20,6 +20,8 @@ STATES = {
     State.ENGINE_FORCE_STOP.value: "#7451b5",
     State.ENGINE_MAYBE_AWAY.value: "#7fd0c9",
     State.ENGINE_UNEXPECTEDLY_DOWN.value: "#cf3f3f",
+    State.ENGINE_MIGRATING_AWAY.value: "#27a4a0",
+    State.LOCAL_MAINTENANCE_MIGRATE_VM.value: "#b9cf6a",
     State.LOCAL_MAINTENANCE.value: "#ecd25e",
     State.GLOBAL_MAINTENANCE.value: "#c4ab72",
     State.UNKNOWN_LOCAL_VM_STATE.value: "#eaa6c8",
