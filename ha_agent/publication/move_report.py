@@ -19,7 +19,8 @@ ENDED = "the VM ended on the way"
 class MoveReporter:
     """Reports of one agent's life.
 
-    What became of a move is told as it was then: the hosts that refused it may be well since.
+    What became of a move is told as it was then: the hosts that refused it may be well since. One
+    whose end is not known yet is under way.
     """
 
     def __init__(self) -> None:
@@ -33,18 +34,22 @@ class MoveReporter:
         result: Optional[MigrationResult] = None,
     ) -> Optional[MoveReport]:
         """As `move_report`."""
-        now = move_report(memory, observation, copied, result)
-        if self._last is None or not _still_says_it(self._last, memory.move_for, now):
+        last, now = self._last, move_report(memory, observation, copied, result)
+        same = last is not None and last.what_for == memory.move_for
+        if last is None or not same or not _still_so(last, now):
             self._last = now
         return self._last
 
 
-def _still_says_it(last: MoveReport, what_for: str, now: Optional[MoveReport]) -> bool:
-    """Is that move over, and nothing better known of it by now?"""
-    if not last.is_over or last.what_for != what_for:
-        return False
+def _still_so(last: MoveReport, now: Optional[MoveReport]) -> bool:
+    """Of one purpose: is nothing better known by now than what was told?"""
     if now is None:
-        return True
+        return last.phase != MovePhase.WAITING
+    if not last.is_over:
+        return False
+    if not now.is_over:
+        # An order that is over may be there for a moment still; local maintenance comes again.
+        return last.what_for != MAINTENANCE
     told_by_libvirt = last.took_s is not None or now.took_s is None
     return told_by_libvirt and (now.phase, now.target) == (last.phase, last.target)
 
@@ -99,7 +104,7 @@ def _phase(memory: Memory, observation: Observation) -> str:
         return MovePhase.WAITING
     if _got_it(memory, observation):
         return MovePhase.MOVED
-    return MovePhase.WAITING if _is_wanted(memory, observation) else ""
+    return MovePhase.MOVING if _is_wanted(memory, observation) and _has_target(memory) else ""
 
 
 def _is_wanted(memory: Memory, observation: Observation) -> bool:

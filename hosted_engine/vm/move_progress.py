@@ -17,6 +17,8 @@ SHORT_LOOK_S = 6.0
 # So often may a look find nothing of what is followed: agent and broker speak in turns, and a
 # broker that was restarted hears of it again with the agent's next tick.
 EMPTY_LOOKS = 10
+# ... and so often one of this host may find it in local maintenance, and no end of the move.
+ENDING_LOOKS = 6
 
 GOES_ON = "It goes on by itself: 'hosted-engine --explain' says how far it is."
 
@@ -88,13 +90,12 @@ class MaintenanceMove:
 
     def __init__(self, reached: Callable[[Snapshot], str]) -> None:
         self._reached = reached
-        self._off = 0
+        self._off = self._ends = 0
 
     def missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
         """Raises EndedError when local maintenance is off again."""
         if snapshot.local_maintenance:
-            missing = self._reached(snapshot)
-            return progress_text(report) if missing and report is not None else missing
+            return self._missing(snapshot, report)
         if report is not None and report.phase == MovePhase.REFUSED:
             raise EndedError(
                 f"local maintenance of this host was taken back: {stays_text(snapshot, report)}"
@@ -103,6 +104,17 @@ class MaintenanceMove:
         if self._off > EMPTY_LOOKS:
             raise EndedError("local maintenance of this host is off again: somebody has ended it")
         return "local maintenance of this host is off again"
+
+    def _missing(self, snapshot: Snapshot, report: Optional[MoveReport]) -> str:
+        """The agent may be in local maintenance a moment before it knows how the move ended."""
+        missing = self._reached(snapshot)
+        if report is None:
+            return missing
+        moves = report.phase == MovePhase.MOVING
+        if not missing and moves and self._ends < ENDING_LOOKS:
+            self._ends += 1
+            return progress_text(report)
+        return progress_text(report) if missing else ""
 
 
 class OrderedMove:

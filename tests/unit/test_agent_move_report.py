@@ -99,6 +99,12 @@ H2_NO = ((2, "no room"),)
         ),
         # It ended here in the middle of it: that is no move, and nothing more comes of it.
         (wants(DOWN, move_target_id=2, **ORDERED), {**LOST, **ASKED}, MovePhase.REFUSED),
+        # It has left, and nobody has said yet how that ended.
+        (
+            wants(State.ENGINE_MAYBE_AWAY, move_target_id=2, **ORDERED),
+            {"vm": Vm.ABSENT, "move_outcome": MoveOutcome.RUNNING, **ASKED},
+            MovePhase.MOVING,
+        ),
         # Nobody wants it any more, and it was never begun.
         (wants(BACK, **ORDERED), HERE, None),
     ],
@@ -138,6 +144,23 @@ def test_what_became_of_a_move_is_told_as_it_was_then() -> None:
     assert report.refusals == ("h2: no room",)
     later = replace(ended, move_refusals=())
     assert reporter.report(later, seen(vm=Vm.RUNNING)) is report
+    # The order is there still for a moment, and libvirt's word counts for that one decision alone.
+    assert reporter.report(replace(ended, move_ended=False), asked) is report
+    fails = MoveReporter()
+    ordered = wants(DOWN, move_target_id=2, **ORDERED)
+    refused = fails.report(ordered, seen(**LOST, **ASKED))
+    assert refused is not None
+    assert refused.phase == MovePhase.REFUSED
+    assert fails.report(ordered, seen(vm=Vm.ABSENT, **ASKED)) is not None
+    assert fails.report(ordered, seen(vm=Vm.RUNNING, **ASKED)) is refused
+    # In local maintenance the end of the move may be known later.
+    late = MoveReporter()
+    rests = wants(State.LOCAL_MAINTENANCE, move_target_id=2)
+    moving = late.report(wants(MOVING, move_target_id=2), seen(vm=Vm.RUNNING))
+    assert late.report(rests, seen(vm=Vm.ABSENT, move_outcome=MoveOutcome.RUNNING)) is moving
+    told = late.report(rests, seen(**GONE), None, RESULT)
+    assert told is not None
+    assert told.phase == MovePhase.MOVED
     # By the lease it was known before libvirt has said how it was.
     soon = MoveReporter()
     by_lease = seen(vm=Vm.ABSENT, lease=Lease.THEIRS, lease_owner_id=2)

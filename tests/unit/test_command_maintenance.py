@@ -435,6 +435,20 @@ def test_maintenance_that_the_agent_takes_back_is_a_failure_with_all_refusals(
     )
 
 
+@pytest.mark.parametrize("looks", [3, 30])
+def test_the_end_of_the_move_is_waited_for_a_moment(
+    looks: int, broker: FakeBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    story = Story(broker).then(HERE, "EngineMigratingAway", move=MOVES)
+    for _ in range(looks):
+        story.then(AWAY, "LocalMaintenance", move=MOVES)
+    story.then(AWAY, "LocalMaintenance", move=MOVED)
+    assert main(["--set-maintenance", "--mode=local", "--wait"]) == 0
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("Reached: the engine has moved to h3") is (looks == 3)
+    assert "this host is in local maintenance" in told
+
+
 def test_where_the_engine_left_another_way_no_move_is_told(
     broker: FakeBroker, capsys: pytest.CaptureFixture[str]
 ) -> None:
