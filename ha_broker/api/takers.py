@@ -35,7 +35,10 @@ def takes_of(notes: Notes) -> Optional[TakesNote]:
 
 
 def cannot_take(view: HostView) -> str:
-    """What stands against moving the engine to that host; empty: nothing does."""
+    """What stands against moving the engine to that host; empty: nothing does.
+
+    Its score is not looked at: a person may want a host that nobody would choose.
+    """
     record = view.record
     if view.liveness is Liveness.DEAD:
         return _LIVENESS[Liveness.DEAD]
@@ -54,17 +57,25 @@ def _says_no(record: HostRecord) -> str:
     note = takes_of(record.notes)
     if note is None:
         return OLDER_PROGRAM
-    return note.why_not or ("its score is 0" if record.score <= 0 else "")
+    return note.why_not
+
+
+def not_chosen(view: HostView) -> str:
+    """The same for a host that nobody has named: one without points is none to choose."""
+    why = cannot_take(view)
+    if not why and view.record is not None and view.record.score <= 0:
+        why = "its score is 0"
+    return why
 
 
 def takers(snapshot: Snapshot) -> list[HostView]:
     """The other hosts to which the engine could go now; not in the order of choice."""
-    return [view for view in _others(snapshot) if not cannot_take(view)]
+    return [view for view in _others(snapshot) if not not_chosen(view)]
 
 
 def refusals(snapshot: Snapshot) -> str:
     """Why none of the other hosts can take it, each with its reason."""
-    found = [f"{view.name}: {why}" for view in _others(snapshot) if (why := cannot_take(view))]
+    found = [f"{view.name}: {why}" for view in _others(snapshot) if (why := not_chosen(view))]
     return reasons_text(found) or NO_OTHER_HOST
 
 

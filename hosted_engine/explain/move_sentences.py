@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.snapshot import MovePhase, MoveReport
-from ha_broker.api.takers import cannot_take, takes_of
+from ha_broker.api.takers import cannot_take, not_chosen, takes_of
 from hosted_engine.cli.move_wording import progress_text
 from hosted_engine.cli.wording import clause
 from hosted_engine.cluster.facts import Cluster, HostFacts
@@ -56,7 +56,7 @@ def _where_to(cluster: Cluster, runner: HostFacts) -> list[str]:
     if not _is_known(cluster):
         return []
     # As the agent chooses: `fsm.moves.target`.
-    able = [host for host in cluster.hosts if host is not runner and not cannot_take(host.view)]
+    able = [one for one in cluster.hosts if one is not runner and not not_chosen(one.view)]
     able.sort(key=lambda host: (-(host.score or 0), host.host_id))
     if not able:
         return ["No other host can take it while it runs, as things are: see each host."]

@@ -9,7 +9,7 @@ from typing import Any, Optional, Union
 import pytest
 
 from ha_broker.api.snapshot import MAINTENANCE, HostView, MovePhase, MoveReport
-from ha_broker.api.takers import MOST_REASONS, cannot_take, reasons_text, takers
+from ha_broker.api.takers import MOST_REASONS, cannot_take, not_chosen, reasons_text, takers
 from ha_broker.engine_moves import ORDER_HOLDS_S, maintenance_refusal
 from ha_broker.server.mailbox import MoveTicket, Refusal
 from metadata import takes_note
@@ -242,13 +242,13 @@ def test_two_hosts_of_one_name_are_told_apart_by_id(scene: Scene) -> None:
     scene.order(3).wait(0)
 
 
-def test_a_host_without_points_is_no_target(scene: Scene) -> None:
+def test_a_score_of_zero_stands_against_a_choice_and_not_against_a_name(scene: Scene) -> None:
     for fields in scene.others.values():
         fields["score"] = 0
     scene.run(2 * TICK_S)
     expected = "no other host can take the engine: h2: its score is 0; h3: its score is 0"
     assert scene.refused(None) == expected
-    assert scene.refused("h3") == "h3 can't take the engine: its score is 0"
+    scene.order("h3").wait(0)
 
 
 @pytest.mark.parametrize(
@@ -377,7 +377,6 @@ def view(**fields: Any) -> HostView:
         (view(liveness=Liveness.UNKNOWN), "sanlock does not say that it lives"),
         (view(liveness=Liveness.DEAD, fresh=False), "sanlock counts it as dead"),
         (view(fresh=False), "it has not reported for a while"),
-        (view(score=0), "its score is 0"),
         (view(record=None), "it has written no record"),
         (view(record=None, error="garbage"), "garbage"),
         (view(notes=((takes_note.KEY, "at a=b"),)), "its program is older"),
@@ -387,6 +386,7 @@ def view(**fields: Any) -> HostView:
 def test_what_stands_against_a_host(found: HostView, why: str) -> None:
     assert cannot_take(found).startswith(why)
     assert bool(cannot_take(found)) is bool(why)
+    assert not_chosen(found) == cannot_take(found)
 
 
 def test_only_others_are_takers(scene: Scene) -> None:

@@ -351,6 +351,7 @@ def test_the_order_in_which_hosts_would_get_it_and_why_not_the_others() -> None:
         other(6, notes=takes(), maintenance=True),
         other(7, notes=takes(), liveness=Liveness.DEAD, fresh=False),
         other(8, notes=takes()),
+        other(9, notes=takes(), score=0),
     )
     expected = "If it has to leave h1, it can move while it runs: to h3, then h8, then h2."
     assert expected in engine(found)
