@@ -8,21 +8,25 @@ import math
 import random
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Callable, Protocol, Union
+from typing import Callable, Optional, Protocol, Union
+from urllib.parse import urlsplit
 
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
 from simulation.host import SimHost, SpinError
-from simulation.migration import FAILS, FINISHES, Migration
+from simulation.migration import FAILS, FINISHES, Course, Migration
 from simulation.settings import WorldSettings
 from simulation.shared_storage import DARK, SharedWorld
 from simulation.world import Guest
 from simulation.world import notification_sender as post
-from world.ports.libvirt import Ending, Pause
+from world.ports.errors import HypervisorError
+from world.ports.libvirt import DomainState, Ending, Pause
 from world.vm.domain_endings import GUEST_PANIC
+from world.vm.libvirt_migration import LOOK_S
 
 # A stale slot is as old as this at the most.
 REMEMBER_SLOTS_S = 120.0
@@ -74,6 +78,7 @@ class SimCluster:
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._old_slots: dict[int, bytes] = {}
         self.parted: set[frozenset[str]] = set()
+        self._course = Course()
         self.hosts = {
             traits.name: SimHost(traits, self.shared, Path(self._directory.name))
             for traits in settings.hosts
@@ -81,6 +86,7 @@ class SimCluster:
         for host in self.hosts.values():
             host.tell_transition = self._tell_transition
             host.tell = self._tell
+            host.vm.begin_move = partial(self._begin_move, host)
         self.shared.page_from = self._page_from
         for host in self.hosts.values():
             if not host.traits.copy_of:
@@ -265,9 +271,46 @@ class SimCluster:
         """
         move = Migration(self, self.host(source), self.host(target))
         if isinstance(finishes, bool):
-            move.begin(0.0, FINISHES if finishes else FAILS)
+            move.begin(Course(FINISHES if finishes else FAILS, 0.0))
         else:
-            move.begin(finishes, end)
+            move.begin(Course(end, finishes))
+
+    def moves(self, end: str, gap_s: float = Course.gap_s, copy_s: float = Course.copy_s) -> None:
+        """How migrations that agents order from now on go (see `Migration`)."""
+        self._course = Course(end, gap_s, copy_s)
+
+    def _begin_move(self, here: SimHost, address: str) -> Migration:
+        """The agent on `here` has libvirt move the engine; raises HypervisorError."""
+        there = self._host_at(address)
+        why = self._no_move_why(here, there, address)
+        if there is None or why:
+            raise HypervisorError(f"move the domain to {address}", why)
+        move = Migration(self, here, there)
+        move.begin(self._course)
+        return move
+
+    def _host_at(self, address: str) -> Optional[SimHost]:
+        name = urlsplit(address).hostname
+        found = [one for one in self.hosts.values() if one.settings.reached_at.lower() == name]
+        return found[0] if found else None
+
+    def _no_move_why(self, here: SimHost, there: Optional[SimHost], address: str) -> str:
+        if there is here:
+            return f"{address} is this very host"
+        if there is None or not there.power or not self._reach_each_other(here, there):
+            return f"no connection to {address}: it can't be reached"
+        if not there.is_awake or there.vm.hangs:
+            self.shared.clock.spend(LOOK_S)
+            return f"the libvirt at {address} has not answered for {LOOK_S:g} s"
+        if not there.vm.answers:
+            return f"no connection to {address}: Connection refused"
+        if there.vm.now.state != DomainState.ABSENT:
+            return "a domain HostedEngine runs there already"
+        return ""
+
+    def _reach_each_other(self, one: SimHost, other: SimHost) -> bool:
+        parted = frozenset({one.name, other.name}) in self.parted
+        return not parted and one.reaches_others and other.reaches_others
 
     def slot(self, number: int, kind: str) -> None:
         """Put garbage, torn, stale, zero or too-new bytes into a slot of the metadata."""

@@ -18,6 +18,8 @@ class HypervisorOf:
         self.shutdown = vm.shutdown
         self.resume_after_migration = vm.resume_after_migration
         self.destroy = vm.destroy
+        self.migrate = vm.migrate
+        self.abort_migration = vm.abort_migration
         self.on_change = vm.on_change
 
     def domain(self) -> Domain:

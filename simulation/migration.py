@@ -1,4 +1,4 @@
-"""A live migration made from outside, as libvirt's lock manager sees it.
+"""A live migration, by the agent or made from outside, as libvirt's lock manager sees it.
 
 While the VM's memory is copied the source runs and holds the lease. Then the source is paused,
 which lets the lease go, and the target takes it as it resumes: in between it is free for
@@ -7,20 +7,32 @@ everybody.
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+from dataclasses import dataclass
+from typing import Callable, Optional, Protocol
 
 from simulation.errors import SimulationError
 from simulation.host import SimHost
 from world.ports.errors import WorldError
-from world.ports.libvirt import DomainState, Ending, Pause
+from world.ports.libvirt import DomainState, Ending, MigrationResult, Pause
 
 COPY_S = 3.0
+MEMORY_BYTES = 128 << 20
 # How it ends:
 FINISHES = "finishes"  # the target runs on
 FAILS = "fails"  # given up while the memory is copied
 REFUSED = "refused"  # the target can't get the lease, and libvirt resumes the source
 STICKS = "sticks"  # ... and the source stays paused: libvirtd lost track of it
 HANGS = "hangs"  # both sides stay paused
+CANCELED = "operation aborted: canceled by client"
+
+
+@dataclass(frozen=True)
+class Course:
+    """How migrations go: so long the memory is copied, then the lease is free for `gap_s`."""
+
+    end: str = FINISHES
+    gap_s: float = 0.3
+    copy_s: float = COPY_S
 
 
 class Agenda(Protocol):
@@ -35,17 +47,45 @@ class Agenda(Protocol):
 
 
 class Migration:
-    """The VM's way from `here` to `there`."""
+    """The VM's way from `here` to `there`.
+
+    `ended_why` is why it has not come there; empty: it has; None: it is on its way.
+    """
 
     def __init__(self, cluster: Agenda, here: SimHost, there: SimHost) -> None:
         self._cluster = cluster
         self._here = here
         self._there = there
-        self._gap_s = 0.0
-        self._end = FINISHES
+        self._course = Course()
+        self._begun_s = self._ended_s = cluster.now_s
+        self._paused_s: Optional[float] = None
+        self.ended_why: Optional[str] = None
 
-    def begin(self, gap_s: float, end: str) -> None:
-        """The copying begins; the lease will be free for `gap_s` seconds."""
+    @property
+    def copied(self) -> float:
+        """How much of the memory (0 to 1) is there."""
+        return min(1.0, (self._cluster.now_s - self._begun_s) / self._course.copy_s)
+
+    @property
+    def result(self) -> MigrationResult:
+        """Of one that has come to its target."""
+        paused_s = self._ended_s if self._paused_s is None else self._paused_s
+        down_ms = round(1000 * (self._ended_s - paused_s))
+        return MigrationResult(self._ended_s - self._begun_s, down_ms, MEMORY_BYTES)
+
+    def abort(self) -> None:
+        """The source's libvirt is asked to break it off; too late while the lease is handed over,
+        but for one that would never end."""
+        if self.ended_why is not None:
+            return
+        if self._paused_s is None:
+            self._give_up(CANCELED)
+        elif self._here.vm.migrates and self._hangs:
+            self._here.vm.migrates = False
+            self._undo(CANCELED)
+
+    def begin(self, course: Course) -> None:
+        """The copying begins."""
         here, there = self._here, self._there
         if not here.vm.executes:
             raise SimulationError(f"the engine's VM does not run on {here.name}")
@@ -53,40 +93,50 @@ class Migration:
             raise SimulationError(f"{there.name} can't take the engine's VM")
         there.vm.receive()
         here.vm.leave()
-        self._gap_s, self._end = gap_s, end
+        here.vm.move = self
+        self._course, self._hangs = course, False
         self._pids = here.vm.now.pid, there.vm.now.pid
-        self._cluster.at(self._cluster.now_s + COPY_S, self._pause_source)
+        self._cluster.at(self._cluster.now_s + course.copy_s, self._pause_source)
 
     def _pause_source(self) -> None:
+        if self.ended_why is not None:
+            return None
         if self._one_sleeps():
             return self._cluster.at(self._cluster.now_s + COPY_S, self._pause_source)
         here = self._here.vm
         if not self._both_are_there() or here.now.state != DomainState.RUNNING:
-            return self._give_up()
-        if self._end == FAILS:
-            return self._give_up()
+            return self._give_up("one side has ended while the memory was copied")
+        if self._course.end == FAILS:
+            return self._give_up("the memory could not be copied")
         self._guest = here.guest
         here.migrates = True
+        self._paused_s = self._cluster.now_s
         here.pause(Pause.MIGRATION)
-        if self._gap_s > 0:
-            return self._cluster.at(self._cluster.now_s + self._gap_s, self._switch_over)
+        if self._course.gap_s > 0:
+            return self._cluster.at(self._cluster.now_s + self._course.gap_s, self._switch_over)
         return self._switch_over()
 
     def _switch_over(self) -> None:
         if self._one_sleeps():
             return self._cluster.at(self._cluster.now_s + COPY_S, self._switch_over)
-        here, there = self._here.vm, self._there.vm
-        here.migrates = self._end == HANGS
-        if self._end == HANGS and self._both_are_there():
+        here, end = self._here.vm, self._course.end
+        here.migrates = end == HANGS
+        if end == HANGS and self._both_are_there():
+            self._hangs = True
             return None
-        if self._both_are_there() and self._end == FINISHES and self._target_runs():
+        if self._both_are_there() and end == FINISHES and self._target_runs():
+            self._note_end("")
             here.end(Ending.MIGRATED)
             return None
-        if there.now.pid == self._pids[1]:
-            there.end(Ending.STOPPED)
-        if here.now.pid == self._pids[0] and self._end != STICKS:
+        return self._undo("the target could not go on with it")
+
+    def _undo(self, why: str) -> None:
+        """After the source was paused: it goes on, but for one that libvirtd has lost track of."""
+        self._note_end(why)
+        if self._there.vm.now.pid == self._pids[1]:
+            self._there.vm.end(Ending.STOPPED)
+        if self._here.vm.now.pid == self._pids[0] and self._course.end != STICKS:
             self._resume_source()
-        return None
 
     def _target_runs(self) -> bool:
         try:
@@ -103,7 +153,13 @@ class Migration:
         except WorldError:
             self._here.vm.pause(Pause.API_ERROR)
 
-    def _give_up(self) -> None:
+    def _note_end(self, why: str) -> None:
+        """First of all: what changes with it is looked at at once."""
+        self.ended_why, self._ended_s = why, self._cluster.now_s
+
+    def _give_up(self, why: str) -> None:
+        """While the memory is copied: the source has never stood still."""
+        self._note_end(why)
         if self._there.vm.now.pid == self._pids[1]:
             self._there.vm.end(Ending.STOPPED)
         if self._here.vm.now.pid == self._pids[0]:

@@ -178,6 +178,8 @@ VERBS: tuple[Verb, ...] = (
     _sim("migrate HOST HOST finishes", "cluster.migrate", True),
     _sim("migrate HOST HOST fails", "cluster.migrate", False),
     _sim("migrate HOST HOST gap SECONDS finishes|refused|sticks|hangs", "cluster.migrate"),
+    _sim("moves end finishes|fails|refused|sticks|hangs", "cluster.moves"),
+    _sim("moves end finishes|fails|refused|sticks|hangs gap SECONDS", "cluster.moves"),
     _sim("slot SLOT garbage|torn|stale|zero|too-new", "cluster.slot"),
     _sim("config garbage|zero|backup", "cluster.config"),
     _sim("daemon HOST ha-agent|ha-broker kill|freeze after COUNT calls", "host.after_calls"),

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Callable, Optional
+from typing import Callable, Optional, Protocol
 
 from simulation.world.clock import CallHangs, VirtualClock
 from simulation.world.domain_reader import SimDomainReader
@@ -18,9 +18,19 @@ from world.ports.errors import (
     LockspaceError,
     WorldError,
 )
-from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu, Pause
+from world.ports.libvirt import (
+    Domain,
+    DomainState,
+    Ending,
+    EngineCpu,
+    MigrationOptions,
+    MigrationResult,
+    Pause,
+)
 from world.vm.domain_endings import QEMU_DIED, QEMU_SIGNALLED
 from world.vm.domain_states import paused
+
+OWN_ADDRESS = "qemu:///system"
 
 
 @dataclass
@@ -41,6 +51,31 @@ class Guest:
         return now_s >= self.begun_at_s + self.boot_s
 
 
+class Move(Protocol):
+    """A migration away from here.
+
+    `ended_why` is why it has not come to its target; empty: it has; None: it is on its way.
+    """
+
+    @property
+    def ended_why(self) -> Optional[str]: ...
+
+    @property
+    def copied(self) -> float: ...
+
+    @property
+    def result(self) -> MigrationResult: ...
+
+    def abort(self) -> None: ...
+
+
+def _nobody_there(address: str) -> Move:
+    what = f"move the domain to {address}"
+    if address == OWN_ADDRESS:
+        raise HypervisorError(what, f"{address} is this very host")
+    raise HypervisorError(what, f"no connection to {address}: there is nobody else")
+
+
 class SimHypervisor:
     """A `Hypervisor` that takes and releases the lease as libvirt's lock manager does.
 
@@ -50,7 +85,8 @@ class SimHypervisor:
     does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
     fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
     for `cpu_unknown_s` after its start libvirt says that it used none.
-    `reader` judges an XML that is only looked at.
+    `reader` judges an XML that is only looked at. `begin_move` begins a migration to an address, or
+    raises HypervisorError; `move` is the latest one away from here, whoever asked for it.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
     """
@@ -73,6 +109,8 @@ class SimHypervisor:
         self.cpu_unknown_s = 0.0
         self.ended_at_s: Optional[float] = None
         self.reader = SimDomainReader()
+        self.begin_move: Callable[[str], Move] = _nobody_there
+        self.move: Optional[Move] = None
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock: VirtualClock = lockspace.san.clock
         self._domain = Domain(DomainState.ABSENT)
@@ -84,6 +122,7 @@ class SimHypervisor:
         self._created_pid: Optional[int] = None
         self._gone = False
         self._hanging = False
+        self._call_since_s: Optional[float] = None  # somebody waits for the end of `move`
         self._power_off_at_s: Optional[float] = None
         self._suspended_at_s: Optional[float] = None
         self._power_off_ending = Ending.STOPPED
@@ -96,6 +135,8 @@ class SimHypervisor:
     def domain(self) -> Domain:
         self._need("ask for the domain")
         self.settle()
+        if self._domain.leaving and self.move is not None:
+            return replace(self._domain, copied=self.move.copied)
         return self._domain
 
     def start(
@@ -172,6 +213,33 @@ class SimHypervisor:
             self._power_off_at_s, self._power_off_ending = ends_at_s, Ending.STOPPED
         self.settle()
         self._clock.spend(self.kill_takes_s)
+
+    def migrate(self, address: str, options: MigrationOptions) -> MigrationResult:
+        """While the memory is copied the call blocks; what breaks it off at its limit is the
+        process that has made it."""
+        what = f"move the domain to {address}"
+        while True:
+            try:
+                self._need(what)
+            except HypervisorGoneError:
+                self._call_since_s = None
+                raise
+            move, since_s = self._moving(what, address)
+            if self._clock.monotonic_s() - since_s > options.limit_s:
+                move.abort()
+            if move.ended_why is not None:
+                break
+            self._clock.block(what)
+        self._call_since_s = None
+        if move.ended_why:
+            raise HypervisorError(what, move.ended_why)
+        return move.result
+
+    def abort_migration(self) -> None:
+        self._need("break off the migration of the domain")
+        self.calls.append("abort-migration")
+        if self.move is not None:
+            self.move.abort()
 
     def cpu_time(self) -> Optional[EngineCpu]:
         self._need("read the CPU time of the VM")
@@ -303,7 +371,9 @@ class SimHypervisor:
         self._report()
 
     def starter_died(self) -> None:
-        """The process that was starting the VM is gone: what it created stays, paused."""
+        """The process that was starting the VM is gone: what it created stays, paused. One that
+        was moving the VM is gone: libvirt goes on with that, and nobody looks after the limit."""
+        self._call_since_s = None
         if self._before_start is None:
             return
         pid, self._before_start = self._created_pid, None
@@ -313,6 +383,7 @@ class SimHypervisor:
         """The host was powered on again: no domain has run in this life."""
         self._suspended_at_s = None
         self._before_start = None
+        self._call_since_s = self.move = None
         self._gone = self._hanging = self.loses_events = False
         self.guest = None
         self.ended_at_s = None
@@ -349,6 +420,26 @@ class SimHypervisor:
     def next_event_s(self) -> Optional[float]:
         """When something happens next by itself, for simulators."""
         return None if self._suspended_at_s is not None else self._power_off_at_s
+
+    def _moving(self, what: str, address: str) -> tuple[Move, float]:
+        """The migration that this call, which is made again until it ends, is about, and since
+        when."""
+        if self._call_since_s is None:
+            self.calls.append("migrate")
+            self._refuse_move(what)
+            self.move = self.begin_move(address)
+            self._call_since_s = self._clock.monotonic_s()
+        assert self.move is not None
+        return self.move, self._call_since_s
+
+    def _refuse_move(self, what: str) -> None:
+        found = self._domain
+        if found.state == DomainState.ABSENT:
+            raise HypervisorError(what, "it is not here")
+        if found.state != DomainState.RUNNING:
+            raise HypervisorError(what, f"it is {found.state.value} ({found.detail})")
+        if self.move is not None and self.move.ended_why is None:
+            raise HypervisorError(what, "another migration is under way")
 
     def _acquire_at_once(self, pid: int) -> None:
         self._clock.begin_job()

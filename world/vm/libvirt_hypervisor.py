@@ -27,7 +27,16 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
-from world.ports.libvirt import Domain, DomainState, Ending, EngineCpu, Pause
+from world.ports.libvirt import (
+    Domain,
+    DomainState,
+    Ending,
+    EngineCpu,
+    MigrationOptions,
+    MigrationResult,
+    Pause,
+)
+from world.vm import libvirt_migration
 from world.vm.domain_endings import (
     ENDING_WORDS,
     DomainLife,
@@ -79,6 +88,7 @@ class LibvirtHypervisor:
         self._life = DomainLife()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
         self._migrates = False
+        self._stop_move: Optional[threading.Event] = None
 
     # --- the Hypervisor protocol --------------------------------------------------------------
 
@@ -203,6 +213,85 @@ class LibvirtHypervisor:
             if not _is_absent(error) and not _is_inactive(error):
                 raise self._error(what, error) from error
 
+    def migrate(self, address: str, options: MigrationOptions) -> MigrationResult:
+        """See `Hypervisor.migrate`, and `world.vm.libvirt_migration` for how."""
+        libvirt = _libvirt()
+        what = f"move domain {self._name} to {address}"
+        connection = self._line.connection(what)
+        begun_s = time.monotonic()
+        stop = self._stop_move = threading.Event()
+        try:
+            domain = self._movable(what, connection)
+            traveller = libvirt_migration.Traveller.of(libvirt, domain)
+            why = libvirt_migration.refusal_why(libvirt, address, connection, traveller)
+            if why:
+                raise HypervisorError(what, why)
+            if stop.is_set():
+                raise HypervisorError(what, "it was broken off before anything had moved")
+            self._migrates = True  # qemu's own word comes with its first pass over the memory
+            libvirt_migration.move(libvirt, domain, address, options, stop)
+        except libvirt.libvirtError as error:
+            raise self._move_error(what, error) from error
+        finally:
+            self._stop_move = None
+        took_s = time.monotonic() - begun_s
+        return libvirt_migration.figures(libvirt, address, self._name, took_s)
+
+    def _movable(self, what: str, connection: Any) -> Any:
+        """The domain, if it runs; raises HypervisorError, libvirtError."""
+        try:
+            domain = connection.lookupByName(self._name)
+        except _libvirt().libvirtError as error:
+            if _is_absent(error):
+                raise HypervisorError(what, "it is not here", error.get_error_code()) from error
+            raise
+        found = domain_of(*domain.state())
+        if found.state != DomainState.RUNNING:
+            raise HypervisorError(what, f"it is {_words(found)}")
+        return domain
+
+    def _move_error(self, what: str, error: Any) -> HypervisorError:
+        """It may have failed at the end, when the domain was there already: libvirt is asked."""
+        failed = self._error(what, error)
+        try:
+            found = self.domain()
+        except HypervisorError:
+            return failed
+        if found.state == DomainState.RUNNING:
+            return failed
+        why = f"{failed.why}; here the domain is {_words(found)}"
+        return HypervisorError(what, why, error.get_error_code())
+
+    def abort_migration(self) -> None:
+        """See `Hypervisor.abort_migration`; other jobs (a save, a dump) are left alone.
+
+        A call of `migrate` that still looks at the target does not go on after that.
+        """
+        stop = self._stop_move
+        if stop is not None:
+            stop.set()
+        libvirt = _libvirt()
+        what = f"break off the migration of domain {self._name}"
+        connection = self._line.connection(what)
+        try:
+            domain = connection.lookupByName(self._name)
+            if libvirt_migration.is_leaving(libvirt, domain):
+                domain.abortJob()
+        except libvirt.libvirtError as error:
+            if not _is_absent(error) and not self._has_left(error):
+                raise self._error(what, error) from error
+
+    def _has_left(self, error: Any) -> bool:
+        """Was there nothing to break off any more?"""
+        if not _is_inactive(error):
+            return False
+        libvirt = _libvirt()
+        try:
+            domain = self._line.connection("look again").lookupByName(self._name)
+            return not libvirt_migration.is_leaving(libvirt, domain)
+        except libvirt.libvirtError as again:
+            return _is_absent(again) or _is_inactive(again)
+
     def check_xml(self, domain_xml: str) -> None:
         """Could qemu's command line be made from it? Nothing is started or defined.
 
@@ -317,20 +406,24 @@ class LibvirtHypervisor:
             raise
         found = domain_of(state, reason)
         if found.state in (DomainState.RUNNING, DomainState.PAUSED):
-            leaving = found.state == DomainState.RUNNING and self._still_migrates(domain)
-            return replace(found, pid=self._pid(domain), leaving=leaving)
+            pid = self._pid(domain)
+            if found.state == DomainState.RUNNING and self._migrates:
+                return self._with_job(replace(found, pid=pid), domain)
+            return replace(found, pid=pid)
         return found
 
-    def _still_migrates(self, domain: Any) -> bool:
-        """Is the migration under way that an event told of?
+    def _with_job(self, found: Domain, domain: Any) -> Domain:
+        """`found`, and how far the migration is that an event told of, if it is under way still.
 
-        Only then is libvirt asked for its job: the question needs qemu's own answer, and one
-        that is stuck would hold up every look at the domain.
+        Only after that event is libvirt asked for its job: the question needs qemu's own answer,
+        and one that is stuck would hold up every look at the domain.
         """
+        libvirt = _libvirt()
+        stats = domain.jobStats()
+        self._migrates = stats.get("type") != libvirt.VIR_DOMAIN_JOB_NONE
         if not self._migrates:
-            return False
-        self._migrates = domain.jobInfo()[0] != _libvirt().VIR_DOMAIN_JOB_NONE
-        return self._migrates
+            return found
+        return replace(found, leaving=True, copied=libvirt_migration.copied(libvirt, stats))
 
     def _absent(self, found: Domain, events_before: int) -> Domain:
         """libvirt forgets a domain a moment before it sends the event that says why."""
