@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Optional
 
-from fsm.memory import Memory
+from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
+from fsm.moves import refusals, wanted_move
 from fsm.observation import Lease, MoveOutcome, Observation, Vm
-from ha_broker.api.snapshot import MAINTENANCE, MovePhase, MoveReport
+from ha_broker.api.snapshot import MovePhase, MoveReport
 from metadata.states import State
 from world.ports.libvirt import MigrationResult
 
@@ -48,8 +49,8 @@ def _still_so(last: MoveReport, now: Optional[MoveReport]) -> bool:
     if not last.is_over:
         return False
     if not now.is_over:
-        # An order that is over may be there for a moment still; local maintenance comes again.
-        return last.what_for != MAINTENANCE
+        # An order that is over may be there for a moment still; the others come again.
+        return last.what_for not in (MAINTENANCE, SHUTDOWN)
     told_by_libvirt = last.took_s is not None or now.took_s is None
     return told_by_libvirt and (now.phase, now.target) == (last.phase, last.target)
 
@@ -86,38 +87,39 @@ def move_report(
 
 def refusal_texts(memory: Memory, observation: Observation) -> tuple[str, ...]:
     """The hosts that did not get it, each as "host: reason"; the first of them where many are."""
-    refused = memory.move_refusals
-    if _has_ended_on_the_way(memory, observation) and memory.move_target_id is not None:
-        refused = (*refused, (memory.move_target_id, observation.move_why or ENDED))
-    told = [f"{_name(observation, one)}: {why}" for one, why in refused[:MOST_REFUSALS]]
+    refused = [(_name(observation, one), why) for one, why in memory.move_refusals]
+    if _has_ended_on_the_way(memory, observation):
+        target = _name(observation, memory.move_target_id)
+        refused.append((target, observation.move_why or ENDED))
+    elif memory.move_ended and _is_wanted(memory, observation):
+        refused = list(refusals(memory, observation))  # those that were not tried, too
+    told = [f"{name}: {why}" for name, why in refused[:MOST_REFUSALS]]
     rest = len(refused) - len(told)
     return (*(text[:LONGEST_REFUSAL] for text in told), *([f"and {rest} more hosts"] * bool(rest)))
 
 
 def _phase(memory: Memory, observation: Observation) -> str:
-    """Empty: nobody knows what became of it, and nobody wants it now."""
+    """Empty: nobody knows what became of it, or nobody wants it now."""
     if memory.state is State.ENGINE_MIGRATING_AWAY:
         return MovePhase.MOVING
-    if memory.move_ended or _has_ended_on_the_way(memory, observation):
+    # What was ordered and not refused is no move that ended in vain: the VM has left.
+    in_vain = memory.move_ended and not memory.move_ordered
+    if in_vain or _has_ended_on_the_way(memory, observation):
         return MovePhase.REFUSED
-    if _is_wanted(memory, observation) and observation.vm is not Vm.ABSENT:
-        return MovePhase.WAITING
-    if _got_it(memory, observation):
-        return MovePhase.MOVED
-    return MovePhase.MOVING if _is_wanted(memory, observation) and _has_target(memory) else ""
+    if observation.vm is not Vm.ABSENT:
+        waits = _is_wanted(memory, observation) and not memory.move_ended
+        return MovePhase.WAITING if waits else ""
+    return MovePhase.MOVED if _got_it(memory, observation) else ""
 
 
 def _is_wanted(memory: Memory, observation: Observation) -> bool:
-    if memory.move_for == MAINTENANCE:
-        return memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
-    request = observation.move_request
-    return request is not None and request.request_id == memory.move_for
+    wanted = wanted_move(memory, observation)
+    return wanted is not None and wanted.purpose == memory.move_for
 
 
 def _got_it(memory: Memory, observation: Observation) -> bool:
-    """Has the target the engine, by libvirt's word, or by the lease where an agent before this one
-    has asked libvirt?"""
-    if not _has_target(memory):
+    """Has the target the engine, by libvirt's word, or by the lease where that is not known?"""
+    if not memory.move_ordered or not _has_target(memory):
         return False
     by_lease = observation.lease is Lease.THEIRS
     by_lease = by_lease and observation.lease_owner_id == memory.move_target_id
@@ -128,7 +130,7 @@ def _has_ended_on_the_way(memory: Memory, observation: Observation) -> bool:
     """The move failed, and yet the VM is not here: it has ended."""
     failed = observation.move_outcome is MoveOutcome.FAILED and observation.vm is Vm.ABSENT
     in_it = memory.state is State.ENGINE_MIGRATING_AWAY
-    return failed and not in_it and _has_target(memory) and not memory.move_ended
+    return failed and not in_it and memory.move_ordered and _has_target(memory)
 
 
 def _has_target(memory: Memory) -> bool:
