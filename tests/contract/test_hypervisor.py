@@ -33,6 +33,12 @@ def test_with_a_libvirtd_of_its_own() -> None:
     run_in_box("hypervisor_cases.py")
 
 
+def test_migration_between_two_libvirtds() -> None:
+    need_sanlock()
+    need_libvirt()
+    run_in_box("migration_cases.py", limit_s=360)
+
+
 def test_guest_agent_of_a_real_guest() -> None:
     need_sanlock()
     need_libvirt()
@@ -49,7 +55,7 @@ def kernels() -> list[str]:
     return [path.name.partition("-")[2] for path in Path("/boot").glob("vmlinuz-*-cloud-*")]
 
 
-def run_in_box(cases: str) -> None:
+def run_in_box(cases: str, limit_s: float = 180) -> None:
     with direct_io_directory() as directory:
         done = subprocess.run(
             [
@@ -63,7 +69,7 @@ def run_in_box(cases: str) -> None:
             env={key: value for key, value in os.environ.items() if key != "HE_TEST_LEVEL"},
             capture_output=True,
             text=True,
-            timeout=180 * TIME_FACTOR,
+            timeout=limit_s * TIME_FACTOR,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

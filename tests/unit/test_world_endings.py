@@ -9,6 +9,7 @@ from world.vm.domain_endings import (
     DomainLife,
     LifecycleEvent,
     ShutdownDetail,
+    StartedDetail,
     StoppedDetail,
     after_event,
     after_look,
@@ -160,3 +161,47 @@ def test_the_numbers_are_libvirts() -> None:
     ):
         for member in numbers:
             assert getattr(libvirt, prefix + member.name) == member
+
+
+# --- a domain that a migration brings --------------------------------------------------------
+
+ARRIVES = (LifecycleEvent.STARTED, StartedDetail.MIGRATED)
+GOES_ON = (LifecycleEvent.RESUMED, 1)
+ENDS = [
+    [stopped(StoppedDetail.FAILED)],
+    [stopped(StoppedDetail.DESTROYED)],
+    [stopped(StoppedDetail.CRASHED)],
+    [BY_SIGNAL, stopped(StoppedDetail.SHUTDOWN)],
+]
+
+
+@pytest.mark.parametrize("events", ENDS)
+@pytest.mark.parametrize("seen", [True, False])
+def test_one_that_never_ran_here_has_not_crashed_here(
+    events: list[tuple[int, int]], seen: bool
+) -> None:
+    life = told(ARRIVES)
+    life = looked(life, present=True) if seen else life
+    ended = told(*events, life=life)
+    assert (ended.ending, ended.detail) == (
+        Ending.STOPPED,
+        "a live migration to here was broken off",
+    )
+
+
+def test_a_look_before_the_event_changes_nothing_of_that() -> None:
+    life = told(ARRIVES, life=looked(DomainLife(), present=True))
+    assert told(stopped(StoppedDetail.FAILED), life=life).ending is Ending.STOPPED
+
+
+@pytest.mark.parametrize("by_event", [True, False])
+def test_one_that_has_arrived_crashes_like_any_other(by_event: bool) -> None:
+    life = told(ARRIVES)
+    life = told(GOES_ON, life=life) if by_event else after_look(life, True, life.events, runs=True)
+    ended = told(stopped(StoppedDetail.FAILED), life=life)
+    assert (ended.ending, ended.detail) == (Ending.CRASHED, "qemu died")
+
+
+def test_the_next_life_arrives_from_nowhere() -> None:
+    life = told(ARRIVES, stopped(StoppedDetail.FAILED), *STARTED)
+    assert told(stopped(StoppedDetail.FAILED), life=life).ending is Ending.CRASHED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Callable
 
 import pytest
 
@@ -16,6 +17,7 @@ from simulation.world import (
     SimVitals,
     VirtualClock,
 )
+from tests.contract import moves_alike
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, StorageError
 from world.ports.libvirt import DomainState, Ending, EngineCpu, Pause
 from world.ports.sanlock import Membership
@@ -263,3 +265,21 @@ def test_devices_are_those_of_the_domain_that_is_here() -> None:
     vm.start("<domain/>")
     vm.update_device("<graphics/>")
     assert (vm.live_xml(), vm.updates) == ("<domain/>", ["<graphics/>"])
+
+
+class SimulatedStage:
+    """A hypervisor that has nobody beside it."""
+
+    def __init__(self) -> None:
+        self.hypervisor = Pair().vms[0]
+
+    def run(self) -> None:
+        self.hypervisor.start("<domain/>")
+
+    def pause(self) -> None:
+        self.hypervisor.pause(Pause.USER)
+
+
+@pytest.mark.parametrize("case", moves_alike.CASES, ids=lambda case: str(case.__name__))
+def test_what_can_not_be_moved(case: Callable[[moves_alike.Stage], None]) -> None:
+    case(SimulatedStage())

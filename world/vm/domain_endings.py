@@ -8,6 +8,7 @@ qemu terminated (SIGTERM)      SHUTDOWN: HOST, then STOPPED: SHUTDOWN
 power-off from inside          SHUTDOWN: GUEST, then STOPPED: SHUTDOWN
 destroyed through libvirt      SHUTDOWN: HOST, then STOPPED: DESTROYED
 guest panicked (pvpanic)       SUSPENDED, CRASHED: PANICKED, STOPPED: CRASHED
+migration to here broken off   STARTED: MIGRATED, then STOPPED: FAILED
 =============================  ==============================================
 
 sanlock ends qemu with SIGTERM when the host loses its lockspace, so a SIGTERM that nobody
@@ -29,6 +30,7 @@ GUEST_SAVED = "it was saved to disk"
 QEMU_DIED = "qemu died"
 QEMU_SIGNALLED = "qemu was ended by a signal"
 POWERED_OFF = "powered off from inside"
+NOT_ARRIVED = "a live migration to here was broken off"
 
 # The same of an ending whose events told no more.
 ENDING_WORDS = {
@@ -50,6 +52,13 @@ class LifecycleEvent(IntEnum):
     STOPPED = 5
     SHUTDOWN = 6
     CRASHED = 8
+
+
+class StartedDetail(IntEnum):
+    """libvirt's virDomainEventStartedDetailType."""
+
+    BOOTED = 0
+    MIGRATED = 1
 
 
 class ShutdownDetail(IntEnum):
@@ -88,6 +97,7 @@ class DomainLife:
     panicked     qemu said that the guest's kernel panicked (pvpanic)
     signalled    qemu said that a signal from the host shuts it down
     asked        this process asked the guest to power off
+    arriving     a migration brings it, and its guest has not run here yet
     events       how many events have been seen, to tell whether a look is older than an event
     """
 
@@ -97,6 +107,7 @@ class DomainLife:
     panicked: bool = False
     signalled: bool = False
     asked: bool = False
+    arriving: bool = False
     events: int = 0
 
     @property
@@ -127,8 +138,10 @@ def after_request(life: DomainLife) -> DomainLife:
     return replace(life, asked=True)
 
 
-def after_look(life: DomainLife, present: bool, events_before: int) -> DomainLife:
-    """The life after libvirt was asked whether the domain is there.
+def after_look(
+    life: DomainLife, present: bool, events_before: int, runs: bool = False
+) -> DomainLife:
+    """The life after libvirt was asked whether the domain is there, and whether it runs.
 
     `events_before` is `life.events` from before asking: an event that came meanwhile is newer
     than the answer, which then says nothing.
@@ -137,14 +150,17 @@ def after_look(life: DomainLife, present: bool, events_before: int) -> DomainLif
         return life
     if present:
         same_life = life.ran and life.ending == Ending.NONE
-        return life if same_life else replace(_FRESH, events=life.events)
+        life = life if same_life else replace(_FRESH, events=life.events)
+        return replace(life, arriving=False) if runs and life.arriving else life
     return replace(life, ending=Ending.MISSING) if life.ended_untold else life
 
 
 def _told(life: DomainLife, event: int, detail: int) -> DomainLife:
     if event in (LifecycleEvent.STARTED, LifecycleEvent.RESUMED):
         # The order of these two differs between versions, and a resume is no new life.
-        return life if life.ran and life.ending == Ending.NONE else _FRESH
+        life = life if life.ran and life.ending == Ending.NONE else _FRESH
+        arrives = (event, detail) == (LifecycleEvent.STARTED, StartedDetail.MIGRATED)
+        return replace(life, arriving=arrives)
     if event == LifecycleEvent.SHUTDOWN:
         return replace(life, signalled=detail == ShutdownDetail.HOST)
     if event == LifecycleEvent.CRASHED:
@@ -161,6 +177,8 @@ def _is_open(life: DomainLife) -> bool:
 
 
 def _ending(life: DomainLife, detail: int) -> tuple[Ending, str]:
+    if life.arriving:
+        return Ending.STOPPED, NOT_ARRIVED
     if detail == StoppedDetail.SHUTDOWN:
         return _ending_of_shutdown(life)
     if detail == StoppedDetail.CRASHED and life.panicked:

@@ -104,7 +104,7 @@ class LibvirtHypervisor:
         if found.state == DomainState.ABSENT:
             return self._absent(found, events_before)
         if found.state != DomainState.UNKNOWN:
-            self._saw_present(events_before)
+            self._saw_present(events_before, found.state == DomainState.RUNNING)
         return found
 
     def start(
@@ -436,9 +436,9 @@ class LibvirtHypervisor:
             ending = found.ending
         return Domain(DomainState.ABSENT, ending, None, detail or found.detail)
 
-    def _saw_present(self, events_before: int) -> None:
+    def _saw_present(self, events_before: int, runs: bool) -> None:
         with self._news:
-            self._life = after_look(self._life, True, events_before)
+            self._life = after_look(self._life, True, events_before, runs)
 
     def _pid(self, domain: Any) -> Optional[int]:
         """qemu's pid: libvirt's pid file, believed only if that process carries the UUID.

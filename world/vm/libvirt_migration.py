@@ -23,6 +23,7 @@ from world.ports.libvirt import MigrationOptions, MigrationResult
 LOOK_S = 20.0
 FIGURES_S = 5.0
 _WATCH_S = 0.5
+BROKEN_OFF = "it was broken off from here"
 # A connection that is asked for one thing after the other, by one thread: with this it ends.
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_COUNT = 3
@@ -124,10 +125,19 @@ def _cpu_why(libvirt: Any, there: Any, traveller: Traveller) -> str:
     try:
         there.compareHypervisorCPU(*(word or None for word in kind), traveller.cpu_xml, flags)
     except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_CPU_INCOMPATIBLE:
-            return ""  # it can't compare them, and says so again when it moves the domain
+        if error.get_error_code() in _can_not_compare_codes(libvirt):
+            return ""  # libvirt looks once more when it moves the domain
         return f"the target's CPU is not enough for it: {_text(error)}"
     return ""
+
+
+def _can_not_compare_codes(libvirt: Any) -> tuple[int, ...]:
+    """A model that the target does not know comes as an internal error, and is a refusal."""
+    return (
+        libvirt.VIR_ERR_NO_SUPPORT,
+        libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+        libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+    )
 
 
 # --- the move ---------------------------------------------------------------------------------
@@ -147,9 +157,10 @@ def move(
     try:
         domain.migrateToURI3(address, _parameters(libvirt, options), _flags(libvirt, options))
     except libvirt.libvirtError as error:
-        if not watch.broke_off_why:
+        broke_off_why = watch.broke_off_why or (BROKEN_OFF if stop.is_set() else "")
+        if not broke_off_why:
             raise
-        why = f"{watch.broke_off_why}: {_text(error)}"
+        why = f"{broke_off_why}: {_text(error)}"
         what = f"move domain {domain.name()} to {address}"
         raise HypervisorError(what, why, error.get_error_code()) from error
     finally:
@@ -208,7 +219,7 @@ class _Watch:
                 return
             if post_copy and self._has_copied_all_once():
                 post_copy = not self._asked(self._domain.migrateStartPostCopy)
-        why = "it was broken off from here"
+        why = BROKEN_OFF
         if not self._stop.is_set():
             why = f"it took longer than {limit_s:g} s and was broken off"
         self._break_off(why)
