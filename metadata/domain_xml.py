@@ -162,19 +162,23 @@ def _offset(target: ElementTree.Element) -> Union[int, str]:
 
 
 def _scaled(element: ElementTree.Element, number: str) -> int:
-    try:
-        return memory_bytes(number, element.get("unit", "KiB"))
-    except DomainXmlError as error:
-        raise DomainXmlError(f"the domain XML's <{element.tag}>: {error.why}") from error
+    return memory_bytes(element.tag, number, element.get("unit", "KiB"))
 
 
-def memory_bytes(number: str, unit: str = "KiB") -> int:
-    """Bytes, of a size as libvirt takes it (a missing unit is KiB); raises DomainXmlError."""
+def memory_bytes(tag: str, number: str, unit: str = "KiB") -> int:
+    """Bytes, of the size in an element as libvirt takes it (a missing unit is KiB).
+
+    Raises DomainXmlError, which names the element's tag.
+    """
     factor = _unit_bytes(unit)
     if factor is None:
-        raise DomainXmlError(f"the unit {shown(unit)} is refused; allowed: {_UNITS}")
+        raise DomainXmlError(
+            f"the domain XML's <{tag}> has the unit {shown(unit)}; allowed: {_UNITS}"
+        )
     if not re.fullmatch(r"[0-9]{1,18}", number) or int(number) == 0:
-        raise DomainXmlError(f"{shown(number)} is refused; allowed: a whole number above 0")
+        raise DomainXmlError(
+            f"the domain XML's <{tag}> says {shown(number)}; allowed: a whole number above 0"
+        )
     return int(number) * factor
 
 
