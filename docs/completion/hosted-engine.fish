@@ -68,6 +68,7 @@ complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l wait -d 'return once every host whose agent speaks goes by the new version'
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l timeout -x -d 'with --wait: wait this long (default 120)'
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
+complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l from-ovf -r -F -d 'take the changes from this OVF, or OVF_STORE (a tar, or its volume)'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l yes -d 'write it without asking'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l wait -d 'return once every host whose agent speaks goes by the new version'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l timeout -x -d 'with --wait: wait this long (default 120)'
