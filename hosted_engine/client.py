@@ -192,7 +192,8 @@ class HAClient:
             with _broker(limit_s) as client:
                 client.set_local_maintenance(on)
         else:
-            raise ValueError(f"mode: {shown(mode)} is refused; allowed: LOCAL, LOCAL_MANUAL, GLOBAL")
+            allowed = "LOCAL, LOCAL_MANUAL, GLOBAL"
+            raise ValueError(f"mode: {shown(mode)} is refused; allowed: {allowed}")
 
     def set_global_md_flag(
         self, flag: str, value: Union[bool, str], timeout: Optional[float] = None

@@ -26,7 +26,7 @@ from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import DeployedHost, deployed_host
 from hosted_engine.host.local_host import host_settings
-from metadata.error_words import reason, shown
+from metadata.error_words import reason
 from metadata.plain_json import parse_json
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import SharedConfig, StoredConfig

@@ -8,9 +8,9 @@ from typing import Optional
 from hosted_engine.config.keys import VM_CONF, Path, all_leaves, check_key, leaves
 from hosted_engine.config.older_keys import OLDER_KEYS, OlderKey
 from hosted_engine.errors import UsageError
+from metadata.error_words import shown
 from metadata.layout import storage_parts
 from metadata.settings.parse import HostSettings, host_settings_to_data
-from metadata.settings.schema import shown
 
 HE_SHARED, HE_LOCAL, HA, BROKER = "he_shared", "he_local", "ha", "broker"
 TYPES = (HE_SHARED, HE_LOCAL, HA, BROKER, VM_CONF)
