@@ -12,8 +12,8 @@ from typing import Optional
 from xml.parsers import expat
 from xml.sax.saxutils import escape
 
+from metadata.error_words import shown
 from metadata.errors import DomainXmlError
-from metadata.settings.schema import shown
 
 _VALUE = r"\s*=\s*(?:\"[^\"]*\"|'[^']*')"
 _OPENING = re.compile(rf"<[^\s/>]+(?:\s+[^\s=/>]+{_VALUE})*\s*/?>")

@@ -8,8 +8,8 @@ from typing import Any
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.items import Fate, Item, changed, dropped, kept
 from hosted_engine.from_ovirt.name_value import Assignment
+from metadata.error_words import shown
 from metadata.settings.notifications import ALL, NONE, TRANSITION_RULE, is_rule
-from metadata.settings.schema import shown
 
 _SMTP = {
     "smtp-server": "server",

@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.vm_conf import NEED_XML, Device, VmConf
-from metadata.settings.schema import shown
+from metadata.error_words import shown
 
 T = TypeVar("T")
 

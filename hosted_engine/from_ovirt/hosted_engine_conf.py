@@ -13,9 +13,9 @@ from typing import Any, Optional
 
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.items import Item, changed, dropped, kept, to_do
+from metadata.error_words import shown
 from metadata.layout import MAX_HOSTS
 from metadata.settings.remote_places import normal_server
-from metadata.settings.schema import shown
 
 MOUNTED_TYPES = ("nfs", "nfs3", "nfs4", "glusterfs")
 BLOCK_TYPES = ("iscsi", "fc")

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from hosted_engine.errors import CommandError
+from metadata.error_words import shown
 from metadata.plain_text import one_line
-from metadata.settings.schema import shown
 
 MOST_BYTES = 256 * 1024 * 1024
 """Of an OVF_STORE; oVirt makes volumes of 128 MiB."""

@@ -16,7 +16,7 @@ from typing import Union
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.items import Item, dropped
 from hosted_engine.from_ovirt.name_value import assignments, last_values
-from metadata.settings.schema import shown
+from metadata.error_words import shown
 
 NEED_XML = (
     "the running domain's XML is needed: on the engine's host 'virsh -r dumpxml HostedEngine > "
