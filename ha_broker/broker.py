@@ -87,8 +87,8 @@ from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
 from metadata.notes import Notes
 from metadata.records import Health
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import HostSettings
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership

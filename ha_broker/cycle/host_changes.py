@@ -71,7 +71,7 @@ def _changed(before: tuple[HostView, ...], shown: tuple[HostView, ...]) -> set[i
     """The hosts that say something new, have come or have gone."""
     if len(before) == len(shown):
         others = [(was, view) for was, view in zip(before, shown) if was is not view]
-        if all([was.host_id == view.host_id for was, view in others]):
+        if all(was.host_id == view.host_id for was, view in others):
             return {view.host_id for was, view in others if not says_the_same(was, view)}
     known = {view.host_id: view for view in before}
     changed = {one.host_id for one in shown if not says_the_same(known.get(one.host_id), one)}

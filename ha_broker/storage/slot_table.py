@@ -122,7 +122,11 @@ class SlotTable:
         if state is not None and state.seen is seen and isinstance(seen, HostRecord):
             return  # the very bytes of the look before: nothing was written since
         self._forget_view(host_id)
-        if state is not None and isinstance(seen, HostRecord) and isinstance(state.seen, HostRecord):
+        if (
+            state is not None
+            and isinstance(seen, HostRecord)
+            and isinstance(state.seen, HostRecord)
+        ):
             state.note(seen, at_s)  # how often it is read stays
             return
         before = self._kind(host_id)
@@ -228,8 +232,7 @@ class SlotTable:
             if one is None or now_s >= one.until_s:
                 one = self._show(host_id, now_s)
             views.append(one.view)
-            if one.until_s < until_s:
-                until_s = one.until_s
+            until_s = min(until_s, one.until_s)
         return _AllShown(tuple(views), until_s)
 
     def _show(self, host_id: int, now_s: float) -> _Shown:

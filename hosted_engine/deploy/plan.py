@@ -41,6 +41,7 @@ from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS, extents
 from metadata.own_slot import rival
 from metadata.records import HostRecord, VolumeAddress
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.metrics import metrics_to_data
 from metadata.settings.parse import (
     ClusterSettings,
@@ -48,7 +49,7 @@ from metadata.settings.parse import (
     StorageParts,
     host_settings_to_data,
 )
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
+from metadata.settings.timing import lease_floor_s, renewal_shows_s
 from metadata.shared_config import SharedConfig, encode_copy
 
 FIRST_HOST_ID = 1

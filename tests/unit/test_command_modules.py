@@ -35,6 +35,7 @@ NEVER = {
     "importlib.metadata", "importlib.resources",
     "fsm", "ha_agent", "simulation", "world.storage", "world.vm", "world.host",
     "ha_broker.server", "ha_broker.broker", "metadata.settings.parse", "metadata.shared_config",
+    "metadata.settings.values", "metadata.settings.timing", "metadata.settings.notifications",
 }  # fmt: skip
 NOT_FOR_THE_VERSION = {
     "ha_broker", "world", "metadata.records",

@@ -52,8 +52,8 @@ from metadata.liveness import Liveness
 from metadata.plain_text import printable_text
 from metadata.records import VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import StorageParts
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.errors import (
     ACQUIRE_IDLIVE,
     HOSTID_BUSY,
