@@ -103,7 +103,7 @@ def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[_Said]:
     at, at_end, crc, crc_end, record_end, line, line_end = places
     timestamp, crc32, moment = data[at:at_end], data[crc:crc_end], data[line:line_end]
     covered = data[:crc] + NO_CRC + data[crc_end:record_end]
-    said = moment.decode("ascii", "replace")
+    told = moment.decode("ascii", "replace")
     is_rewritten = (
         data.startswith(old[:at])
         and data.startswith(old[at_end:crc], at_end)
@@ -111,8 +111,8 @@ def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[_Said]:
         and data.endswith(old[line_end:])
         and timestamp.isdigit()
         and crc32 == b"%08x" % zlib.crc32(covered)
-        and said.isascii()
-        and said.isprintable()
+        and told.isascii()
+        and told.isprintable()
     )
     if not is_rewritten:
         return None
@@ -121,8 +121,8 @@ def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[_Said]:
         before,
         timestamp_s=int(timestamp),
         crc32=crc32.decode("ascii"),
-        wall_time=wall_time_in(said),
-        text=f"{text[: line - RECORD_SIZE]}{said}{text[line_end - RECORD_SIZE :]}",
+        wall_time=wall_time_in(told),
+        text=f"{text[: line - RECORD_SIZE]}{told}{text[line_end - RECORD_SIZE :]}",
     )
     return record, places
 

@@ -120,7 +120,7 @@ def _our_survey(parts: StorageParts, areas: Mapping[str, bytes]) -> Survey:
         return Survey(AreaKind.CLUSTER, parts, text, config, slots, in_use, owner)
     if isinstance(config, ConfigAbsent) and not slots and owner is None:
         if _is_of_others(areas, parts.sector_size):
-            text = f"a sanlock lockspace {LOCKSPACE_NAME!r} that hosts have been in"
+            text = f"a sanlock lockspace {shown(LOCKSPACE_NAME)} that hosts have been in"
             return Survey(AreaKind.FOREIGN, parts, text, ids_in_use=in_use, others=_LOCKSPACE)
         text = "a hosted-engine cluster whose creation did not get to its end"
         return Survey(AreaKind.HALF_MADE, parts, text, None, slots, in_use, owner)

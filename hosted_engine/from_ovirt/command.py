@@ -32,6 +32,7 @@ from hosted_engine.host.anew import within_deadline_anew
 from hosted_engine.host.given_file import READ_DEADLINE_S, read_given_text
 from hosted_engine.host.probes import block_sector_size
 from metadata.domain_xml import lease_problems
+from metadata.error_words import reason
 from metadata.layout import SECTOR_SIZES
 from metadata.older_files import older_name
 from metadata.settings.remote_places import normal_folder
@@ -257,4 +258,4 @@ def _write(path: str, text: str, force: bool) -> None:
     except FileExistsError as error:
         raise _taken(path) from error
     except OSError as error:
-        raise CommandError(f"{path}: can't be written: {error.strerror or error}") from error
+        raise CommandError(f"{path}: can't be written: {reason(error)}") from error

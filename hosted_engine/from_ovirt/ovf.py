@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from hosted_engine.errors import CommandError
-from metadata.error_words import shown
+from metadata.error_words import reason, shown
 from metadata.plain_text import one_line
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -125,7 +125,7 @@ def _ovf_texts(data: bytes) -> dict[str, bytes]:
                     file = archive.extractfile(member)
                     found[name] = b"" if file is None else file.read()
     except (tarfile.TarError, OSError, ValueError) as error:
-        raise CommandError(f"the OVF_STORE's tar can't be read: {error}") from error
+        raise CommandError(f"the OVF_STORE's tar can't be read: {reason(error)}") from error
     return found
 
 

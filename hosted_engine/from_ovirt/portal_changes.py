@@ -13,6 +13,7 @@ from typing import Optional
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.ovf import OvfNic, OvfVm
 from metadata.domain_xml import domain_name, memory_bytes, parse_domain
+from metadata.error_words import shown
 from metadata.errors import DomainXmlError
 from metadata.plain_text import one_line
 from metadata.xml_edit import Span, XmlText
@@ -178,7 +179,7 @@ def _cpu_obstacle(root: Span) -> str:
 def _most(editor: _Editor, vcpu: Span) -> int:
     text = editor.text.text_of(vcpu).strip()
     if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise DomainXmlError(f"the domain XML's <vcpu> says {one_line(text)!r}, no whole number")
+        raise DomainXmlError(f"the domain XML's <vcpu> says {shown(text)}, no whole number")
     return int(text)
 
 

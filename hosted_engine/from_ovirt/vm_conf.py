@@ -16,7 +16,7 @@ from typing import Union
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.items import Item, dropped
 from hosted_engine.from_ovirt.name_value import assignments, last_values
-from metadata.error_words import shown
+from metadata.error_words import reason, shown
 
 NEED_XML = (
     "the running domain's XML is needed: on the engine's host 'virsh -r dumpxml HostedEngine > "
@@ -59,7 +59,7 @@ def _decoded(encoded: str) -> str:
     try:
         return base64.b64decode(encoded, validate=True).decode("utf-8")
     except (binascii.Error, UnicodeDecodeError) as error:
-        raise CommandError(f"{_XML} can't be read: {error}; {NEED_XML}") from error
+        raise CommandError(f"{_XML} can't be read: {reason(error)}; {NEED_XML}") from error
 
 
 def _device(text: str) -> Device:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.anew import within_deadline_anew
+from metadata.error_words import reason
 from world.regular_file import open_regular
 
 READ_DEADLINE_S = 10.0
@@ -19,7 +20,7 @@ def read_given_text(path: str, most_bytes: int) -> str:
     try:
         return read_given(path, most_bytes).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CommandError(f"{path}: can't be read: {error}; {NOTHING_WRITTEN}") from error
+        raise CommandError(f"{path}: can't be read: {reason(error)}; {NOTHING_WRITTEN}") from error
 
 
 def read_given(path: str, most_bytes: int, devices: bool = False) -> bytes:
@@ -39,7 +40,7 @@ def _read(path: str, most_bytes: int, devices: bool) -> bytes:
         with open_regular(path, follow_links=True) as file:
             data = file.read(most_bytes + 1)
     except OSError as error:
-        why = error.strerror or error
+        why = reason(error)
         raise CommandError(f"{path}: can't be read: {why}; {NOTHING_WRITTEN}") from error
     if len(data) > most_bytes:
         raise CommandError(f"{path}: more than {most_bytes} bytes are refused; {NOTHING_WRITTEN}")

@@ -18,6 +18,7 @@ from world.storage.direct_store import DirectStore
 
 CHUNK = 1024 * 1024  # how much is read at a time
 
+
 @pytest.fixture
 def volume() -> Iterator[Path]:
     with direct_io_directory() as directory:

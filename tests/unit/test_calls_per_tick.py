@@ -5,6 +5,7 @@ One host's two daemons with what is between them, in virtual time, in clusters o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections import Counter
@@ -83,17 +84,19 @@ def counted(hosts: int, written: int) -> Counter[str]:
 
     Two, for the broker draws its picture for events at the beginning of the next tick.
     """
-    with pytest.MonkeyPatch.context() as patch, direct_io_directory() as directory:
-        with scale_host(directory / "world", hosts) as host:
-            host.run(TICK_S)
-            calls = Calls(patch)
+    with contextlib.ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        directory = stack.enter_context(direct_io_directory())
+        host = stack.enter_context(scale_host(directory / "world", hosts))
+        host.run(TICK_S)
+        calls = Calls(patch)
 
-            def tick() -> None:
-                if written:
-                    host.volume.write_some(range(2, 2 + written), int(host.clock.monotonic_s()))
-                host.run(2 * TICK_S)
+        def tick() -> None:
+            if written:
+                host.volume.write_some(range(2, 2 + written), int(host.clock.monotonic_s()))
+            host.run(2 * TICK_S)
 
-            return calls.of(tick)
+        return calls.of(tick)
 
 
 @pytest.fixture(scope="module")

@@ -322,10 +322,10 @@ def test_refused_by_people_libvirt_or_the_file(cluster: Cluster, tmp_path: Path)
     path.write_bytes(ovf(**SAME, memory="8192"))
     with pytest.raises(CommandError, match="as you wish; nothing was written"):
         take(cluster, path, agrees=False)
-    cluster.xml_problem = "memory does not fit"
+    cluster.libvirt.problem = "memory does not fit"
     with pytest.raises(CommandError, match="memory does not fit; nothing was written"):
         take(cluster, path)
-    cluster.xml_problem = ""
+    cluster.libvirt.problem = ""
     path.write_bytes(ovf(uuid="1"))
     with pytest.raises(CommandError, match=r"engine.ovf: the OVF is that of .*; nothing was wr"):
         take(cluster, path)
