@@ -17,7 +17,7 @@ enough because such a value is replaced and never changed, and replaced only whe
     MembershipWatch.hosts          what sanlock answers, but for the hosts' renewals
     MembershipWatch.fire_timeout_s the daemon, which reads it when it starts; asked again after an
                                    error, after a join that failed, after the lockspace was lost
-    SlotDecoder._kept              all 4096 bytes of the slot; but for the time in them, the record
+    SlotDecoder._bytes, _said      all 4096 bytes of the slot; but for the time in them, the record
     SlotTable._reading             the same hosts of sanlock; no slot begins or ceases to hold a
                                    record, or to be torn
     SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot;
@@ -25,7 +25,7 @@ enough because such a value is replaced and never changed, and replaced only whe
     SlotReader, for its own slot   read by its writer, which looks first, in the last 1.5 ticks
     OwnWrite.expected              the slot's bytes are those that this process wrote last
     ConfigWatch._heads             the first 4096 bytes of both copies: sequence number and checksum
-    HostChanges._views             the views before, with which these are compared; who is found
+    HostChanges._shown             the views before, with which these are compared; who is found
                                    changed differs in more than when its record was written
     Broker._engines,               the same `HostVersions`: `HostChanges` finds no host changed
     MembershipWatch._fire_times,
@@ -96,8 +96,8 @@ from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
 from metadata.notes import Notes
 from metadata.records import Health
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import HostSettings
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership

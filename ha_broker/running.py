@@ -115,6 +115,8 @@ class BrokerDaemon:
         pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
         if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):
             time.sleep(GATHER_S)
+            # Whoever called meanwhile has left what the next cycle takes: no further one for that.
+            self._wake.forget()
 
 
 def access_of(host: HostSettings, settings_path: str, monotonic_s: Monotonic) -> Access:

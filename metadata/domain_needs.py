@@ -74,6 +74,11 @@ def foreign_marks(xml: str) -> list[Mark]:
     return [*_notes_of_ovirt(root), *_foreign_leases(root), *_secure_displays(root)]
 
 
+def is_made_by_vdsm(path: str) -> bool:
+    """Is it there only while a vdsm prepares an image or runs a VM?"""
+    return path.startswith(_OF_VDSM)
+
+
 def without_emulator(xml: str) -> str:
     """The same with libvirt's own choice of an emulator; raises DomainXmlError."""
     root = parse_domain(xml)
@@ -184,7 +189,7 @@ def _place(kind: NeedKind, path: Optional[str], whose: str, mend: str) -> Iterat
     """Only whole paths are places that one can look at."""
     place = (path or "").strip()
     if place.startswith("/") and not place.startswith(_OF_LIBVIRT):
-        of_vdsm = mend == _CONNECT and place.startswith(_OF_VDSM)
+        of_vdsm = mend == _CONNECT and is_made_by_vdsm(place)
         yield from _named(kind, place, whose, _VDSMS if of_vdsm else mend)
 
 

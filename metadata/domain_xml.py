@@ -162,17 +162,22 @@ def _offset(target: ElementTree.Element) -> Union[int, str]:
 
 
 def _scaled(element: ElementTree.Element, number: str) -> int:
-    """Bytes; libvirt takes a missing unit for KiB."""
-    unit = element.get("unit", "KiB")
+    return memory_bytes(element.tag, number, element.get("unit", "KiB"))
+
+
+def memory_bytes(tag: str, number: str, unit: str = "KiB") -> int:
+    """Bytes, of the size in an element as libvirt takes it (a missing unit is KiB).
+
+    Raises DomainXmlError, which names the element's tag.
+    """
     factor = _unit_bytes(unit)
     if factor is None:
         raise DomainXmlError(
-            f"the domain XML's <{element.tag}> has the unit {shown(unit)}; allowed: {_UNITS}"
+            f"the domain XML's <{tag}> has the unit {shown(unit)}; allowed: {_UNITS}"
         )
     if not re.fullmatch(r"[0-9]{1,18}", number) or int(number) == 0:
         raise DomainXmlError(
-            f"the domain XML's <{element.tag}> says {shown(number)}; "
-            "allowed: a whole number above 0"
+            f"the domain XML's <{tag}> says {shown(number)}; allowed: a whole number above 0"
         )
     return int(number) * factor
 

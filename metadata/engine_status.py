@@ -12,7 +12,6 @@ from functools import lru_cache
 from typing import Any
 
 from metadata.error_words import shown
-from metadata.former_writers import is_not_looked_yet, status_document
 from metadata.plain_json import PlainJsonError, parse_json
 from metadata.plain_text import ascii_text, printable_text
 from metadata.records import EngineStatus, EngineVm, Health
@@ -82,6 +81,9 @@ def status_from_json(text: str, lenient: bool = False) -> EngineStatus:
 
 
 def _document(text: str) -> Any:
+    # The status command only writes, and monitoring calls it all the time.
+    from metadata.former_writers import is_not_looked_yet, status_document  # noqa: PLC0415
+
     if is_not_looked_yet(text):
         return None
     former = status_document(text)

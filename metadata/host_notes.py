@@ -15,7 +15,7 @@ from typing import Optional
 
 from metadata.notes import Notes, number_in
 from metadata.records import HostRecord
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 
 MACHINE, HARDWARE, BOOT = "machine-id", "hardware-id", "boot-id"
 FIRE_TIMEOUT = "watchdog_fire_timeout"

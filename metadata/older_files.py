@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Optional
 
 GUIDE = "docs/from-ovirt.md"
 
@@ -21,8 +22,9 @@ _ASSIGNMENT = re.compile(r"([A-Za-z][A-Za-z0-9_./-]*)[ \t]*=.*")
 class _OlderFile:
     """One of them.
 
-    What `what` says is followed by what takes its place here. It is recognised by the names that
-    it gives values to: `least` of those in `names`, or one that begins with one of `prefixes`.
+    What `what` says is followed by who reads it and what takes its place here. It is recognised by
+    the names that it gives values to: `least` of those in `names`, or one that begins with one of
+    `prefixes`.
     """
 
     what: str
@@ -30,6 +32,7 @@ class _OlderFile:
     names: frozenset[str] = frozenset()
     least: int = 1
     prefixes: tuple[str, ...] = ()
+    reader: str = "nothing here"
 
     def fits(self, found: frozenset[str]) -> bool:
         """Are these the names of such a file?"""
@@ -41,6 +44,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+_IMPORT = "hosted-engine --import-ovirt"
 _BY_HAND = "write the answers by hand, in YAML"
 _OLDER_FILES = (
     _OlderFile(
@@ -54,6 +58,7 @@ _OLDER_FILES = (
         _words(
             "smtp-server smtp-port smtp-timeout source-email destination-emails state_transition"
         ),
+        reader=_IMPORT,
     ),
     _OlderFile(
         "oVirt's agent.conf",
@@ -72,16 +77,18 @@ _OLDER_FILES = (
             "spiceSecureChannels launchPaused displayNetwork xmlBase64 vmType"
         ),
         least=2,
+        reader=_IMPORT,
     ),
     _OlderFile(
         "oVirt's hosted-engine.conf",
-        f"host.yaml is made by hosted-engine --deploy; {_BY_HAND}",
+        "host.yaml is made by hosted-engine --deploy",
         _words(
             "sdUUID spUUID connectionUUID domainType vdsm_use_ssl vm_disk_id "
             "vm_disk_vol_id conf_image_UUID conf_volume_UUID metadata_image_UUID "
             "metadata_volume_UUID lockspace_image_UUID lockspace_volume_UUID vmid"
         ),
         least=2,
+        reader=_IMPORT,
     ),
     _OlderFile(
         "oVirt's ha.conf",
@@ -97,15 +104,25 @@ def older_file(text: str) -> str:
     Only a text that begins as they do is looked at: in a file of ours no line stands at its
     beginning that gives a value by ``=``.
     """
+    one = _recognised(text)
+    if one is None:
+        return ""
+    return f"this is {one.what}, which {one.reader} reads: {one.instead} (see {GUIDE})"
+
+
+def older_name(text: str) -> str:
+    """``oVirt's vm.conf``; empty: it is none of them."""
+    one = _recognised(text)
+    return one.what if one is not None else ""
+
+
+def _recognised(text: str) -> Optional[_OlderFile]:
     lines = [line for line in text.lstrip("\ufeff").splitlines() if line.strip()]
     lines = [line.rstrip() for line in lines if line[0] not in "#;"]
     if not lines or not (_SECTION.fullmatch(lines[0]) or _ASSIGNMENT.fullmatch(lines[0])):
-        return ""
+        return None
     found = frozenset(_names(lines))
-    for one in _OLDER_FILES:
-        if one.fits(found):
-            return f"this is {one.what}, which nothing here reads: {one.instead} (see {GUIDE})"
-    return ""
+    return next((one for one in _OLDER_FILES if one.fits(found)), None)
 
 
 def _names(lines: Iterable[str]) -> Iterable[str]:

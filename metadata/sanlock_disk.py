@@ -83,6 +83,16 @@ def host_ids_in_use(area: bytes, sector_size: int) -> dict[int, LeaderRecord]:
     return found
 
 
+def was_joined(area: bytes, sector_size: int) -> bool:
+    """Has any host ever been in the lockspace of this area? Leaving does not take its number away,
+    and formatting sets all to 0."""
+    if sector_size not in SECTOR_SIZES:
+        return False
+    sectors = (area[start : start + sector_size] for start in range(0, len(area), sector_size))
+    records = map(parse_record, sectors)
+    return any(one.magic == HOST_ID_MAGIC and one.generation > 0 for one in records if one)
+
+
 def lease_owner(area: bytes) -> Optional[LeaderRecord]:
     """The record of a lease area's owner, alive or not; None: free, or no lease."""
     record = parse_record(area)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import NamedTuple, Optional
 
 from metadata.extra_text import wall_time_in
@@ -42,44 +42,59 @@ class _Places(NamedTuple):
     line_end: int
 
 
-_Kept = tuple[bytes, DecodedSlot, Optional[_Places]]
+_Said = tuple[DecodedSlot, Optional[_Places]]
 
 
 class SlotDecoder:
     """`decode_slot` for the same slots again and again; for one thread.
 
-    `_kept`, the latest bytes of each slot with what they say, holds for these very bytes. Other
-    bytes are the same record rewritten when they differ in the timestamp, the checksum that follows
-    from it, and the time in the text, and in nothing else; then all else is taken over, and values
-    that are equal are the same objects. So are the places of the three, which are searched for in
-    the first of such a row: where all other bytes are equal, and what stands in these can't be
-    taken for an end of them, they are at the same bytes.
+    `_bytes`, the latest ones of each slot, and `_said`, what they say, hold for these very bytes.
+    Other bytes are the same record rewritten when they differ in the timestamp, the checksum that
+    follows from it, and the time in the text, and in nothing else; then all else is taken over, and
+    values that are equal are the same objects. So are the places of the three, which are searched
+    for in the first of such a row: where all other bytes are equal, and what stands in these can't
+    be taken for an end of them, they are at the same bytes. `_no_record` has the slots that hold
+    none.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, _Kept] = {}
+        self._bytes: dict[int, bytes] = {}
+        self._said: dict[int, _Said] = {}
+        self._no_record: set[int] = set()
 
     def decode(self, host_id: int, data: bytes) -> DecodedSlot:
         """As `metadata.wire.decode_slot`; the very same value for the same bytes."""
-        kept = self._kept.get(host_id)
-        if kept is None:
-            kept = data, decode_slot(host_id, data), None
-        elif kept[0] == data:
-            return kept[1]
-        else:
-            kept = _rewritten(kept, data) or (data, decode_slot(host_id, data), None)
-        self._kept[host_id] = kept
-        return kept[1]
+        before = self._bytes.get(host_id)
+        if before == data:
+            return self._said[host_id][0]
+        said = _rewritten(before, self._said[host_id], data) if before is not None else None
+        if said is None:
+            said = decode_slot(host_id, data), None
+            if isinstance(said[0], HostRecord):
+                self._no_record.discard(host_id)
+            else:
+                self._no_record.add(host_id)
+        self._bytes[host_id], self._said[host_id] = data, said
+        return said[0]
+
+    def news(self, slots: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Those of `slots` that `decode` may say something new of: all but the records whose very
+        bytes it was given last."""
+        known, no_record = self._bytes.get, self._no_record
+        return {
+            slot: data for slot, data in slots.items() if known(slot) != data or slot in no_record
+        }
 
     def forget_all_but(self, ids: Container[int]) -> None:
         """Nobody looks at the other slots any more."""
-        for host_id in [one for one in self._kept if one not in ids]:
-            del self._kept[host_id]
+        for host_id in [one for one in self._bytes if one not in ids]:
+            del self._bytes[host_id], self._said[host_id]
+            self._no_record.discard(host_id)
 
 
-def _rewritten(kept: _Kept, data: bytes) -> Optional[_Kept]:
-    """The record in `data`, where only the time differs from that in `kept`; None: more does."""
-    old, before, places = kept
+def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[_Said]:
+    """The record in `data`, where only the time differs from what `old` says; None: more does."""
+    before, places = said
     if not isinstance(before, HostRecord):
         return None
     places = places or _places(old)
@@ -88,7 +103,7 @@ def _rewritten(kept: _Kept, data: bytes) -> Optional[_Kept]:
     at, at_end, crc, crc_end, record_end, line, line_end = places
     timestamp, crc32, moment = data[at:at_end], data[crc:crc_end], data[line:line_end]
     covered = data[:crc] + NO_CRC + data[crc_end:record_end]
-    said = moment.decode("ascii", "replace")
+    told = moment.decode("ascii", "replace")
     is_rewritten = (
         data.startswith(old[:at])
         and data.startswith(old[at_end:crc], at_end)
@@ -96,8 +111,8 @@ def _rewritten(kept: _Kept, data: bytes) -> Optional[_Kept]:
         and data.endswith(old[line_end:])
         and timestamp.isdigit()
         and crc32 == b"%08x" % zlib.crc32(covered)
-        and said.isascii()
-        and said.isprintable()
+        and told.isascii()
+        and told.isprintable()
     )
     if not is_rewritten:
         return None
@@ -106,10 +121,10 @@ def _rewritten(kept: _Kept, data: bytes) -> Optional[_Kept]:
         before,
         timestamp_s=int(timestamp),
         crc32=crc32.decode("ascii"),
-        wall_time=wall_time_in(said),
-        text=f"{text[: line - RECORD_SIZE]}{said}{text[line_end - RECORD_SIZE :]}",
+        wall_time=wall_time_in(told),
+        text=f"{text[: line - RECORD_SIZE]}{told}{text[line_end - RECORD_SIZE :]}",
     )
-    return data, record, places
+    return record, places
 
 
 def _places(slot: bytes) -> Optional[_Places]:

@@ -20,6 +20,7 @@ from typing import Any, Callable, Optional
 
 from metadata.error_words import shown
 from metadata.layout import MAX_HOSTS
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import (
     ClusterSettings,
     SettingsError,
@@ -27,7 +28,7 @@ from metadata.settings.parse import (
     parse_cluster_settings,
 )
 from metadata.settings.schema import Reader, Rule, integer, number, without_empty
-from metadata.settings.timing import KILL_S, USUAL_FIRE_TIMEOUT_S
+from metadata.settings.timing import KILL_S
 from simulation.errors import InputError
 from simulation.yaml_reader import Document, parse_document, read_document
 from world.plain_yaml import yaml_text

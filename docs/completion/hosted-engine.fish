@@ -3,7 +3,7 @@ complete -c hosted-engine -f
 complete -c hosted-engine -l help -d 'show help'
 function __hosted_engine_no_command
     for word in (commandline -opc)
-        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --vm-migrate --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --history --export-status --test-notification --simulate --version; and return 1
+        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --vm-migrate --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --import-ovirt --history --export-status --test-notification --simulate --version; and return 1
     end
     return 0
 end
@@ -30,6 +30,7 @@ complete -c hosted-engine -n __hosted_engine_no_command -l reinitialize-lockspac
 complete -c hosted-engine -n __hosted_engine_no_command -l connect-storage -d 'mount the shared storage, or log in to it, as host.yaml says'
 complete -c hosted-engine -n __hosted_engine_no_command -l disconnect-storage -d 'unmount the shared storage, or log out of it'
 complete -c hosted-engine -n __hosted_engine_no_command -l deploy -d 'make this host the first, or one more, of a cluster'
+complete -c hosted-engine -n __hosted_engine_no_command -l import-ovirt -d 'make answers and a domain XML of oVirt\'s own hosted-engine files'
 complete -c hosted-engine -n __hosted_engine_no_command -l history -d 'tell what happened here and what this host saw of others, or draw it'
 complete -c hosted-engine -n __hosted_engine_no_command -l export-status -r -F -d 'collect what somebody who helps needs, in one archive'
 complete -c hosted-engine -n 'contains -- --export-status (commandline -opc)' -F
@@ -72,6 +73,7 @@ complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l wait -d 'return once every host whose agent speaks goes by the new version'
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l timeout -x -d 'with --wait: wait this long (default 120)'
 complete -c hosted-engine -n 'contains -- --set-shared-config (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
+complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l from-ovf -r -F -d 'take the changes from this OVF, or OVF_STORE (a tar, or its volume)'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l yes -d 'write it without asking'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l wait -d 'return once every host whose agent speaks goes by the new version'
 complete -c hosted-engine -n 'contains -- --edit-vm-conf (commandline -opc)' -l timeout -x -d 'with --wait: wait this long (default 120)'
@@ -91,6 +93,16 @@ complete -c hosted-engine -n 'contains -- --deploy (commandline -opc)' -l json -
 complete -c hosted-engine -n 'contains -- --deploy (commandline -opc)' -l yes -d 'do not ask whether to go on'
 complete -c hosted-engine -n 'contains -- --deploy (commandline -opc)' -l write-answers -r -F -d 'where the answers for the next host go (default: answers.yaml beside host.yaml)'
 complete -c hosted-engine -n 'contains -- --deploy (commandline -opc)' -l force -d 'format storage anew that is in use: what it holds is destroyed'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l storage-path -r -F -d 'the blank volume for the new cluster (storage.path); needed, and never one of oVirt\'s'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l mount-point -r -F -d 'NFS and GlusterFS: mount oVirt\'s storage here, and find the engine\'s disk below it'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l domain-xml -r -F -d 'the running domain\'s XML (virsh -r dumpxml HostedEngine); goes before vm.conf'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l hosted-engine-conf -r -F -d 'oVirt\'s hosted-engine.conf (default: /etc/ovirt-hosted-engine/hosted-engine.conf)'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l broker-conf -r -F -d 'oVirt\'s broker.conf (default: /var/lib/ovirt-hosted-engine-ha/broker.conf)'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l vm-conf -r -F -d 'oVirt\'s vm.conf (default: /var/run/ovirt-hosted-engine-ha/vm.conf)'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l write-answers -r -F -d 'where the answers go (default: from-ovirt-answers.yaml)'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l write-xml -r -F -d 'where the domain XML goes (default: from-ovirt-engine.xml)'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l check -d 'only tell, and write nothing'
+complete -c hosted-engine -n 'contains -- --import-ovirt (commandline -opc)' -l force -d 'write over files that are there'
 complete -c hosted-engine -n 'contains -- --history (commandline -opc)' -l host -x -d 'only what concerns this host'
 complete -c hosted-engine -n 'contains -- --history (commandline -opc)' -l since -x -d 'not what was before: 30m, 2h or 3d (ago), HH:MM[:SS], YYYY-MM-DD or \'YYYY-MM-DD HH:MM[:SS]\', in local time'
 complete -c hosted-engine -n 'contains -- --history (commandline -opc)' -l last -x -d 'only the latest N changes (default 50; with --since all of them)'

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
 from operator import attrgetter
-from typing import Optional, cast
+from typing import Optional, Union, cast
 
 from fsm.decision import Decision
 from ha_agent.history import sightings
@@ -74,7 +74,7 @@ class Recorder:
         self._error = ""
         self._cluster: Optional[Fact] = None
         self._sights: dict[int, tuple[HostSight, float]] = {}
-        self._late: dict[int, HostSight] = {}
+        self._late: dict[int, Union[HostSight, HostView]] = {}
         # Of the snapshot before: a host whose view is the same has been seen. Forgotten with the
         # sights.
         self._views: Mapping[int, HostView] = {}
@@ -165,10 +165,35 @@ class Recorder:
         known, self._views = self._views, {view.host_id: view for view in snapshot.hosts}
         for view in snapshot.hosts:
             # Of a view that is what it was a sight is, too; one that waits for its time stays so.
-            if view.host_id != snapshot.host_id and view is not known.get(view.host_id):
+            was = known.get(view.host_id)
+            if view.host_id == snapshot.host_id or view is was:
+                continue
+            if was is None or not self._holds_back(was, view, now_s):
                 self._see(sightings.other_host(view), now_s)
         for seen in self._unlisted(self._views):
             self._see(seen, now_s)
+
+    def _holds_back(self, was: HostView, view: HostView, now_s: float) -> bool:
+        """Is it known already, without a sight made of it, that there is no entry for `view` now?
+
+        So it is mostly: of the view before, which was seen, another score is all that differs.
+        """
+        before, at_s = self._sights.get(view.host_id, (None, 0.0))
+        if before is None or not _is_like(was, view):
+            return False
+        if view.record is not None and view.record.score == before.score:
+            self._late.pop(view.host_id, None)
+            return True
+        return self._wait(view, at_s, now_s)
+
+    def _wait(self, late: Union[HostSight, HostView], at_s: float, now_s: float) -> bool:
+        """Only its score differs from what was seen `at_s`: does it wait for its time?"""
+        if now_s >= at_s + SCORE_PAUSE_S:
+            return False
+        self._late[late.host_id] = late
+        self._score_due_s = min(self._score_due_s, at_s + SCORE_PAUSE_S)
+        self._due_s = min(self._due_s, self._score_due_s)
+        return True
 
     def _unlisted(self, listed: Collection[int]) -> list[HostSight]:
         """Hosts whose slots were emptied."""
@@ -181,10 +206,7 @@ class Recorder:
         self._late.pop(seen.host_id, None)
         if seen == before:
             return
-        if before is not None and now_s < at_s + SCORE_PAUSE_S and _only_score(before, seen):
-            self._late[seen.host_id] = seen
-            self._score_due_s = min(self._score_due_s, at_s + SCORE_PAUSE_S)
-            self._due_s = min(self._due_s, self._score_due_s)
+        if before is not None and _only_score(before, seen) and self._wait(seen, at_s, now_s):
             return
         self._sights[seen.host_id] = seen, now_s
         self._add(seen, now_s)
@@ -194,7 +216,8 @@ class Recorder:
         late, self._late = self._late, {}
         self._score_due_s = math.inf
         for seen in late.values():
-            self._see(seen, now_s)
+            sight = seen if isinstance(seen, HostSight) else sightings.other_host(seen)
+            self._see(sight, now_s)
         if now_s >= self._alive_due_s:
             self._add(Alive(), now_s)
         self._due_s = min(self._alive_due_s, self._score_due_s)
@@ -261,3 +284,23 @@ _but_score = attrgetter(
 
 def _only_score(before: HostSight, seen: HostSight) -> bool:
     return _but_score(seen) == _but_score(before)
+
+
+# All of a host with a record that its sight is made of, but for the score and for what is not
+# compared.
+_seen_of = attrgetter(
+    "liveness",
+    "fresh",
+    "record.hostname",
+    "record.state",
+    "record.engine_status",
+    "record.maintenance",
+    "record.stopped",
+)
+
+
+def _is_like(was: HostView, view: HostView) -> bool:
+    """Do both have a record, and give the same sight but for the score?"""
+    if was.record is None or view.record is None:
+        return False
+    return bool(_seen_of(was) == _seen_of(view))

@@ -508,9 +508,9 @@ class PeerList:
 
 
 def _told(notes: Notes) -> _Told:
-    found = dict(notes)
-    if _TOLD_KEYS.isdisjoint(found):
+    if _TOLD_KEYS.isdisjoint([key for key, _ in notes]):
         return _NOTHING_TOLD
+    found = dict(notes)
     return _Told(
         moving=decode_moving(found.get(moving_note.KEY, "")),
         start=read_start_notes(notes),

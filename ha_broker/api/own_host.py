@@ -15,9 +15,7 @@ from dataclasses import replace
 
 from ha_broker.api.snapshot import EngineView, HostView, Publication, Snapshot
 from metadata.engine_status import NOT_HERE, UNHEALTHY
-from metadata.own_notes import AGENT_KEYS
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
-from metadata.wire import decode_slot, encode_host
 from world.ports.libvirt import DomainState
 
 AGENT_WORD_S = 20.0
@@ -56,6 +54,9 @@ def _is_unwritten(snapshot: Snapshot) -> bool:
 
 def _as_published(record: HostRecord, agent: Publication, maintenance: bool) -> HostRecord:
     """The time stays that of the last write, which `live-data` is about."""
+    # Mostly nothing is to be corrected, and monitoring asks for this host all the time.
+    from metadata.own_notes import AGENT_KEYS  # noqa: PLC0415
+
     kept = [note for note in record.notes if note[0] not in AGENT_KEYS]
     return replace(
         record,
@@ -90,5 +91,7 @@ def _not_more_than_seen(said: EngineStatus, engine: EngineView) -> EngineStatus:
 
 def _as_written(record: HostRecord) -> HostRecord:
     """With text and checksum of its own, as readers of the slot would see it."""
+    from metadata.wire import decode_slot, encode_host  # noqa: PLC0415
+
     found = decode_slot(record.host_id, encode_host(record))
     return found if isinstance(found, HostRecord) else record

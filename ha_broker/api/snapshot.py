@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 from ha_broker.api.event import Event
 from ha_broker.api.monitors import MonitorView
@@ -183,6 +183,14 @@ class HostView:
         if record is None or record.stopped or record.maintenance:
             return False
         return record.score > 0
+
+
+def made_view(**values: Any) -> HostView:
+    """A `HostView` of all its fields, as its class makes it, at a third of the cost: a cluster may
+    have 2000 in each tick (see `metadata.records.made_record`)."""
+    view = object.__new__(HostView)
+    view.__dict__.update(values)
+    return view
 
 
 @dataclass(frozen=True)

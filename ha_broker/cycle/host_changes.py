@@ -44,26 +44,19 @@ class HostVersions:
 class HostChanges:
     """Told of the hosts of each snapshot, one after the other.
 
-    `_views` holds for the snapshot before: what changed is found by comparing with it.
+    `_shown` are the views of the snapshot before: what changed is found by comparing with them.
     """
 
     def __init__(self) -> None:
         self.versions = HostVersions()
         self._shown: tuple[HostView, ...] = ()
-        self._views: dict[int, HostView] = {}
 
     def note(self, shown: tuple[HostView, ...]) -> frozenset[int]:
         """The ids of the hosts that differ from those noted before, come and gone ones too."""
         if shown is self._shown:
             return frozenset()
-        before, self._shown = self._views, shown
-        self._views = {view.host_id: view for view in shown}
-        changed = {
-            host_id
-            for host_id, view in self._views.items()
-            if before.get(host_id) is not view and not says_the_same(before.get(host_id), view)
-        }
-        changed |= before.keys() - self._views.keys()
+        before, self._shown = self._shown, shown
+        changed = _changed(before, shown)
         if changed:
             self._note_changed(changed)
         return frozenset(changed)
@@ -72,6 +65,17 @@ class HostChanges:
         latest = self.versions.latest + 1
         by_id = {**self.versions.by_id, **dict.fromkeys(ids, latest)}
         self.versions = HostVersions(latest, by_id)
+
+
+def _changed(before: tuple[HostView, ...], shown: tuple[HostView, ...]) -> set[int]:
+    """The hosts that say something new, have come or have gone."""
+    if len(before) == len(shown):
+        others = [(was, view) for was, view in zip(before, shown) if was is not view]
+        if all(was.host_id == view.host_id for was, view in others):
+            return {view.host_id for was, view in others if not says_the_same(was, view)}
+    known = {view.host_id: view for view in before}
+    changed = {one.host_id for one in shown if not says_the_same(known.get(one.host_id), one)}
+    return changed | (known.keys() - {view.host_id for view in shown})
 
 
 def says_the_same(before: Optional[HostView], view: HostView) -> bool:

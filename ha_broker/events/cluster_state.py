@@ -48,6 +48,7 @@ class HostPicture:
     tells     its record is fresh, so its broker works and tells events
     wrote_s   when its record was last seen to change, on this host's monotonic clock
     generation  its life in sanlock's lockspace; 0: not known
+    says_up   its record says that the engine is up there
     """
 
     host_id: int
@@ -57,6 +58,7 @@ class HostPicture:
     tells: bool = False
     wrote_s: Optional[float] = field(default=None, compare=False)
     generation: int = 0
+    says_up: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,15 @@ class ClusterPicture:
 def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:
     """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
     sees = _sees_others(snapshot)
-    way_out = way_out_of_two(snapshot)
+    hosts = _hosts(snapshot, sees, before)
+    several = sum([host.says_up for host in hosts]) > 1
+    way_out = way_out_of_two(snapshot) if several else ""
     own = snapshot.own
     return ClusterPicture(
         own_id=snapshot.host_id,
         sees=sees,
         engine=_engine(snapshot) if sees else EnginePicture(),
-        hosts=_hosts(snapshot, sees, before),
+        hosts=hosts,
         global_maintenance=snapshot.global_maintenance if sees else None,
         storage_ok=_storage_ok(snapshot),
         two_engines=bool(way_out) if sees else None,
@@ -160,6 +164,7 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
         tells=view.agent_speaks and sees,
         wrote_s=view.changed_at_s,
         generation=view.generation,
+        says_up=view.says_up,
     )
 
 

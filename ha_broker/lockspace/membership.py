@@ -282,7 +282,7 @@ class MembershipWatch:
             self.own_generation = own.generation
         self._note_renewals(by_id, at_s)
         self._timestamps = {host.host_id: host.timestamp for host in hosts}
-        if _lives(by_id) != _lives(self.hosts):
+        if not _live_alike(by_id, self.hosts):
             self.hosts = by_id
             self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
 
@@ -344,9 +344,15 @@ def _fire_times(views: Iterable[HostView], own_id: int) -> set[int]:
     return {seconds for seconds in told if seconds is not None}
 
 
-def _lives(hosts: Mapping[int, LockspaceHost]) -> dict[int, tuple[Liveness, int]]:
-    """All that a look tells of the hosts, but that they were renewed."""
-    return {host_id: (host.liveness, host.generation) for host_id, host in hosts.items()}
+def _live_alike(hosts: Mapping[int, LockspaceHost], before: Mapping[int, LockspaceHost]) -> bool:
+    """Do both tell the same of the hosts, but that they were renewed?"""
+    if len(hosts) != len(before):
+        return False
+    for host_id, host in hosts.items():
+        was = before.get(host_id)
+        if was is None or was.liveness is not host.liveness or was.generation != host.generation:
+            return False
+    return True
 
 
 def look(lockspace: Lockspace, host_id: int, ask_all: bool = True) -> LockspaceLook:

@@ -31,8 +31,9 @@ from ha_broker.storage.slot_table import SlotState
 from metadata.error_words import bare_reason
 from metadata.host_notes import MachineIdentity, identity_in
 from metadata.records import HostRecord
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import Timing
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_s
+from metadata.settings.timing import lease_floor_s, renewal_s
 from world.ports.jobs import Outcome
 from world.ports.sanlock import HostPlace
 

@@ -46,7 +46,7 @@ def read_slots(store: BlockStore, parts: StorageParts, ids: Iterable[int]) -> Sl
             else:
                 _read_one_by_one(store, parts, run, result)
         else:
-            result.slots.update(_cut(data, first, run))
+            result.slots.update(zip(run, _cut(data, first, run)))
     return result
 
 
@@ -152,11 +152,10 @@ def _read_run(store: BlockStore, parts: StorageParts, first: int, count: int) ->
     return store.read(slot_address(parts, first), SLOT_SIZE * count)
 
 
-def _cut(data: bytes, first: int, ids: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+def _cut(data: bytes, first: int, ids: Iterable[int]) -> list[bytes]:
     """The slots `ids` of those in `data`, which begins with the slot `first`."""
-    for host_id in ids:
-        start = (host_id - first) * SLOT_SIZE
-        yield host_id, data[start : start + SLOT_SIZE]
+    starts = [(host_id - first) * SLOT_SIZE for host_id in ids]
+    return [data[start : start + SLOT_SIZE] for start in starts]
 
 
 def _read_one_by_one(

@@ -161,10 +161,21 @@ class SlotReader:
         if result.slots:
             self.last_read_at_s = outcome.started_at_s
             self.latency_s = outcome.finished_at_s - outcome.started_at_s
-        for slot, data in result.slots.items():
+        for slot in self.book.readable_among(result.slots):
+            self._note_readable(slot)
+        for slot, data in self._news(result.slots).items():
             self._note(slot, data, outcome.started_at_s)
         if self.book.torn_ids(self._hosts):
             self._reread.hurry(outcome.finished_at_s + REREAD_AFTER_S)
+
+    def _news(self, slots: Mapping[int, bytes]) -> dict[int, bytes]:
+        """Without the records that nobody has written since the look before: of a full lockspace,
+        most. Our own slot is looked at by its writer too, so it is not left out."""
+        own_id = self._settings.host.host_id
+        news = self._decoder.news(slots)
+        if own_id in slots:
+            news[own_id] = slots[own_id]
+        return news
 
     def _note_failed(self, result: SlotBytes) -> None:
         """Where slot 0 can be read, any other slot that can't is its host's own trouble."""
@@ -204,6 +215,9 @@ class SlotReader:
         self.own_slot_seen |= own
         if not own or read_at_s >= self._own_looked_at_s:
             self.book.note(slot, self._decoder.decode(slot, data), read_at_s)
+        self._note_readable(slot)
+
+    def _note_readable(self, slot: int) -> None:
         if self.book.note_readable(slot):
             self._teller.tell(f"slot {slot}", "")
 

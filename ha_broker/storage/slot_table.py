@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from ha_broker.api.snapshot import HostView
+from ha_broker.api.snapshot import HostView, made_view
 from ha_broker.storage.liveness import is_fresh, is_past_window
 from metadata.liveness import Liveness
 from metadata.records import (
@@ -73,8 +73,7 @@ class _Reading:
     torn_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Shown:
+class _Shown(NamedTuple):
     """A host's view, until its record gets stale."""
 
     view: HostView
@@ -123,6 +122,13 @@ class SlotTable:
         if state is not None and state.seen is seen and isinstance(seen, HostRecord):
             return  # the very bytes of the look before: nothing was written since
         self._forget_view(host_id)
+        if (
+            state is not None
+            and isinstance(seen, HostRecord)
+            and isinstance(state.seen, HostRecord)
+        ):
+            state.note(seen, at_s)  # how often it is read stays
+            return
         before = self._kind(host_id)
         if isinstance(seen, SlotAbsent):
             self._slots.pop(host_id, None)
@@ -165,6 +171,10 @@ class SlotTable:
         """The slot can't be read now."""
         self._forget_view(host_id)
         self._unreadable[host_id] = why
+
+    def readable_among(self, slots: Container[int]) -> list[int]:
+        """The slots that could not be read before, of these, which can be."""
+        return [host_id for host_id in self._unreadable if host_id in slots]
 
     def note_readable(self, host_id: int) -> bool:
         """The slot can be read; True: it could not be before."""
@@ -211,15 +221,19 @@ class SlotTable:
             self._shown, self._all_shown = {}, None
         shown = self._all_shown
         if shown is None or now_s >= shown.until_s:
-            ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
-            known = [(host_id, self._shown.get(host_id)) for host_id in sorted(ids)]
-            each = [
-                one if one is not None and now_s < one.until_s else self._show(host_id, now_s)
-                for host_id, one in known
-            ]
-            until_s = min([shown.until_s for shown in each], default=inf)
-            shown = self._all_shown = _AllShown(tuple([shown.view for shown in each]), until_s)
+            shown = self._all_shown = self._show_all(hosts, now_s)
         return shown.views
+
+    def _show_all(self, hosts: Mapping[int, LockspaceHost], now_s: float) -> _AllShown:
+        ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
+        views, until_s, known = [], inf, self._shown.get
+        for host_id in sorted(ids):
+            one = known(host_id)
+            if one is None or now_s >= one.until_s:
+                one = self._show(host_id, now_s)
+            views.append(one.view)
+            until_s = min(until_s, one.until_s)
+        return _AllShown(tuple(views), until_s)
 
     def _show(self, host_id: int, now_s: float) -> _Shown:
         view = self._view(host_id, self._hosts, now_s, self._alive_s)
@@ -246,8 +260,15 @@ class SlotTable:
         had_time = is_past_window(state.first_seen_at_s, changed_at_s, now_s, alive_s)
         undecided = may_live and not fresh and not had_time
         error = unreadable or state.error
-        return HostView(
-            host_id, liveness, generation, state.record, error, fresh, changed_at_s, undecided
+        return made_view(
+            host_id=host_id,
+            liveness=liveness,
+            generation=generation,
+            record=state.record,
+            error=error,
+            fresh=fresh,
+            changed_at_s=changed_at_s,
+            undecided=undecided,
         )
 
 

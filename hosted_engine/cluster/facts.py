@@ -19,8 +19,9 @@ from metadata.liveness import Liveness
 from metadata.notes import WHY
 from metadata.penalties import Penalty
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import ClusterSettings
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.settings.timing import lease_floor_s
 from metadata.start_notes import StartNotes, read_start_notes, started_from_in
 from metadata.states import State
 from world.ports.libvirt import DomainState

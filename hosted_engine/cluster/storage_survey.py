@@ -18,6 +18,7 @@ from metadata.sanlock_disk import (
     host_ids_in_use,
     lease_owner,
     parse_record,
+    was_joined,
 )
 from metadata.settings.parse import StorageParts
 from metadata.shared_config import (
@@ -49,7 +50,8 @@ class Survey:
 
     `slots` are the present host slots: the record, or in words what is wrong with it;
     `ids_in_use` the host ids that somebody owns in the lockspace, alive or not; `lease_owner`
-    the owner of the engine's lease, alive or not; `found` says in words what is there.
+    the owner of the engine's lease, alive or not; `found` says in words what is there. `others`
+    says why it is another program's, whose engine would not be seen here: it is never formatted.
     """
 
     kind: AreaKind
@@ -59,6 +61,7 @@ class Survey:
     slots: Mapping[int, Union[HostRecord, str]] = field(default_factory=dict)
     ids_in_use: Mapping[int, LeaderRecord] = field(default_factory=dict)
     lease_owner: Optional[LeaderRecord] = None
+    others: str = ""
 
     def host_name(self, host_id: int) -> str:
         """The name in the slot of `host_id`, else the owner's sanlock name, else nothing."""
@@ -82,7 +85,8 @@ def survey(store: BlockStore, parts: StorageParts) -> Survey:
     if record and record.magic == HOST_ID_MAGIC and record.lockspace == LOCKSPACE_NAME:
         return _our_survey(parts, areas)
     in_use = ids_in_use(areas["lockspace"], parts)
-    return Survey(AreaKind.FOREIGN, parts, foreign_text(store, parts, areas), ids_in_use=in_use)
+    text, others = foreign_text(store, parts, areas), _others_records(areas)
+    return Survey(AreaKind.FOREIGN, parts, text, ids_in_use=in_use, others=others)
 
 
 def read_lockspace(store: BlockStore, parts: StorageParts) -> bytes:
@@ -115,10 +119,36 @@ def _our_survey(parts: StorageParts, areas: Mapping[str, bytes]) -> Survey:
     if isinstance(config, SharedConfig):
         return Survey(AreaKind.CLUSTER, parts, text, config, slots, in_use, owner)
     if isinstance(config, ConfigAbsent) and not slots and owner is None:
+        if _is_of_others(areas, parts.sector_size):
+            text = f"a sanlock lockspace {shown(LOCKSPACE_NAME)} that hosts have been in"
+            return Survey(AreaKind.FOREIGN, parts, text, ids_in_use=in_use, others=_LOCKSPACE)
         text = "a hosted-engine cluster whose creation did not get to its end"
         return Survey(AreaKind.HALF_MADE, parts, text, None, slots, in_use, owner)
     text = f"{text}; {describe_config_error(config)}"
     return Survey(AreaKind.BROKEN_CLUSTER, parts, text, None, slots, in_use, owner)
+
+
+_LOCKSPACE = (
+    "no lease of an engine is beside it: oVirt's own tools have a lockspace of this name, and "
+    "their engine's lease lies in another one"
+)
+_RECORDS = "oVirt's own tools leave them so, without a lockspace that tells who lives"
+
+
+def _is_of_others(areas: Mapping[str, bytes], sector_size: int) -> bool:
+    """Has another program's cluster this lockspace? Ours has all its areas before a host joins."""
+    is_ours = parse_record(areas["lease"]) is not None
+    return not is_ours and was_joined(areas["lockspace"], sector_size)
+
+
+def _others_records(areas: Mapping[str, bytes]) -> str:
+    """oVirt's status records have a volume of their own: no part of a cluster of ours is there."""
+    if any(parse_record(area) is not None for area in areas.values()):
+        return ""
+    if isinstance(decode_area(areas["shared_config"]), SharedConfig):
+        return ""
+    slots = [slot for area in areas.values() for slot in _slots(area).values()]
+    return _RECORDS if any(isinstance(slot, HostRecord) for slot in slots) else ""
 
 
 def describe_cluster(found: Survey) -> str:

@@ -16,9 +16,10 @@ from typing import Any, Optional
 from metadata.domain_xml import domain_name, lease_problems
 from metadata.error_words import shown
 from metadata.errors import DomainXmlError
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.notifications import secret_files
 from metadata.settings.parse import ClusterSettings, StorageParts, Timing, check_timing
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, floor_problems
+from metadata.settings.timing import floor_problems
 from metadata.shared_config import SharedConfig
 from world.secret_file import lies_below
 

@@ -1,4 +1,5 @@
-"""``--edit-vm-conf``: the engine's domain XML in an editor, and a new version of it.
+"""``--edit-vm-conf``: the engine's domain XML in an editor, and a new version of it; with
+``--from-ovf`` what was changed in oVirt's portal instead.
 
 Nothing is locked while people edit: a version that somebody else wrote meanwhile refuses this
 one. A text that was refused, for whatever reason, stays in its file.
@@ -24,7 +25,10 @@ from hosted_engine.config.get_set import read_xml_file
 from hosted_engine.config.keys import with_value
 from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, NotReachedError
+from hosted_engine.from_ovirt.ovf import MOST_BYTES, read_ovf
+from hosted_engine.from_ovirt.portal_changes import identity, with_portal
 from hosted_engine.host.environment import deployed_host
+from hosted_engine.host.given_file import read_given
 from hosted_engine.host.local_host import host_settings
 from metadata.domain_xml import domain_name
 from metadata.error_words import reason, reason_with_file, shown
@@ -33,23 +37,29 @@ from metadata.shared_config import StoredConfig
 
 USUAL_EDITOR = "vi"
 
+Agrees = Callable[[str], bool]
+"""Asked a question, returns the answer."""
+
 
 @dataclass(frozen=True)
 class Editing:
     """Who edits: `edit` changes the file of that path, `agrees` answers a question."""
 
     edit: Callable[[str], None]
-    agrees: Callable[[str], bool]
+    agrees: Agrees
 
 
 def run_command(options: argparse.Namespace) -> int:
     """``--edit-vm-conf``."""
     telling = Telling(wait_s=wait_s(options, WAIT_S))
-    desk = Editing(edit_with(editor()), (lambda _question: True) if options.yes else ask)
+    agrees: Agrees = (lambda _question: True) if options.yes else ask
+    edit = None if options.from_ovf is not None else edit_with(editor())
     settings = host_settings()
     bench = real_bench(deployed_host(settings), settings)
     try:
-        return edit_vm_conf(bench, desk, telling)
+        if edit is None:
+            return take_ovf(bench, agrees, telling, options.from_ovf)
+        return edit_vm_conf(bench, Editing(edit, agrees), telling)
     finally:
         bench.client.close()
 
@@ -74,7 +84,30 @@ def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
 
 def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, path: str) -> None:
     desk.edit(path)
-    xml = read_xml_file(path)
+    _propose(bench, desk.agrees, telling, before, read_xml_file(path))
+
+
+def take_ovf(bench: Bench, agrees: Agrees, telling: Telling, path: str) -> int:
+    """Bring the OVF in file `path` into the domain XML; raises CommandError."""
+    before = read(bench.world)
+    uuid, name = identity(before.config.domain_xml)
+    data = read_given(path, MOST_BYTES, devices=True)
+    try:
+        found = with_portal(before.config.domain_xml, read_ovf(data, uuid, name))
+    except CommandError as error:
+        raise CommandError(f"{path}: {error.message}; {NOTHING_WRITTEN}") from error
+    for line in found.changes:
+        print(f"[changed] {line}")
+    for line in found.left:
+        print(f"[not taken] {line}")
+    _propose(bench, agrees, telling, before, found.xml)
+    return EXIT_OK
+
+
+def _propose(
+    bench: Bench, agrees: Agrees, telling: Telling, before: StoredConfig, xml: str
+) -> None:
+    """Checks, the difference, the question, the write."""
     if xml.splitlines() == before.config.domain_xml.splitlines():
         print(f"The domain XML is unchanged; {NOTHING_WRITTEN}.")
         return
@@ -82,7 +115,7 @@ def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, p
     what = describe_change(before.config, after.config)
     examine(bench, before, after)
     print_raw("\n".join(difference(before, after)))
-    if not desk.agrees(f"Write this as version {after.config.sequence}? [y/N] "):
+    if not agrees(f"Write this as version {after.config.sequence}? [y/N] "):
         raise CommandError(f"not written, as you wish; {NOTHING_WRITTEN}")
     carry_out(bench, before, after, what, telling)
 

@@ -15,7 +15,8 @@ something else  refused                        refused
 
 With ``--force`` and `engine` it is always create, after a look for life: while any host of a
 lockspace renews its id nothing is formatted, forced or not, for a formatted lease is free and
-a second engine could start beside the first.
+a second engine could start beside the first. The volumes of oVirt's own tools are refused, forced
+or not: its engine's lease lies elsewhere, so that nothing on them tells whether it runs.
 
 A host that is deployed stays on its storage, forced or not: answers that name another place are
 more often a slip of the pen than a move, and with host.yaml the host would forget its cluster.
@@ -40,6 +41,7 @@ from metadata.host_notes import longest_fire_timeout_s
 from metadata.layout import MAX_HOSTS, extents
 from metadata.own_slot import rival
 from metadata.records import HostRecord, VolumeAddress
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.metrics import metrics_to_data
 from metadata.settings.parse import (
     ClusterSettings,
@@ -47,7 +49,7 @@ from metadata.settings.parse import (
     StorageParts,
     host_settings_to_data,
 )
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s, renewal_shows_s
+from metadata.settings.timing import lease_floor_s, renewal_shows_s
 from metadata.shared_config import SharedConfig, encode_copy
 
 FIRST_HOST_ID = 1
@@ -140,6 +142,8 @@ def plan(
     elsewhere = elsewhere_text(answers, host.deployed)
     if elsewhere:
         return Refused(elsewhere)
+    if engine is not None and survey.others:
+        return Refused(_others_text(answers, survey))
     if engine is not None and force:
         return _create(answers, survey, host, engine)
     if host.deployed is not None and survey.kind is not AreaKind.BLANK:
@@ -162,6 +166,15 @@ def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEng
     return Refused(
         f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
         "create a new cluster add --force"
+    )
+
+
+def _others_text(answers: Answers, survey: Survey) -> str:
+    """Nothing seen there tells whether their engine runs, and their hosts would write over ours."""
+    return (
+        f"{answers.path} is in use: it holds {survey.found}: {survey.others}; no cluster is made "
+        "on it, with --force neither: name a blank volume, or, once oVirt's agents and brokers are "
+        "stopped for good on every host, zero this one (docs/from-ovirt.md)"
     )
 
 

@@ -204,6 +204,11 @@ _RULE = text(
 )
 
 
+def is_rule(value: str) -> bool:
+    """May it stand among the rules?"""
+    return bool(_RULE.accepts(value))
+
+
 def read_notifications(reader: Reader, data: object, key: str) -> NotificationSettings:
     """The section as a value; problems go to `reader`."""
     top = reader.mapping(data, key)

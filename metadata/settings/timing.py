@@ -53,9 +53,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.values import Timing
 
-USUAL_FIRE_TIMEOUT_S = 60
 SHORTEST_FIRE_TIMEOUT_S = 10  # wdmd looks every 10 s: with less a sound host would be reset
 KILL_S = 15
 

@@ -24,7 +24,8 @@ from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
 from metadata.liveness import Liveness
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
+from metadata.settings.timing import lease_floor_s
 from simulation.world.clock import CallHangs, VirtualClock
 from world.ports.errors import (
     LeaseHeldError,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
@@ -131,7 +131,11 @@ class Volume:
     def write_share(self, tick: int, timestamp_s: int, share: float) -> None:
         """So many of the others, each tick the next ones."""
         turns = round(1 / share)
-        for host_id in range(2 + tick % turns, self.hosts + 1, turns):
+        self.write_some(range(2 + tick % turns, self.hosts + 1, turns), timestamp_s)
+
+    def write_some(self, ids: Iterable[int], timestamp_s: int) -> None:
+        """These of the others."""
+        for host_id in ids:
             data = slot_bytes(host_id, timestamp_s)
             self._store.write(slot_address(self.parts, host_id), data)
 

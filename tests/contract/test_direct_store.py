@@ -16,6 +16,8 @@ from tests.contract.places import direct_io_directory
 from world.ports.errors import StorageError
 from world.storage.direct_store import DirectStore
 
+CHUNK = 1024 * 1024  # how much is read at a time
+
 
 @pytest.fixture
 def volume() -> Iterator[Path]:
@@ -130,3 +132,26 @@ def test_a_block_device_is_read_written_and_measured(store: DirectStore, block_d
     assert caught.value.errno == errno.ENOSPC
     assert "65536" in caught.value.why
     store.close()
+
+
+@pytest.mark.parametrize("size", [4096, CHUNK - 4096, CHUNK, CHUNK + 4096, 3 * CHUNK - 8192])
+@pytest.mark.parametrize("most", [CHUNK, 4096 * 7, 4096 * 3 + 512])
+def test_what_is_read_in_pieces_is_all_of_it(
+    store: DirectStore, volume: Path, monkeypatch: pytest.MonkeyPatch, size: int, most: int
+) -> None:
+    """However much the system gives at a time: what is short of a sector is read again."""
+    data = b"".join(number.to_bytes(4096, "big") for number in range(3 * CHUNK // 4096))
+    volume.write_bytes(data)
+    whole = os.preadv
+
+    def some(fd: int, buffers: list[memoryview], offset: int) -> int:
+        return min(most, whole(fd, buffers, offset))
+
+    monkeypatch.setattr(os, "preadv", some)
+    assert store.read(VolumeAddress(str(volume), 4096), size) == data[4096 : 4096 + size]
+
+
+def test_an_end_within_a_later_piece_is_an_error(store: DirectStore, volume: Path) -> None:
+    volume.write_bytes(bytes(CHUNK + 8192))
+    with pytest.raises(StorageError, match=f"read {2 * CHUNK} bytes"):
+        store.read(VolumeAddress(str(volume)), 2 * CHUNK)

@@ -23,7 +23,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsm.guards import MOST_PATIENCE
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, join_s, lease_floor_s
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
+from metadata.settings.timing import join_s, lease_floor_s
 from simulation.settings import HostTraits, WorldSettings
 
 LOOKS = 20  # ticks, for all steps together

@@ -11,15 +11,10 @@ import random
 from dataclasses import replace
 from typing import Any, Optional
 
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.monitors import MonitorSettings
 from metadata.settings.parse import ClusterSettings, ScoreWeights, Timing, check_timing
-from metadata.settings.timing import (
-    KILL_S,
-    USUAL_FIRE_TIMEOUT_S,
-    floor_problems,
-    lease_floor_s,
-    renewal_fail_s,
-)
+from metadata.settings.timing import KILL_S, floor_problems, lease_floor_s, renewal_fail_s
 from simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
 from tests.sim.dice import Dice, spread
 from tests.sim.families import FAMILIES

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S, lease_floor_s
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
+from metadata.settings.timing import lease_floor_s
 from tests.sim.dice import Dice, spread
 
 AGENT, BROKER = "ha-agent", "ha-broker"

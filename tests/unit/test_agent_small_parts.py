@@ -51,6 +51,14 @@ def test_woken_before_the_sleep(wake: Wake) -> None:
     assert wake.wait(0.0) is False, "several wakes are one"
 
 
+def test_what_is_forgotten_ends_no_sleep_and_what_comes_later_does(wake: Wake) -> None:
+    wake.wake()
+    wake.forget()
+    assert wake.wait(0.0) is False
+    wake.wake()
+    assert wake.wait(LONG_S) is True
+
+
 def test_woken_by_a_thread(wake: Wake) -> None:
     threading.Timer(0.02, wake.wake).start()
     assert wake.wait(LONG_S) is True

@@ -114,9 +114,9 @@ def test_what_the_broker_refuses_is_told_in_its_words(
     assert main(["--vm-migrate", "--wait", *as_json]) == 1
     output = capsys.readouterr()
     if as_json:
-        assert json.loads(output.out) == {"error": f"move the engine: {why}"}
+        assert json.loads(output.out) == {"error": f"can't move the engine: {why}"}
     else:
-        assert (output.out, output.err) == ("", f"hosted-engine: move the engine: {why}\n")
+        assert (output.out, output.err) == ("", f"hosted-engine: can't move the engine: {why}\n")
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,8 @@ NEVER = {
     "yaml", "libvirt", "sanlock", "prometheus_client", "transitions",
     "importlib.metadata", "importlib.resources",
     "fsm", "ha_agent", "simulation", "world.storage", "world.vm", "world.host",
-    "ha_broker.server", "ha_broker.broker", "metadata.settings.parse", "metadata.shared_config",
+    "ha_broker.server", "ha_broker.broker", "metadata.shared_config",
+    "metadata.settings", "metadata.wire", "metadata.own_notes", "metadata.former_writers",
 }  # fmt: skip
 NOT_FOR_THE_VERSION = {
     "ha_broker", "world", "metadata.records",

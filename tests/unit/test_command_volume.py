@@ -34,8 +34,9 @@ UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 
 
 def leader(magic: int = HOST_ID_MAGIC, sector_size: int = 512, timestamp: int = 0) -> bytes:
-    """One of sanlock's sectors."""
-    head = struct.pack("<IIII16xQQ8x", magic, 0x30004, 0, sector_size, 1, 1)
+    """One of sanlock's sectors; of a host that was never in the lockspace without a timestamp."""
+    generation = 1 if timestamp or magic == LEASE_MAGIC else 0
+    head = struct.pack("<IIII16xQQ8x", magic, 0x30004, 0, sector_size, 1, generation)
     names = b"hosted-engine".ljust(48, b"\0") + b"h1".ljust(48, b"\0")
     tail = struct.pack("<Q14xH", timestamp, 2)
     return (head + names + tail).ljust(sector_size, b"\0")

@@ -57,11 +57,11 @@ STEPS = st.tuples(
 class Told:
     """A recorder, and what it hands over."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Recorder] = Recorder) -> None:
         self.clock = VirtualClock()
         self.runner = InlineRunner(self.clock)
         self.store = SimHistory()
-        self.recorder = Recorder(self.runner, self.store, self.clock, HOST)
+        self.recorder = kind(self.runner, self.store, self.clock, HOST)
 
     def look(self, seen: Snapshot, later_s: float, trouble: str) -> None:
         self.clock.advance(later_s)
@@ -73,12 +73,19 @@ class Told:
         self.recorder.look(BrokerLook(seen, now_s), ClusterSettings(), now_s)
 
 
+class SightsOfAll(Recorder):
+    """Makes a sight of each view."""
+
+    def _holds_back(self, was: HostView, view: HostView, now_s: float) -> bool:
+        return False
+
+
 @many
 @given(histories(), st.lists(STEPS, min_size=8, max_size=8))
 def test_a_history_of_kept_views_is_that_of_views_made_anew(
     history: list[tuple[HostView, ...]], steps: list[tuple[float, str]]
 ) -> None:
-    kept, plain = Told(), Told()
+    kept, plain = Told(), Told(SightsOfAll)
     for place, (views, step) in enumerate(zip(history, steps)):
         seen = replace(snapshot(views), sequence=place)
         kept.look(seen, *step)

@@ -328,7 +328,16 @@ def test_a_state_directory_that_can_not_be_written_is_told(
     switch(host, True)
     host.cluster.run(120)
     assert texts(host) == [ON]
-    assert len([line for line in caplog.messages if line.startswith("what was told:")]) == 1
+    assert (
+        len(
+            [
+                line
+                for line in caplog.messages
+                if line.startswith("notifications' files: can't be written:")
+            ]
+        )
+        == 1
+    )
     (host.state_dir / f"{QUEUE_FILE}.new").rmdir()
     host.cluster.run(60)
     assert (host.state_dir / MEMORY_FILE).exists()

@@ -100,6 +100,20 @@ def histories(draw: st.DrawFn) -> list[bytes]:
 
 @many
 @given(histories())
+def test_what_is_no_news_is_a_record_that_was_decoded_last(slots: list[bytes]) -> None:
+    decoder, last = SlotDecoder(), b"none yet"
+    for data in [one for slot in slots for one in (slot, bytes(bytearray(slot)))]:
+        is_known = data == last and isinstance(by_fields(HOST_ID, data), HostRecord)
+        assert decoder.news({HOST_ID: data}) == ({} if is_known else {HOST_ID: data})
+        before = decoder.decode(HOST_ID, data)
+        assert not is_known or decoder.decode(HOST_ID, last) is before
+        last = data
+    decoder.forget_all_but({1})
+    assert decoder.news({HOST_ID: last}) == {HOST_ID: last}
+
+
+@many
+@given(histories())
 def test_a_history_of_slots_is_decoded_as_each_alone(slots: list[bytes]) -> None:
     decoder = SlotDecoder()
     for data in slots:

@@ -32,6 +32,10 @@ class Wake:
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._writer, b"!")
 
+    def forget(self) -> None:
+        """Of the calls of `wake` so far none ends the next `wait`: for who looks afterwards."""
+        self.wait(0)
+
     def wait(self, timeout_s: float) -> bool:
         """Sleep until woken or for `timeout_s`; True: woken."""
         ready = self._poll.poll(max(0.0, timeout_s) * 1000)

@@ -63,14 +63,14 @@ class DirectStore:
         """Read `size` bytes; raises StorageError, also when the volume is too short."""
         what, end = _describe("read", address, size), address.offset + size
         _check_alignment(what, address.offset, size)
-        with self._open(what, address.path, end) as volume, _buffer(size) as buffer:
-            done = 0
-            while done < size:
-                count = _read_some(volume.fd, buffer, done, address.offset)
-                if count == 0:
-                    raise OSError(errno_module.ENOSPC, "the volume ends there")
-                done += count
-            return bytes(buffer[:size])
+        room = min(size, _CHUNK_SIZE)
+        with self._open(what, address.path, end) as volume, _buffer(room) as buffer:
+            # Piece by piece in the same memory: for new memory the kernel pays page by page.
+            pieces = [
+                _read_piece(volume.fd, buffer, min(room, size - start), address.offset + start)
+                for start in range(0, size, room)
+            ]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         """Write `data` durably; raises StorageError. A volume is never made longer."""
@@ -214,11 +214,22 @@ def _buffer(size: int) -> Iterator[mmap.mmap]:
         memory.close()
 
 
-def _read_some(fd: int, buffer: mmap.mmap, done: int, offset: int) -> int:
+def _read_piece(fd: int, buffer: mmap.mmap, size: int, offset: int) -> bytes:
+    """`size` bytes from `offset`, read by way of `buffer`."""
+    done = 0
+    while done < size:
+        count = _read_some(fd, buffer, done, size, offset)
+        if count == 0:
+            raise OSError(errno_module.ENOSPC, "the volume ends there")
+        done += count
+    return buffer[:size]
+
+
+def _read_some(fd: int, buffer: mmap.mmap, done: int, size: int, offset: int) -> int:
     """Read on behind `done`; a short count is rounded down, so that what follows stays aligned."""
-    with memoryview(buffer) as view, view[done:] as rest:
+    with memoryview(buffer) as view, view[done:size] as rest:
         count = os.preadv(fd, [rest], offset + done)
-    return count if done + count == len(buffer) else count - count % ALIGNMENT
+    return count if done + count == size else count - count % ALIGNMENT
 
 
 def _write_all(fd: int, data: object, offset: int) -> None:

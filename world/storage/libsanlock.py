@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Optional
 
+from metadata.error_words import reason, shown
+
 # The second one alone would do; Debian's sanlock depends on the first one only.
 _LIBRARIES = ("libsanlock_client.so.1", "libsanlock.so.1")
 
@@ -145,7 +147,7 @@ def _first_library() -> ctypes.CDLL:
         try:
             return ctypes.CDLL(name)
         except OSError as error:
-            troubles.append(str(error))
+            troubles.append(reason(error))
     raise ImportError("; ".join(troubles))
 
 
@@ -363,7 +365,9 @@ def _disk(path: str, offset: int) -> _Disk:
     """sanlock wants a zero at the end, and a zero within would be the end."""
     encoded = os.fsencode(path)
     if len(encoded) >= _PATH_BYTES or b"\0" in encoded:
-        raise ValueError(f"{path!r} is no path of at most {_PATH_BYTES - 1} bytes without zeros")
+        raise ValueError(
+            f"{shown(path)} is no path of at most {_PATH_BYTES - 1} bytes without zeros"
+        )
     return _Disk(encoded, offset)
 
 

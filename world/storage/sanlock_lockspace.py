@@ -35,6 +35,7 @@ import random
 import re
 import subprocess
 import time
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from metadata.error_words import shown
@@ -51,8 +52,8 @@ from metadata.liveness import Liveness
 from metadata.plain_text import printable_text
 from metadata.records import VolumeAddress
 from metadata.sanlock_disk import HOST_ID_MAGIC, parse_record
+from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import StorageParts
-from metadata.settings.timing import USUAL_FIRE_TIMEOUT_S
 from world.ports.errors import (
     ACQUIRE_IDLIVE,
     HOSTID_BUSY,
@@ -208,7 +209,8 @@ class SanlockLockspace:
             if error.errno == errno_module.EAGAIN:
                 return []
             raise _not_joined("ask sanlock for the hosts", error) from error
-        return [_host(host) for host in found]
+        known = _livenesses(binding)
+        return [_host(host, known) for host in found]
 
     # --- the lease ----------------------------------------------------------------------------
 
@@ -704,21 +706,20 @@ def _daemon_answers() -> bool:
     return True
 
 
-def _host(found: dict[str, Any]) -> LockspaceHost:
-    liveness = _liveness(found["flags"])
+def _host(found: dict[str, Any], known: Mapping[int, Liveness]) -> LockspaceHost:
+    """The lower bits of the flags are one HOST_ value; a value from the future is UNKNOWN."""
+    liveness = known.get(found["flags"] & _HOST_MASK, Liveness.UNKNOWN)
     return LockspaceHost(found["host_id"], found["generation"], found["timestamp"], liveness)
 
 
-def _liveness(flags: int) -> Liveness:
-    """The lower bits of the flags are one HOST_ value; a value from the future is UNKNOWN."""
-    binding = _binding()
-    known = {
+def _livenesses(binding: Any) -> dict[int, Liveness]:
+    """The words for sanlock's HOST_ values."""
+    return {
         binding.HOST_FREE: Liveness.FREE,
         binding.HOST_LIVE: Liveness.LIVE,
         binding.HOST_FAIL: Liveness.FAIL,
         binding.HOST_DEAD: Liveness.DEAD,
     }
-    return known.get(flags & _HOST_MASK, Liveness.UNKNOWN)
 
 
 def _place(address: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, seconds
+from hosted_engine.cli.catalogue.base import JSON, Command, Group, Option, path, seconds
 
 _TYPE = Option(
     "--type",
@@ -82,11 +82,31 @@ GROUP = Group(
             "it carries the engine's lease, shows the difference and asks before it writes a new "
             "version. The engine gets it at its next start. A text that is refused stays in a "
             "file, which is named. Another <name> is possible in global maintenance with the "
-            "engine shut down.",
-            options=(Option("--yes", help="write it without asking"), _WAIT, _TIMEOUT),
+            "engine shut down.\n\n"
+            "With --from-ovf no editor is opened: what was changed in oVirt's portal (memory, "
+            "CPUs, the network cards' addresses, models and links) is taken from the engine's OVF, "
+            "or from a copy of the OVF_STORE, in which the engine is found by its UUID. Each "
+            "change is told, and so is what is not taken; checks, difference and question are the "
+            "same.",
+            options=(
+                Option(
+                    "--from-ovf",
+                    metavar="FILE",
+                    type=path,
+                    completes="file",
+                    help="take the changes from this OVF, or OVF_STORE (a tar, or its volume)",
+                ),
+                Option("--yes", help="write it without asking"),
+                _WAIT,
+                _TIMEOUT,
+            ),
             examples=(
                 ("hosted-engine --edit-vm-conf", "Edit, look at the difference, say yes."),
                 ("hosted-engine --edit-vm-conf --yes", "In a script, with a program as EDITOR."),
+                (
+                    "hosted-engine --edit-vm-conf --from-ovf=engine.ovf",
+                    "What was changed in oVirt's portal.",
+                ),
             ),
             exit_codes=_NOT_REACHED,
         ),

@@ -65,5 +65,88 @@ GROUP = Group(
                 ),
             ),
         ),
+        Command(
+            "--import-ovirt",
+            run="hosted_engine.from_ovirt.command:run_command",
+            summary="make answers and a domain XML of oVirt's own hosted-engine files",
+            text=(
+                "Reads oVirt's hosted-engine.conf, broker.conf and vm.conf, or the running "
+                "domain's XML, and makes answers for --deploy and a domain XML with the engine's "
+                "own lease in place of oVirt's. Each thing that was kept, changed or dropped is "
+                "told with why, and what is left to do. Nothing of oVirt's is changed.\n\n"
+                "A vm.conf without the domain XML in it is used where each of its lines is "
+                "certain; otherwise the running domain's XML is asked for.\n\n"
+                "One host with oVirt's agent and one with this one are no cluster: their leases "
+                "differ, and two engines would run. docs/from-ovirt.md says in which order to go."
+            ),
+            options=(
+                Option(
+                    "--storage-path",
+                    metavar="PATH",
+                    type=path,
+                    completes="file",
+                    help="the blank volume for the new cluster (storage.path); needed, and never "
+                    "one of oVirt's",
+                ),
+                Option(
+                    "--mount-point",
+                    metavar="FOLDER",
+                    type=path,
+                    completes="file",
+                    help="NFS and GlusterFS: mount oVirt's storage here, and find the engine's "
+                    "disk below it",
+                ),
+                Option(
+                    "--domain-xml",
+                    metavar="FILE",
+                    type=path,
+                    completes="file",
+                    help="the running domain's XML (virsh -r dumpxml HostedEngine); goes before "
+                    "vm.conf",
+                ),
+                *(
+                    Option(
+                        f"--{name.replace('.', '-')}",
+                        metavar="FILE",
+                        type=path,
+                        completes="file",
+                        help=f"oVirt's {name} (default: {folder}/{name})",
+                    )
+                    for name, folder in (
+                        ("hosted-engine.conf", "/etc/ovirt-hosted-engine"),
+                        ("broker.conf", "/var/lib/ovirt-hosted-engine-ha"),
+                        ("vm.conf", "/var/run/ovirt-hosted-engine-ha"),
+                    )
+                ),
+                Option(
+                    "--write-answers",
+                    metavar="FILE",
+                    type=path,
+                    completes="file",
+                    help="where the answers go (default: from-ovirt-answers.yaml)",
+                ),
+                Option(
+                    "--write-xml",
+                    metavar="FILE",
+                    type=path,
+                    completes="file",
+                    help="where the domain XML goes (default: from-ovirt-engine.xml)",
+                ),
+                Option("--check", help="only tell, and write nothing"),
+                Option("--force", help="write over files that are there"),
+            ),
+            examples=(
+                (
+                    "hosted-engine --import-ovirt --check --storage-path=/srv/engine/leases "
+                    "--mount-point=/srv/engine",
+                    "What would become of oVirt's files?",
+                ),
+                (
+                    "hosted-engine --import-ovirt --storage-path=/dev/mapper/leases "
+                    "--domain-xml=engine-now.xml",
+                    "Writes both files, with the XML of the running engine.",
+                ),
+            ),
+        ),
     ),
 )
