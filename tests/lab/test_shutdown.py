@@ -2,6 +2,9 @@
 
 import re
 import time
+from collections.abc import Iterator
+
+import pytest
 
 from tests.lab.verbs import LabVerbs, machine_clock_s, scaled
 
@@ -36,7 +39,16 @@ def _assert_left_in_order(journal: str, host_id: int) -> None:
     assert "sanlock.service: State 'stop-sigterm' timed out" not in journal
 
 
-def test_a_clean_shutdown_waits_for_nothing_and_is_taken_over_at_once(lab: LabVerbs) -> None:
+@pytest.fixture
+def stopping(lab: LabVerbs) -> Iterator[LabVerbs]:
+    """The engine is shut down with its host, and does not move."""
+    lab.set_shared("migration.at_shutdown", "stop")
+    yield lab
+    lab.set_shared("migration.at_shutdown", "migrate")
+
+
+def test_a_clean_shutdown_waits_for_nothing_and_is_taken_over_at_once(stopping: LabVerbs) -> None:
+    lab = stopping
     host = lab.engine_host()
     off_s = _shut_down(lab, host)
     lab.wait_healthy(120, "--not-on", host)

@@ -18,6 +18,9 @@ def scaled(seconds: float) -> float:
     return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
 
 
+CONFIG = "config-version"
+# Each host looks once a minute at the latest.
+CONFIG_TIMEOUT_S = 70.0
 SOCKET = "/run/hosted-engine-ha/broker.sock"
 AGENT_MEMORY = "/run/hosted-engine-ha/agent-memory.json"
 TROUBLES = ("crashed_at_s", "failed_starts_s", "tries", "gave_away_at_s")
@@ -59,6 +62,18 @@ class LabVerbs:
 
     def on(self, host: str, *command: str) -> str:
         return self("on", host, *command)
+
+    def set_shared(self, key: str, value: str) -> None:
+        """Change a shared setting; all hosts have it when this returns."""
+        asked = next(iter(self.status()["hosts"]))
+        self.on(asked, "hosted-engine", "--set-shared-config", key, value)
+        newest = str(self.snapshot(asked)["config"]["sequence"])
+
+        def everywhere() -> bool:
+            views = self.snapshot(asked)["hosts"]
+            return all(dict(view["record"]["notes"]).get(CONFIG) == newest for view in views)
+
+        self.wait_until(f"{key} on all hosts", everywhere, scaled(CONFIG_TIMEOUT_S))
 
     def snapshot(self, host: str) -> dict[str, Any]:
         """All that this host's broker knows."""

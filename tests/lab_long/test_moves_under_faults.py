@@ -13,6 +13,7 @@ from tests.lab.verbs import LabError, LabVerbs, machine_clock_s, scaled
 
 ROUNDS = 10
 # In MiB/s: slow enough that something can happen in the middle.
+BANDWIDTH = "migration.bandwidth_mib_s"
 SLOWLY, AS_FAST_AS_IT_GOES = "1", "0"
 BEGUN_S = 40.0
 ENDED_S = 240.0
@@ -29,27 +30,15 @@ class Move:
     boot: str
 
 
-def set_bandwidth(lab: LabVerbs, mib_s: str) -> None:
-    """All hosts have it when this returns."""
-    lab.on("h1", COMMAND, "--set-shared-config", "migration.bandwidth_mib_s", mib_s)
-    newest = str(lab.snapshot("h1")["config"]["sequence"])
-
-    def everywhere() -> bool:
-        notes = [dict(view["record"]["notes"]) for view in lab.snapshot("h1")["hosts"]]
-        return all(one.get("config-version") == newest for one in notes)
-
-    lab.wait_until("the new setting on all hosts", everywhere, scaled(BEGUN_S))
-
-
 @pytest.fixture
 def slow(lab: LabVerbs) -> Iterator[LabVerbs]:
-    set_bandwidth(lab, SLOWLY)
+    lab.set_shared(BANDWIDTH, SLOWLY)
     yield lab
     for host, found in lab.status()["hosts"].items():
         if found["power"] != "on":
             lab("power-on", host)
     lab.wait_settled()
-    set_bandwidth(lab, AS_FAST_AS_IT_GOES)
+    lab.set_shared(BANDWIDTH, AS_FAST_AS_IT_GOES)
 
 
 @pytest.fixture
