@@ -323,7 +323,7 @@ def test_refused_by_people_libvirt_or_the_file(cluster: Cluster, tmp_path: Path)
     with pytest.raises(CommandError, match="as you wish; nothing was written"):
         take(cluster, path, agrees=False)
     cluster.libvirt.problem = "memory does not fit"
-    with pytest.raises(CommandError, match="memory does not fit; .*nothing was written"):
+    with pytest.raises(CommandError, match=r"memory does not fit; .*nothing was written"):
         take(cluster, path)
     cluster.libvirt.problem = ""
     path.write_bytes(ovf(uuid="1"))
