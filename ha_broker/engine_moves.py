@@ -24,6 +24,7 @@ from ha_broker.api.snapshot import (
 )
 from ha_broker.api.takers import cannot_take, reasons_text, refusals, takers
 from ha_broker.server.mailbox import MoveTicket, Refusal, host_words
+from metadata.error_words import shown
 from metadata.states import State
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
@@ -129,7 +130,7 @@ def _named(snapshot: Snapshot, to: Union[int, str]) -> HostView:
         return found[0]
     if found:
         ids = ", ".join(str(view.host_id) for view in found)
-        raise Refusal(409, f"{len(found)} hosts are called {to!r}: name one by its id ({ids})")
+        raise Refusal(409, f"{len(found)} hosts are called {shown(to)}: name one by its id ({ids})")
     known = reasons_text(f"{view.name} ({view.host_id})" for view in snapshot.hosts)
     raise Refusal(409, f"{host_words(to)} is not known; known hosts with their ids: {known}")
 

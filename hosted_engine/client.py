@@ -50,6 +50,7 @@ from hosted_engine.errors import NotDeployedError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from metadata.engine_status import status_to_json
 from metadata.error_words import shown
+from metadata.plain_json import parse_json
 
 STATS_TIMEOUT_S = 5.0
 MAINTENANCE_TIMEOUT_S = 60.0
@@ -221,7 +222,7 @@ class HAClient:
             )
         except UsageError as error:
             raise KeyError(error.message) from error
-        found = json.loads(told)
+        found = parse_json(told)
         return [plain_text(found["value"]), found["type"]]
 
     def set_shared_config(self, key: str, value: object, config_type: Optional[str] = None) -> None:

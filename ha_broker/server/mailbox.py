@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 from ha_broker.api.snapshot import MoveOrder, Publication, Snapshot
 from ha_broker.api.trial import TrialResult
 from ha_broker.cycle.host_changes import HostVersions
+from metadata.error_words import shown
 
 if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
@@ -118,7 +119,7 @@ class MoveTicket(Ticket):
 
 def host_words(to: Union[int, str]) -> str:
     """A host as somebody has named it."""
-    return f"host {to}" if isinstance(to, int) else repr(to)
+    return f"host {to}" if isinstance(to, int) else shown(to)
 
 
 @dataclass(frozen=True)

@@ -339,7 +339,7 @@ def _whom(data: object) -> Union[int, str, None]:
         return to
     if isinstance(to, str) and to:
         return printable_text(to)
-    raise DataError([f"to: {to!r:.80} is refused; allowed: a host's name, its id, or null"])
+    raise DataError([f"to: {shown(to)} is refused; allowed: a host's name, its id, or null"])
 
 
 def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:

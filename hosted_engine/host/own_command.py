@@ -8,7 +8,6 @@ the result.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import Optional
@@ -24,6 +23,7 @@ from hosted_engine.errors import (
 )
 from hosted_engine.host.anew import TRUST_NOBODY, import_paths
 from hosted_engine.host.tools import Done, run_tool
+from metadata.plain_json import parse_json
 
 INTERRUPT_S = 60.0
 """How long an interrupted command may take to leave things in order: it starts services again."""
@@ -67,5 +67,5 @@ def _why(done: Done, as_json: bool) -> str:
     if not told:
         return done.words
     if as_json and not done.error.strip():
-        return str(json.loads(told[-1])["error"])
+        return str(parse_json(told[-1])["error"])
     return told[-1][len(_SAYS) :] if told[-1].startswith(_SAYS) else told[-1]

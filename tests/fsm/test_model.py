@@ -155,7 +155,10 @@ def test_the_kinds_of_faults_have_names_that_exist() -> None:
     assert names >= REACH_FAULTS
     down = Explorer(Size(2, 1, SHUTDOWN_FAULTS)).run()
     names |= {edge.name for key in down.keys for edge in down.worlds.edges(key)}
-    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS
+    moved = Explorer(Size(2, 2, MOVED_FAULTS)).run()
+    names |= {edge.name for key in moved.keys for edge in moved.worlds.edges(key)}
+    names |= {edge.name for key in graph.keys for edge in graph.worlds.edges(key)}
+    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS | STRANDED | LATE
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -652,6 +652,7 @@ def test_the_phrases_that_are_looked_for_are_the_agents() -> None:
 # told of it.
 BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
     "_broker_why": ({"agent_published_at_s": 900.0}, "Its agent has said nothing for 100 s"),
+    "_shutdown_why": ({}, "this host is being shut down"),
     "_host_id_why": ({}, "the broker works as host id 2"),
     "_storage_why": (
         {"storage": StorageView(last_read_at_s=900.0, error="reading: timed out")},
@@ -674,6 +675,7 @@ BLOCKED: dict[str, tuple[dict[str, Any], str]] = {
     "_order_why": ({}, "the order to switch the VM off has not ended for 20 s"),
 }
 SAID = {
+    "_shutdown_why": "this host is being shut down",
     "_sleep_why": "this machine has slept; the broker has not read the shared storage since",
     "_host_id_why": "the broker works as host id 2, this agent as host id 1",
     "_write_why": "this host's own record could not be written for 90 s",

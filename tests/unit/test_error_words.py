@@ -27,9 +27,9 @@ FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 # Its reader writes plug-ins, in Python; a bug's traceback is for who mends the program.
 IN_PYTHONS_FORM = {"world/host/plugin_main.py", "world/host/journal.py", "metadata/error_words.py"}
 VERBS = {
-    "acquire", "act", "ask", "change", "connect", "create", "destroy", "format", "have", "join",
-    "leave",
-    "let", "load", "look", "measure", "ping", "post", "publish", "read", "resolve", "resume",
+    "acquire", "act", "ask", "break", "change", "connect", "create", "destroy", "format", "have",
+    "join", "leave", "let", "load", "look", "measure", "move", "ping", "post", "publish", "read",
+    "resolve", "resume",
     "send", "set", "shut", "start", "stop", "take", "wait", "watch", "write", "zero",
 }  # fmt: skip
 

@@ -160,6 +160,7 @@ def test_what_cannot_be_done_says_why(cluster: SimCluster) -> None:
 
 def test_a_refusal_that_takes_its_time_is_told_when_it_is_there() -> None:
     lines = story(
+        '- {at: 1, do: "on h2 hosted-engine --set-maintenance --mode=local"}\n'
         '- {at: 5, do: "on h1 hosted-engine --set-maintenance --mode=local"}\n- {until: 10}\n'
     ).lines
     assert any(" h1  local maintenance on: refused: " in line for line in lines)

@@ -115,7 +115,7 @@ def path(text: str) -> str:
 def host(text: str) -> str:
     """A host's name or id; a variable that a script forgot to set is none; raises ValueError."""
     if not text.strip():
-        raise ValueError(f"{text!r} is refused; allowed: a host's name or id")
+        raise ValueError(f"{shown(text)} is refused; allowed: a host's name or id")
     return text
 
 
