@@ -27,6 +27,7 @@ from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
 from metadata.error_words import reason, shown
 from metadata.plain_text import printable_text
+from world.group_access import let_group_in
 
 log = logging.getLogger(__name__)
 
@@ -139,10 +140,8 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         self.gid = gid
 
     def _admit(self, file: Path, gid: int) -> None:
-        """The group first: no other one ever has the right."""
         try:
-            os.chown(file, -1, gid, follow_symlinks=False)
-            file.chmod(GROUP_MODE)
+            _give_to_group(file, gid)
         except OSError as error:
             log.error("%s can't be given to group %d: %s", self.path, gid, reason(error))
 
@@ -259,6 +258,17 @@ class _Handler(BoundedHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
+
+
+def _give_to_group(file: Path, gid: int) -> None:
+    """The group first: no other one ever has the right. Who is not root, and not in the group
+    either, lets it in by the file's list of access."""
+    try:
+        os.chown(file, -1, gid, follow_symlinks=False)
+    except PermissionError:
+        let_group_in(str(file), gid)
+        return
+    file.chmod(GROUP_MODE)
 
 
 def _as_json(data: Any) -> TextAnswer:
