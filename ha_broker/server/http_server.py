@@ -35,7 +35,7 @@ Answer = Callable[[str, str, bytes, "Caller"], Any]
 
 MAX_BODY_SIZE = 64 * 1024
 MAX_CONNECTIONS = 32
-MOST_OF_ONE_USER = 24  # of those that are not root
+MOST_OF_ONE_USER = 24  # of those that are neither root nor our own
 READ_ALLOWED_S = 75.0  # until a request begins; longer than a long poll's client pauses
 BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
@@ -167,8 +167,9 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         self.server_close()
 
     def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
-        """The user; root's agent and commands are not counted."""
-        return caller_of(request).uid or None
+        """The user; root's commands and the agent, which is of our own user, are not counted."""
+        uid = caller_of(request).uid
+        return None if uid in (0, os.geteuid()) else uid
 
     def is_in_place(self) -> bool:
         """Does whoever connects to the path come here?"""
