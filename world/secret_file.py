@@ -12,6 +12,7 @@ import os
 import stat
 from pathlib import Path
 
+from metadata.error_words import reason
 from world.group_access import has_list
 from world.regular_file import open_regular
 from world.service_user import USER, own_gid
@@ -34,7 +35,7 @@ def read_secret(path: str, below: str = "") -> bytes:
     try:
         opened = open_regular(path)
     except PermissionError as error:
-        raise OSError(f"{path}: {error.strerror}; allowed: {_ALLOWED} ({_mend(path)})") from None
+        raise OSError(f"{path}: {reason(error)}; allowed: {_ALLOWED} ({_mend(path)})") from None
     with opened as file:
         _check_owner(path, file.fileno())
         secret = file.read(MOST_BYTES + 1).rstrip(b"\r\n")

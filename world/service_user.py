@@ -9,6 +9,8 @@ import os
 import stat
 from typing import Optional
 
+from metadata.error_words import reason
+
 USER = "hosted-engine-ha"
 """The user, and its own group."""
 
@@ -66,7 +68,7 @@ def _whose(path: str) -> str:
     try:
         found = os.stat(path)  # noqa: PTH116  # pathlib costs 15 ms
     except OSError as error:
-        return f"{path} can't be looked at ({error.strerror})"
+        return f"{path} can't be looked at ({reason(error)})"
     try:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:

@@ -16,6 +16,7 @@ from typing import Optional
 from ha_broker.api import paths
 from hosted_engine.errors import CommandError
 from hosted_engine.host.units import SystemdUnits, Units
+from metadata.error_words import bare_reason, reason_with_file
 from metadata.errors import SettingsError
 from metadata.layout import required_sizes
 from metadata.settings.parse import HostSettings
@@ -34,7 +35,7 @@ def main(first: bool) -> None:
     try:
         give(Path(paths.host_settings_file()), SystemdUnits(), first)
     except (CommandError, SettingsError, OSError) as error:
-        print(f"hosted-engine-ha: {error}", file=sys.stderr)
+        print(f"hosted-engine-ha: {reason_with_file(error)}", file=sys.stderr)
 
 
 def give(settings_file: Path, units: Units, first: bool) -> None:
@@ -79,5 +80,5 @@ def give_volume(path: str) -> Optional[str]:
         os.chown(path, -1, gid)
         Path(path).chmod(stat.S_IMODE(Path(path).stat().st_mode) | stat.S_IRGRP | stat.S_IWGRP)
     except (WorldError, OSError) as error:
-        return str(error)
+        return bare_reason(error)
     return None

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.tools import Done, run_tool, shown
+from metadata.error_words import reason
 from world.durable import replace_file
 
 BROKER = "ha-broker.service"
@@ -106,7 +107,7 @@ class SystemdUnits:
             else:
                 path.unlink()
         except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{path}: can't be written: {error}") from error
+            raise CommandError(f"{path}: can't be written: {reason(error)}") from error
         if self.available():
             _systemctl("daemon-reload")
         return True
