@@ -5,6 +5,7 @@ Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk.
 
 from __future__ import annotations
 
+import pwd
 import uuid
 from pathlib import Path
 
@@ -132,8 +133,11 @@ def _write_units(upper: Path, host: str) -> None:
             _link(upper, f"{SYSTEMD}/{target}.target.wants/{unit}", f"/lib/systemd/system/{unit}")
     for unit in MASKED:
         _link(upper, f"{SYSTEMD}/{unit}", "/dev/null")
+    sanlock = pwd.getpwnam("sanlock")
     values = {
         "LEASES": HOST_LEASES,
+        "SANLOCK_UID": sanlock.pw_uid,
+        "SANLOCK_GID": sanlock.pw_gid,
         "LEASES_FOLDER": Path(HOST_LEASES).parent,
         "FABRIC": HOST_FABRIC,
         "ADDRESS": host_address(host),

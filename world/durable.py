@@ -13,6 +13,18 @@ PRIVATE_FILE_MODE = 0o600
 _AS_THE_UMASK_SAYS = 0o666
 
 
+def make_open_directory(directory: Path) -> None:
+    """One that everybody may look into, whatever the umask says; one that is there stays as it is.
+
+    Raises OSError.
+    """
+    try:
+        directory.mkdir(mode=0o755, parents=True)
+    except FileExistsError:
+        return
+    directory.chmod(0o755)
+
+
 def sync_directory(directory: Path) -> None:
     """Names that were made, replaced or removed in it survive a power cut; raises OSError."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

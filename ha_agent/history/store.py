@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ha_agent.history.entry import BOOT_LENGTH, Entry, entry_of, line_of
-from world.durable import sync_directory
+from world.durable import make_open_directory, sync_directory
 from world.regular_file import open_regular, open_to_append
 
 PRESENT, PAST = "history.jsonl", "history.1.jsonl"
@@ -38,7 +38,7 @@ class FileHistory:
         """Add all of them or none; from now on they survive a power cut."""
         boot = self._boot_id()
         text = "".join(f"{line_of(entry._replace(boot=boot))}\n" for entry in entries)
-        self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_open_directory(self._directory)
         self._rotate()
         new = not self._present.exists()
         with open_to_append(self._present) as file:

@@ -27,6 +27,7 @@ from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
 from metadata.error_words import reason, shown
 from metadata.plain_text import printable_text
+from world.group_access import let_group_in
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ Answer = Callable[[str, str, bytes, "Caller"], Any]
 
 MAX_BODY_SIZE = 64 * 1024
 MAX_CONNECTIONS = 32
-MOST_OF_ONE_USER = 24  # of those that are not root
+MOST_OF_ONE_USER = 24  # of those that are neither root nor our own
 READ_ALLOWED_S = 75.0  # until a request begins; longer than a long poll's client pauses
 BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
@@ -139,10 +140,8 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         self.gid = gid
 
     def _admit(self, file: Path, gid: int) -> None:
-        """The group first: no other one ever has the right."""
         try:
-            os.chown(file, -1, gid, follow_symlinks=False)
-            file.chmod(GROUP_MODE)
+            _give_to_group(file, gid)
         except OSError as error:
             log.error("%s can't be given to group %d: %s", self.path, gid, reason(error))
 
@@ -168,8 +167,9 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         self.server_close()
 
     def peer_of(self, request: socket.socket, client_address: Any) -> Hashable:
-        """The user; root's agent and commands are not counted."""
-        return caller_of(request).uid or None
+        """The user; root's commands and the agent, which is of our own user, are not counted."""
+        uid = caller_of(request).uid
+        return None if uid in (0, os.geteuid()) else uid
 
     def is_in_place(self) -> bool:
         """Does whoever connects to the path come here?"""
@@ -259,6 +259,17 @@ class _Handler(BoundedHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
+
+
+def _give_to_group(file: Path, gid: int) -> None:
+    """The group first: no other one ever has the right. Who is not root, and not in the group
+    either, lets it in by the file's list of access."""
+    try:
+        os.chown(file, -1, gid, follow_symlinks=False)
+    except PermissionError:
+        let_group_in(str(file), gid)
+        return
+    file.chmod(GROUP_MODE)
 
 
 def _as_json(data: Any) -> TextAnswer:

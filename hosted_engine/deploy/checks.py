@@ -34,6 +34,7 @@ from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, le
 from world.host.accounts import group_id, is_member, user_id
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState
+from world.service_user import GROUPS, USER
 
 DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
 
@@ -66,6 +67,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
         io_timeout_s = subject.cluster.timing.io_timeout_s
         yield Check("storage access", lambda: storage.check_access(world, parts))
         yield Check("storage speed", lambda: storage.check_speed(world, parts, found, io_timeout_s))
+    yield Check("service user", lambda: check_service_user(world))
     yield Check("sanlock", lambda: check_sanlock(subject))
     yield Check("watchdog", lambda: check_watchdog(world))
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
@@ -92,6 +94,20 @@ def check_deployed(answers: Answers, deployed: HostSettings) -> Finding:
     """A deployed host's answers name the storage that it is on."""
     why = elsewhere_text(answers, deployed)
     return fail(why) if why else ok(deployed_text(deployed))
+
+
+def check_service_user(world: Environment) -> Finding:
+    """The user of the daemons is there, in the groups that let it ask sanlock and libvirt."""
+    lacks = world.probes.service_user_lacks()
+    if lacks is None:
+        mend = "the package makes it; by hand: systemd-sysusers hosted-engine-ha.conf"
+        return warn(f"there is no user {USER}, whom the units of ha-broker and ha-agent name", mend)
+    if lacks:
+        return fail(
+            f"user {USER} of ha-broker and ha-agent is not in group {' and '.join(lacks)}",
+            f"usermod -aG {','.join(lacks)} {USER}",
+        )
+    return ok(f"{USER}, in groups {' and '.join(GROUPS)}")
 
 
 def check_socket_group(name: str) -> Finding:

@@ -26,6 +26,7 @@ from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
 from world.ports.errors import StorageError
 from world.ports.storage import BlockStore
+from world.service_user import STORAGE_GROUP, USER
 
 # --- there, and large enough ----------------------------------------------------------------
 
@@ -103,15 +104,19 @@ def _give_to_sanlock(path: str) -> str:
 
 
 def check_access(world: Environment, parts: StorageParts) -> Finding:
-    """sanlock, which is not root, may write to it; and it is storage that can be shared."""
+    """sanlock and our daemons, which are not root, may write to it; and it can be shared."""
     for path in required_sizes(parts):
         why = world.probes.sanlock_can_not_open(path)
         if why:
             return fail(f"sanlock's user can't write to {path}: {why}", *_let_sanlock_in(path))
+        why = world.probes.service_can_not_open(path)
+        if why:
+            whom = f"user {USER} of ha-broker and ha-agent, in group {STORAGE_GROUP},"
+            return fail(f"{whom} can't write to {path}: {why}", *_let_sanlock_in(path))
         local = local_text(path, world.probes.file_system(path))
         if local:
             return warn(local, SHARED)
-    return ok("sanlock's user may write to it")
+    return ok("sanlock's user and the daemons' may write to it")
 
 
 def _let_sanlock_in(path: str) -> tuple[str, ...]:
@@ -123,7 +128,8 @@ def _let_sanlock_in(path: str) -> tuple[str, ...]:
             f"so that it lasts, a udev rule in /etc/udev/rules.d/90-sanlock.rules: {rule}",
         )
     return (
-        f"{_give_to_sanlock(path)} (and each folder above it must let sanlock pass: chmod o+x)",
+        f"{_give_to_sanlock(path)} (and each folder above it must let group {STORAGE_GROUP} pass: "
+        "chmod o+x)",
         "EL, on NFS: setsebool -P sanlock_use_nfs on",
     )
 

@@ -10,9 +10,11 @@ import argparse
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
+from hosted_engine.cluster.storage_survey import AreaKind
 from hosted_engine.deploy import checks as deploy_checks
 from hosted_engine.deploy import steps as deploy_steps
 from hosted_engine.deploy.answers import Answers, local_settings, read_data, storage_parts
@@ -47,12 +49,15 @@ from hosted_engine.deploy.preview import Preview
 from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from hosted_engine.host.environment import Environment, real_environment
+from hosted_engine.host.service_rights import give_volume
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
+from hosted_engine.host.volume_advice import is_block_device
 from hosted_engine.storage import connect as storage_connect
-from metadata.layout import SECTOR_SIZES
+from metadata.layout import SECTOR_SIZES, required_sizes
 from metadata.settings.parse import HostSettings, SettingsError, host_settings_to_data
 from world.host_file import read_host_settings
 from world.ports.errors import WorldError
+from world.service_user import STORAGE_GROUP
 
 _NO_TERMINAL = (
     "--deploy needs --config-append=FILE with the answers (YAML) where there is no terminal to "
@@ -113,6 +118,8 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
         _refuse_elsewhere(answers, deployed)
         connect_storage(world, answers)
     subject = _subject(world, answers, deployed)
+    if not request.check:
+        prepare_access(subject)
     if request.check:
         return _check_only(subject, request)
     if typed is not None:
@@ -180,6 +187,19 @@ def connect_storage(world: Environment, answers: Answers) -> None:
     settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
     if settings.connection is not None:
         storage_connect.connect(settings, settings.connection, storage_connect.Site(world.say))
+
+
+def prepare_access(subject: Subject) -> None:
+    """Give blank files that are to be the storage to the group by which sanlock and our daemons
+    get there. What could not be given is told by the checks."""
+    found, probes, say = subject.look.survey, subject.world.probes, subject.world.say
+    if found is None or found.kind is not AreaKind.BLANK or not subject.answers.creates:
+        return
+    for path in required_sizes(subject.parts):
+        closed = probes.sanlock_can_not_open(path) or probes.service_can_not_open(path)
+        if closed and not is_block_device(path):
+            why = subject.world.in_new(partial(give_volume, path))
+            say(f"[warn] {path}: {why}" if why else f"[ ok ] {path}: given to {STORAGE_GROUP}")
 
 
 # --- checks ---------------------------------------------------------------------------------

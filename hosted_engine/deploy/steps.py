@@ -29,13 +29,14 @@ from hosted_engine.host.deadline import within_deadline
 from hosted_engine.host.environment import Environment
 from hosted_engine.host.settings_file import write_host_settings
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S, progress
-from hosted_engine.host.units import IN_STARTING_ORDER
+from hosted_engine.host.units import BROKER, IN_STARTING_ORDER
 from metadata import wire
 from metadata.layout import (
     CONFIG_SIZE,
     METADATA_SIZE,
     SLOT_SIZE,
     config_lease_extent,
+    required_sizes,
     slot_address,
 )
 from metadata.records import DecodedSlot, EngineStatus, HostRecord, SlotAbsent, VolumeAddress
@@ -90,7 +91,7 @@ def create(site: DeploySite, plan: Create) -> None:
         _write_config(site, SharedConfig(FIRST_SEQUENCE, plan.settings, plan.domain_xml))
         network = plan.settings.network
         _become_host(site, plan.host_id, plan.host_name, network.bridge, network.gateway)
-    start_services(world)
+    start_services(world, site.local)
 
 
 _HOLDER = (
@@ -180,7 +181,7 @@ def join(site: DeploySite, plan: Join) -> None:
     host_id = _take_id(site, plan, io_timeout_s)
     with _left_on_failure(site, host_id):
         _become_host(site, host_id, plan.host_name, plan.bridge, plan.gateway)
-    start_services(site.world)
+    start_services(site.world, site.local)
 
 
 def _take_id(site: DeploySite, plan: Join, io_timeout_s: int) -> int:
@@ -349,16 +350,21 @@ def complete(site: DeploySite, plan: Deployed) -> None:
     is_former = isinstance(found, HostRecord) and found.hostname not in ("", settings.host_name)
     if found is None or is_former:
         write_first_record(site, settings.host_id, settings.host_name)
-    start_services(site.world)
+    start_services(site.world, settings)
 
 
-def start_services(world: Environment) -> None:
-    """Enable and start both daemons."""
+def start_services(world: Environment, settings: HostSettings) -> None:
+    """Enable and start both daemons, and what connects their storage at boot."""
     if not world.units.available():
         world.say(f"[skip] no systemd runs here: start {' and '.join(IN_STARTING_ORDER)} yourself")
         return
+    units = world.units
     try:
-        world.units.enable()
+        changed = units.let_write(required_sizes(settings.storage))
+        stale = tuple(unit for unit in units.active() if changed and unit == BROKER)
+        units.connect_at_boot(settings.connection is not None)
+        units.stop(stale)
+        units.enable()
     except CommandError as error:
         raise CommandError(f"{error}; mend that and run the same --deploy again") from error
     world.say(f"[ ok ] {' and '.join(IN_STARTING_ORDER)} enabled and started")

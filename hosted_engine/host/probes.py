@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import pwd
 import re
 import socket
 import stat
@@ -18,12 +19,14 @@ from hosted_engine.host.libvirt_unit import libvirt_unit
 from hosted_engine.host.mounts import mount_above
 from hosted_engine.host.tools import run_tool
 from metadata.error_words import reason
+from world.host.accounts import group_id, is_member, user_id
 from world.host.host_vitals import KernelVitals
 from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.network import HealthPage, NetworkProbe
+from world.service_user import GROUPS, USER
 
 QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
 _SANLOCK_RUN_DIR = "/run/sanlock"
@@ -92,6 +95,15 @@ class Probes(Protocol):
 
     def sanlock_can_not_open(self, path: str) -> str:
         """Why sanlock's own user can't open `path` for writing; empty: it can."""
+
+    def service_can_not_open(self, path: str) -> str:
+        """Why the daemons' user can't open `path` for writing; empty: it can, or there is none."""
+
+    def service_user_lacks(self) -> Optional[tuple[str, ...]]:
+        """The groups that the daemons' user is not in and should be; None: there is no such user.
+
+        Raises WorldError.
+        """
 
     def watchdog_runs(self) -> bool:
         """Does wdmd, sanlock's way to the watchdog, answer?"""
@@ -189,6 +201,22 @@ class HostProbes:
         if user is None or os.geteuid() != 0:
             return ""
         return _open_as(user, path)
+
+    def service_can_not_open(self, path: str) -> str:
+        """See `Probes`; tried as `sanlock_can_not_open`, in the groups that the unit gives."""
+        uid = user_id(USER)
+        if uid is None or os.geteuid() != 0:
+            return ""
+        own = pwd.getpwuid(uid).pw_gid
+        further = [gid for name in GROUPS if (gid := group_id(name)) is not None]
+        return _open_as(_User(uid, own, (*os.getgrouplist(USER, own), *further)), path)
+
+    def service_user_lacks(self) -> Optional[tuple[str, ...]]:
+        """See `Probes`."""
+        if user_id(USER) is None:
+            return None
+        known = {name: group_id(name) for name in GROUPS}
+        return tuple(name for name, gid in known.items() if gid is None or not is_member(USER, gid))
 
     def watchdog_runs(self) -> bool:
         """See `Probes`."""

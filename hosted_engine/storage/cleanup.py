@@ -165,6 +165,7 @@ def _stop(remains: Remains) -> None:
     active = units.active()
     units.stop(active)
     units.disable()
+    units.let_write(())
     what = " and ".join(active)
     remains.say(f"[ ok ] {f'{what} stopped, ' if what else ''}both services are disabled")
 

@@ -17,6 +17,8 @@ _LEFT_OUT = (
 _RUN = "run/hosted-engine-ha"
 # Written anew by triggers, with equal meaning: their time is in some, the order in others.
 _WRITTEN_BY_OTHERS = ("etc/ld.so.cache", "var/lib/man-db", "etc/mailcap")
+# The daemons' user stays, as Debian has it: its number must not become somebody else's.
+_USERS = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/.pwd.lock")
 
 
 def snapshot(root: Path) -> dict[str, str]:
@@ -53,7 +55,7 @@ def _left_out(path: str) -> bool:
     if "/__pycache__" in path and "hosted" not in path and "ovirt" not in path:
         return True
     return any(path == name or path.startswith(f"{name}/") for name in _LEFT_OUT) or any(
-        path.startswith(name) for name in _WRITTEN_BY_OTHERS
+        path.startswith(name) for name in (*_WRITTEN_BY_OTHERS, *_USERS)
     )
 
 

@@ -85,6 +85,8 @@ class Probes:
         self.file_system_types: dict[str, str] = {}
         self.sanlock: dict[str, str] = {"use_watchdog": "1"}
         self.refused_to_sanlock = ""
+        self.refused_to_service = ""
+        self.service_lacks: Optional[tuple[str, ...]] = ()
         self.wdmd_runs = True
         self.device_limits: Optional[DeviceLimits] = None
         self.may_sleep_by: list[str] = []
@@ -137,6 +139,12 @@ class Probes:
 
     def sanlock_can_not_open(self, _path: str) -> str:
         return self.refused_to_sanlock
+
+    def service_can_not_open(self, _path: str) -> str:
+        return self.refused_to_service
+
+    def service_user_lacks(self) -> Optional[tuple[str, ...]]:
+        return self.service_lacks
 
     def watchdog_runs(self) -> bool:
         return self.wdmd_runs

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Optional
 
 from ha_broker.api.snapshot import HostView, LockspaceView, Snapshot
 from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import DeployedHost, deployed_as
-from hosted_engine.host.units import AGENT, BROKER
+from hosted_engine.host.units import AGENT, BROKER, STORAGE, write_drop_in
 from metadata.layout import (
     MAX_HOSTS,
     MIB,
@@ -172,6 +172,8 @@ class Services:
     def __init__(self, log: list[str]) -> None:
         self.running: tuple[str, ...] = ()
         self.is_there = True
+        self.connects_at_boot = False
+        self.drop_in = ""
         self.on_stop: Callable[[], None] = lambda: None
         self._log = log
 
@@ -196,6 +198,16 @@ class Services:
 
     def enable(self) -> None:
         self._log.append("enable")
+
+    def connect_at_boot(self, wanted: bool) -> None:
+        if wanted != self.connects_at_boot:
+            self._log.append(f"{'enable' if wanted else 'disable'} {STORAGE}")
+        self.connects_at_boot = wanted
+
+    def let_write(self, volumes: Iterable[str]) -> bool:
+        wanted = write_drop_in(volumes)
+        changed, self.drop_in = wanted != self.drop_in, wanted
+        return changed
 
 
 class Scene:

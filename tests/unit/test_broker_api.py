@@ -582,6 +582,15 @@ def test_one_user_leaves_room_for_others(served: Served, monkeypatch: pytest.Mon
         served.host.broker.desk.close()
 
 
+@pytest.mark.parametrize(("uid", "counted"), [(0, None), (995, None), (996, 996)])
+def test_neither_roots_commands_nor_the_agent_count_as_a_user(
+    served: Served, monkeypatch: pytest.MonkeyPatch, uid: int, counted: Optional[int]
+) -> None:
+    monkeypatch.setattr(http_server, "caller_of", lambda _request: http_server.Caller(1, uid))
+    monkeypatch.setattr(os, "geteuid", lambda: 995)
+    assert served.server.peer_of(None, None) == counted  # type: ignore[arg-type]
+
+
 def test_a_head_has_its_own_time_and_a_pause_between_requests_another(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

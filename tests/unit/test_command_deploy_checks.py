@@ -219,7 +219,7 @@ def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
     found = list(findings(creating(scene)))
     assert [one.text for one in found if one.level is not Level.OK] == []
     assert [one.name for one in found] == [
-        *("storage", "storage access", "storage speed", "sanlock", "watchdog"),
+        *("storage", "storage access", "storage speed", "service user", "sanlock", "watchdog"),
         *("watchdog time", "sleep", "libvirt"),
         *("lock manager", "engine", "domain XML", "memory", "health page", "bridge", "network"),
     ]

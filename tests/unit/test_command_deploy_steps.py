@@ -203,12 +203,12 @@ def test_services_that_do_not_start_are_no_end_of_it(
     scene = Scene(tmp_path, store())
     monkeypatch.setattr(scene.units, "enable", masked)
     with pytest.raises(CommandError, match="it is masked; mend that and run the same --deploy"):
-        start_services(scene.world())
+        start_services(scene.world(), scene.site().local)
 
 
 def test_without_systemd_the_services_are_left_to_people(tmp_path: Path) -> None:
     scene = Scene(tmp_path, store())
     scene.units.is_there = False
-    start_services(scene.world())
+    start_services(scene.world(), scene.site().local)
     assert scene.said[0].startswith("[skip] no systemd")
     assert scene.orders == []

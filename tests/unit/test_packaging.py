@@ -74,6 +74,7 @@ def test_files_lie_where_each_program_looks(debian_files: dict[str, Installed]) 
         "usr/lib/systemd/system/ha-agent.service",
         "usr/lib/systemd/system/libvirt-guests.service.d/hosted-engine-ha.conf",
         "usr/lib/tmpfiles.d/hosted-engine-ha.conf",
+        "usr/lib/sysusers.d/hosted-engine-ha.conf",
         "usr/share/man/man8/hosted-engine.8",
         "usr/share/man/man8/ha-broker.8",
         "usr/share/bash-completion/completions/hosted-engine-cleanup",
@@ -103,6 +104,10 @@ def test_the_units_call_what_is_installed(debian_files: dict[str, Installed]) ->
         for path in re.findall(r"^Exec\w+=(/usr/lib/\S+)", unit.read_text(), re.MULTILINE)
     }
     assert called == {f"{files.PROGRAMS}/ha-agent", f"{files.PROGRAMS}/ha-broker"}
+    assert (
+        "ExecStart=/usr/bin/hosted-engine "
+        in (ROOT / "systemd/hosted-engine-storage.service").read_text()
+    )
     assert called <= {path for path, file in debian_files.items() if file.mode == 0o755}
 
 
@@ -377,6 +382,10 @@ def test_every_file_of_the_rpm_is_listed() -> None:
     spec = (ROOT / "packaging/rpm/hosted-engine-ha.spec").read_text()
     for units in (ROOT / "systemd").glob("*.service"):
         assert f"%{{_unitdir}}/{units.name}\n" in spec
+    for kind in ("sysusers", "tmpfiles"):
+        for file in (ROOT / "systemd").glob(f"*.{kind}.conf"):
+            name = file.name.replace(f".{kind}", "").replace(files.NAME, "%{name}")
+            assert f"%{{_{kind}dir}}/{name}\n" in spec
     for name in files.COMMANDS:
         assert f"%{{_bindir}}/{name}\n" in spec
     for page in [*(ROOT / "docs/man").iterdir(), *(ROOT / "packaging/man").iterdir()]:

@@ -479,6 +479,7 @@ def test_a_group_that_can_not_be_given_leaves_the_socket_its_owners(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "chown", refuse)
+    monkeypatch.setattr(os, "setxattr", refuse)
     access = Access(NameLookup(GROUP, "members", lambda _name: MEMBERS))
     entrance = Entrance(str(place / "s"), lambda *_: {"number": 7}, access)
     entrance.open()
@@ -490,6 +491,30 @@ def test_a_group_that_can_not_be_given_leaves_the_socket_its_owners(
         assert BrokerClient(str(place / "s"))._get("ask", "/") == {"number": 7}
     finally:
         entrance.close()
+
+
+@needs_root
+def test_who_is_not_root_lets_a_group_in_that_it_is_not_in(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a process may not change the file's group; it lets the group in by a list of access."""
+
+    def refuse(*_values: object, **_more: object) -> NoReturn:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    server = ApiServer(str(place / "s"), lambda *_: {"number": 7})
+    server.start()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "chown", refuse)
+            server.admit(MEMBERS)
+        path = str(place / "s")
+        assert as_user(path, "GET", "/", groups=(MEMBERS,))[0] == 200
+        for groups in ((), (MEMBERS + 1,), (os.getegid(),)):
+            assert as_user(path, "GET", "/", groups=groups) == (errno.EACCES, None)
+        assert way_in(path, stat.S_IWGRP) == f"run it as root, or be in group {MEMBERS}"
+    finally:
+        server.stop()
 
 
 # --- the group's name ---------------------------------------------------------------------------

@@ -37,7 +37,13 @@ ARROWS = {
     "ha_broker.api.http_connection": ("world.network.deadline_socket",),
     "ha_broker.events": ("ha_broker.events", "ha_broker.api", "world.ports", "metadata"),
     # Those who hold sockets and files of their own.
-    "ha_broker.server": ("ha_broker", "world.ports", "world.network.deadline_socket", "metadata"),
+    "ha_broker.server": (
+        "ha_broker",
+        "world.ports",
+        "world.network.deadline_socket",
+        "world.group_access",
+        "metadata",
+    ),
     "ha_broker.metrics": (
         "ha_broker",
         "world.ports",

@@ -23,6 +23,7 @@ from typing import Optional
 from metadata.error_words import reason
 from metadata.records import VolumeAddress
 from world.ports.errors import StorageError
+from world.service_user import is_service_user, needs_text
 from world.way_in import way_in
 
 ALIGNMENT = 4096
@@ -147,6 +148,8 @@ class DirectStore:
         if self._read_only and error.errno == errno_module.EBADF:
             return "it was opened for reading only"
         why = reason(error)
+        if error.errno in (errno_module.EACCES, errno_module.EROFS) and is_service_user():
+            return f"{open_trouble(path, error) or why}; {_denied_text(path, error)}"
         if error.errno == errno_module.EACCES and os.geteuid() != 0:
             return f"{why}: {way_in(path, stat.S_IRGRP if self._read_only else stat.S_IWGRP)}"
         return open_trouble(path, error) or why
@@ -165,6 +168,16 @@ class DirectStore:
     def _give_back(self, path: str, volume: _Volume) -> None:
         with self._lock:
             self._idle.setdefault(path, []).append(volume)
+
+
+def _denied_text(path: str, error: OSError) -> str:
+    """To the daemons' user."""
+    if error.errno == errno_module.EACCES:
+        return needs_text(path)
+    return (
+        "where this host itself can write to it, the service may not write to that folder yet, and "
+        "'hosted-engine --deploy' lets it"
+    )
 
 
 def _open_volume(path: str, flags: int) -> _Volume:
