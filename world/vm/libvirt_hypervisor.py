@@ -88,6 +88,7 @@ class LibvirtHypervisor:
         self._life = DomainLife()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
         self._migrates = False
+        self._job_stats: dict[str, Any] = {}
         self._stop_move: Optional[threading.Event] = None
 
     # --- the Hypervisor protocol --------------------------------------------------------------
@@ -228,6 +229,7 @@ class LibvirtHypervisor:
                 raise HypervisorError(what, why)
             if stop.is_set():
                 raise HypervisorError(what, "it was broken off before anything had moved")
+            self._job_stats = {}
             self._migrates = True  # qemu's own word comes with its first pass over the memory
             libvirt_migration.move(libvirt, domain, address, options, stop)
         except libvirt.libvirtError as error:
@@ -235,7 +237,8 @@ class LibvirtHypervisor:
         finally:
             self._stop_move = None
         took_s = time.monotonic() - begun_s
-        return libvirt_migration.figures(libvirt, address, self._name, took_s)
+        told = self._told_at_end()
+        return libvirt_migration.figures(libvirt, address, self._name, took_s, told)
 
     def _movable(self, what: str, connection: Any) -> Any:
         """The domain, if it runs; raises HypervisorError, libvirtError."""
@@ -502,6 +505,7 @@ class LibvirtHypervisor:
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),
             (libvirt.VIR_DOMAIN_EVENT_ID_IO_ERROR, self._on_other),
             (libvirt.VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION, self._on_migration),
+            (libvirt.VIR_DOMAIN_EVENT_ID_JOB_COMPLETED, self._on_job_end),
         )
         return [
             connection.domainEventRegisterAny(None, event_id, callback, None)
@@ -527,6 +531,21 @@ class LibvirtHypervisor:
         if domain.name() == self._name:
             self._migrates = True
             self._notify()
+
+    def _on_job_end(
+        self, _connection: Any, domain: Any, stats: dict[str, Any], _opaque: Any
+    ) -> None:
+        """The figures of a migration from here, told once: the domain is forgotten then."""
+        if domain.name() == self._name:
+            with self._news:
+                self._job_stats = dict(stats)
+                self._news.notify_all()
+
+    def _told_at_end(self) -> dict[str, Any]:
+        """Those of the migration that has just ended; the event may come a moment later."""
+        with self._news:
+            self._news.wait_for(lambda: bool(self._job_stats), _EVENT_PATIENCE_S)
+            return self._job_stats
 
     def _notify(self) -> None:
         for callback in self._callbacks:
