@@ -33,6 +33,7 @@ class Health(str, Enum):
 
 
 POWERING_DOWN = "Powering down"  # the `detail` of an engine that is being stopped
+PAUSED = "Paused"  # ... and of one whose VM is paused
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def describe_slot_error(error: SlotError) -> str:
 
 
 __all__ = [
+    "PAUSED",
     "POWERING_DOWN",
     "DecodedGlobal",
     "DecodedSlot",

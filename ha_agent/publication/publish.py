@@ -34,7 +34,7 @@ from metadata.reach import (
     reach_notes,
     testimony_text,
 )
-from metadata.records import POWERING_DOWN, EngineStatus, EngineVm, Health
+from metadata.records import PAUSED, POWERING_DOWN, EngineStatus, EngineVm, Health
 from metadata.start_notes import StartNotes, read_start_notes, start_notes, started_from_notes
 from metadata.states import State
 from metadata.takes_note import TakesNote, encode_takes, takes_told
@@ -100,7 +100,7 @@ def engine_status(state: State, observation: Observation) -> EngineStatus:
         return _running(state, observation)
     if observation.vm in (Vm.PAUSED, Vm.IN_TRANSIT):
         reason = f"paused: {observation.vm_detail or 'no reason given'}"
-        return EngineStatus(EngineVm.UP, Health.BAD, "Paused", reason)
+        return EngineStatus(EngineVm.UP, Health.BAD, PAUSED, reason)
     if observation.vm is Vm.ABSENT:
         return _absent(state, observation)
     reason = observation.vm_detail or "libvirt has not answered yet"

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from ha_broker.api.snapshot import EngineView, HostView, Publication, Snapshot
 from metadata.engine_status import NOT_HERE, UNHEALTHY
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.records import PAUSED, EngineStatus, EngineVm, Health, HostRecord
 from world.ports.libvirt import DomainState
 
 AGENT_WORD_S = 20.0
@@ -82,7 +82,7 @@ def _not_more_than_seen(said: EngineStatus, engine: EngineView) -> EngineStatus:
     if not said.is_healthy:
         return said
     if engine.domain is DomainState.PAUSED:
-        return EngineStatus(EngineVm.UP, Health.BAD, "Paused", f"paused: {engine.detail}")
+        return EngineStatus(EngineVm.UP, Health.BAD, PAUSED, f"paused: {engine.detail}")
     if engine.domain is DomainState.RUNNING and engine.health is Health.BAD:
         why = f"{UNHEALTHY}: {engine.detail}"
         return EngineStatus(EngineVm.UP, Health.BAD, said.detail, why)

@@ -13,10 +13,11 @@ from typing import Any, Optional
 
 from ha_broker.api.event import Event
 from ha_broker.api.monitors import MonitorView
+from metadata import moving_note
 from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.reach import Sight
-from metadata.records import EngineStatus, Health, HostRecord
+from metadata.records import PAUSED, EngineStatus, Health, HostRecord
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
 
@@ -357,10 +358,22 @@ class Snapshot:
 def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:
     """The hosts whose fresh records say that the engine's VM runs there.
 
-    More than one is one too many, but for the moment of a live migration: the engine runs twice
-    (a host has slept), or somebody has started it past sanlock.
+    More than one is one too many: the engine runs twice (a host has slept), or somebody has started
+    it past sanlock. In a live migration both hosts have its VM, which is paused on one of them:
+    that one is left out while a host says that the engine is moving.
     """
-    return tuple([view for view in snapshot.hosts if view.says_up])
+    found = [view for view in snapshot.hosts if view.says_up]
+    if len(found) > 1 and any(_says_moving(view) for view in found):
+        found = [view for view in found if not _says_paused(view)] or found
+    return tuple(found)
+
+
+def _says_moving(view: HostView) -> bool:
+    return view.record is not None and any(key == moving_note.KEY for key, _ in view.record.notes)
+
+
+def _says_paused(view: HostView) -> bool:
+    return view.record is not None and view.record.engine_status.detail == PAUSED
 
 
 def way_out_of_two(snapshot: Snapshot) -> str:

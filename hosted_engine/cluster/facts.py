@@ -18,7 +18,7 @@ from hosted_engine.cluster.other_clock import CTIME, NO_CLOCK, OtherClock
 from metadata.liveness import Liveness
 from metadata.notes import WHY
 from metadata.penalties import Penalty
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.records import PAUSED, EngineStatus, EngineVm, Health, HostRecord
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import lease_floor_s
@@ -321,7 +321,7 @@ def _own_engine(snapshot: Snapshot) -> EngineWord:
 
 
 def _engine_word(status: EngineStatus) -> EngineWord:
-    paused = status.is_up and status.detail == "Paused"
+    paused = status.is_up and status.detail == PAUSED
     known = status.vm is not EngineVm.UNKNOWN
     return EngineWord(status.is_up and not paused, paused, known, status.health, status.reason)
 

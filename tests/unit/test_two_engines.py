@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 
-from ha_broker.api.snapshot import LeaseState, LeaseView, Snapshot, way_out_of_two
+from ha_broker.api.snapshot import (
+    LeaseState,
+    LeaseView,
+    Snapshot,
+    hosts_that_say_up,
+    way_out_of_two,
+)
 from ha_broker.metrics.cluster_families import cluster_families
 from hosted_engine.cluster.facts import Cluster
 from hosted_engine.cluster.from_broker import cluster_status
 from hosted_engine.explain.engine_sentences import engine_sentences
 from hosted_engine.status.text import status_text
+from metadata.records import PAUSED, EngineStatus, EngineVm, Health
 from tests.unit.agent_host import SETTINGS, UP, host_view, snapshot
 
 NOW_S = 5000.0
@@ -47,6 +54,37 @@ def test_a_record_that_is_old_says_nothing() -> None:
 def test_both_are_named_with_the_way_out(lease: LeaseView, end: str) -> None:
     found = way_out_of_two(seen(1, 2, lease=lease))
     assert found.startswith(f"{BOTH}: {end}")
+
+
+ARRIVING = EngineStatus(EngineVm.UP, Health.BAD, PAUSED, "paused: a live migration holds it")
+TO_H2 = (("moving", "to h2, others wait 40 s"),)
+
+
+@pytest.mark.parametrize("paused", [1, 2])
+def test_a_vm_that_moves_is_on_two_hosts_and_runs_on_one(paused: int) -> None:
+    """The source says that it moves; one of both is paused, first the target, then the source."""
+    statuses = {1: UP, 2: UP, paused: ARRIVING}
+    moving = tuple(
+        host_view(host_id, record={"engine_status": status, "notes": TO_H2 if host_id == 1 else ()})
+        for host_id, status in statuses.items()
+    )
+    found = snapshot(NOW_S, hosts=moving, lease=THEIR_LEASE)
+    assert way_out_of_two(found) == ""
+    assert [view.host_id for view in hosts_that_say_up(found)] == [3 - paused]
+
+
+def test_two_that_run_are_two_though_one_says_that_it_moves() -> None:
+    up = {"engine_status": UP, "notes": TO_H2}
+    hosts = (host_view(1, record=up), host_view(2, record={"engine_status": UP}))
+    assert way_out_of_two(snapshot(NOW_S, hosts=hosts, lease=THEIR_LEASE)).startswith(BOTH)
+
+
+def test_a_paused_one_that_nobody_moves_is_one_too_many() -> None:
+    hosts = (
+        host_view(1, record={"engine_status": UP}),
+        host_view(2, record={"engine_status": ARRIVING}),
+    )
+    assert way_out_of_two(snapshot(NOW_S, hosts=hosts, lease=THEIR_LEASE)).startswith(BOTH)
 
 
 def test_three_are_all_named() -> None:
