@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
+from typing import NamedTuple
 
 import pytest
 
@@ -51,25 +55,40 @@ SIZES = (
 )
 
 
+class Found(NamedTuple):
+    """What a process of its own has found; its worlds are too many to be handed over."""
+
+    summary: str
+    failures: list[str]
+    report: Report
+
+
+def found_in(size: Size) -> Found:
+    report = explored(size)
+    return Found(report.summary, report.failures, replace(report, graph=None))
+
+
 @pytest.fixture(scope="module")
-def reports() -> dict[Size, Report]:
-    return {}
+def explorations(request) -> Iterator[dict[Size, Future[Found]]]:
+    """Those that this run asks for, as many at once as there are processors."""
+    wanted = {item.callspec.params["size"] for item in request.session.items
+              if getattr(item, "callspec", None) and "size" in item.callspec.params}  # fmt: skip
+    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
+        yield {size: pool.submit(found_in, size) for size in SIZES if size in wanted}
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_no_world_breaks_a_rule_or_keeps_the_engine_down(size, reports, capsys) -> None:
-    report = explored(size)
+def test_no_world_breaks_a_rule_or_keeps_the_engine_down(size, explorations, capsys) -> None:
+    found = explorations[size].result()
     with capsys.disabled():
-        print(f"\n{report.summary}")
-    assert not report.failures, report.failures[0]
-    report.graph.worlds.reactor.steps.clear()
-    reports[size] = replace(report, graph=None)
+        print(f"\n{found.summary}")
+    assert not found.failures, found.failures[0]
 
 
-def test_every_row_fires_every_guard_decides_and_every_state_is_left(reports) -> None:
-    if set(reports) != set(SIZES):
+def test_every_row_fires_every_guard_decides_and_every_state_is_left(explorations) -> None:
+    if set(explorations) != set(SIZES):
         pytest.skip("only together with the explorations before it")
-    found = gaps(list(reports.values()))
+    found = gaps([one.result().report for one in explorations.values()])
     assert (found.rows, found.guards, found.states) == ([], [], []), str(found)
 
 
