@@ -93,6 +93,7 @@ class SimHost:
         self._current: Optional[Process] = None
         self._boots_at_s = math.inf
         self._steps: list[tuple[float, Callable[[], None]]] = []
+        self.shutdown_since_s: Optional[float] = None  # the world's seconds
         self._look = BrokerLook()
         self._broker_sequence = -1
         self.agent_process = Process(AGENT, self.clock, self._make_agent, self._agent_died)
@@ -229,6 +230,7 @@ class SimHost:
         if self.power:
             raise SimulationError(f"{self.name} is on already")
         self.power = True
+        self.shutdown_since_s = None
         self.clock.power_on()
         self.vm.reboot_host()
         self.vitals.reboot()
@@ -281,6 +283,9 @@ class SimHost:
     def shutdown(self) -> None:
         """Shut it down in order, as the units are ordered: services, guest, lockspace, power."""
         self.need_running()
+        if self.shutdown_since_s is not None:
+            raise SimulationError(f"{self.name} is being shut down already")
+        self.shutdown_since_s = self.shared.now_s
         self.agent_process.stop(with_host=True)
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
 

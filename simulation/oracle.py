@@ -18,6 +18,9 @@ its sanlock and its storage work and its lease is another host's there (longer t
 the waking and the loss: counted too). A VM that such
 a host starts before its sanlock has renewed its place counts as one that slept: the others take
 the host for dead until then, and a pause from below leaves nothing that tells it.
+
+A healthy engine may be asked to shut down while its host is being shut down, for as long as
+`migration.shutdown_s` says, unless the settings or global maintenance leave it alone.
 """
 
 from __future__ import annotations
@@ -376,10 +379,8 @@ class Oracle:
 
     def _judge_start(self, order: _Order) -> None:
         timing, host = self._timing, order.host
-        # A record may be read up to alive_s late before a start is blocked.
-        late_s = timing.alive_s + 3 * timing.tick_s
         for rule, since_s, grace_s in (
-            (GLOBAL_START, self._global_since_s, late_s),
+            (GLOBAL_START, self._global_since_s, self._late_s),
             (LOCAL_START, self._in_local_since_s(host), timing.tick_s),
         ):
             if since_s is not None and order.at_s - since_s > grace_s:
@@ -388,6 +389,11 @@ class Oracle:
                     self._break(rule, f"{text} {since_s:.2f}")
                 else:
                     self.beyond["start: decided before the maintenance, carried out later"] += 1
+
+    @property
+    def _late_s(self) -> float:
+        """A record may be read up to alive_s late before what it says is heeded."""
+        return self._timing.alive_s + 3 * self._timing.tick_s
 
     def _in_local_since_s(self, host: SimHost) -> Optional[float]:
         return self._local_since_s.get(host.name) if host.in_local_maintenance else None
@@ -408,7 +414,7 @@ class Oracle:
         grace_s = 3 * self._timing.tick_s + self._health_timeout_s + 1
         if since_s is None or order.at_s - since_s <= grace_s or engine.destroyed:
             return
-        if self._was_dark(order, engine):
+        if self._was_dark(order, engine) or self._goes_down(order):
             return
         late_s = order.at_s - since_s - grace_s
         if order.decided_at_s - since_s <= grace_s and late_s <= ORDER_TICKS * self._timing.tick_s:
@@ -422,6 +428,22 @@ class Oracle:
         told_s = order.decided_at_s - engine.dark_from_s
         recent = order.decided_at_s - engine.dark_until_s <= self._old_news_s()
         return recent and told_s >= min(self._timing.isolated_s, self._timing.bad_health_s)
+
+    def _goes_down(self, order: _Order) -> bool:
+        """Was its host being shut down, in a cluster that lets its agents see to the engine?
+
+        That no host could have taken the engine alive is not looked at: what the agent knows of
+        them may be old, and the stop costs a boot and no engine.
+        """
+        since_s, host = order.host.shutdown_since_s, order.host
+        migration = self._cluster.settings.cluster.migration
+        if since_s is None or migration.at_shutdown == "leave":
+            return False
+        if self._global_since_s is not None and order.at_s - self._global_since_s > self._late_s:
+            return False
+        # An order that was decided within the time may come a few ticks later.
+        most_s = migration.shutdown_s + ORDER_TICKS * self._timing.tick_s
+        return host.shared.now_s - since_s <= most_s
 
     def _was_asked(self, order: _Order, engine: _Engine) -> bool:
         """Was it asked to shut down, long enough ago (or a first destroy was right already)?"""
