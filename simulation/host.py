@@ -108,6 +108,7 @@ class SimHost:
         self.store.on_write = other_versions.translator(
             traits.version, traits.host_id, shared.parts
         )
+        self.store.on_read = other_versions.reader(traits.version)
         # A copy takes itself for its original in all that stands on the disk.
         known_as = traits.copy_of or self.name
         self.lockspace = SimLockspace(shared.san, known_as)
