@@ -43,6 +43,7 @@ LOCAL_START = "local-start"
 HEALTHY_STOPPED = "healthy-stopped"
 FORCED_STOP = "forced-stop"
 LOST_LOCKSPACE = "lost-lockspace"
+UNASKED_MOVE = "unasked-move"
 AT_REST = "at-rest"
 
 SENTENCES = {
@@ -53,15 +54,17 @@ SENTENCES = {
     HEALTHY_STOPPED: "No agent stops an engine that is healthy, in reach, and holds its lease.",
     FORCED_STOP: "An agent switches off only what did not shut down, is paused or has no lease.",
     LOST_LOCKSPACE: "sanlock ends an engine only when its host can't reach the storage.",
+    UNASKED_MOVE: "An agent moves the engine only for maintenance, a shutdown, or as asked.",
     AT_REST: "A healthy engine stays where it is while nothing happens.",
 }
 
-START, SHUTDOWN, DESTROY = "start", "shutdown", "destroy"
+START, SHUTDOWN, DESTROY, MOVE = "start", "shutdown", "destroy", "move"
 _CALLS = {
     "start the domain": START,
     "shut the domain down": SHUTDOWN,
     "destroy the domain": DESTROY,
 }
+_MOVE_TO = "move the domain to "
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
@@ -154,6 +157,8 @@ class Oracle:
         self._woke_at_s: dict[str, float] = {}
         self._global_since_s: Optional[float] = None
         self._local_since_s: dict[str, float] = {}
+        self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
+        self._in_local_at_s: dict[str, float] = {}  # when a host was seen in maintenance last
         self._kills_seen = len(cluster.shared.san.history)
         self._resting = False
         self._changes: Counter[str] = Counter()
@@ -202,11 +207,20 @@ class Oracle:
         if len(found) > 1:
             self._check_one(found)
         for host in self._hosts:
+            self._note_wishes(host, now_s)
             if host.suspended_at_s is not None:
                 self._woke_at_s[host.name] = self._cluster.shared.now_s  # at the earliest
             if host.agent_process.frozen:
                 began_s = self._frozen.get(host.name, (now_s, now_s))[0]
                 self._frozen[host.name] = (began_s, now_s)
+
+    def _note_wishes(self, host: SimHost, now_s: float) -> None:
+        """For what an agent may move the engine, at that host."""
+        broker = host.broker
+        if broker is not None and broker.desk.snapshot().move_order is not None:
+            self._asked_at_s[host.name] = now_s
+        if host.vm.now.pid is not None and host.in_local_maintenance:
+            self._in_local_at_s[host.name] = now_s
 
     def _find_engines(self, now_s: float) -> list[_Engine]:
         """What is there now; what is new or gone is noted."""
@@ -374,6 +388,8 @@ class Oracle:
             self._break(AT_REST, f"the agent of {order.host.name} gave the order {order.what}")
         if order.what == START:
             self._judge_start(order)
+        elif order.what == MOVE:
+            self._judge_move(order)
         elif engine is not None:
             self._judge_stop(order, engine)
 
@@ -389,6 +405,19 @@ class Oracle:
                     self._break(rule, f"{text} {since_s:.2f}")
                 else:
                     self.beyond["start: decided before the maintenance, carried out later"] += 1
+
+    def _judge_move(self, order: _Order) -> None:
+        """Whoever wanted it may have changed his mind a moment ago."""
+        name, grace_s = order.host.name, ORDER_TICKS * self._timing.tick_s
+        if order.decided_at_s - self._asked_at_s.get(name, -math.inf) <= self._late_s:
+            return
+        since_s = self._global_since_s
+        by_itself = since_s is None or order.decided_at_s - since_s <= self._late_s
+        in_local_s = order.decided_at_s - self._in_local_at_s.get(name, -math.inf)
+        wanted = in_local_s <= grace_s or order.host.shutdown_since_s is not None
+        if not (by_itself and wanted):
+            why = "and nobody wants it" if by_itself else f"in global maintenance since {since_s:.2f}"
+            self._break(UNASKED_MOVE, f"the agent of {name} moves the engine, {why}")
 
     @property
     def _late_s(self) -> float:
@@ -468,7 +497,7 @@ class Oracle:
     ) -> Callable[[str], None]:
         def note(call: str) -> None:
             before_call(call)
-            what = _CALLS.get(call)
+            what = MOVE if call.startswith(_MOVE_TO) else _CALLS.get(call)
             if what is not None and host.agent_acts:
                 self._note_order(host, what)
 
@@ -480,7 +509,7 @@ class Oracle:
         if host.vm.hangs:
             self._open.setdefault((host.name, what), now_s)
             return
-        if what == START and host.vm.is_starting:
+        if (what == START and host.vm.is_starting) or (what == MOVE and host.vm.is_moving):
             return
         decided_at_s = self._open.pop((host.name, what), now_s)
         began_s, ended_s = self._frozen.get(host.name, (now_s, now_s - 2 * JUST_THAWED_S))
