@@ -288,6 +288,7 @@ class SimHost:
             raise SimulationError(f"{self.name} is being shut down already")
         self.shutdown_since_s = self.shared.now_s
         self.agent_process.stop(with_host=True)
+        self.broker_process.await_stop()
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
 
     def _shutdown_guest(self) -> None:
@@ -395,6 +396,8 @@ class SimHost:
         """`verb` (start, stop, restart, kill, freeze, thaw) to "ha-agent" or "ha-broker"."""
         self.need_running()
         process = self._process(unit)
+        if verb in ("start", "restart") and self.shutdown_since_s is not None:
+            raise SimulationError(f"{self.name} is being shut down: {unit} is not started any more")
         if verb in ("kill", "freeze") and process.core is None:
             raise SimulationError(f"{unit} does not run on {self.name}")
         getattr(process, verb)()

@@ -10,6 +10,8 @@ import pytest
 from metadata.settings.parse import ClusterSettings, Timing
 from metadata.settings.values import MigrationSettings
 from simulation.cluster import EngineProcess, SimCluster
+from simulation.errors import SimulationError
+from simulation.host import AGENT, BROKER
 from simulation.migration import FINISHES
 from simulation.oracle import Oracle
 from simulation.settings import EngineTraits, HostTraits, WorldSettings, counted_hosts
@@ -192,3 +194,25 @@ def test_hosts_of_an_older_program_get_no_engine_alive() -> None:
         assert oracle.orders == {"shutdown": 1, "start": 1}
         cluster.run_for(60)
         assert oracle.violations == []
+
+
+def test_nothing_is_started_any_more_on_a_host_that_is_shut_down(moving: SimCluster) -> None:
+    """As systemd refuses it: the shutdown would never end."""
+    (before,) = moving.running_engines()
+    host = moving.host(before.host)
+    host.shutdown()
+    for verb in ("start", "restart"):
+        for unit in (AGENT, BROKER):
+            with pytest.raises(SimulationError, match="is being shut down"):
+                host.service(unit, verb)
+    with pytest.raises(SimulationError, match="is being shut down already"):
+        host.shutdown()
+    host.service(BROKER, "kill")
+    moving.run_for(8)  # longer than RestartSec of either
+    assert host.broker is None
+    moving.run_for(MigrationSettings().shutdown_s + 60)
+    assert not host.power
+    host.power_on()
+    moving.run_for(60)
+    assert host.broker is not None
+    assert host.agent is not None
