@@ -216,3 +216,27 @@ def test_nothing_is_started_any_more_on_a_host_that_is_shut_down(moving: SimClus
     moving.run_for(60)
     assert host.broker is not None
     assert host.agent is not None
+
+
+# --- hosts that go down together ----------------------------------------------------------------
+
+ITS_RECORD_IS_NOT_READ_AGAIN = (
+    "the engine goes to a host whose record, as the source has read it last, is older than its "
+    "shutdown; the record on the storage says that it is stopped"
+)
+
+
+@pytest.mark.xfail(reason=ITS_RECORD_IS_NOT_READ_AGAIN, strict=True)
+@pytest.mark.parametrize("later_s", [0.0, 0.5, 2.0])
+def test_the_engine_goes_to_the_host_that_stays(moving: SimCluster, later_s: float) -> None:
+    """The one that looks best goes down with its source, or a moment before it."""
+    cluster, watch = moving, Stopwatch(moving)
+    (before,) = cluster.running_engines()
+    best, stays = (name for name in cluster.hosts if name != before.host)
+    cluster.host(best).shutdown()
+    cluster.run_for(later_s)
+    cluster.host(before.host).shutdown()
+    cluster.run_for(120)
+    (after,) = cluster.running_engines()
+    assert after.host == stays
+    assert sum(one.ended_at_s - one.began_at_s for one in watch.absences if one.ended_at_s) <= 2
