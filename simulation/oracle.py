@@ -416,7 +416,9 @@ class Oracle:
         in_local_s = order.decided_at_s - self._in_local_at_s.get(name, -math.inf)
         wanted = in_local_s <= grace_s or order.host.shutdown_since_s is not None
         if not (by_itself and wanted):
-            why = "and nobody wants it" if by_itself else f"in global maintenance since {since_s:.2f}"
+            why = (
+                "and nobody wants it" if by_itself else f"in global maintenance since {since_s:.2f}"
+            )
             self._break(UNASKED_MOVE, f"the agent of {name} moves the engine, {why}")
 
     @property

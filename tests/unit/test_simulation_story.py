@@ -163,7 +163,7 @@ def test_a_refusal_that_takes_its_time_is_told_when_it_is_there() -> None:
         '- {at: 2, do: "memory h2 1"}\n'
         '- {at: 60, do: "on h1 hosted-engine --set-maintenance --mode=local"}\n'
         '- {at: 65, do: "on h1 hosted-engine --vm-migrate --to h2"}\n'
-        '- {until: 70}\n'
+        "- {until: 70}\n"
     ).lines
     for name in ("local maintenance on", "vm-migrate to h2"):
         assert any(f" h1  {name}: refused: " in line for line in lines)
