@@ -286,7 +286,7 @@ class SimCluster:
         why = self._no_move_why(here, there, address)
         if there is None or why:
             raise HypervisorError(f"move the domain to {address}", why)
-        move = Migration(self, here, there)
+        move = Migration(self, here, there, by_agent=True)
         move.begin(self._course)
         return move
 

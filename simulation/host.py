@@ -93,6 +93,7 @@ class SimHost:
         self._current: Optional[Process] = None
         self._boots_at_s = math.inf
         self._steps: list[tuple[float, Callable[[], None]]] = []
+        self.shutdown_since_s: Optional[float] = None  # the world's seconds
         self._look = BrokerLook()
         self._broker_sequence = -1
         self.agent_process = Process(AGENT, self.clock, self._make_agent, self._agent_died)
@@ -107,6 +108,7 @@ class SimHost:
         self.store.on_write = other_versions.translator(
             traits.version, traits.host_id, shared.parts
         )
+        self.store.on_read = other_versions.reader(traits.version)
         # A copy takes itself for its original in all that stands on the disk.
         known_as = traits.copy_of or self.name
         self.lockspace = SimLockspace(shared.san, known_as)
@@ -229,6 +231,7 @@ class SimHost:
         if self.power:
             raise SimulationError(f"{self.name} is on already")
         self.power = True
+        self.shutdown_since_s = None
         self.clock.power_on()
         self.vm.reboot_host()
         self.vitals.reboot()
@@ -281,7 +284,11 @@ class SimHost:
     def shutdown(self) -> None:
         """Shut it down in order, as the units are ordered: services, guest, lockspace, power."""
         self.need_running()
+        if self.shutdown_since_s is not None:
+            raise SimulationError(f"{self.name} is being shut down already")
+        self.shutdown_since_s = self.shared.now_s
         self.agent_process.stop(with_host=True)
+        self.broker_process.await_stop()
         self._step_in(SHUTDOWN_STEP_S, self._shutdown_guest)
 
     def _shutdown_guest(self) -> None:
@@ -389,6 +396,8 @@ class SimHost:
         """`verb` (start, stop, restart, kill, freeze, thaw) to "ha-agent" or "ha-broker"."""
         self.need_running()
         process = self._process(unit)
+        if verb in ("start", "restart") and self.shutdown_since_s is not None:
+            raise SimulationError(f"{self.name} is being shut down: {unit} is not started any more")
         if verb in ("kill", "freeze") and process.core is None:
             raise SimulationError(f"{unit} does not run on {self.name}")
         getattr(process, verb)()

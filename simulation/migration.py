@@ -49,10 +49,15 @@ class Agenda(Protocol):
 class Migration:
     """The VM's way from `here` to `there`.
 
-    `ended_why` is why it has not come there; empty: it has; None: it is on its way.
+    `ended_why` is why it has not come there; empty: it has; None: it is on its way. `by_agent`: the
+    agent there ordered it; `pids` are the VM's on both sides.
     """
 
-    def __init__(self, cluster: Agenda, here: SimHost, there: SimHost) -> None:
+    def __init__(
+        self, cluster: Agenda, here: SimHost, there: SimHost, by_agent: bool = False
+    ) -> None:
+        self.by_agent = by_agent
+        self.pids: tuple[Optional[int], Optional[int]] = (None, None)
         self._cluster = cluster
         self._here = here
         self._there = there
@@ -95,7 +100,7 @@ class Migration:
         here.vm.leave()
         here.vm.move = self
         self._course, self._hangs = course, False
-        self._pids = here.vm.now.pid, there.vm.now.pid
+        self.pids = here.vm.now.pid, there.vm.now.pid
         self._cluster.at(self._cluster.now_s + course.copy_s, self._pause_source)
 
     def _pause_source(self) -> None:
@@ -133,9 +138,9 @@ class Migration:
     def _undo(self, why: str) -> None:
         """After the source was paused: it goes on, but for one that libvirtd has lost track of."""
         self._note_end(why)
-        if self._there.vm.now.pid == self._pids[1]:
+        if self._there.vm.now.pid == self.pids[1]:
             self._there.vm.end(Ending.STOPPED)
-        if self._here.vm.now.pid == self._pids[0] and self._course.end != STICKS:
+        if self._here.vm.now.pid == self.pids[0] and self._course.end != STICKS:
             self._resume_source()
 
     def _target_runs(self) -> bool:
@@ -160,9 +165,9 @@ class Migration:
     def _give_up(self, why: str) -> None:
         """While the memory is copied: the source has never stood still."""
         self._note_end(why)
-        if self._there.vm.now.pid == self._pids[1]:
+        if self._there.vm.now.pid == self.pids[1]:
             self._there.vm.end(Ending.STOPPED)
-        if self._here.vm.now.pid == self._pids[0]:
+        if self._here.vm.now.pid == self.pids[0]:
             self._here.vm.leave(False)
 
     def _one_sleeps(self) -> bool:
@@ -170,4 +175,4 @@ class Migration:
         return any(host.suspended_at_s is not None for host in (self._here, self._there))
 
     def _both_are_there(self) -> bool:
-        return (self._here.vm.now.pid, self._there.vm.now.pid) == self._pids
+        return (self._here.vm.now.pid, self._there.vm.now.pid) == self.pids

@@ -18,6 +18,9 @@ its sanlock and its storage work and its lease is another host's there (longer t
 the waking and the loss: counted too). A VM that such
 a host starts before its sanlock has renewed its place counts as one that slept: the others take
 the host for dead until then, and a pause from below leaves nothing that tells it.
+
+A healthy engine may be asked to shut down while its host is being shut down, for as long as
+`migration.shutdown_s` says, unless the settings or global maintenance leave it alone.
 """
 
 from __future__ import annotations
@@ -40,6 +43,7 @@ LOCAL_START = "local-start"
 HEALTHY_STOPPED = "healthy-stopped"
 FORCED_STOP = "forced-stop"
 LOST_LOCKSPACE = "lost-lockspace"
+UNASKED_MOVE = "unasked-move"
 AT_REST = "at-rest"
 
 SENTENCES = {
@@ -50,15 +54,17 @@ SENTENCES = {
     HEALTHY_STOPPED: "No agent stops an engine that is healthy, in reach, and holds its lease.",
     FORCED_STOP: "An agent switches off only what did not shut down, is paused or has no lease.",
     LOST_LOCKSPACE: "sanlock ends an engine only when its host can't reach the storage.",
+    UNASKED_MOVE: "An agent moves the engine only for maintenance, a shutdown, or as asked.",
     AT_REST: "A healthy engine stays where it is while nothing happens.",
 }
 
-START, SHUTDOWN, DESTROY = "start", "shutdown", "destroy"
+START, SHUTDOWN, DESTROY, MOVE = "start", "shutdown", "destroy", "move"
 _CALLS = {
     "start the domain": START,
     "shut the domain down": SHUTDOWN,
     "destroy the domain": DESTROY,
 }
+_MOVE_TO = "move the domain to "
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
 JUST_THAWED_S = 2.0
@@ -151,6 +157,8 @@ class Oracle:
         self._woke_at_s: dict[str, float] = {}
         self._global_since_s: Optional[float] = None
         self._local_since_s: dict[str, float] = {}
+        self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
+        self._in_local_at_s: dict[str, float] = {}  # when a host was seen in maintenance last
         self._kills_seen = len(cluster.shared.san.history)
         self._resting = False
         self._changes: Counter[str] = Counter()
@@ -199,11 +207,20 @@ class Oracle:
         if len(found) > 1:
             self._check_one(found)
         for host in self._hosts:
+            self._note_wishes(host, now_s)
             if host.suspended_at_s is not None:
                 self._woke_at_s[host.name] = self._cluster.shared.now_s  # at the earliest
             if host.agent_process.frozen:
                 began_s = self._frozen.get(host.name, (now_s, now_s))[0]
                 self._frozen[host.name] = (began_s, now_s)
+
+    def _note_wishes(self, host: SimHost, now_s: float) -> None:
+        """For what an agent may move the engine, at that host."""
+        broker = host.broker
+        if broker is not None and broker.desk.snapshot().move_order is not None:
+            self._asked_at_s[host.name] = now_s
+        if host.vm.now.pid is not None and host.in_local_maintenance:
+            self._in_local_at_s[host.name] = now_s
 
     def _find_engines(self, now_s: float) -> list[_Engine]:
         """What is there now; what is new or gone is noted."""
@@ -371,15 +388,15 @@ class Oracle:
             self._break(AT_REST, f"the agent of {order.host.name} gave the order {order.what}")
         if order.what == START:
             self._judge_start(order)
+        elif order.what == MOVE:
+            self._judge_move(order)
         elif engine is not None:
             self._judge_stop(order, engine)
 
     def _judge_start(self, order: _Order) -> None:
         timing, host = self._timing, order.host
-        # A record may be read up to alive_s late before a start is blocked.
-        late_s = timing.alive_s + 3 * timing.tick_s
         for rule, since_s, grace_s in (
-            (GLOBAL_START, self._global_since_s, late_s),
+            (GLOBAL_START, self._global_since_s, self._late_s),
             (LOCAL_START, self._in_local_since_s(host), timing.tick_s),
         ):
             if since_s is not None and order.at_s - since_s > grace_s:
@@ -388,6 +405,26 @@ class Oracle:
                     self._break(rule, f"{text} {since_s:.2f}")
                 else:
                     self.beyond["start: decided before the maintenance, carried out later"] += 1
+
+    def _judge_move(self, order: _Order) -> None:
+        """Whoever wanted it may have changed his mind a moment ago."""
+        name, grace_s = order.host.name, ORDER_TICKS * self._timing.tick_s
+        if order.decided_at_s - self._asked_at_s.get(name, -math.inf) <= self._late_s:
+            return
+        since_s = self._global_since_s
+        by_itself = since_s is None or order.decided_at_s - since_s <= self._late_s
+        in_local_s = order.decided_at_s - self._in_local_at_s.get(name, -math.inf)
+        wanted = in_local_s <= grace_s or order.host.shutdown_since_s is not None
+        if not (by_itself and wanted):
+            why = (
+                "and nobody wants it" if by_itself else f"in global maintenance since {since_s:.2f}"
+            )
+            self._break(UNASKED_MOVE, f"the agent of {name} moves the engine, {why}")
+
+    @property
+    def _late_s(self) -> float:
+        """A record may be read up to alive_s late before what it says is heeded."""
+        return self._timing.alive_s + 3 * self._timing.tick_s
 
     def _in_local_since_s(self, host: SimHost) -> Optional[float]:
         return self._local_since_s.get(host.name) if host.in_local_maintenance else None
@@ -408,7 +445,7 @@ class Oracle:
         grace_s = 3 * self._timing.tick_s + self._health_timeout_s + 1
         if since_s is None or order.at_s - since_s <= grace_s or engine.destroyed:
             return
-        if self._was_dark(order, engine):
+        if self._was_dark(order, engine) or self._goes_down(order):
             return
         late_s = order.at_s - since_s - grace_s
         if order.decided_at_s - since_s <= grace_s and late_s <= ORDER_TICKS * self._timing.tick_s:
@@ -422,6 +459,22 @@ class Oracle:
         told_s = order.decided_at_s - engine.dark_from_s
         recent = order.decided_at_s - engine.dark_until_s <= self._old_news_s()
         return recent and told_s >= min(self._timing.isolated_s, self._timing.bad_health_s)
+
+    def _goes_down(self, order: _Order) -> bool:
+        """Was its host being shut down, in a cluster that lets its agents see to the engine?
+
+        That no host could have taken the engine alive is not looked at: what the agent knows of
+        them may be old, and the stop costs a boot and no engine.
+        """
+        since_s, host = order.host.shutdown_since_s, order.host
+        migration = self._cluster.settings.cluster.migration
+        if since_s is None or migration.at_shutdown == "leave":
+            return False
+        if self._global_since_s is not None and order.at_s - self._global_since_s > self._late_s:
+            return False
+        # An order that was decided within the time may come a few ticks later.
+        most_s = migration.shutdown_s + ORDER_TICKS * self._timing.tick_s
+        return host.shared.now_s - since_s <= most_s
 
     def _was_asked(self, order: _Order, engine: _Engine) -> bool:
         """Was it asked to shut down, long enough ago (or a first destroy was right already)?"""
@@ -446,7 +499,7 @@ class Oracle:
     ) -> Callable[[str], None]:
         def note(call: str) -> None:
             before_call(call)
-            what = _CALLS.get(call)
+            what = MOVE if call.startswith(_MOVE_TO) else _CALLS.get(call)
             if what is not None and host.agent_acts:
                 self._note_order(host, what)
 
@@ -458,7 +511,7 @@ class Oracle:
         if host.vm.hangs:
             self._open.setdefault((host.name, what), now_s)
             return
-        if what == START and host.vm.is_starting:
+        if (what == START and host.vm.is_starting) or (what == MOVE and host.vm.is_moving):
             return
         decided_at_s = self._open.pop((host.name, what), now_s)
         began_s, ended_s = self._frozen.get(host.name, (now_s, now_s - 2 * JUST_THAWED_S))

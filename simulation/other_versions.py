@@ -1,10 +1,12 @@
-"""How other versions of the program write a host's record."""
+"""How other versions of the program write a host's record, and what they pass over in others'."""
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Callable, Optional
 
+from metadata import moving_note, takes_note
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
@@ -15,6 +17,8 @@ TOO_NEW_PARSE_VERSION = b"2"
 NEWER_FEATURE_VERSION = b"7"
 
 Translate = Callable[[VolumeAddress, bytes], bytes]
+# What a version before moves passes over in the text part of a slot.
+_NEW_LINES = re.compile(rf"(?m)^(?:{moving_note.KEY}|{takes_note.KEY})=.*\n?".encode())
 
 
 def translator(version: str, host_id: int, parts: StorageParts) -> Optional[Translate]:
@@ -28,6 +32,24 @@ def translator(version: str, host_id: int, parts: StorageParts) -> Optional[Tran
         return change(data) if address == own and len(data) == SLOT_SIZE and data[0] else data
 
     return translate
+
+
+def reader(version: str) -> Optional[Callable[[bytes], bytes]]:
+    """What turns the bytes that the storage gives into those that `version` heeds; None: all."""
+    return _without_moves if version == "older" else None
+
+
+def _without_moves(data: bytes) -> bytes:
+    """So nobody can be asked to take the engine, and nobody is seen to move it."""
+    if len(data) % SLOT_SIZE or b"|" not in data:
+        return data
+    slots = (data[at : at + SLOT_SIZE] for at in range(0, len(data), SLOT_SIZE))
+    return b"".join(map(_slot_without_moves, slots))
+
+
+def _slot_without_moves(slot: bytes) -> bytes:
+    text = _NEW_LINES.sub(b"", slot[RECORD_SIZE:])
+    return slot[:RECORD_SIZE] + text.ljust(SLOT_SIZE - RECORD_SIZE, b"\0")
 
 
 def is_record(slot: bytes) -> bool:

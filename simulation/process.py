@@ -112,6 +112,7 @@ class Process:
         self._kill_at_s = math.inf
         self._stopping = False
         self._then_start = False
+        self._is_to_stop = False
         self._fault = ""
         self._calls_left = 0
 
@@ -119,6 +120,7 @@ class Process:
 
     def start(self) -> None:
         """Start it, if it does not run."""
+        self._is_to_stop = False
         self._then_start = self._stopping
         if self.core is None:
             self._begin()
@@ -134,6 +136,11 @@ class Process:
         self.core.begin_stop(with_host)
         self.wake()
 
+    def await_stop(self) -> None:
+        """It is stopped later, after others; systemd does not start it again until then."""
+        self._is_to_stop = True
+        self._restart_at_s = math.inf
+
     def restart(self) -> None:
         """Stop, then start."""
         self.stop()
@@ -143,7 +150,7 @@ class Process:
         """SIGKILL: gone at once, and started again unless it was stopping."""
         if self.core is None:
             return
-        restart = not self._stopping or self._then_start
+        restart = (not self._stopping or self._then_start) and not self._is_to_stop
         self.vanish()
         if restart:
             self._restart_at_s = self._clock.monotonic_s() + RESTART_S[self.unit]

@@ -10,7 +10,7 @@ while
 - the guest boots, on the way to being healthy;
 - a VM is there that does not get well, within the configured patience (`starting_s`, on a host
   whose turns came to nothing a multiple of it, or `bad_health_s`, then the guest's shutdown or
-  `stop_s`; `migration_s`, `save_s`);
+  `stop_s`; `migration_s`, `save_s`; `away_s` for one that an agent moves);
 - every host that could is out by the configured rules for one that failed (`retry_window_s`,
   `unexpected_down_s`, the pause after a failed start);
 - every host that could gives its turn (`turn_s`) to one that was seen alive a moment ago and can't
@@ -37,6 +37,7 @@ from metadata.settings.timing import KILL_S, lease_floor_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
+from simulation.migration import COPY_S, Migration
 from world.ports.libvirt import DomainState, Pause
 from world.ports.sanlock import Membership
 
@@ -238,6 +239,8 @@ class Stopwatch:
     def _patience_s(self, host: SimHost, pid: int) -> float:
         timing = self._timing
         if host.vm.now.state == DomainState.PAUSED:
+            if pid in self._moved_by_agents():
+                return COPY_S + timing.away_s
             held_s = max(timing.migration_s, timing.save_s) if _held_by(host) else 0.0
             return held_s + timing.bad_health_s
         first_s = timing.bad_health_s if pid in self._was_well else self._boot_limit_s(host)
@@ -245,6 +248,13 @@ class Stopwatch:
         hangs = host.vm.guest is not None and host.vm.guest.hangs
         stop_s = timing.stop_s if obeys_s is None or hangs else min(obeys_s, timing.stop_s)
         return first_s + stop_s + min(KILL_S, host.vm.kill_takes_s)
+
+    def _moved_by_agents(self) -> set[Optional[int]]:
+        """The VMs on both sides of what agents have ordered: nobody waits for those any longer than
+        the source asks for."""
+        moves = [host.vm.move for host in self._hosts]
+        ours = [move for move in moves if isinstance(move, Migration) and move.by_agent]
+        return {pid for move in ours for pid in move.pids}
 
     def _boot_limit_s(self, host: SimHost) -> float:
         cluster = self._cluster.settings.cluster

@@ -155,6 +155,8 @@ VERBS: tuple[Verb, ...] = (
     _lab("on HOST hosted-engine --vm-start", "administrator.vm_start"),
     _lab("on HOST hosted-engine --vm-shutdown", "administrator.vm_shutdown"),
     _lab("on HOST hosted-engine --vm-poweroff", "administrator.vm_poweroff"),
+    _lab("on HOST hosted-engine --vm-migrate", "administrator.vm_migrate"),
+    _lab("on HOST hosted-engine --vm-migrate --to HOST", "administrator.vm_migrate"),
     _lab("on HOST hosted-engine --vm-status", "deeds.vm_status"),
     _lab("on HOST hosted-engine --vm-status --json", "deeds.vm_status_json"),
     _lab("on HOST hosted-engine --vm-status --metadata PATH", "deeds.volume_status"),

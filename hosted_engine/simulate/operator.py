@@ -6,11 +6,12 @@ Each raises SimulationError when it can't be done now.
 from __future__ import annotations
 
 from functools import partial
-from typing import Optional
+from typing import Callable, Optional
 
 from ha_agent.actions.start_engine import WHAT, start_engine
 from ha_broker.api.snapshot import Snapshot
-from ha_broker.server.mailbox import Refusal
+from ha_broker.broker import Broker
+from ha_broker.server.mailbox import Refusal, Ticket
 from hosted_engine.cluster.lease_holder import held_by_text, held_text, host_text, other_owner
 from simulation.errors import SimulationError
 from simulation.host import SimHost
@@ -66,16 +67,27 @@ def vm_poweroff(host: SimHost) -> None:
     host.order("vm-poweroff", partial(_stop, host, graceful=False))
 
 
+def vm_migrate(host: SimHost, to: Optional[str] = None) -> None:
+    """``hosted-engine --vm-migrate``; `to`: the host that it names."""
+    name = "vm-migrate" if to is None else f"vm-migrate to {to}"
+    _ask(host, name, lambda broker: broker.desk.ask_move(to))
+
+
 def set_maintenance(host: SimHost, scope: str, on: bool) -> None:
     """Ask the broker for "global" or "local" maintenance."""
+    name = f"{scope} maintenance {'on' if on else 'off'}"
+    _ask(host, name, lambda broker: broker.desk.ask_maintenance(scope, on))
+
+
+def _ask(host: SimHost, name: str, ask: Callable[[Broker], Ticket]) -> None:
     host.need_running()
     if host.broker is None:
         raise SimulationError("there is no broker")
     try:
-        ticket = host.broker.desk.ask_maintenance(scope, on)
+        ticket = ask(host.broker)
     except Refusal as refusal:
         raise SimulationError(refusal.why) from refusal
-    host.await_answer(f"{scope} maintenance {'on' if on else 'off'}", ticket)
+    host.await_answer(name, ticket)
 
 
 def _start(host: SimHost, snapshot: Optional[Snapshot]) -> str:

@@ -411,6 +411,11 @@ class SimHypervisor:
         """Does the guest execute at this moment?"""
         return self._domain.state == DomainState.RUNNING and self._suspended_at_s is None
 
+    @property
+    def is_moving(self) -> bool:
+        """Does somebody wait for the end of a move from here that he has ordered?"""
+        return self._call_since_s is not None
+
     def settle(self) -> None:
         """Do what was due until now."""
         at_s = self.next_event_s()

@@ -21,7 +21,8 @@ class SimStore:
     `reads` and `writes` list what was done as (address, size), failed attempts excluded, unless
     `keep_log` is off. Each operation takes `latency_s` of the `clock`, when there is one.
     `on_write` turns the bytes of a write into those that reach the storage (another version of
-    the program); the host itself reads back what it wrote. `before_call` is called first.
+    the program); the host itself reads back what it wrote. `on_read` turns what else the storage
+    gives into what that version heeds. `before_call` is called first.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class SimStore:
         self.writes: list[tuple[VolumeAddress, int]] = []
         self.latency_s = 0.0
         self.on_write: Optional[Callable[[VolumeAddress, bytes], bytes]] = None
+        self.on_read: Optional[Callable[[bytes], bytes]] = None
         self.before_call: Callable[[str], None] = lambda _what: None
         self._clock = clock
         self._keep_log = keep_log
@@ -68,7 +70,9 @@ class SimStore:
         if self._keep_log:
             self.reads.append((address, size))
         data = volume[address.offset : address.offset + size]
-        return self._translated.get(data, data) if self._translated else data
+        if self._translated and data in self._translated:
+            return self._translated[data]
+        return data if self.on_read is None else self.on_read(data)
 
     def write(self, address: VolumeAddress, data: bytes) -> None:
         volume = self._volume("write", address, len(data))

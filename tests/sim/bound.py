@@ -5,6 +5,7 @@ What may still have to pass, one after the other, in the worst case::
     boot        the slowest host boots, joins the lockspace (2.5 io) and looks around; a watchdog
                 may reset it first (8 io + 55 s after its last renewal)
     floor       the lease of a host that died as the last thing before (8 io + 60 s)
+    wishes      a shutdown that waits for the engine goes on, or a person's order to move it holds
     held        libvirt itself holds the VM paused, and never ends that
     ailing      the engine's VM is there and does not get well: the longer of starting_s (with the
                 patience of a host whose turns came to nothing) and bad_health_s, then stop_s,
@@ -23,6 +24,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fsm.guards import MOST_PATIENCE
+from ha_broker.engine_moves import ORDER_HOLDS_S
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.timing import join_s, lease_floor_s
 from simulation.settings import HostTraits, WorldSettings
@@ -58,6 +60,7 @@ def recovery_bound(world: WorldSettings) -> Bound:
         {
             "boot": floor_s + boot_s + 2 * join_s(io_s) + RESTART_S,
             "floor": floor_s,
+            "wishes": max(world.cluster.migration.shutdown_s, ORDER_HOLDS_S + timing.migration_s),
             "held": max(timing.migration_s, timing.save_s),
             "ailing": max(boot_s_at_most, timing.bad_health_s) + timing.stop_s + KILL_S,
             "excluded": max(timing.unexpected_down_s, timing.retry_window_s, timing.away_s),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Optional, TypeVar
 
 from metadata.settings import timing as rules
 from metadata.settings.parse import Timing
@@ -24,6 +25,7 @@ class Dice:
         self.end_s = end_s
         self.happenings: list[Happening] = []
         self._group = 0
+        self._fixed_s: Optional[float] = None
 
     # --- draws ------------------------------------------------------------------------
 
@@ -48,13 +50,22 @@ class Dice:
 
     def moment_s(self) -> float:
         """Anywhere, at the very end, or about when something drawn before has its effect."""
-        if self.chance(0.06):
+        if self._fixed_s is not None:
+            at_s = self._fixed_s
+        elif self.chance(0.06):
             at_s = self.end_s - self.rng.expovariate(1 / 30.0)
         elif self.happenings and self.chance(0.45):
             at_s = self.rng.choice(self.happenings).at_s + self._delay_s()
         else:
             at_s = self.rng.uniform(0, self.end_s)
         return _in_cents(min(max(at_s, 0.0), self.end_s))
+
+    @contextmanager
+    def at(self, at_s: float) -> Iterator[None]:
+        """Every moment that is drawn in the block is this one."""
+        self._fixed_s = at_s
+        yield
+        self._fixed_s = None
 
     def span_s(self) -> float:
         """A fault's length: any order of magnitude, or about one of the cluster's own times."""

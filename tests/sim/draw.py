@@ -14,7 +14,14 @@ from typing import Any, Optional
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.monitors import MonitorSettings
 from metadata.settings.parse import ClusterSettings, ScoreWeights, Timing, check_timing
-from metadata.settings.timing import KILL_S, floor_problems, lease_floor_s, renewal_fail_s
+from metadata.settings.timing import (
+    KILL_S,
+    floor_problems,
+    lease_floor_s,
+    longest_migration_limit_s,
+    renewal_fail_s,
+)
+from metadata.settings.values import MigrationSettings
 from simulation.settings import VERSIONS, EngineTraits, HostTraits, WorldSettings
 from tests.sim.dice import Dice, spread
 from tests.sim.families import FAMILIES
@@ -91,7 +98,7 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
         start=start,
         seed=rng.randrange(1_000_000),
     )
-    return _with_sanlocks_settings(_with_copy(world))
+    return _with_moves(_with_sanlocks_settings(_with_copy(world)))
 
 
 def _with_copy(world: WorldSettings) -> WorldSettings:
@@ -125,6 +132,19 @@ def _with_sanlocks_settings(world: WorldSettings) -> WorldSettings:
         for host in world.hosts
     ]
     return replace(world, hosts=tuple(hosts))
+
+
+def _with_moves(world: WorldSettings) -> WorldSettings:
+    """How the engine is moved alive; drawn apart, too."""
+    rng = random.Random(f"moves {world.seed}")
+    longest_s = longest_migration_limit_s(world.cluster.timing)
+    migration = MigrationSettings(
+        limit_s=round(min(spread(rng, 1, 300), longest_s), 1),
+        tries=rng.choice((1, 2, 3, 3, 9)),
+        at_shutdown=rng.choice(("migrate", "migrate", "migrate", "stop", "leave")),
+        shutdown_s=round(spread(rng, 10, 600)),
+    )
+    return replace(world, cluster=replace(world.cluster, migration=migration))
 
 
 def _draw_host(rng: random.Random, number: int, watchdogs: float, mixed: bool) -> HostTraits:

@@ -168,6 +168,55 @@ def migration(dice: Dice) -> None:
             dice.pair(at_s, f"power-off {victim}", f"power-on {victim}", always=0.9)
 
 
+def moves(dice: Dice) -> None:
+    """Planned work moves the engine alive, by any way that people have; mostly something else
+    happens in the middle of it."""
+    at_s = dice.moment_s()
+    if dice.chance(0.5):
+        end = dice.one_of("finishes", "finishes", "finishes", "fails", "refused", "sticks", "hangs")
+        dice.add(at_s, f"moves end {end} gap {dice.rng.uniform(0.01, 3):.2f}")
+    way = dice.one_of(_order_a_move, _maintenance, _maintenance_all_round, _shutdown_in_turn)
+    way(dice, at_s)
+    if dice.chance(0.5):  # while the memory is copied, or the lease is free, or just after
+        fault = dice.one_of(power, storage, libvirt, sleep, daemons, network, between_actions)
+        with dice.at(at_s + dice.rng.uniform(0, 7)):
+            fault(dice)
+
+
+def _order_a_move(dice: Dice, at_s: float) -> None:
+    """On every host: only the engine's takes it."""
+    to = f" --to {dice.host()}" if dice.chance(0.4) else ""
+    for name in dice.hosts:
+        dice.add(at_s, f"on {name} hosted-engine --vm-migrate{to}")
+
+
+def _maintenance(dice: Dice, at_s: float) -> None:
+    """Of every host for a moment in turn, and nobody has to know where the engine is."""
+    for name in dice.rng.sample(dice.hosts, len(dice.hosts)):
+        dice.pair(at_s, f"on {name} {SET_MODE}local", f"on {name} {SET_MODE}none")
+        if dice.chance(0.3):  # while it moves
+            dice.add(at_s + dice.rng.uniform(0, 7), f"on {name} {SET_MODE}none")
+        at_s += dice.rng.uniform(0, 20)
+
+
+def _maintenance_all_round(dice: Dice, at_s: float) -> None:
+    """One host after the other, each for as long as the next one."""
+    every_s = spread(dice.rng, 5, 400)
+    for name in dice.hosts:
+        dice.add(at_s, f"on {name} {SET_MODE}local")
+        dice.add(at_s + every_s * dice.rng.uniform(0.3, 1.2), f"on {name} {SET_MODE}none")
+        at_s += every_s
+
+
+def _shutdown_in_turn(dice: Dice, at_s: float) -> None:
+    """The first hosts of any order, or all, together or one after the other, and back."""
+    every_s = 0.0 if dice.chance(0.3) else spread(dice.rng, 0.1, 200)
+    count = dice.rng.randint(1, len(dice.hosts))
+    for name in dice.rng.sample(dice.hosts, count):
+        dice.pair(at_s, f"shutdown {name}", f"power-on {name}", always=0.95)
+        at_s += every_s
+
+
 def holds(dice: Dice) -> None:
     """libvirt pauses the VM for something of its own, and never comes to an end with it."""
     kind = dice.one_of("save", "dump", "snapshot", "migration")
@@ -328,6 +377,7 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "engine stays": (engine_stays, 0.3),
     "virsh": (virsh, 0.6),
     "migration": (migration, 0.7),
+    "moves": (moves, 1.0),
     "libvirt holds": (holds, 0.3),
     "daemons": (daemons, 1.0),
     "shared config": (shared_config, 0.3),

@@ -17,6 +17,7 @@ def first_words(cluster: SimCluster) -> Iterator[str]:
     yield "gateway up"
     yield "engine never-shuts-down off"
     yield "config backup"
+    yield "moves end finishes"
     yield f"engine boots-in {max(cluster.settings.engine.boot_s, 0.1):g}"
     for pair in list(cluster.parted):
         yield f"network {' '.join(sorted(pair))} heal"
@@ -50,6 +51,7 @@ def is_settling(cluster: SimCluster) -> bool:
         or host.lockspace.kill_is_due
         or host.has_orders
         or host.broker is None
+        or host.broker.desk.snapshot().move_order is not None
         for host in cluster.hosts.values()
     )
 

@@ -209,7 +209,7 @@ class _Run:
         heal.forget_traps(self._cluster)
         for words in heal.first_words(self._cluster):
             self._do(words)
-        give_up_s = self._now_s + bound.parts["boot"] + bound.parts["floor"]
+        give_up_s = self._now_s + sum(bound.parts[part] for part in ("boot", "floor", "wishes"))
         while heal.is_settling(self._cluster) or heal.missing_words(self._cluster):
             if self._now_s > give_up_s:
                 return False

@@ -21,7 +21,7 @@ from hosted_engine.simulate.script import load_script
 from hosted_engine.simulate.verbs import carry_out
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing, check_timing
-from metadata.settings.timing import KILL_S
+from metadata.settings.timing import KILL_S, migration_limit_problem
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.oracle import (
@@ -126,6 +126,7 @@ def test_what_is_drawn_is_accepted() -> None:
         drawn = draw_plan(seed)
         cluster = drawn.world.cluster
         assert check_timing(cluster.timing, cluster.score.failed_starts_to_zero) == []
+        assert migration_limit_problem(cluster.timing, cluster.migration.limit_s) == ""
         for happening in drawn.happenings:
             parse_command(happening.words, drawn.host_names)
             assert 0 <= happening.at_s <= drawn.safety_s

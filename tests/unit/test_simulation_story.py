@@ -160,10 +160,13 @@ def test_what_cannot_be_done_says_why(cluster: SimCluster) -> None:
 
 def test_a_refusal_that_takes_its_time_is_told_when_it_is_there() -> None:
     lines = story(
-        '- {at: 1, do: "on h2 hosted-engine --set-maintenance --mode=local"}\n'
-        '- {at: 5, do: "on h1 hosted-engine --set-maintenance --mode=local"}\n- {until: 10}\n'
+        '- {at: 2, do: "memory h2 1"}\n'
+        '- {at: 60, do: "on h1 hosted-engine --set-maintenance --mode=local"}\n'
+        '- {at: 65, do: "on h1 hosted-engine --vm-migrate --to h2"}\n'
+        "- {until: 70}\n"
     ).lines
-    assert any(" h1  local maintenance on: refused: " in line for line in lines)
+    for name in ("local maintenance on", "vm-migrate to h2"):
+        assert any(f" h1  {name}: refused: " in line for line in lines)
 
 
 def test_status_needs_power_a_broker_and_a_storage_that_answers() -> None:
