@@ -198,6 +198,8 @@ def _flags(libvirt: Any, options: MigrationOptions) -> int:
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
     if options.post_copy:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
+    if options.encrypt:  # what goes from qemu to qemu: the two daemons' own TLS is not for that
+        flags |= libvirt.VIR_MIGRATE_TLS
     return int(flags)
 
 
