@@ -192,3 +192,9 @@ class AdministeredHypervisor(Hypervisor, Protocol):
 
     def update_device(self, device_xml: str) -> None:
         """Change a device of the domain that is here, until it ends; raises HypervisorError."""
+
+    def not_reached_why(self, address: str) -> str:
+        """Why this very libvirt is not reached at `address`, as other hosts would try; empty: it is.
+
+        Raises HypervisorError where it does not answer here either.
+        """

@@ -330,6 +330,15 @@ class LibvirtHypervisor:
             raise self._error(what, error) from error
         return True
 
+    def not_reached_why(self, address: str) -> str:
+        """See `AdministeredHypervisor.not_reached_why`."""
+        what = f"look for this libvirt at {address}"
+        connection = self._line.connection(what)
+        try:
+            return libvirt_migration.not_reached_why(_libvirt(), address, connection)
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
     def live_xml(self) -> str:
         """The domain as it is here now; raises HypervisorError, also when it is not here."""
         what = f"look at the devices of domain {self._name}"

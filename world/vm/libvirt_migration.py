@@ -25,6 +25,10 @@ LOOK_S = 20.0
 FIGURES_S = 5.0
 _WATCH_S = 0.5
 BROKEN_OFF = "it was broken off from here"
+_BY_TLS = "+tls://"
+# libvirt's words where the other side was content with the handshake and then was not with whose
+# certificate it has seen; it has no error number for that.
+_HUNG_UP = "Unable to read TLS confirmation"
 # A connection that is asked for one thing after the other, by one thread: with this it ends.
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_COUNT = 3
@@ -100,7 +104,34 @@ def _look_at(libvirt: Any, address: str, here: Any, traveller: Traveller) -> str
                 or _cpu_why(libvirt, there, traveller)
             )
     except libvirt.libvirtError as error:
-        return f"no connection to {address}: {_text(error)}"
+        return _no_connection_why(libvirt, address, error)
+
+
+def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
+    """Why the libvirt of connection `here` is not the one at `address`; empty: it is.
+
+    Blocks for as long as libvirt lets it.
+    """
+    try:
+        with _connection(libvirt, address) as there:
+            if _host_uuid(there) != _host_uuid(here):
+                return f"at {address} answers the libvirt of another host"
+    except libvirt.libvirtError as error:
+        return _no_connection_why(libvirt, address, error)
+    return ""
+
+
+def _no_connection_why(libvirt: Any, address: str, error: Any) -> str:
+    """Who does not take whose certificate comes in two ways: the one who asks is told so by its
+    own library; the one who is asked only hangs up, and has the reason in its log."""
+    text = _text(error)
+    if error.get_error_code() == libvirt.VIR_ERR_AUTH_FAILED and _BY_TLS in address:
+        why = "its certificate is not taken here: it has ended, or has another name or authority"
+        return f"no connection to {address}: {why} than it should ({text})"
+    if _HUNG_UP in text:
+        why = "it does not take this host's certificate, and its log says why: another authority"
+        return f"no connection to {address}: {why}, or not in its tls_allowed_dn_list ({text})"
+    return f"no connection to {address}: {text}"
 
 
 def _host_uuid(connection: Any) -> Optional[str]:
