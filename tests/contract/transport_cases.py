@@ -1,0 +1,237 @@
+"""Who reaches whose libvirt over TLS, with certificates made as docs/migration.md says.
+
+Not collected by itself: `test_hypervisor` starts it in libvirt_box.sh with a network of its own. The
+machine is the host that is to receive the engine; each host that would send it is a folder with
+what it has of certificates.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+import libvirt
+import pytest
+
+from hosted_engine.deploy.checks_migration import CLIENT, SERVER
+from tests.contract.hypervisor_cases import wait_until
+from tests.contract.places import TIME_FACTOR
+from world.network.certificate_files import PemCertificates
+from world.ports.certificates import CertificateFiles, Use
+from world.ports.errors import HypervisorError
+from world.vm.libvirt_hypervisor import LibvirtHypervisor
+from world.vm.libvirt_migration import Traveller, refusal_why
+
+BOX = Path(os.environ["HE_LIBVIRT_BOX"])
+MAKE = Path(__file__).parents[2] / "docs/examples/libvirt-tls/make-certificates"
+LIMIT_S = 60 * TIME_FACTOR
+CONF = Path("/etc/libvirt/libvirtd.conf")
+PKI = Path("/etc/pki")
+ENGINE = Traveller(
+    *("HostedEngine", "b5a4b0d8-0000-4000-8000-000000000001", "qemu"),
+    *("/usr/bin/qemu-system-x86_64", "x86_64", "pc", ""),
+)
+NOT_TAKEN_THERE = "does not take this host's certificate"
+NOT_TAKEN_HERE = "its certificate is not taken here"
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Its folder: what the documented script has made, and each host's files below it."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, name: str, *hosts: str, days: int = 730) -> Authority:
+        folder = BOX / name
+        environment = {**os.environ, "DAYS": str(days)}
+        subprocess.run([MAKE, folder, *hosts], check=True, env=environment)
+        return cls(folder)
+
+    @property
+    def text(self) -> str:
+        return (self.folder / "cacert.pem").read_text()
+
+    def pki(self, host: str) -> Path:
+        return self.folder / host / "etc/pki"
+
+
+@pytest.fixture(scope="module")
+def ours() -> Authority:
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    with Path("/etc/hosts").open("a", encoding="ascii") as hosts:
+        hosts.write("127.0.0.1 h1 h2 h3\n")
+    return Authority.of("ours", "h1", "h2,127.0.0.1", "h3")
+
+
+@pytest.fixture(scope="module")
+def others() -> Authority:
+    return Authority.of("others", "h1", "h2,127.0.0.1")
+
+
+def sender(name: str, authorities: str, client: Optional[Path]) -> str:
+    """What of its address says where this host has its certificates."""
+    folder = BOX / "senders" / name
+    folder.mkdir(parents=True)
+    (folder / "cacert.pem").write_text(authorities)
+    if client is not None:
+        shutil.copy(client / "libvirt/clientcert.pem", folder)
+        shutil.copy(client / "libvirt/private/clientkey.pem", folder)
+    return f"?pkipath={folder}"
+
+
+class Machine:
+    """The libvirt here, with certificates in their usual places."""
+
+    def __init__(self) -> None:
+        self._pki: Optional[Path] = None
+        self._daemon: Optional[subprocess.Popen[bytes]] = None
+        more = 'listen_tls = 1\nlisten_tcp = 0\ntls_allowed_dn_list = ["CN=h1", "CN=h2"]\n'
+        CONF.write_text(CONF.read_text() + more)
+
+    def run_with(self, pki: Path) -> None:
+        if pki == self._pki:
+            return
+        self.end()
+        shutil.rmtree(PKI, ignore_errors=True)
+        shutil.copytree(pki, PKI)
+        with (BOX / "libvirtd.log").open("ab") as log:
+            self._daemon = subprocess.Popen(["libvirtd", "--listen"], stdout=log, stderr=log)
+        wait_until(knows_machines, LIMIT_S)
+        self._pki = pki
+
+    def end(self) -> None:
+        if self._daemon is not None:
+            self._daemon.terminate()
+            self._daemon.wait(LIMIT_S)
+        self._pki = self._daemon = None
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    machine = Machine()
+    yield machine
+    machine.end()
+
+
+def knows_machines() -> bool:
+    """It answers, and has asked qemu what it can do, which takes seconds the first time."""
+    try:
+        here = libvirt.open("qemu:///system")
+    except libvirt.libvirtError:
+        return False
+    with contextlib.closing(here):
+        return bool(here.getDomainCapabilities(ENGINE.emulator, "x86_64", "pc", "qemu", 0))
+
+
+def why_not(address: str) -> str:
+    with contextlib.closing(libvirt.open("test:///default")) as here:
+        return refusal_why(libvirt, address, here, ENGINE)
+
+
+# --- a host with the right certificate ------------------------------------------------------------
+
+
+@pytest.fixture
+def receiving(machine: Machine, ours: Authority) -> Authority:
+    machine.run_with(ours.pki("h2"))
+    return ours
+
+
+@pytest.mark.parametrize("name", ["h2", "127.0.0.1"])
+def test_a_host_of_the_cluster_may_ask_it(receiving: Authority, name: str) -> None:
+    where = sender(f"right-{name}", receiving.text, receiving.pki("h1"))
+    assert why_not(f"qemu+tls://{name}/system{where}") == ""
+
+
+def test_it_reaches_itself_by_its_address(receiving: Authority) -> None:
+    hypervisor = LibvirtHypervisor("qemu:///system", "HostedEngine")
+    with contextlib.closing(hypervisor):
+        assert hypervisor.not_reached_why("qemu+tls://h2/system") == ""
+        assert NOT_TAKEN_HERE in hypervisor.not_reached_why("qemu+tls://h3/system")
+        assert "Connection refused" in hypervisor.not_reached_why("qemu+tls://h2:16515/system")
+
+
+def test_the_files_are_good_where_they_are_looked_for(receiving: Authority) -> None:
+    look = PemCertificates().look
+    assert [look(SERVER, Use.SERVER, "h2").problem, look(CLIENT, Use.CLIENT).problem] == ["", ""]
+    qemu = (str(PKI / "qemu" / name) for name in ("server-cert.pem", "server-key.pem"))
+    files = CertificateFiles(*qemu, str(PKI / "qemu/ca-cert.pem"))
+    assert look(files, Use.SERVER, "h2").problem == ""
+    assert look(files, Use.SERVER, "h3").problem.endswith("is not for the name h3")
+
+
+@pytest.mark.parametrize("endpoint", ["server", "client"])
+def test_qemu_takes_its_own_as_well(receiving: Authority, endpoint: str) -> None:
+    credentials = f"tls-creds-x509,id=t,dir={PKI}/qemu,endpoint={endpoint},verify-peer=on"
+    command = [ENGINE.emulator, "-machine", "none", "-display", "none", "-nodefaults"]
+    ends = '{"execute":"qmp_capabilities"}{"execute":"quit"}'
+    subprocess.run(
+        [*command, "-qmp", "stdio", "-object", credentials],
+        input=ends, text=True, check=True, timeout=LIMIT_S,
+    )  # fmt: skip
+
+
+# --- hosts without it -----------------------------------------------------------------------------
+
+
+def refused(address: str, why: str) -> None:
+    """In one sentence, and with what libvirt said."""
+    told = why_not(address)
+    assert told.startswith(f"no connection to {address}: ")
+    assert why in told
+    assert "\n" not in told
+
+
+def test_one_of_another_authority(receiving: Authority, others: Authority) -> None:
+    """It trusts the one it asks; its own is from elsewhere, though of the same name."""
+    where = sender("stranger", receiving.text + others.text, others.pki("h1"))
+    refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_THERE)
+
+
+def test_one_with_none(receiving: Authority) -> None:
+    where = sender("bare", receiving.text, None)
+    refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_THERE)
+
+
+def test_one_that_is_not_in_the_list(receiving: Authority) -> None:
+    where = sender("unlisted", receiving.text, receiving.pki("h3"))
+    refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_THERE)
+
+
+def test_one_with_an_ended_certificate(receiving: Authority, others: Authority) -> None:
+    """The library of the one who asks looks at its own first."""
+    folder = BOX / "ended"
+    shutil.copytree(receiving.folder, folder)
+    subprocess.run([MAKE, folder, "h1"], check=True, env={**os.environ, "DAYS": "-1"})
+    ended = sender("ended", receiving.text, Authority(folder).pki("h1"))
+    refused(f"qemu+tls://h2/system{ended}", "has expired")
+
+
+def test_a_receiver_of_another_authority_gets_no_engine(
+    machine: Machine, ours: Authority, others: Authority
+) -> None:
+    where = sender("careful", ours.text, ours.pki("h1"))
+    machine.run_with(others.pki("h2"))
+    refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_HERE)
+
+
+def test_a_receiver_that_has_another_hosts_certificate_gets_no_engine(
+    machine: Machine, ours: Authority
+) -> None:
+    where = sender("exact", ours.text, ours.pki("h1"))
+    machine.run_with(ours.pki("h3"))
+    refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_HERE)
+
+
+def test_a_silent_libvirt_is_no_refusal(machine: Machine) -> None:
+    machine.end()
+    hypervisor = LibvirtHypervisor("qemu:///system", "HostedEngine")
+    with contextlib.closing(hypervisor), pytest.raises(HypervisorError):
+        hypervisor.not_reached_why("qemu+tls://h2/system")
