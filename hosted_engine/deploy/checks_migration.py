@@ -25,7 +25,7 @@ SERVER = CertificateFiles(
 CLIENT = CertificateFiles(
     "/etc/pki/libvirt/clientcert.pem", "/etc/pki/libvirt/private/clientkey.pem", AUTHORITY
 )
-_QEMU_FOLDER = "/etc/pki/qemu"
+_QEMU_FOLDER, _MIGRATION_FOLDER = "/etc/pki/qemu", "/etc/pki/libvirt-migrate"
 # The daemon that other hosts reach, by the one that has the VMs.
 _LISTENING = {MODULAR: "virtproxyd", MONOLITHIC: MONOLITHIC}
 
@@ -35,7 +35,7 @@ def check_migration(subject: Subject) -> Finding:
     uri = subject.cluster.migration.uri
     scheme = urlsplit(uri).scheme
     by_tls = scheme.endswith("+tls")
-    problem = next(_certificate_problems(subject, by_tls), "")
+    problem = next(filter(None, _certificate_problems(subject, by_tls)), "")
     if problem:
         mend = f"{PAGE} says how they are made and where they belong"
         return _refusal(subject, problem, mend)
@@ -52,10 +52,12 @@ def check_migration(subject: Subject) -> Finding:
 
 
 def _refusal(subject: Subject, problem: str, *mend: str) -> Finding:
-    """A host alone has nowhere to move the engine to."""
+    """To a host alone nobody moves the engine; and a deployed one must be able to go on, with a
+    certificate that has ended, too."""
+    told = f"{problem}: the engine can't be moved here alive"
     if _is_alone(subject):
-        return warn(f"{problem}; it matters once there is another host", *mend)
-    return fail(f"{problem}: the engine can't be moved here alive", *mend)
+        return warn(f"{told}, which matters once there is another host", *mend)
+    return fail(told, *mend) if subject.deployed is None else warn(told, *mend)
 
 
 def _is_alone(subject: Subject) -> bool:
@@ -89,7 +91,7 @@ def _certificate_problems(subject: Subject, by_tls: bool) -> Iterator[str]:
         yield look(CLIENT, Use.CLIENT).problem
     if subject.cluster.migration.encrypt:
         for use in Use:
-            problem = look(_qemu_files(subject, use), use).problem
+            problem = look(*_of_qemu(subject, use)).problem
             yield f"migration.encrypt: {problem}" if problem else ""
 
 
@@ -103,13 +105,19 @@ def _server_files(subject: Subject) -> CertificateFiles:
     )
 
 
-def _qemu_files(subject: Subject, use: Use) -> CertificateFiles:
-    """qemu's for the memory; libvirt reads where they are from qemu.conf."""
+def _of_qemu(subject: Subject, use: Use) -> tuple[CertificateFiles, Use, str]:
+    """qemu's for the memory, looked for as libvirt does, and the name in a server's.
+
+    Where qemu.conf names none, libvirt tells the source the host's name, as the system has it.
+    """
     given = subject.world.probes.libvirt_settings("qemu")
-    folder = given.get("default_tls_x509_cert_dir", _QEMU_FOLDER)
-    folder = given.get("migrate_tls_x509_cert_dir", folder)
+    usual = _MIGRATION_FOLDER
+    if subject.world.probes.is_missing(usual):
+        usual = given.get("default_tls_x509_cert_dir", _QEMU_FOLDER)
+    folder = given.get("migrate_tls_x509_cert_dir", usual)
     names = (f"{use.value}-cert.pem", f"{use.value}-key.pem", "ca-cert.pem")
-    return CertificateFiles(*(f"{folder}/{name}" for name in names))
+    files = CertificateFiles(*(f"{folder}/{name}" for name in names))
+    return files, use, given.get("migration_host", "") if use is Use.SERVER else ""
 
 
 def _listening(subject: Subject) -> str:

@@ -1,8 +1,8 @@
 """Who reaches whose libvirt over TLS, with certificates made as docs/migration.md says.
 
-Not collected by itself: `test_hypervisor` starts it in libvirt_box.sh with a network of its own. The
-machine is the host that is to receive the engine; each host that would send it is a folder with
-what it has of certificates.
+Not collected by itself: `test_hypervisor` starts it in libvirt_box.sh with a network of its own.
+The machine is the host that is to receive the engine; each host that would send it is a folder
+with what it has of certificates.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from world.vm.libvirt_migration import Traveller, refusal_why
 
 BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 MAKE = Path(__file__).parents[2] / "docs/examples/libvirt-tls/make-certificates"
+PAGE = Path(__file__).parents[2] / "docs/migration.md"
 LIMIT_S = 60 * TIME_FACTOR
 CONF = Path("/etc/libvirt/libvirtd.conf")
 PKI = Path("/etc/pki")
@@ -150,11 +151,19 @@ def test_a_host_of_the_cluster_may_ask_it(receiving: Authority, name: str) -> No
     assert why_not(f"qemu+tls://{name}/system{where}") == ""
 
 
+def test_a_person_asks_as_the_page_says(receiving: Authority) -> None:
+    command = "virsh -c qemu+tls://h2/system hostname"
+    assert f"\n{command}\n" in PAGE.read_text()
+    done = subprocess.run(command.split(), check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "he-libvirt-box"
+
+
 def test_it_reaches_itself_by_its_address(receiving: Authority) -> None:
     hypervisor = LibvirtHypervisor("qemu:///system", "HostedEngine")
     with contextlib.closing(hypervisor):
         assert hypervisor.not_reached_why("qemu+tls://h2/system") == ""
         assert NOT_TAKEN_HERE in hypervisor.not_reached_why("qemu+tls://h3/system")
+        assert "of another host" in hypervisor.not_reached_why("test:///default")
         assert "Connection refused" in hypervisor.not_reached_why("qemu+tls://h2:16515/system")
 
 

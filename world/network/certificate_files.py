@@ -1,8 +1,8 @@
 """Are the files of a certificate good? Told by a TLS handshake with oneself, in memory.
 
-So nothing here reads a certificate: OpenSSL judges it as a peer would, its dates, its authority, its
-purpose and its name. libvirt and qemu use another library (GnuTLS), so in the end it is theirs to
-say; what this adds is the file's name.
+So nothing here reads a certificate: OpenSSL judges it as a peer would, its dates, its authority,
+its purpose and its name. libvirt and qemu use another library (GnuTLS), so in the end it is theirs
+to say; what this adds is the file's name.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ class AdministeredHypervisor(Hypervisor, Protocol):
         """Change a device of the domain that is here, until it ends; raises HypervisorError."""
 
     def not_reached_why(self, address: str) -> str:
-        """Why this very libvirt is not reached at `address`, as other hosts would try; empty: it is.
+        """Why this very libvirt is not reached at `address`, tried as other hosts do; empty: it is.
 
         Raises HypervisorError where it does not answer here either.
         """
