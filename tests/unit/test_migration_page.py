@@ -40,7 +40,7 @@ def test_a_test_that_is_named_is_there(file: str, test: str) -> None:
     assert test in found if test else found
 
 
-def make(folder: Path, *hosts: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+def make(folder: Path, *hosts: str, **environment: str) -> subprocess.CompletedProcess[str]:
     if shutil.which("openssl") is None:
         pytest.skip("no command openssl")
     command = [str(ROOT / SCRIPT), str(folder), *hosts]
@@ -97,7 +97,7 @@ def test_the_authority_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names", ["", "../h1", "/etc", "-h1", "h 1", "h1,", "h1,,h2", "h1;id", "é"]
+    "names", ["", "../h1", "/etc", "-h1", "h 1", "h1,", "h1,,h2", "h1;id", "é", "."]
 )
 def test_what_is_no_host_is_refused_before_anything_is_made(tmp_path: Path, names: str) -> None:
     done = make(tmp_path / "ca", "h1", names)
