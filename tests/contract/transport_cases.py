@@ -20,11 +20,12 @@ import libvirt
 import pytest
 
 from hosted_engine.deploy.checks_migration import CLIENT, SERVER
-from tests.contract.hypervisor_cases import wait_until
+from tests.contract.hypervisor_cases import answers, wait_until
 from tests.contract.places import TIME_FACTOR
 from world.network.certificate_files import PemCertificates
 from world.ports.certificates import CertificateFiles, Use
 from world.ports.errors import HypervisorError
+from world.ports.libvirt import DomainState, MigrationOptions
 from world.vm.libvirt_hypervisor import LibvirtHypervisor
 from world.vm.libvirt_migration import Traveller, refusal_why
 
@@ -33,6 +34,7 @@ MAKE = Path(__file__).parents[2] / "docs/examples/libvirt-tls/make-certificates"
 PAGE = Path(__file__).parents[2] / "docs/migration.md"
 LIMIT_S = 60 * TIME_FACTOR
 CONF = Path("/etc/libvirt/libvirtd.conf")
+QEMU_CONF = Path("/etc/libvirt/qemu.conf")
 PKI = Path("/etc/pki")
 ENGINE = Traveller(
     *("HostedEngine", "b5a4b0d8-0000-4000-8000-000000000001", "qemu"),
@@ -95,6 +97,9 @@ class Machine:
         self._daemon: Optional[subprocess.Popen[bytes]] = None
         more = 'listen_tls = 1\nlisten_tcp = 0\ntls_allowed_dn_list = ["CN=h1", "CN=h2"]\n'
         CONF.write_text(CONF.read_text() + more)
+        # Who may come in is asked here, not who holds a lease.
+        lines = [line for line in QEMU_CONF.read_text().splitlines() if "lock_manager" not in line]
+        QEMU_CONF.write_text("\n".join([*lines, 'migration_host = "h2"', ""]))
 
     def run_with(self, pki: Path) -> None:
         if pki == self._pki:
@@ -237,6 +242,110 @@ def test_a_receiver_that_has_another_hosts_certificate_gets_no_engine(
     where = sender("exact", ours.text, ours.pki("h1"))
     machine.run_with(ours.pki("h3"))
     refused(f"qemu+tls://h2/system{where}", NOT_TAKEN_HERE)
+
+
+# --- the memory -----------------------------------------------------------------------------------
+
+# The host that sends: its own network, files and libvirt. It waits for its end of the wire.
+SENDER = """
+set -eu
+mount --make-rprivate /
+cp -a /etc "$0/etc"
+mount --bind "$0/etc" /etc
+cp -a /var/cache/libvirt "$0/cache"
+mount -t tmpfs tmpfs /run
+mkdir /run/libvirt "$0/lib" "$0/log"
+for part in lib cache log; do mount --bind "$0/$part" "/var/$part/libvirt"; done
+hostname h1
+sed -i '/^host_uuid/d; /^listen_tls/d' /etc/libvirt/libvirtd.conf
+echo 'host_uuid = "11111111-2222-3333-4444-666666666666"' >> /etc/libvirt/libvirtd.conf
+rm -r /etc/pki
+cp -a "$1" /etc/pki
+echo 192.0.2.2 h2 > /etc/hosts
+echo ready
+read -r _
+ip address add 192.0.2.1/24 dev he-h1
+ip link set he-h1 up
+ip link set lo up
+exec libvirtd
+"""
+DOMAIN = f"""<domain type='qemu'><name>HostedEngine</name><uuid>{ENGINE.uuid}</uuid>
+<memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os>
+<devices><emulator>{ENGINE.emulator}</emulator></devices></domain>"""
+
+
+@pytest.fixture
+def engine(receiving: Authority, tmp_path: Path) -> Iterator[LibvirtHypervisor]:
+    """It runs on h1, which has the right certificates of libvirt's and qemu's."""
+    command = ["unshare", "--mount", "--net", "--uts", "bash", "-c", SENDER]
+    command += [str(tmp_path), str(receiving.pki("h1"))]
+    with (tmp_path / "sender.log").open("wb") as log:
+        host = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        )
+    uri = f"qemu+unix:///system?socket=/proc/{host.pid}/root/run/libvirt/libvirt-sock"
+    hypervisor = LibvirtHypervisor(uri, "HostedEngine", tmp_path)
+    try:
+        assert host.stdout is not None
+        assert host.stdout.readline() == "ready\n", (tmp_path / "sender.log").read_text()
+        wire(
+            "link", "add", "he-h2", "type", "veth", "peer", "name", "he-h1", "netns", str(host.pid)
+        )
+        wire("address", "add", "192.0.2.2/24", "dev", "he-h2")
+        wire("link", "set", "he-h2", "up")
+        host.stdin.write("\n")  # type: ignore[union-attr]
+        host.stdin.flush()  # type: ignore[union-attr]
+        wait_until(lambda: answers(hypervisor), LIMIT_S)
+        hypervisor.start(DOMAIN)
+        yield hypervisor
+        hypervisor.destroy()
+    finally:
+        hypervisor.close()
+        host.terminate()
+        host.wait(LIMIT_S)
+
+
+def wire(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)
+
+
+@contextlib.contextmanager
+def engine_here() -> Iterator[LibvirtHypervisor]:
+    here = LibvirtHypervisor("qemu:///system", "HostedEngine")
+    try:
+        yield here
+    finally:
+        here.destroy()
+        here.close()
+
+
+@pytest.mark.parametrize("encrypt", [True, False])
+def test_the_engine_comes_from_a_host_of_the_cluster(
+    engine: LibvirtHypervisor, encrypt: bool
+) -> None:
+    with engine_here() as here:
+        engine.migrate("qemu+tls://h2/system", MigrationOptions(encrypt=encrypt))
+        assert here.domain().state is DomainState.RUNNING
+        assert engine.domain().state is DomainState.ABSENT
+
+
+def test_an_encrypted_engine_does_not_go_to_a_qemu_of_another_authority(
+    engine: LibvirtHypervisor, others: Authority
+) -> None:
+    """It is qemu's own certificates that count for the memory, and they are looked at."""
+    right = PKI / "right-qemu"
+    (PKI / "qemu").rename(right)
+    shutil.copytree(others.pki("h2") / "qemu", PKI / "qemu")
+    try:
+        with engine_here() as here:
+            with pytest.raises(HypervisorError, match="certificate|TLS"):
+                engine.migrate("qemu+tls://h2/system", MigrationOptions(encrypt=True))
+            assert engine.domain().state is DomainState.RUNNING
+            assert here.domain().state is DomainState.ABSENT
+    finally:
+        shutil.rmtree(PKI / "qemu")
+        right.rename(PKI / "qemu")
 
 
 def test_a_silent_libvirt_is_no_refusal(machine: Machine) -> None:
