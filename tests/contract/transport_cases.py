@@ -339,7 +339,7 @@ def test_an_encrypted_engine_does_not_go_to_a_qemu_of_another_authority(
     shutil.copytree(others.pki("h2") / "qemu", PKI / "qemu")
     try:
         with engine_here() as here:
-            with pytest.raises(HypervisorError, match="certificate|TLS"):
+            with pytest.raises(HypervisorError, match=r"certificate|TLS"):
                 engine.migrate("qemu+tls://h2/system", MigrationOptions(encrypt=True))
             assert engine.domain().state is DomainState.RUNNING
             assert here.domain().state is DomainState.ABSENT
