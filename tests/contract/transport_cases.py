@@ -26,6 +26,7 @@ from world.network.certificate_files import PemCertificates
 from world.ports.certificates import CertificateFiles, Use
 from world.ports.errors import HypervisorError
 from world.ports.libvirt import DomainState, MigrationOptions
+from world.vm import libvirt_migration
 from world.vm.libvirt_hypervisor import LibvirtHypervisor
 from world.vm.libvirt_migration import Traveller, refusal_why
 
@@ -328,6 +329,16 @@ def test_the_engine_comes_from_a_host_of_the_cluster(
         engine.migrate("qemu+tls://h2/system", MigrationOptions(encrypt=encrypt))
         assert here.domain().state is DomainState.RUNNING
         assert engine.domain().state is DomainState.ABSENT
+
+
+def test_where_the_agent_has_no_network_its_libvirtd_is_told_the_same(
+    engine: LibvirtHypervisor, others: Authority, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt_migration, "may_look", lambda: False)
+    machine.run_with(others.pki("h2"))
+    with pytest.raises(HypervisorError, match=NOT_TAKEN_HERE):
+        engine.migrate("qemu+tls://h2/system", MigrationOptions())
+    assert engine.domain().state is DomainState.RUNNING
 
 
 def test_an_encrypted_engine_does_not_go_to_a_qemu_of_another_authority(

@@ -25,10 +25,19 @@ LOOK_S = 20.0
 FIGURES_S = 5.0
 _WATCH_S = 0.5
 BROKEN_OFF = "it was broken off from here"
-_BY_TLS = "+tls://"
-# libvirt's words where the other side was content with the handshake and then was not with whose
-# certificate it has seen; it has no error number for that.
-_HUNG_UP = "Unable to read TLS confirmation"
+# libvirt's words, whoever of both daemons and this process says them, and what they mean. There is
+# no error number for the second: the other side was content with the handshake, looked at the
+# certificate then, and hung up. Only people go by it.
+_MEANT = {
+    "Failed to verify peer's certificate": (
+        "its certificate is not taken here: it has ended, or has another name or authority than "
+        "it should"
+    ),
+    "Unable to read TLS confirmation": (
+        "it does not take this host's certificate, and its log says why: another authority, or "
+        "not in its tls_allowed_dn_list"
+    ),
+}
 # A connection that is asked for one thing after the other, by one thread: with this it ends.
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_COUNT = 3
@@ -104,7 +113,7 @@ def _look_at(libvirt: Any, address: str, here: Any, traveller: Traveller) -> str
                 or _cpu_why(libvirt, there, traveller)
             )
     except libvirt.libvirtError as error:
-        return _no_connection_why(libvirt, address, error)
+        return f"no connection to {address}: {text(error)}"
 
 
 def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
@@ -117,21 +126,8 @@ def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
             if _host_uuid(there) != _host_uuid(here):
                 return f"at {address} answers the libvirt of another host"
     except libvirt.libvirtError as error:
-        return _no_connection_why(libvirt, address, error)
+        return f"no connection to {address}: {text(error)}"
     return ""
-
-
-def _no_connection_why(libvirt: Any, address: str, error: Any) -> str:
-    """Who does not take whose certificate comes in two ways: the one who asks is told so by its
-    own library; the one who is asked only hangs up, and has the reason in its log."""
-    text = _text(error)
-    if error.get_error_code() == libvirt.VIR_ERR_AUTH_FAILED and _BY_TLS in address:
-        why = "its certificate is not taken here: it has ended, or has another name or authority"
-        return f"no connection to {address}: {why} than it should ({text})"
-    if _HUNG_UP in text:
-        why = "it does not take this host's certificate, and its log says why: another authority"
-        return f"no connection to {address}: {why}, or not in its tls_allowed_dn_list ({text})"
-    return f"no connection to {address}: {text}"
 
 
 def _host_uuid(connection: Any) -> Optional[str]:
@@ -160,7 +156,7 @@ def _machine_why(libvirt: Any, there: Any, traveller: Traveller) -> str:
         if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
             return ""
         words = f"a machine of type {traveller.machine} ({traveller.kind}, {traveller.emulator})"
-        return f"the target can't run {words}: {_text(error)}"
+        return f"the target can't run {words}: {text(error)}"
     return ""
 
 
@@ -175,7 +171,7 @@ def _cpu_why(libvirt: Any, there: Any, traveller: Traveller) -> str:
     except libvirt.libvirtError as error:
         if error.get_error_code() in _can_not_compare_codes(libvirt):
             return ""  # libvirt looks once more when it moves the domain
-        return f"the target's CPU is not enough for it: {_text(error)}"
+        return f"the target's CPU is not enough for it: {text(error)}"
     return ""
 
 
@@ -208,7 +204,7 @@ def move(
         broke_off_why = watch.broke_off_why or (BROKEN_OFF if stop.is_set() else "")
         if not broke_off_why:
             raise
-        why = f"{broke_off_why}: {_text(error)}"
+        why = f"{broke_off_why}: {text(error)}"
         what = f"move domain {domain.name()} to {address}"
         raise HypervisorError(what, why, error.get_error_code()) from error
     finally:
@@ -397,5 +393,7 @@ def _within(limit_s: float, question: Callable[[], T]) -> Optional[T]:
     return answer.value
 
 
-def _text(error: Any) -> str:
-    return str(error.get_error_message() or error)
+def text(error: Any) -> str:
+    """What libvirt says of `error`, with what it means before it where that is not to be seen."""
+    said = str(error.get_error_message() or error)
+    return next((f"{meant} ({said})" for words, meant in _MEANT.items() if words in said), said)
