@@ -49,7 +49,7 @@ LABS = ("lab", *ON_DEMAND)
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
     # Compiles what sets the clock of one host's sanlock back.
-    "contract": ("tcc",),
+    "contract": ("tcc", "openssl"),
     # An environment with nothing but wheels of this checkout takes YAML from the system.
     "integration": (
         *("prometheus", "nodejs", "mandoc", "zsh", "fish", "librsvg2-bin"),

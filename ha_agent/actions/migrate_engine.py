@@ -63,4 +63,5 @@ def options_of(settings: MigrationSettings) -> MigrationOptions:
         limit_s=settings.limit_s,
         auto_converge=settings.auto_converge,
         post_copy=settings.post_copy,
+        encrypt=settings.encrypt,
     )

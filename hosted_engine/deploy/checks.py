@@ -20,6 +20,7 @@ from hosted_engine.deploy.checks_engine import (
     check_network,
     check_page,
 )
+from hosted_engine.deploy.checks_migration import check_migration
 from hosted_engine.deploy.findings import Check, Finding, fail, ok, run_checks, warn
 from hosted_engine.deploy.plan import deployed_text, elsewhere_text
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, look_at_domain
@@ -75,6 +76,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
     yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
     if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
         yield Check("lock manager", lambda: check_lock_manager(world))
+        yield Check("migration", lambda: check_migration(subject))
     if subject.answers.creates or subject.joins:
         yield Check("engine", lambda: check_engine(subject))
         yield Check("domain XML", lambda: check_domain(subject))

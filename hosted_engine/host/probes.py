@@ -21,14 +21,17 @@ from hosted_engine.host.tools import run_tool
 from metadata.error_words import reason
 from world.host.accounts import group_id, is_member, user_id
 from world.host.host_vitals import KernelVitals
+from world.network.certificate_files import PemCertificates
 from world.network.health_page import HttpHealthPage
 from world.network.network_probe import SocketNetworkProbe
+from world.ports.certificates import Certificates
 from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.network import HealthPage, NetworkProbe
 from world.service_user import GROUPS, USER
 
-QEMU_SANLOCK_CONF = Path("/etc/libvirt/qemu-sanlock.conf")
+LIBVIRT_CONF_DIR = Path("/etc/libvirt")
+QEMU_SANLOCK_CONF = LIBVIRT_CONF_DIR / "qemu-sanlock.conf"
 _SANLOCK_RUN_DIR = "/run/sanlock"
 WATCHDOG_DEVICE = Path("/sys/class/watchdog/watchdog0")
 _WATCHDOG_SOCKET = "/run/wdmd/wdmd.sock"
@@ -119,6 +122,12 @@ class Probes(Protocol):
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """libvirt's ``qemu-sanlock.conf``; None: there is none."""
+
+    def libvirt_settings(self, name: str) -> Mapping[str, str]:
+        """The file ``name.conf`` of libvirt's; empty: there is none."""
+
+    def certificates(self) -> Certificates:
+        """Looks at certificates in this host's files."""
 
 
 class HostProbes:
@@ -251,11 +260,23 @@ class HostProbes:
 
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         """See `Probes`."""
-        try:
-            text = QEMU_SANLOCK_CONF.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return None
-        return parse_libvirt_conf(text)
+        return _libvirt_conf(QEMU_SANLOCK_CONF)
+
+    def libvirt_settings(self, name: str) -> Mapping[str, str]:
+        """See `Probes`."""
+        return _libvirt_conf(LIBVIRT_CONF_DIR / f"{name}.conf") or {}
+
+    def certificates(self) -> Certificates:
+        """See `Probes`."""
+        return PemCertificates()
+
+
+def _libvirt_conf(file: Path) -> Optional[Mapping[str, str]]:
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return parse_libvirt_conf(text)
 
 
 def _unit_file_state(unit: str) -> str:

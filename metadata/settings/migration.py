@@ -9,6 +9,7 @@
       limit_s: 120                       # given up after so many seconds
       auto_converge: true
       post_copy: false
+      encrypt: false                     # the memory itself, by qemu's own TLS
       tries: 3                           # of one move, over all targets
       at_shutdown: migrate               # of the engine's host: migrate, stop or leave
       shutdown_s: 180                    # so long it waits at the most
@@ -39,6 +40,7 @@ _RULES: dict[str, Rule] = {
     "limit_s": number(0.1, 86_400),
     "auto_converge": _SWITCH,
     "post_copy": _SWITCH,
+    "encrypt": _SWITCH,
     "tries": integer(1, 100),
     "at_shutdown": text("migrate|stop|leave", "migrate, stop or leave"),
     "shutdown_s": number(10, 3600),

@@ -141,6 +141,8 @@ class MigrationSettings:
     auto_converge     the guest is slowed down when its memory changes faster than it is copied
     post_copy         it may go on at the target before all of its memory is there. When either
                       host dies then, the VM is lost
+    encrypt           the memory goes over the network with TLS of qemu's own. Without it, it goes
+                      in clear, whatever `uri` says: that is how the two libvirt talk
     tries             of one move, over all targets, at most
     at_shutdown       what becomes of the engine when its host is shut down: "migrate" (moved alive,
                       or shut down where no host can take it), "stop" (shut down) or "leave"
@@ -153,6 +155,7 @@ class MigrationSettings:
     limit_s: float = 120.0
     auto_converge: bool = True
     post_copy: bool = False
+    encrypt: bool = False
     tries: int = 3
     at_shutdown: str = "migrate"
     shutdown_s: float = 180.0

@@ -47,6 +47,15 @@ def test_guest_agent_of_a_real_guest() -> None:
     run_in_box("guest_agent_cases.py")
 
 
+def test_only_hosts_with_the_right_certificates_reach_each_other() -> None:
+    need_sanlock()
+    need_libvirt()
+    for command in ("openssl", "ip"):
+        if shutil.which(command) is None:
+            pytest.skip(f"no command {command}")
+    run_in_box("transport_cases.py", "--net")
+
+
 def guest_kernel_is_here() -> bool:
     return any(Path("/lib/modules", kernel).is_dir() for kernel in kernels())
 
@@ -55,11 +64,12 @@ def kernels() -> list[str]:
     return [path.name.partition("-")[2] for path in Path("/boot").glob("vmlinuz-*-cloud-*")]
 
 
-def run_in_box(cases: str, limit_s: float = 180) -> None:
+def run_in_box(cases: str, *more_namespaces: str, limit_s: float = 180) -> None:
     with direct_io_directory() as directory:
         done = subprocess.run(
             [
                 *("unshare", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child"),
+                *more_namespaces,
                 str(HERE / "libvirt_box.sh"),
                 str(directory),
                 *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

@@ -19,6 +19,7 @@ from tests.unit.command_environment import environment
 from tests.unit.storage_scene import Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
 from tests.unit.test_command_volume import leader
+from world.ports.certificates import CertificateFiles, CertificateLook, Certificates, Use
 from world.ports.errors import LockspaceError, WorldError
 from world.ports.host import BridgeLook, MemoryFree
 from world.ports.libvirt import Domain, DomainState
@@ -91,6 +92,8 @@ class Probes:
         self.device_limits: Optional[DeviceLimits] = None
         self.may_sleep_by: list[str] = []
         self.libvirt_service = ""
+        self.libvirt_conf: dict[str, dict[str, str]] = {}
+        self.certificate_files = CertificatesOf()
         self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
 
     def network(self) -> Any:
@@ -158,6 +161,25 @@ class Probes:
     def lock_manager_settings(self) -> Optional[Mapping[str, str]]:
         return self.qemu_sanlock_conf
 
+    def libvirt_settings(self, name: str) -> Mapping[str, str]:
+        return self.libvirt_conf.get(name, {})
+
+    def certificates(self) -> Certificates:
+        return self.certificate_files
+
+
+class CertificatesOf:
+    """All certificates are good but those with a problem here, by their path."""
+
+    def __init__(self) -> None:
+        self.problems: dict[str, str] = {}
+        self.looks: list[tuple[CertificateFiles, Use, str]] = []
+
+    def look(self, files: CertificateFiles, use: Use, name: str = "") -> CertificateLook:
+        self.looks.append((files, use, name))
+        problem = self.problems.get(files.certificate, "")
+        return CertificateLook(problem, "" if problem else "Nov 28 20:00:00 2027 GMT")
+
 
 class Scene:
     """A host about to be deployed."""
@@ -213,7 +235,7 @@ class Scene:
 
 
 class _NoDomain:
-    """libvirt without any domain, that can be asked about one."""
+    """libvirt without any domain, that can be asked about one, and is reached by the network."""
 
     def __init__(self, reader: SimDomainReader) -> None:
         self.check_xml = reader.check_xml
@@ -222,6 +244,9 @@ class _NoDomain:
 
     def domain(self) -> Domain:
         return Domain(DomainState.ABSENT)
+
+    def not_reached_why(self, _address: str) -> str:
+        return ""
 
 
 def put_record(volume: SimStore, host_id: int, name: str) -> None:

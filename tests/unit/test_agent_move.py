@@ -263,8 +263,8 @@ def test_a_move_stands_against_a_start_and_its_end_is_no_start_s(bench: Bench) -
 
 
 def test_the_options_are_the_cluster_s() -> None:
-    settings = MigrationSettings("x://{address}/", 7, 50, 30.0, False, True, 2)
-    assert options_of(settings) == MigrationOptions(7, 50, 30.0, False, True)
+    settings = MigrationSettings("x://{address}/", 7, 50, 30.0, False, True, True, 2)
+    assert options_of(settings) == MigrationOptions(7, 50, 30.0, False, True, True)
     assert options_of(MigrationSettings()) == MigrationOptions()
 
 

@@ -43,6 +43,7 @@ def test_what_is_given_counts() -> None:
         "limit_s": 30,
         "auto_converge": False,
         "post_copy": True,
+        "encrypt": True,
         "tries": 1,
     }
     found = parse_cluster_settings({"migration": given}, "x")
@@ -70,6 +71,8 @@ def test_what_is_given_counts() -> None:
         ("limit_s", "120"),
         ("auto_converge", 1),
         ("post_copy", "yes"),
+        ("encrypt", "tls"),
+        ("encrypt", 1),
         ("tries", 0),
         ("tries", 101),
     ],

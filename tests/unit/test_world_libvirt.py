@@ -13,7 +13,8 @@ from typing import Any, Optional
 import pytest
 
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
-from world.ports.libvirt import Domain, DomainState, Ending, Pause
+from world.ports.libvirt import Domain, DomainState, Ending, MigrationOptions, Pause
+from world.vm import libvirt_migration
 from world.vm.domain_states import paused
 from world.vm.libvirt_hypervisor import LibvirtHypervisor, uses_sanlock
 
@@ -297,3 +298,25 @@ def test_a_lease_that_is_held_or_just_let_go_is_told_from_other_failures(
     assert isinstance(hypervisor._start_error("start", refused), LeaseHeldError) is held
     other = RefusedStart(libvirt.VIR_FROM_QEMU, getattr(libvirt, code), number)
     assert not isinstance(hypervisor._start_error("start", other), LeaseHeldError)
+
+
+# --- moving it ------------------------------------------------------------------------------------
+
+
+def flags(options: MigrationOptions) -> int:
+    libvirt = pytest.importorskip("libvirt", reason="no Python binding: install python3-libvirt")
+    return libvirt_migration._flags(libvirt, options)
+
+
+def test_the_memory_is_encrypted_only_where_the_settings_want_it() -> None:
+    libvirt = pytest.importorskip("libvirt", reason="no Python binding: install python3-libvirt")
+    plain, encrypted = flags(MigrationOptions()), flags(MigrationOptions(encrypt=True))
+    assert encrypted ^ plain == libvirt.VIR_MIGRATE_TLS
+    assert not plain & libvirt.VIR_MIGRATE_TLS
+
+
+def test_a_libvirt_is_reached_by_its_own_address_only(
+    hypervisor: LibvirtHypervisor,
+) -> None:
+    why = hypervisor.not_reached_why("test:///missing.xml")
+    assert why.startswith("no connection to test:///missing.xml: ")

@@ -76,6 +76,7 @@ class MigrationOptions:
     auto_converge     the guest is slowed down when its memory changes faster than it is copied
     post_copy         the VM may go on at the target before all of its memory is there. When either
                       side dies then, the VM is lost
+    encrypt           the memory is sent with TLS, with certificates of qemu's own
     """
 
     bandwidth_mib_s: int = 0
@@ -83,6 +84,7 @@ class MigrationOptions:
     limit_s: float = 120.0
     auto_converge: bool = True
     post_copy: bool = False
+    encrypt: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,3 +192,9 @@ class AdministeredHypervisor(Hypervisor, Protocol):
 
     def update_device(self, device_xml: str) -> None:
         """Change a device of the domain that is here, until it ends; raises HypervisorError."""
+
+    def not_reached_why(self, address: str) -> str:
+        """Why this very libvirt is not reached at `address`, tried as other hosts do; empty: it is.
+
+        Raises HypervisorError where it does not answer here either.
+        """

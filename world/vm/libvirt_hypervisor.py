@@ -330,6 +330,15 @@ class LibvirtHypervisor:
             raise self._error(what, error) from error
         return True
 
+    def not_reached_why(self, address: str) -> str:
+        """See `AdministeredHypervisor.not_reached_why`."""
+        what = f"look for this libvirt at {address}"
+        connection = self._line.connection(what)
+        try:
+            return libvirt_migration.not_reached_why(_libvirt(), address, connection)
+        except _libvirt().libvirtError as error:
+            raise self._error(what, error) from error
+
     def live_xml(self) -> str:
         """The domain as it is here now; raises HypervisorError, also when it is not here."""
         what = f"look at the devices of domain {self._name}"
@@ -488,9 +497,10 @@ class LibvirtHypervisor:
         if error.get_error_domain() != libvirt.VIR_FROM_LOCKING:
             return self._error(what, error)
         if number == libvirt.VIR_ERR_RESOURCE_BUSY:
-            return LeaseHeldError(what, _text(error), number)
+            return LeaseHeldError(what, libvirt_migration.text(error), number)
         if (number, error.get_int1()) == (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EAGAIN):
-            why = f"this host is still letting the lease of an earlier VM go: {_text(error)}"
+            said = libvirt_migration.text(error)
+            why = f"this host is still letting the lease of an earlier VM go: {said}"
             return LeaseHeldError(what, why, number)
         return self._error(what, error)
 
@@ -556,10 +566,10 @@ class LibvirtHypervisor:
     def _error(self, what: str, error: Any) -> HypervisorError:
         if not self._line.is_alive():
             return self._gone(what, error)
-        return HypervisorError(what, _text(error), error.get_error_code())
+        return HypervisorError(what, libvirt_migration.text(error), error.get_error_code())
 
     def _gone(self, what: str, error: Any) -> HypervisorGoneError:
-        return HypervisorGoneError(what, _text(error), error.get_error_code())
+        return HypervisorGoneError(what, libvirt_migration.text(error), error.get_error_code())
 
 
 class _Line:
@@ -614,7 +624,7 @@ class _Line:
             connection = libvirt.open(self._uri)
             self._watch(connection)
         except libvirt.libvirtError as error:
-            self._back_off(_text(error))
+            self._back_off(libvirt_migration.text(error))
             raise HypervisorGoneError(what, self._why, error.get_error_code()) from error
         self._failures = 0
         self._connection = connection
@@ -727,7 +737,3 @@ def _silent_agent_codes(libvirt: Any) -> tuple[Optional[int], ...]:
 
 def _words(domain: Domain) -> str:
     return f"{domain.state.value} ({domain.detail})" if domain.detail else domain.state.value
-
-
-def _text(error: Any) -> str:
-    return str(error.get_error_message() or error)

@@ -25,6 +25,19 @@ LOOK_S = 20.0
 FIGURES_S = 5.0
 _WATCH_S = 0.5
 BROKEN_OFF = "it was broken off from here"
+# libvirt's words, whoever of both daemons and this process says them, and what they mean. There is
+# no error number for the second: the other side was content with the handshake, looked at the
+# certificate then, and hung up. Only people go by it.
+_MEANT = {
+    "Failed to verify peer's certificate": (
+        "its certificate is not taken here: it has ended, or has another name or authority than "
+        "it should"
+    ),
+    "Unable to read TLS confirmation": (
+        "it does not take this host's certificate, and its log says why: another authority, or "
+        "not in its tls_allowed_dn_list"
+    ),
+}
 # A connection that is asked for one thing after the other, by one thread: with this it ends.
 _KEEPALIVE_INTERVAL_S = 5
 _KEEPALIVE_COUNT = 3
@@ -100,7 +113,21 @@ def _look_at(libvirt: Any, address: str, here: Any, traveller: Traveller) -> str
                 or _cpu_why(libvirt, there, traveller)
             )
     except libvirt.libvirtError as error:
-        return f"no connection to {address}: {_text(error)}"
+        return f"no connection to {address}: {text(error)}"
+
+
+def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
+    """Why the libvirt of connection `here` is not the one at `address`; empty: it is.
+
+    Blocks for as long as libvirt lets it.
+    """
+    try:
+        with _connection(libvirt, address) as there:
+            if _host_uuid(there) != _host_uuid(here):
+                return f"at {address} answers the libvirt of another host"
+    except libvirt.libvirtError as error:
+        return f"no connection to {address}: {text(error)}"
+    return ""
 
 
 def _host_uuid(connection: Any) -> Optional[str]:
@@ -129,7 +156,7 @@ def _machine_why(libvirt: Any, there: Any, traveller: Traveller) -> str:
         if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
             return ""
         words = f"a machine of type {traveller.machine} ({traveller.kind}, {traveller.emulator})"
-        return f"the target can't run {words}: {_text(error)}"
+        return f"the target can't run {words}: {text(error)}"
     return ""
 
 
@@ -144,7 +171,7 @@ def _cpu_why(libvirt: Any, there: Any, traveller: Traveller) -> str:
     except libvirt.libvirtError as error:
         if error.get_error_code() in _can_not_compare_codes(libvirt):
             return ""  # libvirt looks once more when it moves the domain
-        return f"the target's CPU is not enough for it: {_text(error)}"
+        return f"the target's CPU is not enough for it: {text(error)}"
     return ""
 
 
@@ -177,7 +204,7 @@ def move(
         broke_off_why = watch.broke_off_why or (BROKEN_OFF if stop.is_set() else "")
         if not broke_off_why:
             raise
-        why = f"{broke_off_why}: {_text(error)}"
+        why = f"{broke_off_why}: {text(error)}"
         what = f"move domain {domain.name()} to {address}"
         raise HypervisorError(what, why, error.get_error_code()) from error
     finally:
@@ -198,6 +225,8 @@ def _flags(libvirt: Any, options: MigrationOptions) -> int:
         flags |= libvirt.VIR_MIGRATE_AUTO_CONVERGE
     if options.post_copy:
         flags |= libvirt.VIR_MIGRATE_POSTCOPY
+    if options.encrypt:  # what goes from qemu to qemu: the two daemons' own TLS is not for that
+        flags |= libvirt.VIR_MIGRATE_TLS
     return int(flags)
 
 
@@ -364,5 +393,7 @@ def _within(limit_s: float, question: Callable[[], T]) -> Optional[T]:
     return answer.value
 
 
-def _text(error: Any) -> str:
-    return str(error.get_error_message() or error)
+def text(error: Any) -> str:
+    """What libvirt says of `error`, with what it means before it where that is not to be seen."""
+    said = str(error.get_error_message() or error)
+    return next((f"{meant} ({said})" for words, meant in _MEANT.items() if words in said), said)
