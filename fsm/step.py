@@ -401,7 +401,8 @@ def _of_move(
     if note is Note.MOVE_ORDERED:
         return replace(memory, move_ordered=True)
     if note is Note.MOVE_REFUSED:
-        assert memory.move_target_id is not None
+        if memory.move_target_id is None:
+            return replace(memory, move_ordered=False)
         why = observation.move_why if memory.move_ordered else UNANNOUNCED
         refused = (memory.move_target_id, why or NO_REASON)
         return replace(memory, move_refusals=(*memory.move_refusals, refused), move_ordered=False)

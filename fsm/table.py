@@ -290,6 +290,13 @@ _REINITIALIZE = (
         State.REINITIALIZE_FSM,
         Row(
             State.REINITIALIZE_FSM,
+            (broke_off(State.ENGINE_MIGRATING_AWAY), g.vm_leaving),
+            State.ENGINE_MIGRATING_AWAY,
+            "the engine was moving to {moving_to}, and still is",
+            notes=(Note.GO_ON, Note.MOVE_ORDERED),
+        ),
+        Row(
+            State.REINITIALIZE_FSM,
             (
                 broke_off(State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY),
                 g.in_local_maintenance,

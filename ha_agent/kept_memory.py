@@ -32,7 +32,7 @@ _LONGEST_HOLD_S = 86400.0
 KEPT = frozenset(
     {"vm_id", "broken_off", "failed_starts_s", "tries", "crashed_at_s", "held_off_until_s",
      "last_owner_id", "cut_off_since_s", "dark_since_s", "reached", "giving_away",
-     "gave_away_at_s", "gave_away_uplink"}
+     "gave_away_at_s", "gave_away_uplink", "move_for", "move_target_id"}
 )  # fmt: skip
 _REACH_MOMENTS = ("cut_off_since_s", "dark_since_s", "gave_away_at_s")
 _REACH_FACTS = ("reached", "giving_away", "gave_away_uplink")
@@ -51,8 +51,8 @@ NOT_KEPT = {
     "handover_since_s": _NOBODY_LOOKED,
     "vm_held_since_s": "a VM is resumed only after the lease was seen free all the time",
     **dict.fromkeys(
-        ("move_for", "move_target_id", "move_ordered", "move_refusals", "move_ended", "move_left"),
-        "libvirt and the broker say what is moving and what is wanted; the rest is tried anew",
+        ("move_ordered", "move_refusals", "move_ended", "move_left"),
+        "libvirt says whether it still moves the VM, the broker what is wanted; it is tried anew",
     ),
     "lease_denied_s": "only two looks of one agent, and libvirt asked after them, prove it",
 }
@@ -113,6 +113,9 @@ def encode(
         "crashed_at_s": memory.crashed_at_s,
         "held_off_until_s": memory.held_off_until_s,
         "last_owner_id": memory.last_owner_id,
+        # Of programs from before there were moves these are not there.
+        "move_for": memory.move_for,
+        "move_target_id": memory.move_target_id,
         **{name: getattr(memory, name) for name in (*_REACH_MOMENTS, *_REACH_FACTS)},
         "started_from": started_from and list(vars(started_from).values()),
     }
@@ -162,6 +165,8 @@ def _read(found: Mapping[str, Any], now_s: float) -> Memory:
         crashed_at_s=_maybe(found["crashed_at_s"], now_s),
         held_off_until_s=_maybe(found["held_off_until_s"], now_s + _LONGEST_HOLD_S),
         last_owner_id=_owner(found["last_owner_id"]),
+        move_for=_text(found.get("move_for", "")),
+        move_target_id=_owner(found.get("move_target_id")),
         **reach,
     )
 

@@ -156,6 +156,18 @@ def test_an_agent_that_comes_back_goes_on_for_local_maintenance(outcome: MoveOut
     assert host.settle(1, vm=Vm.RUNNING, move_outcome=outcome) is expected
 
 
+def test_a_move_that_goes_on_meanwhile_is_still_this_one() -> None:
+    host = moving(taker(2), **ASKED)
+    busy = {"vm_leaving": True, "move_outcome": MoveOutcome.NONE}
+    host.settle(1, vm=Vm.UNKNOWN)
+    assert host.settle(1, vm=Vm.RUNNING, **busy) is MOVING
+    host.see(TIMING.migration_s)
+    assert host.last.actions == (Action.ABORT_MIGRATION,)
+    host.settle(1, vm_leaving=False)
+    assert host.memory.state is State.ENGINE_UP
+    assert host.memory.move_refusals == ((2, NO_REASON),)
+
+
 def test_a_paused_vm_is_left_as_it_is() -> None:
     host = engine_on(peer(2))
     host.settle(1, local_maintenance=True)

@@ -235,9 +235,10 @@ def _move(after: Memory, observation: Observation) -> dict[str, Any]:
     """What is remembered of a move, while anybody may ask for it."""
     asks = observation.move_request is not None and after.move_for == REQUEST_ID
     asks = asks or (observation.host_stops is not None and after.move_for == SHUTDOWN)
-    if after.state not in _MOVES and not asks:
+    broken = after.broken_off is not None and after.broken_off.state is State.ENGINE_MIGRATING_AWAY
+    if after.state not in _MOVES and not asks and not broken:
         return {}
-    moving = after.state is State.ENGINE_MIGRATING_AWAY
+    moving = after.state is State.ENGINE_MIGRATING_AWAY or broken
     purpose = next(one for one, text in _PURPOSES.items() if text == after.move_for)
     return {
         "move": purpose,
@@ -289,7 +290,14 @@ def kept(mem: Mem) -> Mem:
     return Mem(
         failed=mem.failed, crashed=mem.crashed, owner=mem.owner, cut=mem.cut, dark=mem.dark,
         reached=mem.reached, leaving=mem.leaving, gave=mem.gave, **_broken(broken_off),
+        **_kept_move(mem, broken_off),
     )  # fmt: skip
+
+
+def _kept_move(mem: Mem, broken_off: Optional[BrokenOff]) -> dict[str, Any]:
+    """What for and where to, of a move that was broken off; of any other nobody asks again."""
+    moving = broken_off is not None and broken_off.state is State.ENGINE_MIGRATING_AWAY
+    return {"move": mem.move, "target": mem.target} if moving else {}
 
 
 # --- observation ----------------------------------------------------------------------

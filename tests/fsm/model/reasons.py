@@ -264,6 +264,9 @@ _TRUTHS: dict[str, Truth] = {
     ),
     ": {move_for}": lambda _mem, seen: bool(seen.move_request or seen.host_stops),
     "this host is being shut down": lambda _mem, seen: seen.host_stops is not None,
+    "was moving to {moving_to}, and still is": lambda mem, seen: (
+        mem.broke is State.ENGINE_MIGRATING_AWAY and seen.vm_leaving
+    ),
     "for local maintenance": lambda _mem, seen: seen.local_maintenance,
     "the engine can't be moved": lambda _mem, seen: seen.move_request is not None,
     "no host can take the engine": lambda _mem, seen: seen.local_maintenance,

@@ -159,6 +159,8 @@ def _migrates(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     begins = decision.changed and after.state is State.ENGINE_MIGRATING_AWAY
     for_maintenance = mem.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
     for_shutdown = seen.host_stops is HostStop.MIGRATE
+    if begins and mem.broke is State.ENGINE_MIGRATING_AWAY and seen.vm_leaving:
+        begins = False  # it goes on
     if begins and not for_maintenance and seen.move_request is None and not for_shutdown:
         yield "nothing moves that nobody wants moved"
     if begins and not (_movable(seen) and after.move_target_id in _takers(seen, mem.refused)):
@@ -337,7 +339,7 @@ def _fits(state: State, mem: Mem, seen: Observation) -> bool:
         or seen.start is StartOutcome.OK,
         State.ENGINE_UP: running
         and (seen.health is Health.GOOD or _may_be_well(mem, seen) or mem.state in _MOVING),
-        State.ENGINE_MIGRATING_AWAY: running,
+        State.ENGINE_MIGRATING_AWAY: running or seen.vm_leaving,
         State.LOCAL_MAINTENANCE_MIGRATE_VM: seen.local_maintenance
         and (running or (seen.vm is Vm.IN_TRANSIT and seen.vm_leaving)),
         State.ENGINE_UP_BAD_HEALTH: seen.vm is Vm.PAUSED
