@@ -23,7 +23,7 @@ def test_a_third_host_leaves_the_lease_of_a_moving_engine_alone(lab: LabVerbs) -
         try:
             lab.wait_until(
                 "the source's word in the third host's snapshot",
-                lambda: _moving_line(lab, third, source).startswith(f"to {target},"),
+                lambda: moving_line(lab, third, source).startswith(f"to {target},"),
                 scaled(TOLD_S),
             )
             _hold_the_gap_open(lab, source, target, third)
@@ -43,7 +43,7 @@ def _migrate_slowly(lab: LabVerbs, source: str, target: str) -> None:
     lab.on(source, *migrate, DOMAIN, uri)
 
 
-def _moving_line(lab: LabVerbs, viewer: str, source: str) -> str:
+def moving_line(lab: LabVerbs, viewer: str, source: str) -> str:
     """What the source says of the move, as another host has read it."""
     records = [view["record"] for view in lab.snapshot(viewer)["hosts"] if view["record"]]
     notes = [dict(record["notes"]) for record in records if record["hostname"] == source]

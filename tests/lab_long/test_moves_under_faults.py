@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.lab.real_story import DOMAIN
+from tests.lab.test_migration_gap import moving_line
 from tests.lab.test_moves import COMMAND, watched
 from tests.lab.verbs import LabError, LabVerbs, machine_clock_s, scaled
 
@@ -128,6 +129,14 @@ def test_a_libvirtd_that_is_restarted_costs_a_gap_at_the_most(
 @pytest.mark.parametrize("unit", ["ha-agent", "ha-broker"])
 def test_our_own_services_may_be_restarted_meanwhile(slow: LabVerbs, move: Move, unit: str) -> None:
     slow.on(move.source, "systemctl", "kill", "--signal=SIGKILL", f"{unit}.service")
+    third = next(name for name in slow.status()["hosts"] if name not in (move.source, move.target))
+
+    def is_told() -> bool:
+        """Also by an agent that did not order it: the others must leave the lease alone."""
+        found = slow.status()["hosts"][move.source]["state"] == "EngineMigratingAway"
+        return found and moving_line(slow, third, move.source).startswith("to ")
+
+    slow.wait_until("the word that the engine still moves", is_told, scaled(BEGUN_S))
     host, boot = wait_for_end(slow, move)
     print(f"{unit} of the source killed: the engine is on {host}")
     assert boot == move.boot

@@ -427,11 +427,18 @@ class LibvirtHypervisor:
     def _with_job(self, found: Domain, domain: Any) -> Domain:
         """`found`, and how far the migration is that an event told of, if it is under way still.
 
-        Only after that event is libvirt asked for its job: the question needs qemu's own answer,
-        and one that is stuck would hold up every look at the domain.
+        Only after that event, and once on each new connection (it may have come before), is libvirt
+        asked for its job: the question needs qemu's own answer, and one that is stuck would hold up
+        every look at the domain. So one that does not answer is not asked again.
         """
         libvirt = _libvirt()
-        stats = domain.jobStats()
+        try:
+            stats = domain.jobStats()
+        except libvirt.libvirtError as error:
+            if _is_absent(error):
+                raise
+            self._migrates = False
+            return found
         self._migrates = stats.get("type") != libvirt.VIR_DOMAIN_JOB_NONE
         if not self._migrates:
             return found
@@ -510,6 +517,8 @@ class LibvirtHypervisor:
         libvirt = _libvirt()
         # A libvirtd that was restarted without a domain counts their ids from 1 again.
         self._pid_of = (-1, None)
+        # What began before this connection, or this process, is told by nobody.
+        self._migrates = True
         callbacks = (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),
