@@ -130,7 +130,7 @@ _INNER = re.compile(r"\bNone\b|State\.|Life\.|Liveness\.|Health\.|Membership\.|[
 
 
 # What stands on the storage may be anything.
-_QUOTED = re.compile(r"b?(['\"]).*\1 is refused")
+_QUOTED = re.compile(r"(?:b?(['\"]).*\1|bytes \(hex [0-9a-f ]+ \.\.\.\)) is refused")
 
 
 def check(found: Explanation) -> None:
