@@ -89,6 +89,7 @@ CLUSTER: Mapping[str, str] = {
     "migration.auto_converge": "slow the guest down when its memory changes faster than it goes",
     "migration.post_copy": "it may go on at the target before all of its memory is there; when "
     "either host dies then, the VM is lost",
+    "migration.encrypt": "send the memory by qemu's own TLS; without it, it goes in clear",
     "migration.tries": "how many hosts are tried for one move",
     "migration.at_shutdown": "what becomes of the engine when its host is shut down: moved (or "
     "shut down where no host takes it), shut down, or left",

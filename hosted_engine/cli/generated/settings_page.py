@@ -58,7 +58,7 @@ def _kinds(kind: str) -> str:
 
 
 def _table(keys: Iterable[Key], meanings: Mapping[str, str]) -> list[str]:
-    return [*_TABLE, *(_row(key, meanings[key.name]) for key in keys), ""]
+    return [*_TABLE, *(_row(key, meanings.get(key.name, "")) for key in keys), ""]
 
 
 def _row(key: Key, meaning: str) -> str:
