@@ -3,7 +3,8 @@
 =================================== ==========================================================
 root, and the daemons' own user     all of it
 users of `command_users`            what members of the group may, and the commands that
-                                    `routes` opens to them; the file's group lets them connect
+                                    `ha_broker.api.resources` opens to them; the file's group
+                                    lets them connect
 members of `socket_group`           reading
 everybody else                      can't connect
 =================================== ==========================================================

@@ -3,20 +3,7 @@
 Every answer comes from memory; only a change of maintenance and a test notification wait, with
 a bound.
 
-====== =================================== =================================================
-GET    /v1/status                          the snapshot, ages beside the stamps
-GET    /v1/changes?since=N&wait_s=S        the same, once its sequence is not N; with
-                                           &hosts_since=MARK only the hosts with news
-                                           (`ha_broker.api.host_news`)
-GET    /v1/config                          the shared configuration as last read
-GET    /v1/config/copy                     the same as it stood on the storage (base64)
-GET    /metrics                            numbers for Prometheus, in its text format
-PUT    /v1/record                          a `Publication` for this host's own slot
-PUT    /v1/maintenance                     {"scope": "global"|"local", "on": bool}
-PUT    /v1/move                            {"to": "h2"|2|null}: move the engine alive from here
-PUT    /v1/reread                          {}: read configuration and all slots again
-PUT    /v1/test-notification               {}: send one to every target; what each answered
-====== =================================== =================================================
+What there is, and who may ask for it: `ha_broker.api.resources`.
 
 In the snapshot, ``agent`` is what this host's agent published last (null: nothing yet), with
 ``agent_published_age_s`` beside it. Its ``penalties`` say what the score lost and since when:
@@ -32,7 +19,7 @@ order as long as it is not over.
 Errors are ``{"error": "..."}`` with a fitting status.
 
 Who may connect says the socket's file. Whoever does may read; what is no GET is a command: root's
-and the daemons' own user's, and those in `COMMANDS` also the users' that host.yaml names in
+and the daemons' own user's, and those of `COMMANDERS` also the users' that host.yaml names in
 `command_users`; for others it is refused (403). The record is the agent's own word, by which other
 hosts and root's commands go. The configuration as it stood on the storage is root's, too; in
 ``/v1/config`` others get no domain XML, and of a webhook's address scheme and host alone: both may
@@ -51,6 +38,7 @@ from urllib.parse import parse_qsl
 
 from ha_broker.api.host_news import ALL, lean_answer
 from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.api.resources import COMMANDERS, READERS, paths_for
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
@@ -97,9 +85,9 @@ class Nothing:
 
 
 READ = "GET"
-ALL_OF_IT = "/v1/config/copy"  # with whatever secrets people put there
-COMMANDS = ("/v1/maintenance", "/v1/move", "/v1/reread", "/v1/test-notification")
-"""Those of `command_users`; a new one is root's until it is named here."""
+READABLE = paths_for(READERS)
+COMMANDS = paths_for(COMMANDERS)
+"""Those of `command_users`."""
 
 Query = dict[str, str]
 Handler = Callable[[Query, bytes, Optional[Caller]], Any]
@@ -140,7 +128,7 @@ class Api:
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
             ("GET", "/v1/config"): self._config,
-            ("GET", ALL_OF_IT): self._config_copy,
+            ("GET", "/v1/config/copy"): self._config_copy,
             ("GET", "/metrics"): self._metrics_text,
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
@@ -200,11 +188,8 @@ class Api:
 
     def _allowed(self, uid: int) -> dict[str, tuple[str, ...]]:
         """The resources for one who is not root, by method."""
-        readable = tuple(
-            path for method, path in self._routes if method == READ and path != ALL_OF_IT
-        )
         commands = {"PUT": COMMANDS} if self._access.may_command(uid) else {}
-        return {READ: readable, **commands}
+        return {READ: READABLE, **commands}
 
     def _denied_text(self, method: str, path: str, uid: int) -> str:
         allowed = self._allowed(uid)

@@ -76,8 +76,8 @@ def test_texts_have_one_form(command: Command) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(files()))
-def test_manual_and_completion_are_what_the_catalogue_makes(name: str) -> None:
-    """After a change: python -m hosted_engine.cli.generated.programs docs."""
+def test_what_is_kept_is_what_the_catalogues_make(name: str) -> None:
+    """After a change: python -m hosted_engine.cli.generated docs."""
     assert (DOCS / name).read_text(encoding="utf-8") == files()[name]
 
 
@@ -87,7 +87,7 @@ def test_no_other_page_or_completion_is_kept() -> None:
         for folder in ("man", "completion")
         for path in (DOCS / folder).iterdir()
     }
-    assert kept == set(files())
+    assert kept == {name for name in files() if "/" in name}
 
 
 WEIGH = Command(

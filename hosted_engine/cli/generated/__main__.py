@@ -1,4 +1,4 @@
-"""Write the manual pages and the completion files below a folder.
+"""Write the manual pages, the completion files and the references below a folder.
 
 ``python -m hosted_engine.cli.generated FOLDER``; what is kept in docs/ is what it wrote. Why not by
 a generator for argparse: ADR 40.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hosted_engine.cli.generated.api_page import api_page
 from hosted_engine.cli.generated.bash import bash_completion
 from hosted_engine.cli.generated.fish import fish_completion
 from hosted_engine.cli.generated.man_page import man_page
 from hosted_engine.cli.generated.programs import CLEANUP_PROGRAM, HOSTED_ENGINE
+from hosted_engine.cli.generated.settings_page import settings_page
 from hosted_engine.cli.generated.zsh import zsh_completion
 
 
 def files() -> dict[str, str]:
     """All files: path below the folder, and text."""
-    written = {}
+    written = {"api.md": api_page(), "settings.md": settings_page()}
     for program in (HOSTED_ENGINE, CLEANUP_PROGRAM):
         name = program.name
         written[f"man/{name}.8"] = man_page(program)

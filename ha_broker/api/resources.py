@@ -1,0 +1,125 @@
+"""The catalogue of what can be asked of the broker, and by whom: text only.
+
+`ha_broker.server.routes` answers it and goes by its rights; docs/api.md is written from it.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+READERS = "whoever may connect"
+COMMANDERS = "root, the daemons' user, and the users of `command_users`"
+ROOT = "root, and the daemons' user"
+
+
+class Resource(NamedTuple):
+    """One method of one path.
+
+    `query` and `body` are pairs of a key and what it may be; `right` is who may ask: READERS,
+    COMMANDERS or ROOT.
+    """
+
+    method: str
+    path: str
+    what: str
+    right: str
+    answer: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: tuple[tuple[str, str], ...] = ()
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource(
+        "GET",
+        "/v1/status",
+        "what this broker knows now, from its memory",
+        READERS,
+        "a Snapshot, with an age beside each stamp",
+    ),
+    Resource(
+        "GET",
+        "/v1/changes",
+        "the same, once it is another one",
+        READERS,
+        "a Snapshot; the same as before when nothing has changed in that time. With `hosts_since`"
+        " without `agent`, `events`, `notifications` and ages, and with `hosts_as_of`: the mark"
+        " for the next call, and, where only hosts with news are told, `hosts_since` and"
+        " `hosts_gone`",
+        query=(
+            ("since", "the `sequence` that is known already (default -1: none)"),
+            ("wait_s", "how long to wait for another one: 0 to 60 (default 30)"),
+            ("hosts_since", "`all`, or the mark of the answer before: only hosts with news since"),
+        ),
+    ),
+    Resource(
+        "GET",
+        "/v1/config",
+        "the shared configuration as last read",
+        READERS,
+        "`sequence`, `settings` and `domain_xml`; who is not root gets no domain XML, and of a"
+        " webhook's address scheme and host alone. 503 when none has been read yet",
+    ),
+    Resource(
+        "GET",
+        "/v1/config/copy",
+        "the same as it stood on the storage, with all that people have put there",
+        ROOT,
+        "`copy`, in base64. 503 when none has been read since the start",
+    ),
+    Resource(
+        "GET",
+        "/metrics",
+        "numbers for Prometheus",
+        READERS,
+        "text in its format, no JSON",
+    ),
+    Resource(
+        "PUT",
+        "/v1/record",
+        "what this host's agent says of itself, for its own slot on the storage",
+        ROOT,
+        "an empty object",
+        body=(("", "a Publication, whole; unknown keys are refused"),),
+    ),
+    Resource(
+        "PUT",
+        "/v1/maintenance",
+        "sets maintenance, and waits until that was read back",
+        COMMANDERS,
+        "`before`: what it was. 504 when it could not be confirmed in time",
+        body=(
+            ("scope", "`global` or `local` (this host)"),
+            ("on", "true or false"),
+            ("timeout_s", "how long to wait for it: 0 to 300 (default 30)"),
+            ("why", "a text for the log (default: none)"),
+        ),
+    ),
+    Resource(
+        "PUT",
+        "/v1/move",
+        "has this host's agent move the engine alive to another host",
+        COMMANDERS,
+        "a MoveOrder; how it goes on stands in the Snapshot, in `agent.move`. Refused where the"
+        " engine can't be moved, with each host's reason",
+        body=(("to", "a host's name or id; null: the best one that can take it (the default)"),),
+    ),
+    Resource(
+        "PUT",
+        "/v1/reread",
+        "has configuration and all slots read anew",
+        COMMANDERS,
+        "an empty object",
+    ),
+    Resource(
+        "PUT",
+        "/v1/test-notification",
+        "sends a test to every mail server and webhook, and waits",
+        COMMANDERS,
+        "`targets`: a list of TrialResult",
+    ),
+)
+
+
+def paths_for(right: str) -> tuple[str, ...]:
+    """Those that `right` alone opens, in order."""
+    return tuple(one.path for one in RESOURCES if one.right == right)
