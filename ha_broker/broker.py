@@ -94,7 +94,8 @@ from ha_broker.storage.own_slot_writer import OwnSlot
 from ha_broker.storage.slot_notes import newer_config_elsewhere
 from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
-from metadata.notes import Notes
+from metadata.notes import PROGRAM, Notes
+from metadata.program import VERSION
 from metadata.records import Health
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import HostSettings
@@ -137,7 +138,7 @@ class Broker:
         self._host_changes = HostChanges()
         self._unshown: set[int] = set()
         self._engines = EngineWords()
-        self._identity = identity_notes(world.vitals.identity())
+        self._identity: Notes = (*identity_notes(world.vitals.identity()), (PROGRAM, VERSION))
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
         # Begins high enough that a restarted broker never repeats a number.
@@ -360,8 +361,8 @@ class Broker:
         self._own.owns_id = not self._lockspace.unusable_why(now_s)
 
     def _marks(self) -> Notes:
-        """What the record says beside what the agent published: which machine writes it, and as a
-        member of the lockspace sanlock's watchdog time."""
+        """What the record says beside what the agent published: which machine and which version of
+        the program write it, and as a member of the lockspace sanlock's watchdog time."""
         fire_timeout_s = self._lockspace.fire_timeout_s
         if not self._lockspace.joined or fire_timeout_s is None:
             return self._identity

@@ -23,6 +23,9 @@ GLOBAL_MAINTENANCE = "global-maintenance"
 PENALTIES = "penalties"
 """What stands against the host's full score, for people."""
 
+PROGRAM = "program"
+"""The version of the program that the host's broker runs; older programs don't tell it."""
+
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
 

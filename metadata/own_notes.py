@@ -10,7 +10,7 @@ AGENT_KEYS = frozenset(
 """What the agent hands over; the broker adds the others."""
 
 OWN_KEYS = AGENT_KEYS | {
-    *(notes.CONFIG_VERSION, notes.GLOBAL_MAINTENANCE),
+    *(notes.CONFIG_VERSION, notes.GLOBAL_MAINTENANCE, notes.PROGRAM),
     *(host_notes.MACHINE, host_notes.HARDWARE, host_notes.BOOT, host_notes.FIRE_TIMEOUT),
 }
 """One of these that is left out now is over, also where a newer program has written it before."""

@@ -27,7 +27,7 @@ from simulation.errors import SimulationError
 from simulation.hypervisor_view import HypervisorOf
 from simulation.pending_commands import LOOK_S, PendingCommands
 from simulation.process import AgentCore, BrokerCore, Core, Process
-from simulation.settings import HOST_CPUS, HostTraits
+from simulation.settings import HOST_CPUS, VERSIONS, HostTraits
 from simulation.shared_storage import SharedWorld
 from simulation.storage_path import StoragePath
 from simulation.system_daemons import Libvirt, Sanlock
@@ -105,10 +105,7 @@ class SimHost:
         self.clock.drift(traits.clock_drift_ppm)
         self.store = SimStore(shared.volumes, shared.clock, keep_log=False)
         self.store.latency_s = traits.latency_s
-        self.store.on_write = other_versions.translator(
-            traits.version, traits.host_id, shared.parts
-        )
-        self.store.on_read = other_versions.reader(traits.version)
+        self._run_version(traits.version)
         # A copy takes itself for its original in all that stands on the disk.
         known_as = traits.copy_of or self.name
         self.lockspace = SimLockspace(shared.san, known_as)
@@ -154,6 +151,10 @@ class SimHost:
         self.vm.on_change(self._domain_changed)
         for port in (self.store, self.lockspace, self.vm):
             port.before_call = self._before_call
+
+    def _run_version(self, version: str) -> None:
+        self.store.on_write = other_versions.translator(version, self.host_id, self.shared.parts)
+        self.store.on_read = other_versions.reader(version)
 
     # --- what one sees --------------------------------------------------------------------
 
@@ -402,6 +403,18 @@ class SimHost:
             raise SimulationError(f"{unit} does not run on {self.name}")
         getattr(process, verb)()
         self.plan()
+
+    def install(self, version: str) -> None:
+        """Another version of the program (`HostTraits.version`), while its services are stopped.
+
+        It differs in what it writes and reads alone, see `simulation.other_versions`.
+        """
+        if self.agent_process.core is not None or self.broker_process.core is not None:
+            raise SimulationError(f"{self.name}: stop {AGENT} and {BROKER} first")
+        if version not in VERSIONS:
+            raise SimulationError(f"no version {shown(version)}: {', '.join(VERSIONS)}")
+        self.traits = replace(self.traits, version=version)
+        self._run_version(version)
 
     def after_calls(self, unit: str, fault: str, calls: int) -> None:
         """ "kill" or "freeze" the daemon right before the call that follows `calls` others."""

@@ -8,6 +8,7 @@ from typing import Callable, Optional
 
 from metadata import moving_note, takes_note
 from metadata.layout import SLOT_SIZE, slot_address
+from metadata.notes import PROGRAM
 from metadata.records import VolumeAddress
 from metadata.settings.parse import StorageParts
 
@@ -15,6 +16,8 @@ RECORD_SIZE = 512
 CRC_FIELD = 9
 TOO_NEW_PARSE_VERSION = b"2"
 NEWER_FEATURE_VERSION = b"7"
+NEWER_PROGRAM = "99.0"
+_PROGRAM_LINE = re.compile(rf"(?<=\n){PROGRAM}=[^\n]*".encode("ascii"))
 
 Translate = Callable[[VolumeAddress, bytes], bytes]
 # What a version before moves passes over in the text part of a slot.
@@ -66,7 +69,8 @@ def newer(slot: bytes) -> bytes:
     """A later version of the same format: one more field, and a line that nobody knows."""
     fields = _fields(slot)
     fields[1] = NEWER_FEATURE_VERSION
-    text = slot[RECORD_SIZE:].rstrip(b"\0") + b"from_the_future=yes\n"
+    told = f"{PROGRAM}={NEWER_PROGRAM}".encode("ascii")
+    text = _PROGRAM_LINE.sub(told, slot[RECORD_SIZE:].rstrip(b"\0")) + b"from_the_future=yes\n"
     return _joined([*fields, b"future"], text)
 
 

@@ -3,12 +3,13 @@ complete -c hosted-engine -f
 complete -c hosted-engine -l help -d 'show help'
 function __hosted_engine_no_command
     for word in (commandline -opc)
-        contains -- $word --vm-status --explain --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --vm-migrate --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --import-ovirt --history --export-status --test-notification --simulate --version; and return 1
+        contains -- $word --vm-status --explain --upgrade-check --set-maintenance --vm-start --vm-start-paused --vm-shutdown --vm-poweroff --vm-migrate --console --add-console-password --check-deployed --check-liveliness --get-shared-config --set-shared-config --edit-vm-conf --shared-config-history --shared-config-rollback --restore-shared-config --clean-metadata --reinitialize-lockspace --connect-storage --disconnect-storage --deploy --import-ovirt --history --export-status --test-notification --simulate --version; and return 1
     end
     return 0
 end
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-status -d 'show the engine and all hosts'
 complete -c hosted-engine -n __hosted_engine_no_command -l explain -d 'say in plain words why the engine runs where it runs, or why nowhere'
+complete -c hosted-engine -n __hosted_engine_no_command -l upgrade-check -d 'say whether this host may be upgraded now, and which goes next'
 complete -c hosted-engine -n __hosted_engine_no_command -l set-maintenance -d 'switch maintenance (with --mode)'
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-start -d 'start the engine\'s VM on this host'
 complete -c hosted-engine -n __hosted_engine_no_command -l vm-start-paused -d 'create the engine\'s VM on this host, and let nothing of it run yet'
@@ -44,6 +45,7 @@ complete -c hosted-engine -n 'contains -- --vm-status (commandline -opc)' -l met
 complete -c hosted-engine -n 'contains -- --vm-status (commandline -opc)' -l timeout -x -d 'wait this long for the broker (default 5), or watch the volume for this long to tell live records from old ones (default 11; 0: one look)'
 complete -c hosted-engine -n 'contains -- --explain (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
 complete -c hosted-engine -n 'contains -- --explain (commandline -opc)' -l timeout -x -d 'wait this long for the broker (default 5)'
+complete -c hosted-engine -n 'contains -- --upgrade-check (commandline -opc)' -l json -d 'one JSON document on stdout, errors too'
 complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l mode -x -a 'global local none' -d 'global: nobody touches the engine; local: this host runs no engine; none: end both'
 complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l wait -d 'until the agents say so: with global those of all living hosts, else this host\'s; a move of the engine is shown with target and progress'
 complete -c hosted-engine -n 'contains -- --set-maintenance (commandline -opc)' -l timeout -x -d 'with --wait: how long to wait for the agents (default 120)'

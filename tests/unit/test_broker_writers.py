@@ -13,7 +13,9 @@ import pytest
 from ha_broker.server.mailbox import MAX_WAITING_REQUESTS, Refusal, Ticket
 from ha_broker.storage.local_maintenance import FLAG_NAME, StateDirError, read_flag
 from metadata.layout import SLOT_SIZE, slot_address
+from metadata.notes import PROGRAM
 from metadata.own_notes import OWN_KEYS
+from metadata.program import VERSION
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global, encode_host
 from tests.unit.broker_host import (
@@ -136,6 +138,19 @@ def test_fields_of_a_newer_version_survive(cluster: Cluster, host: Host) -> None
     assert found.feature_version == 3
     assert {"why": "w", "newer": "line"}.items() <= dict(found.notes).items()
     assert "what was so then" not in dict(found.notes).values()
+
+
+def test_the_record_tells_the_program_that_writes_it_and_not_one_of_before(
+    cluster: Cluster, host: Host
+) -> None:
+    """Also where a newer program, which has been taken back, has told another one."""
+    left = record(1, feature_version=3, notes=((PROGRAM, "9.9.9"), ("newer", "line")))
+    cluster.put(1, encode_host(left))
+    cluster.run(1)
+    host.publish(replace(PUBLICATION, notes=(("why", "w"),)))
+    cluster.run(TICK_S)
+    told = [value for key, value in cluster.stored(1).notes if key == PROGRAM]
+    assert told == [VERSION]
 
 
 def test_a_hung_write_is_an_error_and_the_newest_publication_follows_it(

@@ -72,5 +72,19 @@ GROUP = Group(
             ),
             examples=(("hosted-engine --explain", "Why, what each host waits for, what to do."),),
         ),
+        Command(
+            "--upgrade-check",
+            run="hosted_engine.upgrade.command:run_command",
+            summary="say whether this host may be upgraded now, and which goes next",
+            text="Says from what this host's broker knows whether this host may be upgraded now "
+            "(exit code 0) or not (exit code 1, with the reasons): the engine's own host goes "
+            "last, one host goes after the other, and a move, a takeover, a change of the shared "
+            "configuration or global maintenance is waited for. It also says of each host which "
+            "version of the program and of its record's format it shows, and what an older one "
+            "can't do meanwhile. Nothing is changed. docs/upgrade.md has the whole way.",
+            options=(JSON,),
+            examples=(("hosted-engine --upgrade-check", "Is it this host's turn?"),),
+            exit_codes=((1, "not now, or it could not be found out"),),
+        ),
     ),
 )

@@ -1,0 +1,1 @@
+"""Whether this host may be upgraded now (``--upgrade-check``)."""
