@@ -413,7 +413,7 @@ WIDE = 400, "allowed: numbers from -2^64 to 2^64"
         (put("/v1/maintenance", b'{"scope": "galactic", "on": true}'), 400, "'galactic'"),
         (put("/v1/maintenance", b'{"scope": "global", "on": 1}'), 400, "on: expected true"),
         (put("/v1/maintenance", b'{"scope": "local", "on": false, "why": 1}'), 400, "why: expec"),
-        (put("/v1/move", b'{"to": true}'), 400, "to: True is refused; allowed: a host's name, its"),
+        (put("/v1/move", b'{"to": true}'), 400, "to: true is refused; allowed: a host's name, its"),
         (put("/v1/move", b'{"to": ""}'), 400, "to: '' is refused"),
         (put("/v1/move", b'{"to": 1.5}'), 400, "to: 1.5 is refused"),
         (put("/v1/move", b'{"to": ["h2"]}'), 400, "to: ['h2'] is refused"),
