@@ -202,7 +202,7 @@ def test_reading_storage_takes_light_modules_alone() -> None:
     )
     ours = {"hosted_engine", "hosted_engine.errors", "hosted_engine.host", "metadata"}
     ours |= {f"hosted_engine.host.{name}" for name in ("alone", "anew", "apart")}
-    ours |= {"world", "world.ports", "world.ports.errors", "world.way_in"}
+    ours |= {"world", "world.ports", "world.ports.errors", "world.service_user", "world.way_in"}
     ours |= {"world.storage", "world.storage.direct_store"}
     assert set(done.stdout.split()) == ours | {
         *("metadata.error_words", "metadata.plain_text", "metadata.records", "metadata.states"),

@@ -12,6 +12,7 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+from metadata.error_words import reason
 from world.ports.certificates import CertificateFiles, CertificateLook, Use
 
 _ROUNDS = 10  # a handshake has two or three
@@ -31,7 +32,7 @@ class PemCertificates:
             try:
                 Path(path).read_bytes()
             except OSError as error:
-                return CertificateLook(f"{path} can't be read: {error.strerror or error}")
+                return CertificateLook(f"{path} can't be read: {reason(error)}")
         try:
             return CertificateLook("", _ends(files, use, name))
         except _UnusableError as error:
