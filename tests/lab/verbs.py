@@ -18,6 +18,7 @@ def scaled(seconds: float) -> float:
     return seconds * float(os.environ.get("HE_TIME_FACTOR") or 1)
 
 
+HEARTBEAT_TIMEOUT_S = 10.0
 CONFIG = "config-version"
 # Each host looks once a minute at the latest.
 CONFIG_TIMEOUT_S = 70.0
@@ -57,7 +58,13 @@ class LabVerbs:
         return str(found["host"])
 
     def engine_identity(self) -> tuple[str, int, Optional[str]]:
+        """Host, qemu's process, and boot: known by a heartbeat that is fresh, which it may not be
+        for a moment after the guest stood still."""
         found = self.status()["engine"]
+        deadline_s = time.monotonic() + scaled(HEARTBEAT_TIMEOUT_S)
+        while found["boot_id"] is None and time.monotonic() < deadline_s:
+            time.sleep(0.5)
+            found = self.status()["engine"]
         return found["host"], found["pid"], found["boot_id"]
 
     def on(self, host: str, *command: str) -> str:
