@@ -16,6 +16,7 @@ import pytest
 from hosted_engine.errors import CommandError
 from hosted_engine.main import main
 from hosted_engine.support_archive import command as export_status
+from hosted_engine.support_archive import sources
 from hosted_engine.support_archive.collect import Output, Programs
 from hosted_engine.support_archive.command import Collected, collect, write_archive
 from hosted_engine.support_archive.sources import (
@@ -329,3 +330,11 @@ def test_a_file_that_cannot_be_is_told_before_anything_is_collected(
     error = capsys.readouterr().err
     assert problem in error
     assert len(error.splitlines()) == 1
+
+
+def test_a_domain_whose_name_begins_with_a_dash_is_no_option_of_virsh() -> None:
+    name = "--no-such-option"
+    asked = [source.command for source in sources._libvirt("qemu:///system", name)]
+    named = [command for command in asked if name in command]
+    assert len(named) == 4
+    assert all(command[-2:] == ("--", name) for command in named)
