@@ -105,11 +105,24 @@ def test_no_more_hosts_are_tried_than_the_settings_say() -> None:
     assert len(host.memory.move_refusals) == CONFIG.migration.tries
 
 
-def test_the_next_local_maintenance_tries_all_hosts_again() -> None:
+@pytest.mark.parametrize("health", [Health.GOOD, Health.BAD])
+def test_the_next_local_maintenance_tries_all_hosts_again(health: Health) -> None:
     host = moving(taker(2))
     host.settle(1, **FAILED)
     host.settle(1, local_maintenance=False)
+    before = host.settle(1, health=health)
+    assert before is (State.ENGINE_UP if health is Health.GOOD else State.ENGINE_UP_BAD_HEALTH)
     assert host.settle(60, local_maintenance=True) is MOVING
+    assert host.memory.move_refusals == ()
+
+
+def test_a_moment_of_not_knowing_tries_all_hosts_again() -> None:
+    host = moving(taker(2), taker(3))
+    host.settle(1, **FAILED)
+    assert host.memory.move_refusals == ((2, "the network is gone"),)
+    host.settle(1, vm=Vm.UNKNOWN)
+    host.settle(1, vm=Vm.RUNNING, move_outcome=MoveOutcome.NONE)
+    assert host.memory.state is MOVING
     assert host.memory.move_refusals == ()
 
 
