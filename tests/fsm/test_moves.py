@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -169,10 +170,13 @@ def test_an_agent_that_comes_back_goes_on_for_local_maintenance(outcome: MoveOut
     assert host.settle(1, vm=Vm.RUNNING, move_outcome=outcome) is expected
 
 
-def test_a_move_that_goes_on_meanwhile_is_still_this_one() -> None:
+@pytest.mark.parametrize("by_another_agent", [False, True])
+def test_a_move_that_goes_on_meanwhile_is_still_this_one(by_another_agent: bool) -> None:
     host = moving(taker(2), **ASKED)
     busy = {"vm_leaving": True, "move_outcome": MoveOutcome.NONE}
     host.settle(1, vm=Vm.UNKNOWN)
+    if by_another_agent:  # what it gave an order for is not kept
+        host.memory = replace(host.memory, move_ordered=False)
     assert host.settle(1, vm=Vm.RUNNING, **busy) is MOVING
     host.see(TIMING.migration_s)
     assert host.last.actions == (Action.ABORT_MIGRATION,)
