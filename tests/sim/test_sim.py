@@ -153,6 +153,9 @@ def test_an_older_program_counts_as_having_the_usual_watchdog_time() -> None:
              HostTraits("h2", 2, watchdog_fire_timeout_s=15))  # fmt: skip
     why = "sanlock's watchdog time is not the same everywhere"
     assert unable(WorldSettings(hosts=hosts)) == {"h1": why, "h2": why}
+    all_older = tuple(replace(host, version="older") for host in hosts)
+    assert unable(WorldSettings(hosts=all_older)) == {"h1": why, "h2": why}
+    assert unable(WorldSettings(hosts=all_older[:1])) == {}
     usual = tuple(replace(host, watchdog_fire_timeout_s=60) for host in hosts)
     assert unable(WorldSettings(hosts=usual)) == {}
 
