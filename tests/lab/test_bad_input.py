@@ -114,23 +114,36 @@ def test_a_second_start_is_refused_with_the_holders_name(lab: LabVerbs) -> None:
     assert lab.engine_identity() == before
 
 
-def test_local_maintenance_is_refused_where_the_engine_runs(lab: LabVerbs) -> None:
+def test_local_maintenance_is_refused_where_nobody_can_take_the_engine(lab: LabVerbs) -> None:
     before = lab.engine_identity()
-    why = refused(lab, before[0], "hosted-engine", "--set-maintenance", "--mode=local")
-    assert "engine" in why
-    other = other_than(lab, before[0])[0]
-    lab.on(other, "hosted-engine", "--set-maintenance", "--mode=local")
+    others = other_than(lab, before[0])
     try:
+        for other in others:
+            lab.on(other, "hosted-engine", "--set-maintenance", "--mode=local")
         lab.wait_for(
             "local maintenance",
-            lambda status: status["hosts"][other]["state"] == "LocalMaintenance",
+            lambda status: (
+                {status["hosts"][other]["state"] for other in others} == {"LocalMaintenance"}
+            ),
             30,
         )
-        assert hosts_json(lab, other)["global_maintenance"] is False
+        assert hosts_json(lab, others[0])["global_maintenance"] is False
+        # A tick later the engine's host knows it, too.
+        lab.wait_for("their records", lambda _status: _all_say_so(lab, before[0], others), 30)
+        why = refused(lab, before[0], "hosted-engine", "--set-maintenance", "--mode=local")
+        for other in others:
+            assert f"{other}: it is in local maintenance" in why
     finally:
-        lab.on(other, "hosted-engine", "--set-maintenance", "--mode=none")
+        for other in others:
+            lab.on(other, "hosted-engine", "--set-maintenance", "--mode=none")
     lab.wait_settled()
     assert lab.engine_identity() == before
+
+
+def _all_say_so(lab: LabVerbs, viewer: str, others: list[str]) -> bool:
+    views = lab.snapshot(viewer)["hosts"]
+    return all(view["record"]["maintenance"] for view in views
+               if view["record"]["hostname"] in others)  # fmt: skip
 
 
 def test_storage_in_use_is_not_formatted(lab: LabVerbs) -> None:
