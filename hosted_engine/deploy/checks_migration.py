@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from hosted_engine.deploy.check_input import Subject
-from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from hosted_engine.deploy.findings import Finding, ok, warn
 from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, within_deadline
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC, libvirt_hint
 from metadata.records import HostRecord
@@ -38,10 +38,10 @@ def check_migration(subject: Subject) -> Finding:
     problem = next(filter(None, _certificate_problems(subject, by_tls)), "")
     if problem:
         mend = f"{PAGE} says how they are made and where they belong"
-        return _refusal(subject, problem, mend)
+        return _warning(subject, problem, mend)
     why = _not_reached_why(subject)
     if why:
-        return _refusal(subject, why, *_reaching(subject, scheme))
+        return _warning(subject, why, *_reaching(subject, scheme))
     address = address_on(uri, _reached_at(subject))
     if scheme.endswith("+tcp"):
         return warn(
@@ -51,13 +51,12 @@ def check_migration(subject: Subject) -> Finding:
     return ok(f"{address} answers{_ends(subject) if by_tls else ''}{_in_clear(subject)}")
 
 
-def _refusal(subject: Subject, problem: str, *mend: str) -> Finding:
-    """To a host alone nobody moves the engine; and a deployed one must be able to go on, with a
-    certificate that has ended, too."""
+def _warning(subject: Subject, problem: str, *mend: str) -> Finding:
+    """No more than that: such a host is a full member of the cluster, but for moves alive."""
     told = f"{problem}: the engine can't be moved here alive"
     if _is_alone(subject):
-        return warn(f"{told}, which matters once there is another host", *mend)
-    return fail(told, *mend) if subject.deployed is None else warn(told, *mend)
+        told += ", which matters once there is another host"
+    return warn(told, *mend)
 
 
 def _is_alone(subject: Subject) -> bool:
