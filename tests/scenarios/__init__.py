@@ -1,8 +1,8 @@
 """Incidents from the field as stories: a world, a script, and the log that they must give.
 
 A folder is a scenario: README.md (what happened to people, what must happen instead),
-world.yaml, script.yaml and expect.log. A marker file `lab`, or `lab_long` for one that takes minutes,
-says that the script runs on the lab's real hosts too, in the level of that name.
+world.yaml, script.yaml and expect.log. A marker file `lab`, or `lab_long` for one that takes
+minutes, says that the script runs on the lab's real hosts too, in the level of that name.
 """
 
 from __future__ import annotations
