@@ -11,7 +11,7 @@ from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
 from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
-from fsm.moves import is_ended, still_to_show, target, wanted_move
+from fsm.moves import is_ended, target, wanted_move
 from fsm.observation import (
     HostStop,
     Lease,
@@ -304,7 +304,7 @@ def sits_out(m: Memory, o: Observation, c: ClusterSettings) -> bool:
 @guard
 def peers_settled(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """Every peer has shown whether it lives, or has had the time to."""
-    return not undecided(o) or settled(m, o, c)
+    return not undecided(o) or o.now_s >= settled_at_s(m, o, c)
 
 
 @guard
@@ -479,11 +479,10 @@ def runs_as_host_stops(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 @guard
 def to_stop_with_host(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """This host is being shut down, its VM runs, and it is not to move, or no host can take it."""
-    if o.vm is not Vm.RUNNING or o.vm_leaving or o.host_stops is None:
+    if o.host_stops is None or not _stays_here(o):
         return False
-    wanted = wanted_move(m, o)
-    ended = wanted is not None and is_ended(m, wanted)
-    return o.host_stops is HostStop.STOP or ended or move_in_vain(m, o, c)
+    given_up = o.host_stops is HostStop.STOP or move_is_given_up(m, o, c)
+    return given_up or move_in_vain(m, o, c)
 
 
 @guard
@@ -502,7 +501,7 @@ def move_possible(m: Memory, o: Observation, c: ClusterSettings) -> bool:
 def move_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """The engine is to be moved, and no host can take it, now that all have shown themselves."""
     wanted = wanted_move(m, o)
-    waits = wanted is None or is_ended(m, wanted) or (still_to_show(o) and not settled(m, o, c))
+    waits = wanted is None or is_ended(m, wanted) or not peers_settled(m, o, c)
     return _is_movable(m, o, c) and not waits and move_target(m, o, c) is None
 
 
@@ -544,32 +543,26 @@ def move_announced(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 @guard
 def announced_in_vain(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     """What must be certain before libvirt is told has not been so for away_s."""
-    stays = o.vm is Vm.RUNNING and not o.vm_leaving
-    return stays and not m.move_ordered and elapsed_s(m, o) >= c.timing.away_s
+    return _stays_here(o) and not m.move_ordered and elapsed_s(m, o) >= c.timing.away_s
 
 
 @guard
 def move_failed(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """libvirt was told to move the VM, is not at it any more, and the VM runs here."""
     over = o.move_outcome in (MoveOutcome.FAILED, MoveOutcome.NONE)
-    return m.move_ordered and over and o.vm is Vm.RUNNING and not o.vm_leaving
+    return m.move_ordered and over and _stays_here(o)
 
 
 @guard
 def moved_in_word_only(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """libvirt said that the VM had moved, and it runs here."""
     done = o.move_outcome is MoveOutcome.DONE
-    return m.move_ordered and done and o.vm is Vm.RUNNING and not o.vm_leaving
+    return m.move_ordered and done and _stays_here(o)
 
 
 def move_target(m: Memory, o: Observation, c: ClusterSettings) -> Optional[Peer]:
     """The host that is tried next for the move that is wanted; None: there is none."""
     return target(m, o, c.migration.tries)
-
-
-def settled(m: Memory, o: Observation, c: ClusterSettings) -> bool:
-    """Have the peers had the time to show that they live?"""
-    return o.now_s >= settled_at_s(m, o, c)
 
 
 @guard
@@ -579,7 +572,12 @@ def vm_can_leave(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     The local sanlock alone may be wrong (`is_denied`): the VM of a host that slept is no engine.
     """
     leased = o.vm_holds_lease is True and o.lease is Lease.OURS
-    return o.vm is Vm.RUNNING and leased and not o.vm_leaving
+    return leased and _stays_here(o)
+
+
+def _stays_here(o: Observation) -> bool:
+    """Does the VM run here, and does no migration take it away?"""
+    return o.vm is Vm.RUNNING and not o.vm_leaving
 
 
 def _is_movable(m: Memory, o: Observation, c: ClusterSettings) -> bool:

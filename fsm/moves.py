@@ -12,9 +12,9 @@ from typing import Callable, NamedTuple, Optional
 
 from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
 from fsm.observation import HostStop, Observation, Peer
-from fsm.peers import undecided
 from metadata.liveness import Liveness
 from metadata.states import State
+from metadata.takes_note import OLDER_PROGRAM
 
 NO_REASON = "libvirt gave no reason"
 
@@ -71,10 +71,7 @@ _REASONS: tuple[tuple[Callable[[Peer], bool], str], ...] = (
     (lambda peer: peer.stopped, "its agent is stopped"),
     (lambda peer: peer.maintenance, "it is in local maintenance"),
     (lambda peer: bool(peer.takes_not), ""),
-    (
-        lambda peer: not peer.takes_at,
-        "its program is older and does not say whether it can take the engine",
-    ),
+    (lambda peer: not peer.takes_at, OLDER_PROGRAM),
 )
 
 
@@ -109,8 +106,3 @@ def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str],
         if to_id in (None, peer.host_id)
     ]
     return tuple([(name, why) for name, why in told if why])
-
-
-def still_to_show(observation: Observation) -> bool:
-    """May a host be alive that has not shown it yet?"""
-    return bool(undecided(observation))

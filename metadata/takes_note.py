@@ -16,6 +16,10 @@ _AT = re.compile(r"at ([!-<>-~]{1,300})", re.ASCII)  # a line has one "=" only
 _NO = re.compile(r"no, (.+)")
 
 
+OLDER_PROGRAM = "its program is older and does not say whether it can take the engine"
+"""For people: what such a host's missing line means."""
+
+
 class TakesNote(NamedTuple):
     """`address`: where its libvirt takes the engine; empty: it can't now, because of `why_not`."""
 
@@ -37,6 +41,11 @@ def decode_takes(value: str) -> Optional[TakesNote]:
     return TakesNote(why_not=found.group(1)) if found else None
 
 
+def takes_of(notes: Notes) -> Optional[TakesNote]:
+    """What a record with such notes says of taking the engine; None: its program does not say."""
+    return decode_takes(dict(notes).get(KEY, ""))
+
+
 def takes_told(notes: Notes) -> TakesNote:
-    """What a record with such notes says; both empty: nothing, as of an older program."""
-    return decode_takes(dict(notes).get(KEY, "")) or TakesNote()
+    """The same; both empty where its program does not say."""
+    return takes_of(notes) or TakesNote()

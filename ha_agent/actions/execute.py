@@ -8,7 +8,7 @@ from typing import Callable, Optional, cast
 
 from fsm.memory import Action
 from fsm.observation import MoveOutcome, StartOutcome
-from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder, move_engine
+from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
 from metadata.error_words import bare_reason, reason
 from metadata.settings.parse import StorageParts
@@ -203,7 +203,7 @@ class Executor:
         why = move.impossible_why
         ordered_at_s = self._clock.monotonic_s()
         if not why:
-            order = partial(move_engine, self._hypervisor, move.address, move.options)
+            order = partial(self._hypervisor.migrate, move.address, move.options)
             why = self._submit(MIGRATE, self._bound_move(judged, order))
         if why and self._move.outcome is not MoveOutcome.RUNNING:
             self._move = LatestMove(MoveOutcome.FAILED, why, move.target_id)

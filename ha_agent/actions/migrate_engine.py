@@ -12,7 +12,7 @@ from typing import Optional
 
 from fsm.observation import MoveOutcome
 from metadata.settings.parse import MigrationSettings
-from world.ports.libvirt import Hypervisor, MigrationOptions, MigrationResult
+from world.ports.libvirt import MigrationOptions, MigrationResult
 
 # libvirt needs up to 30 s to see that the target is gone, and the target is asked before anything
 # moves.
@@ -45,14 +45,6 @@ class LatestMove:
     why: str = ""
     target_id: Optional[int] = None
     result: Optional[MigrationResult] = None
-
-
-def move_engine(hypervisor: Hypervisor, address: str, options: MigrationOptions) -> MigrationResult:
-    """Move the engine's VM to the libvirt at `address`; blocks until it is there.
-
-    Raises HypervisorError; then only the hypervisor's `domain` says where the VM is.
-    """
-    return hypervisor.migrate(address, options)
 
 
 def options_of(settings: MigrationSettings) -> MigrationOptions:

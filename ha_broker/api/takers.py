@@ -7,17 +7,13 @@ decides about a move is the agent, which looks closer, and the target's own libv
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional
 
 from ha_broker.api.snapshot import HostView, Snapshot
-from metadata import takes_note
 from metadata.liveness import Liveness
-from metadata.notes import Notes
 from metadata.records import HostRecord
-from metadata.takes_note import TakesNote, decode_takes
+from metadata.takes_note import OLDER_PROGRAM, takes_of
 
 NO_OTHER_HOST = "there is no other host"
-OLDER_PROGRAM = "its program is older and does not say whether it can take the engine"
 MOST_REASONS = 8
 """How many hosts are named with their reasons in one sentence."""
 
@@ -27,11 +23,6 @@ _LIVENESS = {
     Liveness.FREE: "it is not in the lockspace",
     Liveness.UNKNOWN: "sanlock does not say that it lives",
 }
-
-
-def takes_of(notes: Notes) -> Optional[TakesNote]:
-    """What a record says of taking the engine; None: its program does not say."""
-    return decode_takes(dict(notes).get(takes_note.KEY, ""))
 
 
 def cannot_take(view: HostView) -> str:

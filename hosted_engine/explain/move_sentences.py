@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.snapshot import MovePhase, MoveReport
-from ha_broker.api.takers import cannot_take, not_chosen, takes_of
+from ha_broker.api.takers import cannot_take, not_chosen
 from hosted_engine.cli.move_wording import progress_text
 from hosted_engine.cli.wording import clause
 from hosted_engine.cluster.facts import Cluster, HostFacts
 from metadata import moving_note
 from metadata.moving_note import decode_moving
 from metadata.states import State
+from metadata.takes_note import takes_of
 
 MOST_NAMES = 5
 

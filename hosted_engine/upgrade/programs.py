@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView
-from ha_broker.api.takers import takes_of
 from metadata.extra_text import PARSE_VERSION
 from metadata.notes import CONFIG_VERSION, MOST_CONFIG_VERSION, PROGRAM, number_in
 from metadata.own_notes import OWN_KEYS
 from metadata.settings.known_since import Version, version_in
+from metadata.takes_note import takes_of
 from metadata.wire import FEATURE_VERSION
 
 _TOO_NEW = "written by a newer version"  # as `metadata.records.describe_slot_error` says it
