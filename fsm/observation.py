@@ -165,7 +165,9 @@ class Observation:
     moving_limit_s        how long the others shall leave the lease alone for that
     vm_id, vm_began_s     which process the VM here is, and when it began; empty, None: not known
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
-                          process, or sanlock has been gone too long to be sure; None: not known
+                          process, or sanlock has been gone too long to be sure, or this host has
+                          slept too long; None: not known
+    vm_lease_why          for people, why it is False, where there is more to say
     lease_owner           the name (or id) of the lease's owner, for people
     lease_owner_id        its host id, while the lease is OURS or THEIRS
     lease_seen_at_s       when the storage was looked at for `lease` (None: now)
@@ -202,6 +204,7 @@ class Observation:
     vm_seen_at_s: Optional[float] = None
     vm_running_since_s: Optional[float] = None
     vm_holds_lease: Optional[bool] = None
+    vm_lease_why: str = ""
     global_maintenance: Optional[bool] = None
     local_maintenance: bool = False
     start: StartOutcome = StartOutcome.NONE

@@ -48,7 +48,7 @@ class _Words(dict[str, str]):
     def _lease_lost(self) -> str:
         seen = self._observation
         if seen.vm_holds_lease is False:
-            return ""
+            return f": {seen.vm_lease_why}" if seen.vm_lease_why else ""
         if seen.lease is Lease.FREE:
             return ": on the storage it is not this host's any more"
         return f": on the storage it belongs to {self._owner()}"

@@ -212,8 +212,9 @@ class Agent:
     def tick(self) -> None:
         """Harvest, collect, decide, publish, act; again at once while the state changes."""
         due = self._clock.monotonic_s() >= self._next_tick_s
-        if self._sleep.slept_s():
+        if slept_s := self._sleep.slept_s():
             self._woke_at_s = self._clock.monotonic_s()
+            self._lease.woke(slept_s, self._woke_at_s)
             due = True
         if due:
             self._begin_tick()
@@ -357,6 +358,7 @@ class Agent:
                 vm_ran=self._domain.vm_ran,
                 vm_process=self._domain.process,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
+                vm_lease_why=self._lease.why,
                 start=self._executor.start,
                 move=self._move(),
                 move_announced=self._is_move_announced(look.snapshot, peers),
@@ -396,6 +398,7 @@ class Agent:
         good_at_s = look.snapshot.storage.last_read_at_s if look.snapshot and fresh else None
         fire_timeout_s = look.snapshot.lockspace.fire_timeout_s if look.snapshot else None
         self._fire_timeout_s = fire_timeout_s or self._fire_timeout_s
+        self._lease.seen(look.snapshot.lease.seen_at_s if look.snapshot else None)
         return self._lease.holds(
             pid, now_s, self._timing, good_at_s, fire_timeout_s=self._fire_timeout_s
         )

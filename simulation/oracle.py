@@ -15,9 +15,11 @@ One thing is allowed, for a program that slept can't act: the VM of a host that 
 longer than its lease lasts goes on with its host. Two looks at the storage, `LOOKS_AFTER_WAKING`
 ticks, and qemu's own time to end are all that it gets, counted from when its daemons, its libvirt,
 its sanlock and its storage work and its lease is another host's there (longer than that since both
-the waking and the loss: counted too). A VM that such
-a host starts before its sanlock has renewed its place counts as one that slept: the others take
-the host for dead until then, and a pause from below leaves nothing that tells it.
+the waking and the loss: counted too). A VM that such a host starts before its sanlock has renewed
+its place counts as one that slept: the others take the host for dead until then, and a pause from
+below leaves nothing that tells it. Where the lease is still that host's on the storage, its
+sanlock has the time that it would have had without the sleep, by its own clock: it renews then, or
+ends the VM (counted, since others could have taken the lease meanwhile).
 
 A healthy engine may be asked to shut down while its host is being shut down, for as long as
 `migration.shutdown_s` says, unless the settings or global maintenance leave it alone.
@@ -31,7 +33,7 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from metadata.layout import slot_address
-from metadata.settings.timing import KILL_S, lease_floor_s
+from metadata.settings.timing import KILL_S, lease_floor_s, sanlock_silence_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
@@ -155,6 +157,7 @@ class Oracle:
         self._open: dict[tuple[str, str], float] = {}
         self._frozen: dict[str, tuple[float, float]] = {}
         self._woke_at_s: dict[str, float] = {}
+        self._sleeps: dict[str, list[tuple[float, float]]] = {}  # from when to when
         self._global_since_s: Optional[float] = None
         self._local_since_s: dict[str, float] = {}
         self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
@@ -209,10 +212,17 @@ class Oracle:
         for host in self._hosts:
             self._note_wishes(host, now_s)
             if host.suspended_at_s is not None:
-                self._woke_at_s[host.name] = self._cluster.shared.now_s  # at the earliest
+                self._note_suspended(host, host.suspended_at_s)
             if host.agent_process.frozen:
                 began_s = self._frozen.get(host.name, (now_s, now_s))[0]
                 self._frozen[host.name] = (began_s, now_s)
+
+    def _note_suspended(self, host: SimHost, began_s: float) -> None:
+        until_s = self._woke_at_s[host.name] = self._cluster.shared.now_s  # at the earliest
+        sleeps = self._sleeps.setdefault(host.name, [])
+        if sleeps and sleeps[-1][0] == began_s:
+            sleeps.pop()
+        sleeps.append((began_s, until_s))
 
     def _note_wishes(self, host: SimHost, now_s: float) -> None:
         """For what an agent may move the engine, at that host."""
@@ -337,8 +347,36 @@ class Oracle:
             return
         if self._has_slept_too_long(engine) and self._is_waking(engine):
             return
+        if self._is_late_for_its_sanlock(engine.host):
+            self._excuse([engine], "no lease: its host slept, and its sanlock can't renew it")
+            return
         why = f"qemu {engine.pid} on {engine.host.name} executes since {engine.loose_since_s:.2f}"
         self._break(LEASE, f"{why} while its lease can be taken")
+
+    def _is_late_for_its_sanlock(self, host: SimHost) -> bool:
+        """Has only the sleep made its lease free, so far?
+
+        Its sanlock's clock stood still: it has as long to renew as if the host had been awake.
+        """
+        silent_s, slept_s = self._silence(host)
+        awake_s = silent_s - slept_s
+        return self._owns_lease(host) and slept_s > 0 and awake_s <= self._floor_s + KILL_S
+
+    def _has_outslept_its_sanlock(self, host: SimHost) -> bool:
+        """Would its sanlock have ended the engine by now, had the host been awake?"""
+        silent_s, slept_s = self._silence(host)
+        patience_s = sanlock_silence_s(self._timing, host.lockspace.fire_timeout)
+        return slept_s > 0 and silent_s > patience_s
+
+    def _silence(self, host: SimHost) -> tuple[float, float]:
+        """Seconds since the host renewed its place, and how many of them it slept."""
+        slot = self._cluster.shared.san.slots.get(host.host_id)
+        if slot is None or slot.timestamp == 0:
+            return 0.0, 0.0
+        since_s = slot.timestamp
+        sleeps = self._sleeps.get(host.name, ())
+        slept_s = sum(end_s - begin_s for begin_s, end_s in sleeps if begin_s >= since_s)
+        return self._cluster.shared.now_s - since_s, slept_s
 
     def _excuse(self, engines: list[_Engine], why: str) -> None:
         """Once for the same qemus."""
@@ -487,7 +525,8 @@ class Oracle:
     def _has_lease(self, engine: _Engine) -> bool:
         lockspace = engine.host.lockspace
         listed = lockspace.daemon_runs and engine.pid in lockspace.holders
-        return listed and self._owns_lease(engine.host)
+        certain = listed and not self._has_outslept_its_sanlock(engine.host)
+        return certain and self._owns_lease(engine.host)
 
     def _break(self, rule: str, text: str) -> None:
         self.violations.append(Violation(self._cluster.now_s, rule, text, tuple(self._tail)))

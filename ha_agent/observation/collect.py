@@ -87,6 +87,7 @@ class Inputs:
     vm_ran            that process has been seen running here
     vm_process        which process the VM is
     vm_holds_lease    sanlock's word on that process
+    vm_lease_why      what there is to say of a False besides
     move              the latest live migration that this agent asked for
     move_announced    this host's record on the storage says that the engine is moving
     unfinished_why    an order of ours that libvirt has not ended
@@ -112,6 +113,7 @@ class Inputs:
     vm_ran: bool = False
     vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
+    vm_lease_why: str = ""
     start: LatestStart = field(default_factory=LatestStart)
     move: LatestMove = field(default_factory=LatestMove)
     move_announced: bool = False
@@ -177,6 +179,7 @@ def collect(inputs: Inputs) -> Observation:
         vm_seen_at_s=inputs.vm_seen_at_s if contradicted else None,
         vm_running_since_s=inputs.vm_running_since_s if contradicted else None,
         vm_holds_lease=inputs.vm_holds_lease,
+        vm_lease_why=inputs.vm_lease_why,
         # The last word on maintenance holds until there is a newer one: a silent broker
         # does not end it.
         global_maintenance=latest.global_maintenance if latest else None,

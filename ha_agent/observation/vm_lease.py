@@ -16,6 +16,9 @@ at 8 x io_timeout, or sooner where long ticks need more of the rest for switchin
 (`metadata.settings.timing.sanlock_silence_s`). An agent that has never had an answer about this
 process does not know how long sanlock has been gone: it may itself have just been restarted,
 so it waits only one renewal, 2 x io_timeout.
+
+sanlock's clock stands still while the machine sleeps, the others' does not. A sleep is a silence of
+sanlock's, too, until somebody here has looked at the lease on the storage: `UnseenSleep`.
 """
 
 from __future__ import annotations
@@ -24,13 +27,20 @@ from dataclasses import dataclass
 from typing import Optional
 
 from metadata.settings.parse import Timing
-from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, renewal_fail_s, sanlock_silence_s
+from metadata.settings.timing import (
+    SHORTEST_FIRE_TIMEOUT_S,
+    renewal_fail_s,
+    renewal_s,
+    sanlock_silence_s,
+)
 from world.ports.errors import LockspaceBusyError, WorldError
 from world.ports.jobs import Outcome, Runner
 from world.ports.sanlock import Lockspace
 
 KEY = "lease-check"
 NEVER_THERE_AFTER_IO_TIMEOUTS = 2
+# So many ticks without a look a VM has after its host slept: as many as it takes to deny its lease.
+LOOKS = 2
 
 
 @dataclass(frozen=True)
@@ -128,17 +138,61 @@ class LeaseVerdict:
         return now_s - min(moments) if moments else 0.0
 
 
+class UnseenSleep:
+    """How long this machine has slept since sanlock could last renew its place for certain.
+
+    On waking the storage is asked at once, and its word decides (`fsm.guards.is_denied`). When it
+    does not answer, the VM must not wait for sanlock, which gives it all of 8 x io_timeout by a
+    clock that stood still: others may have had the lease for long, and the guest would write again
+    when the storage comes back. A look that shows the lease as ours is no end of it, either: until
+    sanlock has renewed its place, a renewal after the waking, the next moment may be another
+    host's. A pause from below shows on no clock, and is not known here.
+    """
+
+    def __init__(self) -> None:
+        self._slept_s = 0.0
+        self._woke_at_s = 0.0
+        self._seen_at_s = 0.0
+
+    def woke(self, slept_s: float, now_s: float) -> None:
+        """The machine slept for so long until now."""
+        self._slept_s += slept_s
+        self._woke_at_s = self._seen_at_s = now_s
+
+    def seen(self, lease_seen_at_s: Optional[float]) -> None:
+        """The lease was last seen on the storage at that moment; None: never, or it is void."""
+        if lease_seen_at_s is not None:
+            self._seen_at_s = max(self._seen_at_s, lease_seen_at_s)
+
+    def outlasts_lease(self, now_s: float, timing: Timing, fire_timeout_s: int) -> bool:
+        """May others have taken the lease, and has nobody here seen it for `LOOKS` ticks?"""
+        if self._seen_at_s - self._woke_at_s > renewal_s(timing.io_timeout_s):
+            self._slept_s = 0.0
+        silent_s = self._slept_s + now_s - self._woke_at_s
+        too_long = silent_s > sanlock_silence_s(timing, fire_timeout_s)
+        return self._slept_s > 0 and too_long and now_s - self._seen_at_s > LOOKS * timing.tick_s
+
+    @property
+    def why(self) -> str:
+        """For people, why a VM whose lease it outlasts can't be said to hold it."""
+        slept = f"this machine slept for {self._slept_s:.0f} s"
+        return f"{slept}, and the storage does not tell who holds it now"
+
+
 class VmLeaseWatch:
     """Asks sanlock about the running VM, and keeps the verdict.
 
-    `version` is the lease's when the VM was last known to hold it; it outlasts a pause.
+    `version` is the lease's when the VM was last known to hold it; it outlasts a pause. `why` is
+    the reason for the latest False of `holds`, where there is more to say than sanlock's "no".
     """
 
     def __init__(self, runner: Runner, lockspace: Lockspace) -> None:
         self._runner = runner
         self._lockspace = lockspace
         self._rules = LeaseVerdict()
+        self._sleep = UnseenSleep()
         self.version: Optional[int] = None
+        self.why = ""
 
     def request(self, pid: int, vm_seen_at_s: float) -> None:
         """Ask about `pid`, which libvirt showed running at `vm_seen_at_s`."""
@@ -169,6 +223,14 @@ class VmLeaseWatch:
         """No VM runs here."""
         self._rules.forget()
 
+    def woke(self, slept_s: float, now_s: float) -> None:
+        """This machine slept for so long until now."""
+        self._sleep.woke(slept_s, now_s)
+
+    def seen(self, lease_seen_at_s: Optional[float]) -> None:
+        """The broker saw then who holds the lease on the storage; None: it does not know."""
+        self._sleep.seen(lease_seen_at_s)
+
     @property
     def doubtful(self) -> bool:
         """Should libvirt and sanlock be asked again at once?"""
@@ -183,7 +245,12 @@ class VmLeaseWatch:
         *,
         fire_timeout_s: Optional[int] = None,
     ) -> Optional[bool]:
-        """`LeaseVerdict.verdict`."""
+        """`LeaseVerdict.verdict`; False as well, with `why`, when a sleep outlasts the lease."""
+        fire_s = SHORTEST_FIRE_TIMEOUT_S if fire_timeout_s is None else fire_timeout_s
+        self.why = ""
+        if pid is not None and self._sleep.outlasts_lease(now_s, timing, fire_s):
+            self.why = self._sleep.why
+            return False
         asked_at_s = self._runner.busy_since_s(KEY)
         return self._rules.verdict(
             pid, now_s, asked_at_s, timing, storage_good_at_s, fire_timeout_s=fire_timeout_s

@@ -51,6 +51,8 @@ class LeaseReader:
         self._machines: dict[int, list[MachineIdentity]] = {}
         self._error = ""
         self._unusable_why = ""
+        self._unreadable_why = ""
+        self._runs_here = False
         self._valid_from_s = float("-inf")
 
     def judge(self, now_s: float, healthy_engine_known: bool, runs_here: bool) -> None:
@@ -59,6 +61,8 @@ class LeaseReader:
         `runs_here`: a VM runs on this host.
         """
         self._unusable_why = self._lockspace.unusable_why(now_s)
+        self._unreadable_why = self._lockspace.unreadable_why(now_s)
+        self._runs_here = runs_here
         self._note_unlisted(now_s)
         self._note_new_life(now_s)
         self.view = self._view(now_s)
@@ -99,16 +103,16 @@ class LeaseReader:
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
-        usable = not self._unusable_why
-        if usable:
+        readable = not self._unreadable_why
+        if readable:
             interval_s = self._interval_s()
             self._task.quicken(interval_s)
             self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
-        self._teller.tell("the lease", self._unreadable if usable else "")
+        self._teller.tell("the lease", self._unreadable if readable else "")
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
-        if self._unusable_why:
+        if self._unreadable_why:
             return float("inf")
         return self._task.next_due_s(now_s, self._longest_use_s())
 
@@ -124,6 +128,7 @@ class LeaseReader:
             self._settings.host.host_id,
             unusable,
             now_s - self._longest_use_s(),
+            vm_is_here=self._runs_here and not self._unreadable_why,
             unlisted_long=self._is_unlisted_long(now_s),
             silent_long=self._is_silent_long(now_s),
             new_life_for_s=self._new_life_for_s(now_s),

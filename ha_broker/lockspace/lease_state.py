@@ -30,6 +30,7 @@ def lease_view(
     unusable_why: str,
     oldest_s: float,
     *,
+    vm_is_here: bool = False,
     unlisted_long: bool = False,
     silent_long: bool = False,
     new_life_for_s: Optional[float] = None,
@@ -40,8 +41,10 @@ def lease_view(
     `silent_long` that by our own clock its place in the lockspace may not have changed for the
     floor. `new_life_for_s` is how long the owner's new life still frees nothing (None: it does).
 
-    unknown   `unusable_why` is not empty: this host is not joined or sanlock does not answer,
-              so nothing is known of the owner's life
+    held      `unusable_why` is not empty, and the VM that runs here (`vm_is_here`) has lost the
+              lease to another host: whether that one lives does not matter for our VM
+    unknown   `unusable_why` is not empty: this host is not joined, sanlock does not answer or the
+              hosts' watchdog times differ, so nothing is known of the owner's life
     unknown   the lease was not read yet, or before `oldest_s`: it may have changed since
     free      it has no owner ("an empty list is a free lease")
     free      sanlock has not listed the owner's host for long: an id that was left in order is
@@ -61,7 +64,8 @@ def lease_view(
               are UNKNOWN until two renewals were seen"
     """
     if unusable_why:
-        return _unknown(reading, unusable_why)
+        lost = _lost(reading, own_id, oldest_s, unusable_why) if vm_is_here else None
+        return lost or _unknown(reading, unusable_why)
     if reading is None:
         return LeaseView(why="the lease has not been read yet")
     if reading.read_at_s < oldest_s:
@@ -76,6 +80,20 @@ def lease_view(
     else:
         state, why = _by_owner(owner, host, own_id, unlisted_long, silent_long)
     return LeaseView(state, owner.host_id, reading.read_at_s, why)
+
+
+def _lost(
+    reading: Optional[LeaseReading], own_id: int, oldest_s: float, why: str
+) -> Optional[LeaseView]:
+    """Whose the lease is, if it is another host's by a look that is not too old."""
+    if reading is None or reading.read_at_s < oldest_s:
+        return None
+    owner = reading.owner
+    if owner is None or owner.host_id == own_id:
+        return None
+    return LeaseView(
+        LeaseState.HELD, owner.host_id, reading.read_at_s, f"{_name(owner, own_id)} owns it; {why}"
+    )
 
 
 def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:

@@ -193,6 +193,14 @@ class MembershipWatch:
             return "this host has not joined the lockspace"
         return ""
 
+    def unreadable_why(self, now_s: float) -> str:
+        """Why a lease's owner can't even be looked at; empty: it can.
+
+        Watchdog times that differ make no lease one that can be taken, but whose it is can be seen.
+        """
+        why = self.unusable_why(now_s)
+        return "" if self.joined and why == self._fire_why else why
+
     def stop(self) -> None:
         """Join no more."""
         self._stopping = True

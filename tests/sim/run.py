@@ -70,6 +70,7 @@ class Result:
     moves: int = 0
     refused: int = 0
     beyond: Counter[str] = field(default_factory=Counter)
+    double_life_s: float = 0.0
     transitions: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     done: list[Happening] = field(default_factory=list)
 
@@ -171,6 +172,7 @@ class _Run:
         result, oracle = self._result, self._oracle
         result.host_hours = self._cluster.now_s * len(self._cluster.hosts) / 3600
         result.orders, result.beyond = oracle.orders, oracle.beyond
+        result.double_life_s = oracle.double_life_s
         result.engines, result.moves = oracle.engines, oracle.moves
         self._cluster.close()
 

@@ -239,6 +239,60 @@ def test_a_host_that_slept_gives_way_within_two_looks(verb: str) -> None:
     assert not result.beyond
 
 
+@pytest.mark.parametrize("verb", ["suspend", "pause"])
+def test_a_host_that_slept_gives_way_where_the_watchdog_times_differ(verb: str) -> None:
+    """An older host does not tell its time, and counts as having sanlock's usual one.
+
+    No lease can be taken by what this host knows then, but it must see that its own is lost.
+    """
+    mixed = parse_world(
+        "hosts:\n"
+        "  h1: {watchdog_fire_timeout_s: 45}\n"
+        "  h2: {watchdog_fire_timeout_s: 45, version: older, boot_s: 60}\n"
+    )
+    happenings = (Happening(20, f"{verb} h1"), Happening(400, "resume h1"))
+    result = run_plan(Plan(0, mixed, happenings, 700))
+    assert result.verdict == FINE, result.report
+    assert result.orders == {"start": 2, "destroy": 1}, "h2's start, and the end of h1's VM"
+
+
+def slept_without_storage(verb: str, hosts: int = 2) -> Plan:
+    """The engine's host sleeps past its lease, and finds no storage as it wakes; usual times."""
+    waking = 250
+    happenings = (
+        Happening(20, f"{verb} h1"),
+        Happening(waking, "resume h1"),
+        Happening(waking + 0.5, "storage h1 fail"),
+    )
+    usual = replace(world(hosts), cluster=ClusterSettings(timing=Timing()))
+    return Plan(0, usual, happenings, safety_s=500)
+
+
+def test_a_host_that_knows_that_it_slept_does_not_wait_for_its_sanlock() -> None:
+    """The storage does not answer after the waking, and sanlock's clock stood still."""
+    double_life_s = {}
+    for verb in ("suspend", "pause"):
+        result = run_plan(slept_without_storage(verb))
+        assert result.verdict == FINE, result.report
+        double_life_s[verb] = result.double_life_s
+    timing = Timing()
+    # Two ticks, the one in which that is seen, and libvirt's kill.
+    assert double_life_s["suspend"] <= 3 * timing.tick_s + KILL_S
+    # Nothing tells of a pause from below: there it is sanlock that ends the VM.
+    assert double_life_s["pause"] > 3 * timing.tick_s + KILL_S
+
+
+@pytest.mark.parametrize("verb", ["suspend", "pause"])
+def test_a_lease_that_nobody_took_is_its_sleeping_owners_for_as_long_as_sanlock_allows(
+    verb: str,
+) -> None:
+    """Nobody else is there. Until the next renewal others could have taken it; that is counted."""
+    result = run_plan(slept_without_storage(verb, hosts=1))
+    assert result.verdict == FINE, result.report
+    slept = "no lease: its host slept, and its sanlock can't renew it"
+    assert list(result.beyond) == ([slept] if verb == "pause" else [])
+
+
 # --- it finds what is broken --------------------------------------------------------------------
 
 

@@ -6,11 +6,18 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.observation.vm_lease import KEY, LeaseAnswer, LeaseVerdict, VmLeaseWatch
+from ha_agent.observation.vm_lease import (
+    KEY,
+    LOOKS,
+    LeaseAnswer,
+    LeaseVerdict,
+    VmLeaseWatch,
+)
 from metadata.settings.parse import Timing
 from metadata.settings.timing import KILL_S, lease_floor_s, renewal_s, sanlock_silence_s
 from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
 from world.ports.errors import LockspaceError
+from world.ports.jobs import Outcome
 
 TIMING = Timing()
 IO_S = TIMING.io_timeout_s
@@ -303,3 +310,79 @@ def test_what_the_storage_says_shortens_the_silence_of_a_dead_sanlock(bench: Ben
     bench.clock.advance(8 * IO_S - 49)
     assert bench.holds() is None
     assert bench.holds(storage_good_at_s=good_at_s) is False
+
+
+# --- a sleep that nobody could look after ---------------------------------------------------
+
+
+def lease_watch() -> VmLeaseWatch:
+    clock = VirtualClock()
+    return VmLeaseWatch(InlineRunner(clock), SimLockspace(SimSan(clock), "h1"))
+
+
+def after_a_sleep(
+    slept_s: float, awake_s: float, seen_after_s: Optional[float] = None
+) -> tuple[Optional[bool], str]:
+    """`holds` so long after waking at 1000, with a sanlock that has just said yes; and `why`."""
+    watch = lease_watch()
+    watch.woke(slept_s, 1000.0)
+    said_yes = LeaseAnswer(7, 1000 + awake_s, True)
+    watch.take(Outcome(KEY, said_yes, None, 1000 + awake_s, 1000 + awake_s))
+    watch.seen(None if seen_after_s is None else 1000 + seen_after_s)
+    return watch.holds(7, 1000 + awake_s, TIMING, fire_timeout_s=FIRE_S), watch.why
+
+
+RENEWED_S = renewal_s(TIMING.io_timeout_s) + 1
+LOOKED_FOR_S = LOOKS * TIMING.tick_s + 0.1
+
+
+def test_a_vm_loses_its_lease_when_its_host_slept_past_it_and_nobody_can_look() -> None:
+    holds, why = after_a_sleep(260, LOOKED_FOR_S)
+    assert holds is False
+    assert why == "this machine slept for 260 s, and the storage does not tell who holds it now"
+
+
+@pytest.mark.parametrize(
+    ("slept_s", "awake_s", "seen_after_s"),
+    [
+        pytest.param(260, LOOKS * TIMING.tick_s, None, id="two-ticks-are-not-over"),
+        pytest.param(30, LOOKED_FOR_S, None, id="too-short-for-anybody-to-take-it"),
+        pytest.param(260, LOOKED_FOR_S, 1, id="the-storage-was-read-after-the-waking"),
+        pytest.param(260, 500, RENEWED_S, id="sanlock-could-renew-after-the-waking"),
+    ],
+)
+def test_sanlocks_word_stands_after_a_sleep(
+    slept_s: float, awake_s: float, seen_after_s: Optional[float]
+) -> None:
+    assert after_a_sleep(slept_s, awake_s, seen_after_s) == (True, "")
+
+
+def test_what_was_read_before_the_sleep_does_not_count() -> None:
+    assert after_a_sleep(260, LOOKED_FOR_S, seen_after_s=-1)[0] is False
+
+
+def test_a_look_at_the_lease_proves_nothing_for_long_before_sanlock_has_renewed() -> None:
+    """Until then others count the sleep, too: the next moment it may be theirs."""
+    assert after_a_sleep(260, 1 + LOOKED_FOR_S, seen_after_s=1)[0] is False
+
+
+def test_naps_add_up_until_somebody_has_looked() -> None:
+    watch = lease_watch()
+    patience_s = sanlock_silence_s(TIMING, FIRE_S)
+    for woke_at_s in (1000.0, 1001.0):
+        watch.woke(patience_s / 2, woke_at_s)
+    assert watch.holds(7, 1001 + LOOKED_FOR_S, TIMING, fire_timeout_s=FIRE_S) is False
+
+
+def test_the_time_awake_counts_as_well_as_the_sleep() -> None:
+    """sanlock gives the VM all of its patience anew; the others count on."""
+    patience_s = sanlock_silence_s(TIMING, FIRE_S)
+    assert after_a_sleep(patience_s - 20, 19)[0] is True
+    assert after_a_sleep(patience_s - 20, 21)[0] is False
+
+
+def test_there_is_nothing_to_say_when_no_vm_runs_here() -> None:
+    watch = lease_watch()
+    watch.woke(260, 1000.0)
+    assert watch.holds(None, 1000 + LOOKED_FOR_S, TIMING, fire_timeout_s=FIRE_S) is None
+    assert not watch.why

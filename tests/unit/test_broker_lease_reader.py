@@ -36,11 +36,15 @@ class Members:
 
     def __init__(self) -> None:
         self.why = ""
+        self.differs_why = ""
         self.hosts: dict[int, LockspaceHost] = {}
         self.silent_since_s: dict[int, float] = {}
         self.fire_timeout_s: Optional[int] = FIRE_S
 
     def unusable_why(self, now_s: float) -> str:
+        return self.why or self.differs_why
+
+    def unreadable_why(self, now_s: float) -> str:
         return self.why
 
 
@@ -139,6 +143,18 @@ def test_the_owner_is_told_as_of_the_beginning_of_the_read(bench: Bench) -> None
     bench.harvest()
     bench.judge()
     assert bench.view == LeaseView(LeaseState.FREE, None, begun_s, "the lease has no owner")
+
+
+def test_a_vm_here_is_told_whose_its_lease_is_though_watchdog_times_differ(bench: Bench) -> None:
+    """Nobody may take a lease then; a host that has slept must still learn that it lost its own."""
+    bench.members.differs_why = "the watchdog times differ"
+    bench.judge(runs_here=True)
+    assert bench.read(owner=OWNER) == LeaseState.UNKNOWN, "no VM is here"
+    assert bench.judge(runs_here=True) == LeaseState.HELD
+    assert bench.view.holder_id == OWNER.host_id
+    assert bench.reader.restless, "it is looked at again soon"
+    bench.members.why = "sanlock has not answered"
+    assert bench.judge(runs_here=True) == LeaseState.UNKNOWN
 
 
 def test_a_reading_counts_for_two_ticks_and_sanlocks_patience(bench: Bench) -> None:

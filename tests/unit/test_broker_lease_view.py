@@ -38,6 +38,31 @@ def test_unknown_while_sanlock_can_not_be_asked() -> None:
     assert never_read == LeaseView(LeaseState.UNKNOWN, None, None, why)
 
 
+@pytest.mark.parametrize(
+    ("owner", "read_at_s", "found"),
+    [
+        (LeaseOwner(2, 3), 100.0, (LeaseState.HELD, 2)),
+        (LeaseOwner(2, 3), 89.9, (LeaseState.UNKNOWN, None)),
+        (LeaseOwner(OWN_ID, 3), 100.0, (LeaseState.UNKNOWN, None)),
+        (None, 100.0, (LeaseState.UNKNOWN, None)),
+    ],
+)
+def test_a_vm_that_runs_here_has_lost_what_is_anothers_whoever_may_take_it(
+    owner: Optional[LeaseOwner], read_at_s: float, found: tuple[str, Optional[int]]
+) -> None:
+    """Nothing else is said while the hosts' watchdog times differ: nobody may go by it to start."""
+    seen = lease_view(
+        LeaseReading(owner, read_at_s),
+        {2: host(2, Liveness.DEAD)},
+        OWN_ID,
+        "the watchdog times differ",
+        90.0,
+        vm_is_here=True,
+    )
+    assert (seen.state, seen.owner_id) == found
+    assert "the watchdog times differ" in seen.why
+
+
 def test_unknown_before_the_first_reading() -> None:
     found = lease_view(None, {}, OWN_ID, "", 90.0)
     assert found == LeaseView(LeaseState.UNKNOWN, None, None, "the lease has not been read yet")
