@@ -16,10 +16,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
+from typing import IO, Optional
 
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -41,6 +42,10 @@ SIDE_BY_SIDE = {
     "integration": ("--numprocesses=3", "--dist=loadfile"),
 }
 REAL = ("contract", "integration", "lab")
+# Mostly waits for real daemons, so it runs beside the pure ones, which take what it leaves of the
+# cores: their clocks are virtual, and a lower priority only makes them longer.
+BESIDE_PURE = "contract"
+PURE_NICENESS = 5
 LEVELS = ("lint", *PURE, *REAL)
 # Too long for every run: only where it is named.
 ON_DEMAND = ("lab_long",)
@@ -93,7 +98,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         signal.signal(number, signal.default_int_handler)
     try:
         python = _python_for(options)
-        failed = [level for level in options.levels if not _passes(level, python)]
+        failed = _failed(options.levels, python)
     except LevelError as error:
         print(f"tests/run: {error}", file=sys.stderr)
         return 1
@@ -261,29 +266,94 @@ def _run(command: list[str]) -> str:
 # --- running --------------------------------------------------------------------------
 
 
-def _passes(level: str, python: str) -> bool:
+def _failed(levels: Sequence[str], python: str) -> list[str]:
+    """Run the levels; the names of those that failed."""
+    pure = [level for level in levels if level in PURE]
+    beside = BESIDE_PURE if pure and BESIDE_PURE in levels else None
+    alone = [level for level in levels if level not in pure and level != beside]
+    failed = [level for level in alone if level not in REAL and not _passes(level, python)]
+    with _Beside(beside, python) as other:
+        failed += [level for level in pure if not _passes(level, python, nice=beside is not None)]
+        if beside is not None and not other.passes():
+            failed.append(beside)
+    return failed + [level for level in alone if level in REAL and not _passes(level, python)]
+
+
+def _passes(level: str, python: str, nice: bool = False) -> bool:
     _say(f"level {level}")
     began_s = time.monotonic()
-    passed = _lint() if level == "lint" else _pytest(level, python)
-    _say(f"level {level} {'passed' if passed else 'failed'} in {time.monotonic() - began_s:.0f} s")
+    passed = _lint() if level == "lint" else _pytest(level, python, nice)
+    _say_result(level, passed, began_s)
     return passed
 
 
-def _pytest(level: str, python: str) -> bool:
+def _say_result(level: str, passed: bool, began_s: float) -> None:
+    _say(f"level {level} {'passed' if passed else 'failed'} in {time.monotonic() - began_s:.0f} s")
+
+
+def _pytest(level: str, python: str, nice: bool) -> bool:
     """The level's tests; something left behind by them is a failure as well."""
-    environment = {**os.environ, "HE_TEST_LEVEL": level}
-    command = [sys.executable, "-m", "tests.leftovers"]
-    command += [python, "-m", "pytest", "-q", f"tests/{level}"]
-    command += SIDE_BY_SIDE.get(level, ())
-    # A group of their own: they are told of an interruption once, by whichever way it came here.
-    child = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
+    child = _begin(level, python, niceness=PURE_NICENESS if nice else 0)
     try:
         return child.wait() == 0
     except KeyboardInterrupt:
-        os.killpg(child.pid, signal.SIGINT)
-        # They take down what they have built. A second interruption does not wait for that.
-        child.wait()
+        _interrupt(child)
         raise
+
+
+def _begin(
+    level: str, python: str, output: Optional[IO[bytes]] = None, niceness: int = 0
+) -> subprocess.Popen[bytes]:
+    command = ["nice", "-n", str(niceness)] if niceness else []
+    command += [sys.executable, "-m", "tests.leftovers"]
+    command += [python, "-m", "pytest", "-q", f"tests/{level}"]
+    command += SIDE_BY_SIDE.get(level, ())
+    # A group of their own: they are told of an interruption once, by whichever way it came here.
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "HE_TEST_LEVEL": level},
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
+
+
+def _interrupt(child: subprocess.Popen[bytes]) -> None:
+    """They take down what they have built. A second interruption does not wait for that."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGINT)
+        child.wait()
+
+
+class _Beside:
+    """A level (None: nothing) that runs while others do; it is heard when it has ended."""
+
+    def __init__(self, level: Optional[str], python: str) -> None:
+        self._level, self._python = level, python
+
+    def __enter__(self) -> _Beside:
+        if self._level is not None:
+            _say(f"level {self._level} begins beside the others")
+            self._began_s = time.monotonic()
+            self._output = tempfile.TemporaryFile()
+            self._child = _begin(self._level, self._python, self._output)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._level is not None:
+            _interrupt(self._child)
+            self._output.close()
+
+    def passes(self) -> bool:
+        """Wait for its end, and print all that it said."""
+        assert self._level is not None
+        _say(f"level {self._level}")
+        passed = self._child.wait() == 0
+        self._output.seek(0)
+        print(self._output.read().decode(errors="replace"), end="", flush=True)
+        _say_result(self._level, passed, self._began_s)
+        return passed
 
 
 def _lint() -> bool:

@@ -20,7 +20,7 @@ RUN = """
 import sys
 from tests import levels
 levels._set_up = lambda _levels: sys.argv[1]
-sys.exit(levels.main(["unit"]))
+sys.exit(levels.main(sys.argv[2:]))
 """
 TESTS = """#!/bin/sh
 trap 'sleep 0.2; echo cleaned up; exit 2' INT
@@ -39,7 +39,7 @@ def test_interrupted_tests_clean_up_before_the_run_ends(
     script.write_text(TESTS.format(pipe=pipe))
     script.chmod(0o755)
     run = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(script)],
+        [sys.executable, "-c", RUN, str(script), "unit"],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     pipe.read_text()
@@ -50,6 +50,53 @@ def test_interrupted_tests_clean_up_before_the_run_ends(
     out, err = run.communicate()
     assert (run.returncode, err) == (130, b"tests/run: interrupted\n")
     assert out.count(b"cleaned up\n") == 1
+
+
+# --- a level beside the pure ones -----------------------------------------------------
+
+# The pure level ends only when the other one has begun, which ends only when that one has.
+TWO = """#!/bin/sh
+case "$*" in
+*tests/contract) trap 'touch {pipes}/cleaned; exit 2' INT
+   echo begun > {pipes}/contract; read word < {pipes}/unit; echo "said contract, $word"
+   [ "$word" = good ] ;;
+*) trap 'echo cleaned up unit; exit 2' INT
+   read word < {pipes}/contract; echo "said unit"; {then} ;;
+esac
+"""
+
+
+def run_two(pipes: Path, then: str) -> subprocess.Popen[str]:
+    for name in ("contract", "unit", "waits"):
+        os.mkfifo(pipes / name)
+    tests = script(pipes / "tests", TWO.format(pipes=pipes, then=then).partition("\n")[2])
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, tests, "contract", "unit"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("word", "code"), [("good", 0), ("bad", 1)])
+def test_what_waits_for_daemons_runs_beside_the_pure_levels(
+    tmp_path: Path, word: str, code: int
+) -> None:
+    """Its words come in one piece, after theirs; its failure is the run's."""
+    run = run_two(tmp_path, f"echo {word} > {tmp_path}/unit")
+    out, _ = run.communicate()
+    assert run.returncode == code
+    said = [line for line in out.splitlines() if not line.startswith("===")]
+    last = "every level passed" if code == 0 else "failed: contract"
+    assert said == ["said unit", f"said contract, {word}", f"tests/run: {last}"]
+
+
+def test_an_interruption_reaches_the_level_beside_the_others(tmp_path: Path) -> None:
+    run = run_two(tmp_path, f"echo now > {tmp_path}/waits; while :; do sleep 0.05; done")
+    (tmp_path / "waits").read_text()
+    run.send_signal(signal.SIGINT)
+    out, err = run.communicate()
+    assert (run.returncode, err) == (130, "tests/run: interrupted\n")
+    assert "cleaned up unit" in out
+    assert (tmp_path / "cleaned").exists()
 
 
 # --- another interpreter --------------------------------------------------------------
@@ -118,7 +165,7 @@ def test_another_interpreter_has_an_environment_of_its_own(
     """Made by it, kept, and made anew when what the sources ask for has changed."""
     monkeypatch.setattr(levels, "ROOT", tmp_path)
     monkeypatch.setattr(
-        levels, "_passes", lambda level, python: ran.append((level, python)) or True
+        levels, "_passes", lambda level, python, nice: ran.append((level, python)) or True
     )
     project = tmp_path / "pyproject.toml"
     project.write_text('[project]\ndependencies = ["a", "libvirt-python"]\n'
