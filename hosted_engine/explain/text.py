@@ -54,15 +54,11 @@ def _ascii(text: str) -> str:
 
 def explanation_text(found: Explanation) -> str:
     """Ends with a newline; lines of at most `WIDTH` columns."""
-    parts = ["The engine", _paragraph(found.engine, 2), "", "The hosts"]
+    parts = ["The engine", _wrapped(" ".join(found.engine), 2), "", "The hosts"]
     for host, sentences in found.hosts:
         parts += [_wrapped(_ascii(heading(found.cluster, host)), 2), _lines(sentences, 6)]
     parts += ["", "What you can do", _lines(found.advice, 2)]
     return "\n".join(parts) + "\n"
-
-
-def _paragraph(sentences: Sequence[str], indent: int) -> str:
-    return _wrapped(" ".join(sentences), indent)
 
 
 def _lines(sentences: Sequence[str], indent: int) -> str:

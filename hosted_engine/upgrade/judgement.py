@@ -107,12 +107,10 @@ class _Look:
 
     def _host(self, facts: HostFacts) -> HostLook:
         program = program_of(facts.view)
-        return HostLook(facts, program, clause(cannot_take(facts.view)), self._refused(program))
-
-    def _refused(self, program: HostProgram) -> tuple[str, ...]:
-        """Nothing is said of one whose record can't be read."""
+        # Nothing is said of one whose record can't be read.
         known = program.parse_version is not None and not program.too_new
-        return refused_by(program.version, self.stored or {}) if known else ()
+        refused = refused_by(program.version, self.stored or {}) if known else ()
+        return HostLook(facts, program, clause(cannot_take(facts.view)), refused)
 
 
 # --- reasons ----------------------------------------------------------------------------------
@@ -223,17 +221,14 @@ def _engine_here(look: _Look) -> list[str]:
     first = [host for host in look.peers if host.program.rank <= rank]
     found = []
     if first:
+        names = listed([f"{host.name} ({host.program.text()})" for host in first])
         found.append(
-            f"the engine runs here, and its host goes last: before it {_named(first)}; once they "
+            f"the engine runs here, and its host goes last: before it {names}; once they "
             f"are done, {LOCAL} moves it to one of them"
         )
     if not takers(look.snapshot):
         found.append(f"no other host can take the engine alive: {clause(refusals(look.snapshot))}")
     return found
-
-
-def _named(hosts: list[HostLook]) -> str:
-    return listed([f"{host.name} ({host.program.text()})" for host in hosts])
 
 
 def _configurations(look: _Look) -> list[str]:

@@ -24,7 +24,7 @@ from ha_broker.api.snapshot import HostView, MovePhase, Publication, Snapshot
 from ha_broker.api.takers import takers
 from hosted_engine.cli.move_wording import moved_text, paused_text
 from hosted_engine.cli.wait import follow, wait_s
-from hosted_engine.cli.wording import listed
+from hosted_engine.cli.wording import capital, listed
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
@@ -188,17 +188,13 @@ def _follow_move(client: BrokerClient, since_s: float, timeout_s: Optional[float
     watch = MoveWatch(client, move.what_for, move.missing, since_s)
     if timeout_s is None:
         found = look_shortly(watch)
-        print(f"{_capital(watch.told)}. {GOES_ON}" if found and watch.told else GOES_ON)
+        print(f"{capital(watch.told)}. {GOES_ON}" if found and watch.told else GOES_ON)
         return
     follow(watch.look, _GOALS[LOCAL], timeout_s)
     report = watch.report
     moved = report is not None and report.phase == MovePhase.MOVED
     how = f"{moved_text(report, watch.took_s)}; " if report is not None and moved else ""
     print(f"Reached: {how}{_GOALS[LOCAL]}{paused_text(report) if how else ''}.")
-
-
-def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _missing_global(snapshot: Snapshot, since_s: float) -> str:
