@@ -317,12 +317,6 @@ class SimHost:
             spent_s = self.clock.end_job()
         return spent_s
 
-    def _boot(self) -> None:
-        self._boots_at_s = math.inf
-        self.lockspace.start_daemon()
-        self.broker_process.start()
-        self.agent_process.start()
-
     def _watchdog_resets(self) -> None:
         self.tell(self, "the watchdog resets the host")
         self.power_off()
@@ -559,7 +553,10 @@ class SimHost:
     def _run_due_steps(self) -> None:
         now_s = self.shared.now_s
         if self._boots_at_s <= now_s:
-            self._boot()
+            self._boots_at_s = math.inf
+            self.lockspace.start_daemon()
+            self.broker_process.start()
+            self.agent_process.start()
         if self._steps:
             due = [step for at_s, step in self._steps if at_s <= now_s]
             self._steps = [item for item in self._steps if item[0] > now_s]

@@ -187,7 +187,11 @@ def foreign_text(store: BlockStore, parts: StorageParts, areas: Mapping[str, byt
 def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
     record = parse_record(area)
     if record is not None:
-        return _sanlock_text(record)
+        if record.magic == LEASE_MAGIC:
+            return (
+                f"the sanlock lease {shown(record.resource)} of lockspace {shown(record.lockspace)}"
+            )
+        return f"the sanlock lockspace {shown(record.lockspace)}"
     names = [slot.hostname for slot in _slots(area).values() if isinstance(slot, HostRecord)]
     if names:
         return f"status records of the hosts {', '.join(names[:10])}"
@@ -197,12 +201,6 @@ def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
         return "a qcow2 image"
     known = disk_signature(area, store.size(address.path) - address.offset)
     return known or f"data of an unknown kind (first at byte {_first_used(area)})"
-
-
-def _sanlock_text(record: LeaderRecord) -> str:
-    if record.magic == LEASE_MAGIC:
-        return f"the sanlock lease {shown(record.resource)} of lockspace {shown(record.lockspace)}"
-    return f"the sanlock lockspace {shown(record.lockspace)}"
 
 
 # --- reading --------------------------------------------------------------------------------

@@ -90,10 +90,6 @@ def _examined_xml(bench: Bench, domain_xml: str) -> list[str]:
     if look.refusal or look.is_unjudged or not look.has_emulator:
         told = "; ".join([*look.refusal, *look.missing, *look.marks, *look.doubts, *look.mends])
         raise CommandError(f"the domain XML is refused: {told}; {NOTHING_WRITTEN}")
-    return _told_of(look)
-
-
-def _told_of(look: DomainLook) -> list[str]:
     lines = []
     if look.missing:
         lacks = "; ".join(look.missing)
@@ -117,6 +113,14 @@ def _examine_page(bench: Bench, settings: ClusterSettings) -> None:
             f"it, hosts would stop the engine after {settings.timing.bad_health_s:g} s; mend it, "
             f"or {MAINTENANCE_FIRST}; {NOTHING_WRITTEN}"
         )
+
+
+def tell_unchanged(version: Optional[int], said: str, as_json: bool) -> None:
+    """That `version`, the one in use, stays; `said` is why, as a sentence's beginning."""
+    if as_json:
+        print(json.dumps({"version": version, "changes": "", "hosts": {}}))
+    else:
+        print(f"{said}; {NOTHING_WRITTEN}.")
 
 
 def carry_out(

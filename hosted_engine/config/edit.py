@@ -69,7 +69,8 @@ def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
     before = read(bench.world)
     path = _write_down(before.config.domain_xml)
     try:
-        _edit(bench, desk, telling, before, path)
+        desk.edit(path)
+        _propose(bench, desk.agrees, telling, before, read_xml_file(path))
     except NotReachedError:  # it is written
         Path(path).unlink()
         raise
@@ -80,11 +81,6 @@ def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
         raise CommandError(f"{_words(error)}; {_kept_text(path)}") from error
     Path(path).unlink()
     return EXIT_OK
-
-
-def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, path: str) -> None:
-    desk.edit(path)
-    _propose(bench, desk.agrees, telling, before, read_xml_file(path))
 
 
 def take_ovf(bench: Bench, agrees: Agrees, telling: Telling, path: str) -> int:

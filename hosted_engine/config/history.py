@@ -8,7 +8,15 @@ import time
 from typing import Any, Optional
 
 from hosted_engine.cli.wait import wait_s
-from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.apply import (
+    WAIT_S,
+    Bench,
+    Telling,
+    carry_out,
+    examine,
+    real_bench,
+    tell_unchanged,
+)
 from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import deployed_host
@@ -99,7 +107,9 @@ def roll_back(bench: Bench, version: int, telling: Telling) -> int:
     after = changed(before, settings=old.settings, domain_xml=old.domain_xml)
     what = describe_change(before.config, after.config)
     if not what:
-        _tell_nothing(before.config.sequence, version, telling.as_json)
+        current = before.config.sequence
+        said = f"Version {current}, the one in use, says the same as version {version}"
+        tell_unchanged(current, said, telling.as_json)
         return EXIT_OK
     examine(bench, before, after)
     carry_out(bench, before, after, shortened(f"back to version {version}: {what}"), telling)
@@ -128,13 +138,3 @@ def _version(text: str) -> int:
             "--shared-config-history shows it"
         )
     return int(text)
-
-
-def _tell_nothing(current: int, version: int, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"version": current, "changes": "", "hosts": {}}))
-    else:
-        print(
-            f"Version {current}, the one in use, says the same as version {version}; "
-            f"{NOTHING_WRITTEN}."
-        )

@@ -48,7 +48,11 @@ def set_value(key: str, text: str, as_json: bool) -> int:
     except SettingsError as error:
         raise CommandError(f"{'; '.join(error.problems)}; nothing was written") from error
     _write(file, before, after)
-    _tell(key, file, as_json)
+    kept = f"{file}{_KEPT}"
+    if as_json:
+        print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
+    else:
+        print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")
     return EXIT_OK
 
 
@@ -79,11 +83,3 @@ def _write(file: Path, before: str, after: dict[str, Any]) -> None:
         write_settings_text(file, text)
     except OSError as error:
         raise CommandError(f"{file}: can't be written: {reason(error)}") from error
-
-
-def _tell(key: str, file: Path, as_json: bool) -> None:
-    kept = f"{file}{_KEPT}"
-    if as_json:
-        print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
-    else:
-        print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")

@@ -30,7 +30,6 @@ from metadata.errors import ConfigTooLargeError
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 from metadata.records import GlobalRecord, VolumeAddress
 from metadata.settings.parse import (
-    ClusterSettings,
     SettingsError,
     Timing,
     cluster_settings_to_data,
@@ -89,20 +88,18 @@ def changed(
     problems of the settings."""
     data = before.settings if settings is None else settings
     xml = before.config.domain_xml if domain_xml is None else domain_xml
-    _refuse_fixed(before.config.settings, data)
+    # Before all else: nobody shall be led to make other settings fit first.
+    given = find(data, ("timing", "io_timeout_s"))
+    problems = fixed_problems(
+        before.config.settings, Timing().io_timeout_s if given is MISSING else given
+    )
+    if problems:
+        raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
     try:
         parsed = parse_cluster_settings(data, "")
     except SettingsError as error:
         raise CommandError(f"{'; '.join(error.problems)}; {NOTHING_WRITTEN}") from error
     return StoredConfig(SharedConfig(before.config.sequence + 1, parsed, xml), data)
-
-
-def _refuse_fixed(before: ClusterSettings, data: Mapping[str, Any]) -> None:
-    """Before all else: nobody shall be led to make other settings fit first."""
-    given = find(data, ("timing", "io_timeout_s"))
-    problems = fixed_problems(before, Timing().io_timeout_s if given is MISSING else given)
-    if problems:
-        raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
 
 
 def describe_change(before: SharedConfig, after: SharedConfig) -> str:

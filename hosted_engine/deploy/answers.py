@@ -112,7 +112,11 @@ def parse_answers(data: object, source: str) -> Answers:
     reader = Reader(source)
     sections = _sections(reader, {} if data is None else data)
     host = _host(reader, sections.get("host", {}))
-    _storage_problems(reader, sections)
+    if "storage" in sections:
+        storage = sections["storage"]
+        _collect(reader, lambda: _with_storage(storage, reader.source))
+    elif not reader.problems:
+        reader.problem("storage", "is missing; allowed: a mapping with at least path")
     engine = sections.get("engine")
     answers = Answers(
         source=source,
@@ -233,14 +237,6 @@ def _host(reader: Reader, section: Mapping[Any, Any]) -> dict[str, Any]:
     if checked and "metrics" in given:
         given["metrics"] = checked[0].metrics
     return given
-
-
-def _storage_problems(reader: Reader, sections: Mapping[str, Mapping[Any, Any]]) -> None:
-    if "storage" in sections:
-        storage = sections["storage"]
-        _collect(reader, lambda: _with_storage(storage, reader.source))
-    elif not reader.problems:
-        reader.problem("storage", "is missing; allowed: a mapping with at least path")
 
 
 def _with_storage(storage: Mapping[Any, Any], source: str) -> HostSettings:

@@ -115,9 +115,13 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
     deployed = _deployed(world)
     answers, typed = _answers(world, request, deployed, terminal)
     if not request.check:
-        _refuse_elsewhere(answers, deployed)
+        # Before anything is asked to be mended on a storage that is not meant.
+        why = elsewhere_text(answers, deployed)
+        if why:
+            raise CommandError(f"nothing was changed: {why}")
         connect_storage(world, answers)
-    subject = _subject(world, answers, deployed)
+    seen = look_at_storage(world, answers)
+    subject = Subject(world, answers, seen, sanlock_of(world, seen.parts), deployed)
     if not request.check:
         prepare_access(subject)
     if request.check:
@@ -127,10 +131,12 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
         world.say(f"(--config-append={_typed_file(world)} takes these answers again)")
     _refuse_failures(_findings(subject), on_screen=terminal is not None)
     site, chosen = _decide(subject, request.force)
-    answers_file = request.next_answers_file or _usual_answers_file(world)
+    usual_file = Path(world.settings_file).with_name(ANSWERS_NAME)
+    answers_file = request.next_answers_file or str(usual_file)
     _preview(site, chosen, answers_file)
-    if typed is not None and terminal is not None and not request.yes:
-        _confirm(terminal)
+    ask = terminal if typed is not None and not request.yes else None
+    if ask is not None and not ask.agrees("Go on?"):
+        raise CommandError("not confirmed: nothing was changed")
     _carry_out(site, chosen)
     forget_typed(_typed_file(world))
     _say_next(world, answers_file)
@@ -150,18 +156,6 @@ def _answers(
     if given is not None and request.answers_file is None:
         return ask_answers(world, given, None, world.settings_file)
     return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
-
-
-def _refuse_elsewhere(answers: Answers, deployed: Optional[HostSettings]) -> None:
-    """Before anything is asked to be mended on a storage that is not meant; CommandError."""
-    why = elsewhere_text(answers, deployed)
-    if why:
-        raise CommandError(f"nothing was changed: {why}")
-
-
-def _confirm(terminal: Questioner) -> None:
-    if not terminal.agrees("Go on?"):
-        raise CommandError("not confirmed: nothing was changed")
 
 
 def _given(request: Request, deployed: Optional[HostSettings]) -> object:
@@ -203,11 +197,6 @@ def prepare_access(subject: Subject) -> None:
 
 
 # --- checks ---------------------------------------------------------------------------------
-
-
-def _subject(world: Environment, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
-    seen = look_at_storage(world, answers)
-    return Subject(world, answers, seen, sanlock_of(world, seen.parts), deployed)
 
 
 def _findings(subject: Subject) -> list[Finding]:
@@ -306,10 +295,6 @@ def _carry_out(site: deploy_steps.DeploySite, chosen: Plan) -> None:
         assert isinstance(chosen, Join)
         deploy_steps.join(site, chosen)
         say(f"Done: host {chosen.host_name} is one of the cluster.")
-
-
-def _usual_answers_file(world: Environment) -> str:
-    return str(Path(world.settings_file).with_name(ANSWERS_NAME))
 
 
 def _typed_file(world: Environment) -> str:

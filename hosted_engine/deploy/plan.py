@@ -143,7 +143,12 @@ def plan(
     if elsewhere:
         return Refused(elsewhere)
     if engine is not None and survey.others:
-        return Refused(_others_text(answers, survey))
+        # Nothing seen there tells whether their engine runs, and their hosts would write over ours.
+        return Refused(
+            f"{answers.path} is in use: it holds {survey.found}: {survey.others}; no cluster is "
+            "made on it, with --force neither: name a blank volume, or, once oVirt's agents and "
+            "brokers are stopped for good on every host, zero this one (docs/from-ovirt.md)"
+        )
     if engine is not None and force:
         return _create(answers, survey, host, engine)
     if host.deployed is not None and survey.kind is not AreaKind.BLANK:
@@ -166,15 +171,6 @@ def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEng
     return Refused(
         f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
         "create a new cluster add --force"
-    )
-
-
-def _others_text(answers: Answers, survey: Survey) -> str:
-    """Nothing seen there tells whether their engine runs, and their hosts would write over ours."""
-    return (
-        f"{answers.path} is in use: it holds {survey.found}: {survey.others}; no cluster is made "
-        "on it, with --force neither: name a blank volume, or, once oVirt's agents and brokers are "
-        "stopped for good on every host, zero this one (docs/from-ovirt.md)"
     )
 
 
@@ -212,13 +208,10 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
     waits = [renewal_shows_s(record.io_timeout_s) for record in others.values()]
     owner = survey.lease_owner and others.get(survey.lease_owner.owner_id)
     if owner:
-        fire_timeout_s = longest_fire_timeout_s(_records(survey), host.fire_timeout_s)
+        records = [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
+        fire_timeout_s = longest_fire_timeout_s(records, host.fire_timeout_s)
         waits.append(round(lease_floor_s(owner.io_timeout_s, fire_timeout_s)))
     return Watch(tuple(sorted(others)), max(waits, default=0))
-
-
-def _records(survey: Survey) -> list[HostRecord]:
-    return [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
 
 
 # --- the next hosts -------------------------------------------------------------------------

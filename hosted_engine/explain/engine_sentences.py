@@ -45,7 +45,13 @@ def engine_sentences(cluster: Cluster) -> Told:
     for situation in _SITUATIONS:
         found = situation(cluster)
         if found:
-            return [*told, *found, *_older_starts(cluster)]
+            in_use = cluster.snapshot.config.sequence
+            older_starts = [
+                started_from_text(host.name, host.started_from, in_use)
+                for host in cluster.hosts
+                if host.started_from is not None and host.speaks and host.has_vm
+            ]
+            return [*told, *found, *older_starts]
     raise AssertionError("one of the situations always is so")
 
 
@@ -63,15 +69,6 @@ def _is_blind(cluster: Cluster) -> Optional[Told]:
         return [f"The engine {here}. Whether it runs on another one is not known here.", *told]
     how = " and was healthy" if before[0].engine.health is Health.GOOD else ""
     return [f"The engine {here}. When last read, it ran on {before[0].name}{how}.", *told]
-
-
-def _older_starts(cluster: Cluster) -> Told:
-    in_use = cluster.snapshot.config.sequence
-    return [
-        started_from_text(host.name, host.started_from, in_use)
-        for host in cluster.hosts
-        if host.started_from is not None and host.speaks and host.has_vm
-    ]
 
 
 # --- it is on some host -----------------------------------------------------------------------
@@ -199,7 +196,8 @@ def _lease_of(cluster: Cluster, host: HostFacts) -> Told:
         why = lease_why(cluster)
         return [f"Who holds {LEASE} is not known at this moment{f' ({why})' if why else ''}."]
     if owner.host_id == host.host_id:
-        return [f"{host.name} holds {LEASE}{_sanlock_says(owner)}."]
+        sanlock = _SANLOCK_ON_OWNER.get(owner.liveness, "")
+        return [f"{host.name} holds {LEASE}{sanlock}."]
     return [f"{owner.name} holds {LEASE}: the VM is on its way, or one of both words is old."]
 
 
@@ -208,12 +206,10 @@ def lease_why(cluster: Cluster) -> str:
     return clause(cluster.snapshot.lease.why.replace("not joined: ", "not in the lockspace, "))
 
 
-def _sanlock_says(host: HostFacts) -> str:
-    if host.liveness is Liveness.LIVE:
-        return ", and sanlock, which guards it, sees that host alive"
-    if host.liveness is Liveness.FAIL:
-        return ", though sanlock, which guards it, has not heard of that host for a while"
-    return ""
+_SANLOCK_ON_OWNER = {
+    Liveness.LIVE: ", and sanlock, which guards it, sees that host alive",
+    Liveness.FAIL: ", though sanlock, which guards it, has not heard of that host for a while",
+}
 
 
 # --- it is nowhere: the lease is held ---------------------------------------------------------
@@ -336,15 +332,12 @@ def _lease_is_free(cluster: Cluster) -> Told:
     if not able:
         return told + _nobody_can(cluster)
     best = able[0]
-    return [*told, f"First in line is {best.name} (score {best.score}).{_what_it_says(best)}"]
-
-
-def _what_it_says(host: HostFacts) -> str:
-    if host.known_state is State.GLOBAL_MAINTENANCE:
-        return " It has yet to see that global maintenance is over."
-    if not host.why or host.why.startswith(HELD):  # it said so before the lease was free
-        return ""
-    return f" It says: {what_it_waits_for(host)}."
+    says = ""
+    if best.known_state is State.GLOBAL_MAINTENANCE:
+        says = " It has yet to see that global maintenance is over."
+    elif best.why and not best.why.startswith(HELD):  # that it said before the lease was free
+        says = f" It says: {what_it_waits_for(best)}."
+    return [*told, f"First in line is {best.name} (score {best.score}).{says}"]
 
 
 def what_it_waits_for(host: HostFacts) -> str:

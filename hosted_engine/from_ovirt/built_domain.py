@@ -54,7 +54,9 @@ def built_domain(conf: VmConf) -> str:
         _add(devices, device)
     if devices.find("disk[@device='disk']") is None:
         raise CommandError(f"vm.conf has no disk; {NEED_XML}")
-    _guest_agent(devices)
+    # vdsm gave every guest this channel.
+    channel = SubElement(devices, "channel", type="unix")
+    _text(channel, "target", None, type="virtio", name="org.qemu.guest_agent.0")
     _text(devices, "memballoon", None, model="none")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -154,12 +156,6 @@ def _graphics(devices: Element, device: Device) -> None:
 def _console(devices: Element, _device: Device) -> None:
     console = SubElement(devices, "console", type="pty")
     _text(console, "target", None, type="virtio", port="0")
-
-
-def _guest_agent(devices: Element) -> None:
-    """vdsm gave every guest this channel."""
-    channel = SubElement(devices, "channel", type="unix")
-    _text(channel, "target", None, type="virtio", name="org.qemu.guest_agent.0")
 
 
 def _rng(devices: Element, device: Device) -> None:

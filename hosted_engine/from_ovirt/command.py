@@ -133,6 +133,8 @@ def import_ovirt(request: Request, say: Callable[[str], None]) -> int:
 
 def make(request: Request) -> Made:
     """What would be written; raises CommandError."""
+    from world.plain_yaml import yaml_text
+
     path = request.hosted_engine_conf or USUAL_HOSTED_ENGINE_CONF
     values = last_values(assignments(_ovirts(path, "oVirt's hosted-engine.conf")))
     xml_file = str(Path(request.xml_file).absolute())
@@ -142,7 +144,7 @@ def make(request: Request) -> Made:
     if notifications:
         data["notifications"] = notifications
     xml, of_xml = _domain(request, values, data)
-    return Made(_answers_text(data), xml, [*items, *told, *of_xml])
+    return Made(_HEADER + yaml_text(data), xml, [*items, *told, *of_xml])
 
 
 def _of_file(path: str, job: Callable[[], Any]) -> Any:
@@ -204,12 +206,6 @@ def _source_xml(request: Request) -> tuple[str, str, list[Item]]:
         "made of its devices; compare it with 'virsh -r dumpxml HostedEngine' on the engine's host"
     )
     return path, _of_file(path, lambda: built_domain(conf)), [changed("vm.conf", why)]
-
-
-def _answers_text(data: dict[str, Any]) -> str:
-    from world.plain_yaml import yaml_text
-
-    return _HEADER + yaml_text(data)
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Optional
 
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.ovf import OvfNic, OvfVm
@@ -261,17 +260,13 @@ def _nic(editor: _Editor, card: Span, nic: OvfNic) -> None:
         editor.changes.append(f"{name}, link: up -> down")
     if not nic.plugged:
         editor.left.append(f"{name} is unplugged there; it stays: {_BY_HAND}")
-    bridge = _bridge(card)
+    source = card.only("source")
+    bridge = None if source is None else source.attributes.get("bridge")
     if bridge and nic.network and bridge != nic.network:
         editor.left.append(
             f"{name} is on the network {one_line(nic.network)} there, on the bridge "
             f"{one_line(bridge)} here: {_BY_HAND}, where that is another one"
         )
-
-
-def _bridge(card: Span) -> Optional[str]:
-    source = card.only("source")
-    return None if source is None else source.attributes.get("bridge")
 
 
 # --- the rest -----------------------------------------------------------------------------------

@@ -149,7 +149,16 @@ class _Builder:
         )
         own_name = self._hosts[self._own_id].name if self._own_id is not None else ""
         past = Past(from_s, to_s, self._own_id, own_name, self._engine, hosts)
-        return _with_cluster(past, self._lease.spans(to_s), self._maintenance.spans(to_s))
+        named = tuple(
+            Span(one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE)
+            for one in self._lease.spans(to_s)
+        )
+        values = {
+            **vars(past),
+            "lease": named,
+            "global_maintenance": tuple(self._maintenance.spans(to_s)),
+        }
+        return Past(**values)
 
     def _host(self, host_id: int) -> _HostTracks:
         return self._hosts.setdefault(host_id, _HostTracks())
@@ -191,12 +200,3 @@ def shown_state(sight: HostSight) -> str:
     if sight.liveness == DEAD:
         return DEAD
     return STOPPED if sight.stopped else ""
-
-
-def _with_cluster(past: Past, lease: Sequence[Span[str]], maintenance: Sequence[Span[str]]) -> Past:
-    named = tuple(
-        Span(one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE)
-        for one in lease
-    )
-    values = {**vars(past), "lease": named, "global_maintenance": tuple(maintenance)}
-    return Past(**values)

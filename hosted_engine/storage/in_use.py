@@ -103,7 +103,12 @@ def leave_lockspace(world: DeployedHost) -> None:
     end_s = world.clock.monotonic_s() + LEAVE_WITHIN_S
     while (membership := world.sanlock.membership(host_id)) is not Membership.OUT:
         if membership is Membership.JOINED:
-            _leave(world, host_id)
+            if not world.sanlock.leave_if_unused(host_id):
+                raise CommandError(
+                    "a process of this host holds a lease of the lockspace; see 'sanlock client "
+                    "status'"
+                )
+            world.say(f"[ ok ] left the lockspace (host id {host_id})")
             return
         if world.clock.monotonic_s() > end_s:
             raise CommandError(
@@ -111,11 +116,3 @@ def leave_lockspace(world: DeployedHost) -> None:
                 "see 'sanlock client status'"
             )
         world.sleep(LOOK_EVERY_S)
-
-
-def _leave(world: DeployedHost, host_id: int) -> None:
-    if not world.sanlock.leave_if_unused(host_id):
-        raise CommandError(
-            "a process of this host holds a lease of the lockspace; see 'sanlock client status'"
-        )
-    world.say(f"[ ok ] left the lockspace (host id {host_id})")

@@ -98,7 +98,8 @@ def _refuse_known_holder(world: DeployedHost) -> None:
 
 
 def _check_readiness(world: DeployedHost, force: bool) -> None:
-    problems = _own_problems(world)
+    runs = AGENT in world.units.active()
+    problems = ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
     problems += judge.unready(_look(world), _maintenance(world), world.settings.host_id)
     if problems and not force:
         raise CommandError(
@@ -106,11 +107,6 @@ def _check_readiness(world: DeployedHost, force: bool) -> None:
         )
     for problem in problems:
         world.say(f"[warn] gone on with for --force: {problem}")
-
-
-def _own_problems(world: DeployedHost) -> list[str]:
-    runs = AGENT in world.units.active()
-    return ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
 
 
 def _maintenance(world: DeployedHost) -> Optional[bool]:
@@ -173,23 +169,15 @@ def _watch(world: DeployedHost, before: StorageLook, wait_s: float, force: bool)
     for _ in _moments(world, wait_s):
         look = _look(world, before)
         seen = Seen(seen.life.beside(judge.life_between(before, look)), look)
-        _refuse(before, seen.life, force)
-    _say_life(world, seen.life)
-    return seen
-
-
-def _refuse(before: StorageLook, life: SignOfLife, force: bool) -> None:
-    why = judge.refusal(before, life, force)
-    if why:
-        raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
-
-
-def _say_life(world: DeployedHost, life: SignOfLife) -> None:
-    if life.host_ids:
-        ids = ", ".join(str(host_id) for host_id in life.host_ids)
+        why = judge.refusal(before, seen.life, force)
+        if why:
+            raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
+    if seen.life.host_ids:
+        ids = ", ".join(str(host_id) for host_id in seen.life.host_ids)
         world.say(f"[warn] gone on with for --force: hosts that live lose the lockspace ({ids})")
     else:
         world.say("[ ok ] no sign of life of other hosts")
+    return seen
 
 
 def _advice(force: bool) -> str:
@@ -233,8 +221,12 @@ def _write(world: DeployedHost, seen: Seen, io_s: int, fire_s: int) -> None:
         raise CommandError(f"{judge.LEASE_MOVES}; {NOTHING_WRITTEN}")
     with _half_done_told():
         mark = _claim(world)
-        if not seen.life.host_ids:
-            _refuse_joined(world, seen.look)
+        # Nobody lived when we looked; who comes now would lose what is just being joined.
+        if (
+            not seen.life.host_ids
+            and read_lockspace(world.storage, world.settings.storage) != seen.look.lockspace
+        ):
+            raise CommandError("a host has begun to join the lockspace meanwhile")
         sanlock.format_lockspace(io_s)
         world.say("[ ok ] the lockspace is as new")
         if seen.life.host_ids:
@@ -242,7 +234,9 @@ def _write(world: DeployedHost, seen: Seen, io_s: int, fire_s: int) -> None:
         _check_claim(world, mark)
         sanlock.format_lease()
         if has_config_lease:
-            _format_config_lease(world)
+            place = config_lease_address(world.settings.storage)
+            world.storage.write(place, bytes(SECTORS_READ))
+            world.sanlock.format_config_lease()
         _check_written(world)
     world.say("[ ok ] the engine's lease is as new")
 
@@ -269,12 +263,6 @@ def _check_claim(world: DeployedHost, mark: bytes) -> None:
         )
 
 
-def _refuse_joined(world: DeployedHost, last: StorageLook) -> None:
-    """Nobody lived when we looked; who comes now would lose what is just being joined."""
-    if read_lockspace(world.storage, world.settings.storage) != last.lockspace:
-        raise CommandError("a host has begun to join the lockspace meanwhile")
-
-
 def _wait_for_old_members(world: DeployedHost, wait_s: float) -> None:
     world.say(
         f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
@@ -282,12 +270,6 @@ def _wait_for_old_members(world: DeployedHost, wait_s: float) -> None:
     )
     for _ in _moments(world, wait_s):
         pass
-
-
-def _format_config_lease(world: DeployedHost) -> None:
-    place = config_lease_address(world.settings.storage)
-    world.storage.write(place, bytes(SECTORS_READ))
-    world.sanlock.format_config_lease()
 
 
 def _check_written(world: DeployedHost) -> None:

@@ -28,7 +28,8 @@ _STDIN, _STDOUT = 0, 1
 def run_command(options: argparse.Namespace) -> NoReturn:
     """Never returns: `virsh console` goes on in this process. Raises CommandError."""
     words = command_line(engine_here(), options.force)
-    _need_terminal()
+    if not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
+        raise CommandError("the console needs a terminal (over ssh: ssh -t)")
     path = shutil.which(VIRSH)
     if path is None:
         raise CommandError(
@@ -66,8 +67,3 @@ def _no_pty_text(port: Optional[ElementTree.Element]) -> str:
     path = source.get("path") if source is not None else None
     whither = f"its output goes to {path}" if path else f"its type is {shown(port.get('type'))}"
     return f"nobody can type at the serial console of the engine's VM ({whither}); {ADD_ONE}"
-
-
-def _need_terminal() -> None:
-    if not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
-        raise CommandError("the console needs a terminal (over ssh: ssh -t)")

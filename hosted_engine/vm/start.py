@@ -52,7 +52,9 @@ def run_start_command(options: argparse.Namespace) -> int:
     timeout_s = wait_s(options, WAIT_S)
     engine = _with_vm_conf(options.vm_conf)
     domain = start(engine)
-    _warn_of_maintenance(engine)
+    snapshot = engine.ask_broker()
+    if snapshot is not None and snapshot.local_maintenance:
+        print(UNWATCHED, flush=True)
     if timeout_s is not None:
         follow_start(engine, domain, timeout_s)
     return EXIT_OK
@@ -66,12 +68,6 @@ def run_start_paused_command(options: argparse.Namespace) -> int:
     if timeout_s is not None:
         follow_start(engine, domain, timeout_s)
     return EXIT_OK
-
-
-def _warn_of_maintenance(engine: Engine) -> None:
-    snapshot = engine.ask_broker()
-    if snapshot is not None and snapshot.local_maintenance:
-        print(UNWATCHED, flush=True)
 
 
 def start(engine: Engine) -> Domain:
@@ -96,7 +92,14 @@ def start_paused(engine: Engine) -> Domain:
     )
     domain = _start(engine, job)
     print(f"The engine's VM is paused on this host (qemu's pid is {domain.pid}).")
-    print(_how_to_go_on(engine), flush=True)
+    print(
+        "It holds no lease as long as it is paused: libvirt takes the lease when it is resumed, "
+        "and does not resume it while another host has it.\n"
+        f"To let it run: {_resume(engine)}\n"
+        "Do that before global maintenance ends: then the hosts start the engine elsewhere, and "
+        "this host's agent switches a paused VM off.",
+        flush=True,
+    )
     return domain
 
 
@@ -165,16 +168,6 @@ def _with_vm_conf(path: Optional[str]) -> Engine:
 
 def _resume(engine: Engine) -> str:
     return f"virsh -c {engine.libvirt_uri} resume {engine.name}"
-
-
-def _how_to_go_on(engine: Engine) -> str:
-    return (
-        "It holds no lease as long as it is paused: libvirt takes the lease when it is resumed, "
-        "and does not resume it while another host has it.\n"
-        f"To let it run: {_resume(engine)}\n"
-        "Do that before global maintenance ends: then the hosts start the engine elsewhere, and "
-        "this host's agent switches a paused VM off."
-    )
 
 
 # --- following ------------------------------------------------------------------------------
