@@ -15,11 +15,11 @@ from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
 from hosted_engine.config.apply import (
     WAIT_S,
-    Bench,
+    ChangeContext,
     Telling,
     carry_out,
+    change_context,
     examine,
-    real_bench,
     tell_unchanged,
 )
 from hosted_engine.config.key_types import (
@@ -65,11 +65,11 @@ def run_set(options: argparse.Namespace) -> int:
     if kind == HE_LOCAL:
         return config_local.set_value(key, text, options.json)
     settings = host_settings()
-    bench = real_bench(deployed_host(settings), settings)
+    context = change_context(deployed_host(settings), settings)
     try:
-        return set_value(bench, key, kind, text, telling)
+        return set_value(context, key, kind, text, telling)
     finally:
-        bench.client.close()
+        context.client.close()
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -141,10 +141,10 @@ def _is_composed(value: Any) -> bool:
 # --- writing --------------------------------------------------------------------------------
 
 
-def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) -> int:
+def set_value(context: ChangeContext, key: str, kind: str, text: str, telling: Telling) -> int:
     """Write a version with another value; raises CommandError."""
     maker = _maker(key, kind, text)
-    before = read(bench.world)
+    before = read(context.world)
     after = maker(before)
     what = describe_change(before.config, after.config)
     if not what:
@@ -152,8 +152,8 @@ def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) ->
         said = f"Version {version} of the shared configuration says so already"
         tell_unchanged(version, said, telling.as_json)
         return EXIT_OK
-    examine(bench, before, after)
-    carry_out(bench, before, after, what, telling)
+    examine(context, before, after)
+    carry_out(context, before, after, what, telling)
     return EXIT_OK
 
 

@@ -85,11 +85,6 @@ class Answers:
         return str(self.storage["path"])
 
 
-def read_answers(path: str) -> Answers:
-    """Read and check the file; raises CommandError naming every problem."""
-    return parse_answers(read_data(path), path)
-
-
 def read_data(path: str) -> Any:
     """The plain data in the file; raises CommandError."""
     from world.plain_yaml import PlainYamlError, parse_yaml

@@ -66,7 +66,7 @@ _NO_TERMINAL = (
 
 
 @dataclass(frozen=True)
-class Request:
+class DeployRequest:
     """What was asked for on the command line; `answers_file` None: questions are asked."""
 
     answers_file: Optional[str] = None
@@ -83,11 +83,11 @@ def run_command(options: argparse.Namespace) -> int:
     return deploy(real_environment(), request, None if request.as_json else real_terminal())
 
 
-def request_of(options: argparse.Namespace) -> Request:
+def request_of(options: argparse.Namespace) -> DeployRequest:
     """What was asked for; raises UsageError."""
     if options.json and not options.check:
         raise UsageError("--json goes with --deploy --check only")
-    return Request(
+    return DeployRequest(
         answers_file=options.config_append,
         force=options.force,
         check=options.check,
@@ -97,7 +97,9 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
-def deploy(world: Environment, request: Request, terminal: Optional[Questioner] = None) -> int:
+def deploy(
+    world: Environment, request: DeployRequest, terminal: Optional[Questioner] = None
+) -> int:
     """Look, plan and carry out; returns the exit code and raises CommandError."""
     if request.as_json:
         world = replace(world, say=lambda _line: None)
@@ -109,7 +111,7 @@ def deploy(world: Environment, request: Request, terminal: Optional[Questioner] 
         raise CommandError("interrupted; the same --deploy goes on where this one was") from None
 
 
-def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]) -> int:
+def _deploy(world: Environment, request: DeployRequest, terminal: Optional[Questioner]) -> int:
     if request.next_answers_file is not None:
         check_can_write(request.next_answers_file)
     deployed = _deployed(world)
@@ -145,7 +147,7 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
 
 def _answers(
     world: Environment,
-    request: Request,
+    request: DeployRequest,
     deployed: Optional[HostSettings],
     terminal: Optional[Questioner],
 ) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
@@ -158,7 +160,7 @@ def _answers(
     return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
 
 
-def _given(request: Request, deployed: Optional[HostSettings]) -> object:
+def _given(request: DeployRequest, deployed: Optional[HostSettings]) -> object:
     """The file's answers, else what a deployed host was given once; None: there are none."""
     if request.answers_file is not None:
         return read_data(request.answers_file) or {}
@@ -180,7 +182,8 @@ def connect_storage(world: Environment, answers: Answers) -> None:
     """What is to be looked at must be there; nothing where the system connects it by itself."""
     settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
     if settings.connection is not None:
-        storage_connect.connect(settings, settings.connection, storage_connect.Site(world.say))
+        site = storage_connect.ConnectSite(world.say)
+        storage_connect.connect(settings, settings.connection, site)
 
 
 def prepare_access(subject: Subject) -> None:
@@ -219,7 +222,7 @@ def _refuse_failures(found: list[Finding], on_screen: bool) -> None:
         raise CommandError(f"nothing was changed: {failures_text(failed)}")
 
 
-def _check_only(subject: Subject, request: Request) -> int:
+def _check_only(subject: Subject, request: DeployRequest) -> int:
     found = _findings(subject)
     if not failures_text(found):
         found.append(_plan_finding(subject, request))
@@ -234,7 +237,7 @@ def _check_only(subject: Subject, request: Request) -> int:
     return EXIT_OK
 
 
-def _plan_finding(subject: Subject, request: Request) -> Finding:
+def _plan_finding(subject: Subject, request: DeployRequest) -> Finding:
     """What --deploy would do."""
     try:
         _, chosen = _decide(subject, request.force, patience_s=0.0)

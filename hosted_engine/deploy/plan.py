@@ -84,7 +84,7 @@ class NewEngine:
 
 
 @dataclass(frozen=True)
-class Watch:
+class LifeWatch:
     """Host ids that must not be renewed by anybody for `wait_s` seconds before we go on."""
 
     host_ids: tuple[int, ...]
@@ -99,7 +99,7 @@ class Create:
     host_name: str
     settings: ClusterSettings
     domain_xml: str
-    watch: Watch
+    watch: LifeWatch
     lost: str = ""
 
 
@@ -109,7 +109,7 @@ class Join:
 
     candidates: tuple[int, ...]
     host_name: str
-    watch: Watch
+    watch: LifeWatch
     bridge: str = ""
     gateway: str = ""
 
@@ -198,7 +198,7 @@ def _create(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine)
     )
 
 
-def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
+def _watch_everybody(survey: Survey, host: ThisHost) -> LifeWatch:
     """Two renewals of the slowest; a lease's owner is given sanlock's whole time to be dead."""
     others = {
         host_id: record
@@ -211,7 +211,7 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
         records = [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
         fire_timeout_s = longest_fire_timeout_s(records, host.fire_timeout_s)
         waits.append(round(lease_floor_s(owner.io_timeout_s, fire_timeout_s)))
-    return Watch(tuple(sorted(others)), max(waits, default=0))
+    return LifeWatch(tuple(sorted(others)), max(waits, default=0))
 
 
 # --- the next hosts -------------------------------------------------------------------------
@@ -298,7 +298,7 @@ def _is_free(survey: Survey, host: ThisHost, host_id: int) -> bool:
     return host_id not in survey.slots and (owner is None or owner.resource == host.sanlock_name)
 
 
-def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> Watch:
+def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> LifeWatch:
     """sanlock gives an id to whoever comes with its owner's name, even while that one lives.
 
     So ids under our own sanlock name, and a former id, are looked at first: a second machine
@@ -311,7 +311,7 @@ def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> W
         and (record.resource == host.sanlock_name or candidates == (host_id,))
     }
     waits = [renewal_shows_s(record.io_timeout_s) for record in suspects.values()]
-    return Watch(tuple(sorted(suspects)), max(waits, default=0))
+    return LifeWatch(tuple(sorted(suspects)), max(waits, default=0))
 
 
 # --- a host that is deployed already ----------------------------------------------------------

@@ -23,7 +23,7 @@ from hosted_engine.cluster.storage_survey import (
     read_lockspace,
     survey,
 )
-from hosted_engine.deploy.plan import FIRST_SEQUENCE, Create, Deployed, Join, ThisHost, Watch
+from hosted_engine.deploy.plan import FIRST_SEQUENCE, Create, Deployed, Join, LifeWatch, ThisHost
 from hosted_engine.errors import CommandError
 from hosted_engine.host.deadline import within_deadline
 from hosted_engine.host.environment import Environment
@@ -366,7 +366,7 @@ def start_services(world: Environment, settings: HostSettings) -> None:
     world.say(f"[ ok ] {' and '.join(IN_STARTING_ORDER)} enabled and started")
 
 
-def watch_for_life(site: DeploySite, watch: Watch) -> None:
+def watch_for_life(site: DeploySite, watch: LifeWatch) -> None:
     """Raise CommandError when one of the watched host ids is renewed meanwhile."""
     if not watch.host_ids:
         return

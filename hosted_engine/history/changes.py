@@ -51,8 +51,8 @@ class ToldChange:
 
 def changes_of(entries: Sequence[Timed]) -> list[ToldChange]:
     """What changed, the oldest first."""
-    teller = _Teller(_names(entries))
-    return [change for timed in entries for change in teller.tell(timed)]
+    reader = _ChangeReader(_names(entries))
+    return [change for timed in entries for change in reader.tell(timed)]
 
 
 def _names(entries: Sequence[Timed]) -> dict[int, str]:
@@ -66,7 +66,7 @@ def _names(entries: Sequence[Timed]) -> dict[int, str]:
     return names
 
 
-class _Teller:
+class _ChangeReader:
     """Compares what was seen with what had been seen before."""
 
     def __init__(self, names: dict[int, str]) -> None:

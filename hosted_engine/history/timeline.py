@@ -18,7 +18,7 @@ FREE = "free"
 
 
 @dataclass(frozen=True)
-class Span(Generic[T]):
+class TimeSpan(Generic[T]):
     """Something that was so from one second since the epoch to another one."""
 
     from_s: float
@@ -41,8 +41,8 @@ class HostPast:
 
     host_id: int
     name: str
-    states: tuple[Span[str], ...] = ()
-    engine: tuple[Span[str], ...] = ()
+    states: tuple[TimeSpan[str], ...] = ()
+    engine: tuple[TimeSpan[str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class Past:
     own_name: str = ""
     engine: str = ""
     hosts: tuple[HostPast, ...] = ()
-    lease: tuple[Span[str], ...] = ()
-    global_maintenance: tuple[Span[str], ...] = ()
+    lease: tuple[TimeSpan[str], ...] = ()
+    global_maintenance: tuple[TimeSpan[str], ...] = ()
 
     def name_of(self, host_id: int) -> str:
         """The host's name, or its id where it never said one."""
@@ -75,7 +75,7 @@ def past_of(entries: Sequence[Timed]) -> Past:
     """What `entries` tell."""
     if not entries:
         return Past(0.0, 0.0)
-    builder = _Builder()
+    builder = _TimelineBuilder()
     for timed in entries:
         builder.take(timed)
     return builder.result(entries[0].at_s, entries[-1].at_s)
@@ -87,16 +87,16 @@ class _Track:
     def __init__(self) -> None:
         self.value = ""
         self._since_s = 0.0
-        self._spans: list[Span[str]] = []
+        self._spans: list[TimeSpan[str]] = []
 
     def set(self, at_s: float, value: str) -> None:
         if value == self.value:
             return
         if self.value:
-            self._spans.append(Span(self._since_s, at_s, self.value))
+            self._spans.append(TimeSpan(self._since_s, at_s, self.value))
         self.value, self._since_s = value, at_s
 
-    def spans(self, to_s: float) -> tuple[Span[str], ...]:
+    def spans(self, to_s: float) -> tuple[TimeSpan[str], ...]:
         self.set(to_s, "")
         return tuple(self._spans)
 
@@ -112,7 +112,7 @@ class _HostTracks:
         self.engine.set(at_s, "")
 
 
-class _Builder:
+class _TimelineBuilder:
     """Takes one entry after the other."""
 
     def __init__(self) -> None:
@@ -150,7 +150,9 @@ class _Builder:
         own_name = self._hosts[self._own_id].name if self._own_id is not None else ""
         past = Past(from_s, to_s, self._own_id, own_name, self._engine, hosts)
         named = tuple(
-            Span(one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE)
+            TimeSpan(
+                one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE
+            )
             for one in self._lease.spans(to_s)
         )
         values = {

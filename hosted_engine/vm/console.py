@@ -13,7 +13,7 @@ from typing import NoReturn, Optional
 from xml.etree import ElementTree
 
 from hosted_engine.errors import CommandError
-from hosted_engine.vm.engine_access import Engine, ask_libvirt, domain_here, engine_here
+from hosted_engine.vm.engine_access import EngineAccess, ask_libvirt, domain_here, engine_here
 from metadata.error_words import shown
 
 VIRSH = "virsh"
@@ -40,7 +40,7 @@ def run_command(options: argparse.Namespace) -> NoReturn:
     os.execv(path, words)
 
 
-def command_line(engine: Engine, force: bool) -> list[str]:
+def command_line(engine: EngineAccess, force: bool) -> list[str]:
     """What to run; raises CommandError when the VM is not here or has no serial console."""
     domain_here(engine)
     device = pty_device(ask_libvirt(engine.hypervisor.live_xml))

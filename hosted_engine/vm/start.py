@@ -25,7 +25,14 @@ from hosted_engine.cluster.lease_holder import (
 )
 from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.vm.engine_access import Engine, ask_sanlock, elsewhere, engine_here, look, order
+from hosted_engine.vm.engine_access import (
+    EngineAccess,
+    ask_sanlock,
+    elsewhere,
+    engine_here,
+    look,
+    order,
+)
 from metadata.records import Health
 from metadata.settings.timing import lease_floor_s
 from world.ports.errors import LeaseHeldError, WorldError
@@ -70,7 +77,7 @@ def run_start_paused_command(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def start(engine: Engine) -> Domain:
+def start(engine: EngineAccess) -> Domain:
     """Start the VM; raises CommandError, naming who runs the engine when somebody does."""
     refuse_second(engine)
     job = partial(
@@ -81,7 +88,7 @@ def start(engine: Engine) -> Domain:
     return domain
 
 
-def start_paused(engine: Engine) -> Domain:
+def start_paused(engine: EngineAccess) -> Domain:
     """Create the VM and let nothing of it run; raises CommandError."""
     snapshot = engine.ask_broker()
     if snapshot is None or snapshot.global_maintenance is not True:
@@ -103,7 +110,7 @@ def start_paused(engine: Engine) -> Domain:
     return domain
 
 
-def refuse_second(engine: Engine) -> None:
+def refuse_second(engine: EngineAccess) -> None:
     """Raises CommandError while the engine surely is somewhere; sanlock would refuse it later."""
     domain = look(engine)
     if domain.state is DomainState.RUNNING:
@@ -120,7 +127,7 @@ def refuse_second(engine: Engine) -> None:
     _refuse_while_other_owns(engine)
 
 
-def _refuse_while_other_owns(engine: Engine) -> None:
+def _refuse_while_other_owns(engine: EngineAccess) -> None:
     owner = ask_sanlock(lambda: other_owner(engine.lockspace, engine.host_id))
     if owner is None or owner.lives is False:
         return
@@ -134,7 +141,7 @@ def _refuse_while_other_owns(engine: Engine) -> None:
     )
 
 
-def _start(engine: Engine, job: partial[Domain]) -> Domain:
+def _start(engine: EngineAccess, job: partial[Domain]) -> Domain:
     try:
         return order(job, _floor_s(engine) + START_LIMIT_S)
     except LeaseHeldError as error:
@@ -146,18 +153,18 @@ def _start(engine: Engine, job: partial[Domain]) -> Domain:
         raise CommandError(f"{error}{elsewhere(engine)}") from error
 
 
-def _held_text(engine: Engine, error: LeaseHeldError) -> str:
+def _held_text(engine: EngineAccess, error: LeaseHeldError) -> str:
     """Who has the lease; nobody where this host itself is still letting it go."""
     owner = owner_text(engine.lockspace, engine.ask_broker())
     return held_by_text(owner) if owner else f"{error}; {NOTHING_DONE}"
 
 
-def _floor_s(engine: Engine) -> float:
+def _floor_s(engine: EngineAccess) -> float:
     fire_timeout_s = ask_sanlock(engine.lockspace.fire_timeout_s)
     return lease_floor_s(engine.settings.timing.io_timeout_s, fire_timeout_s)
 
 
-def _with_vm_conf(path: Optional[str]) -> Engine:
+def _with_vm_conf(path: Optional[str]) -> EngineAccess:
     if path is None:
         return engine_here()
     engine = engine_here(strict=True)
@@ -166,14 +173,14 @@ def _with_vm_conf(path: Optional[str]) -> Engine:
     return replace(engine, domain_xml=xml)
 
 
-def _resume(engine: Engine) -> str:
+def _resume(engine: EngineAccess) -> str:
     return f"virsh -c {engine.libvirt_uri} resume {engine.name}"
 
 
 # --- following ------------------------------------------------------------------------------
 
 
-def follow_start(engine: Engine, domain: Domain, timeout_s: float) -> None:
+def follow_start(engine: EngineAccess, domain: Domain, timeout_s: float) -> None:
     """Until the engine is healthy here; raises NotReachedError, EndedError when the VM ends.
 
     An engine without a health page is one that runs.
@@ -186,7 +193,7 @@ def follow_start(engine: Engine, domain: Domain, timeout_s: float) -> None:
     print(f"Reached: {ENGINE_IS_HEALTHY}.")
 
 
-def _start_missing(engine: Engine, started: Domain, began_s: float, allowed_s: float) -> str:
+def _start_missing(engine: EngineAccess, started: Domain, began_s: float, allowed_s: float) -> str:
     now = look(engine, allowed_s)
     if now.state is DomainState.ABSENT or now.pid != started.pid:
         raise EndedError(

@@ -20,7 +20,7 @@ from hosted_engine.errors import CommandError, NotReachedError, UsageError
 from hosted_engine.host.patient_lockspace import PatientLockspace
 from hosted_engine.vm import start as engine_start
 from hosted_engine.vm import stop as engine_stop
-from hosted_engine.vm.engine_access import Engine
+from hosted_engine.vm.engine_access import EngineAccess
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.liveness import Liveness
@@ -51,8 +51,8 @@ class Hosts:
             lockspace.join(host_id, 10)
             self.clock.advance(60)
 
-    def engine(self, index: int, **fields: Any) -> Engine:
-        return Engine(
+    def engine(self, index: int, **fields: Any) -> EngineAccess:
+        return EngineAccess(
             hypervisor=self.vms[index],
             lockspace=self.lockspaces[index],
             parts=PARTS,
@@ -74,11 +74,11 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hosted_engine.cli.wait.LOOK_EVERY_S", 0.01)
 
 
-def shutdown(engine: Engine, timeout_s: Optional[float] = None) -> int:
+def shutdown(engine: EngineAccess, timeout_s: Optional[float] = None) -> int:
     return engine_stop.stop(engine, graceful=True, timeout_s=timeout_s)
 
 
-def poweroff(engine: Engine, timeout_s: Optional[float] = None) -> int:
+def poweroff(engine: EngineAccess, timeout_s: Optional[float] = None) -> int:
     return engine_stop.stop(engine, graceful=False, timeout_s=timeout_s)
 
 
@@ -372,7 +372,10 @@ def test_start_without_a_health_page_is_not_followed(
 
 @pytest.mark.parametrize(("order", "call"), [(shutdown, "shutdown"), (poweroff, "destroy")])
 def test_stop_says_that_the_hosts_will_start_it_again(
-    order: Callable[[Engine], int], call: str, hosts: Hosts, capsys: pytest.CaptureFixture[str]
+    order: Callable[[EngineAccess], int],
+    call: str,
+    hosts: Hosts,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     engine_start.start(hosts.engine(0))
     assert order(hosts.engine(0)) == 0
@@ -450,7 +453,7 @@ def test_guest_that_does_not_obey_is_exit_code_3_with_what_to_do(hosts: Hosts) -
 
 @pytest.mark.parametrize("act", [engine_start.start, shutdown, poweroff])
 def test_libvirt_that_is_frozen_is_given_up_and_nothing_is_done(
-    hosts: Hosts, act: Callable[[Engine], object], monkeypatch: pytest.MonkeyPatch
+    hosts: Hosts, act: Callable[[EngineAccess], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forever = threading.Event()
     monkeypatch.setattr(hosts.vms[0], "domain", forever.wait)
