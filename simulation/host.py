@@ -24,7 +24,7 @@ from metadata.shared_config import SharedConfig, StoredConfig
 from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
-from simulation.hypervisor_view import HypervisorOf
+from simulation.hypervisor_view import ProcessHypervisor
 from simulation.pending_commands import LOOK_S, PendingCommands
 from simulation.process import AgentCore, BrokerCore, Core, SimProcess
 from simulation.settings import HOST_CPUS, VERSIONS, HostTraits
@@ -445,7 +445,7 @@ class SimHost:
         return restore_config(self.store, self.lockspace, self.settings.storage.shared_config, held)
 
     def _make_agent(self, runner: InlineRunner) -> Core:
-        view = HypervisorOf(self.vm, self.shared.now_s)
+        view = ProcessHypervisor(self.vm, self.shared.now_s)
         services = SimServiceManager(keep_log=False)
         ports = AgentPorts(
             self.clock,

@@ -12,14 +12,13 @@ from typing import Optional
 from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_place
-from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import DeployedHost
+from hosted_engine.host.error_lines import told
 from metadata.liveness import Liveness
 from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
 from metadata.settings.timing import record_shows_s, renewal_shows_s
-from world.ports.errors import StorageError
 from world.ports.sanlock import Membership
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.
@@ -95,7 +94,5 @@ def _watched(world: DeployedHost, host_id: int, with_lockspace: bool = True) -> 
 
 def _sector(world: DeployedHost, host_id: int) -> bytes:
     """The place of a host id in the lockspace; raises CommandError."""
-    try:
+    with told():
         return read_place(world.storage, world.settings.storage, host_id)
-    except StorageError as error:
-        raise CommandError(str(error)) from error

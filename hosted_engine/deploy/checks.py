@@ -12,9 +12,9 @@ from dataclasses import replace
 from hosted_engine.deploy import checks_storage as storage
 from hosted_engine.deploy.answers import Answers
 from hosted_engine.deploy.check_input import DEFAULT_LIBVIRT_URI, Subject
-from hosted_engine.deploy.checks_domain import check_domain
 from hosted_engine.deploy.checks_engine import (
     check_bridge,
+    check_domain,
     check_engine,
     check_memory,
     check_network,

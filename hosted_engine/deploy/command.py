@@ -49,6 +49,7 @@ from hosted_engine.deploy.preview import Preview
 from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from hosted_engine.host.environment import Environment, real_environment
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.service_rights import give_volume
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.host.volume_advice import is_block_device
@@ -104,9 +105,8 @@ def deploy(
     if request.as_json:
         world = replace(world, say=lambda _line: None)
     try:
-        return _deploy(world, request, terminal)
-    except WorldError as error:
-        raise CommandError(str(error)) from error
+        with told():
+            return _deploy(world, request, terminal)
     except KeyboardInterrupt:
         raise CommandError("interrupted; the same --deploy goes on where this one was") from None
 

@@ -29,10 +29,10 @@ from hosted_engine.from_ovirt.items import Item, changed, dropped, item_lines
 from hosted_engine.from_ovirt.name_value import assignments, last_values
 from hosted_engine.from_ovirt.vm_conf import NEED_XML, beside_xml, read_vm_conf
 from hosted_engine.host.anew import within_deadline_anew
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.given_file import READ_DEADLINE_S, read_given_text
 from hosted_engine.host.probes import block_sector_size
 from metadata.domain_xml import lease_problems
-from metadata.error_words import reason
 from metadata.layout import SECTOR_SIZES
 from metadata.older_files import older_name
 from metadata.settings.remote_places import normal_folder
@@ -245,14 +245,13 @@ def _taken(path: str) -> CommandError:
 def _write(path: str, text: str, force: bool) -> None:
     """For root's eyes only: a domain XML may have passwords in it. Raises CommandError."""
     target = Path(path).absolute()
-    try:
-        with written_beside(target, text.encode(), mode=PRIVATE_FILE_MODE) as new:
-            if force:
-                new.replace(target)
-            else:
-                os.link(new, target)  # unlike a rename never over a file that came meanwhile
-        sync_directory(target.parent)
-    except FileExistsError as error:
-        raise _taken(path) from error
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
+    with writing(path):
+        try:
+            with written_beside(target, text.encode(), mode=PRIVATE_FILE_MODE) as new:
+                if force:
+                    new.replace(target)
+                else:
+                    os.link(new, target)  # unlike a rename never over a file that came meanwhile
+            sync_directory(target.parent)
+        except FileExistsError as error:
+            raise _taken(path) from error

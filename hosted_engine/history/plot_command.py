@@ -9,11 +9,11 @@ from pathlib import Path
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.history.changes import ToldChange, changes_of
 from hosted_engine.history.plot.chart import chart
-from hosted_engine.history.plot.shapes import Drawing
 from hosted_engine.history.plot.svg import svg_bytes
 from hosted_engine.history.selection import Selection, host_named, load, selected
 from hosted_engine.history.timeline import HostPast, Past, TimeSpan
-from metadata.error_words import reason, shown
+from hosted_engine.host.error_lines import writing
+from metadata.error_words import shown
 from world.durable import replace_file
 
 USUAL_S = 86400.0
@@ -39,7 +39,13 @@ def run(selection: Selection, target: str) -> int:
         past = replace(past, hosts=(host_named(past, selection.host),))
     if len(past.hosts) > MOST_HOSTS:
         raise CommandError(f"{len(past.hosts)} hosts are too many for one picture: use --host")
-    _write(path, _content(chart(past), path.suffix.lower()))
+    content = svg_bytes(chart(past))
+    if path.suffix.lower() == ".png":
+        from hosted_engine.history.plot.png import png_bytes
+
+        content = png_bytes(content)
+    with writing(path):
+        replace_file(path, content, durable=False)
     print(f"{target}: {len(past.hosts)} hosts, {len(changes)} changes")
     return EXIT_OK
 
@@ -74,19 +80,3 @@ def _cut_host(host: HostPast, from_s: float) -> HostPast:
 def _cut_spans(spans: tuple[TimeSpan[str], ...], from_s: float) -> tuple[TimeSpan[str], ...]:
     left = (span for span in spans if span.to_s > from_s)
     return tuple(replace(span, from_s=max(span.from_s, from_s)) for span in left)
-
-
-def _content(drawing: Drawing, suffix: str) -> bytes:
-    svg = svg_bytes(drawing)
-    if suffix == ".svg":
-        return svg
-    from hosted_engine.history.plot.png import png_bytes
-
-    return png_bytes(svg)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        replace_file(path, content, durable=False)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error

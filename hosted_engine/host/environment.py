@@ -30,6 +30,7 @@ from hosted_engine.errors import CommandError
 from hosted_engine.host import storage_deadline
 from hosted_engine.host.apart import within_deadline_apart
 from hosted_engine.host.deadline import look_at_domain
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S
 from hosted_engine.host.units import SystemdUnits, Units
@@ -37,7 +38,7 @@ from metadata.error_words import reason_with_file
 from metadata.layout import required_sizes
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
-from world.ports.errors import StorageError, WorldError
+from world.ports.errors import StorageError
 from world.ports.jobs import Clock
 from world.ports.libvirt import AdministeredHypervisor, Domain
 from world.ports.sanlock import LockspaceAdmin
@@ -152,10 +153,8 @@ class DeployedHost(Environment):
 
     def slot(self, host_id: int) -> DecodedSlot:
         """What stands in a host's slot; raises CommandError when the storage does not answer."""
-        try:
+        with told():
             return read_slot(self.storage, self.parts, host_id)
-        except StorageError as error:
-            raise CommandError(str(error)) from error
 
     def domain(self) -> Domain:
         """libvirt's word on the engine; by its usual name where the settings can't be read.
@@ -164,10 +163,8 @@ class DeployedHost(Environment):
         """
         cluster = self.cluster()
         engine = cluster.engine if cluster is not None else EngineSettings()
-        try:
+        with told():
             return look_at_domain(self.hypervisor(self.settings.libvirt_uri, engine.domain_name))
-        except WorldError as error:
-            raise CommandError(str(error)) from error
 
     def host_text(self, host_id: int) -> str:
         """``host h2 (id 2)``, as its record on `store` says; for whole jobs."""
@@ -185,9 +182,8 @@ def deployed_as(machine: Environment, settings: HostSettings) -> DeployedHost:
 
 def _told(job: Callable[[], T]) -> T:
     try:
-        return job()
-    except WorldError as error:
-        raise CommandError(str(error)) from error
+        with told():
+            return job()
     except OSError as error:
         raise CommandError(reason_with_file(error)) from error
 

@@ -18,6 +18,7 @@ from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_lockspace
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost, deployed_host
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.units import AGENT
 from hosted_engine.storage import reinitialize_plan as judge
@@ -55,14 +56,12 @@ def run_command(options: argparse.Namespace) -> int:
 
 def reinitialize(world: DeployedHost, force: bool) -> None:
     """Look whether it is safe, and do it; raises CommandError."""
-    try:
+    with told():
         refuse_engine_here(world)
         _refuse_known_holder(world)
         _check_readiness(world, force)
         with _services_stopped(world):
             _reinitialize(world, force)
-    except WorldError as error:
-        raise CommandError(str(error)) from error
 
 
 def _reinitialize(world: DeployedHost, force: bool) -> None:

@@ -23,6 +23,7 @@ from typing import Any, Callable, Optional
 
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.history.text import iso_text
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.support_archive.collect import Output, Programs
 from hosted_engine.support_archive.secrets import (
@@ -258,11 +259,8 @@ def _checked(target: str, force: bool) -> Path:
 
 def _put(path: Path, content: bytes, force: bool) -> None:
     """All of it or nothing; a file that appeared meanwhile stays unless `force`."""
-    try:
-        with written_beside(path, content, mode=0o600) as new:
-            _name(new, path, force)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
+    with writing(path), written_beside(path, content, mode=0o600) as new:
+        _name(new, path, force)
 
 
 def _name(new: Path, path: Path, force: bool) -> None:

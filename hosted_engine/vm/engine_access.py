@@ -6,8 +6,6 @@ Shared by ``--vm-start`` and its like, the console and its password.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Callable, Optional, TypeVar
 
@@ -17,11 +15,11 @@ from hosted_engine.cluster.lease_holder import owner_text
 from hosted_engine.errors import CommandError, NotReachedError
 from hosted_engine.host import deadline
 from hosted_engine.host.deadline import look_at_domain, within_deadline
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.libvirt_unit import libvirt_hint
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.shared_config import shared_config
 from metadata.settings.parse import ClusterSettings, StorageParts
-from world.ports.errors import WorldError
 from world.ports.libvirt import AdministeredHypervisor, Domain, DomainState
 from world.ports.sanlock import Lockspace
 
@@ -143,12 +141,3 @@ def order(job: Callable[[], T], limit_s: float) -> T:
         raise NotReachedError(
             f"{error.message}; it may still do what it was told (see hosted-engine --vm-status)"
         ) from error
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """The world's errors become one line of the command."""
-    try:
-        yield
-    except WorldError as error:
-        raise CommandError(str(error)) from error

@@ -11,6 +11,7 @@ import argparse
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Optional
 
 from ha_agent.actions.start_engine import start_engine, start_engine_paused
@@ -23,7 +24,6 @@ from hosted_engine.cluster.lease_holder import (
     other_owner,
     owner_text,
 )
-from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.vm.engine_access import (
     EngineAccess,
@@ -33,7 +33,11 @@ from hosted_engine.vm.engine_access import (
     look,
     order,
 )
+from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import reason, shown
+from metadata.errors import DomainXmlError
 from metadata.records import Health
+from metadata.settings.parse import StorageParts
 from metadata.settings.timing import lease_floor_s
 from world.ports.errors import LeaseHeldError, WorldError
 from world.ports.libvirt import Domain, DomainState
@@ -168,13 +172,32 @@ def _with_vm_conf(path: Optional[str]) -> EngineAccess:
     if path is None:
         return engine_here()
     engine = engine_here(strict=True)
-    xml = read_vm_conf(path, engine.name, engine.parts)
+    xml = xml_for_one_start(path, engine.name, engine.parts)
     print(f"This start uses {path}; every other one uses the shared configuration.", flush=True)
     return replace(engine, domain_xml=xml)
 
 
 def _resume(engine: EngineAccess) -> str:
     return f"virsh -c {engine.libvirt_uri} resume {engine.name}"
+
+
+def xml_for_one_start(path: str, name: str, parts: StorageParts) -> str:
+    """The domain XML in file `path`, by the rules for the cluster's own: for a domain called
+    `name`, with the lease in `parts`; raises CommandError naming the file."""
+    try:
+        xml = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: can't be read: {reason(error)}") from error
+    try:
+        found = domain_name(xml)
+    except DomainXmlError as error:
+        raise CommandError(f"{path}: {error.why}") from error
+    problems = lease_problems(xml, parts)
+    if found != name:
+        problems.insert(0, f"the domain's name is {shown(found)}, must be {shown(name)}")
+    if problems:
+        raise CommandError(f"{path}: {'; '.join(problems)}")
+    return xml
 
 
 # --- following ------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from typing import Optional
 from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.vm.engine_access import EngineAccess, domain_here, engine_here, look, order, told
+from hosted_engine.host.error_lines import told
+from hosted_engine.vm.engine_access import EngineAccess, domain_here, engine_here, look, order
 from world.ports.libvirt import Domain, DomainState
 
 WAIT_S = 300.0

@@ -15,12 +15,12 @@ import pytest
 from ha_broker.api.snapshot import EngineView, Snapshot
 from hosted_engine.cli.wait import EndedError, follow, wait_s
 from hosted_engine.cluster.lease_holder import OtherOwner, other_owner
-from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.errors import CommandError, NotReachedError, UsageError
 from hosted_engine.host.patient_lockspace import PatientLockspace
 from hosted_engine.vm import start as engine_start
 from hosted_engine.vm import stop as engine_stop
 from hosted_engine.vm.engine_access import EngineAccess
+from hosted_engine.vm.start import xml_for_one_start
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.liveness import Liveness
@@ -225,7 +225,9 @@ def conf(tmp_path: Path) -> Path:
 
 
 def test_vm_conf_is_what_is_started(hosts: Hosts, conf: Path) -> None:
-    engine = replace(hosts.engine(0), domain_xml=read_vm_conf(str(conf), "HostedEngine", PARTS))
+    engine = replace(
+        hosts.engine(0), domain_xml=xml_for_one_start(str(conf), "HostedEngine", PARTS)
+    )
     engine_start.start(engine)
     assert hosts.vms[0].started_xml == [XML]
 
@@ -246,14 +248,14 @@ def test_vm_conf_that_breaks_a_rule_is_refused_with_the_files_name(
 ) -> None:
     conf.write_bytes(content)
     with pytest.raises(CommandError) as caught:
-        read_vm_conf(str(conf), "HostedEngine", PARTS)
+        xml_for_one_start(str(conf), "HostedEngine", PARTS)
     assert caught.value.message.startswith(f"{conf}: ")
     assert expected in caught.value.message
 
 
 def test_vm_conf_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"none\.xml: can't be read: .*No such file"):
-        read_vm_conf(str(tmp_path / "none.xml"), "HostedEngine", PARTS)
+        xml_for_one_start(str(tmp_path / "none.xml"), "HostedEngine", PARTS)
 
 
 # --- paused -------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ import pytest
 from hosted_engine.config.edit import Editing, edit_vm_conf
 from hosted_engine.config.get_set import HE_SHARED, set_value
 from hosted_engine.config.keys import parse_value
-from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.deploy.answers import storage_parts
 from hosted_engine.deploy.check_input import read_engine
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.simulate.script import load_script
+from hosted_engine.vm.start import xml_for_one_start
 from metadata.older_files import GUIDE, older_file
 from metadata.settings.parse import SettingsError
 from simulation.errors import InputError
@@ -52,7 +52,7 @@ def of_the_engine_s_xml(path: str) -> None:
 
 
 def of_vm_conf(path: str) -> None:
-    read_vm_conf(path, "HostedEngine", PARTS)
+    xml_for_one_start(path, "HostedEngine", PARTS)
 
 
 def of_a_set_vm_conf(path: str) -> None:
