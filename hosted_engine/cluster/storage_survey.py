@@ -119,7 +119,9 @@ def _our_survey(parts: StorageParts, areas: Mapping[str, bytes]) -> Survey:
     if isinstance(config, SharedConfig):
         return Survey(AreaKind.CLUSTER, parts, text, config, slots, in_use, owner)
     if isinstance(config, ConfigAbsent) and not slots and owner is None:
-        if _is_of_others(areas, parts.sector_size):
+        # Ours has all its areas before a host joins; else another program has this lockspace.
+        is_ours = parse_record(areas["lease"]) is not None
+        if not is_ours and was_joined(areas["lockspace"], parts.sector_size):
             text = f"a sanlock lockspace {shown(LOCKSPACE_NAME)} that hosts have been in"
             return Survey(AreaKind.FOREIGN, parts, text, ids_in_use=in_use, others=_LOCKSPACE)
         text = "a hosted-engine cluster whose creation did not get to its end"
@@ -133,12 +135,6 @@ _LOCKSPACE = (
     "their engine's lease lies in another one"
 )
 _RECORDS = "oVirt's own tools leave them so, without a lockspace that tells who lives"
-
-
-def _is_of_others(areas: Mapping[str, bytes], sector_size: int) -> bool:
-    """Has another program's cluster this lockspace? Ours has all its areas before a host joins."""
-    is_ours = parse_record(areas["lease"]) is not None
-    return not is_ours and was_joined(areas["lockspace"], sector_size)
 
 
 def _others_records(areas: Mapping[str, bytes]) -> str:

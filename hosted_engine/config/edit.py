@@ -85,7 +85,13 @@ def edit_vm_conf(context: ChangeContext, editing: Editing, telling: Telling) -> 
         if _has(path, before.config.domain_xml):
             Path(path).unlink()
             raise
-        raise CommandError(f"{_words(error)}; {_kept_text(path)}") from error
+        why = f"interrupted; {NOTHING_WRITTEN}"
+        if not isinstance(error, KeyboardInterrupt):
+            why = reason_with_file(error)
+        raise CommandError(
+            f"{why}; what you edited is kept in {path} (once it is right: hosted-engine "
+            f"--set-shared-config vm_conf @{path})"
+        ) from error
     Path(path).unlink()
     return EXIT_OK
 
@@ -165,19 +171,6 @@ def _has(path: str, xml: str) -> bool:
         return Path(path).read_bytes() == xml.encode("utf-8", "surrogatepass")
     except OSError:
         return False
-
-
-def _kept_text(path: str) -> str:
-    return (
-        f"what you edited is kept in {path} (once it is right: hosted-engine --set-shared-config "
-        f"vm_conf @{path})"
-    )
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {NOTHING_WRITTEN}"
-    return reason_with_file(error)
 
 
 # --- people ---------------------------------------------------------------------------------

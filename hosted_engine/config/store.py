@@ -25,10 +25,9 @@ from hosted_engine.config.keys import MISSING, changed_keys, find
 from hosted_engine.config.lock import locked
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost
-from metadata import wire
 from metadata.errors import ConfigTooLargeError
-from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
-from metadata.records import GlobalRecord, VolumeAddress
+from metadata.layout import CONFIG_SIZE
+from metadata.records import VolumeAddress
 from metadata.settings.parse import (
     SettingsError,
     Timing,
@@ -137,8 +136,7 @@ def _check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Si
 
 
 def _situation(world: DeployedHost, before: SharedConfig, after: SharedConfig) -> Situation:
-    slot = wire.decode_global(world.store.read(slot_address(world.parts, 0), SLOT_SIZE))
-    maintenance = slot.maintenance if isinstance(slot, GlobalRecord) else None
+    maintenance = world.global_maintenance(world.store)
     fire_timeout_s = world.lockspace.fire_timeout_s()
     if not is_renamed(before, after):
         return Situation(maintenance, fire_timeout_s=fire_timeout_s)

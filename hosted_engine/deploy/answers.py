@@ -257,23 +257,14 @@ def _cluster(
     given = {key: engine[key] for key in _CLUSTER_ENGINE_KEYS if key in engine}
     if given:
         cluster["engine"] = given
-    _add_io_timeout(reader, sections, cluster)
-    return cluster
-
-
-def _add_io_timeout(
-    reader: Reader,
-    sections: Mapping[str, Mapping[Any, Any]],
-    cluster: dict[str, dict[str, Any]],
-) -> None:
     rules: dict[str, Rule] = {"io_timeout_s": _IO_TIMEOUT}
     found = reader.section(sections.get("sanlock", {}), rules, "sanlock")
-    if not found:
-        return
-    timing = cluster.setdefault("timing", {})
-    if timing.get("io_timeout_s", found["io_timeout_s"]) != found["io_timeout_s"]:
-        reader.problem("timing.io_timeout_s", "differs from sanlock.io_timeout_s; give it once")
-    timing.update(found)
+    if found:
+        timing = cluster.setdefault("timing", {})
+        if timing.get("io_timeout_s", found["io_timeout_s"]) != found["io_timeout_s"]:
+            reader.problem("timing.io_timeout_s", "differs from sanlock.io_timeout_s; give it once")
+        timing.update(found)
+    return cluster
 
 
 def _collect(reader: Reader, check: Any) -> None:

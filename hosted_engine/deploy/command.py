@@ -152,21 +152,16 @@ def _answers(
     terminal: Optional[Questioner],
 ) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
     """The answers, and what of them was typed now, if anything."""
-    given = _given(request, deployed)
+    given: object = None
+    if request.answers_file is not None:
+        given = read_data(request.answers_file) or {}
+    elif deployed is not None and not request.force:  # what it was given once
+        given = {"storage": host_settings_to_data(deployed)["storage"]}
     if given is None and terminal is None:
         raise UsageError(_NO_TERMINAL)
     if given is not None and request.answers_file is None:
         return ask_answers(world, given, None, world.settings_file)
     return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
-
-
-def _given(request: DeployRequest, deployed: Optional[HostSettings]) -> object:
-    """The file's answers, else what a deployed host was given once; None: there are none."""
-    if request.answers_file is not None:
-        return read_data(request.answers_file) or {}
-    if deployed is not None and not request.force:
-        return {"storage": host_settings_to_data(deployed)["storage"]}
-    return None
 
 
 def _deployed(world: Environment) -> Optional[HostSettings]:
@@ -243,16 +238,14 @@ def _plan_finding(subject: Subject, request: DeployRequest) -> Finding:
         _, chosen = _decide(subject, request.force, patience_s=0.0)
     except (CommandError, WorldError) as error:
         return replace(fail(str(error)), name="plan")
-    return replace(ok(_plan_text(chosen)), name="plan")
-
-
-def _plan_text(chosen: Plan) -> str:
     if isinstance(chosen, Create):
-        return f"--deploy would create a cluster, with this host as {chosen.host_name}"
-    if isinstance(chosen, Deployed):
-        return deployed_text(chosen.settings)
-    assert isinstance(chosen, Join)
-    return f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
+        text = f"--deploy would create a cluster, with this host as {chosen.host_name}"
+    elif isinstance(chosen, Deployed):
+        text = deployed_text(chosen.settings)
+    else:
+        assert isinstance(chosen, Join)
+        text = f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
+    return replace(ok(text), name="plan")
 
 
 # --- the rest -------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Optional, TypeVar
 
 from ha_agent.history.entry import AgentStarted, BrokerLost, ClusterSight, HostSight, Transition
+from ha_broker.api.snapshot import LeaseState
 from hosted_engine.history.wall_times import Timed
+from metadata.liveness import Liveness
+from metadata.records import EngineVm, Health
 from metadata.states import State
 
 T = TypeVar("T")
@@ -15,6 +18,7 @@ T = TypeVar("T")
 STOPPED = State.AGENT_STOPPED.value
 DEAD = "dead"
 FREE = "free"
+_UP_AND = {Health.GOOD.value: "healthy", Health.BAD.value: "not healthy"}
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,9 @@ class Past:
 def engine_word(vm: str, health: str) -> str:
     """What a host says of the engine on it: "healthy", "not healthy", "up", "not known"; or
     nothing, where there is none."""
-    if vm == "up":
-        return {"good": "healthy", "bad": "not healthy"}.get(health, "up")
-    return "not known" if vm == "unknown" else ""
+    if vm == EngineVm.UP:
+        return _UP_AND.get(health, "up")
+    return "not known" if vm == EngineVm.UNKNOWN else ""
 
 
 def past_of(entries: Sequence[Timed]) -> Past:
@@ -155,12 +159,7 @@ class _TimelineBuilder:
             )
             for one in self._lease.spans(to_s)
         )
-        values = {
-            **vars(past),
-            "lease": named,
-            "global_maintenance": tuple(self._maintenance.spans(to_s)),
-        }
-        return Past(**values)
+        return replace(past, lease=named, global_maintenance=self._maintenance.spans(to_s))
 
     def _host(self, host_id: int) -> _HostTracks:
         return self._hosts.setdefault(host_id, _HostTracks())
@@ -191,7 +190,8 @@ class _TimelineBuilder:
     def _see_cluster(self, at_s: float, fact: ClusterSight) -> None:
         self._engine = fact.engine or self._engine
         owner = "" if fact.owner_id is None else str(fact.owner_id)
-        self._lease.set(at_s, {"held": owner, "free": FREE}.get(fact.lease, ""))
+        known = {LeaseState.HELD: owner, LeaseState.FREE: FREE}
+        self._lease.set(at_s, known.get(fact.lease, ""))
         self._maintenance.set(at_s, "on" if fact.global_maintenance else "")
 
 
@@ -199,6 +199,6 @@ def shown_state(sight: HostSight) -> str:
     """The state to show; "" where it is not known now."""
     if sight.live:
         return sight.state
-    if sight.liveness == DEAD:
+    if sight.liveness == Liveness.DEAD.value:
         return DEAD
     return STOPPED if sight.stopped else ""

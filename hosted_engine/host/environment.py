@@ -35,9 +35,10 @@ from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S
 from hosted_engine.host.units import SystemdUnits, Units
 from metadata.error_words import reason_with_file
-from metadata.layout import required_sizes
-from metadata.records import DecodedSlot, HostRecord, VolumeAddress
+from metadata.layout import SLOT_SIZE, required_sizes, slot_address
+from metadata.records import DecodedSlot, GlobalRecord, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
+from metadata.wire import decode_global
 from world.ports.errors import StorageError
 from world.ports.jobs import Clock
 from world.ports.libvirt import AdministeredHypervisor, Domain
@@ -155,6 +156,11 @@ class DeployedHost(Environment):
         """What stands in a host's slot; raises CommandError when the storage does not answer."""
         with told():
             return read_slot(self.storage, self.parts, host_id)
+
+    def global_maintenance(self, store: BlockStore) -> Optional[bool]:
+        """What slot 0 says, read by `store`; None: nothing that can be read. StorageError."""
+        slot = decode_global(store.read(slot_address(self.parts, 0), SLOT_SIZE))
+        return slot.maintenance if isinstance(slot, GlobalRecord) else None
 
     def domain(self) -> Domain:
         """libvirt's word on the engine; by its usual name where the settings can't be read.

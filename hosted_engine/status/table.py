@@ -151,17 +151,16 @@ def _grid(
 ) -> list[str]:
     rows = [tuple(Cell(title, STRONG) for title in _TITLES)]
     rows += [_row(status, host) for host in hosts]
-    kept = [column for column in range(len(_TITLES)) if _has_content(rows, column)]
+    kept = [
+        column
+        for column in range(len(_TITLES))
+        if column not in _OPTIONAL or any(row[column].text != NOTHING for row in rows[1:])
+    ]
     widths = _widths(rows, kept, columns)
     return [
         _paint([_fitted(row[column], widths[column]) for column in kept], columns, colour, GAP)
         for row in rows
     ]
-
-
-def _has_content(rows: Sequence[Row], column: int) -> bool:
-    told = any(row[column].text != NOTHING for row in rows[1:])
-    return told or column not in _OPTIONAL
 
 
 def _widths(rows: Sequence[Row], kept: Sequence[int], columns: int) -> dict[int, int]:
@@ -180,24 +179,29 @@ def _fitted(cell: Cell, width: int) -> Cell:
 
 
 def _row(status: ClusterStatus, host: HostView) -> Row:
-    if host.record is None:
-        first = (Cell(_host_text(host)), Cell("UNREADABLE", BAD), Cell(NOTHING), Cell("unknown"))
-        return (
-            *first,
-            _lease_cell(status, host),
-            Cell(NOTHING),
-            _age(status, host),
-            _problem(host),
-        )
+    name, nothing = Cell(_host_text(host)), Cell(NOTHING)
+    lease = Cell("held" if host.host_id == status.lease_owner_id else NOTHING)
+    age_s = status.age_s(host)
+    age = nothing
+    if age_s is not None:
+        age = Cell(span(age_s), PLAIN if host.is_current else WARN)
+    problem = Cell(_plain(host.error) or NOTHING, BAD)
+    record = host.record
+    if record is None:
+        unreadable = Cell("UNREADABLE", BAD)
+        return (name, unreadable, nothing, Cell("unknown"), lease, nothing, age, problem)
+    score_look = FAINT
+    if host.is_current:
+        score_look = PLAIN if record.score > 0 else BAD
     return (
-        Cell(_host_text(host)),
-        _state(host, host.record),
-        Cell(str(host.record.score), _score_look(host, host.record)),
+        name,
+        _state(host, record),
+        Cell(str(record.score), score_look),
         _engine_cell(host),
-        _lease_cell(status, host),
-        Cell("local", WARN) if host.record.maintenance else Cell(NOTHING),
-        _age(status, host),
-        _problem(host) if host.error else Cell(_points_off(host) or NOTHING),
+        lease,
+        Cell("local", WARN) if record.maintenance else nothing,
+        age,
+        problem if host.error else Cell(_points_off(host) or NOTHING),
     )
 
 
@@ -210,12 +214,6 @@ def _state(host: HostView, record: HostRecord) -> Cell:
     if is_undecided(host):
         return Cell(f"{UNDECIDED}, was {state}", FAINT)
     return Cell(state) if host.is_current else Cell(f"STALE, was {state}", WARN)
-
-
-def _score_look(host: HostView, record: HostRecord) -> str:
-    if not host.is_current:
-        return FAINT
-    return PLAIN if record.score > 0 else BAD
 
 
 def _engine_cell(host: HostView) -> Cell:
@@ -231,21 +229,6 @@ def _engine_cell(host: HostView) -> Cell:
 _DOWN_LOOKS = {EngineVm.DOWN_UNEXPECTED: BAD, EngineVm.DOWN_MISSING: BAD, EngineVm.UNKNOWN: WARN}
 _HEALTH_LOOKS = {Health.GOOD: GOOD, Health.BAD: BAD, Health.UNKNOWN: WARN}
 _HEALTH_WORDS = {Health.GOOD: "good", Health.BAD: "bad", Health.UNKNOWN: "health unknown"}
-
-
-def _lease_cell(status: ClusterStatus, host: HostView) -> Cell:
-    return Cell("held" if host.host_id == status.lease_owner_id else NOTHING)
-
-
-def _age(status: ClusterStatus, host: HostView) -> Cell:
-    age_s = status.age_s(host)
-    if age_s is None:
-        return Cell(NOTHING)
-    return Cell(span(age_s), PLAIN if host.is_current else WARN)
-
-
-def _problem(host: HostView) -> Cell:
-    return Cell(_plain(host.error) or NOTHING, BAD)
 
 
 def _points_off(host: HostView) -> str:

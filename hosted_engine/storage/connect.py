@@ -128,26 +128,18 @@ def _connect_portals(connection: IscsiConnection, path: str, site: ConnectSite) 
         _say_connected_already(connection, site)
         return
     password = _password(connection)
-    failures = _log_in(connection, missing, password, site)
+    failures = []
+    for portal in missing:
+        try:
+            _take(login_steps(connection, portal), password, site)
+        except CommandError as error:
+            failures.append(error.message)
     if len(failures) == len(connection.portals):
         raise CommandError("; ".join(failures))
     for why in failures:
         site.say(f"[warn] one way to the storage is missing: {why}")
     _run(settle_step(path, _settle_s(site)), site)
     site.say(f"[ ok ] connected: {describe(connection)}")
-
-
-def _log_in(
-    connection: IscsiConnection, portals: Iterable[str], password: str, site: ConnectSite
-) -> list[str]:
-    """Why some of the portals let nobody in."""
-    failures = []
-    for portal in portals:
-        try:
-            _take(login_steps(connection, portal), password, site)
-        except CommandError as error:
-            failures.append(error.message)
-    return failures
 
 
 def _take(steps: Iterable[ConnectStep], password: str, site: ConnectSite) -> None:

@@ -27,14 +27,10 @@ from hosted_engine.storage.reinitialize_plan import SignOfLife, StorageLook
 from metadata.layout import (
     LOCKSPACE_NAME,
     MAX_HOSTS,
-    SLOT_SIZE,
     config_lease_address,
-    slot_address,
 )
-from metadata.records import GlobalRecord
 from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s
-from metadata.wire import decode_global
 from world.ports.errors import WorldError
 from world.storage.slot_area import read_slots
 
@@ -99,18 +95,15 @@ def _refuse_known_holder(world: DeployedHost) -> None:
 def _check_readiness(world: DeployedHost, force: bool) -> None:
     runs = AGENT in world.units.active()
     problems = ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
-    problems += judge.unready(_look(world), _maintenance(world), world.settings.host_id)
+    seen = _look(world)
+    maintenance = world.global_maintenance(world.storage)
+    problems += judge.unready(seen, maintenance, world.settings.host_id)
     if problems and not force:
         raise CommandError(
             f"{'; '.join(problems)}; {NOTHING_WRITTEN}; do that first, or add --force"
         )
     for problem in problems:
         world.say(f"[warn] gone on with for --force: {problem}")
-
-
-def _maintenance(world: DeployedHost) -> Optional[bool]:
-    found = decode_global(world.storage.read(slot_address(world.settings.storage, 0), SLOT_SIZE))
-    return found.maintenance if isinstance(found, GlobalRecord) else None
 
 
 @contextmanager
@@ -123,18 +116,13 @@ def _services_stopped(world: DeployedHost) -> Iterator[None]:
     try:
         yield
     finally:
-        _start_again(world, active)
-
-
-def _start_again(world: DeployedHost, units: tuple[str, ...]) -> None:
-    """What went wrong before is what people must hear of, so a failure here is only said."""
-    if not units:
-        return
-    try:
-        world.units.start(units)
-        world.say(f"[ ok ] {' and '.join(units)} started again")
-    except CommandError as error:
-        world.say(f"[warn] {error.message}: start {' and '.join(units)} yourself")
+        if active:
+            try:
+                world.units.start(active)
+                world.say(f"[ ok ] {' and '.join(active)} started again")
+            except CommandError as error:
+                # What went wrong before is what people must hear of, so this is only said.
+                world.say(f"[warn] {error.message}: start {' and '.join(active)} yourself")
 
 
 # --- looking ----------------------------------------------------------------------------------
@@ -229,7 +217,13 @@ def _write(world: DeployedHost, seen: Seen, io_s: int, fire_s: int) -> None:
         sanlock.format_lockspace(io_s)
         world.say("[ ok ] the lockspace is as new")
         if seen.life.host_ids:
-            _wait_for_old_members(world, lease_floor_s(io_s, fire_s) + 1)
+            wait_s = lease_floor_s(io_s, fire_s) + 1
+            world.say(
+                f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old "
+                "lockspace; until then no host can start the engine"
+            )
+            for _ in _moments(world, wait_s):
+                pass
         _check_claim(world, mark)
         sanlock.format_lease()
         if has_config_lease:
@@ -260,15 +254,6 @@ def _check_claim(world: DeployedHost, mark: bytes) -> None:
         raise OvertakenError(
             "another host makes the lockspace anew at the same time: leave it to that one"
         )
-
-
-def _wait_for_old_members(world: DeployedHost, wait_s: float) -> None:
-    world.say(
-        f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
-        "until then no host can start the engine"
-    )
-    for _ in _moments(world, wait_s):
-        pass
 
 
 def _check_written(world: DeployedHost) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.history.text import iso_text
@@ -41,7 +41,6 @@ from hosted_engine.support_archive.sources import (
 )
 from metadata.error_words import reason, shown
 from metadata.plain_json import parse_json, parse_json_without
-from metadata.settings.parse import HostSettings
 from world.durable import written_beside
 
 USUAL_TOTAL_S = 60.0
@@ -86,8 +85,13 @@ def collect(total_s: float, tell: Callable[[Collected], None]) -> list[Collected
     try:
         first = _collect_one(programs, shared_config_source(), min(_FIRST_S, total_s))
         tell(first)
-        wanted = other_sources(_host(), _domain_name(first))
-        return [first, *_collect_all(programs, wanted, until_s, tell)]
+        domain, host = USUAL_DOMAIN, None
+        with suppress(ValueError, KeyError, TypeError):
+            shared = parse_json_without(first.output.data)
+            domain = str(shared["settings"]["engine"]["domain_name"])
+        with suppress(CommandError):
+            host = host_settings()
+        return [first, *_collect_all(programs, other_sources(host, domain), until_s, tell)]
     finally:
         programs.close()
 
@@ -146,19 +150,6 @@ def _tail(path: str, most_bytes: int) -> Output:
             return Output(file.read(most_bytes), 0, cut=cut)
     except OSError as error:
         return Output(why=f"can't be read: {reason(error)}")
-
-
-def _host() -> Optional[HostSettings]:
-    try:
-        return host_settings()
-    except CommandError:
-        return None
-
-
-def _domain_name(shared: Collected) -> str:
-    with suppress(ValueError, KeyError, TypeError):
-        return str(parse_json_without(shared.output.data)["settings"]["engine"]["domain_name"])
-    return USUAL_DOMAIN
 
 
 # --- what is told ---------------------------------------------------------------------------
@@ -220,19 +211,16 @@ def _text(one: Collected, secrets: Sequence[str]) -> bytes:
 
 def _entry(one: Collected, text: bytes) -> dict[str, Any]:
     output = one.output
+    cut = f"only the {'end' if one.source.path else 'beginning'} of it"
     return {
         "name": one.source.name,
         "from": one.source.origin,
         "ok": not output.why and not output.cut,
-        "why": output.why or (_cut_text(one.source) if output.cut else ""),
+        "why": output.why or (cut if output.cut else ""),
         "exit_code": output.exit_code,
         "bytes": len(text),
         "took_s": round(one.took_s, 1),
     }
-
-
-def _cut_text(source: Source) -> str:
-    return f"only the {'end' if source.path else 'beginning'} of it"
 
 
 def _archive(top: str, texts: dict[str, bytes]) -> bytes:
@@ -260,16 +248,12 @@ def _checked(target: str, force: bool) -> Path:
 def _put(path: Path, content: bytes, force: bool) -> None:
     """All of it or nothing; a file that appeared meanwhile stays unless `force`."""
     with writing(path), written_beside(path, content, mode=0o600) as new:
-        _name(new, path, force)
-
-
-def _name(new: Path, path: Path, force: bool) -> None:
-    if force:
-        new.replace(path)
-        return
-    try:
-        os.link(new, path)
-    except PermissionError:  # no links on this file system
-        if os.path.lexists(path):
-            raise
-        new.replace(path)
+        if force:
+            new.replace(path)
+            return
+        try:
+            os.link(new, path)
+        except PermissionError:  # no links on this file system
+            if os.path.lexists(path):
+                raise
+            new.replace(path)

@@ -177,14 +177,11 @@ def where(display: Display, host_name: str) -> str:
     ports = [f"port {display.port}"] if display.port is not None else []
     ports += [f"TLS port {display.tls_port}"] if display.tls_port is not None else []
     place = host_name if display.address in _EVERYWHERE else display.address
-    return f"{display.kind} at {place}, {', '.join(ports)}{_tunnel(display, host_name)}"
-
-
-def _tunnel(display: Display, host_name: str) -> str:
-    port = display.port if display.port is not None else display.tls_port
-    if display.address not in _LOOPBACK:
-        return ""
-    return f" (from elsewhere: ssh -L {port}:{display.address}:{port} {host_name})"
+    tunnel = ""
+    if display.address in _LOOPBACK:
+        port = display.port if display.port is not None else display.tls_port
+        tunnel = f" (from elsewhere: ssh -L {port}:{display.address}:{port} {host_name})"
+    return f"{display.kind} at {place}, {', '.join(ports)}{tunnel}"
 
 
 # --- setting --------------------------------------------------------------------------------
