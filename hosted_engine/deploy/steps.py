@@ -240,10 +240,14 @@ def _claimed(site: DeploySite, host_id: int, host_name: str) -> Iterator[bool]:
     finally:
         # What went wrong first is what people must hear of.
         with suppress(WorldError, CommandError):
-            is_out = site.lockspace.membership(host_id) is Membership.OUT
-            if is_out and _has_name(site, host_id, host_name):
-                place, store = slot_address(site.parts, host_id), site.world.store
-                site.world.in_new(partial(store.write, place, bytes(SLOT_SIZE)))
+            if site.lockspace.membership(host_id) is Membership.OUT:
+                _withdraw(site, host_id, host_name)
+
+
+def _withdraw(site: DeploySite, host_id: int, host_name: str) -> None:
+    if _has_name(site, host_id, host_name):
+        place, store = slot_address(site.parts, host_id), site.world.store
+        site.world.in_new(partial(store.write, place, bytes(SLOT_SIZE)))
 
 
 def _has_name(site: DeploySite, host_id: int, host_name: str) -> bool:

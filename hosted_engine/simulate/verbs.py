@@ -37,12 +37,12 @@ def carry_out(command: ParsedCommand, cluster: SimCluster) -> list[str]:
     owner, _, name = command.verb.action.partition(".")
     arguments = [*command.arguments, *command.verb.extra]
     if owner == "verbs":
-        return _DEEDS[name](cluster, *arguments)
+        return _VERBS[name](cluster, *arguments)
     if owner == "cluster":
         getattr(cluster, name)(*arguments)
         return []
     host = cluster.host(str(arguments.pop(0)))
-    if owner == "administrator":
+    if owner == "operator":
         getattr(operator, name)(host, *arguments)
     else:
         attrgetter(name)(host)(*arguments)
@@ -206,7 +206,7 @@ _OTHERS: dict[tuple[str, str], Callable[[SimHost], Callable[[], None]]] = {
     (LIBVIRT, FREEZE): attrgetter("libvirt.hang"),
     (LIBVIRT, THAW): attrgetter("libvirt.heal"),
 }
-_DEEDS = cast(
+_VERBS = cast(
     dict[str, Callable[..., list[str]]],
     {
         "set_maintenance": _set_maintenance,

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Optional
 
 from ha_agent.actions.start_engine import start_engine, start_engine_paused
-from ha_broker.api.snapshot import EngineView, Snapshot
 from hosted_engine.cli.wait import EndedError, follow, wait_s
 from hosted_engine.cluster.lease_holder import (
     NOTHING_DONE,
@@ -224,17 +223,12 @@ def _start_missing(engine: EngineAccess, started: Domain, began_s: float, allowe
         )
     if now.state is not DomainState.RUNNING:
         return f"the VM is {now.state.value} ({now.detail or 'no reason given'})"
-    return _health_missing(engine.ask_broker(), began_s)
-
-
-def _health_missing(snapshot: Optional[Snapshot], began_s: float) -> str:
+    snapshot = engine.ask_broker()
     if snapshot is None:
         return "the VM runs; this host's broker does not answer (see 'systemctl status ha-broker')"
     view = snapshot.engine
     if view.seen_at_s is None or view.seen_at_s < began_s:
         return "the VM runs; its health was not checked yet"
-    return "" if view.health is Health.GOOD else f"the VM runs; {_health_text(view)}"
-
-
-def _health_text(view: EngineView) -> str:
-    return f"its health is {view.health.value} ({view.detail or 'no reason given'})"
+    if view.health is Health.GOOD:
+        return ""
+    return f"the VM runs; its health is {view.health.value} ({view.detail or 'no reason given'})"

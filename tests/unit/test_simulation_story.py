@@ -125,11 +125,11 @@ def test_every_verb_leads_somewhere(verb: Verb, cluster: SimCluster) -> None:
     arguments = sum(1 for token in verb.tokens if token.isupper() or "|" in token)
     arguments += len(verb.extra) + sum(1 for token in verb.tokens if token == "UNIT...")
     if owner == "verbs":
-        signature, given = inspect.signature(verbs._DEEDS[name]), arguments + 1
+        signature, given = inspect.signature(verbs._VERBS[name]), arguments + 1
     elif owner == "host":
         action = attrgetter(name)(cluster.host("h1"))
         signature, given = inspect.signature(action), arguments - 1  # the host is bound
-    elif owner == "administrator":
+    elif owner == "operator":
         signature, given = inspect.signature(getattr(operator, name)), arguments
     else:
         signature, given = inspect.signature(getattr(SimCluster, name)), arguments + 1

@@ -223,21 +223,21 @@ class _Chart:
         self, name: str, span: TimeSpan[str], band: _Band, width: float, colour_of: _Colour
     ) -> Rect:
         x = self._scale.x(span.from_s)
-        title = _span_text(name, span)
+        value = "nobody" if span.value == FREE else span.value
+        lasted, began = length_text(span.lasted_s), moment_text(span.from_s)
+        title = f"{name}: {value} for {lasted}, from {began}"
         return Rect(x, band.y, width, band.height, colour_of(span.value), title)
 
     def _label(self, span: TimeSpan[str], band: _Band, colour: str) -> Iterator[Shape]:
         x1, x2 = self._scale.x(span.from_s), self._scale.x(span.to_s)
-        for label in (span.value, *self._labels(span.value)):
+        ids = [str(host.host_id) for host in self._past.hosts if host.name == span.value]
+        # Shorter ones for a host's name.
+        shorter = [self._short[span.value], *ids] if ids else []
+        for label in (span.value, *shorter):
             if text_width(label, SMALL_SIZE) + 8 <= x2 - x1:
                 ink = colours.ink_on(colour)
                 yield Text(x1 + 4, band.middle + 3.5, label, SMALL_SIZE, ink)
                 return
-
-    def _labels(self, value: str) -> list[str]:
-        """Shorter ones for a host's name."""
-        ids = [str(host.host_id) for host in self._past.hosts if host.name == value]
-        return [self._short[value], *ids] if ids else []
 
     def _counts(self, spans: Sequence[TimeSpan[str]], band: _Band) -> Iterator[Shape]:
         """How many changes are too near to each other to be told apart."""
@@ -277,11 +277,6 @@ def _key(x: float, y: float, colour: str) -> list[Shape]:
     if not colour:
         return [Line(x, y + 6, x + 14, y + 6, colours.GAP, 1.5, dashed=True)]
     return [Rect(x, y, 14, 12, colour)]
-
-
-def _span_text(name: str, span: TimeSpan[str]) -> str:
-    value = "nobody" if span.value == FREE else span.value
-    return f"{name}: {value} for {length_text(span.lasted_s)}, from {moment_text(span.from_s)}"
 
 
 def _engine_colour(word: str) -> str:
