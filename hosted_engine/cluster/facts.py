@@ -27,6 +27,12 @@ from metadata.states import State
 from world.ports.libvirt import DomainState
 
 QUIET_TICKS = 3
+STATES_OF_MAINTENANCE = (
+    State.GLOBAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM,
+)
+"""In which an agent says that its host is in maintenance, or on its way there."""
 
 
 class HostLife(Enum):

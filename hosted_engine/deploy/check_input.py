@@ -31,7 +31,6 @@ from metadata.settings.parse import (
 from world.ports.errors import StorageError, WorldError
 from world.ports.sanlock import LockspaceAdmin
 
-DEFAULT_LIBVIRT_URI = "qemu:///system"
 READ_ENGINE_DEADLINE_S = 10.0
 
 
@@ -128,7 +127,7 @@ class Subject:
     @property
     def libvirt_uri(self) -> str:
         """Where libvirt is."""
-        return self.own("libvirt_uri", DEFAULT_LIBVIRT_URI)
+        return self.own("libvirt_uri", HostSettings.libvirt_uri)
 
     @property
     def command_users(self) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, within_deadline
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC, libvirt_hint
 from metadata.records import HostRecord
 from metadata.settings.migration import address_on
+from metadata.settings.parse import EngineSettings
 from world.ports.certificates import CertificateFiles, Use
 
 PAGE = "docs/migration.md"
@@ -40,7 +41,7 @@ def check_migration(subject: Subject) -> Finding:
         mend = f"{PAGE} says how they are made and where they belong"
         return _warning(subject, problem, mend)
     address = address_on(uri, _reached_at(subject))
-    libvirt = subject.world.hypervisor(subject.libvirt_uri, "HostedEngine")
+    libvirt = subject.world.hypervisor(subject.libvirt_uri, EngineSettings.domain_name)
     why = within_deadline(
         lambda: libvirt.not_reached_why(address), libvirt_hint(), LIBVIRT_DEADLINE_S
     )

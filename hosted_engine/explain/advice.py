@@ -9,7 +9,6 @@ from typing import Callable
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.host_sentences import has_no_config
-from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
@@ -185,7 +184,7 @@ def _services(cluster: Cluster) -> Iterator[str]:
                 f"Nobody looks after the engine on {host.name}: should it fail there, no host can "
                 "start it again."
             )
-        ill = host.life in (HostLife.SILENT, HostLife.UNREADABLE) and host.liveness is Liveness.LIVE
+        ill = host.life in (HostLife.SILENT, HostLife.UNREADABLE) and host.view.is_live
         if host.life is HostLife.STOPPED:
             yield f"To have {host.name} take part, there: 'systemctl start ha-broker ha-agent'"
         elif ill and not host.this and not host.error:

@@ -221,7 +221,7 @@ def _lease_is_held(cluster: Cluster) -> Optional[Told]:
         return None
     if owner.this:
         return _held_here(cluster)
-    if owner.liveness is Liveness.LIVE and owner.life is not HostLife.QUIET:
+    if owner.view.is_live and owner.life is not HostLife.QUIET:
         return _held_by_the_living(owner)
     told = [f"The engine runs on no host that is heard of. {owner.name} still holds {LEASE}."]
     return told + _if_it_is_gone(cluster, owner)

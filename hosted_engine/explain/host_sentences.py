@@ -8,7 +8,7 @@ from fsm.score import ZERO_STATES
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import capital, clause, span
-from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.cluster.facts import STATES_OF_MAINTENANCE, Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
 from hosted_engine.explain.move_sentences import cannot_take_sentences
 from metadata.error_words import shown
@@ -25,11 +25,6 @@ Told = list[str]
 _BLOCKED = "can't start the engine"
 # What the state itself says already.
 _NO_CONFIG = "the shared configuration, which says which VM is the engine's, was not read yet"
-_STATES_OF_MAINTENANCE = (
-    State.GLOBAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE_MIGRATE_VM,
-)
 _LOCAL_TOO = " It is in local maintenance, too, and stays in that when the global one ends."
 _SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
 
@@ -241,7 +236,7 @@ def _config_trouble(cluster: Cluster, _host: HostFacts) -> str:
 
 
 def _maintenance_asked(_cluster: Cluster, host: HostFacts) -> str:
-    if not host.maintenance or host.known_state in _STATES_OF_MAINTENANCE:
+    if not host.maintenance or host.known_state in STATES_OF_MAINTENANCE:
         return ""
     return "It was told to go into local maintenance."
 
@@ -349,7 +344,7 @@ _SANLOCK_ON_SILENT = {
 def _unreadable(_cluster: Cluster, host: HostFacts) -> str:
     if host.error:
         return "What it says of itself can't be read, so it is left out of account."
-    if host.liveness is Liveness.LIVE:
+    if host.view.is_live:
         return "sanlock sees it alive, but it has written no record: its agent has not run yet."
     return "It has written no record."
 

@@ -34,13 +34,13 @@ from hosted_engine.support_archive.secrets import (
 from hosted_engine.support_archive.sources import (
     HOST_SETTINGS,
     SHARED_CONFIG,
-    USUAL_DOMAIN,
     Source,
     other_sources,
     shared_config_source,
 )
 from metadata.error_words import reason, shown
 from metadata.plain_json import parse_json, parse_json_without
+from metadata.settings.parse import EngineSettings
 from world.durable import written_beside
 
 USUAL_TOTAL_S = 60.0
@@ -85,7 +85,7 @@ def collect(total_s: float, tell: Callable[[Collected], None]) -> list[Collected
     try:
         first = _collect_one(programs, shared_config_source(), min(_FIRST_S, total_s))
         tell(first)
-        domain, host = USUAL_DOMAIN, None
+        domain, host = EngineSettings.domain_name, None
         with suppress(ValueError, KeyError, TypeError):
             shared = parse_json_without(first.output.data)
             domain = str(shared["settings"]["engine"]["domain_name"])

@@ -14,10 +14,8 @@ from metadata.settings.parse import HostSettings
 from world.host.interpreter import module_command
 
 MIB = 1 << 20
-USUAL_DOMAIN = "HostedEngine"
 # When libvirt hangs, all these hang one behind the other.
 LIBVIRT_S = 8.0
-USUAL_URI = "qemu:///system"
 SHARED_CONFIG = "settings/shared-config.json"
 HOST_SETTINGS = "settings/host.yaml"
 
@@ -60,7 +58,7 @@ def other_sources(host: Optional[HostSettings], domain: str) -> list[Source]:
         *_logs(),
         *_sanlock(),
         *_machine(),
-        *_libvirt(host.libvirt_uri if host else USUAL_URI, domain),
+        *_libvirt((host or HostSettings).libvirt_uri, domain),
     ]
 
 

@@ -25,6 +25,7 @@ from ha_broker.api.takers import takers
 from hosted_engine.cli.move_wording import moved_text, paused_text
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.cli.wording import capital, listed
+from hosted_engine.cluster.facts import STATES_OF_MAINTENANCE
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
@@ -50,12 +51,6 @@ MOVE_IT_FIRST = (
     "ask again here"
 )
 ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
-
-_STATES_OF_MAINTENANCE = (
-    State.GLOBAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE_MIGRATE_VM,
-)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -232,7 +227,7 @@ def _missing_none(snapshot: Snapshot, since_s: float) -> str:
     agent = _latest(snapshot, since_s)
     if agent is None:
         return _SILENT
-    return _state_text(agent) if agent.state in _STATES_OF_MAINTENANCE or agent.stopped else ""
+    return _state_text(agent) if agent.state in STATES_OF_MAINTENANCE or agent.stopped else ""
 
 
 _SILENT = "waiting for this host's agent to report (see 'systemctl status ha-agent')"
