@@ -24,9 +24,9 @@ from metadata.shared_config import SharedConfig, StoredConfig
 from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
-from simulation.hypervisor_view import HypervisorOf
+from simulation.hypervisor_view import ProcessHypervisor
 from simulation.pending_commands import LOOK_S, PendingCommands
-from simulation.process import AgentCore, BrokerCore, Core, Process
+from simulation.process import AgentCore, BrokerCore, Core, SimProcess
 from simulation.settings import HOST_CPUS, VERSIONS, HostTraits
 from simulation.shared_storage import SharedWorld
 from simulation.storage_path import StoragePath
@@ -89,15 +89,15 @@ class SimHost:
         self._directory = directory / traits.name
         self._directory.mkdir(exist_ok=True)
         self._make_world()
-        self._errands = PendingCommands(self.clock, self._tell_own)
-        self._current: Optional[Process] = None
+        self._pending = PendingCommands(self.clock, self._tell_own)
+        self._current: Optional[SimProcess] = None
         self._boots_at_s = math.inf
         self._steps: list[tuple[float, Callable[[], None]]] = []
         self.shutdown_since_s: Optional[float] = None  # the world's seconds
         self._look = BrokerLook()
         self._broker_sequence = -1
-        self.agent_process = Process(AGENT, self.clock, self._make_agent, self._agent_died)
-        self.broker_process = Process(BROKER, self.clock, self._make_broker, self._broker_died)
+        self.agent_process = SimProcess(AGENT, self.clock, self._make_agent, self._agent_died)
+        self.broker_process = SimProcess(BROKER, self.clock, self._make_broker, self._broker_died)
 
     def _make_world(self) -> None:
         shared, traits = self.shared, self.traits
@@ -178,7 +178,7 @@ class SimHost:
     @property
     def has_orders(self) -> bool:
         """Has somebody ordered something here that is not done yet?"""
-        return self._errands.wait
+        return self._pending.wait
 
     @property
     def is_awake(self) -> bool:
@@ -188,7 +188,7 @@ class SimHost:
     @property
     def is_changing(self) -> bool:
         """Is a boot, a shutdown, a stop of a daemon, or somebody's command under way?"""
-        if self._boots_at_s != math.inf or self._steps or self._errands.tickets_wait:
+        if self._boots_at_s != math.inf or self._steps or self._pending.tickets_wait:
             return True
         return self.agent_process.is_stopping or self.broker_process.is_stopping
 
@@ -249,7 +249,7 @@ class SimHost:
         self._steps.clear()
         self.broker_process.vanish()
         self.agent_process.vanish()
-        self._errands.power_off()
+        self._pending.power_off()
         self.lockspace.power_off()
         self.history.power_off()
         self.memory_store.power_off()
@@ -316,12 +316,6 @@ class SimHost:
         finally:
             spent_s = self.clock.end_job()
         return spent_s
-
-    def _boot(self) -> None:
-        self._boots_at_s = math.inf
-        self.lockspace.start_daemon()
-        self.broker_process.start()
-        self.agent_process.start()
 
     def _watchdog_resets(self) -> None:
         self.tell(self, "the watchdog resets the host")
@@ -424,7 +418,7 @@ class SimHost:
             raise SimulationError(f"{unit} does not run on {self.name}")
         process.after_calls(fault, calls)
 
-    def _process(self, unit: str) -> Process:
+    def _process(self, unit: str) -> SimProcess:
         found = {AGENT: self.agent_process, BROKER: self.broker_process}.get(unit)
         if found is None:
             raise SimulationError(f"no unit {shown(unit)}: {AGENT} or {BROKER}")
@@ -451,7 +445,7 @@ class SimHost:
         return restore_config(self.store, self.lockspace, self.settings.storage.shared_config, held)
 
     def _make_agent(self, runner: InlineRunner) -> Core:
-        view = HypervisorOf(self.vm, self.shared.now_s)
+        view = ProcessHypervisor(self.vm, self.shared.now_s)
         services = SimServiceManager(keep_log=False)
         ports = AgentPorts(
             self.clock,
@@ -476,7 +470,7 @@ class SimHost:
         self.tell_transition(self, before, decision.memory.state, decision.why)
 
     def _broker_died(self) -> None:
-        self._errands.drop_tickets("the broker has ended")
+        self._pending.drop_tickets("the broker has ended")
 
     def _agent_died(self) -> None:
         self.vm.starter_died()
@@ -538,7 +532,7 @@ class SimHost:
                 break
         else:
             raise SpinError(f"{self.name}: a daemon finds something to do again and again")
-        self._errands.run()
+        self._pending.run()
         return self.plan()
 
     def _round(self) -> bool:
@@ -549,7 +543,7 @@ class SimHost:
             self.agent_process.wake()
         return (self.agent_process.is_due and self._run_process(self.agent_process)) or ran
 
-    def _run_process(self, process: Process) -> bool:
+    def _run_process(self, process: SimProcess) -> bool:
         self._current = process
         try:
             return process.run_if_due()
@@ -559,7 +553,10 @@ class SimHost:
     def _run_due_steps(self) -> None:
         now_s = self.shared.now_s
         if self._boots_at_s <= now_s:
-            self._boot()
+            self._boots_at_s = math.inf
+            self.lockspace.start_daemon()
+            self.broker_process.start()
+            self.agent_process.start()
         if self._steps:
             due = [step for at_s, step in self._steps if at_s <= now_s]
             self._steps = [item for item in self._steps if item[0] > now_s]
@@ -580,7 +577,7 @@ class SimHost:
         vm_s = self.vm.next_event_s()
         if vm_s is not None:
             mine_s = min(mine_s, vm_s)
-        if self._errands.wait:
+        if self._pending.wait:
             mine_s = min(mine_s, self.shared.now_s + LOOK_S)
         daemons_s = min(self.broker_process.next_s(), self.agent_process.next_s())
         self.next_s = min(mine_s, self.clock.at_s(daemons_s))
@@ -598,12 +595,12 @@ class SimHost:
     def order(self, key: str, job: Callable[[], object]) -> None:
         """Run a command on this host; its result is told when it is there."""
         self.need_running()
-        self._errands.begin(key, job)
+        self._pending.begin(key, job)
         self.plan()
 
     def await_answer(self, name: str, ticket: Ticket) -> None:
         """The broker was asked for `name`; its answer is told when it is there."""
-        self._errands.await_answer(name, ticket)
+        self._pending.await_answer(name, ticket)
         self.broker_process.wake()
         self.plan()
 

@@ -8,7 +8,7 @@ from simulation.world import SimHypervisor
 from world.ports.libvirt import Domain, DomainState, Ending
 
 
-class HypervisorOf:
+class ProcessHypervisor:
     """It knows nothing of what ended before the process came."""
 
     def __init__(self, vm: SimHypervisor, since_s: float) -> None:

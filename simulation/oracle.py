@@ -279,7 +279,7 @@ class Oracle:
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
         _note_sleep(engine, passed_s, self._owns_lease(host))
-        if not engine.executing or not self._is_loose(host, now_s):
+        if not engine.executing or not self._is_loose(host):
             engine.loose_since_s = None
         elif engine.loose_since_s is None:
             engine.loose_since_s = now_s
@@ -308,7 +308,7 @@ class Oracle:
         timing = self._timing
         return timing.alive_s + 3 * timing.tick_s + 2 * self._health_timeout_s
 
-    def _is_loose(self, host: SimHost, now_s: float) -> bool:
+    def _is_loose(self, host: SimHost) -> bool:
         """Could another host take the lease of the qemu that runs here?"""
         san = self._cluster.shared.san
         lease = san.lease

@@ -88,7 +88,7 @@ class BrokerCore:
 Make = Callable[[InlineRunner], Core]
 
 
-class Process:
+class SimProcess:
     """One daemon: running, frozen, stopping, waiting for its restart, or stopped.
 
     `make` builds a core around a new runner. Times are the host's monotonic seconds.

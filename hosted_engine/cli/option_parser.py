@@ -12,6 +12,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 from hosted_engine.cli.catalogue import GROUPS
 from hosted_engine.cli.catalogue.base import Command, Option
+from hosted_engine.cli.wording import capital
 from hosted_engine.errors import EXIT_CODES, PROGRAM, UsageError
 from metadata.error_words import shown
 
@@ -150,7 +151,7 @@ def _overview_line(command: Command) -> str:
 
 def description(command: Command) -> str:
     """What it does, in filled paragraphs."""
-    summary = f"{command.summary[:1].upper()}{command.summary[1:]}."
+    summary = f"{capital(command.summary)}."
     return "\n\n".join(_filled(part) for part in (summary, command.text) if part)
 
 

@@ -30,19 +30,15 @@ def parse(arguments: Sequence[str]) -> Union[Asked, str]:
     if len(named) > 1:
         raise UsageError(f"argument {named[1].name}: not allowed with argument {named[0].name}")
     if any(argument in _HELP for argument in arguments):
-        return _help(named)
+        from hosted_engine.cli.option_parser import command_help, overview
+
+        return command_help(named[0]) if named else overview()
     if named:
         return Asked(named[0], parse_command(named[0], arguments))
     _refuse_foreign(None, arguments)
     for argument in arguments:
         raise UsageError(f"unrecognized argument: {argument} (see {PROGRAM} --help)")
     raise UsageError(f"say what to do; see {PROGRAM} --help")
-
-
-def _help(named: Sequence[Command]) -> str:
-    from hosted_engine.cli.option_parser import command_help, overview
-
-    return command_help(named[0]) if named else overview()
 
 
 def parse_command(

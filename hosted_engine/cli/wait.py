@@ -41,6 +41,10 @@ def print_line(line: str) -> None:
     print(line, flush=True)
 
 
+def say_nothing(_line: str) -> None:
+    """For somebody who does not follow."""
+
+
 def follow(
     look: Look, goal: str, timeout_s: float, *, tell: Callable[[str], None] = print_line
 ) -> None:

@@ -35,3 +35,8 @@ def command(words: str) -> str:
 def clause(text: str) -> str:
     """`text` as part of a sentence: without its full stop."""
     return " ".join(text.split()).rstrip(".")
+
+
+def capital(text: str) -> str:
+    """`text` as the beginning of a sentence."""
+    return f"{text[:1].upper()}{text[1:]}"

@@ -27,6 +27,12 @@ from metadata.states import State
 from world.ports.libvirt import DomainState
 
 QUIET_TICKS = 3
+STATES_OF_MAINTENANCE = (
+    State.GLOBAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE,
+    State.LOCAL_MAINTENANCE_MIGRATE_VM,
+)
+"""In which an agent says that its host is in maintenance, or on its way there."""
 
 
 class HostLife(Enum):
@@ -142,7 +148,10 @@ class Cluster:
         self.now_s = now_s
         self.wall_s = wall_s
         self.libvirt_unit = libvirt_unit
-        self.hosts = tuple(self._host(view) for view in snapshot.hosts)
+        self.hosts = tuple(
+            self._this(view) if view.host_id == snapshot.host_id else self._other(view)
+            for view in snapshot.hosts
+        )
         if not any(host.this for host in self.hosts):
             self.hosts = (self._this(HostView(snapshot.host_id)), *self.hosts)
 
@@ -204,9 +213,6 @@ class Cluster:
         return moment_text(at_s, self.now_s, self.wall_s)
 
     # --- one host -----------------------------------------------------------------------------
-
-    def _host(self, view: HostView) -> HostFacts:
-        return self._this(view) if view.host_id == self.snapshot.host_id else self._other(view)
 
     def _this(self, view: HostView) -> HostFacts:
         snapshot, agent = self.snapshot, self.snapshot.agent

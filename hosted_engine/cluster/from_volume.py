@@ -181,7 +181,8 @@ def _watch(area: _Area, watch_s: float, clock: Clock, sleep: Sleep) -> ClusterSt
         live |= _changed(first, latest)
         if not _waited_for(latest) - live:
             break
-    return _status(latest, live)
+    hosts = tuple(_host(host_id, slot, host_id in live) for host_id, slot in latest.slots.items())
+    return ClusterStatus(hosts, latest.maintenance, _notes(latest))
 
 
 def _waited_for(look: VolumeLook) -> set[int]:
@@ -203,11 +204,6 @@ def _changed(first: VolumeLook, latest: VolumeLook) -> set[int]:
 
 def _stamp(slot: Union[HostRecord, str, None]) -> Optional[int]:
     return slot.timestamp_s if isinstance(slot, HostRecord) else None
-
-
-def _status(look: VolumeLook, live: set[int]) -> ClusterStatus:
-    hosts = tuple(_host(host_id, slot, host_id in live) for host_id, slot in look.slots.items())
-    return ClusterStatus(hosts, look.maintenance, _notes(look))
 
 
 def _host(host_id: int, slot: Union[HostRecord, str], live: bool) -> HostView:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from typing import Optional
 
-from ha_broker.api.snapshot import HostView, Snapshot
+from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_place
-from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import DeployedHost
+from hosted_engine.host.error_lines import told
 from metadata.liveness import Liveness
 from metadata.records import DecodedSlot, HostRecord
 from metadata.sanlock_disk import parse_record
 from metadata.settings.parse import Timing
 from metadata.settings.timing import record_shows_s, renewal_shows_s
-from world.ports.errors import StorageError
 from world.ports.sanlock import Membership
 
 # Older than that, a broker's snapshot says nothing of now: its cycle hangs.
@@ -30,16 +29,12 @@ LOOK_EVERY_S = 0.5
 def signs_of_life(world: DeployedHost, host_id: int, slot: DecodedSlot) -> str:
     """What shows that the host lives, in words; empty: nothing does. Raises CommandError."""
     if host_id == world.settings.host_id:
-        return _own_signs(world, slot)
+        # Only the agent counts: the broker and sanlock write nothing into the slot by themselves.
+        if world.units.available() or (isinstance(slot, HostRecord) and slot.stopped):
+            return ""
+        return _watched(world, world.settings.host_id, with_lockspace=False)
     word = _brokers_word(world, host_id)
     return _watched(world, host_id) if word is None else word
-
-
-def _own_signs(world: DeployedHost, slot: DecodedSlot) -> str:
-    """Only the agent counts: the broker and sanlock write nothing into the slot by themselves."""
-    if world.units.available() or (isinstance(slot, HostRecord) and slot.stopped):
-        return ""
-    return _watched(world, world.settings.host_id, with_lockspace=False)
 
 
 # --- by the broker --------------------------------------------------------------------------
@@ -51,7 +46,16 @@ def _brokers_word(world: DeployedHost, host_id: int) -> Optional[str]:
     if snapshot is None or not _can_tell(snapshot, world.clock.monotonic_s()):
         return None
     view = snapshot.host(host_id)
-    return "" if view is None else _word_on(view)
+    if view is None:
+        return ""
+    if view.is_live:
+        return "sanlock sees it alive"
+    if view.liveness is Liveness.FAIL:
+        return "sanlock has missed it for a while only, and does not call it dead yet"
+    if view.agent_speaks:
+        return "its agent has written its record just now"
+    listed = view.generation > 0
+    return None if listed and view.liveness is Liveness.UNKNOWN else ""
 
 
 def _can_tell(snapshot: Snapshot, now_s: float) -> bool:
@@ -66,17 +70,6 @@ def _can_tell(snapshot: Snapshot, now_s: float) -> bool:
     )
 
 
-def _word_on(view: HostView) -> Optional[str]:
-    if view.is_live:
-        return "sanlock sees it alive"
-    if view.liveness is Liveness.FAIL:
-        return "sanlock has missed it for a while only, and does not call it dead yet"
-    if view.agent_speaks:
-        return "its agent has written its record just now"
-    listed = view.generation > 0
-    return None if listed and view.liveness is Liveness.UNKNOWN else ""
-
-
 # --- by watching ----------------------------------------------------------------------------
 
 
@@ -87,7 +80,9 @@ def _watched(world: DeployedHost, host_id: int, with_lockspace: bool = True) -> 
     slot = world.slot(host_id)
     wait_s = record_shows_s(timing.tick_s)
     if with_lockspace:
-        wait_s = max(wait_s, renewal_shows_s(max(timing.io_timeout_s, _io_timeout_s(before))))
+        place = parse_record(before)
+        io_timeout_s = place.io_timeout_s if place is not None else 0
+        wait_s = max(wait_s, renewal_shows_s(max(timing.io_timeout_s, io_timeout_s)))
     world.say(f"[ .. ] looking for {wait_s:.0f} s whether host id {host_id} lives")
     for _ in looks(world.clock, world.sleep, wait_s, LOOK_EVERY_S):
         if with_lockspace and _sector(world, host_id) != before:
@@ -97,14 +92,7 @@ def _watched(world: DeployedHost, host_id: int, with_lockspace: bool = True) -> 
     return ""
 
 
-def _io_timeout_s(sector: bytes) -> int:
-    record = parse_record(sector)
-    return record.io_timeout_s if record is not None else 0
-
-
 def _sector(world: DeployedHost, host_id: int) -> bytes:
     """The place of a host id in the lockspace; raises CommandError."""
-    try:
+    with told():
         return read_place(world.storage, world.settings.storage, host_id)
-    except StorageError as error:
-        raise CommandError(str(error)) from error

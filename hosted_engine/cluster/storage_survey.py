@@ -119,7 +119,9 @@ def _our_survey(parts: StorageParts, areas: Mapping[str, bytes]) -> Survey:
     if isinstance(config, SharedConfig):
         return Survey(AreaKind.CLUSTER, parts, text, config, slots, in_use, owner)
     if isinstance(config, ConfigAbsent) and not slots and owner is None:
-        if _is_of_others(areas, parts.sector_size):
+        # Ours has all its areas before a host joins; else another program has this lockspace.
+        is_ours = parse_record(areas["lease"]) is not None
+        if not is_ours and was_joined(areas["lockspace"], parts.sector_size):
             text = f"a sanlock lockspace {shown(LOCKSPACE_NAME)} that hosts have been in"
             return Survey(AreaKind.FOREIGN, parts, text, ids_in_use=in_use, others=_LOCKSPACE)
         text = "a hosted-engine cluster whose creation did not get to its end"
@@ -133,12 +135,6 @@ _LOCKSPACE = (
     "their engine's lease lies in another one"
 )
 _RECORDS = "oVirt's own tools leave them so, without a lockspace that tells who lives"
-
-
-def _is_of_others(areas: Mapping[str, bytes], sector_size: int) -> bool:
-    """Has another program's cluster this lockspace? Ours has all its areas before a host joins."""
-    is_ours = parse_record(areas["lease"]) is not None
-    return not is_ours and was_joined(areas["lockspace"], sector_size)
 
 
 def _others_records(areas: Mapping[str, bytes]) -> str:
@@ -187,7 +183,11 @@ def foreign_text(store: BlockStore, parts: StorageParts, areas: Mapping[str, byt
 def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
     record = parse_record(area)
     if record is not None:
-        return _sanlock_text(record)
+        if record.magic == LEASE_MAGIC:
+            return (
+                f"the sanlock lease {shown(record.resource)} of lockspace {shown(record.lockspace)}"
+            )
+        return f"the sanlock lockspace {shown(record.lockspace)}"
     names = [slot.hostname for slot in _slots(area).values() if isinstance(slot, HostRecord)]
     if names:
         return f"status records of the hosts {', '.join(names[:10])}"
@@ -197,12 +197,6 @@ def _area_text(store: BlockStore, address: VolumeAddress, area: bytes) -> str:
         return "a qcow2 image"
     known = disk_signature(area, store.size(address.path) - address.offset)
     return known or f"data of an unknown kind (first at byte {_first_used(area)})"
-
-
-def _sanlock_text(record: LeaderRecord) -> str:
-    if record.magic == LEASE_MAGIC:
-        return f"the sanlock lease {shown(record.resource)} of lockspace {shown(record.lockspace)}"
-    return f"the sanlock lockspace {shown(record.lockspace)}"
 
 
 # --- reading --------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ _RESOLVER_S = 10.0
 
 
 @dataclass(frozen=True)
-class Bench:
+class ChangeContext:
     """What a change is carried out with, beside the storage.
 
     `look` says what of a domain XML this host has not; it raises WorldError and DomainXmlError.
@@ -44,14 +44,14 @@ class Bench:
     page: HealthPage
 
 
-def real_bench(world: DeployedHost, host: HostSettings) -> Bench:
+def change_context(world: DeployedHost, host: HostSettings) -> ChangeContext:
     """This host's broker and libvirt."""
 
     def look(domain_xml: str) -> DomainLook:
         hypervisor = LibvirtHypervisor(host.libvirt_uri, "")
         return look_at_xml(domain_xml, world.probes, hypervisor, lambda question: question())
 
-    return Bench(world, BrokerClient(), look, HttpHealthPage())
+    return ChangeContext(world, BrokerClient(), look, HttpHealthPage())
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,18 @@ class Telling:
     wait_s: Optional[float] = None
 
 
-def examine(bench: Bench, before: StoredConfig, after: StoredConfig) -> None:
+def examine(context: ChangeContext, before: StoredConfig, after: StoredConfig) -> None:
     """All that speaks against the change before anything is locked; raises CommandError."""
-    now = check(bench.world, before, after)
+    now = check(context.world, before, after)
     if before.config.domain_xml != after.config.domain_xml:
-        for line in _examined_xml(bench, after.config.domain_xml):
+        for line in _examined_xml(context, after.config.domain_xml):
             say_error(line)
     old, new = before.config.settings, after.config.settings
     if now.global_maintenance is not True and checks_page(old, new):
-        _examine_page(bench, new)
+        _examine_page(context, new)
 
 
-def _examined_xml(bench: Bench, domain_xml: str) -> list[str]:
+def _examined_xml(context: ChangeContext, domain_xml: str) -> list[str]:
     """What this host says of it, in lines for people; raises CommandError where libvirt refuses it.
 
     The XML is for all hosts: what is missing on this one is told and refuses nothing, for another
@@ -82,7 +82,7 @@ def _examined_xml(bench: Bench, domain_xml: str) -> list[str]:
     """
     whom = f"{libvirt_hint()}, or the storage of a path that the XML names,"
     try:
-        look = bench.world.in_copy(lambda: bench.look(domain_xml), whom, LIBVIRT_DEADLINE_S)
+        look = context.world.in_copy(lambda: context.look(domain_xml), whom, LIBVIRT_DEADLINE_S)
     except CommandError as error:
         raise CommandError(
             f"the domain XML is refused: {error.message}; {NOTHING_WRITTEN}"
@@ -90,10 +90,6 @@ def _examined_xml(bench: Bench, domain_xml: str) -> list[str]:
     if look.refusal or look.is_unjudged or not look.has_emulator:
         told = "; ".join([*look.refusal, *look.missing, *look.marks, *look.doubts, *look.mends])
         raise CommandError(f"the domain XML is refused: {told}; {NOTHING_WRITTEN}")
-    return _told_of(look)
-
-
-def _told_of(look: DomainLook) -> list[str]:
     lines = []
     if look.missing:
         lacks = "; ".join(look.missing)
@@ -102,15 +98,15 @@ def _told_of(look: DomainLook) -> list[str]:
     return [*lines, *(f"  what to do: {mend}" for mend in look.mends)]
 
 
-def _examine_page(bench: Bench, settings: ClusterSettings) -> None:
+def _examine_page(context: ChangeContext, settings: ClusterSettings) -> None:
     """A mistyped address would have every engine stopped that runs well."""
     engine = settings.engine
     url, limit_s = engine.page_url, engine.health_timeout_s
 
     def look() -> HealthReading:
-        return bench.page.check(url, engine.health_text, limit_s, engine.health_ca_file)
+        return context.page.check(url, engine.health_text, limit_s, engine.health_ca_file)
 
-    reading = bench.world.in_copy(look, f"the health page {url}", limit_s + _RESOLVER_S)
+    reading = context.world.in_copy(look, f"the health page {url}", limit_s + _RESOLVER_S)
     if not reading.good:
         raise CommandError(
             f"the engine's health page would be {url}, and it is not good ({reading.detail}); with "
@@ -119,19 +115,27 @@ def _examine_page(bench: Bench, settings: ClusterSettings) -> None:
         )
 
 
+def tell_unchanged(version: Optional[int], said: str, as_json: bool) -> None:
+    """That `version`, the one in use, stays; `said` is why, as a sentence's beginning."""
+    if as_json:
+        print(json.dumps({"version": version, "changes": "", "hosts": {}}))
+    else:
+        print(f"{said}; {NOTHING_WRITTEN}.")
+
+
 def carry_out(
-    bench: Bench, before: StoredConfig, after: StoredConfig, what: str, telling: Telling
+    context: ChangeContext, before: StoredConfig, after: StoredConfig, what: str, telling: Telling
 ) -> StoredConfig:
     """Write it, have this host's broker read it, tell who has it.
 
     Raises CommandError when it was not written, NotReachedError when it was and not all hosts
     have it in time.
     """
-    spread = Rollout(bench.client)
-    written = write(bench.world, before, after, user_name(), what)
-    with contextlib.suppress(BrokerError):  # `spread` says that it is not there
-        bench.client.reread()
-    _tell(spread, telling, before.config, written.config)
+    rollout = Rollout(context.client)
+    written = write(context.world, before, after, user_name(), what)
+    with contextlib.suppress(BrokerError):  # `rollout` says that it is not there
+        context.client.reread()
+    _tell(rollout, telling, before.config, written.config)
     return written
 
 
@@ -143,21 +147,21 @@ def user_name() -> str:
         return f"uid {os.getuid()}"
 
 
-def _tell(spread: Rollout, telling: Telling, before: SharedConfig, written: SharedConfig) -> None:
+def _tell(rollout: Rollout, telling: Telling, before: SharedConfig, written: SharedConfig) -> None:
     version, changes = written.sequence, describe_change(before, written)
     if telling.as_json:
         with contextlib.redirect_stdout(io.StringIO()):  # progress is for people
-            _await(spread, telling.wait_s)
-        print(json.dumps({"version": version, "changes": changes, "hosts": spread.hosts}))
+            _await(rollout, telling.wait_s)
+        print(json.dumps({"version": version, "changes": changes, "hosts": rollout.hosts}))
         return
     print(f"Version {version} of the shared configuration is written: {changes}.", flush=True)
-    _await(spread, telling.wait_s)
-    print(spread.text())
+    _await(rollout, telling.wait_s)
+    print(rollout.text())
     if before.domain_xml != written.domain_xml:
-        print(spread.next_start_text())
+        print(rollout.next_start_text())
 
 
-def _await(spread: Rollout, wait_s: Optional[float]) -> None:
-    spread.settle()
+def _await(rollout: Rollout, wait_s: Optional[float]) -> None:
+    rollout.settle()
     if wait_s is not None:
-        spread.wait(wait_s)
+        rollout.wait(wait_s)

@@ -20,7 +20,14 @@ from typing import Callable
 
 from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
-from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.apply import (
+    WAIT_S,
+    ChangeContext,
+    Telling,
+    carry_out,
+    change_context,
+    examine,
+)
 from hosted_engine.config.get_set import read_xml_file
 from hosted_engine.config.keys import with_value
 from hosted_engine.config.store import changed, describe_change, read
@@ -55,21 +62,22 @@ def run_command(options: argparse.Namespace) -> int:
     agrees: Agrees = (lambda _question: True) if options.yes else ask
     edit = None if options.from_ovf is not None else edit_with(editor())
     settings = host_settings()
-    bench = real_bench(deployed_host(settings), settings)
+    context = change_context(deployed_host(settings), settings)
     try:
         if edit is None:
-            return take_ovf(bench, agrees, telling, options.from_ovf)
-        return edit_vm_conf(bench, Editing(edit, agrees), telling)
+            return take_ovf(context, agrees, telling, options.from_ovf)
+        return edit_vm_conf(context, Editing(edit, agrees), telling)
     finally:
-        bench.client.close()
+        context.client.close()
 
 
-def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
+def edit_vm_conf(context: ChangeContext, editing: Editing, telling: Telling) -> int:
     """Raises CommandError, which names the file with the edited text if there is any."""
-    before = read(bench.world)
+    before = read(context.world)
     path = _write_down(before.config.domain_xml)
     try:
-        _edit(bench, desk, telling, before, path)
+        editing.edit(path)
+        _propose(context, editing.agrees, telling, before, read_xml_file(path))
     except NotReachedError:  # it is written
         Path(path).unlink()
         raise
@@ -77,19 +85,20 @@ def edit_vm_conf(bench: Bench, desk: Editing, telling: Telling) -> int:
         if _has(path, before.config.domain_xml):
             Path(path).unlink()
             raise
-        raise CommandError(f"{_words(error)}; {_kept_text(path)}") from error
+        why = f"interrupted; {NOTHING_WRITTEN}"
+        if not isinstance(error, KeyboardInterrupt):
+            why = reason_with_file(error)
+        raise CommandError(
+            f"{why}; what you edited is kept in {path} (once it is right: hosted-engine "
+            f"--set-shared-config vm_conf @{path})"
+        ) from error
     Path(path).unlink()
     return EXIT_OK
 
 
-def _edit(bench: Bench, desk: Editing, telling: Telling, before: StoredConfig, path: str) -> None:
-    desk.edit(path)
-    _propose(bench, desk.agrees, telling, before, read_xml_file(path))
-
-
-def take_ovf(bench: Bench, agrees: Agrees, telling: Telling, path: str) -> int:
+def take_ovf(context: ChangeContext, agrees: Agrees, telling: Telling, path: str) -> int:
     """Bring the OVF in file `path` into the domain XML; raises CommandError."""
-    before = read(bench.world)
+    before = read(context.world)
     uuid, name = identity(before.config.domain_xml)
     data = read_given(path, MOST_BYTES, devices=True)
     try:
@@ -100,12 +109,12 @@ def take_ovf(bench: Bench, agrees: Agrees, telling: Telling, path: str) -> int:
         print(f"[changed] {line}")
     for line in found.left:
         print(f"[not taken] {line}")
-    _propose(bench, agrees, telling, before, found.xml)
+    _propose(context, agrees, telling, before, found.xml)
     return EXIT_OK
 
 
 def _propose(
-    bench: Bench, agrees: Agrees, telling: Telling, before: StoredConfig, xml: str
+    context: ChangeContext, agrees: Agrees, telling: Telling, before: StoredConfig, xml: str
 ) -> None:
     """Checks, the difference, the question, the write."""
     if xml.splitlines() == before.config.domain_xml.splitlines():
@@ -113,11 +122,11 @@ def _propose(
         return
     after = _with_xml(before, xml)
     what = describe_change(before.config, after.config)
-    examine(bench, before, after)
+    examine(context, before, after)
     print_raw("\n".join(difference(before, after)))
     if not agrees(f"Write this as version {after.config.sequence}? [y/N] "):
         raise CommandError(f"not written, as you wish; {NOTHING_WRITTEN}")
-    carry_out(bench, before, after, what, telling)
+    carry_out(context, before, after, what, telling)
 
 
 def _with_xml(before: StoredConfig, xml: str) -> StoredConfig:
@@ -162,19 +171,6 @@ def _has(path: str, xml: str) -> bool:
         return Path(path).read_bytes() == xml.encode("utf-8", "surrogatepass")
     except OSError:
         return False
-
-
-def _kept_text(path: str) -> str:
-    return (
-        f"what you edited is kept in {path} (once it is right: hosted-engine --set-shared-config "
-        f"vm_conf @{path})"
-    )
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {NOTHING_WRITTEN}"
-    return reason_with_file(error)
 
 
 # --- people ---------------------------------------------------------------------------------

@@ -6,14 +6,22 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path as FilePath
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.cli.terminal import print_raw
 from hosted_engine.cli.wait import wait_s
 from hosted_engine.config import keys as config_keys
 from hosted_engine.config import local_settings as config_local
-from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.apply import (
+    WAIT_S,
+    ChangeContext,
+    Telling,
+    carry_out,
+    change_context,
+    examine,
+    tell_unchanged,
+)
 from hosted_engine.config.key_types import (
     HE_LOCAL,
     HE_SHARED,
@@ -57,11 +65,11 @@ def run_set(options: argparse.Namespace) -> int:
     if kind == HE_LOCAL:
         return config_local.set_value(key, text, options.json)
     settings = host_settings()
-    bench = real_bench(deployed_host(settings), settings)
+    context = change_context(deployed_host(settings), settings)
     try:
-        return set_value(bench, key, kind, text, telling)
+        return set_value(context, key, kind, text, telling)
     finally:
-        bench.client.close()
+        context.client.close()
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -133,24 +141,30 @@ def _is_composed(value: Any) -> bool:
 # --- writing --------------------------------------------------------------------------------
 
 
-def set_value(bench: Bench, key: str, kind: str, text: str, telling: Telling) -> int:
+def set_value(context: ChangeContext, key: str, kind: str, text: str, telling: Telling) -> int:
     """Write a version with another value; raises CommandError."""
     maker = _maker(key, kind, text)
-    before = read(bench.world)
+    before = read(context.world)
     after = maker(before)
     what = describe_change(before.config, after.config)
     if not what:
-        _tell_nothing(before.config.sequence, telling.as_json)
+        version = before.config.sequence
+        said = f"Version {version} of the shared configuration says so already"
+        tell_unchanged(version, said, telling.as_json)
         return EXIT_OK
-    examine(bench, before, after)
-    carry_out(bench, before, after, what, telling)
+    examine(context, before, after)
+    carry_out(context, before, after, what, telling)
     return EXIT_OK
 
 
 def _maker(key: str, kind: str, text: str) -> Callable[[StoredConfig], StoredConfig]:
     """Turns the version in use into the wanted one; wrong words are refused before any I/O."""
     if is_vm_conf(key, kind):
-        xml = _xml(text)
+        if not text.startswith("@"):
+            raise UsageError(
+                f"{VM_CONF} takes @FILE, a file with the domain XML; or --edit-vm-conf"
+            )
+        xml = read_xml_file(text[1:])
         return lambda before: changed(before, domain_xml=xml)
     older = older_key(key, kind)
     if older is not None:
@@ -173,22 +187,9 @@ def with_values(
     return settings
 
 
-def _xml(text: str) -> str:
-    if not text.startswith("@"):
-        raise UsageError(f"{VM_CONF} takes @FILE, a file with the domain XML; or --edit-vm-conf")
-    return read_xml_file(text[1:])
-
-
 def read_xml_file(path: str) -> str:
     """Raises CommandError."""
     try:
         return FilePath(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise CommandError(f"{path}: can't be read: {reason(error)}; {NOTHING_WRITTEN}") from error
-
-
-def _tell_nothing(version: Optional[int], as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"version": version, "changes": "", "hosts": {}}))
-    else:
-        print(f"Version {version} of the shared configuration says so already; {NOTHING_WRITTEN}.")

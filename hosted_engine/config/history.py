@@ -8,7 +8,15 @@ import time
 from typing import Any, Optional
 
 from hosted_engine.cli.wait import wait_s
-from hosted_engine.config.apply import WAIT_S, Bench, Telling, carry_out, examine, real_bench
+from hosted_engine.config.apply import (
+    WAIT_S,
+    ChangeContext,
+    Telling,
+    carry_out,
+    change_context,
+    examine,
+    tell_unchanged,
+)
 from hosted_engine.config.store import changed, describe_change, read
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError, UsageError
 from hosted_engine.host.environment import deployed_host
@@ -34,11 +42,11 @@ def run_rollback(options: argparse.Namespace) -> int:
     version = _version(text)
     telling = Telling(options.json, wait_s(options, WAIT_S))
     settings = host_settings()
-    bench = real_bench(deployed_host(settings), settings)
+    context = change_context(deployed_host(settings), settings)
     try:
-        return roll_back(bench, version, telling)
+        return roll_back(context, version, telling)
     finally:
-        bench.client.close()
+        context.client.close()
 
 
 # --- looking --------------------------------------------------------------------------------
@@ -92,17 +100,19 @@ def _time_text(note: ChangeNote) -> str:
 # --- going back -----------------------------------------------------------------------------
 
 
-def roll_back(bench: Bench, version: int, telling: Telling) -> int:
+def roll_back(context: ChangeContext, version: int, telling: Telling) -> int:
     """Write an earlier version as a new one; raises CommandError."""
-    before = read(bench.world)
+    before = read(context.world)
     old = _find(before, version)
     after = changed(before, settings=old.settings, domain_xml=old.domain_xml)
     what = describe_change(before.config, after.config)
     if not what:
-        _tell_nothing(before.config.sequence, version, telling.as_json)
+        current = before.config.sequence
+        said = f"Version {current}, the one in use, says the same as version {version}"
+        tell_unchanged(current, said, telling.as_json)
         return EXIT_OK
-    examine(bench, before, after)
-    carry_out(bench, before, after, shortened(f"back to version {version}: {what}"), telling)
+    examine(context, before, after)
+    carry_out(context, before, after, shortened(f"back to version {version}: {what}"), telling)
     return EXIT_OK
 
 
@@ -128,13 +138,3 @@ def _version(text: str) -> int:
             "--shared-config-history shows it"
         )
     return int(text)
-
-
-def _tell_nothing(current: int, version: int, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"version": current, "changes": "", "hosts": {}}))
-    else:
-        print(
-            f"Version {current}, the one in use, says the same as version {version}; "
-            f"{NOTHING_WRITTEN}."
-        )

@@ -49,15 +49,11 @@ def shared_path(key: str, kind: str) -> Path:
 def check_name(key: str, kind: str) -> None:
     """Raise UsageError for a key that can't be set in this type."""
     if kind == HE_LOCAL:
-        _check_local(key)
+        allowed = _local_keys()
+        if key.partition(".")[0] not in {one.partition(".")[0] for one in allowed}:
+            raise UsageError(unknown_local_text(key, allowed))
     elif not is_vm_conf(key, kind) and older_key(key, kind) is None:
         shared_path(key, kind)
-
-
-def _check_local(key: str) -> None:
-    allowed = _local_keys()
-    if key.partition(".")[0] not in {one.partition(".")[0] for one in allowed}:
-        raise UsageError(unknown_local_text(key, allowed))
 
 
 def unknown_local_text(key: str, allowed: list[str]) -> str:

@@ -10,6 +10,7 @@ from ha_broker.api import paths
 from hosted_engine.config.key_types import unknown_local_text
 from hosted_engine.config.keys import MISSING, find, leaves, with_value
 from hosted_engine.errors import EXIT_OK, CommandError, NotDeployedError, UsageError
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.settings_file import without_unset, write_settings_text
 from metadata.error_words import reason, shown
@@ -48,7 +49,11 @@ def set_value(key: str, text: str, as_json: bool) -> int:
     except SettingsError as error:
         raise CommandError(f"{'; '.join(error.problems)}; nothing was written") from error
     _write(file, before, after)
-    _tell(key, file, as_json)
+    kept = f"{file}{_KEPT}"
+    if as_json:
+        print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
+    else:
+        print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")
     return EXIT_OK
 
 
@@ -74,16 +79,6 @@ def _write(file: Path, before: str, after: dict[str, Any]) -> None:
     """What people had written beside the values (comments) is kept in another file."""
     header = "".join(line for line in before.splitlines(True) if line.startswith("#"))
     text = header + yaml_text(without_unset(after))
-    try:
+    with writing(file):
         write_settings_text(file.with_name(file.name + _KEPT), before)
         write_settings_text(file, text)
-    except OSError as error:
-        raise CommandError(f"{file}: can't be written: {reason(error)}") from error
-
-
-def _tell(key: str, file: Path, as_json: bool) -> None:
-    kept = f"{file}{_KEPT}"
-    if as_json:
-        print(json.dumps({"file": str(file), "previous": kept, "restart": RESTART}))
-    else:
-        print(f"{key} is set in {file} (what it held before: {kept}). It holds after: {RESTART}")

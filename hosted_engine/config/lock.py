@@ -87,10 +87,24 @@ def _alone_on_this_host() -> Iterator[None]:
 
 def _make(world: DeployedHost) -> None:
     """Two who make it at once could both take it afterwards: only one host ever does."""
-    _check_room(world)
+    lock = config_lease_extent(world.parts)
+    path, offset = lock.address.path, lock.address.offset
+    elsewhere = (
+        "or give the lock another place, in host.yaml of all hosts: storage: {config_lease: "
+        f"{{path: ..., offset: ...}}}}; {NOTHING_WRITTEN}"
+    )
+    if not _has_room(world):
+        raise CommandError(
+            f"{_MADE_BEFORE}, and {path} has no room for it: it has {world.store.size(path)} "
+            f"bytes, {lock.end} are needed; {enlarge_text(path, lock.end)}, {elsewhere}"
+        )
     if world.lockspace.has_config_lease():
         return
-    _check_place(world)
+    if any(world.store.read(lock.address, lock.size)):
+        raise CommandError(
+            f"{_MADE_BEFORE}, and something else lies at {path}:{offset} where it should be; if "
+            f"that is of no use, overwrite its {lock.size} bytes with zeros, {elsewhere}"
+        )
     first_id = _first_host_id(world)
     if first_id != world.settings.host_id:
         raise CommandError(
@@ -103,35 +117,6 @@ def _make(world: DeployedHost) -> None:
 def _has_room(world: DeployedHost) -> bool:
     lock = config_lease_extent(world.parts)
     return world.store.size(lock.address.path) >= lock.end
-
-
-def _check_room(world: DeployedHost) -> None:
-    lock = config_lease_extent(world.parts)
-    path = lock.address.path
-    if _has_room(world):
-        return
-    raise CommandError(
-        f"{_MADE_BEFORE}, and {path} has no room for it: it has {world.store.size(path)} bytes, "
-        f"{lock.end} are needed; {enlarge_text(path, lock.end)}, "
-        f"{_elsewhere()}"
-    )
-
-
-def _check_place(world: DeployedHost) -> None:
-    lock = config_lease_extent(world.parts)
-    if any(world.store.read(lock.address, lock.size)):
-        raise CommandError(
-            f"{_MADE_BEFORE}, and something else lies at {lock.address.path}:{lock.address.offset} "
-            f"where it should be; if that is of no use, overwrite its {lock.size} bytes with "
-            f"zeros, {_elsewhere()}"
-        )
-
-
-def _elsewhere() -> str:
-    return (
-        "or give the lock another place, in host.yaml of all hosts: storage: {config_lease: "
-        f"{{path: ..., offset: ...}}}}; {NOTHING_WRITTEN}"
-    )
 
 
 def _first_host_id(world: DeployedHost) -> int:

@@ -66,7 +66,9 @@ def _restore(world: DeployedHost, held: StoredConfig, force: bool) -> int:
                 "add --force if there is none"
             )
         if why:
-            held = _above_all(world, held, area)
+            known = (held.config.sequence, config_repair.newest_begun(area))
+            newest = max(*known, *(version for version, _ in _versions(world)))
+            held = replace(held, config=replace(held.config, sequence=newest + 1))
         try:
             write_back(world.store, place, held)
         except StorageError as error:
@@ -78,12 +80,6 @@ def _newer_record(world: DeployedHost, held: StoredConfig) -> str:
     newest = max(_versions(world), key=lambda found: found[0], default=(0, ""))
     version, name = newest
     return f"{name} goes by version {version}" if version > held.config.sequence else ""
-
-
-def _above_all(world: DeployedHost, held: StoredConfig, area: bytes) -> StoredConfig:
-    known = (held.config.sequence, config_repair.newest_begun(area))
-    newest = max(*known, *(version for version, _ in _versions(world)))
-    return replace(held, config=replace(held.config, sequence=newest + 1))
 
 
 def _versions(world: DeployedHost) -> list[tuple[int, str]]:

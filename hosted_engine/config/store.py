@@ -25,12 +25,10 @@ from hosted_engine.config.keys import MISSING, changed_keys, find
 from hosted_engine.config.lock import locked
 from hosted_engine.errors import NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost
-from metadata import wire
 from metadata.errors import ConfigTooLargeError
-from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
-from metadata.records import GlobalRecord, VolumeAddress
+from metadata.layout import CONFIG_SIZE
+from metadata.records import VolumeAddress
 from metadata.settings.parse import (
-    ClusterSettings,
     SettingsError,
     Timing,
     cluster_settings_to_data,
@@ -89,20 +87,18 @@ def changed(
     problems of the settings."""
     data = before.settings if settings is None else settings
     xml = before.config.domain_xml if domain_xml is None else domain_xml
-    _refuse_fixed(before.config.settings, data)
+    # Before all else: nobody shall be led to make other settings fit first.
+    given = find(data, ("timing", "io_timeout_s"))
+    problems = fixed_problems(
+        before.config.settings, Timing().io_timeout_s if given is MISSING else given
+    )
+    if problems:
+        raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
     try:
         parsed = parse_cluster_settings(data, "")
     except SettingsError as error:
         raise CommandError(f"{'; '.join(error.problems)}; {NOTHING_WRITTEN}") from error
     return StoredConfig(SharedConfig(before.config.sequence + 1, parsed, xml), data)
-
-
-def _refuse_fixed(before: ClusterSettings, data: Mapping[str, Any]) -> None:
-    """Before all else: nobody shall be led to make other settings fit first."""
-    given = find(data, ("timing", "io_timeout_s"))
-    problems = fixed_problems(before, Timing().io_timeout_s if given is MISSING else given)
-    if problems:
-        raise CommandError(f"{'; '.join(problems)}; {NOTHING_WRITTEN}")
 
 
 def describe_change(before: SharedConfig, after: SharedConfig) -> str:
@@ -140,8 +136,7 @@ def _check(world: DeployedHost, before: StoredConfig, after: StoredConfig) -> Si
 
 
 def _situation(world: DeployedHost, before: SharedConfig, after: SharedConfig) -> Situation:
-    slot = wire.decode_global(world.store.read(slot_address(world.parts, 0), SLOT_SIZE))
-    maintenance = slot.maintenance if isinstance(slot, GlobalRecord) else None
+    maintenance = world.global_maintenance(world.store)
     fire_timeout_s = world.lockspace.fire_timeout_s()
     if not is_renamed(before, after):
         return Situation(maintenance, fire_timeout_s=fire_timeout_s)

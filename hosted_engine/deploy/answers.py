@@ -85,11 +85,6 @@ class Answers:
         return str(self.storage["path"])
 
 
-def read_answers(path: str) -> Answers:
-    """Read and check the file; raises CommandError naming every problem."""
-    return parse_answers(read_data(path), path)
-
-
 def read_data(path: str) -> Any:
     """The plain data in the file; raises CommandError."""
     from world.plain_yaml import PlainYamlError, parse_yaml
@@ -112,7 +107,11 @@ def parse_answers(data: object, source: str) -> Answers:
     reader = Reader(source)
     sections = _sections(reader, {} if data is None else data)
     host = _host(reader, sections.get("host", {}))
-    _storage_problems(reader, sections)
+    if "storage" in sections:
+        storage = sections["storage"]
+        _collect(reader, lambda: _with_storage(storage, reader.source))
+    elif not reader.problems:
+        reader.problem("storage", "is missing; allowed: a mapping with at least path")
     engine = sections.get("engine")
     answers = Answers(
         source=source,
@@ -235,14 +234,6 @@ def _host(reader: Reader, section: Mapping[Any, Any]) -> dict[str, Any]:
     return given
 
 
-def _storage_problems(reader: Reader, sections: Mapping[str, Mapping[Any, Any]]) -> None:
-    if "storage" in sections:
-        storage = sections["storage"]
-        _collect(reader, lambda: _with_storage(storage, reader.source))
-    elif not reader.problems:
-        reader.problem("storage", "is missing; allowed: a mapping with at least path")
-
-
 def _with_storage(storage: Mapping[Any, Any], source: str) -> HostSettings:
     whole = {"host_id": 1, "host_name": "placeholder", "storage": storage}
     return parse_host_settings(whole, source)
@@ -266,23 +257,14 @@ def _cluster(
     given = {key: engine[key] for key in _CLUSTER_ENGINE_KEYS if key in engine}
     if given:
         cluster["engine"] = given
-    _add_io_timeout(reader, sections, cluster)
-    return cluster
-
-
-def _add_io_timeout(
-    reader: Reader,
-    sections: Mapping[str, Mapping[Any, Any]],
-    cluster: dict[str, dict[str, Any]],
-) -> None:
     rules: dict[str, Rule] = {"io_timeout_s": _IO_TIMEOUT}
     found = reader.section(sections.get("sanlock", {}), rules, "sanlock")
-    if not found:
-        return
-    timing = cluster.setdefault("timing", {})
-    if timing.get("io_timeout_s", found["io_timeout_s"]) != found["io_timeout_s"]:
-        reader.problem("timing.io_timeout_s", "differs from sanlock.io_timeout_s; give it once")
-    timing.update(found)
+    if found:
+        timing = cluster.setdefault("timing", {})
+        if timing.get("io_timeout_s", found["io_timeout_s"]) != found["io_timeout_s"]:
+            reader.problem("timing.io_timeout_s", "differs from sanlock.io_timeout_s; give it once")
+        timing.update(found)
+    return cluster
 
 
 def _collect(reader: Reader, check: Any) -> None:

@@ -31,7 +31,6 @@ from metadata.settings.parse import (
 from world.ports.errors import StorageError, WorldError
 from world.ports.sanlock import LockspaceAdmin
 
-DEFAULT_LIBVIRT_URI = "qemu:///system"
 READ_ENGINE_DEADLINE_S = 10.0
 
 
@@ -58,15 +57,12 @@ def _look_at_storage(store: FormatStore, probes: Probes, answers: Answers) -> Ch
     volumes = check_volumes(store, parts, probes.file_system, answers.creates)
     if volumes.level is Level.OK:
         return CheckedStorage(parts, volumes, survey(store, parts))
-    return CheckedStorage(parts, replace(volumes, mend=(*_connecting(answers), *volumes.mend)))
-
-
-def _connecting(answers: Answers) -> tuple[str, ...]:
-    if not answers.storage.get("connection"):
-        return ()
-    return (
-        "--check connects nothing; without it, --deploy does first what storage.connection says",
-    )
+    if answers.storage.get("connection"):
+        first = (
+            "--check connects nothing; without it, --deploy does first what storage.connection says"
+        )
+        volumes = replace(volumes, mend=(first, *volumes.mend))
+    return CheckedStorage(parts, volumes)
 
 
 def _sector_size(store: FormatStore, answers: Answers) -> int:
@@ -131,7 +127,7 @@ class Subject:
     @property
     def libvirt_uri(self) -> str:
         """Where libvirt is."""
-        return self.own("libvirt_uri", DEFAULT_LIBVIRT_URI)
+        return self.own("libvirt_uri", HostSettings.libvirt_uri)
 
     @property
     def command_users(self) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ from dataclasses import replace
 
 from hosted_engine.deploy import checks_storage as storage
 from hosted_engine.deploy.answers import Answers
-from hosted_engine.deploy.check_input import DEFAULT_LIBVIRT_URI, Subject
-from hosted_engine.deploy.checks_domain import check_domain
+from hosted_engine.deploy.check_input import Subject
 from hosted_engine.deploy.checks_engine import (
     check_bridge,
+    check_domain,
     check_engine,
     check_memory,
     check_network,
@@ -30,7 +30,7 @@ from metadata.error_words import shown
 from metadata.host_notes import fire_timeout_in
 from metadata.own_slot import rival
 from metadata.records import HostRecord
-from metadata.settings.parse import HostSettings
+from metadata.settings.parse import EngineSettings, HostSettings
 from metadata.settings.timing import SHORTEST_FIRE_TIMEOUT_S, floor_problems, lease_floor_s
 from world.host.accounts import group_id, is_member, user_id
 from world.ports.errors import WorldError
@@ -74,7 +74,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
     yield Check("sleep", lambda: check_sleep(world))
     yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
-    if subject.libvirt_uri == DEFAULT_LIBVIRT_URI:
+    if subject.libvirt_uri == HostSettings.libvirt_uri:
         yield Check("lock manager", lambda: check_lock_manager(world))
         yield Check("migration", lambda: check_migration(subject))
     if subject.answers.creates or subject.joins:
@@ -275,7 +275,7 @@ def check_sleep(world: Environment) -> Finding:
 def check_libvirt(world: Environment, uri: str) -> Finding:
     """libvirt answers, and knows its domains."""
     try:
-        domain = look_at_domain(world.hypervisor(uri, "HostedEngine"))
+        domain = look_at_domain(world.hypervisor(uri, EngineSettings.domain_name))
     except WorldError as error:
         return fail(
             f"{uri} does not answer: {error.why}",

@@ -1,12 +1,16 @@
-"""Could the engine live here: its domain, memory, health page, bridge and network?"""
+"""Could the engine live here: its domain and what that names, memory, health page, network?"""
 
 from __future__ import annotations
 
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
 from hosted_engine.deploy.check_input import Subject
 from hosted_engine.deploy.findings import Finding, fail, ok, warn
+from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, within_deadline
+from hosted_engine.host.domain_look import look_at_xml
 from hosted_engine.host.environment import Environment
+from hosted_engine.host.libvirt_unit import libvirt_hint
 from metadata.domain_xml import MemoryNeed, domain_name, lease_problems, memory_need
 from metadata.errors import DomainXmlError
 from metadata.settings.network_target import host_and_port
@@ -18,6 +22,7 @@ _MIB = 1024 * 1024
 _PROBES = 3
 _PROBE_TIMEOUT_S = 1.0
 _PAGE_TIMEOUT_S = 10.0
+_NO_DOMAIN = ""  # libvirt itself is asked, not a domain of it
 
 # --- the engine -----------------------------------------------------------------------------
 
@@ -110,6 +115,30 @@ def _page_finding(reading: HealthReading, url: str, creates: bool) -> Finding:
         f"{told}: the engine does not run, or can't be reached from this host",
         "hosted-engine --vm-status on another host says which",
     )
+
+
+def check_domain(subject: Subject) -> Finding:
+    """Every part of the domain XML that this host has not, each with what to do.
+
+    A deployed host goes on with what it has: there it is a warning.
+    """
+    hypervisor = subject.world.hypervisor(subject.libvirt_uri, _NO_DOMAIN)
+    try:
+        look = look_at_xml(
+            subject.given_domain_xml(), subject.world.probes, hypervisor, _in_its_time
+        )
+    except DomainXmlError:
+        return warn("not looked at: the domain XML can't be read (see engine)")
+    told = "; ".join([*look.problems, *look.marks, *look.doubts])
+    if not told:
+        return ok("all that it names is here, and libvirt takes it")
+    if look.problems and subject.deployed is None:
+        return fail(f"the engine could not be started on this host: {told}", *look.mends)
+    return warn(told, *look.mends)
+
+
+def _in_its_time(question: Callable[[], Any]) -> Any:
+    return within_deadline(question, libvirt_hint(), LIBVIRT_DEADLINE_S)
 
 
 # --- the network ----------------------------------------------------------------------------

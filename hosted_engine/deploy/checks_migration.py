@@ -15,6 +15,7 @@ from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, within_deadline
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC, libvirt_hint
 from metadata.records import HostRecord
 from metadata.settings.migration import address_on
+from metadata.settings.parse import EngineSettings
 from world.ports.certificates import CertificateFiles, Use
 
 PAGE = "docs/migration.md"
@@ -39,10 +40,13 @@ def check_migration(subject: Subject) -> Finding:
     if problem:
         mend = f"{PAGE} says how they are made and where they belong"
         return _warning(subject, problem, mend)
-    why = _not_reached_why(subject)
+    address = address_on(uri, _reached_at(subject))
+    libvirt = subject.world.hypervisor(subject.libvirt_uri, EngineSettings.domain_name)
+    why = within_deadline(
+        lambda: libvirt.not_reached_why(address), libvirt_hint(), LIBVIRT_DEADLINE_S
+    )
     if why:
         return _warning(subject, why, *_reaching(subject, scheme))
-    address = address_on(uri, _reached_at(subject))
     if scheme.endswith("+tcp"):
         return warn(
             f"{address} answers, and is open to whoever reaches its port, who is root here with it",
@@ -135,14 +139,6 @@ def _in_clear(subject: Subject) -> str:
 
 
 # --- asking -------------------------------------------------------------------------------------
-
-
-def _not_reached_why(subject: Subject) -> str:
-    address = address_on(subject.cluster.migration.uri, _reached_at(subject))
-    libvirt = subject.world.hypervisor(subject.libvirt_uri, "HostedEngine")
-    return within_deadline(
-        lambda: libvirt.not_reached_why(address), libvirt_hint(), LIBVIRT_DEADLINE_S
-    )
 
 
 def _reaching(subject: Subject, scheme: str) -> tuple[str, ...]:

@@ -79,7 +79,8 @@ def _volume_trouble(store: FormatStore, room: _Room, file_system: str) -> Option
         store.probe_direct_io(path)
     except (FileNotFoundError, StorageError) as error:
         if isinstance(error, FileNotFoundError) or error.errno == errno.ENOENT:
-            return missing(path, file_system, _making(path, needed))
+            how = f"truncate -s {whole_mib(needed)}M {path} && {_give_to_sanlock(path)}"
+            return missing(path, file_system, how)
         return memory_problem(path, file_system, is_device) or _unusable(path, error)
     return None
 
@@ -90,10 +91,6 @@ def _unusable(path: str, error: Exception) -> Finding:
         "it must be a file or block device on storage that takes direct I/O (no tmpfs), readable "
         "and writable for root and sanlock",
     )
-
-
-def _making(path: str, needed: int) -> str:
-    return f"truncate -s {whole_mib(needed)}M {path} && {_give_to_sanlock(path)}"
 
 
 def _give_to_sanlock(path: str) -> str:

@@ -49,6 +49,7 @@ from hosted_engine.deploy.preview import Preview
 from hosted_engine.deploy.questions import Questioner, ask_answers, real_terminal
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError, UsageError
 from hosted_engine.host.environment import Environment, real_environment
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.service_rights import give_volume
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.host.volume_advice import is_block_device
@@ -66,7 +67,7 @@ _NO_TERMINAL = (
 
 
 @dataclass(frozen=True)
-class Request:
+class DeployRequest:
     """What was asked for on the command line; `answers_file` None: questions are asked."""
 
     answers_file: Optional[str] = None
@@ -83,11 +84,11 @@ def run_command(options: argparse.Namespace) -> int:
     return deploy(real_environment(), request, None if request.as_json else real_terminal())
 
 
-def request_of(options: argparse.Namespace) -> Request:
+def request_of(options: argparse.Namespace) -> DeployRequest:
     """What was asked for; raises UsageError."""
     if options.json and not options.check:
         raise UsageError("--json goes with --deploy --check only")
-    return Request(
+    return DeployRequest(
         answers_file=options.config_append,
         force=options.force,
         check=options.check,
@@ -97,27 +98,32 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
-def deploy(world: Environment, request: Request, terminal: Optional[Questioner] = None) -> int:
+def deploy(
+    world: Environment, request: DeployRequest, terminal: Optional[Questioner] = None
+) -> int:
     """Look, plan and carry out; returns the exit code and raises CommandError."""
     if request.as_json:
         world = replace(world, say=lambda _line: None)
     try:
-        return _deploy(world, request, terminal)
-    except WorldError as error:
-        raise CommandError(str(error)) from error
+        with told():
+            return _deploy(world, request, terminal)
     except KeyboardInterrupt:
         raise CommandError("interrupted; the same --deploy goes on where this one was") from None
 
 
-def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]) -> int:
+def _deploy(world: Environment, request: DeployRequest, terminal: Optional[Questioner]) -> int:
     if request.next_answers_file is not None:
         check_can_write(request.next_answers_file)
     deployed = _deployed(world)
     answers, typed = _answers(world, request, deployed, terminal)
     if not request.check:
-        _refuse_elsewhere(answers, deployed)
+        # Before anything is asked to be mended on a storage that is not meant.
+        why = elsewhere_text(answers, deployed)
+        if why:
+            raise CommandError(f"nothing was changed: {why}")
         connect_storage(world, answers)
-    subject = _subject(world, answers, deployed)
+    seen = look_at_storage(world, answers)
+    subject = Subject(world, answers, seen, sanlock_of(world, seen.parts), deployed)
     if not request.check:
         prepare_access(subject)
     if request.check:
@@ -127,10 +133,12 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
         world.say(f"(--config-append={_typed_file(world)} takes these answers again)")
     _refuse_failures(_findings(subject), on_screen=terminal is not None)
     site, chosen = _decide(subject, request.force)
-    answers_file = request.next_answers_file or _usual_answers_file(world)
+    usual_file = Path(world.settings_file).with_name(ANSWERS_NAME)
+    answers_file = request.next_answers_file or str(usual_file)
     _preview(site, chosen, answers_file)
-    if typed is not None and terminal is not None and not request.yes:
-        _confirm(terminal)
+    ask = terminal if typed is not None and not request.yes else None
+    if ask is not None and not ask.agrees("Go on?"):
+        raise CommandError("not confirmed: nothing was changed")
     _carry_out(site, chosen)
     forget_typed(_typed_file(world))
     _say_next(world, answers_file)
@@ -139,38 +147,21 @@ def _deploy(world: Environment, request: Request, terminal: Optional[Questioner]
 
 def _answers(
     world: Environment,
-    request: Request,
+    request: DeployRequest,
     deployed: Optional[HostSettings],
     terminal: Optional[Questioner],
 ) -> tuple[Answers, Optional[Mapping[Any, Any]]]:
     """The answers, and what of them was typed now, if anything."""
-    given = _given(request, deployed)
+    given: object = None
+    if request.answers_file is not None:
+        given = read_data(request.answers_file) or {}
+    elif deployed is not None and not request.force:  # what it was given once
+        given = {"storage": host_settings_to_data(deployed)["storage"]}
     if given is None and terminal is None:
         raise UsageError(_NO_TERMINAL)
     if given is not None and request.answers_file is None:
         return ask_answers(world, given, None, world.settings_file)
     return ask_answers(world, given, terminal, request.answers_file or "answers", request.force)
-
-
-def _refuse_elsewhere(answers: Answers, deployed: Optional[HostSettings]) -> None:
-    """Before anything is asked to be mended on a storage that is not meant; CommandError."""
-    why = elsewhere_text(answers, deployed)
-    if why:
-        raise CommandError(f"nothing was changed: {why}")
-
-
-def _confirm(terminal: Questioner) -> None:
-    if not terminal.agrees("Go on?"):
-        raise CommandError("not confirmed: nothing was changed")
-
-
-def _given(request: Request, deployed: Optional[HostSettings]) -> object:
-    """The file's answers, else what a deployed host was given once; None: there are none."""
-    if request.answers_file is not None:
-        return read_data(request.answers_file) or {}
-    if deployed is not None and not request.force:
-        return {"storage": host_settings_to_data(deployed)["storage"]}
-    return None
 
 
 def _deployed(world: Environment) -> Optional[HostSettings]:
@@ -186,7 +177,8 @@ def connect_storage(world: Environment, answers: Answers) -> None:
     """What is to be looked at must be there; nothing where the system connects it by itself."""
     settings = local_settings(answers, storage_parts(answers, min(SECTOR_SIZES)))
     if settings.connection is not None:
-        storage_connect.connect(settings, settings.connection, storage_connect.Site(world.say))
+        site = storage_connect.ConnectSite(world.say)
+        storage_connect.connect(settings, settings.connection, site)
 
 
 def prepare_access(subject: Subject) -> None:
@@ -203,11 +195,6 @@ def prepare_access(subject: Subject) -> None:
 
 
 # --- checks ---------------------------------------------------------------------------------
-
-
-def _subject(world: Environment, answers: Answers, deployed: Optional[HostSettings]) -> Subject:
-    seen = look_at_storage(world, answers)
-    return Subject(world, answers, seen, sanlock_of(world, seen.parts), deployed)
 
 
 def _findings(subject: Subject) -> list[Finding]:
@@ -230,7 +217,7 @@ def _refuse_failures(found: list[Finding], on_screen: bool) -> None:
         raise CommandError(f"nothing was changed: {failures_text(failed)}")
 
 
-def _check_only(subject: Subject, request: Request) -> int:
+def _check_only(subject: Subject, request: DeployRequest) -> int:
     found = _findings(subject)
     if not failures_text(found):
         found.append(_plan_finding(subject, request))
@@ -245,22 +232,20 @@ def _check_only(subject: Subject, request: Request) -> int:
     return EXIT_OK
 
 
-def _plan_finding(subject: Subject, request: Request) -> Finding:
+def _plan_finding(subject: Subject, request: DeployRequest) -> Finding:
     """What --deploy would do."""
     try:
         _, chosen = _decide(subject, request.force, patience_s=0.0)
     except (CommandError, WorldError) as error:
         return replace(fail(str(error)), name="plan")
-    return replace(ok(_plan_text(chosen)), name="plan")
-
-
-def _plan_text(chosen: Plan) -> str:
     if isinstance(chosen, Create):
-        return f"--deploy would create a cluster, with this host as {chosen.host_name}"
-    if isinstance(chosen, Deployed):
-        return deployed_text(chosen.settings)
-    assert isinstance(chosen, Join)
-    return f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
+        text = f"--deploy would create a cluster, with this host as {chosen.host_name}"
+    elif isinstance(chosen, Deployed):
+        text = deployed_text(chosen.settings)
+    else:
+        assert isinstance(chosen, Join)
+        text = f"--deploy would join the cluster as {chosen.host_name} (id {chosen.candidates[0]})"
+    return replace(ok(text), name="plan")
 
 
 # --- the rest -------------------------------------------------------------------------------
@@ -306,10 +291,6 @@ def _carry_out(site: deploy_steps.DeploySite, chosen: Plan) -> None:
         assert isinstance(chosen, Join)
         deploy_steps.join(site, chosen)
         say(f"Done: host {chosen.host_name} is one of the cluster.")
-
-
-def _usual_answers_file(world: Environment) -> str:
-    return str(Path(world.settings_file).with_name(ANSWERS_NAME))
 
 
 def _typed_file(world: Environment) -> str:

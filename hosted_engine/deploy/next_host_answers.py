@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from hosted_engine.errors import CommandError
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.settings_file import write_settings_text
-from metadata.error_words import reason
 from metadata.settings.parse import HostSettings, host_settings_to_data
 
 _HEADER = (
@@ -52,12 +52,10 @@ def write_next_answers(path: str, host: HostSettings) -> bool:
     from world.plain_yaml import yaml_text
 
     text = _HEADER + yaml_text(next_answers(host))
-    try:
+    with writing(path):
         if Path(path).is_file() and Path(path).read_bytes() == text.encode():
             return False
         write_settings_text(Path(path), text)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
     return True
 
 
@@ -69,10 +67,8 @@ def keep_typed(path: str, data: Mapping[Any, Any]) -> None:
     from world.plain_yaml import yaml_text
 
     text = _TYPED_HEADER + yaml_text(dict(data))
-    try:
+    with writing(path):
         write_settings_text(Path(path), text)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def forget_typed(path: str) -> None:

@@ -84,7 +84,7 @@ class NewEngine:
 
 
 @dataclass(frozen=True)
-class Watch:
+class LifeWatch:
     """Host ids that must not be renewed by anybody for `wait_s` seconds before we go on."""
 
     host_ids: tuple[int, ...]
@@ -99,7 +99,7 @@ class Create:
     host_name: str
     settings: ClusterSettings
     domain_xml: str
-    watch: Watch
+    watch: LifeWatch
     lost: str = ""
 
 
@@ -109,7 +109,7 @@ class Join:
 
     candidates: tuple[int, ...]
     host_name: str
-    watch: Watch
+    watch: LifeWatch
     bridge: str = ""
     gateway: str = ""
 
@@ -143,7 +143,12 @@ def plan(
     if elsewhere:
         return Refused(elsewhere)
     if engine is not None and survey.others:
-        return Refused(_others_text(answers, survey))
+        # Nothing seen there tells whether their engine runs, and their hosts would write over ours.
+        return Refused(
+            f"{answers.path} is in use: it holds {survey.found}: {survey.others}; no cluster is "
+            "made on it, with --force neither: name a blank volume, or, once oVirt's agents and "
+            "brokers are stopped for good on every host, zero this one (docs/from-ovirt.md)"
+        )
     if engine is not None and force:
         return _create(answers, survey, host, engine)
     if host.deployed is not None and survey.kind is not AreaKind.BLANK:
@@ -166,15 +171,6 @@ def _plan_first(answers: Answers, survey: Survey, host: ThisHost, engine: NewEng
     return Refused(
         f"{answers.path} is in use: it holds {survey.found}; {join}to destroy what is there and "
         "create a new cluster add --force"
-    )
-
-
-def _others_text(answers: Answers, survey: Survey) -> str:
-    """Nothing seen there tells whether their engine runs, and their hosts would write over ours."""
-    return (
-        f"{answers.path} is in use: it holds {survey.found}: {survey.others}; no cluster is made "
-        "on it, with --force neither: name a blank volume, or, once oVirt's agents and brokers are "
-        "stopped for good on every host, zero this one (docs/from-ovirt.md)"
     )
 
 
@@ -202,7 +198,7 @@ def _create(answers: Answers, survey: Survey, host: ThisHost, engine: NewEngine)
     )
 
 
-def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
+def _watch_everybody(survey: Survey, host: ThisHost) -> LifeWatch:
     """Two renewals of the slowest; a lease's owner is given sanlock's whole time to be dead."""
     others = {
         host_id: record
@@ -212,13 +208,10 @@ def _watch_everybody(survey: Survey, host: ThisHost) -> Watch:
     waits = [renewal_shows_s(record.io_timeout_s) for record in others.values()]
     owner = survey.lease_owner and others.get(survey.lease_owner.owner_id)
     if owner:
-        fire_timeout_s = longest_fire_timeout_s(_records(survey), host.fire_timeout_s)
+        records = [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
+        fire_timeout_s = longest_fire_timeout_s(records, host.fire_timeout_s)
         waits.append(round(lease_floor_s(owner.io_timeout_s, fire_timeout_s)))
-    return Watch(tuple(sorted(others)), max(waits, default=0))
-
-
-def _records(survey: Survey) -> list[HostRecord]:
-    return [slot for slot in survey.slots.values() if isinstance(slot, HostRecord)]
+    return LifeWatch(tuple(sorted(others)), max(waits, default=0))
 
 
 # --- the next hosts -------------------------------------------------------------------------
@@ -305,7 +298,7 @@ def _is_free(survey: Survey, host: ThisHost, host_id: int) -> bool:
     return host_id not in survey.slots and (owner is None or owner.resource == host.sanlock_name)
 
 
-def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> Watch:
+def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> LifeWatch:
     """sanlock gives an id to whoever comes with its owner's name, even while that one lives.
 
     So ids under our own sanlock name, and a former id, are looked at first: a second machine
@@ -318,7 +311,7 @@ def _watch_own(survey: Survey, host: ThisHost, candidates: tuple[int, ...]) -> W
         and (record.resource == host.sanlock_name or candidates == (host_id,))
     }
     waits = [renewal_shows_s(record.io_timeout_s) for record in suspects.values()]
-    return Watch(tuple(sorted(suspects)), max(waits, default=0))
+    return LifeWatch(tuple(sorted(suspects)), max(waits, default=0))
 
 
 # --- a host that is deployed already ----------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hosted_engine.cluster.storage_survey import Survey
-from hosted_engine.deploy.plan import Create, Deployed, Join, Plan, Watch
+from hosted_engine.deploy.plan import Create, Deployed, Join, LifeWatch, Plan
 from hosted_engine.host.units import IN_STARTING_ORDER
 from metadata.layout import MIB, extents
 from metadata.settings.timing import join_s
@@ -57,7 +57,7 @@ class Preview:
         yield _start()
         yield self._answers()
 
-    def _watch(self, watch: Watch, otherwise: str) -> Iterator[str]:
+    def _watch(self, watch: LifeWatch, otherwise: str) -> Iterator[str]:
         if watch.host_ids:
             hosts = ", ".join(self.survey.describe_host(host_id) for host_id in watch.host_ids)
             yield f"look for {watch.wait_s:.0f} s whether {hosts} lives; {otherwise}"

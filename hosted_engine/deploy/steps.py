@@ -23,7 +23,7 @@ from hosted_engine.cluster.storage_survey import (
     read_lockspace,
     survey,
 )
-from hosted_engine.deploy.plan import FIRST_SEQUENCE, Create, Deployed, Join, ThisHost, Watch
+from hosted_engine.deploy.plan import FIRST_SEQUENCE, Create, Deployed, Join, LifeWatch, ThisHost
 from hosted_engine.errors import CommandError
 from hosted_engine.host.deadline import within_deadline
 from hosted_engine.host.environment import Environment
@@ -192,9 +192,11 @@ def _take_id(site: DeploySite, plan: Join, io_timeout_s: int) -> int:
         if _try_id(site, host_id, plan.host_name, io_timeout_s):
             return host_id
         site.world.say(f"[skip] host id {host_id} was taken by another host meanwhile")
+    first, last = plan.candidates[0], plan.candidates[-1]
+    tried = str(first) if first == last else f"{first} to {last}"
     raise CommandError(
-        f"no host id could be had (tried {_range_text(plan.candidates)}): other hosts use them; "
-        "run the same --deploy again, or give host.host_id"
+        f"no host id could be had (tried {tried}): other hosts use them; run the same --deploy "
+        "again, or give host.host_id"
     )
 
 
@@ -260,11 +262,6 @@ def _taken_meanwhile(site: DeploySite, host_id: int, host_name: str) -> bool:
         return not isinstance(slot, HostRecord) or slot.hostname != host_name
     owner = _ids_in_use(site).get(host_id)
     return owner is not None and owner.resource != site.host.sanlock_name
-
-
-def _range_text(candidates: tuple[int, ...]) -> str:
-    first, last = candidates[0], candidates[-1]
-    return str(first) if first == last else f"{first} to {last}"
 
 
 # --- both -----------------------------------------------------------------------------------
@@ -370,7 +367,7 @@ def start_services(world: Environment, settings: HostSettings) -> None:
     world.say(f"[ ok ] {' and '.join(IN_STARTING_ORDER)} enabled and started")
 
 
-def watch_for_life(site: DeploySite, watch: Watch) -> None:
+def watch_for_life(site: DeploySite, watch: LifeWatch) -> None:
     """Raise CommandError when one of the watched host ids is renewed meanwhile."""
     if not watch.host_ids:
         return
@@ -378,23 +375,15 @@ def watch_for_life(site: DeploySite, watch: Watch) -> None:
     site.world.say(f"[ .. ] looking for {watch.wait_s:.0f} s whether {hosts} lives")
     before = {host_id: site.survey.ids_in_use[host_id] for host_id in watch.host_ids}
     for _ in looks(site.world.clock, site.world.sleep, watch.wait_s, _LOOK_EVERY_S):
-        _refuse_living(site, before, _ids_in_use(site))
+        living = changed_in_use(before, _ids_in_use(site))
+        if living:
+            alive = ", ".join(site.survey.describe_host(host_id) for host_id in living)
+            raise CommandError(
+                f"{alive} lives and uses {site.parts.lockspace.path}: nothing was changed; stop it "
+                "first (there: systemctl stop ha-agent ha-broker ha-lockspace, with the engine "
+                "shut down), or use another name or storage"
+            )
     site.world.say(f"[ ok ] no sign of life of {hosts}")
-
-
-def _refuse_living(
-    site: DeploySite, before: dict[int, LeaderRecord], now: dict[int, LeaderRecord]
-) -> None:
-    living = changed_in_use(before, now)
-    if not living:
-        return
-    hosts = ", ".join(site.survey.describe_host(host_id) for host_id in living)
-    raise CommandError(
-        f"{hosts} lives and uses {site.parts.lockspace.path}: nothing was changed; stop it first "
-        "(there: systemctl stop ha-agent ha-broker ha-lockspace, with the engine shut down), or "
-        "use another "
-        "name or storage"
-    )
 
 
 def _ids_in_use(site: DeploySite) -> dict[int, LeaderRecord]:

@@ -9,7 +9,6 @@ from typing import Callable
 from hosted_engine.cli.wording import command, listed
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.host_sentences import has_no_config
-from metadata.liveness import Liveness
 from metadata.penalties import PenaltyName
 from metadata.reach import OUT_OF_REACH
 from metadata.records import Health
@@ -26,21 +25,15 @@ START = command("hosted-engine --vm-start")
 def advice(cluster: Cluster) -> list[str]:
     """One line for each thing that can be done; `NOTHING` when all is well."""
     found = [_unbroken(line) for rule in _RULES for line in rule(cluster)]
-    return found or [NOTHING if _is_well(cluster) else _nothing_yet(cluster)]
+    host = cluster.runner
+    well = host is not None and host.engine.up and host.engine.health is Health.GOOD
+    waiting = "Nothing for now: the hosts are at it. Ask again in a moment."
+    return found or [NOTHING if well else waiting]
 
 
 def _unbroken(line: str) -> str:
     """Commands in quotes stay on one line; a quote within a word is none."""
     return _QUOTED.sub(lambda found: command(found.group()), line)
-
-
-def _is_well(cluster: Cluster) -> bool:
-    host = cluster.runner
-    return host is not None and host.engine.up and host.engine.health is Health.GOOD
-
-
-def _nothing_yet(_cluster: Cluster) -> str:
-    return "Nothing for now: the hosts are at it. Ask again in a moment."
 
 
 # --- this host ------------------------------------------------------------------------------
@@ -97,14 +90,12 @@ def _own_id(cluster: Cluster) -> Iterator[str]:
 def _global_maintenance(cluster: Cluster) -> Iterator[str]:
     if not cluster.snapshot.global_maintenance:
         return
-    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}{_ends_both(cluster)}"
+    both = ""
+    if cluster.this.maintenance:
+        both = f" (on {cluster.this.name} that ends its local maintenance, too)"
+    yield f"When your work is done, end global maintenance: {END_MAINTENANCE}{both}"
     if cluster.runner is None:
         yield f"To start the engine before that: {START}, on a host you choose."
-
-
-def _ends_both(cluster: Cluster) -> str:
-    both = cluster.this.maintenance
-    return f" (on {cluster.this.name} that ends its local maintenance, too)" if both else ""
 
 
 def _maintenance_unknown(cluster: Cluster) -> Iterator[str]:
@@ -193,7 +184,7 @@ def _services(cluster: Cluster) -> Iterator[str]:
                 f"Nobody looks after the engine on {host.name}: should it fail there, no host can "
                 "start it again."
             )
-        ill = host.life in (HostLife.SILENT, HostLife.UNREADABLE) and host.liveness is Liveness.LIVE
+        ill = host.life in (HostLife.SILENT, HostLife.UNREADABLE) and host.view.is_live
         if host.life is HostLife.STOPPED:
             yield f"To have {host.name} take part, there: 'systemctl start ha-broker ha-agent'"
         elif ill and not host.this and not host.error:

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import textwrap
 import time
 from typing import Optional
 
 from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from ha_broker.api.snapshot import Snapshot
+from hosted_engine.cli.paragraphs import filled
 from hosted_engine.cluster.facts import Cluster
 from hosted_engine.errors import EXIT_FAILURE, EXIT_OK, CommandError
-from hosted_engine.explain.text import WIDTH, explain, explanation_json, explanation_text
+from hosted_engine.explain.text import explain, explanation_json, explanation_text
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.libvirt_unit import MONOLITHIC, libvirt_unit
 from metadata.records import VolumeAddress
@@ -104,10 +104,8 @@ def without_broker(error: BrokerError, metadata: str) -> tuple[list[str], list[s
 def without_broker_text(error: BrokerError, metadata: str) -> str:
     """The same as text."""
     meaning, remedies = without_broker(error, metadata)
-    text = " ".join(meaning)
-    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     steps = [f"  {text}" for text in remedies]
-    return "\n".join([*lines, "", "What you can do", *steps])
+    return "\n".join([filled(" ".join(meaning)), "", "What you can do", *steps])
 
 
 def without_broker_json(error: BrokerError, metadata: str) -> str:

@@ -10,7 +10,7 @@ from typing import Callable, Optional
 from fsm.observation import Peer
 from fsm.peers import Ranking, is_candidate
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
-from hosted_engine.cli.wording import clause, listed, span
+from hosted_engine.cli.wording import capital, clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.move_sentences import move_sentences
 from hosted_engine.explain.reach_sentences import reach_sentences
@@ -33,30 +33,29 @@ _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 
 def engine_sentences(cluster: Cluster) -> Told:
     """Where the engine is, why it is there, or what it waits for."""
-    told = [*_own_view(cluster), *_two_engines(cluster)]
+    told = []
+    if cluster.blind_s is not None:
+        told.append(
+            "This host has not been able to read the shared storage for "
+            f"{span(cluster.blind_s)}: what is said here of other hosts is that old."
+        )
+    two = way_out_of_two(cluster.snapshot)
+    if two:
+        told.append(f"{capital(two)}.")
     for situation in _SITUATIONS:
         found = situation(cluster)
         if found:
-            return [*told, *found, *_older_starts(cluster)]
+            in_use = cluster.snapshot.config.sequence
+            older_starts = [
+                started_from_text(host.name, host.started_from, in_use)
+                for host in cluster.hosts
+                if host.started_from is not None and host.speaks and host.has_vm
+            ]
+            return [*told, *found, *older_starts]
     raise AssertionError("one of the situations always is so")
 
 
 # --- what this host can't see -----------------------------------------------------------------
-
-
-def _own_view(cluster: Cluster) -> Told:
-    """What makes all the rest doubtful."""
-    if cluster.blind_s is None:
-        return []
-    return [
-        f"This host has not been able to read the shared storage for {span(cluster.blind_s)}: "
-        "what is said here of other hosts is that old."
-    ]
-
-
-def _two_engines(cluster: Cluster) -> Told:
-    why = way_out_of_two(cluster.snapshot)
-    return [f"{why[0].upper()}{why[1:]}."] if why else []
 
 
 def _is_blind(cluster: Cluster) -> Optional[Told]:
@@ -72,15 +71,6 @@ def _is_blind(cluster: Cluster) -> Optional[Told]:
     return [f"The engine {here}. When last read, it ran on {before[0].name}{how}.", *told]
 
 
-def _older_starts(cluster: Cluster) -> Told:
-    in_use = cluster.snapshot.config.sequence
-    return [
-        started_from_text(host.name, host.started_from, in_use)
-        for host in cluster.hosts
-        if host.started_from is not None and host.speaks and host.has_vm
-    ]
-
-
 # --- it is on some host -----------------------------------------------------------------------
 
 
@@ -89,7 +79,12 @@ def _is_healthy(cluster: Cluster) -> Optional[Told]:
     if host is None or not host.engine.up or host.engine.health is not Health.GOOD:
         return None
     if host.life is HostLife.QUIET and cluster.blind_s is None:
-        return _was_healthy(cluster, host)
+        tick_s = cluster.settings.timing.tick_s
+        told = [
+            f"{host.name} said {span(host.silent_s or 0.0)} ago that the engine runs there and is "
+            f"healthy, and has said nothing since, though it should every {tick_s:g} s."
+        ]
+        return told + _if_it_is_gone(cluster, host)
     told = [f"The engine runs on {host.name} and is healthy{_since(cluster, host)}."]
     told += [*_how_it_came(cluster, host), *_lease_of(cluster, host)]
     told += move_sentences(cluster, host)
@@ -97,15 +92,6 @@ def _is_healthy(cluster: Cluster) -> Optional[Told]:
         return [*told, "Global maintenance is on: whatever happens to it, no host acts."]
     reach = reach_sentences(cluster, host)
     return told + (reach or _stays(cluster, host))
-
-
-def _was_healthy(cluster: Cluster, host: HostFacts) -> Told:
-    tick_s = cluster.settings.timing.tick_s
-    told = [
-        f"{host.name} said {span(host.silent_s or 0.0)} ago that the engine runs there and is "
-        f"healthy, and has said nothing since, though it should every {tick_s:g} s."
-    ]
-    return told + _if_it_is_gone(cluster, host)
 
 
 def _since(cluster: Cluster, host: HostFacts) -> str:
@@ -201,20 +187,18 @@ _AFTER_ITS_TIME = {
 def _lease_of(cluster: Cluster, host: HostFacts) -> Told:
     owner = cluster.owner
     if cluster.snapshot.lease.state == LeaseState.FREE:
-        return [_free_beside(host)]
+        if host.engine.paused:
+            return [
+                f"libvirt has given back {LEASE} while the VM is paused: another host may take it."
+            ]
+        return [f"By the latest look nobody holds {LEASE}: the VM has just started, or just ended."]
     if owner is None:
         why = lease_why(cluster)
         return [f"Who holds {LEASE} is not known at this moment{f' ({why})' if why else ''}."]
     if owner.host_id == host.host_id:
-        return [f"{host.name} holds {LEASE}{_sanlock_says(owner)}."]
+        sanlock = _SANLOCK_ON_OWNER.get(owner.liveness, "")
+        return [f"{host.name} holds {LEASE}{sanlock}."]
     return [f"{owner.name} holds {LEASE}: the VM is on its way, or one of both words is old."]
-
-
-def _free_beside(host: HostFacts) -> str:
-    """The lease is free though a host has the VM."""
-    if host.engine.paused:
-        return f"libvirt has given back {LEASE} while the VM is paused: another host may take it."
-    return f"By the latest look nobody holds {LEASE}: the VM has just started, or just ended."
 
 
 def lease_why(cluster: Cluster) -> str:
@@ -222,12 +206,10 @@ def lease_why(cluster: Cluster) -> str:
     return clause(cluster.snapshot.lease.why.replace("not joined: ", "not in the lockspace, "))
 
 
-def _sanlock_says(host: HostFacts) -> str:
-    if host.liveness is Liveness.LIVE:
-        return ", and sanlock, which guards it, sees that host alive"
-    if host.liveness is Liveness.FAIL:
-        return ", though sanlock, which guards it, has not heard of that host for a while"
-    return ""
+_SANLOCK_ON_OWNER = {
+    Liveness.LIVE: ", and sanlock, which guards it, sees that host alive",
+    Liveness.FAIL: ", though sanlock, which guards it, has not heard of that host for a while",
+}
 
 
 # --- it is nowhere: the lease is held ---------------------------------------------------------
@@ -239,7 +221,7 @@ def _lease_is_held(cluster: Cluster) -> Optional[Told]:
         return None
     if owner.this:
         return _held_here(cluster)
-    if owner.liveness is Liveness.LIVE and owner.life is not HostLife.QUIET:
+    if owner.view.is_live and owner.life is not HostLife.QUIET:
         return _held_by_the_living(owner)
     told = [f"The engine runs on no host that is heard of. {owner.name} still holds {LEASE}."]
     return told + _if_it_is_gone(cluster, owner)
@@ -265,36 +247,28 @@ def _held_by_the_living(owner: HostFacts) -> Told:
         return [*told, "So the engine most likely runs there; libvirt there does not say."]
     if owner.speaks:
         return [*told, "It does not show the VM: it has just begun to start, or just ended there."]
-    return [
-        *told,
-        f"So the engine most likely runs there. How it is, is not known: {_silence_of(owner)}.",
-    ]
-
-
-def _silence_of(host: HostFacts) -> str:
-    since = "" if host.silent_s is None else span(host.silent_s)
-    if host.stopped:
-        return f"{host.name}'s agent was stopped{f' {since} ago' if since else ''}"
-    return f"{host.name} has not reported{f' for {since}' if since else ''}"
+    ago = "" if owner.silent_s is None else f" {span(owner.silent_s)} ago"
+    silence = f"{owner.name}'s agent was stopped{ago}"
+    if not owner.stopped:
+        how_long = "" if owner.silent_s is None else f" for {span(owner.silent_s)}"
+        silence = f"{owner.name} has not reported{how_long}"
+    return [*told, f"So the engine most likely runs there. How it is, is not known: {silence}."]
 
 
 def _if_it_is_gone(cluster: Cluster, host: HostFacts) -> Told:
     """How long the lease of a host that died stays taken, at the most."""
-    timing = cluster.settings.timing
     floor_s = cluster.floor_s
+    when = ""
+    if host.silent_s is not None:
+        left_s = floor_s + cluster.settings.timing.tick_s - host.silent_s
+        when = (
+            f", which is in {span(left_s)} at the latest" if left_s > 1 else ", which is about now"
+        )
     told = [
         f"If {host.name} has lost its power or the storage, sanlock lets nobody else have the "
-        f"lease before {host.name} is surely dead: {floor_s:g} s after its last sign of life"
-        f"{_in_how_long(host, floor_s + timing.tick_s)}."
+        f"lease before {host.name} is surely dead: {floor_s:g} s after its last sign of life{when}."
     ]
     return told + _who_then(cluster, host)
-
-
-def _in_how_long(host: HostFacts, limit_s: float) -> str:
-    if host.silent_s is None:
-        return ""
-    left_s = limit_s - host.silent_s
-    return f", which is in {span(left_s)} at the latest" if left_s > 1 else ", which is about now"
 
 
 def _who_then(cluster: Cluster, gone: HostFacts) -> Told:
@@ -356,17 +330,14 @@ def _lease_is_free(cluster: Cluster) -> Told:
     told = ["The engine runs nowhere, and its lease is free: a host could start it."]
     able = ranked(cluster)
     if not able:
-        return [*told, _nobody_can(cluster), *_when_again(cluster)]
+        return told + _nobody_can(cluster)
     best = able[0]
-    return [*told, f"First in line is {best.name} (score {best.score}).{_what_it_says(best)}"]
-
-
-def _what_it_says(host: HostFacts) -> str:
-    if host.known_state is State.GLOBAL_MAINTENANCE:
-        return " It has yet to see that global maintenance is over."
-    if not host.why or host.why.startswith(HELD):  # it said so before the lease was free
-        return ""
-    return f" It says: {what_it_waits_for(host)}."
+    says = ""
+    if best.known_state is State.GLOBAL_MAINTENANCE:
+        says = " It has yet to see that global maintenance is over."
+    elif best.why and not best.why.startswith(HELD):  # that it said before the lease was free
+        says = f" It says: {what_it_waits_for(best)}."
+    return [*told, f"First in line is {best.name} (score {best.score}).{says}"]
 
 
 def what_it_waits_for(host: HostFacts) -> str:
@@ -375,17 +346,25 @@ def what_it_waits_for(host: HostFacts) -> str:
     return why[: -len(WAITING)] if why.endswith(WAITING) else why
 
 
-def _nobody_can(cluster: Cluster) -> str:
+def _nobody_can(cluster: Cluster) -> Told:
+    """Why, and where time alone ends that, when it does by that host's own clock."""
     tried = [host.name for host in cluster.hosts if _tries_again(host)]
     if tried:
         turn_s = cluster.settings.score.failed_starts_to_zero * cluster.settings.timing.turn_s
-        return (
+        return [
             f"No host has points, so {listed(tried)}, where only failed starts are the reason, "
             f"will try again {span(turn_s)} after the latest try there."
-        )
+        ]
+    told = ["Nobody does at this moment: no host offers itself; see below why."]
     if all(host.maintenance for host in cluster.hosts if host.speaks):
-        return "Nobody does: every host that is heard of is in local maintenance."
-    return "Nobody does at this moment: no host offers itself; see below why."
+        told = ["Nobody does: every host that is heard of is in local maintenance."]
+    moments = [
+        f"on {host.name} at {one.until}"
+        for host in cluster.hosts
+        for one in host.penalties
+        if host.speaks and one.until and one.points >= cluster.settings.score.base
+    ]
+    return [*told, f"Left alone, that ends {listed(moments)}."] if moments else told
 
 
 def _tries_again(host: HostFacts) -> bool:
@@ -393,20 +372,6 @@ def _tries_again(host: HostFacts) -> bool:
     waits = host.speaks and host.known_state is State.ENGINE_DOWN
     failed = any(one.name == PenaltyName.FAILED_STARTS for one in host.penalties)
     return waits and failed and not host.score and not host.starts.cannot_start
-
-
-def _when_again(cluster: Cluster) -> Told:
-    """Who offers itself again by time alone, and when by its own clock."""
-    if any(_tries_again(host) for host in cluster.hosts):
-        return []
-    base = cluster.settings.score.base
-    moments = [
-        f"on {host.name} at {one.until}"
-        for host in cluster.hosts
-        for one in host.penalties
-        if host.speaks and one.until and one.points >= base
-    ]
-    return [f"Left alone, that ends {listed(moments)}."] if moments else []
 
 
 _SITUATIONS: tuple[Callable[[Cluster], Optional[Told]], ...] = (

@@ -7,8 +7,8 @@ from typing import Callable, Optional
 from fsm.score import ZERO_STATES
 from ha_broker.api.penalties_line import NotedPenalty
 from ha_broker.api.snapshot import LeaseState
-from hosted_engine.cli.wording import clause, span
-from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
+from hosted_engine.cli.wording import capital, clause, span
+from hosted_engine.cluster.facts import STATES_OF_MAINTENANCE, Cluster, HostFacts, HostLife
 from hosted_engine.explain.engine_sentences import TRIED, what_it_waits_for
 from hosted_engine.explain.move_sentences import cannot_take_sentences
 from metadata.error_words import shown
@@ -25,11 +25,6 @@ Told = list[str]
 _BLOCKED = "can't start the engine"
 # What the state itself says already.
 _NO_CONFIG = "the shared configuration, which says which VM is the engine's, was not read yet"
-_STATES_OF_MAINTENANCE = (
-    State.GLOBAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE_MIGRATE_VM,
-)
 _LOCAL_TOO = " It is in local maintenance, too, and stays in that when the global one ends."
 _SAID_BY_THE_STATE = frozenset(name for name, _reason in ZERO_STATES.values())
 
@@ -50,8 +45,10 @@ def host_sentences(cluster: Cluster, host: HostFacts) -> Told:
     if host.this:
         return [*_this_host(cluster, host), *takes, *_penalties(host)]
     if not host.speaks:
-        return [*_absent(cluster, host), *_slot(host)]
-    quiet = [] if cluster.blind_s is not None else _quiet(host)
+        return [_WHILE[host.life](cluster, host), *_slot(host)]
+    quiet = []
+    if host.life is HostLife.QUIET and host.silent_s is not None and cluster.blind_s is None:
+        quiet = [f"That was {span(host.silent_s)} ago, and it has said nothing since."]
     return [*_state(cluster, host), *quiet, *_slot(host), *takes, *_penalties(host)]
 
 
@@ -66,7 +63,10 @@ def _state(cluster: Cluster, host: HostFacts) -> Told:
         return ["Its record names no state of its agent, as those of older versions don't."]
     if known is None:
         return [f"Its agent is in state {shown(host.state)}, which this version does not know."]
-    return [_IN_STATE[known](cluster, host)]
+    if known in _BY_MORE:
+        return [_BY_MORE[known](cluster, host)]
+    said, in_time = _BY_ITSELF[known]
+    return [said.format(why=_why(host)) + _left(host, in_time)]
 
 
 def _why(host: HostFacts) -> str:
@@ -78,25 +78,49 @@ def _left(host: HostFacts, text: str) -> str:
     return "" if host.left_s is None else text.format(left=span(host.left_s))
 
 
-def _start(_cluster: Cluster, host: HostFacts) -> str:
-    return f"Its agent has just started{_why(host)}."
-
-
-def _reinitialize(_cluster: Cluster, host: HostFacts) -> str:
-    return f"Its agent is finding out where things stand{_why(host)}."
+# What a state says by itself, with its agent's reason; then what comes when its time is over.
+_BY_ITSELF = {
+    State.START_STATE: ("Its agent has just started{why}.", ""),
+    State.REINITIALIZE_FSM: ("Its agent is finding out where things stand{why}.", ""),
+    State.ENGINE_START: ("It is starting the engine's VM{why}.", " It gives up in {left}."),
+    State.ENGINE_STARTING: (
+        "The engine's VM boots on it.",
+        " The engine has {left} more to become healthy.",
+    ),
+    State.ENGINE_UP_BAD_HEALTH: (
+        "The engine's VM is on it, but not well{why}.",
+        " If that lasts {left} more, it stops the VM.",
+    ),
+    State.ENGINE_STOP: (
+        "It is shutting the engine's VM down{why}.",
+        " If that takes {left} more, it switches the VM off.",
+    ),
+    State.ENGINE_FORCE_STOP: ("It is switching the engine's VM off{why}.", ""),
+    State.ENGINE_MIGRATING_AWAY: (
+        "It is moving the engine to another host while it runs{why}.",
+        " If that takes {left} more, it gives up, and the engine stays.",
+    ),
+    State.LOCAL_MAINTENANCE_MIGRATE_VM: (
+        "It is to be in local maintenance; the engine has to leave it first{why}.",
+        "",
+    ),
+    State.LOCAL_MAINTENANCE: (
+        "It is in local maintenance: somebody has told it to run no engine.",
+        "",
+    ),
+    State.AGENT_STOPPED: (
+        "Its agent is stopped: it starts and watches nothing; a VM that is there runs on.",
+        "",
+    ),
+}
 
 
 def _down(cluster: Cluster, host: HostFacts) -> str:
     held = cluster.snapshot.lease.state != LeaseState.FREE
-    elsewhere = held and cluster.runner is not None and cluster.runner is not host
-    if not host.score and elsewhere:
-        return "It does not offer itself to run the engine."
-    if not elsewhere:
-        return _waits(host)
-    return "It stands by, to start the engine should that be needed."
-
-
-def _waits(host: HostFacts) -> str:
+    if held and cluster.runner is not None and cluster.runner is not host:
+        if not host.score:
+            return "It does not offer itself to run the engine."
+        return "It stands by, to start the engine should that be needed."
     if not host.why:
         return "It does not run the engine."
     if host.starts.cannot_start:
@@ -106,33 +130,10 @@ def _waits(host: HostFacts) -> str:
     return f"It waits: {what_it_waits_for(host)}."
 
 
-def _engine_start(_cluster: Cluster, host: HostFacts) -> str:
-    return f"It is starting the engine's VM{_why(host)}.{_left(host, ' It gives up in {left}.')}"
-
-
-def _starting(_cluster: Cluster, host: HostFacts) -> str:
-    left = _left(host, " The engine has {left} more to become healthy.")
-    return f"The engine's VM boots on it.{left}"
-
-
 def _up(_cluster: Cluster, host: HostFacts) -> str:
     if host.engine.health is Health.GOOD:
         return "It runs the engine, which is healthy."
     return f"It runs the engine's VM{_why(host)}."
-
-
-def _bad_health(_cluster: Cluster, host: HostFacts) -> str:
-    left = _left(host, " If that lasts {left} more, it stops the VM.")
-    return f"The engine's VM is on it, but not well{_why(host)}.{left}"
-
-
-def _stop(_cluster: Cluster, host: HostFacts) -> str:
-    left = _left(host, " If that takes {left} more, it switches the VM off.")
-    return f"It is shutting the engine's VM down{_why(host)}.{left}"
-
-
-def _force_stop(_cluster: Cluster, host: HostFacts) -> str:
-    return f"It is switching the engine's VM off{_why(host)}."
 
 
 def _maybe_away(_cluster: Cluster, host: HostFacts) -> str:
@@ -146,19 +147,6 @@ def _unexpectedly_down(_cluster: Cluster, host: HostFacts) -> str:
     because = f" ({clause(cause)})" if cause else ""
     left = _left(host, ": for {left} more, or until it is clear that none can")
     return f"The engine went down on it unexpectedly{because}, so it lets others go first{left}."
-
-
-def _migrating_away(_cluster: Cluster, host: HostFacts) -> str:
-    left = _left(host, " If that takes {left} more, it gives up, and the engine stays.")
-    return f"It is moving the engine to another host while it runs{_why(host)}.{left}"
-
-
-def _migrate_vm(_cluster: Cluster, host: HostFacts) -> str:
-    return f"It is to be in local maintenance; the engine has to leave it first{_why(host)}."
-
-
-def _local_maintenance(_cluster: Cluster, _host: HostFacts) -> str:
-    return "It is in local maintenance: somebody has told it to run no engine."
 
 
 def _global_maintenance(cluster: Cluster, host: HostFacts) -> str:
@@ -181,34 +169,14 @@ def _libvirt_unknown(cluster: Cluster, host: HostFacts) -> str:
     return f"It starts and stops nothing, for its libvirt does not say what runs{detail}."
 
 
-def _stopped(_cluster: Cluster, _host: HostFacts) -> str:
-    return "Its agent is stopped: it starts and watches nothing; a VM that is there runs on."
-
-
-_IN_STATE: dict[State, Callable[[Cluster, HostFacts], str]] = {
-    State.START_STATE: _start,
-    State.REINITIALIZE_FSM: _reinitialize,
+_BY_MORE: dict[State, Callable[[Cluster, HostFacts], str]] = {
     State.ENGINE_DOWN: _down,
-    State.ENGINE_START: _engine_start,
-    State.ENGINE_STARTING: _starting,
     State.ENGINE_UP: _up,
-    State.ENGINE_UP_BAD_HEALTH: _bad_health,
-    State.ENGINE_STOP: _stop,
-    State.ENGINE_FORCE_STOP: _force_stop,
     State.ENGINE_MAYBE_AWAY: _maybe_away,
     State.ENGINE_UNEXPECTEDLY_DOWN: _unexpectedly_down,
-    State.ENGINE_MIGRATING_AWAY: _migrating_away,
-    State.LOCAL_MAINTENANCE_MIGRATE_VM: _migrate_vm,
-    State.LOCAL_MAINTENANCE: _local_maintenance,
     State.GLOBAL_MAINTENANCE: _global_maintenance,
     State.UNKNOWN_LOCAL_VM_STATE: _libvirt_unknown,
-    State.AGENT_STOPPED: _stopped,
 }
-
-
-def _capital(text: str) -> str:
-    text = clause(text)
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 # --- this host ------------------------------------------------------------------------------
@@ -268,7 +236,7 @@ def _config_trouble(cluster: Cluster, _host: HostFacts) -> str:
 
 
 def _maintenance_asked(_cluster: Cluster, host: HostFacts) -> str:
-    if not host.maintenance or host.known_state in _STATES_OF_MAINTENANCE:
+    if not host.maintenance or host.known_state in STATES_OF_MAINTENANCE:
         return ""
     return "It was told to go into local maintenance."
 
@@ -312,9 +280,7 @@ _TROUBLES: tuple[Callable[[Cluster, HostFacts], str], ...] = (
 # --- others ---------------------------------------------------------------------------------
 
 
-def _absent(cluster: Cluster, host: HostFacts) -> Told:
-    """It does not speak, or its word counts no more."""
-    return [_WHILE[host.life](cluster, host)]
+# It does not speak, or its word counts no more.
 
 
 def _dead(cluster: Cluster, _host: HostFacts) -> str:
@@ -350,7 +316,11 @@ def _silent(cluster: Cluster, host: HostFacts) -> str:
             "Whether it lives is not decided yet: its record had no time to change since this "
             f"host's broker started, and sanlock has no word on it.{_last_written(host)}"
         )
-    return f"It has not reported{_for_how_long(cluster, host)}{_SANLOCK_ON_SILENT[host.liveness]}."
+    how_long = f" for {span(host.silent_s)}" if host.silent_s is not None else ""
+    if host.silent_s is None:
+        watched_s = cluster.now_s - cluster.snapshot.started_at_s
+        how_long = f" since this host's broker started, {span(watched_s)} ago"
+    return f"It has not reported{how_long}{_SANLOCK_ON_SILENT[host.liveness]}."
 
 
 def _last_written(host: HostFacts) -> str:
@@ -371,17 +341,10 @@ _SANLOCK_ON_SILENT = {
 }
 
 
-def _for_how_long(cluster: Cluster, host: HostFacts) -> str:
-    if host.silent_s is not None:
-        return f" for {span(host.silent_s)}"
-    watched_s = cluster.now_s - cluster.snapshot.started_at_s
-    return f" since this host's broker started, {span(watched_s)} ago"
-
-
 def _unreadable(_cluster: Cluster, host: HostFacts) -> str:
     if host.error:
         return "What it says of itself can't be read, so it is left out of account."
-    if host.liveness is Liveness.LIVE:
+    if host.view.is_live:
         return "sanlock sees it alive, but it has written no record: its agent has not run yet."
     return "It has written no record."
 
@@ -396,14 +359,8 @@ _WHILE: dict[HostLife, Callable[[Cluster, HostFacts], str]] = {
 }
 
 
-def _quiet(host: HostFacts) -> Told:
-    if host.life is not HostLife.QUIET or host.silent_s is None:
-        return []
-    return [f"That was {span(host.silent_s)} ago, and it has said nothing since."]
-
-
 def _slot(host: HostFacts) -> Told:
-    return [f"{_capital(host.error)}."] if host.error else []
+    return [f"{capital(clause(host.error))}."] if host.error else []
 
 
 # --- penalties ------------------------------------------------------------------------------

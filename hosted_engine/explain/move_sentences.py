@@ -10,7 +10,7 @@ from typing import Optional
 from ha_broker.api.snapshot import MovePhase, MoveReport
 from ha_broker.api.takers import cannot_take, not_chosen
 from hosted_engine.cli.move_wording import progress_text
-from hosted_engine.cli.wording import clause
+from hosted_engine.cli.wording import capital, clause
 from hosted_engine.cluster.facts import Cluster, HostFacts
 from metadata import moving_note
 from metadata.moving_note import decode_moving
@@ -75,4 +75,4 @@ def _is_known(cluster: Cluster) -> bool:
 
 
 def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{clause(text)[1:]}."
+    return f"{capital(clause(text))}."

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from hosted_engine.cli.paragraphs import filled, plain
 from hosted_engine.cli.wording import NO_BREAK
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
 from hosted_engine.explain.advice import advice
 from hosted_engine.explain.engine_sentences import engine_sentences
 from hosted_engine.explain.host_sentences import heading, host_sentences, penalty_data
-from metadata.plain_text import ascii_text
 from metadata.records import Health
-
-WIDTH = 92
-_LONGEST = 2000
 
 
 @dataclass(frozen=True)
@@ -42,11 +38,7 @@ def explain(cluster: Cluster) -> Explanation:
 
 def _plain(sentences: Sequence[str]) -> tuple[str, ...]:
     """What other hosts wrote goes to a terminal; the blanks that hold a command together stay."""
-    return tuple([NO_BREAK.join(map(_ascii, text.split(NO_BREAK))) for text in sentences])
-
-
-def _ascii(text: str) -> str:
-    return ascii_text(text, _LONGEST)
+    return tuple([NO_BREAK.join(map(plain, text.split(NO_BREAK))) for text in sentences])
 
 
 # --- text -------------------------------------------------------------------------------------
@@ -54,15 +46,11 @@ def _ascii(text: str) -> str:
 
 def explanation_text(found: Explanation) -> str:
     """Ends with a newline; lines of at most `WIDTH` columns."""
-    parts = ["The engine", _paragraph(found.engine, 2), "", "The hosts"]
+    parts = ["The engine", _wrapped(" ".join(found.engine), 2), "", "The hosts"]
     for host, sentences in found.hosts:
-        parts += [_wrapped(_ascii(heading(found.cluster, host)), 2), _lines(sentences, 6)]
+        parts += [_wrapped(plain(heading(found.cluster, host)), 2), _lines(sentences, 6)]
     parts += ["", "What you can do", _lines(found.advice, 2)]
     return "\n".join(parts) + "\n"
-
-
-def _paragraph(sentences: Sequence[str], indent: int) -> str:
-    return _wrapped(" ".join(sentences), indent)
 
 
 def _lines(sentences: Sequence[str], indent: int) -> str:
@@ -71,15 +59,7 @@ def _lines(sentences: Sequence[str], indent: int) -> str:
 
 def _wrapped(text: str, indent: int) -> str:
     blanks = " " * indent
-    wrapped = textwrap.fill(
-        text,
-        WIDTH,
-        initial_indent=blanks,
-        subsequent_indent=blanks,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return wrapped.replace(NO_BREAK, " ")
+    return filled(text, blanks, blanks).replace(NO_BREAK, " ")
 
 
 # --- JSON ---------------------------------------------------------------------------------------

@@ -54,7 +54,9 @@ def built_domain(conf: VmConf) -> str:
         _add(devices, device)
     if devices.find("disk[@device='disk']") is None:
         raise CommandError(f"vm.conf has no disk; {NEED_XML}")
-    _guest_agent(devices)
+    # vdsm gave every guest this channel.
+    channel = SubElement(devices, "channel", type="unix")
+    _text(channel, "target", None, type="virtio", name="org.qemu.guest_agent.0")
     _text(devices, "memballoon", None, model="none")
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -98,11 +100,15 @@ def _disk(devices: Element, device: Device) -> None:
     driver = {"type": form, "cache": "none", "error_policy": "stop", "io": "threads"}
     _text(disk, "driver", None, name="qemu", **driver)
     _text(disk, "source", None, file=f"/var/run/vdsm/storage/{'/'.join(parts)}")
-    _text(disk, "target", None, dev=_next_name(devices, prefix), bus=bus)
+    taken = [target.get("dev", "") for target in devices.findall("disk/target")]
+    free = next(one for one in "abcdefghijklmnop" if prefix + one not in taken)
+    _text(disk, "target", None, dev=f"{prefix}{free}", bus=bus)
     _text(disk, "serial", parts[1])
     order = _said(device, "bootOrder")
     if order:
-        _text(disk, "boot", None, order=str(_whole(device, order)))
+        if not (order.isascii() and order.isdigit() and len(order) < 5):
+            raise _uncertain(device, f"the number {shown(order)}")
+        _text(disk, "boot", None, order=str(int(order)))
     _address(disk, device)
 
 
@@ -156,12 +162,6 @@ def _console(devices: Element, _device: Device) -> None:
     _text(console, "target", None, type="virtio", port="0")
 
 
-def _guest_agent(devices: Element) -> None:
-    """vdsm gave every guest this channel."""
-    channel = SubElement(devices, "channel", type="unix")
-    _text(channel, "target", None, type="virtio", name="org.qemu.guest_agent.0")
-
-
 def _rng(devices: Element, device: Device) -> None:
     params = device.get("specParams")
     source = params.get("source", "urandom") if isinstance(params, Mapping) else "urandom"
@@ -172,7 +172,7 @@ def _rng(devices: Element, device: Device) -> None:
     _address(rng, device)
 
 
-# --- pieces ---------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------
 
 
 def _address(element: Element, device: Device) -> None:
@@ -190,11 +190,6 @@ def _address(element: Element, device: Device) -> None:
     _text(element, "address", None, type=str(kind), **values)
 
 
-def _next_name(devices: Element, prefix: str) -> str:
-    taken = [target.get("dev", "") for target in devices.findall("disk/target")]
-    return prefix + next(one for one in "abcdefghijklmnop" if prefix + one not in taken)
-
-
 def _text(parent: Element, tag: str, text: Optional[str], **attributes: str) -> None:
     SubElement(parent, tag, attributes).text = text
 
@@ -209,12 +204,6 @@ def _choice(device: Device, key: str, known: Mapping[str, T]) -> T:
     if value not in known:
         raise _uncertain(device, f"{key}:{value}")
     return known[value]
-
-
-def _whole(device: Device, text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 5):
-        raise _uncertain(device, f"the number {shown(text)}")
-    return int(text)
 
 
 def _number(values: Mapping[str, str], key: str) -> int:

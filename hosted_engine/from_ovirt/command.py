@@ -21,7 +21,7 @@ from hosted_engine.from_ovirt.built_domain import built_domain
 from hosted_engine.from_ovirt.domain import Storage, domain_of
 from hosted_engine.from_ovirt.hosted_engine_conf import (
     BLOCK_TYPES,
-    Places,
+    ImportPlaces,
     answers_of,
     domain_type,
 )
@@ -29,10 +29,10 @@ from hosted_engine.from_ovirt.items import Item, changed, dropped, item_lines
 from hosted_engine.from_ovirt.name_value import assignments, last_values
 from hosted_engine.from_ovirt.vm_conf import NEED_XML, beside_xml, read_vm_conf
 from hosted_engine.host.anew import within_deadline_anew
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.given_file import READ_DEADLINE_S, read_given_text
 from hosted_engine.host.probes import block_sector_size
 from metadata.domain_xml import lease_problems
-from metadata.error_words import reason
 from metadata.layout import SECTOR_SIZES
 from metadata.older_files import older_name
 from metadata.settings.remote_places import normal_folder
@@ -53,10 +53,11 @@ _HEADER = (
 
 
 @dataclass(frozen=True)
-class Request:
+class ImportRequest:
     """What was asked for; a file that is None is looked for at oVirt's usual place.
 
-    `storage_path` and `mount_point` as in `Places`; `answers_file` and `xml_file` are written.
+    `storage_path` and `mount_point` as in `ImportPlaces`; `answers_file` and `xml_file` are
+    written.
     """
 
     storage_path: str
@@ -85,7 +86,7 @@ def run_command(options: argparse.Namespace) -> int:
     return import_ovirt(request_of(options), print)
 
 
-def request_of(options: argparse.Namespace) -> Request:
+def request_of(options: argparse.Namespace) -> ImportRequest:
     """What was asked for; raises UsageError."""
     if options.storage_path is None:
         raise UsageError(
@@ -93,7 +94,7 @@ def request_of(options: argparse.Namespace) -> Request:
             "make the new cluster, never one of oVirt's"
         )
     point = options.mount_point
-    return Request(
+    return ImportRequest(
         storage_path=options.storage_path,
         mount_point=None if point is None else normal_folder(point),
         hosted_engine_conf=options.hosted_engine_conf,
@@ -107,7 +108,7 @@ def request_of(options: argparse.Namespace) -> Request:
     )
 
 
-def import_ovirt(request: Request, say: Callable[[str], None]) -> int:
+def import_ovirt(request: ImportRequest, say: Callable[[str], None]) -> int:
     """Make both, tell of each thing, write them; returns the exit code, raises CommandError."""
     if not request.check:
         _refuse_taken(request)
@@ -131,18 +132,20 @@ def import_ovirt(request: Request, say: Callable[[str], None]) -> int:
 # --- making -----------------------------------------------------------------------------------
 
 
-def make(request: Request) -> Made:
+def make(request: ImportRequest) -> Made:
     """What would be written; raises CommandError."""
+    from world.plain_yaml import yaml_text
+
     path = request.hosted_engine_conf or USUAL_HOSTED_ENGINE_CONF
     values = last_values(assignments(_ovirts(path, "oVirt's hosted-engine.conf")))
     xml_file = str(Path(request.xml_file).absolute())
-    places = Places(request.storage_path, request.mount_point, xml_file)
+    places = ImportPlaces(request.storage_path, request.mount_point, xml_file)
     data, items = _of_file(path, lambda: answers_of(values, places))
     notifications, told = _notifications(request.broker_conf)
     if notifications:
         data["notifications"] = notifications
     xml, of_xml = _domain(request, values, data)
-    return Made(_answers_text(data), xml, [*items, *told, *of_xml])
+    return Made(_HEADER + yaml_text(data), xml, [*items, *told, *of_xml])
 
 
 def _of_file(path: str, job: Callable[[], Any]) -> Any:
@@ -166,7 +169,7 @@ def _notifications(given: Optional[str]) -> tuple[dict[str, Any], list[Item]]:
 
 
 def _domain(
-    request: Request, values: Mapping[str, str], data: Mapping[str, Any]
+    request: ImportRequest, values: Mapping[str, str], data: Mapping[str, Any]
 ) -> tuple[str, list[Item]]:
     path, xml, items = _source_xml(request)
     answers = parse_answers(data, "the answers made of oVirt's files")
@@ -186,7 +189,7 @@ def _sector_size(path: str) -> int:
     return size if size in SECTOR_SIZES else max(SECTOR_SIZES)
 
 
-def _source_xml(request: Request) -> tuple[str, str, list[Item]]:
+def _source_xml(request: ImportRequest) -> tuple[str, str, list[Item]]:
     """Where the domain XML comes from, the XML, and what was left aside for it."""
     if request.domain_xml is not None:
         text = read_given_text(request.domain_xml, MOST_BYTES)
@@ -206,12 +209,6 @@ def _source_xml(request: Request) -> tuple[str, str, list[Item]]:
     return path, _of_file(path, lambda: built_domain(conf)), [changed("vm.conf", why)]
 
 
-def _answers_text(data: dict[str, Any]) -> str:
-    from world.plain_yaml import yaml_text
-
-    return _HEADER + yaml_text(data)
-
-
 # --- files ------------------------------------------------------------------------------------
 
 
@@ -225,7 +222,7 @@ def _ovirts(path: str, what: str) -> str:
     return text
 
 
-def _refuse_taken(request: Request) -> None:
+def _refuse_taken(request: ImportRequest) -> None:
     """Before anything is read: who asked for a place that is taken learns it at once."""
     if Path(request.answers_file).absolute() == Path(request.xml_file).absolute():
         raise UsageError("--write-answers and --write-xml name one file; allowed: two")
@@ -248,14 +245,13 @@ def _taken(path: str) -> CommandError:
 def _write(path: str, text: str, force: bool) -> None:
     """For root's eyes only: a domain XML may have passwords in it. Raises CommandError."""
     target = Path(path).absolute()
-    try:
-        with written_beside(target, text.encode(), mode=PRIVATE_FILE_MODE) as new:
-            if force:
-                new.replace(target)
-            else:
-                os.link(new, target)  # unlike a rename never over a file that came meanwhile
-        sync_directory(target.parent)
-    except FileExistsError as error:
-        raise _taken(path) from error
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
+    with writing(path):
+        try:
+            with written_beside(target, text.encode(), mode=PRIVATE_FILE_MODE) as new:
+                if force:
+                    new.replace(target)
+                else:
+                    os.link(new, target)  # unlike a rename never over a file that came meanwhile
+            sync_directory(target.parent)
+        except FileExistsError as error:
+            raise _taken(path) from error

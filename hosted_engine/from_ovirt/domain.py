@@ -174,19 +174,16 @@ def _sockets(root: Element) -> Iterator[Item]:
     for tag in ("serial", "console", "channel"):
         for device in root.findall(f"devices/{tag}"):
             for source in device.findall("source"):
-                yield from _socket(device, source)
-
-
-def _socket(device: Element, source: Element) -> Iterator[Item]:
-    path = source.get("path", "")
-    what = f"<{device.tag}> at {one_line(path)}"
-    if path.startswith(_OF_CONSOLE):
-        device.remove(source)
-        device.set("type", "pty")
-        yield changed(what, "a terminal of libvirt's (pty), for 'hosted-engine --console'")
-    elif path.startswith(_OF_CHANNEL):
-        device.remove(source)
-        yield changed(what, "libvirt chooses a place")
+                path = source.get("path", "")
+                what = f"<{device.tag}> at {one_line(path)}"
+                if path.startswith(_OF_CONSOLE):
+                    device.remove(source)
+                    device.set("type", "pty")
+                    why = "a terminal of libvirt's (pty), for 'hosted-engine --console'"
+                    yield changed(what, why)
+                elif path.startswith(_OF_CHANNEL):
+                    device.remove(source)
+                    yield changed(what, "libvirt chooses a place")
 
 
 def _displays(root: Element) -> Iterator[Item]:

@@ -55,7 +55,7 @@ _NETWORK_KEYS = ("network_test", "tcp_t_address", "tcp_t_port")
 
 
 @dataclass(frozen=True)
-class Places:
+class ImportPlaces:
     """What only the administrator knows.
 
     storage_path  the blank volume, for ``storage.path``
@@ -68,7 +68,9 @@ class Places:
     xml_file: str
 
 
-def answers_of(values: Mapping[str, str], places: Places) -> tuple[dict[str, Any], list[Item]]:
+def answers_of(
+    values: Mapping[str, str], places: ImportPlaces
+) -> tuple[dict[str, Any], list[Item]]:
     """Plain data for the answers file, and what became of each key; raises CommandError."""
     data: dict[str, Any] = {
         "storage": {"path": places.storage_path},
@@ -129,7 +131,7 @@ def _network_test(values: Mapping[str, str], data: dict[str, Any]) -> list[Item]
 # --- storage --------------------------------------------------------------------------------
 
 
-def _storage(values: Mapping[str, str], data: dict[str, Any], places: Places) -> list[Item]:
+def _storage(values: Mapping[str, str], data: dict[str, Any], places: ImportPlaces) -> list[Item]:
     kind = domain_type(values)
     if places.mount_point is not None and kind not in MOUNTED_TYPES:
         raise CommandError(
@@ -150,7 +152,7 @@ def _given(values: Mapping[str, str], keys: tuple[str, ...]) -> list[str]:
 
 
 def _mounted(
-    values: Mapping[str, str], data: dict[str, Any], places: Places, kind: str
+    values: Mapping[str, str], data: dict[str, Any], places: ImportPlaces, kind: str
 ) -> list[Item]:
     what = ", ".join(_given(values, ("storage", "domainType", "mnt_options", "nfs_version")))
     others = [dropped(one, "it is for iSCSI only") for one in _given(values, _STORAGE_KEYS[4:])]
@@ -192,7 +194,7 @@ def _version(values: Mapping[str, str], kind: str) -> str:
     return f"vers={_NFS_VERSIONS[text]}"
 
 
-def _iscsi(values: Mapping[str, str], data: dict[str, Any], places: Places) -> list[Item]:
+def _iscsi(values: Mapping[str, str], data: dict[str, Any], places: ImportPlaces) -> list[Item]:
     """There `storage` and `port` are lists that belong together, and `portal` is a group's tag."""
     what = ", ".join(_given(values, ("storage", "port", "iqn", "user")))
     rest = [dropped(one, "it is for NFS only") for one in _given(values, _STORAGE[2:4])]

@@ -141,7 +141,7 @@ def _readable(texts: dict[str, bytes]) -> Iterator[OvfVm]:
 # --- one OVF ----------------------------------------------------------------------------------
 
 
-class _Builder(ElementTree.TreeBuilder):
+class _RefusingBuilder(ElementTree.TreeBuilder):
     def doctype(self, name: str, _pubid: Optional[str], _system: Optional[str]) -> None:
         raise CommandError(f"the OVF has a document type ({shown(name)}): it is refused")
 
@@ -175,7 +175,7 @@ _TAKEN = frozenset({"Name", "MaxMemorySizeMb", "CustomCpuName", "CustomEmulatedM
 
 
 def _content(data: bytes) -> Element:
-    parser = ElementTree.XMLParser(target=_Builder())
+    parser = ElementTree.XMLParser(target=_RefusingBuilder())
     try:
         parser.feed(data)
         root: Element = parser.close()

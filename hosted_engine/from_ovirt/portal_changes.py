@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Optional
 
 from hosted_engine.errors import CommandError
 from hosted_engine.from_ovirt.ovf import OvfNic, OvfVm
@@ -148,7 +147,7 @@ def _cpus(editor: _Editor, vm: OvfVm) -> None:
     before = _most(editor, vcpu)
     most = _most_vcpus(vm, before) if "current" in vcpu.attributes else vm.vcpus
     if topology is None and (vm.cores > 1 or vm.threads > 1):
-        most = _add_topology(editor, vm, most)
+        _add_topology(editor, vm, most)
     elif topology is not None:
         values = (("sockets", most // (vm.cores * vm.threads)),)
         for name, number in (*values, ("cores", vm.cores), ("threads", vm.threads)):
@@ -190,17 +189,16 @@ def _most_vcpus(vm: OvfVm, before: int) -> int:
     return max(most - most % of_socket, vm.vcpus)
 
 
-def _add_topology(editor: _Editor, vm: OvfVm, most: int) -> int:
+def _add_topology(editor: _Editor, vm: OvfVm, most: int) -> None:
     """Without one each CPU is a socket of its own."""
     cpu = editor.root.only("cpu")
     sockets = most // (vm.cores * vm.threads)
     text = f"<topology sockets='{sockets}' cores='{vm.cores}' threads='{vm.threads}'/>"
     if cpu is None or editor.text.text_of(cpu) == "":
         editor.left.append(f"{text}: the XML has no <cpu> with content: {_BY_HAND}")
-        return most
+        return
     editor.text.add_first(cpu, f"    {text}")
     editor.changes.append(f"added to <cpu>: {text}")
-    return most
 
 
 # --- network cards ----------------------------------------------------------------------------
@@ -261,17 +259,13 @@ def _nic(editor: _Editor, card: Span, nic: OvfNic) -> None:
         editor.changes.append(f"{name}, link: up -> down")
     if not nic.plugged:
         editor.left.append(f"{name} is unplugged there; it stays: {_BY_HAND}")
-    bridge = _bridge(card)
+    source = card.only("source")
+    bridge = None if source is None else source.attributes.get("bridge")
     if bridge and nic.network and bridge != nic.network:
         editor.left.append(
             f"{name} is on the network {one_line(nic.network)} there, on the bridge "
             f"{one_line(bridge)} here: {_BY_HAND}, where that is another one"
         )
-
-
-def _bridge(card: Span) -> Optional[str]:
-    source = card.only("source")
-    return None if source is None else source.attributes.get("bridge")
 
 
 # --- the rest -----------------------------------------------------------------------------------

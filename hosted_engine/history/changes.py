@@ -15,9 +15,11 @@ from ha_agent.history.entry import (
     Lost,
     Transition,
 )
+from ha_broker.api.snapshot import LeaseState
 from hosted_engine.cli.wording import span
-from hosted_engine.history.timeline import engine_word
+from hosted_engine.history.timeline import FREE, engine_word
 from hosted_engine.history.wall_times import Timed
+from metadata.liveness import Liveness
 
 STATE, ENGINE, LIFE, MAINTENANCE = "state", "engine", "life", "maintenance"
 LEASE, GLOBAL_MAINTENANCE = "lease", "global-maintenance"
@@ -51,8 +53,8 @@ class ToldChange:
 
 def changes_of(entries: Sequence[Timed]) -> list[ToldChange]:
     """What changed, the oldest first."""
-    teller = _Teller(_names(entries))
-    return [change for timed in entries for change in teller.tell(timed)]
+    reader = _ChangeReader(_names(entries))
+    return [change for timed in entries for change in reader.tell(timed)]
 
 
 def _names(entries: Sequence[Timed]) -> dict[int, str]:
@@ -66,7 +68,7 @@ def _names(entries: Sequence[Timed]) -> dict[int, str]:
     return names
 
 
-class _Teller:
+class _ChangeReader:
     """Compares what was seen with what had been seen before."""
 
     def __init__(self, names: dict[int, str]) -> None:
@@ -170,9 +172,9 @@ class _Teller:
                 self._since[kind, None] = at_s
 
     def _owner(self, seen: ClusterSight) -> str:
-        if seen.lease == "held":
+        if seen.lease == LeaseState.HELD:
             return self._name(seen.owner_id)
-        return "free" if seen.lease == "free" else NOT_KNOWN
+        return FREE if seen.lease == LeaseState.FREE else NOT_KNOWN
 
     # --- details --------------------------------------------------------------------------
 
@@ -197,10 +199,13 @@ def _engine(seen: HostSight) -> str:
     return (engine_word(seen.vm, seen.health) or "none") if seen.live else NOT_KNOWN
 
 
+_NOT_LIVE = {Liveness.DEAD.value: "dead", Liveness.FREE.value: "left"}
+
+
 def _life(seen: HostSight) -> str:
     if seen.live:
         return "live"
-    return "dead" if seen.liveness == "dead" else ("left" if seen.liveness == "free" else "silent")
+    return _NOT_LIVE.get(seen.liveness, "silent")
 
 
 def _maintenance(seen: HostSight) -> str:

@@ -7,7 +7,7 @@ import time
 
 from hosted_engine.errors import EXIT_OK, UsageError, say_error
 from hosted_engine.history.changes import changes_of
-from hosted_engine.history.selection import Wanted, load, selected
+from hosted_engine.history.selection import Selection, load, selected
 from hosted_engine.history.text import history_json, history_text, moment_text
 
 USUAL_COUNT = 50
@@ -15,21 +15,21 @@ USUAL_COUNT = 50
 
 def run_command(options: argparse.Namespace) -> int:
     """Print or plot the history; raises CommandError when there is none."""
-    wanted = Wanted(options.host, options.since, options.last)
+    selection = Selection(options.host, options.since, options.last)
     if options.plot is None:
-        return run(wanted, options.json)
+        return run(selection, options.json)
     if options.json:
         raise UsageError("--plot and --json exclude each other; plot first, then ask again")
     from hosted_engine.history.plot_command import run as plot
 
-    return plot(wanted, options.plot)
+    return plot(selection, options.plot)
 
 
-def run(wanted: Wanted, as_json: bool) -> int:
+def run(selection: Selection, as_json: bool) -> int:
     """Print it; raises CommandError."""
     kept, entries, past = load()
-    found = selected(changes_of(entries), past, wanted, time.time())
-    shown = found[-_count(wanted) :]
+    found = selected(changes_of(entries), past, selection, time.time())
+    shown = found[-_count(selection) :]
     left_out = len(found) - len(shown)
     if as_json:
         print(history_json(past, shown, kept.damaged, left_out))
@@ -45,8 +45,8 @@ def run(wanted: Wanted, as_json: bool) -> int:
     return EXIT_OK
 
 
-def _count(wanted: Wanted) -> int:
+def _count(selection: Selection) -> int:
     """How many are shown at the most."""
-    if wanted.last is not None:
-        return wanted.last
-    return USUAL_COUNT if wanted.since is None else 1 << 62
+    if selection.last is not None:
+        return selection.last
+    return USUAL_COUNT if selection.since is None else 1 << 62

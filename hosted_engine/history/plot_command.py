@@ -9,11 +9,11 @@ from pathlib import Path
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.history.changes import ToldChange, changes_of
 from hosted_engine.history.plot.chart import chart
-from hosted_engine.history.plot.shapes import Drawing
 from hosted_engine.history.plot.svg import svg_bytes
-from hosted_engine.history.selection import Wanted, host_named, load, selected
-from hosted_engine.history.timeline import HostPast, Past, Span
-from metadata.error_words import reason, shown
+from hosted_engine.history.selection import Selection, host_named, load, selected
+from hosted_engine.history.timeline import HostPast, Past, TimeSpan
+from hosted_engine.host.error_lines import writing
+from metadata.error_words import shown
 from world.durable import replace_file
 
 USUAL_S = 86400.0
@@ -21,7 +21,7 @@ USUAL_S = 86400.0
 MOST_HOSTS = 64
 
 
-def run(wanted: Wanted, target: str) -> int:
+def run(selection: Selection, target: str) -> int:
     """Write the picture; raises UsageError for another kind of file, else CommandError."""
     path = Path(target)
     if path.suffix.lower() not in (".svg", ".png"):
@@ -30,16 +30,22 @@ def run(wanted: Wanted, target: str) -> int:
         )
     _, entries, past = load()
     now_s = time.time()
-    changes = selected(changes_of(entries), past, wanted, now_s)
-    from_s = _from_s(past, changes, wanted, now_s)
+    changes = selected(changes_of(entries), past, selection, now_s)
+    from_s = _from_s(past, changes, selection, now_s)
     if from_s > past.to_s:
         raise CommandError("the history ends before that time: choose an earlier --since")
     past = cut(past, from_s)
-    if wanted.host is not None:
-        past = replace(past, hosts=(host_named(past, wanted.host),))
+    if selection.host is not None:
+        past = replace(past, hosts=(host_named(past, selection.host),))
     if len(past.hosts) > MOST_HOSTS:
         raise CommandError(f"{len(past.hosts)} hosts are too many for one picture: use --host")
-    _write(path, _content(chart(past), path.suffix.lower()))
+    content = svg_bytes(chart(past))
+    if path.suffix.lower() == ".png":
+        from hosted_engine.history.plot.png import png_bytes
+
+        content = png_bytes(content)
+    with writing(path):
+        replace_file(path, content, durable=False)
     print(f"{target}: {len(past.hosts)} hosts, {len(changes)} changes")
     return EXIT_OK
 
@@ -55,12 +61,12 @@ def cut(past: Past, from_s: float) -> Past:
     )
 
 
-def _from_s(past: Past, changes: list[ToldChange], wanted: Wanted, now_s: float) -> float:
+def _from_s(past: Past, changes: list[ToldChange], selection: Selection, now_s: float) -> float:
     """The wanted beginning; without one, a day before the end."""
-    if wanted.last is not None:
-        shown = changes[-wanted.last :]
+    if selection.last is not None:
+        shown = changes[-selection.last :]
         return shown[0].at_s if shown else past.to_s
-    return past.to_s - USUAL_S if wanted.since is None else wanted.since(now_s)
+    return past.to_s - USUAL_S if selection.since is None else selection.since(now_s)
 
 
 def _cut_host(host: HostPast, from_s: float) -> HostPast:
@@ -71,22 +77,6 @@ def _cut_host(host: HostPast, from_s: float) -> HostPast:
     )
 
 
-def _cut_spans(spans: tuple[Span[str], ...], from_s: float) -> tuple[Span[str], ...]:
+def _cut_spans(spans: tuple[TimeSpan[str], ...], from_s: float) -> tuple[TimeSpan[str], ...]:
     left = (span for span in spans if span.to_s > from_s)
     return tuple(replace(span, from_s=max(span.from_s, from_s)) for span in left)
-
-
-def _content(drawing: Drawing, suffix: str) -> bytes:
-    svg = svg_bytes(drawing)
-    if suffix == ".svg":
-        return svg
-    from hosted_engine.history.plot.png import png_bytes
-
-    return png_bytes(svg)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        replace_file(path, content, durable=False)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error

@@ -19,7 +19,7 @@ READ_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Selection:
     """What of it is asked for; `since` turns the present second into the first one."""
 
     host: Optional[str] = None
@@ -46,11 +46,11 @@ def load() -> tuple[KeptEntries, list[Timed], Past]:
 
 
 def selected(
-    changes: Sequence[ToldChange], past: Past, wanted: Wanted, now_s: float
+    changes: Sequence[ToldChange], past: Past, selection: Selection, now_s: float
 ) -> list[ToldChange]:
     """Those of the wanted host and time; raises CommandError for a host that nobody knows."""
-    host = host_named(past, wanted.host) if wanted.host is not None else None
-    since_s = float("-inf") if wanted.since is None else wanted.since(now_s)
+    host = host_named(past, selection.host) if selection.host is not None else None
+    since_s = float("-inf") if selection.since is None else selection.since(now_s)
     return [
         change
         for change in changes

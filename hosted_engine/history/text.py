@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from ha_agent.history.entry import Cost
 from ha_broker.api.json_codec import to_data
 from ha_broker.api.times import local_time
 from hosted_engine.cli.wording import span
@@ -58,25 +57,18 @@ def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:
 def _row(change: ToldChange) -> tuple[str, ...]:
     lasted = "" if change.lasted_s is None else span(change.lasted_s)
     score = "" if change.score is None else str(change.score)
+    what = f"{change.before} => {change.after}" if change.before else change.after
+    if change.kind != STATE:
+        what = f"{change.kind.replace('-', ' ')}: {what}"
+    costs = "; ".join(f"{one.name} -{one.points} ({one.reason})" for one in change.penalties)
     return (
         moment_text(change.at_s),
         change.host or "--",
-        _what(change),
+        what,
         lasted,
         score,
-        "; ".join(text for text in (change.why, _penalties(change.penalties)) if text),
+        "; ".join(text for text in (change.why, costs) if text),
     )
-
-
-def _what(change: ToldChange) -> str:
-    steps = f"{change.before} => {change.after}" if change.before else change.after
-    if change.kind == STATE:
-        return steps
-    return f"{change.kind.replace('-', ' ')}: {steps}"
-
-
-def _penalties(penalties: Sequence[Cost]) -> str:
-    return "; ".join(f"{one.name} -{one.points} ({one.reason})" for one in penalties)
 
 
 def history_json(past: Past, changes: Sequence[ToldChange], damaged: int, left_out: int) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Optional, TypeVar
 
 from ha_agent.history.entry import AgentStarted, BrokerLost, ClusterSight, HostSight, Transition
+from ha_broker.api.snapshot import LeaseState
 from hosted_engine.history.wall_times import Timed
+from metadata.liveness import Liveness
+from metadata.records import EngineVm, Health
 from metadata.states import State
 
 T = TypeVar("T")
@@ -15,10 +18,11 @@ T = TypeVar("T")
 STOPPED = State.AGENT_STOPPED.value
 DEAD = "dead"
 FREE = "free"
+_UP_AND = {Health.GOOD.value: "healthy", Health.BAD.value: "not healthy"}
 
 
 @dataclass(frozen=True)
-class Span(Generic[T]):
+class TimeSpan(Generic[T]):
     """Something that was so from one second since the epoch to another one."""
 
     from_s: float
@@ -41,8 +45,8 @@ class HostPast:
 
     host_id: int
     name: str
-    states: tuple[Span[str], ...] = ()
-    engine: tuple[Span[str], ...] = ()
+    states: tuple[TimeSpan[str], ...] = ()
+    engine: tuple[TimeSpan[str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ class Past:
     own_name: str = ""
     engine: str = ""
     hosts: tuple[HostPast, ...] = ()
-    lease: tuple[Span[str], ...] = ()
-    global_maintenance: tuple[Span[str], ...] = ()
+    lease: tuple[TimeSpan[str], ...] = ()
+    global_maintenance: tuple[TimeSpan[str], ...] = ()
 
     def name_of(self, host_id: int) -> str:
         """The host's name, or its id where it never said one."""
@@ -66,16 +70,16 @@ class Past:
 def engine_word(vm: str, health: str) -> str:
     """What a host says of the engine on it: "healthy", "not healthy", "up", "not known"; or
     nothing, where there is none."""
-    if vm == "up":
-        return {"good": "healthy", "bad": "not healthy"}.get(health, "up")
-    return "not known" if vm == "unknown" else ""
+    if vm == EngineVm.UP:
+        return _UP_AND.get(health, "up")
+    return "not known" if vm == EngineVm.UNKNOWN else ""
 
 
 def past_of(entries: Sequence[Timed]) -> Past:
     """What `entries` tell."""
     if not entries:
         return Past(0.0, 0.0)
-    builder = _Builder()
+    builder = _TimelineBuilder()
     for timed in entries:
         builder.take(timed)
     return builder.result(entries[0].at_s, entries[-1].at_s)
@@ -87,16 +91,16 @@ class _Track:
     def __init__(self) -> None:
         self.value = ""
         self._since_s = 0.0
-        self._spans: list[Span[str]] = []
+        self._spans: list[TimeSpan[str]] = []
 
     def set(self, at_s: float, value: str) -> None:
         if value == self.value:
             return
         if self.value:
-            self._spans.append(Span(self._since_s, at_s, self.value))
+            self._spans.append(TimeSpan(self._since_s, at_s, self.value))
         self.value, self._since_s = value, at_s
 
-    def spans(self, to_s: float) -> tuple[Span[str], ...]:
+    def spans(self, to_s: float) -> tuple[TimeSpan[str], ...]:
         self.set(to_s, "")
         return tuple(self._spans)
 
@@ -112,7 +116,7 @@ class _HostTracks:
         self.engine.set(at_s, "")
 
 
-class _Builder:
+class _TimelineBuilder:
     """Takes one entry after the other."""
 
     def __init__(self) -> None:
@@ -149,7 +153,13 @@ class _Builder:
         )
         own_name = self._hosts[self._own_id].name if self._own_id is not None else ""
         past = Past(from_s, to_s, self._own_id, own_name, self._engine, hosts)
-        return _with_cluster(past, self._lease.spans(to_s), self._maintenance.spans(to_s))
+        named = tuple(
+            TimeSpan(
+                one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE
+            )
+            for one in self._lease.spans(to_s)
+        )
+        return replace(past, lease=named, global_maintenance=self._maintenance.spans(to_s))
 
     def _host(self, host_id: int) -> _HostTracks:
         return self._hosts.setdefault(host_id, _HostTracks())
@@ -180,7 +190,8 @@ class _Builder:
     def _see_cluster(self, at_s: float, fact: ClusterSight) -> None:
         self._engine = fact.engine or self._engine
         owner = "" if fact.owner_id is None else str(fact.owner_id)
-        self._lease.set(at_s, {"held": owner, "free": FREE}.get(fact.lease, ""))
+        known = {LeaseState.HELD: owner, LeaseState.FREE: FREE}
+        self._lease.set(at_s, known.get(fact.lease, ""))
         self._maintenance.set(at_s, "on" if fact.global_maintenance else "")
 
 
@@ -188,15 +199,6 @@ def shown_state(sight: HostSight) -> str:
     """The state to show; "" where it is not known now."""
     if sight.live:
         return sight.state
-    if sight.liveness == DEAD:
+    if sight.liveness == Liveness.DEAD.value:
         return DEAD
     return STOPPED if sight.stopped else ""
-
-
-def _with_cluster(past: Past, lease: Sequence[Span[str]], maintenance: Sequence[Span[str]]) -> Past:
-    named = tuple(
-        Span(one.from_s, one.to_s, past.name_of(int(one.value)) if one.value != FREE else FREE)
-        for one in lease
-    )
-    values = {**vars(past), "lease": named, "global_maintenance": tuple(maintenance)}
-    return Past(**values)

@@ -15,7 +15,7 @@ _GONE_WITHIN_S = 1.0
 _LOOK_EVERY_S = 0.001
 
 
-class _Process:
+class ThisProcess:
     """Whether this one is a command's own."""
 
     is_command = False
@@ -27,7 +27,7 @@ def this_is_a_command() -> None:
     It does not where somebody else's process runs our code: that of the tests has threads of
     its runner.
     """
-    _Process.is_command = True
+    ThisProcess.is_command = True
 
 
 def refuse_with_threads() -> None:
@@ -36,7 +36,7 @@ def refuse_with_threads() -> None:
     The kernel counts, for libraries begin threads that Python does not know. One that has been
     joined is there for a moment longer.
     """
-    if not _Process.is_command:
+    if not ThisProcess.is_command:
         return
     end_s = time.monotonic() + _GONE_WITHIN_S
     while (count := len(os.listdir(_THREADS))) > 1:  # noqa: PTH208  # pathlib costs 15 ms

@@ -101,7 +101,10 @@ def finished(worker: Worker, whom: str, deadline_s: float) -> object:
 
 def _work_as_copy(job: Callable[[], Any], writing: int) -> NoReturn:
     try:
-        _lead_group()
+        # One for the whole job: what a job does apart in its turn belongs to it.
+        if not Child.is_one:
+            os.setpgid(0, 0)
+        Child.is_one = True
         work(job, writing)
     finally:
         os._exit(0)
@@ -110,31 +113,20 @@ def _work_as_copy(job: Callable[[], Any], writing: int) -> NoReturn:
 def work(job: Callable[[], Any], writing: int) -> NoReturn:
     """The child's life; whatever happens in it, it never comes back into the caller's code."""
     try:
-        _let_go_of_streams()
+        # Whoever waits for the end of our output must not wait for this process.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in _STANDARD_STREAMS:
+            os.dup2(nothing, stream)
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(_packed(job))
     finally:
         os._exit(0)
 
 
-def _lead_group() -> None:
-    """One for the whole job: what a job does apart in its turn belongs to it."""
-    if not Child.is_one:
-        os.setpgid(0, 0)
-    Child.is_one = True
-
-
 class Child:
     """Whether this process was made to do a job."""
 
     is_one = False
-
-
-def _let_go_of_streams() -> None:
-    """Whoever waits for the end of our output must not wait for this process."""
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in _STANDARD_STREAMS:
-        os.dup2(nothing, stream)
 
 
 def _packed(job: Callable[[], Any]) -> bytes:

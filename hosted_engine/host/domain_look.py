@@ -59,7 +59,9 @@ def look_at_xml(
     needs, marks = host_needs(xml), foreign_marks(xml)
     libvirt = _Libvirt(hypervisor, ask)
     missing = [need for need in needs if _is_missing(need, probes, libvirt)]
-    refusal = libvirt.refusal(_for_libvirt(xml, missing))
+    has_emulator = not any(need.whose == "the emulator" for need in missing)
+    # libvirt stops at an emulator that is not here; it is told already, the rest is not.
+    refusal = libvirt.refusal(xml if has_emulator else without_emulator(xml))
     mends = [f"{need.whose}: {need.mend}" for need in missing] + [mark.mend for mark in marks]
     mends += [CHANGE_XML] if refusal else []
     return DomainLook(
@@ -68,18 +70,9 @@ def look_at_xml(
         tuple(mark.what for mark in marks),
         tuple(libvirt.doubts),
         tuple(dict.fromkeys(mends)),
-        not _missing_emulators(missing),
+        has_emulator,
         libvirt.is_silent,
     )
-
-
-def _for_libvirt(xml: str, missing: list[Need]) -> str:
-    """libvirt stops at an emulator that is not here; it is told already, the rest is not."""
-    return without_emulator(xml) if _missing_emulators(missing) else xml
-
-
-def _missing_emulators(missing: list[Need]) -> list[Need]:
-    return [need for need in missing if need.whose == "the emulator"]
 
 
 def _is_missing(need: Need, probes: Probes, libvirt: _Libvirt) -> bool:

@@ -30,14 +30,16 @@ from hosted_engine.errors import CommandError
 from hosted_engine.host import storage_deadline
 from hosted_engine.host.apart import within_deadline_apart
 from hosted_engine.host.deadline import look_at_domain
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.shared_config import shared_config
 from hosted_engine.host.storage_deadline import SANLOCK_DEADLINE_S
 from hosted_engine.host.units import SystemdUnits, Units
 from metadata.error_words import reason_with_file
-from metadata.layout import required_sizes
-from metadata.records import DecodedSlot, HostRecord, VolumeAddress
+from metadata.layout import SLOT_SIZE, required_sizes, slot_address
+from metadata.records import DecodedSlot, GlobalRecord, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, EngineSettings, HostSettings, StorageParts
-from world.ports.errors import StorageError, WorldError
+from metadata.wire import decode_global
+from world.ports.errors import StorageError
 from world.ports.jobs import Clock
 from world.ports.libvirt import AdministeredHypervisor, Domain
 from world.ports.sanlock import LockspaceAdmin
@@ -152,10 +154,13 @@ class DeployedHost(Environment):
 
     def slot(self, host_id: int) -> DecodedSlot:
         """What stands in a host's slot; raises CommandError when the storage does not answer."""
-        try:
+        with told():
             return read_slot(self.storage, self.parts, host_id)
-        except StorageError as error:
-            raise CommandError(str(error)) from error
+
+    def global_maintenance(self, store: BlockStore) -> Optional[bool]:
+        """What slot 0 says, read by `store`; None: nothing that can be read. StorageError."""
+        slot = decode_global(store.read(slot_address(self.parts, 0), SLOT_SIZE))
+        return slot.maintenance if isinstance(slot, GlobalRecord) else None
 
     def domain(self) -> Domain:
         """libvirt's word on the engine; by its usual name where the settings can't be read.
@@ -164,10 +169,8 @@ class DeployedHost(Environment):
         """
         cluster = self.cluster()
         engine = cluster.engine if cluster is not None else EngineSettings()
-        try:
+        with told():
             return look_at_domain(self.hypervisor(self.settings.libvirt_uri, engine.domain_name))
-        except WorldError as error:
-            raise CommandError(str(error)) from error
 
     def host_text(self, host_id: int) -> str:
         """``host h2 (id 2)``, as its record on `store` says; for whole jobs."""
@@ -185,9 +188,8 @@ def deployed_as(machine: Environment, settings: HostSettings) -> DeployedHost:
 
 def _told(job: Callable[[], T]) -> T:
     try:
-        return job()
-    except WorldError as error:
-        raise CommandError(str(error)) from error
+        with told():
+            return job()
     except OSError as error:
         raise CommandError(reason_with_file(error)) from error
 

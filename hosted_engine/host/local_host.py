@@ -6,7 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ha_broker.api import paths
-from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
+from ha_broker.api.client import (
+    BrokerClient,
+    BrokerDeniedError,
+    BrokerError,
+    BrokerRefusedError,
+)
 from hosted_engine.errors import CommandError, NotDeployedError
 from metadata.settings.parse import HostSettings, SettingsError
 
@@ -33,11 +38,8 @@ def broker(timeout_s: float = 5.0) -> Iterator[BrokerClient]:
     try:
         yield client
     except BrokerError as error:
-        raise CommandError(_with_advice(error)) from error
+        answered = isinstance(error, (BrokerRefusedError, BrokerDeniedError))
+        text = str(error) if answered else f"{error}; {START_THE_BROKER}"
+        raise CommandError(text) from error
     finally:
         client.close()
-
-
-def _with_advice(error: BrokerError) -> str:
-    answered = hasattr(error, "status") or isinstance(error, BrokerDeniedError)
-    return str(error) if answered else f"{error}; {START_THE_BROKER}"

@@ -52,13 +52,10 @@ def run_own_command(words: Sequence[str], limit_s: Optional[float]) -> str:
     done = run_tool([*begin, *words], limit_s, f"{PROGRAM} {words[0]}", INTERRUPT_S)
     if done.code == EXIT_OK:
         return done.output
-    raise _error(done.code, _why(done, "--json" in words))
-
-
-def _error(code: int, why: str) -> CommandError:
+    why = _why(done, "--json" in words)
     if why == NOT_DEPLOYED:
-        return NotDeployedError()
-    return UsageError(why) if code == EXIT_USAGE else CommandError(why)
+        raise NotDeployedError()
+    raise UsageError(why) if done.code == EXIT_USAGE else CommandError(why)
 
 
 def _why(done: Done, as_json: bool) -> str:

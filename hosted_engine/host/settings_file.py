@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hosted_engine.errors import CommandError
-from metadata.error_words import reason
+from hosted_engine.host.error_lines import writing
 from metadata.settings.parse import HostSettings, host_settings_to_data
 from world.durable import replace_file
 
@@ -26,10 +25,8 @@ def write_host_settings(path: str, settings: HostSettings) -> None:
     from world.plain_yaml import yaml_text
 
     text = _HEADER + yaml_text(without_unset(host_settings_to_data(settings)))
-    try:
+    with writing(path):
         write_settings_text(Path(path), text)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
 
 
 def without_unset(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from functools import partial
 from ha_broker.api.client import BrokerClient, BrokerDeniedError, BrokerError
 from hosted_engine.errors import CommandError
 from hosted_engine.host.anew import within_deadline_anew
+from hosted_engine.host.error_lines import told
 from metadata.layout import CONFIG_SIZE, required_sizes
 from metadata.settings.parse import StorageParts
 from metadata.shared_config import SharedConfig, decode_area, describe_config_error
-from world.ports.errors import StorageError
 from world.storage.direct_store import DirectStore
 
 READ_DEADLINE_S = 5.0
@@ -38,10 +38,8 @@ def _read_config(parts: StorageParts) -> SharedConfig:
         CONFIG_SIZE,
     )
     whom = f"the broker is not there, and the storage {path}"
-    try:
+    with told():
         config = decode_area(within_deadline_anew(read, whom, READ_DEADLINE_S))
-    except StorageError as error:
-        raise CommandError(str(error)) from error
     if not isinstance(config, SharedConfig):
         raise CommandError(f"{path}: {describe_config_error(config)}")
     return config

@@ -26,20 +26,20 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def run(world_path: str, script_path: str) -> int:
-    """Print the tale; 1 when the input is refused or a rule of safety was broken."""
-    # What the daemons would log is in the tale already, in the world's time.
+    """Print what happens; 1 when the input is refused or a rule of safety was broken."""
+    # What the daemons would log is told already, in the world's time.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
         world, script = _load(world_path, script_path)
-        story = tell(world, script, print)
+        told = tell(world, script, print)
     except InputError as error:
         for problem in error.problems:
             say_error(CommandError(problem).message)
         return EXIT_FAILURE
     except SimulationError as error:
         raise CommandError(f"the simulation can't begin: {error}") from error
-    if story.violations:
-        raise CommandError(f"rules broken: {len(story.violations)}; please report this")
+    if told.violations:
+        raise CommandError(f"rules broken: {len(told.violations)}; please report this")
     return EXIT_OK
 
 

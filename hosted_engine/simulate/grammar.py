@@ -2,8 +2,8 @@
 
 A command is what one would type after ``./lab/lab``. A verb's pattern has literal words,
 choices (``hang|fail``), and kinds of arguments in capitals; a last word ending in ``...``
-takes one or more. Choices and arguments are handed on in their order. `deed` names what is
-done: a method of the cluster, of the host that is named first, or one of `deeds`.
+takes one or more. Choices and arguments are handed on in their order. `action` names what is
+done: a method of the cluster, of the host that is named first, or one of `verbs`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Verb:
     """One form of a command. `extra` follows the arguments; `in_lab`: the lab has it too."""
 
     pattern: str
-    deed: str
+    action: str
     extra: tuple[Value, ...] = ()
     in_lab: bool = False
 
@@ -105,12 +105,12 @@ KINDS: Mapping[str, ArgumentKind] = {
 }
 
 
-def _lab(pattern: str, deed: str, *extra: Value) -> Verb:
-    return Verb(pattern, deed, extra, in_lab=True)
+def _lab(pattern: str, action: str, *extra: Value) -> Verb:
+    return Verb(pattern, action, extra, in_lab=True)
 
 
-def _sim(pattern: str, deed: str, *extra: Value) -> Verb:
-    return Verb(pattern, deed, extra)
+def _sim(pattern: str, action: str, *extra: Value) -> Verb:
+    return Verb(pattern, action, extra)
 
 
 VERBS: tuple[Verb, ...] = (
@@ -150,27 +150,27 @@ VERBS: tuple[Verb, ...] = (
     _sim("drift HOST PPM", "host.clock_drift"),
     _lab(
         "on HOST hosted-engine --set-maintenance --mode=global|--mode=local|--mode=none",
-        "deeds.set_maintenance",
+        "verbs.set_maintenance",
     ),
-    _lab("on HOST hosted-engine --vm-start", "administrator.vm_start"),
-    _lab("on HOST hosted-engine --vm-shutdown", "administrator.vm_shutdown"),
-    _lab("on HOST hosted-engine --vm-poweroff", "administrator.vm_poweroff"),
-    _lab("on HOST hosted-engine --vm-migrate", "administrator.vm_migrate"),
-    _lab("on HOST hosted-engine --vm-migrate --to HOST", "administrator.vm_migrate"),
-    _lab("on HOST hosted-engine --vm-status", "deeds.vm_status"),
-    _lab("on HOST hosted-engine --vm-status --json", "deeds.vm_status_json"),
-    _lab("on HOST hosted-engine --vm-status --metadata PATH", "deeds.volume_status"),
-    _lab("on HOST hosted-engine --explain", "deeds.explain"),
-    _lab("on HOST systemctl start|stop|restart UNIT...", "deeds.systemctl"),
-    _lab("on HOST systemctl kill UNIT...", "deeds.systemctl_kill"),
+    _lab("on HOST hosted-engine --vm-start", "operator.vm_start"),
+    _lab("on HOST hosted-engine --vm-shutdown", "operator.vm_shutdown"),
+    _lab("on HOST hosted-engine --vm-poweroff", "operator.vm_poweroff"),
+    _lab("on HOST hosted-engine --vm-migrate", "operator.vm_migrate"),
+    _lab("on HOST hosted-engine --vm-migrate --to HOST", "operator.vm_migrate"),
+    _lab("on HOST hosted-engine --vm-status", "verbs.vm_status"),
+    _lab("on HOST hosted-engine --vm-status --json", "verbs.vm_status_json"),
+    _lab("on HOST hosted-engine --vm-status --metadata PATH", "verbs.volume_status"),
+    _lab("on HOST hosted-engine --explain", "verbs.explain"),
+    _lab("on HOST systemctl start|stop|restart UNIT...", "verbs.systemctl"),
+    _lab("on HOST systemctl kill UNIT...", "verbs.systemctl_kill"),
     _lab(
         "on HOST systemctl kill --signal=SIGKILL|--signal=SIGSTOP|--signal=SIGCONT UNIT...",
-        "deeds.systemctl",
+        "verbs.systemctl",
     ),
-    _lab(f"on HOST virsh suspend {DOMAIN}", "administrator.suspend"),
-    _lab(f"on HOST virsh resume {DOMAIN}", "administrator.resume"),
-    _lab(f"on HOST virsh shutdown {DOMAIN}", "administrator.shutdown"),
-    _lab(f"on HOST virsh destroy {DOMAIN}", "administrator.destroy"),
+    _lab(f"on HOST virsh suspend {DOMAIN}", "operator.suspend"),
+    _lab(f"on HOST virsh resume {DOMAIN}", "operator.resume"),
+    _lab(f"on HOST virsh shutdown {DOMAIN}", "operator.shutdown"),
+    _lab(f"on HOST virsh destroy {DOMAIN}", "operator.destroy"),
     _lab(f"on HOST virsh migrate --live --p2p {DOMAIN} TARGET", "cluster.migrate", True),
     _sim("sanlock HOST busy COUNT", "host.sanlock.be_busy"),
     _sim("libvirt HOST hang", "host.libvirt.hang"),

@@ -94,17 +94,14 @@ class Narrator:
 
     def look(self) -> None:
         """See what has changed; called after every event."""
-        self._count_time()
-        self._note_engines()
-        self._note_daemons(tell=True)
-        self._note_scores(tell=True)
-
-    def _count_time(self) -> None:
         passed_s = self._cluster.now_s - self._looked_at_s
         self._looked_at_s = self._cluster.now_s
         # What was seen the last time has lasted until now.
         if any(engine.healthy and engine.reached for engine in self._engines.values()):
             self.healthy_s += passed_s
+        self._note_engines()
+        self._note_daemons(tell=True)
+        self._note_scores(tell=True)
 
     def _note_engines(self) -> None:
         found = {engine.pid: engine for engine in self._cluster.running_engines()}
@@ -148,7 +145,8 @@ class Narrator:
             if snapshot is self._seen.get(name):
                 continue
             self._seen[name] = snapshot
-            record = _own_record(snapshot)
+            own = snapshot.own if snapshot is not None else None
+            record = own.record if own is not None else None
             if record is None or record.score == self._scores.get(name):
                 continue
             before, self._scores[name] = self._scores.get(name), record.score
@@ -169,10 +167,6 @@ def _ending(host: SimHost) -> str:
     if found.state != DomainState.ABSENT:
         return "replaced"
     return found.detail or ENDING_WORDS[found.ending]
-
-
-def _own_record(snapshot: Optional[Snapshot]) -> Optional[HostRecord]:
-    return snapshot.own.record if snapshot is not None and snapshot.own is not None else None
 
 
 def _penalties(record: HostRecord) -> str:

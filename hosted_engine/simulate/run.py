@@ -16,7 +16,7 @@ from simulation.settings import WorldSettings
 
 @dataclass(frozen=True)
 class Story:
-    """How it went: every line of the tale, and what broke a rule (nothing should)."""
+    """How it went: every line that was told, and what broke a rule (nothing should)."""
 
     lines: tuple[str, ...]
     violations: tuple[str, ...]
@@ -55,48 +55,49 @@ def tell(
 def _tell(cluster: SimCluster, script: Script, say: Say) -> tuple[str, ...]:
     zero_s = cluster.now_s
     oracle = Oracle(cluster)
-    tale = Narrator(cluster, say)
-    _tell_hosts(cluster, tale)
+    narrator = Narrator(cluster, say)
+    _tell_hosts(cluster, narrator)
     for event in script.events:
         # A command that took its time may have ended behind the next one's moment.
         cluster.run_until(max(zero_s + event.at_s, cluster.now_s))
-        _happen(cluster, tale, event)
+        _happen(cluster, narrator, event)
     cluster.run_until(max(zero_s + script.until_s, cluster.now_s))
-    tale.look()
+    narrator.look()
     violations = tuple(violation.report() for violation in oracle.violations)
-    _tell_end(cluster, tale, say, violations, oracle.double_life_s)
+    _tell_end(cluster, narrator, say, violations, oracle.double_life_s)
     return violations
 
 
-def _happen(cluster: SimCluster, tale: Narrator, event: ScriptLine) -> None:
+def _happen(cluster: SimCluster, narrator: Narrator, event: ScriptLine) -> None:
     text = event.command.text
-    tale.tell(NOBODY, text)
+    narrator.tell(NOBODY, text)
     try:
-        tale.quote(carry_out(event.command, cluster))
+        narrator.quote(carry_out(event.command, cluster))
     except SimulationError as error:
-        tale.tell(NOBODY, f"{text}: refused: {error}")
+        narrator.tell(NOBODY, f"{text}: refused: {error}")
     for check in cluster.on_event:
         check()
 
 
-def _tell_hosts(cluster: SimCluster, tale: Narrator) -> None:
+def _tell_hosts(cluster: SimCluster, narrator: Narrator) -> None:
     for host in cluster.hosts.values():
         state = host.state.value if host.state else ("booting" if host.power else "off")
         score = "" if host.score is None else f", score {host.score}"
-        tale.tell(host.name, f"{state}{score}")
+        narrator.tell(host.name, f"{state}{score}")
 
 
 def _tell_end(
     cluster: SimCluster,
-    tale: Narrator,
+    narrator: Narrator,
     say: Callable[[str], None],
     violations: tuple[str, ...],
     double_life_s: float,
 ) -> None:
-    tale.tell(NOBODY, "the end")
-    _tell_hosts(cluster, tale)
-    starts = ", ".join(f"{name} {count}" for name, count in tale.starts.items())
-    say(f"engine healthy {tale.healthy_s:.1f} s, not healthy {tale.now_s - tale.healthy_s:.1f} s")
+    narrator.tell(NOBODY, "the end")
+    _tell_hosts(cluster, narrator)
+    starts = ", ".join(f"{name} {count}" for name, count in narrator.starts.items())
+    ill_s = narrator.now_s - narrator.healthy_s
+    say(f"engine healthy {narrator.healthy_s:.1f} s, not healthy {ill_s:.1f} s")
     say(f"starts: {starts}")
     if double_life_s:
         say(f"the engine ran twice for {double_life_s:.1f} s, after its host had slept")

@@ -43,12 +43,12 @@ class Script:
 
 def load_script(path: str, hosts: Sequence[str]) -> Script:
     """Read ``script.yaml`` for a world with these hosts; raises InputError."""
-    return _Reading(read_document(path), hosts).script()
+    return _ScriptReader(read_document(path), hosts).script()
 
 
 def parse_script(text: str, hosts: Sequence[str], source: str = "script.yaml") -> Script:
     """The same from a text; `source` names it in messages. Raises InputError."""
-    return _Reading(parse_document(text, source), hosts).script()
+    return _ScriptReader(parse_document(text, source), hosts).script()
 
 
 def dump_script(events: Iterable[ScriptLine], until_s: float) -> str:
@@ -66,7 +66,7 @@ def _plain(seconds: float) -> float:
     return int(seconds) if seconds == int(seconds) else seconds
 
 
-class _Reading:
+class _ScriptReader:
     """One document being read; collects every problem with its line."""
 
     def __init__(self, document: Document, hosts: Sequence[str]) -> None:

@@ -34,15 +34,15 @@ KILL, FREEZE, THAW = "--signal=SIGKILL", "--signal=SIGSTOP", "--signal=SIGCONT"
 
 def carry_out(command: ParsedCommand, cluster: SimCluster) -> list[str]:
     """Do it; returns what it prints. Raises SimulationError when it can't be done now."""
-    owner, _, name = command.verb.deed.partition(".")
+    owner, _, name = command.verb.action.partition(".")
     arguments = [*command.arguments, *command.verb.extra]
-    if owner == "deeds":
-        return _DEEDS[name](cluster, *arguments)
+    if owner == "verbs":
+        return _VERBS[name](cluster, *arguments)
     if owner == "cluster":
         getattr(cluster, name)(*arguments)
         return []
     host = cluster.host(str(arguments.pop(0)))
-    if owner == "administrator":
+    if owner == "operator":
         getattr(operator, name)(host, *arguments)
     else:
         attrgetter(name)(host)(*arguments)
@@ -100,7 +100,7 @@ def _volume_status(cluster: SimCluster, name: str, address: str) -> list[str]:
     """Takes its time, as the command does: it watches which records change."""
     host = cluster.host(name)
     host.need_awake()
-    reader = _Volume(cluster, host)
+    reader = _StorageReader(cluster, host)
     try:
         found = watch_volume(
             lambda _path: reader, address, DEFAULT_WATCH_S, host.clock, cluster.run_for
@@ -112,7 +112,7 @@ def _volume_status(cluster: SimCluster, name: str, address: str) -> list[str]:
     return status_text(found).splitlines()
 
 
-class _Volume:
+class _StorageReader:
     """The shared storage as a command on `host` reads it."""
 
     def __init__(self, cluster: SimCluster, host: SimHost) -> None:
@@ -181,11 +181,11 @@ def _systemctl_kill(cluster: SimCluster, name: str, *units: str) -> list[str]:
 
 
 def _others(host: SimHost, unit: str, what: str) -> None:
-    deed = _OTHERS.get((unit, what))
-    if deed is None:
+    action = _OTHERS.get((unit, what))
+    if action is None:
         known = " or ".join(known for name, known in _OTHERS if name == unit)
         raise SimulationError(f"{unit}: {what} is not simulated; allowed: {known}")
-    deed(host)()
+    action(host)()
 
 
 _SERVICE_VERBS = {
@@ -206,7 +206,7 @@ _OTHERS: dict[tuple[str, str], Callable[[SimHost], Callable[[], None]]] = {
     (LIBVIRT, FREEZE): attrgetter("libvirt.hang"),
     (LIBVIRT, THAW): attrgetter("libvirt.heal"),
 }
-_DEEDS = cast(
+_VERBS = cast(
     dict[str, Callable[..., list[str]]],
     {
         "set_maintenance": _set_maintenance,

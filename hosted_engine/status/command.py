@@ -35,34 +35,26 @@ def run(
     as_json: bool, metadata: Optional[str], timeout_s: Optional[float], watching: bool = False
 ) -> int:
     """Print the picture of the cluster; raises CommandError when there is none."""
+    broker_timeout_s = BROKER_TIMEOUT_S if timeout_s is None else timeout_s
     if watching:
-        return _watch(as_json, timeout_s)
-    status = _from_volume(metadata, timeout_s) if metadata else _from_broker(timeout_s)
+        from hosted_engine.status.watch import watch
+
+        check_deployed()
+        return watch(as_json, broker_timeout_s)
+    # Each way is imported alone: reading a volume loads no HTTP client.
+    if metadata:
+        from hosted_engine.cluster.from_volume import DEFAULT_WATCH_S, read_from_volume
+        from world.host.clock import SystemClock
+
+        watch_s = DEFAULT_WATCH_S if timeout_s is None else timeout_s
+        status = read_from_volume(metadata, watch_s, SystemClock(), time.sleep)
+    else:
+        from hosted_engine.cluster.from_broker import read_from_broker
+
+        check_deployed()
+        status = read_from_broker(broker_timeout_s)
     print(status_json(status) if as_json else _text(status), end="\n" if as_json else "")
     return EXIT_OK
-
-
-def _from_volume(metadata: str, timeout_s: Optional[float]) -> ClusterStatus:
-    from hosted_engine.cluster.from_volume import DEFAULT_WATCH_S, read_from_volume
-    from world.host.clock import SystemClock
-
-    watch_s = DEFAULT_WATCH_S if timeout_s is None else timeout_s
-    return read_from_volume(metadata, watch_s, SystemClock(), time.sleep)
-
-
-def _from_broker(timeout_s: Optional[float]) -> ClusterStatus:
-    # Imported here, so that reading a volume loads no HTTP client.
-    from hosted_engine.cluster.from_broker import read_from_broker
-
-    check_deployed()
-    return read_from_broker(BROKER_TIMEOUT_S if timeout_s is None else timeout_s)
-
-
-def _watch(as_json: bool, timeout_s: Optional[float]) -> int:
-    from hosted_engine.status.watch import watch
-
-    check_deployed()
-    return watch(as_json, BROKER_TIMEOUT_S if timeout_s is None else timeout_s)
 
 
 def _text(status: ClusterStatus) -> str:

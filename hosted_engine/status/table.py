@@ -20,7 +20,7 @@ from hosted_engine.cluster.cluster_status import (
     shown_name,
 )
 from metadata.plain_text import ascii_text
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord
+from metadata.records import EngineVm, Health, HostRecord
 
 GAP = "  "
 NOTHING = "-"
@@ -56,7 +56,8 @@ def status_table(
     """The lines; of more than `most_hosts` hosts the most notable ones are shown."""
     hosts = sorted(status.hosts, key=lambda host: host.host_id)
     shown = hosts if most_hosts is None else _most_notable(status, hosts, most_hosts)
-    lines = [*_summary(status, hosts), *_notes(status)]
+    lines = _summary(status, hosts)
+    lines += [(Cell(f"!! {_plain(note)}", WARN),) for note in status.notes]
     painted = [_paint(line, columns, colour) for line in lines]
     if shown:
         painted += ["", *_grid(status, shown, columns, colour)]
@@ -70,11 +71,19 @@ def status_table(
 
 
 def _summary(status: ClusterStatus, hosts: Sequence[HostView]) -> list[Row]:
+    counts = (
+        (sum(host.is_current for host in hosts), "live"),
+        (sum(is_undecided(host) for host in hosts), UNDECIDED),
+        (sum(_is_stale(host) for host in hosts), "STALE"),
+        (sum(host.record is None for host in hosts), "UNREADABLE"),
+        (sum(_in_maintenance(host) for host in hosts), "in local maintenance"),
+    )
+    told = ", ".join(f"{count} {word}" for count, word in counts if count)
     lines = [
         ("Engine", _engine_line(hosts)),
         *([("Lease", _lease_line(status))] if status.lease else []),
         ("Global maintenance", _MAINTENANCE[status.global_maintenance]),
-        ("Hosts", Cell(_hosts_line(hosts))),
+        ("Hosts", Cell(f"{len(hosts)}: {told}" if told else "none has written its status yet")),
     ]
     return [(Cell(f"{title:<18}{GAP}"), cell) for title, cell in lines]
 
@@ -114,28 +123,12 @@ def _lease_line(status: ClusterStatus) -> Cell:
     return Cell(f"held by {_host_text(owners[0]) if owners else f'host {status.lease_owner_id}'}")
 
 
-def _hosts_line(hosts: Sequence[HostView]) -> str:
-    counts = (
-        (sum(host.is_current for host in hosts), "live"),
-        (sum(is_undecided(host) for host in hosts), UNDECIDED),
-        (sum(_is_stale(host) for host in hosts), "STALE"),
-        (sum(host.record is None for host in hosts), "UNREADABLE"),
-        (sum(_in_maintenance(host) for host in hosts), "in local maintenance"),
-    )
-    told = ", ".join(f"{count} {word}" for count, word in counts if count)
-    return f"{len(hosts)}: {told}" if told else "none has written its status yet"
-
-
 def _is_stale(host: HostView) -> bool:
     return host.record is not None and not host.is_current and not is_undecided(host)
 
 
 def _in_maintenance(host: HostView) -> bool:
     return host.record is not None and host.record.maintenance
-
-
-def _notes(status: ClusterStatus) -> list[Row]:
-    return [(Cell(f"!! {_plain(note)}", WARN),) for note in status.notes]
 
 
 def _most_notable(status: ClusterStatus, hosts: Sequence[HostView], count: int) -> list[HostView]:
@@ -158,17 +151,16 @@ def _grid(
 ) -> list[str]:
     rows = [tuple(Cell(title, STRONG) for title in _TITLES)]
     rows += [_row(status, host) for host in hosts]
-    kept = [column for column in range(len(_TITLES)) if _has_content(rows, column)]
+    kept = [
+        column
+        for column in range(len(_TITLES))
+        if column not in _OPTIONAL or any(row[column].text != NOTHING for row in rows[1:])
+    ]
     widths = _widths(rows, kept, columns)
     return [
         _paint([_fitted(row[column], widths[column]) for column in kept], columns, colour, GAP)
         for row in rows
     ]
-
-
-def _has_content(rows: Sequence[Row], column: int) -> bool:
-    told = any(row[column].text != NOTHING for row in rows[1:])
-    return told or column not in _OPTIONAL
 
 
 def _widths(rows: Sequence[Row], kept: Sequence[int], columns: int) -> dict[int, int]:
@@ -187,24 +179,29 @@ def _fitted(cell: Cell, width: int) -> Cell:
 
 
 def _row(status: ClusterStatus, host: HostView) -> Row:
-    if host.record is None:
-        first = (Cell(_host_text(host)), Cell("UNREADABLE", BAD), Cell(NOTHING), Cell("unknown"))
-        return (
-            *first,
-            _lease_cell(status, host),
-            Cell(NOTHING),
-            _age(status, host),
-            _problem(host),
-        )
+    name, nothing = Cell(_host_text(host)), Cell(NOTHING)
+    lease = Cell("held" if host.host_id == status.lease_owner_id else NOTHING)
+    age_s = status.age_s(host)
+    age = nothing
+    if age_s is not None:
+        age = Cell(span(age_s), PLAIN if host.is_current else WARN)
+    problem = Cell(_plain(host.error) or NOTHING, BAD)
+    record = host.record
+    if record is None:
+        unreadable = Cell("UNREADABLE", BAD)
+        return (name, unreadable, nothing, Cell("unknown"), lease, nothing, age, problem)
+    score_look = FAINT
+    if host.is_current:
+        score_look = PLAIN if record.score > 0 else BAD
     return (
-        Cell(_host_text(host)),
-        _state(host, host.record),
-        Cell(str(host.record.score), _score_look(host, host.record)),
+        name,
+        _state(host, record),
+        Cell(str(record.score), score_look),
         _engine_cell(host),
-        _lease_cell(status, host),
-        Cell("local", WARN) if host.record.maintenance else Cell(NOTHING),
-        _age(status, host),
-        _problem(host) if host.error else Cell(_points_off(host) or NOTHING),
+        lease,
+        Cell("local", WARN) if record.maintenance else nothing,
+        age,
+        problem if host.error else Cell(_points_off(host) or NOTHING),
     )
 
 
@@ -219,44 +216,19 @@ def _state(host: HostView, record: HostRecord) -> Cell:
     return Cell(state) if host.is_current else Cell(f"STALE, was {state}", WARN)
 
 
-def _score_look(host: HostView, record: HostRecord) -> str:
-    if not host.is_current:
-        return FAINT
-    return PLAIN if record.score > 0 else BAD
-
-
 def _engine_cell(host: HostView) -> Cell:
     if host.record is None or not host.is_current:
         return Cell("unknown", FAINT)
     engine = host.record.engine_status
     if engine.vm is not EngineVm.UP:
         return Cell(engine.vm.value.replace("_", " "), _DOWN_LOOKS.get(engine.vm, PLAIN))
-    return Cell(_up_text(engine), _HEALTH_LOOKS[engine.health])
+    detail = "" if engine.detail in ("Up", "") else f" ({_plain(engine.detail)})"
+    return Cell(f"up, {_HEALTH_WORDS[engine.health]}{detail}", _HEALTH_LOOKS[engine.health])
 
 
 _DOWN_LOOKS = {EngineVm.DOWN_UNEXPECTED: BAD, EngineVm.DOWN_MISSING: BAD, EngineVm.UNKNOWN: WARN}
 _HEALTH_LOOKS = {Health.GOOD: GOOD, Health.BAD: BAD, Health.UNKNOWN: WARN}
 _HEALTH_WORDS = {Health.GOOD: "good", Health.BAD: "bad", Health.UNKNOWN: "health unknown"}
-
-
-def _up_text(engine: EngineStatus) -> str:
-    detail = "" if engine.detail in ("Up", "") else f" ({_plain(engine.detail)})"
-    return f"up, {_HEALTH_WORDS[engine.health]}{detail}"
-
-
-def _lease_cell(status: ClusterStatus, host: HostView) -> Cell:
-    return Cell("held" if host.host_id == status.lease_owner_id else NOTHING)
-
-
-def _age(status: ClusterStatus, host: HostView) -> Cell:
-    age_s = status.age_s(host)
-    if age_s is None:
-        return Cell(NOTHING)
-    return Cell(span(age_s), PLAIN if host.is_current else WARN)
-
-
-def _problem(host: HostView) -> Cell:
-    return Cell(_plain(host.error) or NOTHING, BAD)
 
 
 def _points_off(host: HostView) -> str:

@@ -30,16 +30,27 @@ def status_text(status: ClusterStatus) -> str:
 
 def _block(host: HostView) -> str:
     heading = f"--== Host {shown_name(host)} (id: {host.host_id}) status ==--\n"
-    lines = _record_lines(host, host.record) if host.record else _unreadable_lines(host)
+    lines = (
+        _record_lines(host, host.record)
+        if host.record
+        else [
+            _line("Host ID", host.host_id),
+            _line("Engine status", STALE_TEXT),
+            _line("Hostname", UNKNOWN_NAME),
+            _line("Status up-to-date", False),
+            *_problem_lines(host),
+        ]
+    )
     return "\n".join([heading, *lines])
 
 
 def _record_lines(host: HostView, record: HostRecord) -> list[str]:
+    shown = host.is_current or is_undecided(host)
     return [
         _line("Host ID", host.host_id),
         _line("Host timestamp", record.timestamp_s),
         _line("Score", record.score),
-        _line("Engine status", _engine_text(host)),
+        _line("Engine status", (status_to_json(engine_status(host)) if shown else STALE_TEXT)),
         _line("Hostname", record.hostname),
         _line("Local maintenance", record.maintenance),
         _line("stopped", record.stopped),
@@ -53,23 +64,8 @@ def _record_lines(host: HostView, record: HostRecord) -> list[str]:
     ]
 
 
-def _unreadable_lines(host: HostView) -> list[str]:
-    return [
-        _line("Host ID", host.host_id),
-        _line("Engine status", STALE_TEXT),
-        _line("Hostname", UNKNOWN_NAME),
-        _line("Status up-to-date", False),
-        *_problem_lines(host),
-    ]
-
-
 def _problem_lines(host: HostView) -> list[str]:
     return [_line("Problem", host.error)] if host.error else []
-
-
-def _engine_text(host: HostView) -> str:
-    shown = host.is_current or is_undecided(host)
-    return status_to_json(engine_status(host)) if shown else STALE_TEXT
 
 
 def _line(label: str, value: object) -> str:

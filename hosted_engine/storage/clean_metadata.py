@@ -12,6 +12,7 @@ from typing import Optional
 from hosted_engine.cluster.signs_of_life import signs_of_life
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.environment import DeployedHost, deployed_host
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.units import AGENT
 from metadata.layout import SLOT_SIZE, slot_address
@@ -89,10 +90,8 @@ def _refuse_living(world: DeployedHost, host_id: int, found: DecodedSlot, force:
 
 def _owns_lease(world: DeployedHost, host_id: int) -> bool:
     """By what stands on the storage; a lease that can't be read is nobody's here."""
-    try:
+    with told():
         owner = lease_owner(world.storage.read(world.settings.storage.lease, SLOT_SIZE))
-    except StorageError as error:
-        raise CommandError(str(error)) from error
     return owner is not None and owner.owner_id == host_id
 
 

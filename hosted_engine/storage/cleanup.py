@@ -25,7 +25,7 @@ from hosted_engine.host.rights import check_right
 from hosted_engine.host.settings_file import ANSWERS_NAME, TYPED_ANSWERS_NAME
 from hosted_engine.host.units import AGENT, SystemdUnits, Units
 from hosted_engine.storage.clean_metadata import zero_slot
-from hosted_engine.storage.connect import Site, disconnect
+from hosted_engine.storage.connect import ConnectSite, disconnect
 from hosted_engine.storage.in_use import leave_lockspace, refuse_broker, refuse_engine_here
 from metadata.error_words import reason_with_file
 from metadata.records import HostRecord, SlotAbsent
@@ -57,7 +57,7 @@ class Remains:
     settings_file: Path
     state_folder: Path
     units: Units
-    site: Site
+    site: ConnectSite
     say: Callable[[str], None]
 
 
@@ -86,7 +86,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _run(options: SimpleNamespace) -> None:
     from world.host_file import read_host_settings
 
-    site = Site()
+    site = ConnectSite()
     remains = Remains(
         settings_file=Path(paths.host_settings_file()),
         state_folder=Path(paths.state_dir()),

@@ -58,7 +58,7 @@ NO_CONNECTION = (
 
 
 @dataclass(frozen=True)
-class Site:
+class ConnectSite:
     """Where the steps are taken; tests have other places and a shorter patience."""
 
     say: Callable[[str], None] = field(default=lambda line: print(line, flush=True))
@@ -96,14 +96,14 @@ def needed(settings: HostSettings) -> StorageConnection:
     return settings.connection
 
 
-def _site(options: argparse.Namespace) -> Site:
-    return Site() if options.timeout is None else Site(deadline_s=options.timeout)
+def _site(options: argparse.Namespace) -> ConnectSite:
+    return ConnectSite() if options.timeout is None else ConnectSite(deadline_s=options.timeout)
 
 
 # --- connecting -----------------------------------------------------------------------------
 
 
-def connect(settings: HostSettings, connection: StorageConnection, site: Site) -> None:
+def connect(settings: HostSettings, connection: StorageConnection, site: ConnectSite) -> None:
     """Connect it unless it is; raises CommandError, also when the storage is not there then."""
     path = settings.storage.lockspace.path
     if isinstance(connection, IscsiConnection):
@@ -117,7 +117,7 @@ def connect(settings: HostSettings, connection: StorageConnection, site: Site) -
     _check_there(connection, path, site)
 
 
-def _connect_portals(connection: IscsiConnection, path: str, site: Site) -> None:
+def _connect_portals(connection: IscsiConnection, path: str, site: ConnectSite) -> None:
     """Log in wherever there is no session yet; raises CommandError when none can be had.
 
     One portal is enough to reach the storage, and the others may be down for now.
@@ -128,7 +128,12 @@ def _connect_portals(connection: IscsiConnection, path: str, site: Site) -> None
         _say_connected_already(connection, site)
         return
     password = _password(connection)
-    failures = _log_in(connection, missing, password, site)
+    failures = []
+    for portal in missing:
+        try:
+            _take(login_steps(connection, portal), password, site)
+        except CommandError as error:
+            failures.append(error.message)
     if len(failures) == len(connection.portals):
         raise CommandError("; ".join(failures))
     for why in failures:
@@ -137,20 +142,7 @@ def _connect_portals(connection: IscsiConnection, path: str, site: Site) -> None
     site.say(f"[ ok ] connected: {describe(connection)}")
 
 
-def _log_in(
-    connection: IscsiConnection, portals: Iterable[str], password: str, site: Site
-) -> list[str]:
-    """Why some of the portals let nobody in."""
-    failures = []
-    for portal in portals:
-        try:
-            _take(login_steps(connection, portal), password, site)
-        except CommandError as error:
-            failures.append(error.message)
-    return failures
-
-
-def _take(steps: Iterable[ConnectStep], password: str, site: Site) -> None:
+def _take(steps: Iterable[ConnectStep], password: str, site: ConnectSite) -> None:
     for step in steps:
         if isinstance(step, PasswordStep):
             _keep_password(step, password, site)
@@ -158,11 +150,11 @@ def _take(steps: Iterable[ConnectStep], password: str, site: Site) -> None:
             _run(step, site)
 
 
-def _settle_s(site: Site) -> float:
+def _settle_s(site: ConnectSite) -> float:
     return min(SETTLE_S, site.deadline_s)
 
 
-def _say_connected_already(connection: StorageConnection, site: Site) -> None:
+def _say_connected_already(connection: StorageConnection, site: ConnectSite) -> None:
     site.say(f"[ ok ] connected already: {describe(connection)}")
 
 
@@ -175,7 +167,7 @@ def describe(connection: StorageConnection) -> str:
     return f"{mount_source(connection)} at {connection.mount_point}"
 
 
-def is_connected(connection: StorageConnection, site: Site) -> bool:
+def is_connected(connection: StorageConnection, site: ConnectSite) -> bool:
     """Without touching the storage; raises CommandError when something else is in its place.
 
     An iSCSI target is where any of its portals has a session.
@@ -190,7 +182,7 @@ def is_connected(connection: StorageConnection, site: Site) -> bool:
     return mount is not None
 
 
-def _mount_on(point: str, site: Site) -> Optional[Mount]:
+def _mount_on(point: str, site: ConnectSite) -> Optional[Mount]:
     """By the kernel's list, which has the folder itself where `point` leads through a link."""
     found = mounted_at(point, site.mountinfo)
     if found is not None:
@@ -200,7 +192,7 @@ def _mount_on(point: str, site: Site) -> Optional[Mount]:
     return mounted_at(real, site.mountinfo)
 
 
-def _portals_with_session(connection: IscsiConnection, site: Site) -> tuple[str, ...]:
+def _portals_with_session(connection: IscsiConnection, site: ConnectSite) -> tuple[str, ...]:
     command = ("iscsiadm", "-m", "session")
     done = run_tool(command, site.deadline_s)
     if done.code not in (0, ISCSI_NOTHING_FOUND):
@@ -242,7 +234,7 @@ def _password(connection: IscsiConnection) -> str:
     return password
 
 
-def _keep_password(step: PasswordStep, password: str, site: Site) -> None:
+def _keep_password(step: PasswordStep, password: str, site: ConnectSite) -> None:
     """Write it into the record that ``iscsiadm -o new`` has made."""
     connection = step.connection
     records = [
@@ -268,14 +260,14 @@ def _keep_password(step: PasswordStep, password: str, site: Site) -> None:
             raise CommandError(f"{path}: can't be changed: {reason(error)}") from error
 
 
-def _run(step: Step, site: Site) -> None:
+def _run(step: Step, site: ConnectSite) -> None:
     site.say(f"[ .. ] {shown(step.command)}")
     done = run_tool(step.command, site.deadline_s)
     if done.code not in (0, *step.fine):
         raise CommandError(f"{shown(step.command)}: {done.words}")
 
 
-def _check_there(connection: StorageConnection, path: str, site: Site) -> None:
+def _check_there(connection: StorageConnection, path: str, site: ConnectSite) -> None:
     if isinstance(connection, IscsiConnection) and connection.lun is not None:
         units = sorted(site.disks.glob(f"ip-*-iscsi-{connection.target}-lun-{connection.lun}"))
         if not units:
@@ -298,7 +290,7 @@ def _exists(path: str) -> bool:
 # --- disconnecting --------------------------------------------------------------------------
 
 
-def disconnect(settings: HostSettings, connection: StorageConnection, site: Site) -> None:
+def disconnect(settings: HostSettings, connection: StorageConnection, site: ConnectSite) -> None:
     """Disconnect it unless it is; who uses it must have been asked about before."""
     if isinstance(connection, FcConnection):
         site.say(f"[skip] {connection.device} is there through this host's own adapters")
@@ -313,7 +305,9 @@ def disconnect(settings: HostSettings, connection: StorageConnection, site: Site
     site.say(f"[ ok ] disconnected: {describe(connection)}")
 
 
-def _refuse_other_units(settings: HostSettings, connection: IscsiConnection, site: Site) -> None:
+def _refuse_other_units(
+    settings: HostSettings, connection: IscsiConnection, site: ConnectSite
+) -> None:
     """Logging out takes every unit of the target away, also those that others use."""
     ours = {Path(settings.storage.lockspace.path).resolve()}
     ours |= {
@@ -333,7 +327,7 @@ def _refuse_other_units(settings: HostSettings, connection: IscsiConnection, sit
         )
 
 
-def _is_used(unit: Path, site: Site) -> bool:
+def _is_used(unit: Path, site: ConnectSite) -> bool:
     """Mounted, or part of something (multipath, LVM, RAID)."""
     device = unit.resolve()
     holders = site.blocks / device.name / "holders"

@@ -10,6 +10,7 @@ import errno
 
 from hosted_engine.errors import CommandError
 from hosted_engine.host.environment import DeployedHost
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.units import AGENT, BROKER
 from world.ports.errors import LockspaceGoneError, WorldError
 from world.ports.libvirt import DomainState
@@ -88,13 +89,11 @@ def refuse_broker(world: DeployedHost) -> None:
 
 def is_member(world: DeployedHost) -> bool:
     """Has this host's sanlock joined the lockspace, or is it about to?"""
-    try:
-        membership = world.sanlock.membership(world.settings.host_id)
-    except LockspaceGoneError:
-        return False
-    except WorldError as error:
-        raise CommandError(str(error)) from error
-    return membership is not Membership.OUT
+    with told():
+        try:
+            return world.sanlock.membership(world.settings.host_id) is not Membership.OUT
+        except LockspaceGoneError:
+            return False
 
 
 def leave_lockspace(world: DeployedHost) -> None:
@@ -103,7 +102,12 @@ def leave_lockspace(world: DeployedHost) -> None:
     end_s = world.clock.monotonic_s() + LEAVE_WITHIN_S
     while (membership := world.sanlock.membership(host_id)) is not Membership.OUT:
         if membership is Membership.JOINED:
-            _leave(world, host_id)
+            if not world.sanlock.leave_if_unused(host_id):
+                raise CommandError(
+                    "a process of this host holds a lease of the lockspace; see 'sanlock client "
+                    "status'"
+                )
+            world.say(f"[ ok ] left the lockspace (host id {host_id})")
             return
         if world.clock.monotonic_s() > end_s:
             raise CommandError(
@@ -111,11 +115,3 @@ def leave_lockspace(world: DeployedHost) -> None:
                 "see 'sanlock client status'"
             )
         world.sleep(LOOK_EVERY_S)
-
-
-def _leave(world: DeployedHost, host_id: int) -> None:
-    if not world.sanlock.leave_if_unused(host_id):
-        raise CommandError(
-            "a process of this host holds a lease of the lockspace; see 'sanlock client status'"
-        )
-    world.say(f"[ ok ] left the lockspace (host id {host_id})")

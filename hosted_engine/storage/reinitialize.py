@@ -18,6 +18,7 @@ from hosted_engine.cluster.life_watch import looks
 from hosted_engine.cluster.storage_survey import read_lockspace
 from hosted_engine.errors import EXIT_OK, NOTHING_WRITTEN, CommandError
 from hosted_engine.host.environment import DeployedHost, deployed_host
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.units import AGENT
 from hosted_engine.storage import reinitialize_plan as judge
@@ -26,14 +27,10 @@ from hosted_engine.storage.reinitialize_plan import SignOfLife, StorageLook
 from metadata.layout import (
     LOCKSPACE_NAME,
     MAX_HOSTS,
-    SLOT_SIZE,
     config_lease_address,
-    slot_address,
 )
-from metadata.records import GlobalRecord
 from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s
-from metadata.wire import decode_global
 from world.ports.errors import WorldError
 from world.storage.slot_area import read_slots
 
@@ -55,14 +52,12 @@ def run_command(options: argparse.Namespace) -> int:
 
 def reinitialize(world: DeployedHost, force: bool) -> None:
     """Look whether it is safe, and do it; raises CommandError."""
-    try:
+    with told():
         refuse_engine_here(world)
         _refuse_known_holder(world)
         _check_readiness(world, force)
         with _services_stopped(world):
             _reinitialize(world, force)
-    except WorldError as error:
-        raise CommandError(str(error)) from error
 
 
 def _reinitialize(world: DeployedHost, force: bool) -> None:
@@ -98,24 +93,17 @@ def _refuse_known_holder(world: DeployedHost) -> None:
 
 
 def _check_readiness(world: DeployedHost, force: bool) -> None:
-    problems = _own_problems(world)
-    problems += judge.unready(_look(world), _maintenance(world), world.settings.host_id)
+    runs = AGENT in world.units.active()
+    problems = ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
+    seen = _look(world)
+    maintenance = world.global_maintenance(world.storage)
+    problems += judge.unready(seen, maintenance, world.settings.host_id)
     if problems and not force:
         raise CommandError(
             f"{'; '.join(problems)}; {NOTHING_WRITTEN}; do that first, or add --force"
         )
     for problem in problems:
         world.say(f"[warn] gone on with for --force: {problem}")
-
-
-def _own_problems(world: DeployedHost) -> list[str]:
-    runs = AGENT in world.units.active()
-    return ["this host's agent runs (systemctl stop ha-agent)"] if runs else []
-
-
-def _maintenance(world: DeployedHost) -> Optional[bool]:
-    found = decode_global(world.storage.read(slot_address(world.settings.storage, 0), SLOT_SIZE))
-    return found.maintenance if isinstance(found, GlobalRecord) else None
 
 
 @contextmanager
@@ -128,18 +116,13 @@ def _services_stopped(world: DeployedHost) -> Iterator[None]:
     try:
         yield
     finally:
-        _start_again(world, active)
-
-
-def _start_again(world: DeployedHost, units: tuple[str, ...]) -> None:
-    """What went wrong before is what people must hear of, so a failure here is only said."""
-    if not units:
-        return
-    try:
-        world.units.start(units)
-        world.say(f"[ ok ] {' and '.join(units)} started again")
-    except CommandError as error:
-        world.say(f"[warn] {error.message}: start {' and '.join(units)} yourself")
+        if active:
+            try:
+                world.units.start(active)
+                world.say(f"[ ok ] {' and '.join(active)} started again")
+            except CommandError as error:
+                # What went wrong before is what people must hear of, so this is only said.
+                world.say(f"[warn] {error.message}: start {' and '.join(active)} yourself")
 
 
 # --- looking ----------------------------------------------------------------------------------
@@ -173,23 +156,15 @@ def _watch(world: DeployedHost, before: StorageLook, wait_s: float, force: bool)
     for _ in _moments(world, wait_s):
         look = _look(world, before)
         seen = Seen(seen.life.beside(judge.life_between(before, look)), look)
-        _refuse(before, seen.life, force)
-    _say_life(world, seen.life)
-    return seen
-
-
-def _refuse(before: StorageLook, life: SignOfLife, force: bool) -> None:
-    why = judge.refusal(before, life, force)
-    if why:
-        raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
-
-
-def _say_life(world: DeployedHost, life: SignOfLife) -> None:
-    if life.host_ids:
-        ids = ", ".join(str(host_id) for host_id in life.host_ids)
+        why = judge.refusal(before, seen.life, force)
+        if why:
+            raise CommandError(f"{why}; {NOTHING_WRITTEN}; {_advice(force)}")
+    if seen.life.host_ids:
+        ids = ", ".join(str(host_id) for host_id in seen.life.host_ids)
         world.say(f"[warn] gone on with for --force: hosts that live lose the lockspace ({ids})")
     else:
         world.say("[ ok ] no sign of life of other hosts")
+    return seen
 
 
 def _advice(force: bool) -> str:
@@ -233,16 +208,28 @@ def _write(world: DeployedHost, seen: Seen, io_s: int, fire_s: int) -> None:
         raise CommandError(f"{judge.LEASE_MOVES}; {NOTHING_WRITTEN}")
     with _half_done_told():
         mark = _claim(world)
-        if not seen.life.host_ids:
-            _refuse_joined(world, seen.look)
+        # Nobody lived when we looked; who comes now would lose what is just being joined.
+        if (
+            not seen.life.host_ids
+            and read_lockspace(world.storage, world.settings.storage) != seen.look.lockspace
+        ):
+            raise CommandError("a host has begun to join the lockspace meanwhile")
         sanlock.format_lockspace(io_s)
         world.say("[ ok ] the lockspace is as new")
         if seen.life.host_ids:
-            _wait_for_old_members(world, lease_floor_s(io_s, fire_s) + 1)
+            wait_s = lease_floor_s(io_s, fire_s) + 1
+            world.say(
+                f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old "
+                "lockspace; until then no host can start the engine"
+            )
+            for _ in _moments(world, wait_s):
+                pass
         _check_claim(world, mark)
         sanlock.format_lease()
         if has_config_lease:
-            _format_config_lease(world)
+            place = config_lease_address(world.settings.storage)
+            world.storage.write(place, bytes(SECTORS_READ))
+            world.sanlock.format_config_lease()
         _check_written(world)
     world.say("[ ok ] the engine's lease is as new")
 
@@ -267,27 +254,6 @@ def _check_claim(world: DeployedHost, mark: bytes) -> None:
         raise OvertakenError(
             "another host makes the lockspace anew at the same time: leave it to that one"
         )
-
-
-def _refuse_joined(world: DeployedHost, last: StorageLook) -> None:
-    """Nobody lived when we looked; who comes now would lose what is just being joined."""
-    if read_lockspace(world.storage, world.settings.storage) != last.lockspace:
-        raise CommandError("a host has begun to join the lockspace meanwhile")
-
-
-def _wait_for_old_members(world: DeployedHost, wait_s: float) -> None:
-    world.say(
-        f"[ .. ] waiting {wait_s:.0f} s until nobody can hold anything of the old lockspace; "
-        "until then no host can start the engine"
-    )
-    for _ in _moments(world, wait_s):
-        pass
-
-
-def _format_config_lease(world: DeployedHost) -> None:
-    place = config_lease_address(world.settings.storage)
-    world.storage.write(place, bytes(SECTORS_READ))
-    world.sanlock.format_config_lease()
 
 
 def _check_written(world: DeployedHost) -> None:

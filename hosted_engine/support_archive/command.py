@@ -1,8 +1,8 @@
 """``hosted-engine --export-status FILE``: what somebody who helps needs, in one archive.
 
 Nothing in it is certain to be had: a daemon may be dead, libvirt may hang, the storage may be gone.
-So each piece has its own deadline and its own bound, all are collected beside each other, and what
-could not be had stands in the manifest with its reason. Secrets are taken out of every piece.
+So each source has its own deadline and its own bound, all are collected beside each other, and what
+could not be had stands in the manifest with its reason. Secrets are taken out of each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError, say_error
 from hosted_engine.history.text import iso_text
+from hosted_engine.host.error_lines import writing
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.support_archive.collect import Output, Programs
 from hosted_engine.support_archive.secrets import (
@@ -33,14 +34,13 @@ from hosted_engine.support_archive.secrets import (
 from hosted_engine.support_archive.sources import (
     HOST_SETTINGS,
     SHARED_CONFIG,
-    USUAL_DOMAIN,
     Source,
-    pieces,
-    shared_config_piece,
+    other_sources,
+    shared_config_source,
 )
 from metadata.error_words import reason, shown
 from metadata.plain_json import parse_json, parse_json_without
-from metadata.settings.parse import HostSettings
+from metadata.settings.parse import EngineSettings
 from world.durable import written_beside
 
 USUAL_TOTAL_S = 60.0
@@ -51,9 +51,9 @@ _FIRST_S = 12.0
 
 @dataclass(frozen=True)
 class Collected:
-    """A piece and what became of it."""
+    """A source and what became of it."""
 
-    piece: Source
+    source: Source
     output: Output
     took_s: float = 0.0
 
@@ -79,14 +79,19 @@ def run_command(options: argparse.Namespace) -> int:
 
 
 def collect(total_s: float, tell: Callable[[Collected], None]) -> list[Collected]:
-    """All pieces, within `total_s` seconds; `tell` is called as soon as one is there."""
+    """All sources, within `total_s` seconds; `tell` is called as soon as one is there."""
     until_s = time.monotonic() + total_s
     programs = Programs()
     try:
-        first = _collect_one(programs, shared_config_piece(), min(_FIRST_S, total_s))
+        first = _collect_one(programs, shared_config_source(), min(_FIRST_S, total_s))
         tell(first)
-        wanted = pieces(_host(), _domain_name(first))
-        return [first, *_collect_all(programs, wanted, until_s, tell)]
+        domain, host = EngineSettings.domain_name, None
+        with suppress(ValueError, KeyError, TypeError):
+            shared = parse_json_without(first.output.data)
+            domain = str(shared["settings"]["engine"]["domain_name"])
+        with suppress(CommandError):
+            host = host_settings()
+        return [first, *_collect_all(programs, other_sources(host, domain), until_s, tell)]
     finally:
         programs.close()
 
@@ -100,14 +105,14 @@ def _collect_all(
     """By threads that are left alone when they do not end in time."""
     waiting: queue.SimpleQueue[Source] = queue.SimpleQueue()
     done: queue.SimpleQueue[Collected] = queue.SimpleQueue()
-    for piece in wanted:
-        waiting.put(piece)
+    for source in wanted:
+        waiting.put(source)
 
     def work() -> None:
         with suppress(queue.Empty):
             while True:
-                piece = waiting.get_nowait()
-                done.put(_collect_one(programs, piece, until_s - time.monotonic()))
+                source = waiting.get_nowait()
+                done.put(_collect_one(programs, source, until_s - time.monotonic()))
 
     for _ in range(_WORKERS):
         threading.Thread(target=work, name="collect", daemon=True).start()
@@ -115,30 +120,30 @@ def _collect_all(
     with suppress(queue.Empty):
         while len(found) < len(wanted):
             one = done.get(timeout=max(0.0, until_s + 2 - time.monotonic()))
-            found[one.piece] = one
+            found[one.source] = one
             tell(one)
     late = Output(why="has not ended when time was up")
-    return [found.get(piece, Collected(piece, late)) for piece in wanted]
+    return [found.get(source, Collected(source, late)) for source in wanted]
 
 
-def _collect_one(programs: Programs, piece: Source, left_s: float) -> Collected:
+def _collect_one(programs: Programs, source: Source, left_s: float) -> Collected:
     begun_s = time.monotonic()
     if left_s <= 0:
-        return Collected(piece, Output(why="time was up before its turn"))
-    deadline_s = min(piece.deadline_s, left_s)
-    if piece.command:
-        output = programs.run(piece.command, deadline_s, piece.most_bytes)
+        return Collected(source, Output(why="time was up before its turn"))
+    deadline_s = min(source.deadline_s, left_s)
+    if source.command:
+        output = programs.run(source.command, deadline_s, source.most_bytes)
     else:
-        output = _tail(piece.source, piece.most_bytes)
-    return Collected(piece, output, time.monotonic() - begun_s)
+        output = _tail(source.path, source.most_bytes)
+    return Collected(source, output, time.monotonic() - begun_s)
 
 
-def _tail(source: str, most_bytes: int) -> Output:
+def _tail(path: str, most_bytes: int) -> Output:
     """The end of a file, which is where the news are."""
     try:
-        if not Path(source).is_file():
+        if not Path(path).is_file():
             return Output(why="there is no such file")
-        with Path(source).open("rb") as file:
+        with Path(path).open("rb") as file:
             # Files of the kernel have no size.
             file.seek(max(0, os.fstat(file.fileno()).st_size - most_bytes))
             cut = file.tell() > 0
@@ -147,26 +152,13 @@ def _tail(source: str, most_bytes: int) -> Output:
         return Output(why=f"can't be read: {reason(error)}")
 
 
-def _host() -> Optional[HostSettings]:
-    try:
-        return host_settings()
-    except CommandError:
-        return None
-
-
-def _domain_name(shared: Collected) -> str:
-    with suppress(ValueError, KeyError, TypeError):
-        return str(parse_json_without(shared.output.data)["settings"]["engine"]["domain_name"])
-    return USUAL_DOMAIN
-
-
 # --- what is told ---------------------------------------------------------------------------
 
 
 def _progress(one: Collected) -> None:
     output = one.output
     end = output.why or ("cut" if output.cut else "done")
-    say_error(f"{one.piece.name}: {end} ({one.took_s:.1f} s)")
+    say_error(f"{one.source.name}: {end} ({one.took_s:.1f} s)")
 
 
 def _quiet(_one: Collected) -> None:
@@ -180,11 +172,11 @@ def write_archive(path: Path, collected: Sequence[Collected], force: bool) -> di
     """Write it, readable by its owner alone; returns the manifest; raises CommandError."""
     secrets = known_secrets(_settings_in(collected))
     top = f"hosted-engine-{os.uname().nodename}-{time.strftime('%Y%m%d-%H%M%S')}"
-    texts = {one.piece.name: _text(one, secrets) for one in collected}
+    texts = {one.source.name: _text(one, secrets) for one in collected}
     manifest: dict[str, Any] = {
         "host": os.uname().nodename,
         "made": iso_text(time.time()),
-        "pieces": [_entry(one, texts[one.piece.name]) for one in collected],
+        "pieces": [_entry(one, texts[one.source.name]) for one in collected],
     }
     manifest = data_without_secrets(manifest, secrets)
     texts[MANIFEST] = json.dumps(manifest, indent=1).encode()
@@ -197,10 +189,10 @@ def _settings_in(collected: Iterable[Collected]) -> list[object]:
     found: list[object] = []
     for one in collected:
         with suppress(ValueError, TypeError):
-            if one.piece.name == SHARED_CONFIG:
+            if one.source.name == SHARED_CONFIG:
                 # One bad number must not hide where the secrets are.
                 found.append(parse_json_without(one.output.data))
-            elif one.piece.name == HOST_SETTINGS:
+            elif one.source.name == HOST_SETTINGS:
                 from world.plain_yaml import parse_yaml
 
                 found.append(parse_yaml(one.output.data.decode("utf-8", "replace")))
@@ -210,7 +202,7 @@ def _settings_in(collected: Iterable[Collected]) -> list[object]:
 def _text(one: Collected, secrets: Sequence[str]) -> bytes:
     """JSON stays JSON: where it can be read, its texts are looked at one by one."""
     text = one.output.data.decode("utf-8", "replace")
-    if one.piece.name.endswith(".json"):
+    if one.source.name.endswith(".json"):
         with suppress(ValueError, RecursionError):
             data = data_without_secrets(parse_json(text), secrets)
             return json.dumps(data, indent=1 if "\n" in text.strip() else None).encode()
@@ -219,19 +211,16 @@ def _text(one: Collected, secrets: Sequence[str]) -> bytes:
 
 def _entry(one: Collected, text: bytes) -> dict[str, Any]:
     output = one.output
+    cut = f"only the {'end' if one.source.path else 'beginning'} of it"
     return {
-        "name": one.piece.name,
-        "from": one.piece.origin,
+        "name": one.source.name,
+        "from": one.source.origin,
         "ok": not output.why and not output.cut,
-        "why": output.why or (_cut_text(one.piece) if output.cut else ""),
+        "why": output.why or (cut if output.cut else ""),
         "exit_code": output.exit_code,
         "bytes": len(text),
         "took_s": round(one.took_s, 1),
     }
-
-
-def _cut_text(piece: Source) -> str:
-    return f"only the {'end' if piece.source else 'beginning'} of it"
 
 
 def _archive(top: str, texts: dict[str, bytes]) -> bytes:
@@ -258,20 +247,13 @@ def _checked(target: str, force: bool) -> Path:
 
 def _put(path: Path, content: bytes, force: bool) -> None:
     """All of it or nothing; a file that appeared meanwhile stays unless `force`."""
-    try:
-        with written_beside(path, content, mode=0o600) as new:
-            _name(new, path, force)
-    except OSError as error:
-        raise CommandError(f"{path}: can't be written: {reason(error)}") from error
-
-
-def _name(new: Path, path: Path, force: bool) -> None:
-    if force:
-        new.replace(path)
-        return
-    try:
-        os.link(new, path)
-    except PermissionError:  # no links on this file system
-        if os.path.lexists(path):
-            raise
-        new.replace(path)
+    with writing(path), written_beside(path, content, mode=0o600) as new:
+        if force:
+            new.replace(path)
+            return
+        try:
+            os.link(new, path)
+        except PermissionError:  # no links on this file system
+            if os.path.lexists(path):
+                raise
+            new.replace(path)

@@ -14,10 +14,8 @@ from metadata.settings.parse import HostSettings
 from world.host.interpreter import module_command
 
 MIB = 1 << 20
-USUAL_DOMAIN = "HostedEngine"
 # When libvirt hangs, all these hang one behind the other.
 LIBVIRT_S = 8.0
-USUAL_URI = "qemu:///system"
 SHARED_CONFIG = "settings/shared-config.json"
 HOST_SETTINGS = "settings/host.yaml"
 
@@ -33,26 +31,26 @@ _UNITS = {
 
 @dataclass(frozen=True)
 class Source:
-    """A file of the archive: what `command` says, or else the end of the file `source`."""
+    """A file of the archive: what `command` says, or else the end of the file `path`."""
 
     name: str
     command: tuple[str, ...] = ()
-    source: str = ""
+    path: str = ""
     most_bytes: int = MIB
     deadline_s: float = 15.0
 
     @property
     def origin(self) -> str:
         """Where it comes from, as one would type it."""
-        return " ".join(self.command) or self.source
+        return " ".join(self.command) or self.path
 
 
-def shared_config_piece() -> Source:
+def shared_config_source() -> Source:
     """The cluster's settings and the domain XML; more is asked by the names in it."""
     return Source(SHARED_CONFIG, _own(_PART, "shared-config"), most_bytes=4 * MIB)
 
 
-def pieces(host: Optional[HostSettings], domain: str) -> list[Source]:
+def other_sources(host: Optional[HostSettings], domain: str) -> list[Source]:
     """All the others; `host` None: not deployed, or the settings can't be read."""
     return [
         *_status(host),
@@ -60,7 +58,7 @@ def pieces(host: Optional[HostSettings], domain: str) -> list[Source]:
         *_logs(),
         *_sanlock(),
         *_machine(),
-        *_libvirt(host.libvirt_uri if host else USUAL_URI, domain),
+        *_libvirt((host or HostSettings).libvirt_uri, domain),
     ]
 
 
@@ -85,16 +83,16 @@ def _status(host: Optional[HostSettings]) -> Iterator[Source]:
 
 def _files(domain: str) -> Iterator[Source]:
     for name in (PAST, PRESENT):
-        source = f"{paths.history_dir()}/{name}"
-        yield Source(f"history/{name}", source=source, most_bytes=8 * MIB)
-    yield Source(HOST_SETTINGS, source=paths.host_settings_file())
-    yield Source("logs/sanlock.log", source="/var/log/sanlock.log", most_bytes=2 * MIB)
-    yield Source("logs/qemu.log", source=f"/var/log/libvirt/qemu/{domain}.log")
-    yield Source("settings/sanlock.conf", source="/etc/sanlock/sanlock.conf")
-    yield Source("settings/qemu-sanlock.conf", source="/etc/libvirt/qemu-sanlock.conf")
-    yield Source("machine/os-release.txt", source="/etc/os-release")
-    yield Source("machine/mounts.txt", source="/proc/self/mounts")
-    yield Source("machine/meminfo.txt", source="/proc/meminfo")
+        path = f"{paths.history_dir()}/{name}"
+        yield Source(f"history/{name}", path=path, most_bytes=8 * MIB)
+    yield Source(HOST_SETTINGS, path=paths.host_settings_file())
+    yield Source("logs/sanlock.log", path="/var/log/sanlock.log", most_bytes=2 * MIB)
+    yield Source("logs/qemu.log", path=f"/var/log/libvirt/qemu/{domain}.log")
+    yield Source("settings/sanlock.conf", path="/etc/sanlock/sanlock.conf")
+    yield Source("settings/qemu-sanlock.conf", path="/etc/libvirt/qemu-sanlock.conf")
+    yield Source("machine/os-release.txt", path="/etc/os-release")
+    yield Source("machine/mounts.txt", path="/proc/self/mounts")
+    yield Source("machine/meminfo.txt", path="/proc/meminfo")
 
 
 def _logs() -> Iterator[Source]:

@@ -49,12 +49,9 @@ def _settings(client: BrokerClient) -> tuple[ClusterSettings, Optional[Mapping[s
         stored = client.stored_config()
         return stored.config.settings, stored.settings
     except BrokerError:
-        return _parsed(client), None
-
-
-def _parsed(client: BrokerClient) -> ClusterSettings:
-    """A broker of an older program tells no more."""
+        pass
     try:
-        return client.shared_config().settings
+        # A broker of an older program tells no more.
+        return client.shared_config().settings, None
     except BrokerError:
-        return ClusterSettings()
+        return ClusterSettings(), None

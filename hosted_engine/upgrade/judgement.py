@@ -83,7 +83,7 @@ class Judgement:
 def judge(cluster: Cluster, stored: Optional[Mapping[str, Any]]) -> Judgement:
     """`stored` are the shared settings as they stand on the storage, without what was left out;
     None: not known."""
-    look = _Look(cluster, stored)
+    look = _HostsLook(cluster, stored)
     return Judgement(
         cluster=cluster,
         hosts=look.hosts,
@@ -93,7 +93,7 @@ def judge(cluster: Cluster, stored: Optional[Mapping[str, Any]]) -> Judgement:
     )
 
 
-class _Look:
+class _HostsLook:
     def __init__(self, cluster: Cluster, stored: Optional[Mapping[str, Any]]) -> None:
         self.cluster = cluster
         self.snapshot = cluster.snapshot
@@ -107,18 +107,16 @@ class _Look:
 
     def _host(self, facts: HostFacts) -> HostLook:
         program = program_of(facts.view)
-        return HostLook(facts, program, clause(cannot_take(facts.view)), self._refused(program))
-
-    def _refused(self, program: HostProgram) -> tuple[str, ...]:
-        """Nothing is said of one whose record can't be read."""
+        # Nothing is said of one whose record can't be read.
         known = program.parse_version is not None and not program.too_new
-        return refused_by(program.version, self.stored or {}) if known else ()
+        refused = refused_by(program.version, self.stored or {}) if known else ()
+        return HostLook(facts, program, clause(cannot_take(facts.view)), refused)
 
 
 # --- reasons ----------------------------------------------------------------------------------
 
 
-def _blind(look: _Look) -> list[str]:
+def _blind(look: _HostsLook) -> list[str]:
     blind_s = look.cluster.blind_s
     if blind_s is None:
         return []
@@ -128,7 +126,7 @@ def _blind(look: _Look) -> list[str]:
     ]
 
 
-def _not_at_work(look: _Look) -> list[str]:
+def _not_at_work(look: _HostsLook) -> list[str]:
     found = []
     if look.cluster.agent_silent_s is not None or look.this.facts.stopped:
         found.append("this host's agent says nothing: see 'systemctl status ha-agent'")
@@ -139,7 +137,7 @@ def _not_at_work(look: _Look) -> list[str]:
     return found
 
 
-def _global_maintenance(look: _Look) -> list[str]:
+def _global_maintenance(look: _HostsLook) -> list[str]:
     on = look.snapshot.global_maintenance
     if on is None:
         return ["whether global maintenance is on is not known"]
@@ -151,7 +149,7 @@ def _global_maintenance(look: _Look) -> list[str]:
     ]
 
 
-def _moves(look: _Look) -> list[str]:
+def _moves(look: _HostsLook) -> list[str]:
     found = [
         f"the engine is moving away from {host.name}: wait until it has arrived"
         for host in look.hosts
@@ -162,7 +160,7 @@ def _moves(look: _Look) -> list[str]:
     return found
 
 
-def _is_moving(look: _Look, host: HostLook) -> bool:
+def _is_moving(look: _HostsLook, host: HostLook) -> bool:
     if host.facts.this:
         agent = look.snapshot.agent
         report = agent.move if agent is not None else None
@@ -174,7 +172,7 @@ def _is_moving(look: _Look, host: HostLook) -> bool:
     return host.facts.known_state in _MOVES or moving_to(record.notes) is not None
 
 
-def _engine(look: _Look) -> list[str]:
+def _engine(look: _HostsLook) -> list[str]:
     """A takeover, a start, a stop, or an illness that may lead to one."""
     if _moves(look) or look.cluster.blind_s is not None:
         return []
@@ -200,7 +198,7 @@ def _unwell(runner: Optional[HostLook]) -> str:
     return f"the engine on {name} is {how}: it may be started anew or elsewhere"
 
 
-def _others_out(look: _Look) -> list[str]:
+def _others_out(look: _HostsLook) -> list[str]:
     """One host after the other; and nobody knows yet what becomes of one that is failing."""
     found = [
         f"{host.name} is in local maintenance: one host after the other; it is ended there with "
@@ -216,15 +214,16 @@ def _others_out(look: _Look) -> list[str]:
     return found
 
 
-def _engine_here(look: _Look) -> list[str]:
+def _engine_here(look: _HostsLook) -> list[str]:
     if look.runner is not look.this:
         return []
     rank = look.this.program.rank
     first = [host for host in look.peers if host.program.rank <= rank]
     found = []
     if first:
+        names = listed([f"{host.name} ({host.program.text()})" for host in first])
         found.append(
-            f"the engine runs here, and its host goes last: before it {_named(first)}; once they "
+            f"the engine runs here, and its host goes last: before it {names}; once they "
             f"are done, {LOCAL} moves it to one of them"
         )
     if not takers(look.snapshot):
@@ -232,11 +231,7 @@ def _engine_here(look: _Look) -> list[str]:
     return found
 
 
-def _named(hosts: list[HostLook]) -> str:
-    return listed([f"{host.name} ({host.program.text()})" for host in hosts])
-
-
-def _configurations(look: _Look) -> list[str]:
+def _configurations(look: _HostsLook) -> list[str]:
     """While a change is on its way to the hosts; it is a minute at most."""
     ours = look.snapshot.config
     if ours.sequence is None or ours.error:
@@ -266,7 +261,7 @@ _REASONS = (
 # --- warnings ---------------------------------------------------------------------------------
 
 
-def _not_there(look: _Look) -> list[str]:
+def _not_there(look: _HostsLook) -> list[str]:
     found = []
     for host in look.others:
         if host.program.too_new:
@@ -282,7 +277,7 @@ def _not_there(look: _Look) -> list[str]:
     return found
 
 
-def _nobody_left(look: _Look) -> list[str]:
+def _nobody_left(look: _HostsLook) -> list[str]:
     """While this host is out. Of the engine's own host the reasons say it."""
     runner = look.runner
     if runner is None or runner is look.this:
@@ -295,7 +290,7 @@ def _nobody_left(look: _Look) -> list[str]:
     return [f"while this host is out, no other one can take the engine from {runner.name}{why}"]
 
 
-def _older(look: _Look) -> list[str]:
+def _older(look: _HostsLook) -> list[str]:
     older = [host for host in look.peers if not host.program.tells_takes]
     found = [
         f"{host.name} runs an older program: the engine can't be moved to it alive, nor away from "
@@ -319,7 +314,7 @@ def _older(look: _Look) -> list[str]:
     return found
 
 
-def _untold_configurations(look: _Look) -> list[str]:
+def _untold_configurations(look: _HostsLook) -> list[str]:
     found = []
     if look.snapshot.config.error:
         found.append(
@@ -331,7 +326,7 @@ def _untold_configurations(look: _Look) -> list[str]:
     return found
 
 
-def _newer(look: _Look) -> list[str]:
+def _newer(look: _HostsLook) -> list[str]:
     return [
         f"the record of {host.name} holds what only a newer program writes "
         f"({_signs(host.program)}), which this one passes over"
@@ -345,7 +340,7 @@ def _signs(program: HostProgram) -> str:
     return ", ".join(parts)
 
 
-def _services_older(look: _Look) -> list[str]:
+def _services_older(look: _HostsLook) -> list[str]:
     """A package was installed whose scripts have not restarted the services."""
     runs = look.this.program
     if look.this.facts.view.fresh_record is None or runs.told == VERSION:
@@ -369,7 +364,7 @@ _WARNINGS = (
 # --- order ------------------------------------------------------------------------------------
 
 
-def _order(look: _Look) -> tuple[HostLook, ...]:
+def _order(look: _HostsLook) -> tuple[HostLook, ...]:
     """Those that are behind the newest; all, where all run the same. One that is in local
     maintenance already goes on."""
     here = [host for host in look.hosts if host.counts]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Iterable
 from typing import Any
 
+from hosted_engine.cli.paragraphs import filled, plain
 from hosted_engine.cluster.facts import HostFacts
 from hosted_engine.upgrade.judgement import LOCAL, NONE, HostLook, Judgement
-from metadata.plain_text import ascii_text
 
-WIDTH = 92
-_LONGEST = 2000
 _STEPS = (
     f"{LOCAL}; an engine that runs here moves to another host first",
     "upgrade the packages, which restarts ha-broker and ha-agent; reboot if sanlock, wdmd or the "
@@ -25,7 +22,7 @@ _STEPS = (
 def judgement_text(found: Judgement) -> str:
     """Ends with a newline; lines of at most `WIDTH` columns where words allow."""
     name = found.cluster.this.name
-    parts = [f"{_plain(name)} may be upgraded now." if found.may else f"Not {_plain(name)} now:"]
+    parts = [f"{plain(name)} may be upgraded now." if found.may else f"Not {plain(name)} now:"]
     parts += _items(found.reasons)
     parts += ["", "The order", *_items([_order(found)])]
     parts += ["", "The hosts", *_items([_host_line(found, host) for host in found.hosts])]
@@ -37,22 +34,7 @@ def judgement_text(found: Judgement) -> str:
 
 
 def _items(texts: Iterable[str]) -> list[str]:
-    return [
-        textwrap.fill(
-            _plain(text),
-            WIDTH,
-            initial_indent="  - ",
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        for text in texts
-    ]
-
-
-def _plain(text: str) -> str:
-    """What other hosts wrote goes to a terminal."""
-    return ascii_text(text, _LONGEST)
+    return [filled(plain(text), "  - ", "    ") for text in texts]
 
 
 def _order(found: Judgement) -> str:

@@ -13,7 +13,7 @@ from typing import NoReturn, Optional
 from xml.etree import ElementTree
 
 from hosted_engine.errors import CommandError
-from hosted_engine.vm.engine_access import Engine, ask_libvirt, domain_here, engine_here
+from hosted_engine.vm.engine_access import EngineAccess, ask_libvirt, domain_here, engine_here
 from metadata.error_words import shown
 
 VIRSH = "virsh"
@@ -28,7 +28,8 @@ _STDIN, _STDOUT = 0, 1
 def run_command(options: argparse.Namespace) -> NoReturn:
     """Never returns: `virsh console` goes on in this process. Raises CommandError."""
     words = command_line(engine_here(), options.force)
-    _need_terminal()
+    if not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
+        raise CommandError("the console needs a terminal (over ssh: ssh -t)")
     path = shutil.which(VIRSH)
     if path is None:
         raise CommandError(
@@ -39,7 +40,7 @@ def run_command(options: argparse.Namespace) -> NoReturn:
     os.execv(path, words)
 
 
-def command_line(engine: Engine, force: bool) -> list[str]:
+def command_line(engine: EngineAccess, force: bool) -> list[str]:
     """What to run; raises CommandError when the VM is not here or has no serial console."""
     domain_here(engine)
     device = pty_device(ask_libvirt(engine.hypervisor.live_xml))
@@ -66,8 +67,3 @@ def _no_pty_text(port: Optional[ElementTree.Element]) -> str:
     path = source.get("path") if source is not None else None
     whither = f"its output goes to {path}" if path else f"its type is {shown(port.get('type'))}"
     return f"nobody can type at the serial console of the engine's VM ({whither}); {ADD_ONE}"
-
-
-def _need_terminal() -> None:
-    if not (os.isatty(_STDIN) and os.isatty(_STDOUT)):
-        raise CommandError("the console needs a terminal (over ssh: ssh -t)")

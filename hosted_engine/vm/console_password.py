@@ -19,7 +19,13 @@ from typing import Optional
 from xml.etree import ElementTree
 
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
-from hosted_engine.vm.engine_access import Engine, ask_libvirt, domain_here, engine_here, order
+from hosted_engine.vm.engine_access import (
+    EngineAccess,
+    ask_libvirt,
+    domain_here,
+    engine_here,
+    order,
+)
 from world.ports.errors import WorldError
 
 PASSWORD_VARIABLE = "HE_CONSOLE_PASSWORD"
@@ -131,7 +137,7 @@ def check(password: str, displays: list[Display]) -> None:
 # --- the displays ---------------------------------------------------------------------------
 
 
-def displays_here(engine: Engine) -> list[Display]:
+def displays_here(engine: EngineAccess) -> list[Display]:
     """Those of the VM on this host; raises CommandError when it is not here or has none."""
     domain_here(engine)
     found = displays(ask_libvirt(engine.hypervisor.live_xml))
@@ -171,20 +177,17 @@ def where(display: Display, host_name: str) -> str:
     ports = [f"port {display.port}"] if display.port is not None else []
     ports += [f"TLS port {display.tls_port}"] if display.tls_port is not None else []
     place = host_name if display.address in _EVERYWHERE else display.address
-    return f"{display.kind} at {place}, {', '.join(ports)}{_tunnel(display, host_name)}"
-
-
-def _tunnel(display: Display, host_name: str) -> str:
-    port = display.port if display.port is not None else display.tls_port
-    if display.address not in _LOOPBACK:
-        return ""
-    return f" (from elsewhere: ssh -L {port}:{display.address}:{port} {host_name})"
+    tunnel = ""
+    if display.address in _LOOPBACK:
+        port = display.port if display.port is not None else display.tls_port
+        tunnel = f" (from elsewhere: ssh -L {port}:{display.address}:{port} {host_name})"
+    return f"{display.kind} at {place}, {', '.join(ports)}{tunnel}"
 
 
 # --- setting --------------------------------------------------------------------------------
 
 
-def set_password(engine: Engine, password: str, valid_s: float) -> None:
+def set_password(engine: EngineAccess, password: str, valid_s: float) -> None:
     """On every display of the VM; raises CommandError."""
     ends_at_s = time.time() + valid_s
     xml = ask_libvirt(engine.hypervisor.live_xml)
@@ -193,7 +196,7 @@ def set_password(engine: Engine, password: str, valid_s: float) -> None:
             _update(engine, with_password(graphics, password, ends_at_s))
 
 
-def _update(engine: Engine, device_xml: str) -> None:
+def _update(engine: EngineAccess, device_xml: str) -> None:
     try:
         order(partial(engine.hypervisor.update_device, device_xml), ORDER_LIMIT_S)
     except WorldError as error:

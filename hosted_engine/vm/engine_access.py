@@ -6,8 +6,6 @@ Shared by ``--vm-start`` and its like, the console and its password.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Callable, Optional, TypeVar
 
@@ -17,11 +15,11 @@ from hosted_engine.cluster.lease_holder import owner_text
 from hosted_engine.errors import CommandError, NotReachedError
 from hosted_engine.host import deadline
 from hosted_engine.host.deadline import look_at_domain, within_deadline
+from hosted_engine.host.error_lines import told
 from hosted_engine.host.libvirt_unit import libvirt_hint
 from hosted_engine.host.local_host import host_settings
 from hosted_engine.host.shared_config import shared_config
 from metadata.settings.parse import ClusterSettings, StorageParts
-from world.ports.errors import WorldError
 from world.ports.libvirt import AdministeredHypervisor, Domain, DomainState
 from world.ports.sanlock import Lockspace
 
@@ -35,7 +33,7 @@ SANLOCK = "sanlock (see 'systemctl status sanlock')"
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineAccess:
     """The engine as this host reaches it.
 
     `ask_broker` returns None when the broker does not answer.
@@ -57,7 +55,7 @@ class Engine:
         return self.settings.engine.domain_name
 
 
-def engine_here(*, strict: bool = False) -> Engine:
+def engine_here(*, strict: bool = False) -> EngineAccess:
     """This host's; raises CommandError. `strict`: libvirt checks the XML of a start."""
     from hosted_engine.host.patient_lockspace import PatientLockspace
     from world.vm.libvirt_hypervisor import LibvirtHypervisor
@@ -69,7 +67,7 @@ def engine_here(*, strict: bool = False) -> Engine:
     finally:
         client.close()
     name = config.settings.engine.domain_name
-    return Engine(
+    return EngineAccess(
         hypervisor=LibvirtHypervisor(host.libvirt_uri, name, strict=strict, keepalive=True),
         lockspace=PatientLockspace(host.storage),
         parts=host.storage,
@@ -95,13 +93,13 @@ def _status() -> Optional[Snapshot]:
 # --- where it is ----------------------------------------------------------------------------
 
 
-def look(engine: Engine, within_s: float = math.inf) -> Domain:
+def look(engine: EngineAccess, within_s: float = math.inf) -> Domain:
     """libvirt's word on the VM here; raises CommandError, also when it takes too long."""
     with told():
         return look_at_domain(engine.hypervisor, within_s)
 
 
-def domain_here(engine: Engine) -> Domain:
+def domain_here(engine: EngineAccess) -> Domain:
     """The VM on this host; raises CommandError where it is not, naming the host that has it."""
     domain = look(engine)
     if domain.state is DomainState.ABSENT:
@@ -109,7 +107,7 @@ def domain_here(engine: Engine) -> Domain:
     return domain
 
 
-def elsewhere(engine: Engine) -> str:
+def elsewhere(engine: EngineAccess) -> str:
     """Part of a sentence: whose the lease is; empty when nobody's, or sanlock can't tell."""
     try:
         owner = ask_sanlock(lambda: owner_text(engine.lockspace, engine.ask_broker()))
@@ -143,12 +141,3 @@ def order(job: Callable[[], T], limit_s: float) -> T:
         raise NotReachedError(
             f"{error.message}; it may still do what it was told (see hosted-engine --vm-status)"
         ) from error
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """The world's errors become one line of the command."""
-    try:
-        yield
-    except WorldError as error:
-        raise CommandError(str(error)) from error

@@ -24,7 +24,8 @@ from ha_broker.api.snapshot import HostView, MovePhase, Publication, Snapshot
 from ha_broker.api.takers import takers
 from hosted_engine.cli.move_wording import moved_text, paused_text
 from hosted_engine.cli.wait import follow, wait_s
-from hosted_engine.cli.wording import listed
+from hosted_engine.cli.wording import capital, listed
+from hosted_engine.cluster.facts import STATES_OF_MAINTENANCE
 from hosted_engine.errors import EXIT_OK, CommandError, UsageError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
@@ -50,12 +51,6 @@ MOVE_IT_FIRST = (
     "ask again here"
 )
 ASK_AGAIN = "see 'hosted-engine --explain', and ask again later"
-
-_STATES_OF_MAINTENANCE = (
-    State.GLOBAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE,
-    State.LOCAL_MAINTENANCE_MIGRATE_VM,
-)
 
 
 def run_command(options: argparse.Namespace) -> int:
@@ -188,17 +183,13 @@ def _follow_move(client: BrokerClient, since_s: float, timeout_s: Optional[float
     watch = MoveWatch(client, move.what_for, move.missing, since_s)
     if timeout_s is None:
         found = look_shortly(watch)
-        print(f"{_capital(watch.told)}. {GOES_ON}" if found and watch.told else GOES_ON)
+        print(f"{capital(watch.told)}. {GOES_ON}" if found and watch.told else GOES_ON)
         return
     follow(watch.look, _GOALS[LOCAL], timeout_s)
     report = watch.report
     moved = report is not None and report.phase == MovePhase.MOVED
     how = f"{moved_text(report, watch.took_s)}; " if report is not None and moved else ""
     print(f"Reached: {how}{_GOALS[LOCAL]}{paused_text(report) if how else ''}.")
-
-
-def _capital(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _missing_global(snapshot: Snapshot, since_s: float) -> str:
@@ -236,7 +227,7 @@ def _missing_none(snapshot: Snapshot, since_s: float) -> str:
     agent = _latest(snapshot, since_s)
     if agent is None:
         return _SILENT
-    return _state_text(agent) if agent.state in _STATES_OF_MAINTENANCE or agent.stopped else ""
+    return _state_text(agent) if agent.state in STATES_OF_MAINTENANCE or agent.stopped else ""
 
 
 _SILENT = "waiting for this host's agent to report (see 'systemctl status ha-agent')"

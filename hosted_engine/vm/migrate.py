@@ -14,7 +14,8 @@ from typing import Optional
 from ha_broker.api.client import BrokerClient, BrokerRefusedError
 from ha_broker.api.snapshot import MovePhase, MoveReport
 from hosted_engine.cli.move_wording import moved_text, paused_text, progress_text
-from hosted_engine.cli.wait import follow, print_line, wait_s
+from hosted_engine.cli.wait import follow, print_line, say_nothing, wait_s
+from hosted_engine.cli.wording import capital
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.deployed import check_deployed
 from hosted_engine.host.local_host import broker
@@ -45,7 +46,7 @@ def run(to: Optional[str], timeout_s: Optional[float] = None, *, as_json: bool =
     check_deployed()
     with broker() as client:
         watch = _order(client, to)
-        say = _say_nothing if as_json else print_line
+        say = say_nothing if as_json else print_line
         if timeout_s is None:
             found = look_shortly(watch)
             say(_short_text(watch, found))
@@ -74,16 +75,11 @@ def _short_text(watch: MoveWatch, found: bool) -> str:
         return f"Done: {_moved(report, watch.took_s)}."
     if report is None or not found:
         return f"The order is given; this host's agent has not taken it up yet. {GOES_ON}"
-    text = progress_text(report)
-    return f"{text[0].upper()}{text[1:]}. {GOES_ON}"
+    return f"{capital(progress_text(report))}. {GOES_ON}"
 
 
 def _moved(report: MoveReport, took_s: float) -> str:
     return f"{moved_text(report, took_s)}{paused_text(report)}"
-
-
-def _say_nothing(_line: str) -> None:
-    pass
 
 
 def _document(request_id: str, report: Optional[MoveReport]) -> str:

@@ -9,7 +9,7 @@ from typing import Callable, Optional
 from ha_broker.api.client import BrokerClient, BrokerError
 from ha_broker.api.snapshot import MAINTENANCE, MovePhase, MoveReport, Snapshot
 from hosted_engine.cli.move_wording import progress_text, stays_text
-from hosted_engine.cli.wait import EndedError, follow
+from hosted_engine.cli.wait import EndedError, follow, say_nothing
 from hosted_engine.errors import NotReachedError
 
 # Without --wait a command looks so long for what comes of its order: a tick, and a bit.
@@ -70,14 +70,10 @@ class MoveWatch:
 def look_shortly(watch: MoveWatch) -> bool:
     """What has come of it at once; False: nothing that could be told. Raises EndedError."""
     try:
-        follow(watch.peek, "the agent takes it up", SHORT_LOOK_S, tell=_say_nothing)
+        follow(watch.peek, "the agent takes it up", SHORT_LOOK_S, tell=say_nothing)
     except NotReachedError:
         return False
     return True
-
-
-def _say_nothing(_line: str) -> None:
-    pass
 
 
 class MaintenanceMove:

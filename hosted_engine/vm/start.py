@@ -11,10 +11,10 @@ import argparse
 import time
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Optional
 
 from ha_agent.actions.start_engine import start_engine, start_engine_paused
-from ha_broker.api.snapshot import EngineView, Snapshot
 from hosted_engine.cli.wait import EndedError, follow, wait_s
 from hosted_engine.cluster.lease_holder import (
     NOTHING_DONE,
@@ -23,10 +23,20 @@ from hosted_engine.cluster.lease_holder import (
     other_owner,
     owner_text,
 )
-from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.vm.engine_access import Engine, ask_sanlock, elsewhere, engine_here, look, order
+from hosted_engine.vm.engine_access import (
+    EngineAccess,
+    ask_sanlock,
+    elsewhere,
+    engine_here,
+    look,
+    order,
+)
+from metadata.domain_xml import domain_name, lease_problems
+from metadata.error_words import reason, shown
+from metadata.errors import DomainXmlError
 from metadata.records import Health
+from metadata.settings.parse import StorageParts
 from metadata.settings.timing import lease_floor_s
 from world.ports.errors import LeaseHeldError, WorldError
 from world.ports.libvirt import Domain, DomainState
@@ -52,7 +62,9 @@ def run_start_command(options: argparse.Namespace) -> int:
     timeout_s = wait_s(options, WAIT_S)
     engine = _with_vm_conf(options.vm_conf)
     domain = start(engine)
-    _warn_of_maintenance(engine)
+    snapshot = engine.ask_broker()
+    if snapshot is not None and snapshot.local_maintenance:
+        print(UNWATCHED, flush=True)
     if timeout_s is not None:
         follow_start(engine, domain, timeout_s)
     return EXIT_OK
@@ -68,13 +80,7 @@ def run_start_paused_command(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _warn_of_maintenance(engine: Engine) -> None:
-    snapshot = engine.ask_broker()
-    if snapshot is not None and snapshot.local_maintenance:
-        print(UNWATCHED, flush=True)
-
-
-def start(engine: Engine) -> Domain:
+def start(engine: EngineAccess) -> Domain:
     """Start the VM; raises CommandError, naming who runs the engine when somebody does."""
     refuse_second(engine)
     job = partial(
@@ -85,7 +91,7 @@ def start(engine: Engine) -> Domain:
     return domain
 
 
-def start_paused(engine: Engine) -> Domain:
+def start_paused(engine: EngineAccess) -> Domain:
     """Create the VM and let nothing of it run; raises CommandError."""
     snapshot = engine.ask_broker()
     if snapshot is None or snapshot.global_maintenance is not True:
@@ -96,11 +102,18 @@ def start_paused(engine: Engine) -> Domain:
     )
     domain = _start(engine, job)
     print(f"The engine's VM is paused on this host (qemu's pid is {domain.pid}).")
-    print(_how_to_go_on(engine), flush=True)
+    print(
+        "It holds no lease as long as it is paused: libvirt takes the lease when it is resumed, "
+        "and does not resume it while another host has it.\n"
+        f"To let it run: {_resume(engine)}\n"
+        "Do that before global maintenance ends: then the hosts start the engine elsewhere, and "
+        "this host's agent switches a paused VM off.",
+        flush=True,
+    )
     return domain
 
 
-def refuse_second(engine: Engine) -> None:
+def refuse_second(engine: EngineAccess) -> None:
     """Raises CommandError while the engine surely is somewhere; sanlock would refuse it later."""
     domain = look(engine)
     if domain.state is DomainState.RUNNING:
@@ -117,7 +130,7 @@ def refuse_second(engine: Engine) -> None:
     _refuse_while_other_owns(engine)
 
 
-def _refuse_while_other_owns(engine: Engine) -> None:
+def _refuse_while_other_owns(engine: EngineAccess) -> None:
     owner = ask_sanlock(lambda: other_owner(engine.lockspace, engine.host_id))
     if owner is None or owner.lives is False:
         return
@@ -131,7 +144,7 @@ def _refuse_while_other_owns(engine: Engine) -> None:
     )
 
 
-def _start(engine: Engine, job: partial[Domain]) -> Domain:
+def _start(engine: EngineAccess, job: partial[Domain]) -> Domain:
     try:
         return order(job, _floor_s(engine) + START_LIMIT_S)
     except LeaseHeldError as error:
@@ -143,44 +156,53 @@ def _start(engine: Engine, job: partial[Domain]) -> Domain:
         raise CommandError(f"{error}{elsewhere(engine)}") from error
 
 
-def _held_text(engine: Engine, error: LeaseHeldError) -> str:
+def _held_text(engine: EngineAccess, error: LeaseHeldError) -> str:
     """Who has the lease; nobody where this host itself is still letting it go."""
     owner = owner_text(engine.lockspace, engine.ask_broker())
     return held_by_text(owner) if owner else f"{error}; {NOTHING_DONE}"
 
 
-def _floor_s(engine: Engine) -> float:
+def _floor_s(engine: EngineAccess) -> float:
     fire_timeout_s = ask_sanlock(engine.lockspace.fire_timeout_s)
     return lease_floor_s(engine.settings.timing.io_timeout_s, fire_timeout_s)
 
 
-def _with_vm_conf(path: Optional[str]) -> Engine:
+def _with_vm_conf(path: Optional[str]) -> EngineAccess:
     if path is None:
         return engine_here()
     engine = engine_here(strict=True)
-    xml = read_vm_conf(path, engine.name, engine.parts)
+    xml = xml_for_one_start(path, engine.name, engine.parts)
     print(f"This start uses {path}; every other one uses the shared configuration.", flush=True)
     return replace(engine, domain_xml=xml)
 
 
-def _resume(engine: Engine) -> str:
+def _resume(engine: EngineAccess) -> str:
     return f"virsh -c {engine.libvirt_uri} resume {engine.name}"
 
 
-def _how_to_go_on(engine: Engine) -> str:
-    return (
-        "It holds no lease as long as it is paused: libvirt takes the lease when it is resumed, "
-        "and does not resume it while another host has it.\n"
-        f"To let it run: {_resume(engine)}\n"
-        "Do that before global maintenance ends: then the hosts start the engine elsewhere, and "
-        "this host's agent switches a paused VM off."
-    )
+def xml_for_one_start(path: str, name: str, parts: StorageParts) -> str:
+    """The domain XML in file `path`, by the rules for the cluster's own: for a domain called
+    `name`, with the lease in `parts`; raises CommandError naming the file."""
+    try:
+        xml = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"{path}: can't be read: {reason(error)}") from error
+    try:
+        found = domain_name(xml)
+    except DomainXmlError as error:
+        raise CommandError(f"{path}: {error.why}") from error
+    problems = lease_problems(xml, parts)
+    if found != name:
+        problems.insert(0, f"the domain's name is {shown(found)}, must be {shown(name)}")
+    if problems:
+        raise CommandError(f"{path}: {'; '.join(problems)}")
+    return xml
 
 
 # --- following ------------------------------------------------------------------------------
 
 
-def follow_start(engine: Engine, domain: Domain, timeout_s: float) -> None:
+def follow_start(engine: EngineAccess, domain: Domain, timeout_s: float) -> None:
     """Until the engine is healthy here; raises NotReachedError, EndedError when the VM ends.
 
     An engine without a health page is one that runs.
@@ -193,7 +215,7 @@ def follow_start(engine: Engine, domain: Domain, timeout_s: float) -> None:
     print(f"Reached: {ENGINE_IS_HEALTHY}.")
 
 
-def _start_missing(engine: Engine, started: Domain, began_s: float, allowed_s: float) -> str:
+def _start_missing(engine: EngineAccess, started: Domain, began_s: float, allowed_s: float) -> str:
     now = look(engine, allowed_s)
     if now.state is DomainState.ABSENT or now.pid != started.pid:
         raise EndedError(
@@ -201,17 +223,12 @@ def _start_missing(engine: Engine, started: Domain, began_s: float, allowed_s: f
         )
     if now.state is not DomainState.RUNNING:
         return f"the VM is {now.state.value} ({now.detail or 'no reason given'})"
-    return _health_missing(engine.ask_broker(), began_s)
-
-
-def _health_missing(snapshot: Optional[Snapshot], began_s: float) -> str:
+    snapshot = engine.ask_broker()
     if snapshot is None:
         return "the VM runs; this host's broker does not answer (see 'systemctl status ha-broker')"
     view = snapshot.engine
     if view.seen_at_s is None or view.seen_at_s < began_s:
         return "the VM runs; its health was not checked yet"
-    return "" if view.health is Health.GOOD else f"the VM runs; {_health_text(view)}"
-
-
-def _health_text(view: EngineView) -> str:
-    return f"its health is {view.health.value} ({view.detail or 'no reason given'})"
+    if view.health is Health.GOOD:
+        return ""
+    return f"the VM runs; its health is {view.health.value} ({view.detail or 'no reason given'})"

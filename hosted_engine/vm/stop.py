@@ -9,7 +9,8 @@ from typing import Optional
 from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.errors import EXIT_OK, CommandError
-from hosted_engine.vm.engine_access import Engine, domain_here, engine_here, look, order, told
+from hosted_engine.host.error_lines import told
+from hosted_engine.vm.engine_access import EngineAccess, domain_here, engine_here, look, order
 from world.ports.libvirt import Domain, DomainState
 
 WAIT_S = 300.0
@@ -39,7 +40,7 @@ def run_poweroff_command(options: argparse.Namespace) -> int:
     return stop(engine_here(), graceful=False, timeout_s=timeout_s)
 
 
-def stop(engine: Engine, graceful: bool, timeout_s: Optional[float] = None) -> int:
+def stop(engine: EngineAccess, graceful: bool, timeout_s: Optional[float] = None) -> int:
     """Ask the guest to power off, or switch it off; follow it when a time for that is given.
 
     Raises CommandError when the VM is not here or libvirt refuses.
@@ -53,14 +54,14 @@ def stop(engine: Engine, graceful: bool, timeout_s: Optional[float] = None) -> i
     return EXIT_OK
 
 
-def follow_stop(engine: Engine, domain: Domain, graceful: bool, timeout_s: float) -> None:
+def follow_stop(engine: EngineAccess, domain: Domain, graceful: bool, timeout_s: float) -> None:
     """Until this VM is gone; raises NotReachedError."""
     goal = f"{ENDED} (hosted-engine --vm-poweroff switches it off)" if graceful else ENDED
     follow(partial(_missing, engine, domain), goal, timeout_s)
     print(f"Reached: {ENDED}.")
 
 
-def _order(engine: Engine, domain: Domain, graceful: bool) -> None:
+def _order(engine: EngineAccess, domain: Domain, graceful: bool) -> None:
     if graceful and domain.state is DomainState.PAUSED:
         raise CommandError(
             f"the engine's VM is paused ({domain.detail or 'no reason given'}), so its guest "
@@ -71,7 +72,7 @@ def _order(engine: Engine, domain: Domain, graceful: bool) -> None:
         order(engine.hypervisor.shutdown if graceful else engine.hypervisor.destroy, ORDER_LIMIT_S)
 
 
-def _missing(engine: Engine, stopped: Domain, allowed_s: float) -> str:
+def _missing(engine: EngineAccess, stopped: Domain, allowed_s: float) -> str:
     """Another process is another life: the hosts may have started the engine again, here too."""
     now = look(engine, allowed_s)
     another = stopped.pid is not None and now.pid not in (None, stopped.pid)

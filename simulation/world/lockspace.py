@@ -239,7 +239,8 @@ class SimLockspace:
         if self.holders:
             return False
         if not self._storage_broken():
-            self._free_own_slot(space)
+            slot = self.san.slots[space.host_id]
+            self.san.slots[space.host_id] = replace(slot, timestamp=0)
         self._space = None
         self.san.changed()
         self._clock.spend(LEAVE_S)
@@ -539,7 +540,9 @@ class SimLockspace:
         """Do what is due at `at_s`, which is `next_event_at_s`."""
         space = self._space
         if self._reset_at_s <= at_s:
-            self._reset()
+            self._reset_at_s = math.inf
+            for callback in self._reset_callbacks:
+                callback()
         elif self._kill_at_s <= at_s:
             self._kill_at_s = math.inf
             self._kill_holders(at_s, "kill")
@@ -547,11 +550,6 @@ class SimLockspace:
             self._renew(space, at_s)
         else:
             self._lose(at_s)
-
-    def _reset(self) -> None:
-        self._reset_at_s = math.inf
-        for callback in self._reset_callbacks:
-            callback()
 
     def _renew(self, space: _Space, at_s: float) -> None:
         if self._storage_broken():
@@ -654,10 +652,6 @@ class SimLockspace:
         if self._space.host_id != host_id:
             why = f"this host has joined as host id {self._space.host_id}"
             raise LockspaceError(what, why, errno_module.EINVAL)
-
-    def _free_own_slot(self, space: _Space) -> None:
-        slot = self.san.slots[space.host_id]
-        self.san.slots[space.host_id] = replace(slot, timestamp=0)
 
     def _host(self, space: _Space, host_id: int) -> LockspaceHost:
         view = space.views[host_id]

@@ -21,7 +21,7 @@ import pytest
 
 from hosted_engine.errors import CommandError
 from hosted_engine.vm.console_password import displays_here, set_password
-from hosted_engine.vm.engine_access import Engine
+from hosted_engine.vm.engine_access import EngineAccess
 from metadata.layout import storage_parts
 from tests.contract.domain_xml_cases import BY_ANY_DRIVER, BY_QEMU, TAKEN
 from tests.contract.places import TIME_FACTOR
@@ -301,10 +301,10 @@ NO_PASSWORD_YET = "passwd='*' passwdValidTo='1970-01-01T00:00:01'"
 
 def started_with_display(
     hypervisor: LibvirtHypervisor, lockspace: SanlockLockspace, kind: str, password: str
-) -> Engine:
+) -> EngineAccess:
     display = DISPLAY.format(kind=kind, password=password)
     hypervisor.start(XML.replace("</devices>", f"{display}</devices>"))
-    return Engine(hypervisor, lockspace, PARTS, XML, host_id=1)
+    return EngineAccess(hypervisor, lockspace, PARTS, XML, host_id=1)
 
 
 @pytest.mark.parametrize(("kind", "lets_in"), [("vnc", vnc_lets_in), ("spice", spice_lets_in)])

@@ -67,7 +67,7 @@ import sys
 from hosted_engine.host import alone
 from hosted_engine.storage.cleanup import main
 sys.argv[1:] = ["--help"]
-main(); print(alone._Process.is_command)
+main(); print(alone.ThisProcess.is_command)
 """
 
 

@@ -206,18 +206,20 @@ def shared_configuration() -> None:
 
 
 def connecting() -> None:
-    from hosted_engine.storage.connect import Site, connect
+    from hosted_engine.storage.connect import ConnectSite, connect
 
     begin_threads()
     parts = volume()
     there = FcConnection(device=parts.lockspace.path)
     said: list[str] = []
-    connect(HostSettings(1, "h1", parts), there, Site(said.append))
+    connect(HostSettings(1, "h1", parts), there, ConnectSite(said.append))
     assert said == [f"[ ok ] connected already: {there.device}"]
     elsewhere = HostSettings(1, "h1", NOWHERE)
     assert (
         "there is no /nowhere"
-        in refusal(CommandError, lambda: connect(elsewhere, there, Site(said.append))).message
+        in refusal(
+            CommandError, lambda: connect(elsewhere, there, ConnectSite(said.append))
+        ).message
     )
 
 

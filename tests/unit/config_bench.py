@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional, cast
 
 from ha_broker.api.client import BrokerClient, BrokerGoneError
 from ha_broker.api.snapshot import EngineView, HostView, Snapshot
-from hosted_engine.config.apply import Bench
+from hosted_engine.config.apply import ChangeContext
 from hosted_engine.host.domain_look import DomainLook, look_at_xml
 from hosted_engine.host.environment import DeployedHost, deployed_as
 from metadata import wire
@@ -154,9 +154,9 @@ class Cluster:
         )
         return deployed_as(machine, HostSettings(host_id, f"h{host_id}", PARTS))
 
-    def bench(self, host_id: int = 1) -> Bench:
+    def context(self, host_id: int = 1) -> ChangeContext:
         client = cast(BrokerClient, self.broker)
-        return Bench(self.world(host_id), client, self._look, self.page)
+        return ChangeContext(self.world(host_id), client, self._look, self.page)
 
     def stored(self) -> StoredConfig:
         place = PARTS.shared_config

@@ -21,7 +21,7 @@ from hosted_engine.deploy import command as deploy
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.storage import cleanup
 from hosted_engine.storage.cleanup import Given, Remains, clean_up, main
-from hosted_engine.storage.connect import Site
+from hosted_engine.storage.connect import ConnectSite
 from metadata.layout import slot_address
 from metadata.records import HostRecord, SlotAbsent
 from metadata.settings.storage_connection import NfsConnection, PosixConnection
@@ -59,7 +59,7 @@ class Host(Scene):
             settings_file=self.settings_file,
             state_folder=self.state,
             units=self.services,
-            site=Site(self.said.append, 10.0, self.mountinfo),
+            site=ConnectSite(self.said.append, 10.0, self.mountinfo),
             say=self.said.append,
         )
         clean_up(remains, given, self.world() if self.settings_file.exists() else None)

@@ -15,7 +15,7 @@ import pytest
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.vm import console, console_password
 from hosted_engine.vm.console_password import Display, chosen, where
-from hosted_engine.vm.engine_access import Engine
+from hosted_engine.vm.engine_access import EngineAccess
 from metadata.layout import storage_parts
 from simulation.world import SimHypervisor, SimLockspace, SimSan, VirtualClock
 from tests.unit.command_broker import snapshot
@@ -43,8 +43,8 @@ class Host:
             clock.advance(60)
         self.vm = self.vms[1]
 
-    def engine(self, index: int = 1) -> Engine:
-        return Engine(
+    def engine(self, index: int = 1) -> EngineAccess:
+        return EngineAccess(
             hypervisor=self.vms[index],
             lockspace=self.lockspaces[index],
             parts=storage_parts("/shared/leases"),

@@ -19,7 +19,7 @@ from hosted_engine.deploy.answers import (
     created_settings,
     differing_keys,
     parse_answers,
-    read_answers,
+    read_data,
     storage_parts,
 )
 from hosted_engine.deploy.plan import (
@@ -63,6 +63,10 @@ CREATING = {
 
 def answers(data: object) -> Answers:
     return parse_answers(data, "answers.yaml")
+
+
+def read_answers(path: str) -> Answers:
+    return parse_answers(read_data(path), path)
 
 
 def refusal(data: object) -> str:

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from hosted_engine.deploy import steps as deploy_steps
-from hosted_engine.deploy.plan import Join, Watch
+from hosted_engine.deploy.plan import Join, LifeWatch
 from hosted_engine.deploy.steps import join
 from hosted_engine.errors import CommandError
 from hosted_engine.host import storage_deadline as deploy_deadline
@@ -24,7 +24,7 @@ from tests.unit.test_command_deploy import cluster_store
 from world.ports.errors import LockspaceError, StorageError
 from world.ports.sanlock import Membership
 
-JOINING = Join((2,), "h9", Watch((), 0), "br0", "10.0.0.1")
+JOINING = Join((2,), "h9", LifeWatch((), 0), "br0", "10.0.0.1")
 
 
 class Slow:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hosted_engine.deploy.checks_domain import check_domain
+from hosted_engine.deploy.checks_engine import check_domain
 from hosted_engine.deploy.findings import Finding, Level, finding_lines
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts

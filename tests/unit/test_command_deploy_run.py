@@ -16,9 +16,9 @@ from hosted_engine.cluster.storage_survey import AreaKind, survey
 from hosted_engine.deploy import check_input
 from hosted_engine.deploy import findings as deploy_findings
 from hosted_engine.deploy import lockspace_survey as deploy_place
-from hosted_engine.deploy.answers import local_settings, parse_answers, read_answers
+from hosted_engine.deploy.answers import local_settings, parse_answers
 from hosted_engine.deploy.checks_storage import spare_block
-from hosted_engine.deploy.command import Request, deploy
+from hosted_engine.deploy.command import DeployRequest, deploy
 from hosted_engine.deploy.next_host_answers import next_answers, write_next_answers
 from hosted_engine.deploy.plan import _unlike_host
 from hosted_engine.errors import CommandError, UsageError
@@ -38,6 +38,7 @@ from tests.unit.test_command_deploy import (
     SETTINGS,
     cluster_store,
     put,
+    read_answers,
     store,
 )
 from world.host_file import read_host_settings
@@ -82,7 +83,7 @@ class Desk:
         return str(path)
 
     def deploy(self, terminal: Optional[Typist] = None, **request: Any) -> int:
-        return deploy(self.scene.world(), Request(**request), terminal)
+        return deploy(self.scene.world(), DeployRequest(**request), terminal)
 
     def refusal(self, terminal: Optional[Typist] = None, **request: Any) -> str:
         with pytest.raises(CommandError) as caught:

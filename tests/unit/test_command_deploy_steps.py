@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from hosted_engine.cluster.storage_survey import survey
-from hosted_engine.deploy.plan import Create, Join, Watch
+from hosted_engine.deploy.plan import Create, Join, LifeWatch
 from hosted_engine.deploy.steps import create, join, start_services
 from hosted_engine.errors import CommandError
 from hosted_engine.host.units import IN_STARTING_ORDER
@@ -30,7 +30,7 @@ from tests.unit.test_command_volume import leader
 from world.host_file import read_host_settings
 from world.ports.errors import HOSTID_BUSY, LockspaceError
 
-NO_WATCH = Watch((), 0)
+NO_WATCH = LifeWatch((), 0)
 
 
 def joining(*candidates: int) -> Join:
@@ -180,7 +180,7 @@ def test_running_services_must_be_stopped_first(tmp_path: Path, unit: str) -> No
 def test_living_host_stops_everything(tmp_path: Path) -> None:
     scene = Scene(tmp_path, cluster_store())
     scene.while_asleep = lambda: put(scene.volume, 0, leader(timestamp=6))
-    plan = Create(1, "h9", SETTINGS, XML, Watch((1,), 9))
+    plan = Create(1, "h9", SETTINGS, XML, LifeWatch((1,), 9))
     with pytest.raises(CommandError, match=r"h1 \(id 1\) lives"):
         create(scene.site(), plan)
     assert scene.slot(1).hostname == "h1"
@@ -189,7 +189,7 @@ def test_living_host_stops_everything(tmp_path: Path) -> None:
 def test_silent_host_is_waited_for_as_long_as_planned(tmp_path: Path) -> None:
     scene = Scene(tmp_path, cluster_store())
     began_s = scene.clock.monotonic_s()
-    create(scene.site(), Create(1, "h9", SETTINGS, XML, Watch((1,), 76), lost="a cluster"))
+    create(scene.site(), Create(1, "h9", SETTINGS, XML, LifeWatch((1,), 76), lost="a cluster"))
     assert scene.clock.monotonic_s() - began_s >= 76
     assert "[lost] what is destroyed now: a cluster" in scene.said
 

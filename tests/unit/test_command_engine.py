@@ -15,12 +15,12 @@ import pytest
 from ha_broker.api.snapshot import EngineView, Snapshot
 from hosted_engine.cli.wait import EndedError, follow, wait_s
 from hosted_engine.cluster.lease_holder import OtherOwner, other_owner
-from hosted_engine.config.vm_conf import read_vm_conf
 from hosted_engine.errors import CommandError, NotReachedError, UsageError
 from hosted_engine.host.patient_lockspace import PatientLockspace
 from hosted_engine.vm import start as engine_start
 from hosted_engine.vm import stop as engine_stop
-from hosted_engine.vm.engine_access import Engine
+from hosted_engine.vm.engine_access import EngineAccess
+from hosted_engine.vm.start import xml_for_one_start
 from metadata.domain_xml import lease_element
 from metadata.layout import storage_parts
 from metadata.liveness import Liveness
@@ -51,8 +51,8 @@ class Hosts:
             lockspace.join(host_id, 10)
             self.clock.advance(60)
 
-    def engine(self, index: int, **fields: Any) -> Engine:
-        return Engine(
+    def engine(self, index: int, **fields: Any) -> EngineAccess:
+        return EngineAccess(
             hypervisor=self.vms[index],
             lockspace=self.lockspaces[index],
             parts=PARTS,
@@ -74,11 +74,11 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hosted_engine.cli.wait.LOOK_EVERY_S", 0.01)
 
 
-def shutdown(engine: Engine, timeout_s: Optional[float] = None) -> int:
+def shutdown(engine: EngineAccess, timeout_s: Optional[float] = None) -> int:
     return engine_stop.stop(engine, graceful=True, timeout_s=timeout_s)
 
 
-def poweroff(engine: Engine, timeout_s: Optional[float] = None) -> int:
+def poweroff(engine: EngineAccess, timeout_s: Optional[float] = None) -> int:
     return engine_stop.stop(engine, graceful=False, timeout_s=timeout_s)
 
 
@@ -225,7 +225,9 @@ def conf(tmp_path: Path) -> Path:
 
 
 def test_vm_conf_is_what_is_started(hosts: Hosts, conf: Path) -> None:
-    engine = replace(hosts.engine(0), domain_xml=read_vm_conf(str(conf), "HostedEngine", PARTS))
+    engine = replace(
+        hosts.engine(0), domain_xml=xml_for_one_start(str(conf), "HostedEngine", PARTS)
+    )
     engine_start.start(engine)
     assert hosts.vms[0].started_xml == [XML]
 
@@ -246,14 +248,14 @@ def test_vm_conf_that_breaks_a_rule_is_refused_with_the_files_name(
 ) -> None:
     conf.write_bytes(content)
     with pytest.raises(CommandError) as caught:
-        read_vm_conf(str(conf), "HostedEngine", PARTS)
+        xml_for_one_start(str(conf), "HostedEngine", PARTS)
     assert caught.value.message.startswith(f"{conf}: ")
     assert expected in caught.value.message
 
 
 def test_vm_conf_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"none\.xml: can't be read: .*No such file"):
-        read_vm_conf(str(tmp_path / "none.xml"), "HostedEngine", PARTS)
+        xml_for_one_start(str(tmp_path / "none.xml"), "HostedEngine", PARTS)
 
 
 # --- paused -------------------------------------------------------------------------------------
@@ -372,7 +374,10 @@ def test_start_without_a_health_page_is_not_followed(
 
 @pytest.mark.parametrize(("order", "call"), [(shutdown, "shutdown"), (poweroff, "destroy")])
 def test_stop_says_that_the_hosts_will_start_it_again(
-    order: Callable[[Engine], int], call: str, hosts: Hosts, capsys: pytest.CaptureFixture[str]
+    order: Callable[[EngineAccess], int],
+    call: str,
+    hosts: Hosts,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     engine_start.start(hosts.engine(0))
     assert order(hosts.engine(0)) == 0
@@ -450,7 +455,7 @@ def test_guest_that_does_not_obey_is_exit_code_3_with_what_to_do(hosts: Hosts) -
 
 @pytest.mark.parametrize("act", [engine_start.start, shutdown, poweroff])
 def test_libvirt_that_is_frozen_is_given_up_and_nothing_is_done(
-    hosts: Hosts, act: Callable[[Engine], object], monkeypatch: pytest.MonkeyPatch
+    hosts: Hosts, act: Callable[[EngineAccess], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forever = threading.Event()
     monkeypatch.setattr(hosts.vms[0], "domain", forever.wait)

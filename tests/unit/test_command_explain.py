@@ -34,14 +34,15 @@ from ha_broker.api.snapshot import (
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Refusal
+from hosted_engine.cli.paragraphs import WIDTH
 from hosted_engine.cli.wording import listed, span
 from hosted_engine.cluster.facts import Cluster, HostLife
 from hosted_engine.cluster.other_clock import OtherClock
 from hosted_engine.explain.advice import NOTHING
 from hosted_engine.explain.command import place_text, without_broker_json, without_broker_text
 from hosted_engine.explain.engine_sentences import HELD, WAITING
-from hosted_engine.explain.host_sentences import _BLOCKED, _IN_STATE
-from hosted_engine.explain.text import WIDTH, Explanation, explain, explanation_json
+from hosted_engine.explain.host_sentences import _BLOCKED, _BY_ITSELF, _BY_MORE
+from hosted_engine.explain.text import Explanation, explain, explanation_json
 from hosted_engine.explain.text import explanation_text as text_of
 from hosted_engine.main import main
 from metadata.liveness import Liveness
@@ -166,7 +167,8 @@ def advice(found: Explanation) -> str:
 
 
 def test_every_state_has_its_sentence() -> None:
-    assert set(_IN_STATE) == set(State)
+    assert {*_BY_ITSELF, *_BY_MORE} == set(State)
+    assert not set(_BY_ITSELF) & set(_BY_MORE)
 
 
 @pytest.mark.parametrize("state", State)

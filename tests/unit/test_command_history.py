@@ -24,7 +24,7 @@ from ha_agent.history.entry import (
 from hosted_engine.cli.since import moment
 from hosted_engine.history.changes import ToldChange, changes_of
 from hosted_engine.history.text import iso_text
-from hosted_engine.history.timeline import Past, Span, past_of
+from hosted_engine.history.timeline import Past, TimeSpan, past_of
 from hosted_engine.history.wall_times import timed
 from hosted_engine.main import main
 from tests.unit.history_entries import WALL_S, entry, host, lease, story, up, write
@@ -52,7 +52,7 @@ def steps(entries: list[Entry], kind: str) -> list[tuple[str, str, str]]:
     return [(one.host, one.before, one.after) for one in changes(entries) if one.kind == kind]
 
 
-def spans(found: tuple[Span[str], ...]) -> list[tuple[float, float, str]]:
+def spans(found: tuple[TimeSpan[str], ...]) -> list[tuple[float, float, str]]:
     return [(one.from_s - WALL_S, one.to_s - WALL_S, one.value) for one in found]
 
 

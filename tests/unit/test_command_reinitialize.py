@@ -73,12 +73,12 @@ def writing(scene: Scene, host_id: int, status: EngineStatus) -> None:
     _meanwhile(scene, write)
 
 
-def _meanwhile(scene: Scene, deed: Callable[[], None]) -> None:
+def _meanwhile(scene: Scene, action: Callable[[], None]) -> None:
     before = scene.while_asleep
 
     def both() -> None:
         before()
-        deed()
+        action()
 
     scene.while_asleep = both
 

@@ -15,7 +15,7 @@ from hosted_engine.deploy.command import connect_storage
 from hosted_engine.deploy.next_host_answers import next_answers
 from hosted_engine.errors import CommandError
 from hosted_engine.storage import connect as storage_connect
-from hosted_engine.storage.connect import Site, connect, disconnect
+from hosted_engine.storage.connect import ConnectSite, connect, disconnect
 from metadata.layout import storage_parts
 from metadata.settings.parse import HostSettings
 from metadata.settings.storage_connection import (
@@ -68,11 +68,11 @@ class Bench:
         file.write_text(f'#!/bin/sh\necho "{name} $*" >> "{self.calls}"\n{body}\n')
         file.chmod(0o755)
 
-    def site(self, deadline_s: float = 30.0) -> Site:
+    def site(self, deadline_s: float = 30.0) -> ConnectSite:
         blocks = self.folder / "block"
         say = self.said.append
         nodes = (self.folder / "nowhere", self.nodes)
-        return Site(say, deadline_s * TIME_FACTOR, self.mountinfo, self.disks, blocks, nodes)
+        return ConnectSite(say, deadline_s * TIME_FACTOR, self.mountinfo, self.disks, blocks, nodes)
 
     def connect(self, connection: StorageConnection, deadline_s: float = 30.0) -> None:
         connect(self.settings, connection, self.site(deadline_s))
@@ -516,7 +516,7 @@ def test_deploying_connects_what_its_answers_say_and_keeps_it_in_host_yaml(
     given = parse_answers(
         {"storage": {"path": str(bench.path), "connection": connection}}, "answers.yaml"
     )
-    monkeypatch.setattr(storage_connect, "Site", lambda _say: bench.site())
+    monkeypatch.setattr(storage_connect, "ConnectSite", lambda _say: bench.site())
     scene = DeployScene(bench.folder, cluster_store())
     connect_storage(scene.world(), given)
     assert bench.called() == [f"mount -t nfs filer:/he {bench.point}"]

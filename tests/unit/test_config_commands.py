@@ -48,7 +48,7 @@ def cluster() -> Cluster:
 
 
 def set_plain(cluster: Cluster, key: str, text: str, kind: str = HE_SHARED) -> int:
-    return set_value(cluster.bench(), key, kind, text, PLAIN)
+    return set_value(cluster.context(), key, kind, text, PLAIN)
 
 
 def refused(call: Callable[[], object]) -> str:
@@ -71,7 +71,7 @@ def test_a_value_is_written_read_again_and_told(cluster, capsys):
 
 
 def test_in_json_the_result_is_one_document(cluster, capsys):
-    set_value(cluster.bench(), "score.base", HE_SHARED, "3000", Telling(as_json=True))
+    set_value(cluster.context(), "score.base", HE_SHARED, "3000", Telling(as_json=True))
     assert json.loads(capsys.readouterr().out) == {
         "version": 2,
         "changes": "score.base: 3400 -> 3000",
@@ -85,7 +85,7 @@ def test_what_is_so_already_is_not_written(cluster, capsys):
         "Version 1 of the shared configuration says so already; nothing was written.\n"
     )
     assert cluster.stored().config == CONFIG
-    set_value(cluster.bench(), "timing.tick_s", HE_SHARED, "5", Telling(as_json=True))
+    set_value(cluster.context(), "timing.tick_s", HE_SHARED, "5", Telling(as_json=True))
     assert json.loads(capsys.readouterr().out)["changes"] == ""
 
 
@@ -207,7 +207,7 @@ def set_xml(cluster: Cluster, file: Path, xml: str) -> None:
 def test_what_this_host_has_not_is_told_and_refuses_nothing(cluster, tmp_path, capsys, way):
     cluster.probes.missing = {"/no/such/disk.img", "/no/such/lease"}
     if way == "edit":
-        assert edit_vm_conf(cluster.bench(), desk(FOREIGN), PLAIN) == 0
+        assert edit_vm_conf(cluster.context(), editing(FOREIGN), PLAIN) == 0
     else:
         set_xml(cluster, tmp_path / "engine.xml", FOREIGN)
     assert cluster.stored().config.domain_xml == FOREIGN
@@ -276,13 +276,13 @@ def test_a_health_page_that_is_good_is_taken_and_other_changes_do_not_ask_it(clu
 def test_waiting_ends_when_all_have_it(cluster, capsys):
     cluster.broker.stopped = (3,)
     cluster.broker.on_reread = lambda broker: cluster.has_taken_up(1, 2)
-    set_value(cluster.bench(), "score.base", HE_SHARED, "3000", Telling(wait_s=1.0))
+    set_value(cluster.context(), "score.base", HE_SHARED, "3000", Telling(wait_s=1.0))
     assert capsys.readouterr().out.endswith("All hosts go by it: h1, h2.\n")
 
 
 def test_waiting_in_vain_is_told_with_its_own_exit_code(cluster, capsys):
     with pytest.raises(NotReachedError, match="waiting for h2, h3") as caught:
-        set_value(cluster.bench(), "score.base", HE_SHARED, "3000", Telling(wait_s=0.0))
+        set_value(cluster.context(), "score.base", HE_SHARED, "3000", Telling(wait_s=0.0))
     assert caught.value.exit_code == 3
     assert cluster.stored().config.sequence == 2
 
@@ -419,7 +419,7 @@ def writing(xml: str) -> Callable[[str], None]:
     return lambda path: Path(path).write_text(xml) and None
 
 
-def desk(xml: str, agrees: bool = True) -> Editing:
+def editing(xml: str, agrees: bool = True) -> Editing:
     return Editing(writing(xml), lambda _question: agrees)
 
 
@@ -437,7 +437,7 @@ def test_an_edit_is_shown_asked_for_and_written(cluster, capsys, tmp_path):
         return True
 
     edited = domain_xml(memory_mib=8192)
-    assert edit_vm_conf(cluster.bench(), Editing(writing(edited), agrees), PLAIN) == 0
+    assert edit_vm_conf(cluster.context(), Editing(writing(edited), agrees), PLAIN) == 0
     assert cluster.stored().config.domain_xml == edited
     assert questions == ["Write this as version 2? [y/N] "]
     shown = capsys.readouterr().out
@@ -447,7 +447,7 @@ def test_an_edit_is_shown_asked_for_and_written(cluster, capsys, tmp_path):
 
 @pytest.mark.parametrize("xml", [CONFIG.domain_xml, CONFIG.domain_xml.rstrip("\n")])
 def test_an_unchanged_xml_is_not_written(cluster, capsys, tmp_path, xml):
-    assert edit_vm_conf(cluster.bench(), desk(xml), PLAIN) == 0
+    assert edit_vm_conf(cluster.context(), editing(xml), PLAIN) == 0
     assert "unchanged; nothing was written" in capsys.readouterr().out
     assert cluster.stored().config == CONFIG
     assert list(tmp_path.iterdir()) == []
@@ -463,7 +463,7 @@ def test_an_unchanged_xml_is_not_written(cluster, capsys, tmp_path, xml):
     ],
 )
 def test_a_refused_edit_is_kept(cluster, xml, named):
-    text = refused(lambda: edit_vm_conf(cluster.bench(), desk(xml), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.context(), editing(xml), PLAIN))
     assert named in text
     assert kept(text).read_text() == xml
     assert stat.S_IMODE(kept(text).stat().st_mode) == 0o600
@@ -472,11 +472,11 @@ def test_a_refused_edit_is_kept(cluster, xml, named):
 
 def test_an_edit_that_libvirt_or_its_writer_refuses_is_kept(cluster):
     edited = domain_xml(memory_mib=8192)
-    text = refused(lambda: edit_vm_conf(cluster.bench(), desk(edited, agrees=False), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.context(), editing(edited, agrees=False), PLAIN))
     assert "not written, as you wish" in text
     assert kept(text).read_text() == edited
     cluster.libvirt.problem = "no such machine"
-    assert kept(refused(lambda: edit_vm_conf(cluster.bench(), desk(edited), PLAIN))).exists()
+    assert kept(refused(lambda: edit_vm_conf(cluster.context(), editing(edited), PLAIN))).exists()
     assert cluster.stored().config == CONFIG
 
 
@@ -485,10 +485,10 @@ def test_an_edit_that_was_overtaken_is_kept_and_told_by_whom(cluster, capsys):
 
     def edit(path: str) -> None:
         writing(edited)(path)
-        set_value(cluster.bench(2), "score.base", HE_SHARED, "3000", PLAIN)
+        set_value(cluster.context(2), "score.base", HE_SHARED, "3000", PLAIN)
 
     text = refused(
-        lambda: edit_vm_conf(cluster.bench(), Editing(edit, lambda _question: True), PLAIN)
+        lambda: edit_vm_conf(cluster.context(), Editing(edit, lambda _question: True), PLAIN)
     )
     assert "version 2 of the shared configuration was written meanwhile by root on h2" in text
     assert kept(text).read_text() == edited
@@ -499,24 +499,28 @@ def test_an_edit_that_was_overtaken_is_kept_and_told_by_whom(cluster, capsys):
 
 def test_a_written_edit_that_not_all_have_in_time_leaves_no_file(cluster, tmp_path):
     with pytest.raises(NotReachedError):
-        edit_vm_conf(cluster.bench(), desk(domain_xml(memory_mib=8192)), Telling(wait_s=0.0))
+        edit_vm_conf(cluster.context(), editing(domain_xml(memory_mib=8192)), Telling(wait_s=0.0))
     assert list(tmp_path.iterdir()) == []
     assert cluster.stored().config.sequence == 2
 
 
 def test_another_name_changes_the_settings_too_when_the_engine_is_down(cluster):
     cluster.set_maintenance(True)
-    assert edit_vm_conf(cluster.bench(), desk(domain_xml("Other")), PLAIN) == 0
+    assert edit_vm_conf(cluster.context(), editing(domain_xml("Other")), PLAIN) == 0
     assert cluster.stored().config.settings.engine.domain_name == "Other"
 
 
 def test_an_editor_that_fails_or_is_not_there_is_told(cluster, tmp_path):
     failing = edit_with(["sh", "-c", 'echo "<x/>" > "$0"; exit 3'])
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(failing, lambda _q: True), PLAIN))
+    text = refused(
+        lambda: edit_vm_conf(cluster.context(), Editing(failing, lambda _q: True), PLAIN)
+    )
     assert "the editor sh ended with 3; nothing was written" in text
     assert kept(text).read_text() == "<x/>\n"
     missing = edit_with(["/no/such/editor", "-f"])
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(missing, lambda _q: True), PLAIN))
+    text = refused(
+        lambda: edit_vm_conf(cluster.context(), Editing(missing, lambda _q: True), PLAIN)
+    )
     assert "the editor /no/such/editor can't be started" in text
     assert "is kept" not in text  # it was not even touched
 
@@ -526,7 +530,7 @@ def test_ctrl_c_in_an_editor_loses_nothing(cluster):
         writing("<half-done")(path)
         raise KeyboardInterrupt
 
-    text = refused(lambda: edit_vm_conf(cluster.bench(), Editing(edit, lambda _q: True), PLAIN))
+    text = refused(lambda: edit_vm_conf(cluster.context(), Editing(edit, lambda _q: True), PLAIN))
     assert text.startswith("interrupted; nothing was written")
     assert kept(text).read_text() == "<half-done"
 
@@ -567,7 +571,7 @@ def test_only_a_yes_is_a_yes(monkeypatch, capsys, answer, yes):
 
 def test_the_history_tells_who_did_what(cluster, capsys):
     set_plain(cluster, "score.base", "3000")
-    set_value(cluster.bench(2), "timing.tick_s", HE_SHARED, "4", PLAIN)
+    set_value(cluster.context(2), "timing.tick_s", HE_SHARED, "4", PLAIN)
     assert history_lines(cluster.stored()) == [
         "Version 3 (in use): 2023-11-14 22:13:20 +0000, root on h2: timing.tick_s: 5.0 -> 4.0",
         "Version 2: 2023-11-14 22:13:20 +0000, root on h1: score.base: 3400 -> 3000",
@@ -593,7 +597,7 @@ def test_going_back_is_a_new_version(cluster, tmp_path):
     file.write_text(domain_xml(memory_mib=8192))
     set_plain(cluster, "vm_conf", f"@{file}")
     set_plain(cluster, "score.base", "3000")
-    assert roll_back(cluster.bench(2), 1, PLAIN) == 0
+    assert roll_back(cluster.context(2), 1, PLAIN) == 0
     config = cluster.stored().config
     assert replace(config, sequence=1) == CONFIG
     assert config.sequence == 4
@@ -616,7 +620,7 @@ def test_a_vm_that_runs_goes_on_as_it_was_started_whatever_is_written(
     cluster.broker.engine_on = 2
     set_plain(cluster, "vm_conf", xml_file(tmp_path, memory_mib))
     assert "The engine's VM on h2 was started from an earlier version" in capsys.readouterr().out
-    assert roll_back(cluster.bench(), 1, PLAIN) == 0
+    assert roll_back(cluster.context(), 1, PLAIN) == 0
     told = capsys.readouterr().out.splitlines()[-1]
     assert told.startswith("The engine's VM on h2 was started from an earlier version, and goes on")
     for command in ("--mode=global", "--vm-shutdown --wait", "--vm-start --wait", "--mode=none"):
@@ -645,12 +649,12 @@ def test_where_the_broker_is_gone_no_more_is_said_than_is_known(cluster, tmp_pat
 def test_a_change_of_settings_alone_says_nothing_of_the_vm(cluster, capsys):
     cluster.broker.engine_on = 2
     set_plain(cluster, "score.base", "3000")
-    assert roll_back(cluster.bench(), 1, PLAIN) == 0
+    assert roll_back(cluster.context(), 1, PLAIN) == 0
     assert "The engine's VM" not in capsys.readouterr().out
 
 
 def test_going_back_to_what_is_so_writes_nothing(cluster, capsys):
-    assert roll_back(cluster.bench(), 1, PLAIN) == 0
+    assert roll_back(cluster.context(), 1, PLAIN) == 0
     assert "Version 1, the one in use, says the same as version 1" in capsys.readouterr().out
     assert cluster.stored().config.sequence == 1
 
@@ -658,7 +662,7 @@ def test_going_back_to_what_is_so_writes_nothing(cluster, capsys):
 def test_versions_that_are_not_kept_are_named(cluster):
     set_plain(cluster, "score.base", "3000")
     assert "kept are: 1 (version 2 is in use)" in refused(
-        lambda: roll_back(cluster.bench(), 9, PLAIN)
+        lambda: roll_back(cluster.context(), 9, PLAIN)
     )
 
 
@@ -666,7 +670,7 @@ def test_the_rules_hold_for_going_back_too(cluster):
     set_plain(cluster, "engine.health_url", "http://engine/one")
     set_plain(cluster, "engine.health_url", "http://engine/two")
     cluster.page.good = False
-    assert "it is not good" in refused(lambda: roll_back(cluster.bench(), 2, PLAIN))
+    assert "it is not good" in refused(lambda: roll_back(cluster.context(), 2, PLAIN))
 
 
 def test_a_damaged_history_is_told_and_begun_anew(cluster, capsys):
@@ -686,4 +690,4 @@ def test_a_version_of_a_newer_program_is_refused_by_its_keys(cluster):
     from metadata.shared_history import encode_history
 
     cluster.put_config(replace(stored, history=encode_history(replace(history, versions=(newer,)))))
-    assert "colour: unknown key" in refused(lambda: roll_back(cluster.bench(), 1, PLAIN))
+    assert "colour: unknown key" in refused(lambda: roll_back(cluster.context(), 1, PLAIN))

@@ -22,8 +22,8 @@ from hosted_engine.support_archive.command import Collected, collect, write_arch
 from hosted_engine.support_archive.sources import (
     SHARED_CONFIG,
     Source,
-    pieces,
-    shared_config_piece,
+    other_sources,
+    shared_config_source,
 )
 from tests.unit.agent_host import HOST
 
@@ -90,13 +90,15 @@ def test_a_program_that_closes_its_output_and_hangs_is_not_waited_for() -> None:
 def few(monkeypatch: pytest.MonkeyPatch) -> list[Source]:
     """What is collected, in this test."""
     wanted: list[Source] = []
-    monkeypatch.setattr(export_status, "shared_config_piece", lambda: Source("c", shell("echo {}")))
-    monkeypatch.setattr(export_status, "pieces", lambda _host, _domain: wanted)
+    monkeypatch.setattr(
+        export_status, "shared_config_source", lambda: Source("c", shell("echo {}"))
+    )
+    monkeypatch.setattr(export_status, "other_sources", lambda _host, _domain: wanted)
     return wanted
 
 
 def names(found: list[Collected]) -> dict[str, str]:
-    return {one.piece.name: one.output.why for one in found}
+    return {one.source.name: one.output.why for one in found}
 
 
 def test_one_that_hangs_stops_no_other(few: list[Source]) -> None:
@@ -124,7 +126,7 @@ def test_who_interrupts_leaves_nothing_running(few: list[Source]) -> None:
     few += [Source("quick", shell("true")), Source("slow", shell("sleep 300"))]
 
     def interrupt(one: Collected) -> None:
-        if one.piece.name == "quick":
+        if one.source.name == "quick":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -149,9 +151,9 @@ def test_nothing_begins_once_it_is_closed(tmp_path: Path) -> None:
 def test_the_end_of_a_file_is_taken(tmp_path: Path, few: list[Source]) -> None:
     (tmp_path / "log").write_text("old\n" * 100 + "new\n")
     few += [
-        Source("log", source=str(tmp_path / "log"), most_bytes=8),
-        Source("none", source=str(tmp_path / "none")),
-        Source("kernel", source="/proc/self/mounts"),
+        Source("log", path=str(tmp_path / "log"), most_bytes=8),
+        Source("none", path=str(tmp_path / "none")),
+        Source("kernel", path="/proc/self/mounts"),
     ]
     _, log, none, kernel = collect(20.0, lambda _one: None)
     assert (log.output.data, log.output.cut) == (b"old\nnew\n", True)
@@ -159,18 +161,18 @@ def test_the_end_of_a_file_is_taken(tmp_path: Path, few: list[Source]) -> None:
     assert kernel.output.data.count(b"\n") > 1
 
 
-def test_the_pieces_have_names_of_their_own_and_bounds() -> None:
-    found = [shared_config_piece(), *pieces(HOST, "HostedEngine")]
+def test_the_sources_have_names_of_their_own_and_bounds() -> None:
+    found = [shared_config_source(), *other_sources(HOST, "HostedEngine")]
     assert len({one.name for one in found}) == len(found)
-    assert all(bool(one.command) is not bool(one.source) for one in found)
+    assert all(bool(one.command) is not bool(one.path) for one in found)
     assert max(one.deadline_s for one in found) <= 15
     assert sum(one.most_bytes for one in found) < 128 << 20
     assert "/shared/leases" in " ".join(one.origin for one in found)
 
 
 def test_a_host_that_is_not_deployed_has_all_but_its_storage() -> None:
-    deployed = {one.name for one in pieces(HOST, "HostedEngine")}
-    others = {one.name for one in pieces(None, "HostedEngine")}
+    deployed = {one.name for one in other_sources(HOST, "HostedEngine")}
+    others = {one.name for one in other_sources(None, "HostedEngine")}
     assert deployed - others == {"status/vm-status-from-storage.txt"}
 
 

@@ -20,7 +20,7 @@ from hosted_engine.history.plot.chart import chart, short_names
 from hosted_engine.history.plot.shapes import Drawing, Line, Rect, Text, shortened, text_width
 from hosted_engine.history.plot.svg import svg_bytes
 from hosted_engine.history.plot_command import cut
-from hosted_engine.history.timeline import HostPast, Past, Span, past_of
+from hosted_engine.history.timeline import HostPast, Past, TimeSpan, past_of
 from hosted_engine.history.wall_times import timed
 from hosted_engine.main import main
 from metadata.states import State
@@ -202,7 +202,7 @@ def test_a_moment_is_a_picture_too() -> None:
 def test_what_was_before_is_cut_off() -> None:
     past = cut(past_of(timed(story())), WALL_S + 200)
     assert past.from_s == WALL_S + 200
-    assert past.hosts[0].states[0] == Span(WALL_S + 200, WALL_S + 300, "EngineUp")
+    assert past.hosts[0].states[0] == TimeSpan(WALL_S + 200, WALL_S + 300, "EngineUp")
     assert past.lease[0].from_s == WALL_S + 200
     later = cut(past, WALL_S + 320)
     assert [span.value for span in later.hosts[0].states] == ["dead"]

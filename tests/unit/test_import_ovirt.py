@@ -10,13 +10,13 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from hosted_engine.deploy.answers import read_answers, storage_parts
+from hosted_engine.deploy.answers import storage_parts
 from hosted_engine.deploy.check_input import read_engine
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.from_ovirt import command
 from hosted_engine.from_ovirt.built_domain import built_domain
-from hosted_engine.from_ovirt.command import Request, import_ovirt
-from hosted_engine.from_ovirt.hosted_engine_conf import Places, answers_of
+from hosted_engine.from_ovirt.command import ImportRequest, import_ovirt
+from hosted_engine.from_ovirt.hosted_engine_conf import ImportPlaces, answers_of
 from hosted_engine.from_ovirt.items import Fate
 from hosted_engine.from_ovirt.vm_conf import read_vm_conf
 from hosted_engine.main import main
@@ -31,6 +31,7 @@ from tests.unit.older_samples import (
     HOSTED_ENGINE_CONF,
     VM_CONF,
 )
+from tests.unit.test_command_deploy import read_answers
 from world.plain_yaml import parse_yaml
 
 DOMAIN, IMAGE, VOLUME = (
@@ -96,7 +97,7 @@ class Host:
             "answers_file": str(self.answers),
             "xml_file": str(self.xml),
         }
-        assert import_ovirt(Request(**{**given, **changes}), self.said.append) == 0
+        assert import_ovirt(ImportRequest(**{**given, **changes}), self.said.append) == 0
         return self.said
 
     def refused(self, **changes: Any) -> str:
@@ -203,7 +204,7 @@ def test_a_link_that_leads_nowhere_is_a_file_that_is_there(host: Host) -> None:
 def test_a_file_that_comes_meanwhile_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     real = command.make
 
-    def slow(request: Request) -> command.Made:
+    def slow(request: ImportRequest) -> command.Made:
         host.put("answers.yaml", "of somebody else")
         return real(request)
 
@@ -295,7 +296,7 @@ def test_a_mount_point_that_is_not_above_the_storage(host: Host) -> None:
 
 
 def made(values: dict[str, str], path: str = "/m/l", point: Optional[str] = "/m") -> Any:
-    data, items = answers_of(values, Places(path, point, "/x"))
+    data, items = answers_of(values, ImportPlaces(path, point, "/x"))
     return data, {item.what: item for item in items}
 
 

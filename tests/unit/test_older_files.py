@@ -11,11 +11,11 @@ import pytest
 from hosted_engine.config.edit import Editing, edit_vm_conf
 from hosted_engine.config.get_set import HE_SHARED, set_value
 from hosted_engine.config.keys import parse_value
-from hosted_engine.config.vm_conf import read_vm_conf
-from hosted_engine.deploy.answers import read_answers, storage_parts
+from hosted_engine.deploy.answers import storage_parts
 from hosted_engine.deploy.check_input import read_engine
 from hosted_engine.errors import CommandError, UsageError
 from hosted_engine.simulate.script import load_script
+from hosted_engine.vm.start import xml_for_one_start
 from metadata.older_files import GUIDE, older_file
 from metadata.settings.parse import SettingsError
 from simulation.errors import InputError
@@ -30,7 +30,7 @@ from tests.unit.older_samples import (
     SAMPLES,
     VM_CONF,
 )
-from tests.unit.test_command_deploy import PARTS, answers
+from tests.unit.test_command_deploy import PARTS, answers, read_answers
 from tests.unit.test_config_commands import PLAIN
 from world.host_file import read_host_settings
 from world.plain_yaml import parse_yaml
@@ -52,18 +52,18 @@ def of_the_engine_s_xml(path: str) -> None:
 
 
 def of_vm_conf(path: str) -> None:
-    read_vm_conf(path, "HostedEngine", PARTS)
+    xml_for_one_start(path, "HostedEngine", PARTS)
 
 
 def of_a_set_vm_conf(path: str) -> None:
-    set_value(Cluster().bench(), "vm_conf", HE_SHARED, f"@{path}", PLAIN)
+    set_value(Cluster().context(), "vm_conf", HE_SHARED, f"@{path}", PLAIN)
 
 
 def of_an_edited_vm_conf(path: str) -> None:
     def edit(edited: str) -> None:
         Path(edited).write_text(Path(path).read_text())
 
-    edit_vm_conf(Cluster().bench(), Editing(edit, lambda _question: True), PLAIN)
+    edit_vm_conf(Cluster().context(), Editing(edit, lambda _question: True), PLAIN)
 
 
 def of_a_simulated_world(path: str) -> None:

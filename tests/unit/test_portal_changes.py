@@ -297,7 +297,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 
 def take(cluster: Cluster, path: Path, agrees: bool = True) -> int:
-    return take_ovf(cluster.bench(), lambda _question: agrees, PLAIN, str(path))
+    return take_ovf(cluster.context(), lambda _question: agrees, PLAIN, str(path))
 
 
 def test_the_changes_are_told_and_written(

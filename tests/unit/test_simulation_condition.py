@@ -72,10 +72,10 @@ def test_what_is_told_is_measured_and_the_engine_left_out(cluster: SimCluster) -
     assert measured(h1, "mem-free") == GIB
 
 
-@pytest.mark.parametrize("deed", ["bridge", "cpu", "memory"])
-def test_a_host_that_is_off_has_no_condition(cluster: SimCluster, deed: str) -> None:
+@pytest.mark.parametrize("action", ["bridge", "cpu", "memory"])
+def test_a_host_that_is_off_has_no_condition(cluster: SimCluster, action: str) -> None:
     h2 = cluster.host("h2")
     h2.power_off()
-    value = "down" if deed == "bridge" else 1
+    value = "down" if action == "bridge" else 1
     with pytest.raises(SimulationError, match="h2 is off"):
-        getattr(h2, deed)(value)
+        getattr(h2, action)(value)

@@ -121,15 +121,15 @@ def test_a_world_that_does_not_come_up_is_an_error() -> None:
 
 @pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.pattern)
 def test_every_verb_leads_somewhere(verb: Verb, cluster: SimCluster) -> None:
-    owner, _, name = verb.deed.partition(".")
+    owner, _, name = verb.action.partition(".")
     arguments = sum(1 for token in verb.tokens if token.isupper() or "|" in token)
     arguments += len(verb.extra) + sum(1 for token in verb.tokens if token == "UNIT...")
-    if owner == "deeds":
-        signature, given = inspect.signature(verbs._DEEDS[name]), arguments + 1
+    if owner == "verbs":
+        signature, given = inspect.signature(verbs._VERBS[name]), arguments + 1
     elif owner == "host":
-        deed = attrgetter(name)(cluster.host("h1"))
-        signature, given = inspect.signature(deed), arguments - 1  # the host is bound
-    elif owner == "administrator":
+        action = attrgetter(name)(cluster.host("h1"))
+        signature, given = inspect.signature(action), arguments - 1  # the host is bound
+    elif owner == "operator":
         signature, given = inspect.signature(getattr(operator, name)), arguments
     else:
         signature, given = inspect.signature(getattr(SimCluster, name)), arguments + 1

@@ -19,9 +19,10 @@ from ha_broker.api.snapshot import (
     Snapshot,
     StorageView,
 )
+from hosted_engine.cli.paragraphs import WIDTH
 from hosted_engine.upgrade.judgement import Judgement, judge
 from hosted_engine.upgrade.programs import program_of
-from hosted_engine.upgrade.text import WIDTH, judgement_json, judgement_text
+from hosted_engine.upgrade.text import judgement_json, judgement_text
 from metadata.liveness import Liveness
 from metadata.program import VERSION
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord

@@ -9,9 +9,9 @@ from typing import Optional
 
 import pytest
 
-from hosted_engine.deploy.answers import read_answers
 from hosted_engine.errors import CommandError
 from metadata.errors import SettingsError
+from tests.unit.test_command_deploy import read_answers
 from world.host_file import read_host_settings
 from world.plain_yaml import MOST_BYTES, PlainYamlError, parse_yaml, yaml_text
 

@@ -11,6 +11,7 @@ from typing import Any
 from ha_broker.api.resources import RESOURCES, Resource
 from ha_broker.api.snapshot import Snapshot
 from ha_broker.api.trial import TrialResult
+from hosted_engine.cli.wording import capital
 
 _HEAD = """\
 # The broker's API
@@ -58,7 +59,7 @@ def _overview() -> list[str]:
 
 def _resource(one: Resource) -> list[str]:
     title = f"## {one.method} {one.path}"
-    sentence = f"{one.what[:1].upper()}{one.what[1:]}. For {one.right}."
+    sentence = f"{capital(one.what)}. For {one.right}."
     keys = [*_keys("in the query", one.query), *_keys("in the body", one.body)]
     return [title, "", sentence, "", *keys, f"Answer: {_linked(one.answer)}.", ""]
 

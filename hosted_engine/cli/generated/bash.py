@@ -73,7 +73,8 @@ def _offer(choices: str, completes: str) -> str:
 def _options(program: Program) -> list[str]:
     lines = []
     for command in program.commands:
-        offered = " ".join(_words(command))
+        words = [f"{one.name}=" if one.metavar else one.name for one in command.options]
+        offered = " ".join([*words, "--help"])
         files = '; [[ $cur != -* ]] && COMPREPLY=($(compgen -f -- "$cur"))'
         also = files if command.completes == "file" else ""
         pattern = command.name or "*"
@@ -82,8 +83,3 @@ def _options(program: Program) -> list[str]:
     if names.strip():
         lines.append(f'    *) COMPREPLY=($(compgen -W "{names} --help" -- "$cur")) ;;')
     return lines
-
-
-def _words(command: Command) -> list[str]:
-    words = [f"{one.name}=" if one.metavar else one.name for one in command.options]
-    return [*words, "--help"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ha_broker.api import paths
 from hosted_engine.cli.catalogue.base import Command, Option
 from hosted_engine.cli.generated.programs import CLEANUP_PROGRAM, HOSTED_ENGINE, Program
+from hosted_engine.cli.wording import capital
 from hosted_engine.errors import EXIT_CODES
 
 _FILES = (
@@ -78,7 +79,7 @@ def _commands(program: Program) -> list[str]:
 
 def _command(command: Command) -> list[str]:
     heading = " ".join([f"\\fB{_text(command.name)}\\fR", *map(_variable, command.arguments)])
-    summary = f"{command.summary[:1].upper()}{command.summary[1:]}."
+    summary = f"{capital(command.summary)}."
     parts = [*_paragraphs(summary), *(f for f in _paragraphs(command.text, first=".IP") if f)]
     lines = [".TP", heading, *_option_words(command), ".br", *parts]
     details = [*_options(command), *_examples(command), *_codes(command)]

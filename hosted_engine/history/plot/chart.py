@@ -24,7 +24,7 @@ from hosted_engine.history.plot.shapes import (
     text_width,
 )
 from hosted_engine.history.text import moment_text, zone_text
-from hosted_engine.history.timeline import FREE, HostPast, Past, Span
+from hosted_engine.history.timeline import FREE, HostPast, Past, TimeSpan
 
 WIDTH = 1200.0
 MARGIN = 20.0
@@ -184,7 +184,7 @@ class _Chart:
     def _cluster_lane(
         self,
         name: str,
-        spans: Sequence[Span[str]],
+        spans: Sequence[TimeSpan[str]],
         y: float,
         colour_of: _Colour,
         gaps: bool = True,
@@ -204,7 +204,7 @@ class _Chart:
     def _spans(
         self,
         name: str,
-        spans: Sequence[Span[str]],
+        spans: Sequence[TimeSpan[str]],
         band: _Band,
         colour_of: _Colour,
         labels: bool = True,
@@ -220,26 +220,26 @@ class _Chart:
         yield from self._counts(spans, band) if labels else ()
 
     def _rect(
-        self, name: str, span: Span[str], band: _Band, width: float, colour_of: _Colour
+        self, name: str, span: TimeSpan[str], band: _Band, width: float, colour_of: _Colour
     ) -> Rect:
         x = self._scale.x(span.from_s)
-        title = _span_text(name, span)
+        value = "nobody" if span.value == FREE else span.value
+        lasted, began = length_text(span.lasted_s), moment_text(span.from_s)
+        title = f"{name}: {value} for {lasted}, from {began}"
         return Rect(x, band.y, width, band.height, colour_of(span.value), title)
 
-    def _label(self, span: Span[str], band: _Band, colour: str) -> Iterator[Shape]:
+    def _label(self, span: TimeSpan[str], band: _Band, colour: str) -> Iterator[Shape]:
         x1, x2 = self._scale.x(span.from_s), self._scale.x(span.to_s)
-        for label in (span.value, *self._labels(span.value)):
+        ids = [str(host.host_id) for host in self._past.hosts if host.name == span.value]
+        # Shorter ones for a host's name.
+        shorter = [self._short[span.value], *ids] if ids else []
+        for label in (span.value, *shorter):
             if text_width(label, SMALL_SIZE) + 8 <= x2 - x1:
                 ink = colours.ink_on(colour)
                 yield Text(x1 + 4, band.middle + 3.5, label, SMALL_SIZE, ink)
                 return
 
-    def _labels(self, value: str) -> list[str]:
-        """Shorter ones for a host's name."""
-        ids = [str(host.host_id) for host in self._past.hosts if host.name == value]
-        return [self._short[value], *ids] if ids else []
-
-    def _counts(self, spans: Sequence[Span[str]], band: _Band) -> Iterator[Shape]:
+    def _counts(self, spans: Sequence[TimeSpan[str]], band: _Band) -> Iterator[Shape]:
         """How many changes are too near to each other to be told apart."""
         places = [self._scale.x(span.from_s) for span in spans]
         ends = 0.0
@@ -251,9 +251,9 @@ class _Chart:
                 yield Text(x, band.y - 1.5, text, 8.0, colours.INK)
                 ends = x + text_width(text, 8.0) + 2
 
-    def _gaps(self, spans: Sequence[Span[str]], band: _Band) -> Iterator[Shape]:
+    def _gaps(self, spans: Sequence[TimeSpan[str]], band: _Band) -> Iterator[Shape]:
         at_s = self._past.from_s
-        for span in (*spans, Span(self._past.to_s, self._past.to_s, "")):
+        for span in (*spans, TimeSpan(self._past.to_s, self._past.to_s, "")):
             x1, x2 = self._scale.x(at_s), self._scale.x(span.from_s)
             if x2 - x1 > 1:
                 yield Line(x1, band.middle, x2, band.middle, colours.GAP, 1.5, dashed=True)
@@ -277,11 +277,6 @@ def _key(x: float, y: float, colour: str) -> list[Shape]:
     if not colour:
         return [Line(x, y + 6, x + 14, y + 6, colours.GAP, 1.5, dashed=True)]
     return [Rect(x, y, 14, 12, colour)]
-
-
-def _span_text(name: str, span: Span[str]) -> str:
-    value = "nobody" if span.value == FREE else span.value
-    return f"{name}: {value} for {length_text(span.lasted_s)}, from {moment_text(span.from_s)}"
 
 
 def _engine_colour(word: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from hosted_engine.history.plot.shapes import Drawing, Line, Rect, Shape, Text
+from hosted_engine.history.plot.shapes import Drawing, Line, Rect, Text
 from metadata.plain_text import printable_text
 
 _FONT = "DejaVu Sans, Verdana, Arial, sans-serif"
@@ -24,18 +24,14 @@ def svg_bytes(drawing: Drawing) -> bytes:
     root.set("font-family", _FONT)
     SubElement(root, "rect", width="100%", height="100%", fill="#ffffff")
     for shape in drawing.shapes:
-        _add(root, shape)
+        if isinstance(shape, Rect):
+            _add_rect(root, shape)
+        elif isinstance(shape, Line):
+            _add_line(root, shape)
+        else:
+            _add_text(root, shape)
     ElementTree.indent(root, " ")
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root) + b"\n"
-
-
-def _add(root: Element, shape: Shape) -> None:
-    if isinstance(shape, Rect):
-        _add_rect(root, shape)
-    elif isinstance(shape, Line):
-        _add_line(root, shape)
-    else:
-        _add_text(root, shape)
 
 
 def _add_rect(root: Element, rect: Rect) -> None:
