@@ -61,15 +61,16 @@ START_PATIENCE_S = 20.0
 # The job that has the broker end local maintenance.
 END_MAINTENANCE = "end-maintenance"
 
-_ORDER_NAMES = {
-    Action.START_VM: "start the VM",
-    Action.SHUTDOWN_VM: "shut the VM down",
-    Action.DESTROY_VM: "switch the VM off",
-    Action.RESUME_VM: "let the VM go on",
-    Action.MIGRATE_VM: "move the VM to another host",
-    Action.ABORT_MIGRATION: "break the migration off",
+# What libvirt can be told: the key of the job that does it, and what it is called in the log.
+_ORDERS = {
+    Action.START_VM: (execute.START, "start the VM"),
+    Action.SHUTDOWN_VM: (execute.SHUTDOWN, "shut the VM down"),
+    Action.DESTROY_VM: (execute.DESTROY, "switch the VM off"),
+    Action.RESUME_VM: (execute.RESUME, "let the VM go on"),
+    Action.MIGRATE_VM: (execute.MIGRATE, "move the VM to another host"),
+    Action.ABORT_MIGRATION: (execute.ABORT, "break the migration off"),
 }
-_ORDERS = dict(zip(execute.KEYS, _ORDER_NAMES.values()))
+_ORDER_OF_KEY = dict(_ORDERS.values())
 
 
 class _Settled:
@@ -162,7 +163,7 @@ class Agent:
             recorder.KEY: self._take_history,
             kept_memory.KEY: self._take_kept,
             END_MAINTENANCE: self._take_end_of_maintenance,
-            **dict.fromkeys(execute.KEYS, self._take_order),
+            **dict.fromkeys(_ORDER_OF_KEY, self._take_order),
         }
 
     # --- from outside -----------------------------------------------------------------
@@ -324,7 +325,7 @@ class Agent:
         self._domain.changed(result.ended_at_s, result.domain)
         if result.order == execute.START:
             self._start_watch.ended(result.domain)
-        self._note(result.order, _ORDERS[result.order], result.error, result.ended_at_s)
+        self._note(result.order, _ORDER_OF_KEY[result.order], result.error, result.ended_at_s)
 
     # --- collect ----------------------------------------------------------------------
 
@@ -458,7 +459,7 @@ class Agent:
         if action is Action.MIGRATE_VM:
             move, self._move_counts = self._move_order(observation.peers), True
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
-        self._note(action.value, _ORDER_NAMES[action], error, now_s)
+        self._note(action.value, _ORDERS[action][1], error, now_s)
 
     def _end_local_maintenance(self, why: str) -> None:
         """A job, for the broker may be slow; one that is under way does it. The broker logs why."""

@@ -56,24 +56,24 @@ class BrokerAdapters:
             health_page=HttpHealthPage(),
             network=SocketNetworkProbe(),
             vitals=KernelVitals(),
-            courier=LateCourier(),
+            courier=LateSender(),
             services=self.services(),
             plugins=PluginChild,
             restore=ConfigRestorer(host),
         )
 
 
-class LateCourier:
+class LateSender:
     """Imports the libraries for mail, HTTP and TLS, some megabytes, with the first message."""
 
     def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
-        """As `Courier.mail`."""
+        """As `NotificationSender.mail`."""
         from world.network.notification_sender import NetNotificationSender  # noqa: PLC0415
 
         return NetNotificationSender(paths.secrets_dir()).mail(server, letter)
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
-        """As `Courier.post`."""
+        """As `NotificationSender.post`."""
         from world.network.notification_sender import NetNotificationSender  # noqa: PLC0415
 
         return NetNotificationSender(paths.secrets_dir()).post(webhook, body)

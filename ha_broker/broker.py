@@ -29,8 +29,8 @@ enough because such a value is replaced and never changed, and replaced only whe
                                    changed differs in more than when its record was written
     Broker._engines,               the same `HostVersions`: `HostChanges` finds no host changed
     MembershipWatch._fire_times,
-    LeaseReader._machines,
-    Witness._next
+    LeaseReader._machines
+    Witness._next                  so, and the same owner of the lease
     SignificantChanges._hosts      `HostChanges` does not find the host changed
     MonitorPart._view,             nothing was measured, begun or found late; until the value is too
     MonitorRound._views            old
@@ -42,7 +42,11 @@ enough because such a value is replaced and never changed, and replaced only whe
     ClusterPicture.hosts           the same view of the host, and whether others can be seen; this
                                    host's own is made anew
 
-The text of the metrics is made when it is asked for, and given again for half a second.
+The text of the metrics is made when it is asked for, and given again for half a second. What a
+record's parts are as text (`metadata.engine_status`, `metadata.wire`), and how a class is read from
+JSON (`json_codec`), follows from the arguments alone: kept for ever, the latest 64 texts of each.
+Beside the cycle, `metrics.Certificate` goes by place, size and time of its files, and
+`NameLookup` by what it was told first.
 """
 
 from __future__ import annotations
@@ -114,7 +118,7 @@ ALIVE_INTERVAL_S = 5.0
 class Broker:
     """Made of parts; it only passes on what one part learns and another must know.
 
-    Raises `local_state.StateDirError` when the state directory can't be read.
+    Raises `local_maintenance.StateDirError` when the state directory can't be read.
     """
 
     def __init__(

@@ -10,20 +10,24 @@ from enum import Enum
 
 
 class State(str, Enum):
-    """Where the agent stands."""
+    """Where the agent stands; what `SENTENCE` says of each in full.
+
+    Beside a state with a time-out stands its setting of `timing`, with the usual seconds
+    (`fsm.guards.time_out_s`); the others last until something is seen.
+    """
 
     START_STATE = "StartState"
     REINITIALIZE_FSM = "ReinitializeFSM"
     ENGINE_DOWN = "EngineDown"
-    ENGINE_START = "EngineStart"
-    ENGINE_STARTING = "EngineStarting"
+    ENGINE_START = "EngineStart"  # 2 x start_s (60); the start is given up after one
+    ENGINE_STARTING = "EngineStarting"  # starting_s (600), longer after boots that were too slow
     ENGINE_UP = "EngineUp"
-    ENGINE_UP_BAD_HEALTH = "EngineUpBadHealth"
-    ENGINE_STOP = "EngineStop"
+    ENGINE_UP_BAD_HEALTH = "EngineUpBadHealth"  # bad_health_s (300), then it is stopped
+    ENGINE_STOP = "EngineStop"  # stop_s (300), then it is switched off
     ENGINE_FORCE_STOP = "EngineForceStop"
-    ENGINE_MAYBE_AWAY = "EngineMaybeAway"
-    ENGINE_UNEXPECTEDLY_DOWN = "EngineUnexpectedlyDown"
-    ENGINE_MIGRATING_AWAY = "EngineMigratingAway"
+    ENGINE_MAYBE_AWAY = "EngineMaybeAway"  # away_s (40)
+    ENGINE_UNEXPECTEDLY_DOWN = "EngineUnexpectedlyDown"  # unexpected_down_s (560), sooner if alone
+    ENGINE_MIGRATING_AWAY = "EngineMigratingAway"  # migration_s (600)
     LOCAL_MAINTENANCE = "LocalMaintenance"
     LOCAL_MAINTENANCE_MIGRATE_VM = "LocalMaintenanceMigrateVm"
     GLOBAL_MAINTENANCE = "GlobalMaintenance"

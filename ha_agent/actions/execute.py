@@ -19,7 +19,6 @@ from world.ports.sanlock import Lockspace
 
 START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
 MIGRATE, ABORT = "migrate", "abort-migration"
-KEYS = (START, SHUTDOWN, DESTROY, RESUME, MIGRATE, ABORT)
 
 
 class OutdatedOrderError(HypervisorError):

@@ -8,21 +8,25 @@ from typing import Optional
 
 
 class EventKind(str, Enum):
-    """What can happen; these names are the ones that rules use."""
+    """What can happen; these names are the ones that rules use.
 
-    STARTED = "started"
+    Each is told once it has held for `notifications.hold_s` (usually 30 s); where it takes longer,
+    that stands beside it.
+    """
+
+    STARTED = "started"  # healthy again on the same host
     STOPPED = "stopped"
-    TAKEN_OVER = "taken-over"
-    UNHEALTHY = "unhealthy"
+    TAKEN_OVER = "taken-over"  # healthy on another host than before
+    UNHEALTHY = "unhealthy"  # where its VM was started anew: for starting_s (600)
     HEALTHY = "healthy"
     MAINTENANCE_ON = "maintenance-on"
     MAINTENANCE_OFF = "maintenance-off"
-    HOST_LOST = "host-lost"
+    HOST_LOST = "host-lost"  # its record is stale, and sanlock calls it gone
     HOST_BACK = "host-back"
-    STORAGE_LOST = "storage-lost"
+    STORAGE_LOST = "storage-lost"  # told by the host itself
     STORAGE_BACK = "storage-back"
     TWO_ENGINES = "two-engines"
-    UNATTENDED = "unattended"
+    UNATTENDED = "unattended"  # no agent or broker at the engine's host, for 120 s
     ATTENDED = "attended"
 
 

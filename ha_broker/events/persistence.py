@@ -76,7 +76,7 @@ def memory_to_data(memory: EventMemory, now_s: float) -> dict[str, Any]:
 
 
 def memory_from_data(data: object, now_s: float) -> EventMemory:
-    """The memory of a process that begins now; raises `codec.DataError`."""
+    """The memory of a process that begins now; raises `json_codec.DataError`."""
     saved = from_data(_Saved, data)
     watch = WatchMemory(
         engine=Debounced(saved.engine),

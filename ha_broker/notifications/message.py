@@ -53,7 +53,7 @@ class Notice:
         return time.strftime("%Y-%m-%d %H:%M:%S UTC", utc_time(self.wall_s))
 
     def fields(self) -> dict[str, str]:
-        """What a template may name (`notification_settings.TEMPLATE_FIELDS`)."""
+        """What a template may name (`metadata.settings.notifications.TEMPLATE_FIELDS`)."""
         return {
             "text": self.text,
             "kind": self.kind,

@@ -73,7 +73,7 @@ class MaintenanceRequest:
 
 
 @dataclass(frozen=True)
-class MoveRequest:
+class MoveBody:
     """Body of PUT /v1/move; `to` may be an id, too (`_whom`)."""
 
     to: Optional[str] = None
@@ -318,7 +318,7 @@ def _whom(data: object) -> Union[int, str, None]:
     """Where a move is to go by the body of PUT /v1/move; raises DataError."""
     if not isinstance(data, dict) or set(data) - {"to"}:
         # Raises with the keys that are allowed, or that it is no object.
-        return from_data(MoveRequest, data, refuse_unknown=True).to
+        return from_data(MoveBody, data, refuse_unknown=True).to
     to: object = data.get("to")
     if to is None or (type(to) is int and is_number(to)):
         return to

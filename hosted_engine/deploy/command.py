@@ -1,7 +1,7 @@
 """``hosted-engine --deploy``: make this host the first, or one more, of a cluster.
 
-Answers (a file, or questions on a terminal) -> checks (`deploy_checks`; nothing is changed) ->
-plan (`deploy_plan`, pure) -> preview -> carry out (`deploy_steps`) -> answers for the next host.
+Answers (a file, or questions on a terminal) -> checks (`checks`; nothing is changed) ->
+plan (`plan`, pure) -> `preview` -> carry out (`steps`) -> answers for the next host.
 """
 
 from __future__ import annotations

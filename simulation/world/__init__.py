@@ -24,6 +24,7 @@ from simulation.world.memory import SimMemoryStore, SimProcesses
 from simulation.world.network import SimHealthPage, SimNetworkProbe
 from simulation.world.notification_sender import SimNotificationSender, SimPostOffice
 from simulation.world.runner import InlineRunner
+from simulation.world.sanlock_sectors import SanlockSectors, leader_record
 from simulation.world.services import SimServiceManager
 from simulation.world.store import SimStore
 
@@ -33,6 +34,7 @@ __all__ = [
     "HostClock",
     "InlineRunner",
     "ProcessEnded",
+    "SanlockSectors",
     "SimDomainReader",
     "SimHealthPage",
     "SimHistory",
@@ -48,4 +50,5 @@ __all__ = [
     "SimStore",
     "SimVitals",
     "VirtualClock",
+    "leader_record",
 ]

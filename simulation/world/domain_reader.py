@@ -16,20 +16,21 @@ class SimDomainReader:
     """libvirt with these emulators, machines, networks and network filters.
 
     It passes over elements that it does not know, and does not look at what an XML names. Both
-    stop at the first mistake.
+    stop at the first mistake. `refuses_why`, if given, is its word on every XML.
     """
 
     emulators: tuple[str, ...] = ("/usr/bin/qemu-system-x86_64",)
     machines: tuple[str, ...] = ("pc", "q35")
     networks: tuple[str, ...] = ("default",)
     filters: tuple[str, ...] = ("clean-traffic",)
+    refuses_why: str = ""
 
     def check_xml(self, domain_xml: str) -> None:
         try:
             root = ElementTree.fromstring(domain_xml)
         except ElementTree.ParseError as error:
             raise HypervisorError(WHAT, f"(domain_definition): {error}") from error
-        why = self._machine_problem(root) or _problem(root)
+        why = self.refuses_why or self._machine_problem(root) or _problem(root)
         if why:
             raise HypervisorError(WHAT, why)
 

@@ -85,7 +85,8 @@ class SimHypervisor:
     does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
     fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
     for `cpu_unknown_s` after its start libvirt says that it used none.
-    `reader` judges an XML that is only looked at. `begin_move` begins a migration to an address, or
+    `reader` judges an XML that is only looked at. `unreached_why` is why other hosts do not reach
+    it, at whatever address. `begin_move` begins a migration to an address, or
     raises HypervisorError; `move` is the latest one away from here, whoever asked for it.
     `loses_events` keeps changes from being reported. `before_call` is called first in each
     call, and once more before a created VM runs; what it raises is passed on.
@@ -109,6 +110,8 @@ class SimHypervisor:
         self.cpu_unknown_s = 0.0
         self.ended_at_s: Optional[float] = None
         self.reader = SimDomainReader()
+        self.unreached_why = ""
+        self.looked_for_at: list[str] = []
         self.begin_move: Callable[[str], Move] = _nobody_there
         self.move: Optional[Move] = None
         self.before_call: Callable[[str], None] = lambda _what: None
@@ -179,6 +182,11 @@ class SimHypervisor:
     def update_device(self, device_xml: str) -> None:
         self._need_present("change a device")
         self.updates.append(device_xml)
+
+    def not_reached_why(self, address: str) -> str:
+        self._need("look for this libvirt")
+        self.looked_for_at.append(address)
+        return self.unreached_why
 
     def shutdown(self) -> None:
         self._need("shut the domain down")

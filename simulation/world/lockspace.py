@@ -121,6 +121,7 @@ class SimSan:
         self.lockspace_formatted = formatted
         self.lease_formatted = formatted
         self.lockspace_io_timeout_s = 10
+        self.lockspace_formats = 0  # how often it was formatted
         self.slots: dict[int, Slot] = {}
         self.lease: Optional[LeaseOwner] = None
         self.lease_version = 0
@@ -313,6 +314,7 @@ class SimLockspace:
     def format_lockspace(self, io_timeout_s: int) -> None:
         self._prepare_format("format the lockspace")
         self.san.lockspace_formatted = True
+        self.san.lockspace_formats += 1
         self.san.lockspace_io_timeout_s = io_timeout_s
         self.san.slots.clear()
 

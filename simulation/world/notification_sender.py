@@ -35,7 +35,10 @@ class SimPostOffice:
 
 
 class SimNotificationSender:
-    """A `Courier`. `is_cut`: this host can't reach the office now; `tell` hears what arrives."""
+    """A `NotificationSender`.
+
+    `is_cut`: this host can't reach the office now; `tell` hears what arrives.
+    """
 
     def __init__(
         self,

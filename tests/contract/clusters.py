@@ -9,17 +9,32 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Callable, Optional, Protocol
 
 import pytest
 
-from metadata.layout import config_lease_address, sanlock_align
+from metadata.layout import (
+    MAX_HOSTS,
+    config_lease_address,
+    required_size,
+    sanlock_align,
+    storage_parts,
+)
 from metadata.liveness import Liveness
 from metadata.records import VolumeAddress
-from simulation.world import InlineRunner, SimLockspace, SimSan, VirtualClock
+from metadata.sanlock_disk import LeaderRecord, parse_record
+from metadata.storage_parts import StorageParts
+from simulation.world import (
+    InlineRunner,
+    SanlockSectors,
+    SimLockspace,
+    SimSan,
+    SimStore,
+    VirtualClock,
+)
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import (
     Binding,
@@ -94,6 +109,31 @@ class Cluster(Protocol):
 
     def pause(self, seconds: float) -> None: ...
 
+    def stored(self) -> Stored:
+        """What stands on the storage now."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """sanlock's records on the storage: of the host ids that were ever used, and of the leases."""
+
+    hosts: dict[int, LeaderRecord]
+    lease: Optional[LeaderRecord]
+    config_lease: Optional[LeaderRecord]
+
+    @classmethod
+    def of(cls, parts: StorageParts, read: Callable[[VolumeAddress, int], bytes]) -> Stored:
+        """From the bytes that `read` gives."""
+        size = parts.sector_size
+        area = read(parts.lockspace, MAX_HOSTS * size)
+        sectors = [area[start : start + size] for start in range(0, len(area), size)]
+        hosts = {number: parse_record(data) for number, data in enumerate(sectors, start=1)}
+        return cls(
+            {number: record for number, record in hosts.items() if record and record.generation},
+            parse_record(read(parts.lease, size)),
+            parse_record(read(config_lease_address(parts), size)),
+        )
+
 
 def wait_for(cluster: Cluster, condition: Callable[[], bool], timeout_s: float) -> float:
     """Wait until `condition` holds; returns the seconds it took (unscaled by the factor)."""
@@ -131,6 +171,10 @@ class FakeCluster:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.san = SimSan(self.clock, formatted=False)
+        self.parts = storage_parts("/volume")
+        self.store = SimStore()
+        self.store.add("/volume", required_size(self.parts))
+        self.sectors = SanlockSectors(self.san, self.store, self.parts)
         self._hosts: dict[str, FakeHost] = {}
 
     def host(self, name: str) -> FakeHost:
@@ -143,6 +187,11 @@ class FakeCluster:
 
     def pause(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    def stored(self) -> Stored:
+        self.sectors.sync()
+        volume = self.store.volumes["/volume"]
+        return Stored.of(self.parts, lambda place, size: volume[place.offset : place.offset + size])
 
 
 class FakeHost:
@@ -240,6 +289,9 @@ class RealCluster:
     def pause(self, seconds: float) -> None:
         if self._cancelled.wait(seconds):
             raise CancelledError
+
+    def stored(self) -> Stored:
+        return Stored.of(self._volume.parts, self._volume.read)
 
     def close(self) -> None:
         for host in self._hosts.values():

@@ -26,6 +26,7 @@ from metadata.settings.parse import StorageParts
 from tests.contract.places import TIME_FACTOR
 from tests.contract.standing_clock import StandingClock
 from world.ports import errors
+from world.storage.direct_store import DirectStore
 from world.storage.sanlock_lockspace import SanlockLockspace
 
 _START_TIMEOUT_S = 10 * TIME_FACTOR
@@ -100,6 +101,14 @@ class GuardedVolume:
             for area in range(7):
                 filler = _GUARD if area % 2 == 0 else bytes(4096)
                 file.write(filler * (self.area // 4096))
+
+    def read(self, place: VolumeAddress, size: int) -> bytes:
+        """As it stands on the storage: past the cache, as the daemon writes."""
+        store = DirectStore(read_only=True)
+        try:
+            return store.read(place, -(-size // 4096) * 4096)[:size]
+        finally:
+            store.close()
 
     def check_guards(self) -> None:
         """Nothing outside sanlock's areas was written."""

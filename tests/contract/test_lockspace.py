@@ -19,6 +19,7 @@ from tests.contract.clusters import (
     Elsewhere,
     Host,
     RealHost,
+    Stored,
     failure,
     fake_cluster,
     joined,
@@ -145,6 +146,47 @@ def test_a_host_ids_place_on_the_storage(formatted: Cluster) -> None:
     second.start_daemon()
     second.call("join", 2, IO_TIMEOUT_S)
     assert watcher.call("place", 2).generation == dead.generation + 1
+
+
+def test_what_stands_on_the_storage_is_what_is_read_without_a_daemon(formatted: Cluster) -> None:
+    """Commands read it (`metadata.sanlock_disk`) where no daemon can tell."""
+    watcher = formatted.host("h3")
+    stored = formatted.stored()
+    assert (stored.hosts, stored.config_lease) == ({}, None)
+    assert_lease(stored, (0, 0))
+    first, second = joined(formatted, "h1", "h2")
+    pid = first.acquire()
+    stored = formatted.stored()
+    assert {number: one.resource for number, one in stored.hosts.items()} == {1: "h1", 2: "h2"}
+    for number, one in stored.hosts.items():
+        assert (one.lockspace, one.owner_id, one.generation) == ("hosted-engine", number, 1)
+        assert (one.in_use, one.io_timeout_s) == (True, IO_TIMEOUT_S)
+    assert_lease(stored, (1, 1))
+    first.release(pid)
+    second.call("leave_if_unused", 2)
+    stored = formatted.stored()
+    assert (stored.hosts[1].in_use, stored.hosts[2].in_use) == (True, False)
+    assert stored.hosts[2].generation == 1
+    assert stored.lease is not None and not stored.lease.in_use
+    second.call("format_config_lease")
+    second.call("join", 2, IO_TIMEOUT_S)
+    second.call("take_config_lease")
+    stored = formatted.stored()
+    assert stored.config_lease is not None and stored.config_lease.in_use
+    assert (stored.config_lease.resource, stored.config_lease.owner_id) == ("config", 2)
+    assert stored.hosts[2].generation == stored.config_lease.generation == 2
+    first.call("leave_if_unused", 1)
+    second.end_callers()
+    second.call("leave_if_unused", 2)
+    watcher.call("format_lockspace", IO_TIMEOUT_S)
+    assert formatted.stored().hosts == {}
+
+
+def assert_lease(stored: Stored, owner: tuple[int, int]) -> None:
+    lease = stored.lease
+    assert lease is not None
+    assert (lease.lockspace, lease.resource, lease.sector_size) == ("hosted-engine", "engine", 512)
+    assert (lease.in_use, (lease.owner_id, lease.generation)) == (owner != (0, 0), owner)
 
 
 def assert_free(place: Optional[HostPlace]) -> None:

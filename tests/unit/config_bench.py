@@ -22,13 +22,18 @@ from metadata.shared_config import (
     decode_stored,
     encode_stored,
 )
-from simulation.world import SimLockspace, SimSan, SimStore, VirtualClock
+from simulation.world import (
+    SimHealthPage,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimStore,
+    VirtualClock,
+)
 from simulation.world.volume import SparseVolume
 from tests.unit.command_environment import environment
 from tests.unit.deploy_scene import Probes
-from world.ports.errors import HypervisorError, HypervisorGoneError
 from world.ports.libvirt import DomainState
-from world.ports.network import HealthReading
 
 VOLUME = "/shared/leases"
 PARTS = storage_parts(VOLUME)
@@ -38,8 +43,8 @@ WALL_S = 1_700_000_000.0
 
 def domain_xml(name: str = "HostedEngine", memory_mib: int = 4096) -> str:
     return (
-        f"<domain>\n<name>{name}</name>\n<memory unit='MiB'>{memory_mib}</memory>\n"
-        f"<devices>{lease_element(PARTS)}</devices>\n</domain>\n"
+        f"<domain type='kvm'>\n<name>{name}</name>\n<memory unit='MiB'>{memory_mib}</memory>\n"
+        f"<os><type>hvm</type></os>\n<devices>{lease_element(PARTS)}</devices>\n</domain>\n"
     )
 
 
@@ -90,43 +95,6 @@ class Broker:
         return replace(record, vm_conf_refresh_s=at_s)
 
 
-class Page:
-    """A health page that is good or not."""
-
-    def __init__(self, good: bool = True) -> None:
-        self.good = good
-        self.asked: list[str] = []
-
-    def check(self, url: str, expected_text: str, timeout_s: float, ca_file: str = "") -> Any:
-        self.asked.append(url)
-        return HealthReading(self.good, "DB Up" if self.good else "connection refused")
-
-
-class Libvirt:
-    """One that takes any XML, has no network but these, and says what `problem` says."""
-
-    def __init__(self) -> None:
-        self.problem = ""
-        self.networks = ("default",)
-        self.is_gone = False
-
-    def check_xml(self, _domain_xml: str) -> None:
-        if self.problem:
-            raise HypervisorError("have libvirt look at the domain XML", self.problem)
-        if self.is_gone:
-            raise HypervisorGoneError("have libvirt look at the domain XML", "no connection")
-
-    def has_network(self, name: str) -> bool:
-        return name in self.networks
-
-    has_network_filter = has_network
-
-
-class _WallClock:
-    def wall_s(self) -> float:
-        return WALL_S
-
-
 class Cluster:
     """Hosts h1, h2, ... that have joined, on storage with version 1 of the configuration."""
 
@@ -136,8 +104,9 @@ class Cluster:
         self.volumes = {VOLUME: SparseVolume(required_size(PARTS))}
         self.lockspaces = [SimLockspace(self.san, f"h{number + 1}") for number in range(hosts)]
         self.broker = Broker(dict.fromkeys(range(1, hosts + 1), 100))
-        self.page = Page()
-        self.probes, self.libvirt = Probes(), Libvirt()
+        self.page = SimHealthPage(good=True)
+        self.probes = Probes()
+        self.libvirt = SimHypervisor(self.lockspaces[0])
         self.put_config(StoredConfig(config, cluster_settings_to_data(config.settings)))
         self.set_maintenance(False)
         for number, lockspace in enumerate(self.lockspaces, start=1):
@@ -145,12 +114,13 @@ class Cluster:
             record = HostRecord(number, 5, 3400, EngineStatus(), f"h{number}")
             self.put(slot_address(PARTS, number), wire.encode_host(record))
         self.clock.advance(20)
+        self.clock.shift_wall(WALL_S - self.clock.wall_s())
 
     def world(self, host_id: int = 1) -> DeployedHost:
         machine = environment(
             store=SimStore(self.volumes),
             lockspaces=lambda _parts: self.lockspaces[host_id - 1],
-            clock=_WallClock(),
+            clock=self.clock,
         )
         return deployed_as(machine, HostSettings(host_id, f"h{host_id}", PARTS))
 

@@ -14,69 +14,26 @@ from hosted_engine.host.environment import Environment
 from hosted_engine.host.probes import DeviceLimits
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.wire import decode_slot, encode_host
-from simulation.world import SimDomainReader, SimHealthPage, SimStore, VirtualClock
+from simulation.world import (
+    SimHealthPage,
+    SimHypervisor,
+    SimNetworkProbe,
+    SimStore,
+    VirtualClock,
+)
 from tests.unit.command_environment import environment
-from tests.unit.storage_scene import Services
+from tests.unit.storage_scene import Sanlock, Services
 from tests.unit.test_command_deploy import JOINING, PARTS, PATH, answers, put, record
-from tests.unit.test_command_volume import leader
 from world.ports.certificates import CertificateFiles, CertificateLook, Certificates, Use
-from world.ports.errors import LockspaceError, WorldError
+from world.ports.errors import WorldError
 from world.ports.host import BridgeLook, MemoryFree
-from world.ports.libvirt import Domain, DomainState
-from world.ports.network import ProbeReading
-from world.ports.sanlock import Membership
-
-
-class Lockspace:
-    """A `LockspaceAdmin`: `refuses` maps host ids to the errno of their join."""
-
-    def __init__(self, volume: SimStore, name: str = "h9") -> None:
-        self.name = name
-        self.fire_timeout = 60
-        self.joined: Optional[int] = None
-        self.refuses: dict[int, int] = {}
-        self.holder_pids: list[int] = []
-        self.on_join: Callable[[int], None] = lambda _host_id: None
-        self._volume = volume
-
-    def join(self, host_id: int, io_timeout_s: int) -> None:
-        self.on_join(host_id)
-        if host_id in self.refuses:
-            raise LockspaceError("join", "refused", self.refuses[host_id])
-        self.joined = host_id
-
-    def leave_if_unused(self, host_id: int) -> bool:
-        self.joined = None
-        return True
-
-    def membership(self, host_id: int) -> Membership:
-        return Membership.JOINED if self.joined == host_id else Membership.OUT
-
-    def holders(self) -> list[int]:
-        return self.holder_pids
-
-    def format_lockspace(self, io_timeout_s: int) -> None:
-        put(self._volume, PARTS.lockspace.offset, leader())
-
-    def format_lease(self) -> None:
-        pass
-
-    def format_config_lease(self) -> None:
-        pass
-
-    def daemon_host_name(self) -> str:
-        return self.name
-
-    def fire_timeout_s(self) -> int:
-        return self.fire_timeout
 
 
 class Probes:
     """A host on which all is well: what a test changes here, is not."""
 
     def __init__(self) -> None:
-        self.answered: list[str] = []
-        self.reachable = True
+        self.probe = SimNetworkProbe()
         self.names_resolve = True
         self.page = SimHealthPage()
         self.bridge_states = {"ovirtmgmt": True}
@@ -96,20 +53,8 @@ class Probes:
         self.certificate_files = CertificatesOf()
         self.qemu_sanlock_conf: Optional[dict[str, str]] = {"require_lease_for_disks": "0"}
 
-    def network(self) -> Any:
-        return self
-
-    def ping(self, address: str, _timeout_s: float) -> ProbeReading:
-        self.answered.append(f"ping {address}")
-        return ProbeReading(self.reachable)
-
-    def tcp(self, host: str, port: int, _timeout_s: float) -> ProbeReading:
-        self.answered.append(f"tcp {host} {port}")
-        return ProbeReading(self.reachable)
-
-    def dns(self, server: str, _timeout_s: float) -> ProbeReading:
-        self.answered.append(f"dns {server}")
-        return ProbeReading(self.reachable)
+    def network(self) -> SimNetworkProbe:
+        return self.probe
 
     def health_page(self) -> SimHealthPage:
         return self.page
@@ -187,23 +132,22 @@ class Scene:
     def __init__(self, folder: Path, volume: SimStore, **host: Any) -> None:
         self.volume = volume
         self.clock = VirtualClock()
-        self.lockspace = Lockspace(volume)
         self.orders: list[str] = []
+        self.lockspace = Sanlock(volume, PARTS, self.clock, "h9", [])
         self.units = Services(self.orders)
         self.probes = Probes()
         self.said: list[str] = []
         self.while_asleep: Callable[[], None] = lambda: None
         self.settings_file = folder / "host.yaml"
         self.has_lock_manager = True
-        self.libvirt = SimDomainReader()
-        self.hypervisor: Any = lambda _uri, _name: _NoDomain(self.libvirt)
+        self.libvirt = SimHypervisor(self.lockspace)
         self.this_host = ThisHost("h9", "h9", **host)
 
     def world(self) -> Environment:
         return environment(
             store=self.volume,
             lockspaces=lambda _parts: self.lockspace,
-            hypervisor=self.hypervisor,
+            hypervisor=lambda _uri, _name: self.libvirt,
             uses_sanlock=lambda: self.has_lock_manager,
             units=self.units,
             probes=self.probes,
@@ -219,7 +163,7 @@ class Scene:
         """With what the answers say of the `host`."""
         return DeploySite(
             self.world(),
-            self.lockspace,  # type: ignore[arg-type]
+            self.lockspace,
             survey(self.volume, PARTS),
             self.this_host,
             local_settings(answers({**JOINING, "host": host}), PARTS),
@@ -232,21 +176,6 @@ class Scene:
     def _sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
         self.while_asleep()
-
-
-class _NoDomain:
-    """libvirt without any domain, that can be asked about one, and is reached by the network."""
-
-    def __init__(self, reader: SimDomainReader) -> None:
-        self.check_xml = reader.check_xml
-        self.has_network = reader.has_network
-        self.has_network_filter = reader.has_network_filter
-
-    def domain(self) -> Domain:
-        return Domain(DomainState.ABSENT)
-
-    def not_reached_why(self, _address: str) -> str:
-        return ""
 
 
 def put_record(volume: SimStore, host_id: int, name: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Optional
@@ -14,7 +14,6 @@ from hosted_engine.host.units import AGENT, BROKER, STORAGE, write_drop_in
 from metadata.layout import (
     MAX_HOSTS,
     MIB,
-    config_lease_address,
     extents,
     slot_address,
     storage_parts,
@@ -23,11 +22,21 @@ from metadata.liveness import Liveness
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, Health, HostRecord
 from metadata.sanlock_disk import HOST_ID_MAGIC, LEASE_MAGIC
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
+from metadata.storage_parts import StorageParts
 from metadata.wire import decode_slot, encode_global, encode_host
-from simulation.world import SimStore, VirtualClock
+from simulation.world import (
+    SanlockSectors,
+    SimHypervisor,
+    SimLockspace,
+    SimSan,
+    SimStore,
+    VirtualClock,
+    leader_record,
+)
 from tests.unit.command_environment import environment
+from world.ports.errors import LockspaceError
 from world.ports.libvirt import Domain, DomainState
-from world.ports.sanlock import LeaseOnStorage, LockspaceOnStorage, Membership
+from world.ports.sanlock import Membership
 
 PATH = "/shared/leases"
 PARTS = storage_parts(PATH)
@@ -38,18 +47,9 @@ UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 FLOOR_S = 8 * IO_S + 60
 
 
-def leader(
-    magic: int,
-    owner: int = 0,
-    generation: int = 0,
-    timestamp: int = 0,
-    resource: str = "",
-    io_timeout_s: int = IO_S,
-) -> bytes:
-    """One of sanlock's sectors; timestamp 0 is free."""
-    head = struct.pack("<IIII16xQQ8x", magic, 0x30004, 0, 512, owner, generation)
-    names = b"hosted-engine".ljust(48, b"\0") + resource.encode().ljust(48, b"\0")
-    return (head + names + struct.pack("<Q14xH", timestamp, io_timeout_s)).ljust(512, b"\0")
+def leader(magic: int, *owner: int, resource: str = "", io_timeout_s: int = IO_S) -> bytes:
+    """One of sanlock's sectors: the owner's id, generation and timestamp (0 is free)."""
+    return leader_record(magic, *owner, resource=resource, io_timeout_s=io_timeout_s)
 
 
 class Volume(SimStore):
@@ -77,10 +77,11 @@ class Volume(SimStore):
 
     def joined(self, host_id: int, timestamp: int = 100, generation: int = 1) -> None:
         name = f"h{host_id}"
-        self.sector(host_id, leader(HOST_ID_MAGIC, host_id, generation, timestamp, name))
+        owner = host_id, generation, timestamp
+        self.sector(host_id, leader(HOST_ID_MAGIC, *owner, resource=name))
 
     def lease(self, owner: int = 0, generation: int = 1, timestamp: int = 0) -> None:
-        data = leader(LEASE_MAGIC, owner, generation, timestamp, "engine")
+        data = leader(LEASE_MAGIC, owner, generation, timestamp, resource="engine")
         self.put(PARTS.lease.offset, data)
 
     def held_by(self, host_id: int, generation: int = 1) -> None:
@@ -100,70 +101,56 @@ class Volume(SimStore):
         return decode_slot(host_id, bytes(self.volumes[PATH][start : start + 4096]))
 
     def area(self, offset: int, size: int = 4096) -> bytes:
+        self.before_call("look at an area")
         return bytes(self.volumes[PATH][offset : offset + size])
 
 
-class Sanlock:
-    """A `LockspaceAdmin` over the volume's bytes; what is done is written down in `log`."""
+class Sanlock(SimLockspace):
+    """This host's daemon, on the bytes of a volume; what it changes there is written down in `log`.
 
-    def __init__(self, volume: Volume, log: list[str]) -> None:
-        self.member: Optional[int] = None
-        self.joining_for = 0
-        self.pids: list[int] = []
+    `refuses` maps host ids to the errno of their join. `before_format` is called before the
+    lockspace is formatted, `on_join` before a join; `error` is raised by every call.
+    """
+
+    def __init__(
+        self, volume: SimStore, parts: StorageParts, clock: VirtualClock, name: str, log: list[str]
+    ) -> None:
+        super().__init__(SimSan(clock), name)
         self.error: Optional[Exception] = None
+        self.refuses: dict[int, int] = {}
+        self.on_join: Callable[[int], None] = lambda _host_id: None
         self.before_format: Callable[[], None] = lambda: None
-        self._volume = volume
+        self.sectors = SanlockSectors(self.san, volume, parts)
+        self.before_call = self._called
+        volume.before_call = lambda _what: self.sectors.sync()
         self._log = log
 
-    def holders(self) -> list[int]:
-        self._fail()
-        return self.pids
+    @property
+    def member(self) -> Optional[int]:
+        """The host id with which it has joined or is joining."""
+        return self._space.host_id if self._space else None
 
-    def membership(self, host_id: int) -> Membership:
-        self._fail()
-        if self.joining_for:
-            self.joining_for -= 1
-            return Membership.JOINING
-        return Membership.JOINED if self.member == host_id else Membership.OUT
+    def begin_join(self, host_id: int, takes_s: float) -> None:
+        """Somebody else has it join, for so long."""
+        self._clock.begin_job()
+        super().join(host_id, math.ceil(takes_s / 2.5))
+        self._clock.end_job()
 
-    def leave_if_unused(self, host_id: int) -> bool:
-        self._fail()
-        if self.pids:
-            return False
-        self._log.append("leave")
-        self.member = None
-        self._volume.sector(host_id, leader(HOST_ID_MAGIC, host_id, 1, 0, f"h{host_id}"))
-        return True
+    def join(self, host_id: int, io_timeout_s: int) -> None:
+        self.on_join(host_id)
+        if host_id in self.refuses:
+            raise LockspaceError("join", "refused", self.refuses[host_id])
+        super().join(host_id, io_timeout_s)
 
-    def fire_timeout_s(self) -> int:
-        return 60
-
-    def format_lockspace(self, io_timeout_s: int) -> None:
-        self.before_format()
-        self._log.append(f"format lockspace {io_timeout_s}")
-        self._volume.format_lockspace()
-
-    def format_lease(self) -> None:
-        self._log.append("format lease")
-        self._volume.format_lease()
-
-    def has_config_lease(self) -> bool:
-        return bool(self._volume.area(config_lease_address(PARTS).offset).strip(b"\0"))
-
-    def format_config_lease(self) -> None:
-        assert not self.has_config_lease()
-        self._log.append("format config lease")
-        self._volume.put(config_lease_address(PARTS).offset, leader(LEASE_MAGIC))
-
-    def read_lockspace(self) -> LockspaceOnStorage:
-        return LockspaceOnStorage("hosted-engine", IO_S)
-
-    def read_lease(self) -> LeaseOnStorage:
-        return LeaseOnStorage("hosted-engine", "engine")
-
-    def _fail(self) -> None:
+    def _called(self, what: str) -> None:
         if self.error is not None:
             raise self.error
+        self.sectors.sync()
+        if what == "format the lockspace":
+            self.before_format()
+            self.sectors.sync()
+        if what.startswith(("format", "leave")):
+            self._log.append(what)
 
 
 class Services:
@@ -219,9 +206,10 @@ class Scene:
         self.volume = Volume()
         self.clock = VirtualClock()
         self.begun_s = self.clock.monotonic_s()
-        self.sanlock = Sanlock(self.volume, self.log)
+        self.sanlock = Sanlock(self.volume, PARTS, self.clock, "h1", self.log)
         self.services = Services(self.log)
-        self.domain = DomainState.ABSENT
+        self.vm = SimHypervisor(self.sanlock)
+        self.vm.before_call = self._ask_libvirt
         self.libvirt_error = ""
         self.snapshot: Optional[Snapshot] = None
         self.on_reread: Callable[[], None] = lambda: None
@@ -236,7 +224,7 @@ class Scene:
         machine = environment(
             storage=self.volume,
             lockspaces=lambda _parts: self.sanlock,
-            hypervisor=lambda _uri, name: _Libvirt(self, name),
+            hypervisor=self._libvirt_of,
             broker=lambda: self.snapshot,
             reread=self._reread,
             cluster_settings=lambda _parts: self.cluster,
@@ -261,8 +249,30 @@ class Scene:
         )
         self.snapshot = replace(snapshot, **more)
 
+    def join(self) -> None:
+        """This host is a member of the lockspace, and has been for a while."""
+        self.sanlock.join(1, IO_S)
+        self.begun_s = self.clock.monotonic_s()
+
     def slept_s(self) -> float:
         return self.clock.monotonic_s() - self.begun_s
+
+    @property
+    def domain(self) -> DomainState:
+        """The engine's VM here."""
+        return self.vm.domain().state
+
+    @domain.setter
+    def domain(self, state: DomainState) -> None:
+        self.vm.set_domain(Domain(state))
+
+    def _libvirt_of(self, _uri: str, name: str) -> SimHypervisor:
+        self.asked_for.append(name)
+        return self.vm
+
+    def _ask_libvirt(self, _what: str) -> None:
+        if self.libvirt_error:
+            raise CommandError(self.libvirt_error)
 
     def _reread(self) -> None:
         self.log.append("reread")
@@ -271,17 +281,3 @@ class Scene:
     def _sleep(self, seconds: float) -> None:
         self.clock.advance(seconds)
         self.while_asleep()
-
-
-class _Libvirt:
-    """It knows one domain, by whatever name it is asked."""
-
-    def __init__(self, scene: Scene, name: str) -> None:
-        self._scene = scene
-        self._name = name
-
-    def domain(self) -> Domain:
-        self._scene.asked_for.append(self._name)
-        if self._scene.libvirt_error:
-            raise CommandError(self._scene.libvirt_error)
-        return Domain(self._scene.domain)

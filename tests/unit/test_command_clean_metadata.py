@@ -100,7 +100,7 @@ def test_the_dead_hosts_own_io_timeout_sets_the_time(scene: Scene) -> None:
     from metadata.sanlock_disk import HOST_ID_MAGIC
     from tests.unit.storage_scene import leader
 
-    scene.volume.sector(3, leader(HOST_ID_MAGIC, 3, 1, 100, "h3", io_timeout_s=10))
+    scene.volume.sector(3, leader(HOST_ID_MAGIC, 3, 1, 100, resource="h3", io_timeout_s=10))
     clean(scene.world(), 3, force=False)
     assert scene.slept_s() == pytest.approx(41, abs=0.6)
 

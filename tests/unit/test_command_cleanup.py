@@ -51,7 +51,7 @@ class Host(Scene):
             (self.state / name).touch()
         self.volume.record(1, stopped=True)
         self.volume.record(2)
-        self.sanlock.member = 1
+        self.join()
         self.deployed = True
 
     def clean_up(self, given: Given = YES) -> None:
@@ -87,7 +87,7 @@ def host(tmp_path: Path) -> Host:
 def test_everything_of_this_host_goes_and_nothing_else(host: Host) -> None:
     host.services.running = (BROKER,)
     host.clean_up()
-    assert host.log == [f"stop {BROKER}", "disable", "leave"]
+    assert host.log == [f"stop {BROKER}", "disable", "leave lockspace as host id 1"]
     assert host.volume.writes == [(slot_address(PARTS, 1), 4096)]
     assert isinstance(host.volume.slot(1), SlotAbsent)
     assert isinstance(host.volume.slot(2), HostRecord)
@@ -165,9 +165,11 @@ def test_a_slot_that_has_another_owner_now_is_left_alone(host: Host) -> None:
 def test_the_engine_here_forbids_it_always(host: Host, given: Given) -> None:
     host.domain = DomainState.RUNNING
     assert "running on this host" in host.refusal(given)
-    host.domain, host.sanlock.pids = DomainState.ABSENT, [4711]
+    host.domain = DomainState.ABSENT
+    host.sanlock.holders.add(4711)
     assert "pid 4711" in host.refusal(given)
-    host.sanlock.pids, host.libvirt_error = [], "libvirt has not answered for 15 s"
+    host.sanlock.holders.clear()
+    host.libvirt_error = "libvirt has not answered for 15 s"
     assert "not known" in host.refusal(given)
     host.assert_untouched()
 
@@ -178,7 +180,7 @@ def test_a_running_agent_needs_local_maintenance_or_force(host: Host) -> None:
     assert "--set-maintenance --mode=local" in host.refusal()
     host.assert_untouched()
     host.clean_up(FORCE)
-    assert host.log == [f"stop {BROKER} {AGENT}", "disable", "leave"]
+    assert host.log == [f"stop {BROKER} {AGENT}", "disable", "leave lockspace as host id 1"]
 
 
 @pytest.mark.parametrize("by_broker", [False, True])

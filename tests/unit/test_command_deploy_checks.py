@@ -80,7 +80,7 @@ from tests.unit.test_command_deploy import (
     store,
 )
 from tests.unit.test_command_volume import leader
-from world.ports.errors import HypervisorGoneError, LockspaceGoneError, WorldError
+from world.ports.errors import LockspaceGoneError, WorldError
 from world.ports.libvirt import Domain, DomainState
 from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
@@ -460,13 +460,13 @@ def test_slow_storage_is_not_measured_for_ever() -> None:
     "name", ["5b7e5f3c-4a9e-4c6b-8f7e-0123456789ab.vm", "localhost", "localhost.localdomain"]
 )
 def test_sanlock_without_a_name_of_its_own_is_refused(scene: Scene, name: str) -> None:
-    scene.lockspace.name = name
+    scene.lockspace.host_name = name
     expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, name, "our_host_name")
 
 
 def test_sanlock_with_another_hosts_name_is_refused(tmp_path: Path) -> None:
     scene = Scene(tmp_path, cluster_store())
-    scene.lockspace.name = "h1"  # it owns id 1, whose record says h1; this host is h9
+    scene.lockspace.host_name = "h1"  # it owns id 1, whose record says h1; this host is h9
     expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, "h1 (id 1)", "our_host_name")
     named = {**JOINING, "host": {"host_name": "h1"}}
     expect(check_sanlock(subject(scene, named)), Level.OK)
@@ -481,7 +481,7 @@ def test_sanlock_with_the_name_of_a_host_that_was_renamed(
 ) -> None:
     """The record of its id carries the former name until its broker has replaced it."""
     scene = Scene(tmp_path, cluster_store())
-    scene.lockspace.name = "h1"
+    scene.lockspace.host_name = "h1"
     given = subject(scene, JOINING)
     found = given.look.survey
     assert found is not None
@@ -530,19 +530,8 @@ def test_user_of_a_process_is_its_effective_one() -> None:
 # --- libvirt ----------------------------------------------------------------------------------
 
 
-def hypervisor(look: Callable[[], Domain]) -> Any:
-    class Hypervisor:
-        def domain(self) -> Domain:
-            return look()
-
-    return lambda _uri, _name: Hypervisor()
-
-
 def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
-    def gone() -> NoReturn:
-        raise HypervisorGoneError("ask", "no socket")
-
-    scene.hypervisor = hypervisor(gone)
+    scene.libvirt.disappear()
     found = check_libvirt(scene.world(), "qemu:///system")
     expect(found, Level.FAIL, "Debian: systemctl enable --now libvirtd", "EL: ", "virtqemud")
 
@@ -557,14 +546,12 @@ def test_libvirt_that_is_gone_is_refused(scene: Scene) -> None:
 def test_the_service_that_is_there_is_named(
     scene: Scene, unit: str, start: str, other: str
 ) -> None:
-    def gone() -> NoReturn:
-        raise HypervisorGoneError("ask", "no socket")
-
     scene.probes.libvirt_service = unit
-    scene.hypervisor = hypervisor(gone)
+    scene.libvirt.disappear()
     found = [check_libvirt(scene.world(), "qemu:///system")]
     assert found[0].mend == (start,)
-    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    scene.libvirt.reappear()
+    scene.libvirt.set_domain(Domain(DomainState.UNKNOWN))
     found.append(check_libvirt(scene.world(), "qemu:///system"))
     scene.has_lock_manager = False
     found.append(check_lock_manager(scene.world()))
@@ -574,19 +561,15 @@ def test_the_service_that_is_there_is_named(
 
 
 def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:
-    scene.hypervisor = hypervisor(lambda: Domain(DomainState.UNKNOWN))
+    scene.libvirt.set_domain(Domain(DomainState.UNKNOWN))
     expect(check_libvirt(scene.world(), "qemu:///system"), Level.FAIL, "does not know its domains")
 
 
 def test_libvirt_that_is_frozen_is_given_up(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     forever = threading.Event()
 
-    def freeze() -> Domain:
-        forever.wait()
-        return Domain(DomainState.ABSENT)
-
     monkeypatch.setattr("hosted_engine.host.deadline.LIBVIRT_DEADLINE_S", 0.05)
-    scene.hypervisor = hypervisor(freeze)
+    scene.libvirt.before_call = lambda _what: forever.wait() and None
     with pytest.raises(CommandError, match=r"libvirt .* has not answered"):
         check_libvirt(scene.world(), "qemu:///system")
     forever.set()
@@ -728,9 +711,9 @@ def test_bridge_that_is_down_is_told(scene: Scene) -> None:
 
 
 def test_gateway_that_does_not_answer_is_told_with_what_it_costs(scene: Scene) -> None:
-    scene.probes.reachable = False
+    scene.probes.probe.answers = False
     expect(check_network(creating(scene)), Level.WARN, "ping to 198.51.100.1", "1600 points")
-    assert scene.probes.answered == ["ping 198.51.100.1"] * 3
+    assert scene.probes.probe.calls == ["ping 198.51.100.1"] * 3
 
 
 @pytest.mark.parametrize(
@@ -747,7 +730,7 @@ def test_network_is_tried_as_the_settings_say(
     scene: Scene, network: dict[str, str], asked: list[str]
 ) -> None:
     expect(check_network(creating(scene, network=network)), Level.OK)
-    assert scene.probes.answered == asked
+    assert scene.probes.probe.calls == asked
 
 
 def test_host_without_a_gateway_is_told(scene: Scene) -> None:

@@ -27,7 +27,7 @@ from tests.unit.test_command_deploy import (
     store,
 )
 from tests.unit.test_command_deploy_checks import DOMAIN, expect, subject
-from world.ports.errors import HypervisorError, HypervisorGoneError
+from world.ports.errors import HypervisorError
 
 EMULATOR = "/usr/libexec/qemu-kvm"
 
@@ -88,7 +88,7 @@ def test_each_foreign_part_is_named_with_what_to_do(host: OVirtHost) -> None:
 
 def test_on_an_ovirt_host_marks_alone_are_left(host: OVirtHost) -> None:
     host.probes.missing = set()
-    host.libvirt = SimDomainReader(
+    host.libvirt.reader = SimDomainReader(
         emulators=(EMULATOR,),
         machines=("pc-q35-rhel8.6.0",),
         networks=("vdsm-ovirtmgmt",),
@@ -102,7 +102,7 @@ def test_on_an_ovirt_host_marks_alone_are_left(host: OVirtHost) -> None:
 @pytest.mark.parametrize("part", MISSING)
 def test_one_part_alone_is_enough(host: OVirtHost, part: str) -> None:
     host.probes.missing = {part}
-    host.libvirt = SimDomainReader(
+    host.libvirt.reader = SimDomainReader(
         emulators=(EMULATOR, "/usr/bin/qemu-system-x86_64"),
         machines=("pc-q35-rhel8.6.0",),
         networks=("vdsm-ovirtmgmt",),
@@ -136,22 +136,17 @@ def test_what_is_no_domain_is_told_by_another_check(tmp_path: Path, xml: str) ->
 
 
 def test_a_silent_libvirt_hides_nothing_else(host: OVirtHost) -> None:
-    class Gone:
-        def has_network(self, name: str) -> bool:
-            raise HypervisorGoneError(f"look for {name}", "no connection")
-
-        has_network_filter = check_xml = has_network
-
-    host.hypervisor = lambda _uri, _name: Gone()
+    host.libvirt.disappear()
     expect(
         host.found(),
         Level.FAIL,
         *MISSING.values(),
-        "libvirt has not looked at it: can't look for vdsm-no-mac-spoofing: no connection",
+        "libvirt has not looked at it: can't look for libvirt's network filter "
+        "vdsm-no-mac-spoofing: libvirt does not answer",
     )
-    assert host.found().detail.count("no connection") == 1
+    assert host.found().detail.count("libvirt does not answer") == 1
     host.xml.write_text(DOMAIN)
-    expect(host.found(), Level.WARN, "libvirt has not looked at it: ", "no connection")
+    expect(host.found(), Level.WARN, "libvirt has not looked at it: ", "libvirt does not answer")
 
 
 def test_a_libvirt_without_networks_is_told_of_and_judges_the_rest(host: OVirtHost) -> None:
@@ -159,7 +154,7 @@ def test_a_libvirt_without_networks_is_told_of_and_judges_the_rest(host: OVirtHo
         def has_network(self, name: str) -> bool:
             raise HypervisorError(f"look for {name}", "virtnetworkd does not run")
 
-    host.libvirt = Part()
+    host.libvirt.reader = Part()
     expect(
         host.found(),
         Level.FAIL,

@@ -202,7 +202,7 @@ def test_what_is_destroyed_stands_in_the_preview(next_one: Desk) -> None:
 
 def test_failed_check_changes_nothing_and_names_all(first: Desk) -> None:
     first.scene.has_lock_manager = False
-    first.scene.lockspace.name = "localhost"
+    first.scene.lockspace.host_name = "localhost"
     before = bytes_of(first)
     message = first.refusal(answers_file=first.creating())
     assert message.startswith("nothing was changed: sanlock: ")
@@ -218,7 +218,7 @@ def test_who_sees_the_findings_is_told_their_names_alone(first: Desk) -> None:
 
 
 def test_warnings_do_not_keep_a_host_out(first: Desk) -> None:
-    first.scene.probes.reachable = False
+    first.scene.probes.probe.answers = False
     assert first.deploy(answers_file=first.creating()) == 0
     assert "[warn] network: ping to 198.51.100.1" in first.said
 
@@ -237,7 +237,6 @@ def test_without_file_and_terminal_the_way_out_is_named(first: Desk) -> None:
 def test_deployed_host_needs_no_answers(first: Desk) -> None:
     first.deploy(answers_file=first.creating())
     before = (bytes_of(first), first.scene.settings_file.read_bytes())
-    first.scene.lockspace.joined = 1
     assert first.deploy() == 0
     assert "this host is deployed already, as h9 (id 1)" in first.said
     assert (bytes_of(first), first.scene.settings_file.read_bytes()) == before
@@ -267,7 +266,6 @@ def test_slip_of_the_pen_on_a_deployed_host_costs_nothing(first: Desk) -> None:
 
 def test_check_on_a_deployed_host_says_where_it_is(first: Desk) -> None:
     first.deploy(answers_file=first.creating())
-    first.scene.lockspace.joined = 1
     assert first.deploy(check=True) == 0
     assert "[ ok ] deployed: this host is deployed already, as h9 (id 1) on " in first.said
 
@@ -627,7 +625,7 @@ def test_deployment_that_was_cut_off_anywhere_is_finished_by_the_same_again(
         host_id = 1 if kind == "create" else 2
         assert desk.settings().host_id == host_id
         assert desk.scene.slot(host_id).hostname == "h9"
-        assert desk.scene.lockspace.joined == host_id
+        assert desk.scene.lockspace.member == host_id
         assert (folder / "answers.yaml").exists()
         cut += 1
     assert cut >= (10 if kind == "create" else 5)

@@ -84,7 +84,7 @@ def test_id_that_sanlock_refuses_is_given_back_and_the_next_one_tried(tmp_path: 
     scene.lockspace.refuses = {2: HOSTID_BUSY}
     join(scene.site(), joining(2, 3))
     assert isinstance(scene.slot(2), SlotAbsent)
-    assert scene.lockspace.joined == 3
+    assert scene.lockspace.member == 3
 
 
 def test_id_that_is_owned_meanwhile_is_not_asked_for(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_failure_before_host_yaml_leaves_the_lockspace(tmp_path: Path) -> None:
     (tmp_path / "host.yaml").mkdir()  # can't be replaced by a file
     with pytest.raises(CommandError, match=r"host\.yaml: can't be written"):
         join(scene.site(), joining(2))
-    assert scene.lockspace.joined is None
+    assert scene.lockspace.member is None
 
 
 def test_own_record_is_kept(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ from tests.unit.storage_scene import (
 )
 from world.ports.errors import LockspaceError, LockspaceGoneError
 from world.ports.libvirt import DomainState
+from world.ports.sanlock import LeaseOwner
 
-FORMATTED = [f"format lockspace {IO_S}", "format lease"]
+FORMATTED = ["format the lockspace", "format the lease"]
+LEFT = "leave lockspace as host id 1"
 RENEWALS_S = 4 * IO_S + 1
 STOPPED = ["stop ha-broker.service", "start ha-broker.service"]
 
@@ -156,11 +158,12 @@ def test_without_settings_sanlocks_usual_time_counts(scene: Scene) -> None:
     scene.volume.held_by(2)
     reinitialize(scene.world(), force=False)
     assert scene.slept_s() >= 8 * 10 + 60
-    assert scene.log == ["format lockspace 10", "format lease"]
+    assert scene.log == FORMATTED
+    assert scene.sanlock.san.lockspace_io_timeout_s == 10
 
 
 def test_the_slowest_hosts_io_timeout_counts(scene: Scene) -> None:
-    scene.volume.sector(2, leader(HOST_ID_MAGIC, 2, 1, 100, "h2", io_timeout_s=20))
+    scene.volume.sector(2, leader(HOST_ID_MAGIC, 2, 1, 100, resource="h2", io_timeout_s=20))
     scene.volume.held_by(2)
     reinitialize(scene.world(), force=False)
     assert scene.slept_s() >= 8 * 20 + 60
@@ -171,7 +174,7 @@ def test_the_slowest_hosts_io_timeout_counts(scene: Scene) -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 def test_engine_on_this_host_by_sanlock(scene: Scene, force: bool) -> None:
-    scene.sanlock.pids = [4711]
+    scene.sanlock.holders.add(4711)
     scene.services.running = BOTH
     assert "pid 4711" in refusal(scene, force)
     assert scene.log == [], "services were stopped for nothing"
@@ -265,7 +268,7 @@ def test_a_broker_that_was_not_started_by_systemd(scene: Scene) -> None:
 
 
 def test_a_process_here_that_needs_the_lockspace(scene: Scene) -> None:
-    scene.sanlock.member = 1
+    scene.join()
     scene.sanlock.leave_if_unused = lambda _host_id: False  # type: ignore[method-assign]
     assert "holds a lease of the lockspace" in refusal(scene, force=True)
 
@@ -397,9 +400,14 @@ def test_records_and_maintenance_stay(scene: Scene) -> None:
 
 
 def test_the_lock_of_writers_is_made_anew_where_there_was_one(scene: Scene) -> None:
-    scene.volume.put(config_lease_address(PARTS).offset, leader(LEASE_MAGIC, 2, 1, 7, "config"))
+    scene.volume.put(
+        config_lease_address(PARTS).offset, leader(LEASE_MAGIC, 2, 1, 7, resource="config")
+    )
+    assert scene.sanlock.config_lease_owner() == LeaseOwner(2, 1)
     reinitialize(scene.world(), force=False)
-    assert scene.log == [*FORMATTED, "format config lease"]
+    assert scene.log == FORMATTED
+    record = parse_record(scene.volume.area(config_lease_address(PARTS).offset))
+    assert record is not None and (record.resource, record.in_use) == ("config", False)
 
 
 # --- this host's services -----------------------------------------------------------------
@@ -407,10 +415,9 @@ def test_the_lock_of_writers_is_made_anew_where_there_was_one(scene: Scene) -> N
 
 def test_the_broker_is_stopped_for_the_time(scene: Scene) -> None:
     scene.services.running = (BROKER,)
-    scene.sanlock.member = 1
-    scene.services.on_stop = lambda: None  # a broker that could not leave
+    scene.join()  # and the broker does not leave as it is stopped
     reinitialize(scene.world(), force=False)
-    assert scene.log == [STOPPED[0], "leave", *FORMATTED, STOPPED[1]]
+    assert scene.log == [STOPPED[0], LEFT, *FORMATTED, STOPPED[1]]
 
 
 def test_services_that_do_not_come_back_hide_no_other_error(scene: Scene) -> None:
@@ -434,12 +441,11 @@ def test_services_come_back_after_a_refusal(scene: Scene) -> None:
 
 
 def test_a_join_under_way_is_waited_for(scene: Scene) -> None:
-    scene.sanlock.joining_for = 4
-    scene.sanlock.member = 1
+    scene.sanlock.begin_join(1, takes_s=4)
     reinitialize(scene.world(), force=False)
-    assert scene.log == ["leave", *FORMATTED]
+    assert scene.log == [LEFT, *FORMATTED]
 
 
 def test_a_join_that_does_not_end_is_told(scene: Scene) -> None:
-    scene.sanlock.joining_for = 10_000
+    scene.sanlock.begin_join(1, takes_s=10_000)
     assert "has been joining the lockspace for more than 60 s" in refusal(scene)

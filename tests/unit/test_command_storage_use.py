@@ -11,6 +11,7 @@ from hosted_engine.storage.in_use import refuse_while_used
 from tests.unit.storage_scene import AGENT, BROKER, Scene
 from world.ports.errors import LockspaceError, LockspaceGoneError
 from world.ports.libvirt import DomainState
+from world.ports.sanlock import Membership
 
 
 @pytest.fixture
@@ -50,9 +51,10 @@ def test_a_broker_uses_it_whoever_started_it(scene: Scene) -> None:
 
 
 def test_a_member_of_the_lockspace_uses_it(scene: Scene) -> None:
-    scene.sanlock.member = 1
+    scene.sanlock.begin_join(1, takes_s=5)
     assert "is still in the lockspace" in refusal(scene)
-    scene.sanlock.member, scene.sanlock.joining_for = None, 1
+    scene.clock.advance(5)
+    assert scene.sanlock.membership(1) is Membership.JOINED
     assert "is still in the lockspace" in refusal(scene)
 
 

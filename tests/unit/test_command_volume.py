@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -27,7 +26,7 @@ from metadata.sanlock_disk import (
     parse_record,
 )
 from metadata.wire import encode_global, encode_host
-from simulation.world import VirtualClock
+from simulation.world import VirtualClock, leader_record
 
 MIB = 1024 * 1024
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
@@ -35,11 +34,8 @@ UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
 
 def leader(magic: int = HOST_ID_MAGIC, sector_size: int = 512, timestamp: int = 0) -> bytes:
     """One of sanlock's sectors; of a host that was never in the lockspace without a timestamp."""
-    generation = 1 if timestamp or magic == LEASE_MAGIC else 0
-    head = struct.pack("<IIII16xQQ8x", magic, 0x30004, 0, sector_size, 1, generation)
-    names = b"hosted-engine".ljust(48, b"\0") + b"h1".ljust(48, b"\0")
-    tail = struct.pack("<Q14xH", timestamp, 2)
-    return (head + names + tail).ljust(sector_size, b"\0")
+    owner = 1, 1 if timestamp or magic == LEASE_MAGIC else 0, timestamp
+    return leader_record(magic, *owner, "h1", io_timeout_s=2, sector_size=sector_size)
 
 
 class Volume:

@@ -178,7 +178,7 @@ def test_an_xml_comes_from_a_file(cluster, tmp_path):
 
 
 def test_an_xml_that_libvirt_refuses_is_not_written(cluster, tmp_path):
-    cluster.libvirt.problem = "unsupported configuration: no emulator"
+    cluster.libvirt.reader.refuses_why = "unsupported configuration: no emulator"
     file = tmp_path / "engine.xml"
     file.write_text(domain_xml(memory_mib=8192))
     text = refused(lambda: set_plain(cluster, "vm_conf", f"@{file}"))
@@ -227,7 +227,7 @@ def test_what_this_host_has_not_is_told_and_refuses_nothing(cluster, tmp_path, c
 
 def test_what_is_refused_names_all_that_is_missing_too(cluster, tmp_path):
     cluster.probes.missing = {"/no/such/disk.img"}
-    cluster.libvirt.problem = "no such machine"
+    cluster.libvirt.reader.refuses_why = "no such machine"
     text = refused(lambda: set_xml(cluster, tmp_path / "engine.xml", FOREIGN))
     assert "libvirt refuses the XML: no such machine" in text
     assert "no path /no/such/disk.img (the disk vdb)" in text
@@ -244,7 +244,7 @@ def test_an_emulator_that_is_not_here_is_refused(cluster, tmp_path):
 
 
 def test_a_libvirt_that_is_gone_judges_nothing(cluster, tmp_path):
-    cluster.libvirt.is_gone = True
+    cluster.libvirt.disappear()
     text = refused(lambda: set_xml(cluster, tmp_path / "engine.xml", domain_xml(memory_mib=8192)))
     assert "libvirt has not looked at it: " in text and text.endswith("nothing was written")
     assert cluster.stored().config == CONFIG
@@ -254,20 +254,20 @@ def test_a_libvirt_that_is_gone_judges_nothing(cluster, tmp_path):
 
 
 def test_a_health_page_that_is_not_good_is_refused_at_work(cluster):
-    cluster.page.good = False
+    cluster.page.set(False, "connection refused")
     text = refused(lambda: set_plain(cluster, "engine.health_url", "http://engine/typo"))
     assert "would be http://engine/typo, and it is not good (connection refused)" in text
     assert "stop the engine after 300 s" in text
     assert cluster.stored().config == CONFIG
     cluster.set_maintenance(True)
     set_plain(cluster, "engine.health_url", "http://engine/typo")
-    assert cluster.page.asked == ["http://engine/typo"]
+    assert cluster.page.calls == ["http://engine/typo"]
 
 
 def test_a_health_page_that_is_good_is_taken_and_other_changes_do_not_ask_it(cluster):
     set_plain(cluster, "engine.fqdn", "engine.example.org")
     set_plain(cluster, "score.base", "3000")
-    assert cluster.page.asked == ["http://engine.example.org/ovirt-engine/services/health"]
+    assert cluster.page.calls == ["http://engine.example.org/ovirt-engine/services/health"]
 
 
 # --- who has it -----------------------------------------------------------------------------
@@ -475,7 +475,7 @@ def test_an_edit_that_libvirt_or_its_writer_refuses_is_kept(cluster):
     text = refused(lambda: edit_vm_conf(cluster.context(), editing(edited, agrees=False), PLAIN))
     assert "not written, as you wish" in text
     assert kept(text).read_text() == edited
-    cluster.libvirt.problem = "no such machine"
+    cluster.libvirt.reader.refuses_why = "no such machine"
     assert kept(refused(lambda: edit_vm_conf(cluster.context(), editing(edited), PLAIN))).exists()
     assert cluster.stored().config == CONFIG
 
@@ -669,7 +669,7 @@ def test_versions_that_are_not_kept_are_named(cluster):
 def test_the_rules_hold_for_going_back_too(cluster):
     set_plain(cluster, "engine.health_url", "http://engine/one")
     set_plain(cluster, "engine.health_url", "http://engine/two")
-    cluster.page.good = False
+    cluster.page.set(False, "connection refused")
     assert "it is not good" in refused(lambda: roll_back(cluster.context(), 2, PLAIN))
 
 

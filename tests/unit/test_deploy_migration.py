@@ -27,25 +27,13 @@ from world.ports.errors import HypervisorGoneError
 REFUSED = "Connection refused"
 
 
-class Libvirt:
-    """`why`: it is not reached."""
-
-    def __init__(self, why: str = "") -> None:
-        self.why = why
-        self.asked: list[str] = []
-
-    def not_reached_why(self, address: str) -> str:
-        self.asked.append(address)
-        return self.why
-
-
-def scene_of(folder: Path, libvirt: Any, *others: int) -> Scene:
-    """A cluster with host h1, and those of the ids `others`."""
+def scene_of(folder: Path, unreached_why: str = "", *others: int) -> Scene:
+    """A cluster with host h1 and those of the ids `others`, who may not reach libvirt here."""
     volume = cluster_store()
     for host_id in others:
         put_record(volume, host_id, f"h{host_id}")
     scene = Scene(folder, volume)
-    scene.hypervisor = lambda _uri, _name: libvirt
+    scene.libvirt.unreached_why = unreached_why
     return scene
 
 
@@ -61,9 +49,9 @@ def with_host(**host: str) -> dict[str, Any]:
 
 
 def test_all_is_well(tmp_path: Path) -> None:
-    libvirt = Libvirt()
-    found = check_migration(subject(scene_of(tmp_path, libvirt)))
-    assert libvirt.asked == ["qemu+tls://h9/system"]
+    scene = scene_of(tmp_path)
+    found = check_migration(subject(scene))
+    assert scene.libvirt.looked_for_at == ["qemu+tls://h9/system"]
     assert (found.level, found.detail) == (
         Level.OK,
         "qemu+tls://h9/system answers; its certificate is good until Nov 28 20:00:00 2027 GMT; "
@@ -83,10 +71,9 @@ def test_all_is_well(tmp_path: Path) -> None:
 def test_it_is_asked_as_others_will(
     tmp_path: Path, host: dict[str, str], name: str, address: str
 ) -> None:
-    libvirt = Libvirt()
-    scene = scene_of(tmp_path, libvirt)
+    scene = scene_of(tmp_path)
     check_migration(subject(scene, with_host(**host)))
-    assert libvirt.asked == [address]
+    assert scene.libvirt.looked_for_at == [address]
     looks = scene.probes.certificate_files.looks
     assert looks[:2] == [(SERVER, Use.SERVER, name), (CLIENT, Use.CLIENT, "")]
 
@@ -95,22 +82,21 @@ def test_it_is_asked_as_others_will(
 def test_a_certificate_that_is_not_good_is_told_by_its_file(
     tmp_path: Path, files: CertificateFiles
 ) -> None:
-    libvirt = Libvirt()
-    scene = scene_of(tmp_path, libvirt)
+    scene = scene_of(tmp_path)
     problem = f"{files.certificate} can't be read: No such file or directory"
     scene.probes.certificate_files.problems[files.certificate] = problem
     found = check_migration(subject(scene))
     assert found.level is Level.WARN
     assert found.detail == f"{problem}: the engine can't be moved here alive"
     assert "docs/migration.md" in found.mend[0]
-    assert libvirt.asked == []
+    assert scene.libvirt.looked_for_at == []
 
 
 @pytest.mark.parametrize(
     ("service", "daemon"), [("", "libvirtd"), ("libvirtd", "libvirtd"), ("virtqemud", "virtproxyd")]
 )
 def test_a_libvirt_that_is_not_reached(tmp_path: Path, service: str, daemon: str) -> None:
-    scene = scene_of(tmp_path, Libvirt(REFUSED))
+    scene = scene_of(tmp_path, REFUSED)
     scene.probes.libvirt_service = service
     found = check_migration(subject(scene))
     assert (found.level, found.detail) == (
@@ -122,7 +108,7 @@ def test_a_libvirt_that_is_not_reached(tmp_path: Path, service: str, daemon: str
 
 
 def test_the_daemon_s_own_places_count(tmp_path: Path) -> None:
-    scene = scene_of(tmp_path, Libvirt())
+    scene = scene_of(tmp_path)
     own = CertificateFiles("/own/cert", "/own/key", "/own/ca")
     scene.probes.libvirt_conf["libvirtd"] = {
         "cert_file": own.certificate,
@@ -134,7 +120,7 @@ def test_the_daemon_s_own_places_count(tmp_path: Path) -> None:
 
 
 def test_a_libvirt_that_asks_nobody_for_a_certificate(tmp_path: Path) -> None:
-    scene = scene_of(tmp_path, Libvirt())
+    scene = scene_of(tmp_path)
     scene.probes.libvirt_service = "virtqemud"
     scene.probes.libvirt_conf["virtproxyd"] = {"tls_no_verify_certificate": "1"}
     found = check_migration(subject(scene))
@@ -144,7 +130,7 @@ def test_a_libvirt_that_asks_nobody_for_a_certificate(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fault", ["certificate", "libvirt"])
 def test_a_host_alone_is_only_warned(tmp_path: Path, fault: str) -> None:
-    scene = scene_of(tmp_path, Libvirt(REFUSED if fault == "libvirt" else ""))
+    scene = scene_of(tmp_path, REFUSED if fault == "libvirt" else "")
     if fault == "certificate":
         scene.probes.certificate_files.problems[SERVER.certificate] = "it is bad"
     found = check_migration(subject(scene, own_id=1))
@@ -154,13 +140,13 @@ def test_a_host_alone_is_only_warned(tmp_path: Path, fault: str) -> None:
 
 def test_a_new_cluster_is_one_of_a_single_host(tmp_path: Path) -> None:
     scene = Scene(tmp_path, store())
-    scene.hypervisor = lambda _uri, _name: Libvirt(REFUSED)
+    scene.libvirt.unreached_why = REFUSED
     assert check_migration(subject(scene, CREATING)).level is Level.WARN
 
 
 def test_a_deployed_host_goes_on_with_a_warning(tmp_path: Path) -> None:
     """--deploy starts its services again; an ended certificate must not keep it from that."""
-    scene = scene_of(tmp_path, Libvirt(REFUSED), 4, 5)
+    scene = scene_of(tmp_path, REFUSED, 4, 5)
     found = check_migration(subject(scene, own_id=4))
     assert (found.level, found.detail) == (
         Level.WARN,
@@ -170,7 +156,6 @@ def test_a_deployed_host_goes_on_with_a_warning(tmp_path: Path) -> None:
 
 def creating(tmp_path: Path, **migration: Any) -> tuple[Scene, Subject]:
     scene = Scene(tmp_path, store())
-    scene.hypervisor = lambda _uri, _name: Libvirt()
     return scene, subject(scene, {**CREATING, "migration": migration})
 
 
@@ -233,9 +218,7 @@ def test_libvirt_s_files_are_read_as_they_are(
 
 
 def test_a_silent_libvirt_is_the_check_s_failure(tmp_path: Path) -> None:
-    class Gone:
-        def not_reached_why(self, _address: str) -> str:
-            raise HypervisorGoneError("look for this libvirt", "it does not answer")
-
+    scene = scene_of(tmp_path)
+    scene.libvirt.disappear()
     with pytest.raises(HypervisorGoneError):
-        check_migration(subject(scene_of(tmp_path, Gone())))
+        check_migration(subject(scene))

@@ -16,24 +16,18 @@ from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Mailbox, Refusal
 from ha_broker.server.routes import Api
 from metadata.settings.notifications import NotificationSettings, SmtpSettings
+from simulation.world import VirtualClock
 from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, Cluster
 from tests.unit.metrics_text import Scrape
 
 FIRST = Snapshot(1, 0.0, 1, "h1", 0.0)
 
 
-class Clock:
-    now_s = 100.0
-
-    def monotonic_s(self) -> float:
-        return self.now_s
-
-
 class Place:
     """An API with metrics, without a broker."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = VirtualClock(start_s=100.0)
         self.tallies = Counters()
         self.desk = Mailbox(FIRST)
         self.exporter = Exporter(self.desk, self.tallies, dict, self.clock.monotonic_s)
@@ -70,7 +64,7 @@ def test_on_the_socket_they_are_a_text(place: Place, server: ApiServer):
 
 def test_without_an_exporter_there_are_none():
     with pytest.raises(Refusal, match="there are none") as caught:
-        Api(Mailbox(FIRST), Clock().monotonic_s).answer("GET", "/metrics", b"")
+        Api(Mailbox(FIRST), VirtualClock().monotonic_s).answer("GET", "/metrics", b"")
     assert caught.value.status == 404
 
 
@@ -95,9 +89,9 @@ def test_a_call_that_fails_counts(place: Place):
 
 def test_who_asks_in_a_row_gets_the_same_again(place: Place):
     first = place.scrape()
-    place.clock.now_s += SHORTEST_PAUSE_S - 0.01
+    place.clock.advance(SHORTEST_PAUSE_S - 0.01)
     assert place.scrape().samples == first.samples
-    place.clock.now_s += 0.02
+    place.clock.advance(0.02)
     assert place.scrape().value("snapshot_age_seconds") != first.value("snapshot_age_seconds")
 
 

@@ -12,27 +12,19 @@ from ha_broker.storage.slot_io import ForeignRecordError, OwnWrite, write_own_sl
 from metadata.layout import SLOT_SIZE
 from metadata.records import HostRecord, VolumeAddress
 from metadata.wire import decode_slot, encode_host
+from simulation.world import SimStore
+from simulation.world.volume import SparseVolume
 from tests.unit.agent_host import host_view
 
 ADDRESS = VolumeAddress("/leases", SLOT_SIZE)
 EMPTY = bytes(SLOT_SIZE)
 
 
-class OneSlot:
-    """A store with one slot."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.writes = 0
-
-    def read(self, address: VolumeAddress, size: int) -> bytes:
-        assert (address, size) == (ADDRESS, SLOT_SIZE)
-        return self.data
-
-    def write(self, address: VolumeAddress, data: bytes) -> None:
-        assert address == ADDRESS
-        self.data = data
-        self.writes += 1
+def volume_with(data: bytes) -> SimStore:
+    """One whose only record is this."""
+    store = SimStore({ADDRESS.path: SparseVolume(2 * SLOT_SIZE)})
+    store.volumes[ADDRESS.path][SLOT_SIZE : 2 * SLOT_SIZE] = data
+    return store
 
 
 def record(hostname: str, timestamp_s: int = 100) -> HostRecord:
@@ -52,31 +44,31 @@ OWN, OLDER, OTHER = record("own", 105), record("own"), record("other")
 
 def write(
     data: bytes, expected: Optional[bytes] = None, leftover: Optional[HostRecord] = None
-) -> tuple[OneSlot, bool]:
-    store = OneSlot(data)
+) -> bool:
+    store = volume_with(data)
     wanted = OwnWrite(OWN, encode_host(OWN), leftover, expected, read_back=True)
-    lost = write_own_slot(store, ADDRESS, wanted)  # type: ignore[arg-type]
-    assert (store.data, store.writes) == (wanted.data, 1)
-    return store, lost
+    lost = write_own_slot(store, ADDRESS, wanted)
+    assert bytes(store.volumes[ADDRESS.path]) == bytes(SLOT_SIZE) + wanted.data
+    assert store.writes == [(ADDRESS, SLOT_SIZE)]
+    return lost
 
 
 def test_what_this_process_wrote_last_is_not_read_field_by_field(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delattr(slot_io, "decode_slot")
-    _, lost = write(encode_host(OLDER), expected=encode_host(OLDER))
-    assert not lost
+    assert not write(encode_host(OLDER), expected=encode_host(OLDER))
 
 
 @pytest.mark.parametrize("expected", [None, encode_host(OLDER)])
 def test_another_hosts_record_is_not_replaced(expected: Optional[bytes]) -> None:
-    store = OneSlot(encode_host(OTHER))
+    store = volume_with(encode_host(OTHER))
     for leftover in (None, decoded(OLDER), decoded(replace(OTHER, timestamp_s=7))):
         wanted = OwnWrite(OWN, encode_host(OWN), leftover, expected, read_back=False)
         with pytest.raises(ForeignRecordError) as caught:
-            write_own_slot(store, ADDRESS, wanted)  # type: ignore[arg-type]
+            write_own_slot(store, ADDRESS, wanted)
         assert caught.value.found == decoded(OTHER)
-    assert store.writes == 0
+    assert store.writes == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +84,7 @@ def test_another_hosts_record_is_not_replaced(expected: Optional[bytes]) -> None
 def test_a_write_that_was_lost_is_told(
     found: bytes, expected: Optional[bytes], is_lost: bool
 ) -> None:
-    assert write(found, expected)[1] is is_lost
+    assert write(found, expected) is is_lost
 
 
 def test_a_leftover_is_replaced() -> None:

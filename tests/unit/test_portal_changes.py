@@ -37,8 +37,8 @@ XML = f"""\
     <numa><cell id='0' cpus='0-63' memory='16777216' unit='KiB'/></numa>
   </cpu>
   <devices>
-    <disk type='file' device='disk'><source file='/srv/a&amp;b'/></disk>
-    <disk type='file' device='cdrom'/>
+    <disk type='file' device='disk'><source file='/srv/a&amp;b'/><target dev='vda'/></disk>
+    <disk type='file' device='cdrom'><target dev='sda'/></disk>
     <interface type='bridge'>
       <mac address='{MAC}'/><source bridge='ovirtmgmt'/><model type='virtio'/>
     </interface>
@@ -293,7 +293,9 @@ def test_a_store_without_the_engine(files: list[tuple[str, bytes]], uuid: str, t
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     name = "hosted_engine.host.given_file.within_deadline_anew"
     monkeypatch.setattr(name, lambda job, _whom, _deadline_s: job())
-    return Cluster(config=SharedConfig(1, SETTINGS, XML))
+    cluster = Cluster(config=SharedConfig(1, SETTINGS, XML))
+    cluster.libvirt.reader.machines = ("pc-q35-rhel8.6.0",)
+    return cluster
 
 
 def take(cluster: Cluster, path: Path, agrees: bool = True) -> int:
@@ -322,10 +324,10 @@ def test_refused_by_people_libvirt_or_the_file(cluster: Cluster, tmp_path: Path)
     path.write_bytes(ovf(**SAME, memory="8192"))
     with pytest.raises(CommandError, match="as you wish; nothing was written"):
         take(cluster, path, agrees=False)
-    cluster.libvirt.problem = "memory does not fit"
+    cluster.libvirt.reader.refuses_why = "memory does not fit"
     with pytest.raises(CommandError, match=r"memory does not fit; .*nothing was written"):
         take(cluster, path)
-    cluster.libvirt.problem = ""
+    cluster.libvirt.reader.refuses_why = ""
     path.write_bytes(ovf(uuid="1"))
     with pytest.raises(CommandError, match=r"engine.ovf: the OVF is that of .*; nothing was wr"):
         take(cluster, path)

@@ -63,7 +63,7 @@ def test_rights_are_what_they_were_when_they_stood_in_the_routes() -> None:
     ("path", "kind"),
     [
         ("/v1/maintenance", routes.MaintenanceRequest),
-        ("/v1/move", routes.MoveRequest),
+        ("/v1/move", routes.MoveBody),
         ("/v1/reread", routes.Nothing),
         ("/v1/test-notification", routes.Nothing),
     ],

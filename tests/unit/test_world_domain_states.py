@@ -12,7 +12,7 @@ from world.vm.domain_states import (
     PAUSES,
     CrashedReason,
     ShutoffReason,
-    State,
+    VirDomainState,
     domain_of,
     paused,
 )
@@ -51,14 +51,16 @@ def test_the_reasons_are_libvirts(prefix: str, numbers: type[IntEnum]) -> None:
 
 def test_the_states_are_libvirts() -> None:
     every = constants("VIR_DOMAIN_")
-    assert {name: every[name] for name in State.__members__} == dict(State.__members__)
+    assert {name: every[name] for name in VirDomainState.__members__} == dict(
+        VirDomainState.__members__
+    )
 
 
-@pytest.mark.parametrize("state", [*State, 8, 99, -1])
+@pytest.mark.parametrize("state", [*VirDomainState, 8, 99, -1])
 @pytest.mark.parametrize("reason", [*REASONS, 99])
 def test_whatever_libvirt_says_reads_as_the_end_of_a_sentence(state: int, reason: int) -> None:
     domain = domain_of(state, reason)
-    if domain.state is DomainState.RUNNING and state != State.SHUTDOWN:
+    if domain.state is DomainState.RUNNING and state != VirDomainState.SHUTDOWN:
         assert domain.detail == ""  # that it runs explains itself, whatever it did before
         return
     assert len(domain.detail.split()) >= 3, "a word of libvirt's own is no explanation"
@@ -69,7 +71,13 @@ def test_whatever_libvirt_says_reads_as_the_end_of_a_sentence(state: int, reason
 
 @pytest.mark.parametrize(
     ("state", "reason", "number"),
-    [(State.PAUSED, 15, 15), (State.PAUSED, 99, 99), (State.SHUTOFF, 9, 9), (8, 0, 8), (99, 3, 99)],
+    [
+        (VirDomainState.PAUSED, 15, 15),
+        (VirDomainState.PAUSED, 99, 99),
+        (VirDomainState.SHUTOFF, 9, 9),
+        (8, 0, 8),
+        (99, 3, 99),
+    ],
 )
 def test_a_number_of_a_newer_libvirt_is_told(state: int, reason: int, number: int) -> None:
     detail = domain_of(state, reason).detail
@@ -78,12 +86,12 @@ def test_a_number_of_a_newer_libvirt_is_told(state: int, reason: int, number: in
 
 
 def test_one_that_is_paused_for_an_unknown_reason_is_just_paused() -> None:
-    domain = domain_of(State.PAUSED, 99)
+    domain = domain_of(VirDomainState.PAUSED, 99)
     assert (domain.state, domain.pause) == (DomainState.PAUSED, Pause.UNKNOWN)
 
 
 def test_one_that_libvirt_is_still_starting_may_yet_fail() -> None:
-    assert domain_of(State.PAUSED, 11) == paused(Pause.STARTING_UP)
+    assert domain_of(VirDomainState.PAUSED, 11) == paused(Pause.STARTING_UP)
     assert paused(Pause.STARTING_UP).state is DomainState.UNKNOWN
 
 
@@ -100,13 +108,13 @@ def test_one_that_libvirt_is_still_starting_may_yet_fail() -> None:
     ],
 )
 def test_how_a_domain_that_is_defined_has_ended(reason: int, ending: Ending) -> None:
-    domain = domain_of(State.SHUTOFF, reason)
+    domain = domain_of(VirDomainState.SHUTOFF, reason)
     assert (domain.state, domain.ending) == (DomainState.ABSENT, ending)
 
 
 @pytest.mark.parametrize("reason", CrashedReason)
 def test_a_guest_that_panicked_is_gone(reason: int) -> None:
-    domain = domain_of(State.CRASHED, reason)
+    domain = domain_of(VirDomainState.CRASHED, reason)
     assert (domain.state, domain.ending) == (DomainState.ABSENT, Ending.CRASHED)
     assert "guest" in domain.detail
 
@@ -118,4 +126,4 @@ def test_every_ending_has_words() -> None:
 
 def test_a_domain_that_runs_is_just_that() -> None:
     for reason in REASONS:
-        assert domain_of(State.RUNNING, reason) == Domain(DomainState.RUNNING)
+        assert domain_of(VirDomainState.RUNNING, reason) == Domain(DomainState.RUNNING)

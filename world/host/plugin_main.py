@@ -1,6 +1,6 @@
 """The process in which one plug-in lives, and nothing else of ours.
 
-``python -m world.host.plugin_main NAME PARENT_PID``, as `plugin_child` starts it. It reads
+``python -m world.host.plugin_main NAME PARENT_PID``, as `plugin_supervisor` starts it. It reads
 the plug-in's options (a line of JSON) and then a line with a number for each measurement; it
 answers each number, and first of all its start, with a line of JSON.
 

@@ -32,7 +32,7 @@ MakeSocket = Callable[[socket.AddressFamily, socket.SocketKind], socket.socket]
 
 
 @dataclass(frozen=True)
-class Target:
+class ResolvedAddress:
     """One address of a name, as the system's resolver gives it."""
 
     family: socket.AddressFamily
@@ -79,7 +79,7 @@ def late(timeout_s: float) -> str:
 
 def resolve(
     host: str, port: Optional[int], deadline: Deadline, kind: int = socket.SOCK_STREAM
-) -> list[Target]:
+) -> list[ResolvedAddress]:
     """The addresses of `host`, the families by turns; raises UnresolvedError.
 
     By turns, so that no family is left out where there are more addresses than are tried.
@@ -90,8 +90,10 @@ def resolve(
         raise UnresolvedError(f"{host} can't be resolved: {reason(error)}") from error
     if deadline.is_over():
         raise UnresolvedError(f"{host} could not be resolved within {deadline.timeout_s:g} s")
-    families: dict[socket.AddressFamily, list[Target]] = {}
-    for target in dict.fromkeys(Target(family, address) for family, _, _, _, address in found):
+    families: dict[socket.AddressFamily, list[ResolvedAddress]] = {}
+    for target in dict.fromkeys(
+        ResolvedAddress(family, address) for family, _, _, _, address in found
+    ):
         families.setdefault(target.family, []).append(target)
     turns = [target for turn in zip_longest(*families.values()) for target in turn if target]
     if not turns:
@@ -108,7 +110,7 @@ def connect(
 
 
 def connect_any(
-    targets: Sequence[Target], deadline: Deadline, make: MakeSocket = socket.socket
+    targets: Sequence[ResolvedAddress], deadline: Deadline, make: MakeSocket = socket.socket
 ) -> socket.socket:
     """The same to one of `targets`; raises NoConnectionError."""
     won = race(targets, deadline, lambda target: Attempt(target, make))
@@ -123,7 +125,7 @@ class Attempt:
     # What `step` waits for next.
     events: int = selectors.EVENT_WRITE
 
-    def __init__(self, target: Target, make: MakeSocket = socket.socket) -> None:
+    def __init__(self, target: ResolvedAddress, make: MakeSocket = socket.socket) -> None:
         """Begin it; raises OSError, also where this host does not know the family."""
         self.target = target
         self.sock = make(target.family, socket.SOCK_STREAM)
@@ -148,7 +150,9 @@ _Attempt = TypeVar("_Attempt", bound=Attempt)
 
 
 def race(
-    targets: Sequence[Target], deadline: Deadline, begin: Callable[[Target], _Attempt]
+    targets: Sequence[ResolvedAddress],
+    deadline: Deadline,
+    begin: Callable[[ResolvedAddress], _Attempt],
 ) -> _Attempt:
     """Attempts side by side, and the first that is done; raises NoConnectionError."""
     running = _Race(targets, deadline, begin)
@@ -168,7 +172,10 @@ def peer(sock: socket.socket) -> str:
 
 class _Race(Generic[_Attempt]):
     def __init__(
-        self, targets: Sequence[Target], deadline: Deadline, begin: Callable[[Target], _Attempt]
+        self,
+        targets: Sequence[ResolvedAddress],
+        deadline: Deadline,
+        begin: Callable[[ResolvedAddress], _Attempt],
     ) -> None:
         self._targets = targets
         self._waiting = deque(targets)
@@ -179,7 +186,7 @@ class _Race(Generic[_Attempt]):
         self._next_at_s = time.monotonic()
         self._selector = selectors.PollSelector()
         self._running: list[_Attempt] = []
-        self._failures: dict[Target, OSError] = {}
+        self._failures: dict[ResolvedAddress, OSError] = {}
 
     def run(self) -> _Attempt:
         """The winner."""

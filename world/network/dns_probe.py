@@ -75,7 +75,7 @@ def _named_in(path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(address for address in named if is_address(address)))
 
 
-def ask(targets: Sequence[dial.Target], deadline: Deadline) -> ProbeReading:
+def ask(targets: Sequence[dial.ResolvedAddress], deadline: Deadline) -> ProbeReading:
     """Ask these name servers side by side; one that answers is enough."""
     try:
         won = dial.race(targets, deadline, _Asking)
@@ -88,7 +88,7 @@ def ask(targets: Sequence[dial.Target], deadline: Deadline) -> ProbeReading:
 class _Asking(dial.Attempt):
     """One name server: connect, ask, read the answer."""
 
-    def __init__(self, target: dial.Target) -> None:
+    def __init__(self, target: dial.ResolvedAddress) -> None:
         super().__init__(target)
         self.code = ""
         self._number = int.from_bytes(os.urandom(2), "big")

@@ -59,7 +59,7 @@ def ping(address: str, timeout_s: float) -> ProbeReading:
 
 
 def _open_all(
-    what: str, targets: list[dial.Target], stack: ExitStack
+    what: str, targets: list[dial.ResolvedAddress], stack: ExitStack
 ) -> dict[socket.AddressFamily, socket.socket]:
     """A socket for each family; raises WorldError when there is none for any."""
     sockets: dict[socket.AddressFamily, socket.socket] = {}
@@ -78,12 +78,14 @@ class _Echo:
     """One echo to each of several addresses, until one of them answers."""
 
     def __init__(
-        self, targets: list[dial.Target], sockets: dict[socket.AddressFamily, socket.socket]
+        self,
+        targets: list[dial.ResolvedAddress],
+        sockets: dict[socket.AddressFamily, socket.socket],
     ) -> None:
         self._targets = targets
         self._sockets = sockets
         self._token = os.urandom(_TOKEN_SIZE)
-        self._failures: dict[dial.Target, str] = {}
+        self._failures: dict[dial.ResolvedAddress, str] = {}
 
     def ask(self, deadline: Deadline) -> ProbeReading:
         """Send all, and wait for the first answer."""
@@ -100,7 +102,7 @@ class _Echo:
         reasons = [(each.text, self._failures.get(each, late)) for each in self._targets]
         return ProbeReading(False, dial.by_reason(reasons))
 
-    def _send(self, target: dial.Target) -> None:
+    def _send(self, target: dial.ResolvedAddress) -> None:
         sock = self._sockets.get(target.family)
         if sock is None:
             self._failures[target] = os.strerror(errno_module.EAFNOSUPPORT)

@@ -47,9 +47,9 @@ class SocketNetworkProbe:
         targets = self._targets(servers, deadline)
         return dns_probe.ask(targets[: dial.MOST_ADDRESSES], deadline)
 
-    def _targets(self, servers: tuple[str, ...], deadline: Deadline) -> list[dial.Target]:
+    def _targets(self, servers: tuple[str, ...], deadline: Deadline) -> list[dial.ResolvedAddress]:
         """Of those that can be asked at all; WorldError where there is none."""
-        found: list[dial.Target] = []
+        found: list[dial.ResolvedAddress] = []
         failure: Optional[WorldError] = None
         for server in servers:
             try:
@@ -61,7 +61,7 @@ class SocketNetworkProbe:
         return found
 
 
-def _resolve(what: str, host: str, port: int, deadline: Deadline) -> list[dial.Target]:
+def _resolve(what: str, host: str, port: int, deadline: Deadline) -> list[dial.ResolvedAddress]:
     try:
         return dial.resolve(host, port, deadline)
     except dial.UnresolvedError as error:

@@ -38,7 +38,7 @@ _MAX_WORDS = 300
 
 
 class NetNotificationSender:
-    """The `Courier` of the real world; keeps nothing between messages.
+    """The `NotificationSender` of the real world; keeps nothing between messages.
 
     The files with secrets that its settings name must lie below `secrets_below`.
     """
@@ -47,7 +47,7 @@ class NetNotificationSender:
         self._secrets_below = secrets_below
 
     def mail(self, server: SmtpSettings, letter: Message) -> Receipt:
-        """As `Courier.mail`."""
+        """As `NotificationSender.mail`."""
         what = f"send mail through {server.server}:{server.usual_port}"
         with (
             _failures(what, server.timeout_s),
@@ -56,7 +56,7 @@ class NetNotificationSender:
             return _hand_over(smtp, letter)
 
     def post(self, webhook: WebhookSettings, body: bytes) -> Receipt:
-        """As `Courier.post`."""
+        """As `NotificationSender.post`."""
         with _failures(f"post to {without_paths(webhook.url)}", webhook.timeout_s):
             headers = _headers(webhook, body, self._secrets_below)
             return _post(webhook, body, headers, Deadline(webhook.timeout_s))

@@ -28,21 +28,25 @@ class Ending(str, Enum):
 
 
 class Pause(str, Enum):
-    """Why the domain is paused: libvirt's virDomainPausedReason, in its own words."""
+    """Why the domain is paused: libvirt's virDomainPausedReason, in its own words.
+
+    What libvirt does itself ends by itself; beside it stands for how long that is waited for: the
+    setting of `timing` and the usual seconds. What is left does not go on without somebody.
+    """
 
     UNKNOWN = "unknown"
     USER = "user"  # by whoever asked libvirt; a domain that is created paused is so, too
-    MIGRATION = "migration"
-    SAVE = "save"
-    DUMP = "dump"
+    MIGRATION = "migration"  # migration_s (600)
+    SAVE = "save"  # save_s (600)
+    DUMP = "dump"  # save_s
     IOERROR = "ioerror"
     WATCHDOG = "watchdog"
-    FROM_SNAPSHOT = "from_snapshot"
-    SHUTTING_DOWN = "shutting_down"
-    SNAPSHOT = "snapshot"
+    FROM_SNAPSHOT = "from_snapshot"  # save_s
+    SHUTTING_DOWN = "shutting_down"  # stop_s (300)
+    SNAPSHOT = "snapshot"  # save_s
     CRASHED = "crashed"
     STARTING_UP = "starting_up"
-    POSTCOPY = "postcopy"
+    POSTCOPY = "postcopy"  # migration_s
     POSTCOPY_FAILED = "postcopy_failed"
     API_ERROR = "api_error"
 

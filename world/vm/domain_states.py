@@ -14,7 +14,7 @@ from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.vm.domain_endings import GUEST_CRASHED, GUEST_PANIC, GUEST_SAVED
 
 
-class State(IntEnum):
+class VirDomainState(IntEnum):
     """libvirt's virDomainState."""
 
     NOSTATE = 0
@@ -84,12 +84,12 @@ _SHUTOFFS: dict[int, tuple[Ending, str]] = {
 
 # Their reasons change nothing.
 _OTHERS: dict[int, Domain] = {
-    State.NOSTATE: Domain(DomainState.UNKNOWN, detail="libvirt does not know its state"),
-    State.RUNNING: Domain(DomainState.RUNNING),
-    State.BLOCKED: Domain(DomainState.RUNNING),
-    State.SHUTDOWN: Domain(DomainState.RUNNING, detail="it is shutting down"),
-    State.CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_CRASHED),
-    State.PMSUSPENDED: Domain(
+    VirDomainState.NOSTATE: Domain(DomainState.UNKNOWN, detail="libvirt does not know its state"),
+    VirDomainState.RUNNING: Domain(DomainState.RUNNING),
+    VirDomainState.BLOCKED: Domain(DomainState.RUNNING),
+    VirDomainState.SHUTDOWN: Domain(DomainState.RUNNING, detail="it is shutting down"),
+    VirDomainState.CRASHED: Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_CRASHED),
+    VirDomainState.PMSUSPENDED: Domain(
         DomainState.PAUSED, detail="its guest has suspended itself to memory"
     ),
 }
@@ -102,11 +102,11 @@ def domain_of(state: int, reason: int) -> Domain:
     guest again: it counts as absent, and a start removes it. One that is starting up may yet
     fail for its lease: it counts as unknown.
     """
-    if state == State.PAUSED:
+    if state == VirDomainState.PAUSED:
         return _paused(reason)
-    if state == State.SHUTOFF:
+    if state == VirDomainState.SHUTOFF:
         return _shut_off(reason)
-    if (state, reason) == (State.CRASHED, CrashedReason.PANICKED):
+    if (state, reason) == (VirDomainState.CRASHED, CrashedReason.PANICKED):
         return Domain(DomainState.ABSENT, Ending.CRASHED, detail=GUEST_PANIC)
     why = f"libvirt's state of it has the number {state}, which this version does not know"
     return _OTHERS.get(state, Domain(DomainState.UNKNOWN, detail=why))

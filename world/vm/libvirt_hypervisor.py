@@ -1,6 +1,6 @@
 """libvirt, reduced to the engine's domain. The only file that imports its Python binding.
 
-Events tell at once when something changed and why a domain ended (`endings`); the state
+Events tell at once when something changed and why a domain ended (`domain_endings`); the state
 itself is always asked for. "Absent" is only what libvirt answers with VIR_ERR_NO_DOMAIN:
 whatever else goes wrong means that nothing is known.
 
