@@ -110,9 +110,14 @@ def read_bytes(data: bytes, start: int = 0) -> str:
     """The text in the bytes from `start`, behind the record; raises UnicodeDecodeError."""
     end = data.find(b"\0", start)
     text = data[start : None if end < 0 else end]
-    if not text.translate(None, _PLAIN):
+    if is_plain(text):
         return text.decode("ascii")
     return printable_text(text.decode("utf-8"), keep="\n")
+
+
+def is_plain(text: bytes) -> bool:
+    """Are these bytes lines of printable ASCII, as they are written?"""
+    return not text.translate(None, _PLAIN)
 
 
 def _record_lines(record: HostRecord) -> list[str]:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Container, Mapping
 from typing import NamedTuple, Optional
 
-from metadata.extra_text import wall_time_in
+from metadata.extra_text import is_plain, wall_time_in
 from metadata.former_writers import NO_CRC, without_padding
 from metadata.layout import SLOT_SIZE
 from metadata.records import DecodedSlot, HostRecord, rewritten_record
@@ -31,7 +31,8 @@ _RECORD = re.compile(
 class _Places(NamedTuple):
     """Where the time stands in a slot that is ASCII: the bytes from `..` to `.._end`.
 
-    `line` is behind ``timestamp=`` in the text's only line of that key; from `end` on all is NUL.
+    `line` is behind ``timestamp=`` in the text's only line of that key; the text is printable up to
+    `end`, from which on all is NUL.
     """
 
     timestamp: int
@@ -135,13 +136,12 @@ def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[HostRecord]:
     covered = data[:crc] + NO_CRC + data[crc_end:record_end]
     if not told.isprintable() or crc32 != b"%08x" % zlib.crc32(covered):
         return None
-    text = before.text
     return rewritten_record(
         before,
         timestamp_s=int(seconds),
         crc32=crc32.decode("ascii"),
         wall_time=_wall_time(told, seconds),
-        text=f"{text[: line - RECORD_SIZE]}{told}{text[line_end - RECORD_SIZE :]}",
+        text=data[RECORD_SIZE:end].decode("ascii"),
     )
 
 
@@ -157,22 +157,17 @@ def _places(slot: bytes) -> Optional[_Places]:
         return None
     found = _RECORD.fullmatch(without_padding(slot[:RECORD_SIZE]))
     line = slot.find(_TIMESTAMP_LINE, RECORD_SIZE) + len(_TIMESTAMP_LINE)
-    line_end = slot.find(b"\n", line)
-    if found is None or not RECORD_SIZE < line <= line_end:
+    line_end, end = slot.find(b"\n", line), slot.find(b"\0", RECORD_SIZE)
+    if found is None or not RECORD_SIZE < line <= line_end < end:
         return None
-    if not _is_the_only_line(slot, line, line_end):
+    if not slot.endswith(_NOTHING[end:]) or not is_plain(slot[RECORD_SIZE:end]):
         return None
-    text_end = slot.find(b"\0", line_end)
-    end = text_end if slot.endswith(_NOTHING[text_end:]) else SLOT_SIZE
+    if not _is_the_only_line(slot, line):
+        return None
     return _Places(*found.span(1), *found.span(2), found.end(), line, line_end, end)
 
 
-def _is_the_only_line(data: bytes, line: int, line_end: int) -> bool:
-    """Is the text's line of the time before its end, and the only one of its key? (The last one
-    counts.)"""
-    text_end = data.find(b"\0", RECORD_SIZE)
-    return (
-        (text_end < 0 or line_end < text_end)
-        and data.find(_TIMESTAMP_LINE, line_end) < 0
-        and not data.startswith(_TIMESTAMP_LINE[1:], RECORD_SIZE)
-    )
+def _is_the_only_line(data: bytes, line: int) -> bool:
+    """Has no other line of the text the key of that of the time? (The last one would count.)"""
+    again = data.find(_TIMESTAMP_LINE, line)
+    return again < 0 and not data.startswith(_TIMESTAMP_LINE[1:], RECORD_SIZE)
