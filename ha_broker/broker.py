@@ -15,6 +15,7 @@ these caches holds for as long as what follows it stays; "the same" is meant by 
 enough because such a value is replaced and never changed, and replaced only where it differs::
 
     MembershipWatch.hosts          what sanlock answers, but for the hosts' renewals
+    MembershipWatch._looked        sanlock's answer of the look before: equal, nobody renewed
     MembershipWatch.fire_timeout_s the daemon, which reads it when it starts; asked again after an
                                    error, after a join that failed, after the lockspace was lost
     SlotDecoder._bytes, _said      all 4096 bytes of the slot; but for the time in them, the record
