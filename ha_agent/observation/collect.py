@@ -34,7 +34,13 @@ from ha_broker.api.monitors import (
     plugin_name,
     view_of,
 )
-from ha_broker.api.snapshot import HostView, LeaseState, LeaseView, Snapshot
+from ha_broker.api.snapshot import (
+    HostView,
+    LeaseState,
+    LeaseView,
+    Snapshot,
+    alike_but_score,
+)
 from metadata import moving_note, reach, start_notes, takes_note
 from metadata.moving_note import MovingNote, decode_moving
 from metadata.notes import Notes
@@ -463,54 +469,97 @@ _NOTHING_TOLD = _Told()
 class PeerList:
     """`peers_of` the latest snapshot, made anew only where it differs.
 
-    `_known` holds for the same view of a host: none is ever changed. `_told` holds for the same
-    notes of its record, which are the same object where the record was only written again.
-    `_peers` is given again while every one of them is what it was, so that all of them are compared
-    at once by who has compared them before.
+    `_known` has each host's peer, which holds for the same view of it: none is ever changed. Where
+    another view differs in the score alone, all else of the peer is taken over; `_told`, what
+    follows from the notes of a record, holds for equal notes. `_peers` is given again while every
+    one of them is what it was, so that all of them are compared at once by who has compared them
+    before.
     """
 
     def __init__(self, own_id: int) -> None:
         self._own_id = own_id
         self._views: tuple[HostView, ...] = ()
         self._peers: tuple[Peer, ...] = ()
-        self._known: dict[int, tuple[HostView, Peer]] = {}
+        self._known: dict[int, Peer] = {}
         self._told: dict[int, tuple[Notes, _Told]] = {}
 
     def look(self, snapshot: Optional[Snapshot]) -> tuple[Peer, ...]:
         """The other hosts in `snapshot`."""
         views = snapshot.hosts if snapshot else ()
-        if views is not self._views:
-            self._views = views
-            self._look_at([view for view in views if view.host_id != self._own_id])
+        before, self._views = self._views, views
+        if views is not before:
+            changed = [(was, view) for was, view in zip(before, views) if was is not view]
+            if len(before) != len(views) or not all(
+                was.host_id == view.host_id for was, view in changed
+            ):
+                self._look_at_all(before, views)
+            elif self._look_at(changed):
+                self._peers = tuple(self._known.values())
         return self._peers
 
-    def _look_at(self, views: list[HostView]) -> None:
+    def _look_at(self, changed: list[tuple[HostView, HostView]]) -> bool:
+        """The same hosts, of which these have other views; True: another peer came of one."""
+        known, own_id, news = self._known, self._own_id, False
+        for was, view in changed:
+            host_id = view.host_id
+            if host_id != own_id:
+                before = known[host_id]
+                peer = self._peer_after(before, was, view)
+                if peer is not before:
+                    known[host_id], news = peer, True
+        return news
+
+    def _look_at_all(self, before: tuple[HostView, ...], views: tuple[HostView, ...]) -> None:
+        """Hosts have come or gone."""
         known, self._known = self._known, {}
-        peers = []
+        former = {view.host_id: view for view in before}
         for view in views:
-            before = known.get(view.host_id)
-            if before is None or before[0] is not view:
+            host_id = view.host_id
+            if host_id == self._own_id:
+                continue
+            if host_id in known:
+                peer = self._peer_after(known[host_id], former[host_id], view)
+            else:
                 peer = _peer(view, self._told_by(view))
-                before = view, before[1] if before is not None and before[1] == peer else peer
-            self._known[view.host_id] = before
-            peers.append(before[1])
+            self._known[host_id] = peer
+        self._told = {one: told for one, told in self._told.items() if one in self._known}
+        peers = tuple(self._known.values())
         if len(peers) != len(self._peers) or not all(map(is_, peers, self._peers)):
-            self._peers = tuple(peers)
-        if len(self._told) > len(self._known):
-            self._told = {one: told for one, told in self._told.items() if one in self._known}
+            self._peers = peers
+
+    def _peer_after(self, before: Peer, was: HostView, view: HostView) -> Peer:
+        """The peer in `view`; the very one of `was` where it is the same."""
+        if view is was:
+            return before
+        known = self._told.get(view.host_id)
+        told = self._told_by(view)
+        if known is None or told is not known[1] or told.moving or not alike_but_score(was, view):
+            peer = _peer(view, told)
+            return before if peer == before else peer
+        score = view.record.score if view.record else before.score
+        return before if score == before.score else _with_score(before, score)
 
     def _told_by(self, view: HostView) -> _Told:
         notes = view.record.notes if view.record else ()
         before = self._told.get(view.host_id)
-        if before is None or before[0] is not notes:
+        if before is None or before[0] != notes:
             before = self._told[view.host_id] = notes, _told(notes)
         return before[1]
 
 
+def _with_score(peer: Peer, score: int) -> Peer:
+    """As `dataclasses.replace`, at a tenth of the cost."""
+    other = object.__new__(Peer)
+    values = other.__dict__
+    values.update(peer.__dict__)
+    values["score"] = score
+    return other
+
+
 def _told(notes: Notes) -> _Told:
-    if _TOLD_KEYS.isdisjoint([key for key, _ in notes]):
-        return _NOTHING_TOLD
     found = dict(notes)
+    if _TOLD_KEYS.isdisjoint(found):
+        return _NOTHING_TOLD
     return _Told(
         moving=decode_moving(found.get(moving_note.KEY, "")),
         start=read_start_notes(notes),

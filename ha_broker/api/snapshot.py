@@ -186,6 +186,26 @@ class HostView:
         return record.score > 0
 
 
+def alike_but_score(was: HostView, view: HostView) -> bool:
+    """Are both views of one host with a record that says the same of it, but for its score, what it
+    says in words (notes, details) and when it was written?"""
+    before, record = was.record, view.record
+    if before is None or record is None:
+        return False
+    if before.engine_status is not record.engine_status:
+        status, now = before.engine_status, record.engine_status
+        if status.vm is not now.vm or status.health is not now.health:
+            return False
+    return (
+        was.liveness is view.liveness
+        and was.fresh == view.fresh
+        and before.state == record.state
+        and before.maintenance == record.maintenance
+        and before.stopped == record.stopped
+        and before.hostname == record.hostname
+    )
+
+
 def made_view(values: dict[str, Any]) -> HostView:
     """A `HostView` of all its fields, as its class makes it, at a sixth of the cost; a cluster may
     have 2000 in each tick. `values` is its own from now on (see `metadata.records.made_record`)."""
