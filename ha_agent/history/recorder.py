@@ -78,14 +78,22 @@ class Recorder:
         # Of the snapshot before: a host whose view is the same has been seen. Forgotten with the
         # sights.
         self._views: Mapping[int, HostView] = {}
+        self._alike: Mapping[int, HostView] = {}
         self._alive_due_s = self._score_due_s = self._due_s = math.inf
         self._own: Optional[tuple[object, ...]] = None
         self._add(AgentStarted(host.host_id, host.host_name), clock.monotonic_s())
 
     # --- what may be new ------------------------------------------------------------------
 
-    def look(self, look: BrokerLook, settings: ClusterSettings, now_s: float) -> None:
-        """The latest of the broker; nearly always it is known already."""
+    def look(
+        self,
+        look: BrokerLook,
+        settings: ClusterSettings,
+        now_s: float,
+        alike: Optional[Mapping[int, HostView]] = None,
+    ) -> None:
+        """The latest of the broker; nearly always it is known already. `alike`: see `PeerList`."""
+        self._alike = {} if alike is None else alike
         if now_s >= self._due_s:
             self._on_time(now_s)
         if look.error != self._error:
@@ -179,7 +187,9 @@ class Recorder:
         So it is mostly: of the view before, which was seen, another score is all that differs.
         """
         before, at_s = self._sights.get(view.host_id, (None, 0.0))
-        if before is None or not alike_but_score(was, view):
+        if before is None:
+            return False
+        if self._alike.get(view.host_id) is not was and not alike_but_score(was, view):
             return False
         if view.record is not None and view.record.score == before.score:
             self._late.pop(view.host_id, None)

@@ -474,6 +474,9 @@ class PeerList:
     follows from the notes of a record, holds for equal notes. `_peers` is given again while every
     one of them is what it was, so that all of them are compared at once by who has compared them
     before.
+
+    `alike` has, by the id of a host, the view of it before the present one where the two are
+    `alike_but_score`, until `forget_alike`.
     """
 
     def __init__(self, own_id: int) -> None:
@@ -482,46 +485,49 @@ class PeerList:
         self._peers: tuple[Peer, ...] = ()
         self._known: dict[int, Peer] = {}
         self._told: dict[int, tuple[Notes, _Told]] = {}
+        self.alike: dict[int, HostView] = {}
 
     def look(self, snapshot: Optional[Snapshot]) -> tuple[Peer, ...]:
         """The other hosts in `snapshot`."""
         views = snapshot.hosts if snapshot else ()
         before, self._views = self._views, views
-        if views is not before:
-            changed = [(was, view) for was, view in zip(before, views) if was is not view]
-            if len(before) != len(views) or not all(
-                was.host_id == view.host_id for was, view in changed
-            ):
-                self._look_at_all(before, views)
-            elif self._look_at(changed):
-                self._peers = tuple(self._known.values())
+        if views is not before and not self._are_same_hosts(before, views):
+            self._look_at_all(views)
         return self._peers
 
-    def _look_at(self, changed: list[tuple[HostView, HostView]]) -> bool:
-        """The same hosts, of which these have other views; True: another peer came of one."""
-        known, own_id, news = self._known, self._own_id, False
-        for was, view in changed:
-            host_id = view.host_id
-            if host_id != own_id:
-                before = known[host_id]
-                peer = self._peer_after(before, was, view)
-                if peer is not before:
-                    known[host_id], news = peer, True
-        return news
+    def forget_alike(self) -> None:
+        """Who wants to know it has looked: keep no views of the past."""
+        self.alike.clear()
 
-    def _look_at_all(self, before: tuple[HostView, ...], views: tuple[HostView, ...]) -> None:
+    def _are_same_hosts(self, before: tuple[HostView, ...], views: tuple[HostView, ...]) -> bool:
+        """Look at those that have other views; False: other hosts are there."""
+        if len(before) != len(views):
+            return False
+        known, own_id, news = self._known, self._own_id, False
+        for was, view in zip(before, views):
+            if was is view:
+                continue
+            host_id = view.host_id
+            if host_id != was.host_id:
+                return False
+            if host_id != own_id:
+                former = known[host_id]
+                peer = known[host_id] = self._peer_after(former, was, view)
+                news = news or peer is not former
+        if news:
+            self._peers = tuple(known.values())
+        return True
+
+    def _look_at_all(self, views: tuple[HostView, ...]) -> None:
         """Hosts have come or gone."""
         known, self._known = self._known, {}
-        former = {view.host_id: view for view in before}
+        self.alike.clear()
         for view in views:
-            host_id = view.host_id
-            if host_id == self._own_id:
-                continue
-            if host_id in known:
-                peer = self._peer_after(known[host_id], former[host_id], view)
-            else:
-                peer = _peer(view, self._told_by(view))
-            self._known[host_id] = peer
+            if view.host_id != self._own_id:
+                peer, before = _peer(view, self._told_by(view)), known.get(view.host_id)
+                self._known[view.host_id] = (
+                    before if before is not None and before == peer else peer
+                )
         self._told = {one: told for one, told in self._told.items() if one in self._known}
         peers = tuple(self._known.values())
         if len(peers) != len(self._peers) or not all(map(is_, peers, self._peers)):
@@ -529,15 +535,17 @@ class PeerList:
 
     def _peer_after(self, before: Peer, was: HostView, view: HostView) -> Peer:
         """The peer in `view`; the very one of `was` where it is the same."""
-        if view is was:
-            return before
         known = self._told.get(view.host_id)
         told = self._told_by(view)
-        if known is None or told is not known[1] or told.moving or not alike_but_score(was, view):
-            peer = _peer(view, told)
-            return before if peer == before else peer
-        score = view.record.score if view.record else before.score
-        return before if score == before.score else _with_score(before, score)
+        if not alike_but_score(was, view):
+            self.alike.pop(view.host_id, None)
+        elif view.record is not None:
+            self.alike[view.host_id] = was
+            if known is not None and told is known[1] and told.moving is None:
+                score = view.record.score
+                return before if score == before.score else _with_score(before, score)
+        peer = _peer(view, told)
+        return before if peer == before else peer
 
     def _told_by(self, view: HostView) -> _Told:
         notes = view.record.notes if view.record else ()
