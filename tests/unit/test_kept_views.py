@@ -66,7 +66,7 @@ class Told:
         self.peers = PeerList(OWN_ID)
 
     def look(self, seen: Snapshot, later_s: float, trouble: str) -> None:
-        """As the agent does; after one that is not for the recorder, where `trouble` is "missed"."""
+        """As the agent does; where `trouble` is "missed", not for the recorder."""
         self.clock.advance(later_s)
         now_s = self.clock.monotonic_s()
         if trouble == "gone":
