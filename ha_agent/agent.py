@@ -334,13 +334,14 @@ class Agent:
         if look.snapshot is not None:
             self._config.look(look.snapshot.config)
         settings = self._config.settings
-        self._recorder.look(look, settings, now_s)
+        peers = self._peers.look(look.snapshot)
+        self._recorder.look(look, settings, now_s, self._peers.alike)
+        self._peers.forget_alike()
         self._config.request(again=due)
         if self._executor.give_up_start(now_s, self._timing.start_s):
             self._domain.want()
         if self._executor.give_up_move(now_s):
             self._domain.want()
-        peers = self._peers.look(look.snapshot)
         domain = self._judged = self._domain.domain(now_s, self._timing.tick_s)
         self._follow_shutdown(now_s, vm_of(domain))
         seen = collect(

@@ -15,19 +15,21 @@ these caches holds for as long as what follows it stays; "the same" is meant by 
 enough because such a value is replaced and never changed, and replaced only where it differs::
 
     MembershipWatch.hosts          what sanlock answers, but for the hosts' renewals
+    MembershipWatch._looked        sanlock's answer of the look before: equal, nobody renewed
     MembershipWatch.fire_timeout_s the daemon, which reads it when it starts; asked again after an
                                    error, after a join that failed, after the lockspace was lost
     SlotDecoder._bytes, _said      all 4096 bytes of the slot; but for the time in them, the record
     SlotTable._reading             the same hosts of sanlock; no slot begins or ceases to hold a
                                    record, or to be torn
-    SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot;
-                                   until a record gets stale by time alone
+    SlotTable._shown, _all_shown   the same hosts of sanlock, `alive_s`, no new look at the slot
+                                   (those with one are in `_outdated`, and made anew alone while
+                                   the same hosts are listed); until a record gets stale by time
     SlotReader, for its own slot   read by its writer, which looks first, in the last 1.5 ticks
     OwnWrite.expected              the slot's bytes are those that this process wrote last
     ConfigWatch._heads             the first 4096 bytes of both copies: sequence number and checksum
     HostChanges._shown             the views before, with which these are compared; who is found
                                    changed differs in more than when its record was written
-    Broker._engines,               the same `HostVersions`: `HostChanges` finds no host changed
+    Broker._engines, _host_errors, the same `HostVersions`: `HostChanges` finds no host changed
     MembershipWatch._fire_times,
     LeaseReader._machines
     Witness._next                  so, and the same owner of the lease
@@ -39,8 +41,9 @@ enough because such a value is replaced and never changed, and replaced only whe
     Delivery._targets              the same settings of notifications
     Notifications._picture         the snapshot's sequence; for a tick at most, and not at all while
                                    something is about to be told
-    ClusterPicture.hosts           the same view of the host, and whether others can be seen; this
-                                   host's own is made anew
+    ClusterPicture.hosts           `HostChanges` has not found the host changed since the picture
+                                   before, and whether others can be seen; this host's own is made
+                                   anew
 
 The text of the metrics is made when it is asked for, and given again for half a second. What a
 record's parts are as text (`metadata.engine_status`, `metadata.wire`), and how a class is read from
@@ -90,7 +93,7 @@ from ha_broker.server.mailbox import (
     TrialTicket,
 )
 from ha_broker.significant_changes import SignificantChanges, starts_in_vain_s
-from ha_broker.status_line import status_line
+from ha_broker.status_line import host_errors, status_line
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
 from ha_broker.storage.local_maintenance import LocalMaintenance
@@ -142,6 +145,7 @@ class Broker:
         self._host_changes = HostChanges()
         self._unshown: set[int] = set()
         self._engines = EngineWords()
+        self._host_errors: tuple[str, ...] = ()
         self._identity: Notes = (*identity_notes(world.vitals.identity()), (PROGRAM, VERSION))
         self._make_parts(state_dir, wake)
         self._pass_on(self._started_at_s)
@@ -331,6 +335,7 @@ class Broker:
         self._unshown |= changed
         if changed:
             self._engines = words_on_the_engine(self._views, self._settings.host.host_id)
+            self._host_errors = host_errors(self._views)
         self._storage.note_hosts(self._lockspace.hosts)
         self._lockspace.engine = self._engine.first_word
         if self._storage.all_slots_seen:
@@ -389,7 +394,7 @@ class Broker:
         changed, self._unshown = self._unshown, set()
         if self._significant.found_in(snapshot, changed):
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
-        self._notifications.look(snapshot)
+        self._notifications.look(snapshot, changed)
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
         versions = self._host_changes.versions
@@ -465,7 +470,7 @@ class Broker:
             self._world.services.alive()
 
     def _tell_service_manager(self) -> None:
-        text = status_line(self._snapshot)
+        text = status_line(self._snapshot, self._host_errors)
         if text != self._status:
             self._status = text
             self._world.services.status(text)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from ha_broker.api.snapshot import LeaseState, Snapshot
+from collections.abc import Iterable, Sequence
+
+from ha_broker.api.snapshot import HostView, LeaseState, Snapshot
+
+_MOST_ERRORS = 3
 
 
-def status_line(snapshot: Snapshot) -> str:
-    """Facts without ages, so that the line changes only when something changed."""
+def host_errors(views: Iterable[HostView]) -> tuple[str, ...]:
+    """What is wrong with slots, as far as the line has room for it."""
+    return tuple([view.error for view in views if view.error][:_MOST_ERRORS])
+
+
+def status_line(snapshot: Snapshot, errors: Sequence[str]) -> str:
+    """Facts without ages, so that the line changes only when something changed; `errors` are the
+    `host_errors`."""
     parts = [
         f"host {snapshot.host_id} ({snapshot.host_name})",
         f"lockspace {_trouble(snapshot.lockspace.membership.value, snapshot.lockspace.error)}",
@@ -21,8 +31,7 @@ def status_line(snapshot: Snapshot) -> str:
         parts.append("local maintenance")
     if snapshot.metrics_error:
         parts.append(f"metrics: {snapshot.metrics_error}")
-    parts += [view.error for view in snapshot.hosts if view.error][:3]
-    return "; ".join(parts)
+    return "; ".join([*parts, *errors])
 
 
 def _lease(snapshot: Snapshot) -> str:

@@ -34,6 +34,7 @@ _RESERVED = frozenset(
         "timeout",
     }
 )
+_PLAIN = b"\n" + bytes(range(0x20, 0x7F))
 _WALL_TIME = re.compile(r"[0-9-]+ \((.*)\)")
 _MOMENT = r"(?:[0-9-]+ \((.*)\)|.*)"
 # The lines of record and state as `encode_text` orders them; notes follow.
@@ -81,11 +82,10 @@ def _usual_text(text: str) -> Optional[ExtraText]:
     if found is None:
         return None
     wall_time, refreshed, state, timeout = found.groups("")
-    parts = [line.partition("=") for line in text[found.end() :].split("\n") if line]
-    if not _RESERVED.isdisjoint([key for key, _, _ in parts]):
+    notes = [line.partition("=")[::2] for line in text[found.end() :].split("\n") if line]
+    if not _RESERVED.isdisjoint([key for key, _ in notes]):
         return None  # of lines with the same key the last one counts
-    notes = tuple([(key, value) for key, _, value in parts])
-    return ExtraText(state, timeout, wall_time, refreshed, notes)
+    return ExtraText(state, timeout, wall_time, refreshed, tuple(notes))
 
 
 def _text_by_lines(text: str) -> ExtraText:
@@ -106,10 +106,18 @@ def _text_by_lines(text: str) -> ExtraText:
     )
 
 
-def read_bytes(data: bytes) -> str:
-    """The text in the bytes behind the record; raises UnicodeDecodeError."""
-    end = data.find(b"\0")
-    return printable_text(data[: None if end < 0 else end].decode("utf-8"), keep="\n")
+def read_bytes(data: bytes, start: int = 0) -> str:
+    """The text in the bytes from `start`, behind the record; raises UnicodeDecodeError."""
+    end = data.find(b"\0", start)
+    text = data[start : None if end < 0 else end]
+    if is_plain(text):
+        return text.decode("ascii")
+    return printable_text(text.decode("utf-8"), keep="\n")
+
+
+def is_plain(text: bytes) -> bool:
+    """Are these bytes lines of printable ASCII, as they are written?"""
+    return not text.translate(None, _PLAIN)
 
 
 def _record_lines(record: HostRecord) -> list[str]:

@@ -86,13 +86,14 @@ class HostRecord:
     text: str = field(default="", compare=False, metadata=SEVERAL_LINES)
 
 
-def made_record(**values: Any) -> HostRecord:
-    """A `HostRecord` of all its fields, as its class makes it, at a third of the cost.
+def made_record(values: dict[str, Any]) -> HostRecord:
+    """A `HostRecord` of all its fields, as its class makes it, at a sixth of the cost; `values` is
+    its own from now on.
 
     A frozen dataclass sets each field by a call; a cluster may have 2000 records in each tick.
     """
     record = object.__new__(HostRecord)
-    record.__dict__.update(values)
+    object.__setattr__(record, "__dict__", values)
     return record
 
 

@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Container, Mapping
 from typing import NamedTuple, Optional
 
-from metadata.extra_text import wall_time_in
+from metadata.extra_text import is_plain, wall_time_in
 from metadata.former_writers import NO_CRC, without_padding
 from metadata.layout import SLOT_SIZE
 from metadata.records import DecodedSlot, HostRecord, rewritten_record
 from metadata.wire import RECORD_SIZE, decode_slot
 
 _TIMESTAMP_LINE = b"\ntimestamp="
+_NOTHING = bytes(SLOT_SIZE)
 
 
 # A record with its checksum third from the end, where newer fields do not follow it.
@@ -30,7 +31,8 @@ _RECORD = re.compile(
 class _Places(NamedTuple):
     """Where the time stands in a slot that is ASCII: the bytes from `..` to `.._end`.
 
-    `line` is behind ``timestamp=`` in the text's only line of that key.
+    `line` is behind ``timestamp=`` in the text's only line of that key; the text is printable up to
+    `end`, from which on all is NUL.
     """
 
     timestamp: int
@@ -40,9 +42,17 @@ class _Places(NamedTuple):
     record_end: int
     line: int
     line_end: int
+    end: int
 
 
-_Said = tuple[DecodedSlot, Optional[_Places]]
+class _Said:
+    """What the bytes of a slot say; `places` once they were searched for."""
+
+    __slots__ = ("decoded", "places")
+
+    def __init__(self, decoded: DecodedSlot) -> None:
+        self.decoded = decoded
+        self.places: Optional[_Places] = None
 
 
 class SlotDecoder:
@@ -65,17 +75,24 @@ class SlotDecoder:
     def decode(self, host_id: int, data: bytes) -> DecodedSlot:
         """As `metadata.wire.decode_slot`; the very same value for the same bytes."""
         before = self._bytes.get(host_id)
-        if before == data:
-            return self._said[host_id][0]
-        said = _rewritten(before, self._said[host_id], data) if before is not None else None
-        if said is None:
-            said = decode_slot(host_id, data), None
-            if isinstance(said[0], HostRecord):
-                self._no_record.discard(host_id)
-            else:
-                self._no_record.add(host_id)
-        self._bytes[host_id], self._said[host_id] = data, said
-        return said[0]
+        if before is not None:
+            said = self._said[host_id]
+            if before == data:
+                return said.decoded
+            record = _rewritten(before, said, data)
+            if record is not None:
+                self._bytes[host_id], said.decoded = data, record
+                return record
+        return self._decode_in_full(host_id, data)
+
+    def _decode_in_full(self, host_id: int, data: bytes) -> DecodedSlot:
+        decoded = decode_slot(host_id, data)
+        if isinstance(decoded, HostRecord):
+            self._no_record.discard(host_id)
+        else:
+            self._no_record.add(host_id)
+        self._bytes[host_id], self._said[host_id] = data, _Said(decoded)
+        return decoded
 
     def news(self, slots: Mapping[int, bytes]) -> dict[int, bytes]:
         """Those of `slots` that `decode` may say something new of: all but the records whose very
@@ -92,39 +109,46 @@ class SlotDecoder:
             self._no_record.discard(host_id)
 
 
-def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[_Said]:
+def _rewritten(old: bytes, said: _Said, data: bytes) -> Optional[HostRecord]:
     """The record in `data`, where only the time differs from what `old` says; None: more does."""
-    before, places = said
-    if not isinstance(before, HostRecord):
+    before, places = said.decoded, said.places
+    if not isinstance(before, HostRecord) or len(data) != SLOT_SIZE:
         return None
-    places = places or _places(old)
-    if places is None or len(data) != SLOT_SIZE:
-        return None
-    at, at_end, crc, crc_end, record_end, line, line_end = places
+    if places is None:
+        places = said.places = _places(old)
+        if places is None:
+            return None
+    at, at_end, crc, crc_end, record_end, line, line_end, end = places
     timestamp, crc32, moment = data[at:at_end], data[crc:crc_end], data[line:line_end]
-    covered = data[:crc] + NO_CRC + data[crc_end:record_end]
-    told = moment.decode("ascii", "replace")
+    # What is behind `end` is not looked at in `old` again: most of a slot, and nothing is there.
     is_rewritten = (
         data.startswith(old[:at])
         and data.startswith(old[at_end:crc], at_end)
         and data.startswith(old[crc_end:line], crc_end)
-        and data.endswith(old[line_end:])
+        and data.startswith(old[line_end:end], line_end)
+        and data.endswith(_NOTHING[end:])
         and timestamp.isdigit()
-        and crc32 == b"%08x" % zlib.crc32(covered)
-        and told.isascii()
-        and told.isprintable()
+        and moment.isascii()
     )
     if not is_rewritten:
         return None
-    text = before.text
-    record = rewritten_record(
+    told, seconds = moment.decode("ascii"), timestamp.decode("ascii")
+    covered = data[:crc] + NO_CRC + data[crc_end:record_end]
+    if not told.isprintable() or crc32 != b"%08x" % zlib.crc32(covered):
+        return None
+    return rewritten_record(
         before,
-        timestamp_s=int(timestamp),
+        timestamp_s=int(seconds),
         crc32=crc32.decode("ascii"),
-        wall_time=wall_time_in(told),
-        text=f"{text[: line - RECORD_SIZE]}{told}{text[line_end - RECORD_SIZE :]}",
+        wall_time=_wall_time(told, seconds),
+        text=data[RECORD_SIZE:end].decode("ascii"),
     )
-    return record, places
+
+
+def _wall_time(told: str, seconds: str) -> str:
+    """As `wall_time_in`, for which most lines have the record's own seconds."""
+    head, mark, tail = told.partition(" (")
+    return tail[:-1] if mark and head == seconds and tail[-1:] == ")" else wall_time_in(told)
 
 
 def _places(slot: bytes) -> Optional[_Places]:
@@ -133,20 +157,17 @@ def _places(slot: bytes) -> Optional[_Places]:
         return None
     found = _RECORD.fullmatch(without_padding(slot[:RECORD_SIZE]))
     line = slot.find(_TIMESTAMP_LINE, RECORD_SIZE) + len(_TIMESTAMP_LINE)
-    line_end = slot.find(b"\n", line)
-    if found is None or not RECORD_SIZE < line <= line_end:
+    line_end, end = slot.find(b"\n", line), slot.find(b"\0", RECORD_SIZE)
+    if found is None or not RECORD_SIZE < line <= line_end < end:
         return None
-    if not _is_the_only_line(slot, line, line_end):
+    if not slot.endswith(_NOTHING[end:]) or not is_plain(slot[RECORD_SIZE:end]):
         return None
-    return _Places(*found.span(1), *found.span(2), found.end(), line, line_end)
+    if not _is_the_only_line(slot, line):
+        return None
+    return _Places(*found.span(1), *found.span(2), found.end(), line, line_end, end)
 
 
-def _is_the_only_line(data: bytes, line: int, line_end: int) -> bool:
-    """Is the text's line of the time before its end, and the only one of its key? (The last one
-    counts.)"""
-    text_end = data.find(b"\0", RECORD_SIZE)
-    return (
-        (text_end < 0 or line_end < text_end)
-        and data.find(_TIMESTAMP_LINE, line_end) < 0
-        and not data.startswith(_TIMESTAMP_LINE[1:], RECORD_SIZE)
-    )
+def _is_the_only_line(data: bytes, line: int) -> bool:
+    """Has no other line of the text the key of that of the time? (The last one would count.)"""
+    again = data.find(_TIMESTAMP_LINE, line)
+    return again < 0 and not data.startswith(_TIMESTAMP_LINE[1:], RECORD_SIZE)

@@ -72,6 +72,7 @@ _USUAL_RECORD = re.compile(
     r"\|(-?[0-9]{1,19})\|(-?[0-9]{1,19})\|([0-9a-f]{8})\|(-?[0-9]{1,19})\|(-?[0-9]{1,19})"
 )
 _CRC_GROUP = 9
+_PADDING = bytes(RECORD_SIZE)
 _LARGEST = 10**18
 _Shorten = Callable[[HostRecord, int], HostRecord]
 
@@ -97,8 +98,11 @@ def decode_slot(host_id: int, data: bytes) -> DecodedSlot:
         return SlotDamaged(host_id, f"slot: {len(data)} bytes are there, {SLOT_SIZE} are needed")
     if not data[0]:
         return SlotAbsent(host_id)
+    usual = _usual_slot(host_id, data)
+    if usual is not None:
+        return usual
     head, text = former_writers.split_slot(data[:SLOT_SIZE], RECORD_SIZE)
-    return _usual_record(host_id, head, text) or _decode_by_fields(host_id, head, text)
+    return _decode_by_fields(host_id, head, text)
 
 
 def _decode_by_fields(host_id: int, head: bytes, text: bytes) -> DecodedSlot:
@@ -247,46 +251,57 @@ _SHORTEN: tuple[_Shorten, ...] = (
 # --- decoding -------------------------------------------------------------------------
 
 
-def _usual_record(host_id: int, head: bytes, text: bytes) -> Optional[HostRecord]:
-    """A record that is in every way as this program writes it, in one step: nearly all are.
+def _usual_slot(host_id: int, data: bytes) -> Optional[HostRecord]:
+    """A slot that is in every way as this program writes it, in one step: nearly all are.
 
-    None: it is not; by its fields it may still be one, or what is wrong with it can be told.
+    None: it is not; by its fields it may still hold a record, or what is wrong with it can be told.
     """
-    if not head.isascii():
+    end = data.find(b"\0", 0, RECORD_SIZE)
+    if end < 0 or not data.startswith(_PADDING[end:], end):
         return None
-    found = _USUAL_RECORD.fullmatch(head.decode("ascii"))
-    if found is None or not _has_crc_at(head, *found.span(_CRC_GROUP)):
+    head = data[:end]
+    found = _USUAL_RECORD.fullmatch(head.decode("ascii")) if head.isascii() else None
+    if found is None:
         return None
     feature, timestamp, own_id, score, status, hostname, maintenance, stopped, crc32, conf, at = (
         found.groups()
     )
-    if int(own_id) != host_id:
+    if int(own_id) != host_id or int(crc32, 16) != _crc_without(head, *found.span(_CRC_GROUP)):
         return None
     try:
+        text = extra_text.read_bytes(data, RECORD_SIZE)
         feature_version = int(feature)
-        record = made_record(
-            host_id=host_id,
-            timestamp_s=int(timestamp),
-            score=int(score),
-            engine_status=_status(status, feature_version),
-            hostname=printable_text(hostname),
-            maintenance=int(maintenance) > 0,
-            stopped=int(stopped) > 0,
-            conf_on_shared_storage=int(conf) > 0,
-            vm_conf_refresh_s=int(at),
-            trailing_fields=(),
-            feature_version=feature_version,
-            crc32=crc32,
-            **_text_values(text),
-        )
-    except _FieldError:
+        engine_status = _status(status, feature_version)
+    except (UnicodeDecodeError, _FieldError):
         return None
-    return record
+    state, timeout_wall_time, wall_time, refreshed, notes = extra_text.decode_text(text)
+    return made_record(
+        {
+            "host_id": host_id,
+            "timestamp_s": int(timestamp),
+            "score": int(score),
+            "engine_status": engine_status,
+            "hostname": hostname if hostname.isprintable() else printable_text(hostname),
+            "maintenance": maintenance != "0" and int(maintenance) > 0,
+            "stopped": stopped != "0" and int(stopped) > 0,
+            "conf_on_shared_storage": int(conf) > 0,
+            "vm_conf_refresh_s": int(at),
+            "state": state,
+            "timeout_wall_time": timeout_wall_time,
+            "wall_time": wall_time,
+            "vm_conf_refresh_wall_time": refreshed,
+            "notes": notes,
+            "trailing_fields": (),
+            "feature_version": feature_version,
+            "crc32": crc32,
+            "text": text,
+        }
+    )
 
 
-def _has_crc_at(head: bytes, start: int, end: int) -> bool:
-    covered = head[:start] + former_writers.NO_CRC + head[end:]
-    return head[start:end] == b"%08x" % zlib.crc32(covered)
+def _crc_without(head: bytes, start: int, end: int) -> int:
+    """The checksum of a record with zeros for the one that stands in it from `start` to `end`."""
+    return zlib.crc32(head[:start] + former_writers.NO_CRC + head[end:])
 
 
 class _FieldError(ValueError):
@@ -383,7 +398,7 @@ def _own_id(text: str, host_id: int) -> int:
 
 def _status(text: str, feature_version: int) -> EngineStatus:
     try:
-        return status_from_json(text, lenient=feature_version > FEATURE_VERSION)
+        return status_from_json(text, feature_version > FEATURE_VERSION)
     except StatusError as error:
         raise _FieldError(f"engine_status: {error}") from error
 

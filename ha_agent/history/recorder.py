@@ -28,7 +28,7 @@ from ha_agent.history.entry import (
     Transition,
 )
 from ha_agent.ports import BrokerLook
-from ha_broker.api.snapshot import HostView, Publication, Snapshot
+from ha_broker.api.snapshot import HostView, Publication, Snapshot, alike_but_score
 from metadata.error_words import bare_reason
 from metadata.plain_text import ascii_text
 from metadata.settings.parse import ClusterSettings, HostSettings
@@ -78,14 +78,22 @@ class Recorder:
         # Of the snapshot before: a host whose view is the same has been seen. Forgotten with the
         # sights.
         self._views: Mapping[int, HostView] = {}
+        self._alike: Mapping[int, HostView] = {}
         self._alive_due_s = self._score_due_s = self._due_s = math.inf
         self._own: Optional[tuple[object, ...]] = None
         self._add(AgentStarted(host.host_id, host.host_name), clock.monotonic_s())
 
     # --- what may be new ------------------------------------------------------------------
 
-    def look(self, look: BrokerLook, settings: ClusterSettings, now_s: float) -> None:
-        """The latest of the broker; nearly always it is known already."""
+    def look(
+        self,
+        look: BrokerLook,
+        settings: ClusterSettings,
+        now_s: float,
+        alike: Optional[Mapping[int, HostView]] = None,
+    ) -> None:
+        """The latest of the broker; nearly always it is known already. `alike`: see `PeerList`."""
+        self._alike = {} if alike is None else alike
         if now_s >= self._due_s:
             self._on_time(now_s)
         if look.error != self._error:
@@ -179,7 +187,9 @@ class Recorder:
         So it is mostly: of the view before, which was seen, another score is all that differs.
         """
         before, at_s = self._sights.get(view.host_id, (None, 0.0))
-        if before is None or not _is_like(was, view):
+        if before is None:
+            return False
+        if self._alike.get(view.host_id) is not was and not alike_but_score(was, view):
             return False
         if view.record is not None and view.record.score == before.score:
             self._late.pop(view.host_id, None)
@@ -284,23 +294,3 @@ _but_score = attrgetter(
 
 def _only_score(before: HostSight, seen: HostSight) -> bool:
     return _but_score(seen) == _but_score(before)
-
-
-# All of a host with a record that its sight is made of, but for the score and for what is not
-# compared.
-_seen_of = attrgetter(
-    "liveness",
-    "fresh",
-    "record.hostname",
-    "record.state",
-    "record.engine_status",
-    "record.maintenance",
-    "record.stopped",
-)
-
-
-def _is_like(was: HostView, view: HostView) -> bool:
-    """Do both have a record, and give the same sight but for the score?"""
-    if was.record is None or view.record is None:
-        return False
-    return bool(_seen_of(was) == _seen_of(view))

@@ -186,7 +186,10 @@ def _moving(memory: Memory, observation: Observation) -> list[tuple[str, str]]:
 
 def move_target(memory: Memory, peers: tuple[Peer, ...]) -> str:
     """The name of the host to which this one moves the engine; empty: it is not known."""
-    return next((peer.name for peer in peers if peer.host_id == memory.move_target_id), "")
+    target_id = memory.move_target_id
+    if target_id is None:
+        return ""
+    return next((peer.name for peer in peers if peer.host_id == target_id), "")
 
 
 def _target_seen(peers: tuple[Peer, ...]) -> str:

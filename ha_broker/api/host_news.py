@@ -6,20 +6,32 @@ the broker's own), in ``hosts_gone`` the ids of those that are no more, and repe
 ``hosts_since``. A mark that is not of this broker's life is answered with all hosts. Of the hosts
 that are left out only the time of their records may be another one. What only people read
 (``agent``, ``events``, ``notifications``, ages) is left out, too.
+
+With ``parts_since`` the same goes for all else: ``parts_as_of`` is the mark, and an answer that
+repeats it in ``parts_since`` has only the keys whose values are others than as of that mark. Of the
+monitors that are left out only the time may be another one, and the broker's own host is told as
+any other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any, Optional
 
-from ha_broker.api.json_codec import DataError
-from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot
+from ha_broker.api.json_codec import DataError, to_data, updated
+from ha_broker.api.monitors import MonitorView
+from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot, with_hosts
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
 from metadata.error_words import shown
 
 ALL = "all"
+_FOR_PEOPLE = ("agent", "events", "notifications")
+_PARTS = tuple(
+    one.name for one in fields(Snapshot) if one.name not in ("hosts", "monitors", *_FOR_PEOPLE)
+)
+_word = attrgetter(*(one.name for one in fields(MonitorView) if one.name != "seen_at_s"))
 _FEW = 32  # one in so many
 
 
@@ -39,6 +51,44 @@ def lean_answer(
     lean = replace(snapshot, hosts=hosts, agent=None, events=(), notifications=counts)
     data = {**snapshot_to_data(lean), "hosts_as_of": as_of}
     return data if changed is None else {**data, "hosts_since": since, "hosts_gone": gone}
+
+
+def parts_answer(
+    snapshot: Snapshot,
+    held: Snapshot,
+    as_of: tuple[str, str],
+    since: tuple[str, str],
+    changed: Collection[int],
+) -> dict[str, Any]:
+    """The answer to a caller that has `held`, and of the hosts all but those in `changed`; marks
+    are those of hosts and of parts."""
+    hosts = _only(changed, snapshot.hosts) if changed else ()
+    here = {view.host_id for view in hosts}
+    data = {name: to_data(getattr(snapshot, name)) for name in _parts_with_news(held, snapshot)}
+    return {
+        **data,
+        "hosts": to_data(hosts),
+        "hosts_as_of": as_of[0],
+        "hosts_since": since[0],
+        "hosts_gone": sorted(host_id for host_id in changed if host_id not in here),
+        "parts_as_of": as_of[1],
+        "parts_since": since[1],
+    }
+
+
+def _parts_with_news(held: Snapshot, snapshot: Snapshot) -> list[str]:
+    before, now = vars(held), vars(snapshot)
+    names = [name for name in _PARTS if now[name] is not before[name] and now[name] != before[name]]
+    if not _monitors_alike(held.monitors, snapshot.monitors):
+        names.append("monitors")
+    return names
+
+
+def _monitors_alike(before: tuple[MonitorView, ...], now: tuple[MonitorView, ...]) -> bool:
+    """Is nothing new but that they were measured again?"""
+    return len(before) == len(now) and all(
+        was is view or _word(was) == _word(view) for was, view in zip(before, now)
+    )
 
 
 def _only(ids: Collection[int], views: tuple[HostView, ...]) -> tuple[HostView, ...]:
@@ -63,39 +113,55 @@ def _find(host_id: int, views: tuple[HostView, ...]) -> Optional[HostView]:
 
 
 class HeldHosts:
-    """The hosts as one caller knows them from its answers so far.
+    """The snapshot as one caller knows it from its answers so far.
 
-    `_by_id` holds as of `mark`, which the broker gave with it; whoever could not ask forgets it.
+    `_by_id`, the hosts, holds as of `mark`, and `_held`, the latest snapshot, as of `parts_mark`,
+    which the broker gave with them; whoever could not ask forgets them.
     """
 
     def __init__(self) -> None:
         self.forget()
 
     def forget(self) -> None:
-        """Have the next answer tell all of them."""
-        self.mark = ALL
+        """Have the next answer tell all."""
+        self.mark = self.parts_mark = ALL
         self._by_id: dict[int, HostView] = {}
+        self._held: Optional[Snapshot] = None
 
     def snapshot(self, data: object) -> Snapshot:
         """The answer with all hosts; raises DataError, and has forgotten all then."""
         try:
-            return self._whole(data)
+            self._held = self._whole(data)
         except DataError:
             self.forget()
             raise
+        return self._held
 
     def _whole(self, data: object) -> Snapshot:
-        told = snapshot_from_data(data)
         answer = data if isinstance(data, Mapping) else {}
+        told = self._told(data, answer)
         if "hosts_since" not in answer:
             self._by_id = {}
-        elif answer["hosts_since"] != self.mark or self.mark == ALL:
-            raise DataError([f"hosts_since: {shown(answer['hosts_since'])} was not asked for"])
-        for host_id in _ids(answer.get("hosts_gone", [])):
+        else:
+            _check_asked("hosts_since", answer, self.mark)
+        gone = _ids(answer.get("hosts_gone", []))
+        for host_id in gone:
             self._by_id.pop(host_id, None)
         self._take(told.hosts)
-        self.mark = _mark(answer.get("hosts_as_of", ALL))
-        return replace(told, hosts=tuple(self._by_id.values()))
+        self.mark = _mark(answer, "hosts_as_of")
+        self.parts_mark = _mark(answer, "parts_as_of")
+        if self._held is not None and "hosts_since" in answer and not told.hosts and not gone:
+            return with_hosts(told, self._held.hosts)
+        return with_hosts(told, tuple(self._by_id.values()))
+
+    def _told(self, data: object, answer: Mapping[str, object]) -> Snapshot:
+        """What is new laid over what is held; `hosts` are those with news."""
+        if "parts_since" not in answer:
+            return snapshot_from_data(data)
+        _check_asked("parts_since", answer, self.parts_mark)
+        if self._held is None or "hosts_since" not in answer:
+            raise DataError(["parts_since: without hosts_since"])
+        return updated(with_hosts(self._held, ()), answer)
 
     def _take(self, views: tuple[HostView, ...]) -> None:
         in_order = all(view.host_id in self._by_id for view in views)
@@ -110,7 +176,13 @@ def _ids(data: object) -> list[int]:
     return data
 
 
-def _mark(data: object) -> str:
-    if not isinstance(data, str):
-        raise DataError([f"hosts_as_of: expected a string, got {shown(data)}"])
-    return data
+def _mark(answer: Mapping[str, object], key: str) -> str:
+    mark = answer.get(key, ALL)
+    if not isinstance(mark, str):
+        raise DataError([f"{key}: expected a string, got {shown(mark)}"])
+    return mark
+
+
+def _check_asked(key: str, answer: Mapping[str, object], mark: str) -> None:
+    if answer[key] != mark or mark == ALL:
+        raise DataError([f"{key}: {shown(answer[key])} was not asked for"])

@@ -106,6 +106,32 @@ def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T
     raise DataError(problems)
 
 
+def updated(value: T, data: Mapping[str, object]) -> T:
+    """`value`, a dataclass, with those of its fields that the JSON object `data` has; raises
+    DataError. Keys that are no field of it are ignored."""
+    readers = _field_readers(typing.cast(Any, type(value)))
+    problems: list[tuple[str, str]] = []
+    fresh: T = object.__new__(type(value))
+    values = fresh.__dict__
+    values.update(value.__dict__)
+    for name, item in data.items():
+        reader = readers.get(name)
+        if reader is not None:
+            try:
+                values[name] = reader(item, False)
+            except _MisfitError as error:
+                problems += error.below(name)
+    if problems:
+        raise DataError(sorted(f"{where}: {what}" for where, what in problems))
+    return fresh
+
+
+@functools.cache
+def _field_readers(kind: Any) -> Mapping[str, Reader]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: _field_reader(field, hints) for field in dataclasses.fields(kind)}
+
+
 @functools.cache
 def _reader(kind: Any) -> Reader:
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
@@ -121,9 +147,8 @@ def _reader(kind: Any) -> Reader:
 
 
 def _dataclass_reader(kind: type) -> Reader:
-    hints = typing.get_type_hints(kind)
     fields = dataclasses.fields(kind)
-    readers = {field.name: _field_reader(field, hints) for field in fields}
+    readers = _field_readers(kind)
     rows = [(field.name, readers[field.name], _is_required(field)) for field in fields]
 
     def read(data: object, refuse_unknown: bool) -> object:

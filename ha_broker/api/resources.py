@@ -44,11 +44,13 @@ RESOURCES: tuple[Resource, ...] = (
         "a Snapshot; the same as before when nothing has changed in that time. With `hosts_since`"
         " without `agent`, `events`, `notifications` and ages, and with `hosts_as_of`: the mark"
         " for the next call, and, where only hosts with news are told, `hosts_since` and"
-        " `hosts_gone`",
+        " `hosts_gone`; with `parts_since` with `parts_as_of`, and, where `parts_since` is"
+        " repeated, without all else that is as it was",
         query=(
             ("since", "the `sequence` that is known already (default -1: none)"),
             ("wait_s", "how long to wait for another one: 0 to 60 (default 30)"),
             ("hosts_since", "`all`, or the mark of the answer before: only hosts with news since"),
+            ("parts_since", "with it: `all`, or that mark of the answer before, for all else"),
         ),
     ),
     Resource(

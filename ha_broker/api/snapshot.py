@@ -186,11 +186,31 @@ class HostView:
         return record.score > 0
 
 
-def made_view(**values: Any) -> HostView:
-    """A `HostView` of all its fields, as its class makes it, at a third of the cost: a cluster may
-    have 2000 in each tick (see `metadata.records.made_record`)."""
+def alike_but_score(was: HostView, view: HostView) -> bool:
+    """Are both views of one host with a record that says the same of it, but for its score, what it
+    says in words (notes, details) and when it was written?"""
+    before, record = was.record, view.record
+    if before is None or record is None:
+        return False
+    if before.engine_status is not record.engine_status:
+        status, now = before.engine_status, record.engine_status
+        if status.vm is not now.vm or status.health is not now.health:
+            return False
+    return (
+        was.liveness is view.liveness
+        and was.fresh == view.fresh
+        and before.state == record.state
+        and before.maintenance == record.maintenance
+        and before.stopped == record.stopped
+        and before.hostname == record.hostname
+    )
+
+
+def made_view(values: dict[str, Any]) -> HostView:
+    """A `HostView` of all its fields, as its class makes it, at a sixth of the cost; a cluster may
+    have 2000 in each tick. `values` is its own from now on (see `metadata.records.made_record`)."""
     view = object.__new__(HostView)
-    view.__dict__.update(values)
+    object.__setattr__(view, "__dict__", values)
     return view
 
 
@@ -353,6 +373,15 @@ class Snapshot:
     def holds_lease(self) -> bool:
         """Does this host hold the engine's lease?"""
         return self.lease.holder_id == self.host_id
+
+
+def with_hosts(snapshot: Snapshot, hosts: tuple[HostView, ...]) -> Snapshot:
+    """As `dataclasses.replace`, at a tenth of the cost."""
+    other = object.__new__(Snapshot)
+    values = other.__dict__
+    values.update(snapshot.__dict__)
+    values["hosts"] = hosts
+    return other
 
 
 def hosts_that_say_up(snapshot: Snapshot) -> tuple[HostView, ...]:

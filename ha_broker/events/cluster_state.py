@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Optional
@@ -46,7 +47,6 @@ class HostPicture:
     """One host.
 
     tells     its record is fresh, so its broker works and tells events
-    wrote_s   when its record was last seen to change, on this host's monotonic clock
     generation  its life in sanlock's lockspace; 0: not known
     says_up   its record says that the engine is up there
     """
@@ -56,7 +56,6 @@ class HostPicture:
     presence: Optional[Presence] = None
     maintenance: Optional[bool] = None
     tells: bool = False
-    wrote_s: Optional[float] = field(default=None, compare=False)
     generation: int = 0
     says_up: bool = field(default=False, compare=False)
 
@@ -91,6 +90,11 @@ class ClusterPicture:
         return next(names, "") or f"host {host_id}"
 
     @property
+    def wrote_s(self) -> dict[int, float]:
+        """When each host's record was last seen to change, on this host's monotonic clock."""
+        return {v.host_id: v.changed_at_s for v in self.views if v.changed_at_s is not None}
+
+    @property
     def generations(self) -> dict[int, int]:
         """The hosts' lives by their ids."""
         return {host.host_id: host.generation for host in self.hosts}
@@ -101,10 +105,17 @@ class ClusterPicture:
         return tuple(sorted(host.host_id for host in self.hosts if host.tells))
 
 
-def picture_of(snapshot: Snapshot, before: Optional[ClusterPicture] = None) -> ClusterPicture:
-    """The picture that this snapshot gives; of the one `before` it keeps what is the same."""
+def picture_of(
+    snapshot: Snapshot,
+    before: Optional[ClusterPicture] = None,
+    changed: AbstractSet[int] = frozenset(),
+) -> ClusterPicture:
+    """The picture that this snapshot gives; of the one `before` it keeps what is the same.
+
+    `changed`: at least the hosts that `HostChanges` has found changed since then.
+    """
     sees = _sees_others(snapshot)
-    hosts = _hosts(snapshot, sees, before)
+    hosts = _hosts(snapshot, sees, before, changed)
     several = sum([host.says_up for host in hosts]) > 1
     way_out = way_out_of_two(snapshot) if several else ""
     own = snapshot.own
@@ -138,16 +149,18 @@ def _storage_ok(snapshot: Snapshot) -> Optional[bool]:
 
 
 def _hosts(
-    snapshot: Snapshot, sees: bool, before: Optional[ClusterPicture]
+    snapshot: Snapshot, sees: bool, before: Optional[ClusterPicture], changed: AbstractSet[int]
 ) -> tuple[HostPicture, ...]:
-    """There may be 2000 of them, and most cycles bring nothing new of most."""
-    views, own_id = snapshot.hosts, snapshot.host_id
-    if before is None or before.sees != sees or len(before.views) != len(views):
-        return tuple([_host(view, snapshot, sees) for view in views])
+    """There may be 2000 of them, and most of their records are only written again."""
     # This host's own picture is also made of what the snapshot says of it elsewhere.
+    views, anew = snapshot.hosts, {*changed, snapshot.host_id}
+    if before is None or before.sees != sees or len(before.hosts) != len(views):
+        return tuple([_host(view, snapshot, sees) for view in views])
     hosts = [
-        known if view is was and view.host_id != own_id else _host(view, snapshot, sees)
-        for view, was, known in zip(views, before.views, before.hosts)
+        known
+        if known.host_id == view.host_id and known.host_id not in anew
+        else _host(view, snapshot, sees)
+        for view, known in zip(views, before.hosts)
     ]
     return tuple(hosts)
 
@@ -162,7 +175,6 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
         presence=None if own or not sees else _presence(view),
         maintenance=snapshot.local_maintenance if own else maintenance,
         tells=view.agent_speaks and sees,
-        wrote_s=view.changed_at_s,
         generation=view.generation,
         says_up=view.says_up,
     )

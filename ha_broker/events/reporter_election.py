@@ -61,8 +61,9 @@ def due_duties(
     if not picture.sees:  # whether others work is not known
         mine = [duty for duty in duties if not duty.before_me]
         return tuple(duty for duty in duties if duty.before_me), _events(mine)
-    tellers, lives = set(picture.tellers), picture.generations
-    wrote_s = {host.host_id: host.wrote_s for host in picture.hosts if host.wrote_s is not None}
+    if not duties:
+        return (), ()
+    tellers, lives, wrote_s = set(picture.tellers), picture.generations, picture.wrote_s
     open_duties = [duty for duty in duties if not _is_told(duty, wrote_s, lives)]
     mine = [duty for duty in open_duties if tellers.isdisjoint(duty.rivals(lives))]
     return tuple(duty for duty in open_duties if duty not in mine), _events(mine)

@@ -60,7 +60,7 @@ class MembershipWatch:
         # Replaced only where a host's liveness or life is another one: others see by its identity
         # that nothing changed. When each was renewed stands in `renewed_at_s`.
         self.hosts: dict[int, LockspaceHost] = {}
-        self._timestamps: dict[int, int] = {}
+        self._looked: dict[int, LockspaceHost] = {}  # by the latest look
         self.looked_at_s: Optional[float] = None
         self._world = world
         self._settings = settings
@@ -288,17 +288,20 @@ class MembershipWatch:
         own = by_id.get(self._settings.host.host_id)
         if own is not None:
             self.own_generation = own.generation
-        self._note_renewals(by_id, at_s)
-        self._timestamps = {host.host_id: host.timestamp for host in hosts}
-        if not _live_alike(by_id, self.hosts):
-            self.hosts = by_id
-            self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
+        if by_id != self._looked:
+            self._note_renewals(by_id, at_s)
+            if not _live_alike(by_id, self.hosts):
+                self.hosts = by_id
+                self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
+        self._looked, self._hosts_at_s = by_id, at_s
+        self._note_overdue(at_s)
 
     def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
-        limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
-        before = self._timestamps
+        before = self._looked
         renewed = {
-            host_id for host_id, host in hosts.items() if before.get(host_id) != host.timestamp
+            host_id
+            for host_id, host in hosts.items()
+            if host_id not in before or before[host_id].timestamp != host.timestamp
         }
         renewed_at_s = {
             host_id: at_s if host_id in renewed else self.renewed_at_s[host_id] for host_id in hosts
@@ -310,9 +313,15 @@ class MembershipWatch:
             else self.silent_since_s[host_id]
             for host_id in hosts
         }
-        self._hosts_at_s = at_s
         self.renewed_at_s = renewed_at_s
-        self.overdue = {host_id for host_id in hosts if at_s - renewed_at_s[host_id] >= limit_s}
+
+    def _note_overdue(self, at_s: float) -> None:
+        limit_s = OVERDUE_IO_TIMEOUTS * self._settings.timing.io_timeout_s
+        renewed = self.renewed_at_s
+        if at_s - min(renewed.values(), default=at_s) < limit_s:
+            self.overdue = set()
+        else:
+            self.overdue = {one for one, since_s in renewed.items() if at_s - since_s >= limit_s}
 
     def _note_membership(self, membership: Membership, now_s: float) -> None:
         if membership == self._membership:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from functools import cache
-from typing import Optional
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, Summary
+from typing import TYPE_CHECKING, Optional
 
 from ha_broker.api.event import EventKind
 from ha_broker.api.snapshot import MovePhase, MoveReport, Publication, Snapshot
-from ha_broker.metrics.families import PREFIX
+from ha_broker.metrics.prefix import PREFIX
+from ha_broker.metrics.tallies import Count, Distribution, Tally, Times
 from ha_broker.storage.global_maintenance import WRITE_GLOBAL
 from ha_broker.storage.own_slot_writer import WRITE_OWN
 from ha_broker.storage.slot_io import SlotBytes
 from ha_broker.storage.slot_reader import READ, SCAN
 from world.ports.jobs import Outcome
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 # The broker's own I/O, by the key of its job.
 OPERATIONS = {READ: "read", SCAN: "scan", WRITE_OWN: "write", WRITE_GLOBAL: "write-global"}
@@ -32,19 +33,13 @@ _OUTAGE_S = (5, 10, 20, 30, 60, 90, 120, 150, 180, 240, 300, 600, 1200, 3600)
 
 
 class Counters:
-    """The `Observer` that counts; `registry` has what it counted."""
+    """The `Observer` that counts."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=False)
+        self._tallies: list[Tally] = []
         self._make_times()
         self._make_counts()
         self._begin_at_zero()
-        # Each series by its labels, looked up once: they last as long as their metric.
-        self._job = cache(self._jobs.labels)
-        self._io_time = cache(self._io.labels)
-        self._io_failure = cache(self._io_failures.labels)
-        self._call = cache(self._calls.labels)
-        self._answer = cache(self._answers.labels)
         self._pairs: set[tuple[str, str]] = set()
         self._life_at_s: Optional[float] = None
         self._last_transition = -math.inf
@@ -74,12 +69,12 @@ class Counters:
             ["kind"],
             _OUTAGE_S,
         )
-        self._jobs = Summary(
+        self._jobs = Times(
             f"{PREFIX}job_duration_seconds",
             "How long the broker's jobs took, each of which has a thread of its own.",
             ["job"],
-            registry=self.registry,
         )
+        self._tallies.append(self._jobs)
 
     def _make_counts(self) -> None:
         self._io_failures = self._counter(
@@ -105,35 +100,43 @@ class Counters:
     def _begin_at_zero(self) -> None:
         """A series that begins with its first event shows no rise, so no alert sees it."""
         for operation in OPERATIONS.values():
-            self._io_failures.labels(operation)
+            self._io_failures.inc(operation, by=0)
         for kind in EventKind:
-            self._events.labels(kind.value)
+            self._events.inc(kind.value, by=0)
         for kind in FAILOVERS:
-            self._outages.labels(kind.value)
+            self._outages.begin(kind.value)
         for outcome in MOVE_OUTCOMES:
-            self._moves.labels(outcome)
+            self._moves.inc(outcome, by=0)
 
     def _histogram(
-        self, name: str, text: str, labels: list[str], buckets: tuple[float, ...]
-    ) -> Histogram:
-        return Histogram(PREFIX + name, text, labels, registry=self.registry, buckets=buckets)
+        self, name: str, text: str, labels: list[str], bounds_s: tuple[float, ...]
+    ) -> Distribution:
+        made = Distribution(PREFIX + name, text, labels, bounds_s)
+        self._tallies.append(made)
+        return made
 
-    def _counter(self, name: str, text: str, labels: list[str]) -> Counter:
-        return Counter(PREFIX + name, text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, labels: list[str]) -> Count:
+        made = Count(PREFIX + name, text, labels)
+        self._tallies.append(made)
+        return made
+
+    def collect(self) -> list[Metric]:
+        """All that was counted, as the library's metrics."""
+        return [tally.metric() for tally in self._tallies]
 
     # --- Observer -------------------------------------------------------------------------
 
     def job_ended(self, outcome: Outcome[object]) -> None:
         """A job was harvested."""
         took_s = outcome.finished_at_s - outcome.started_at_s
-        self._job(outcome.key).observe(took_s)
+        self._jobs.observe(took_s, outcome.key)
         failed = outcome.error is not None
         if failed:
-            self._job_failures.labels(outcome.key).inc()
+            self._job_failures.inc(outcome.key)
         operation = OPERATIONS.get(outcome.key)
         if operation is not None:
-            self._io_time(operation).observe(took_s)
-            self._io_failure(operation).inc(failed or _is_partial(outcome.value))
+            self._io.observe(took_s, operation)
+            self._io_failures.inc(operation, by=failed or _is_partial(outcome.value))
 
     def shown(self, snapshot: Snapshot) -> None:
         """A cycle ended with this snapshot."""
@@ -155,8 +158,8 @@ class Counters:
 
     def call_answered(self, resource: str, status: int, took_s: float) -> None:
         """Somebody asked for something. `resource` is one of a few."""
-        self._call(resource).observe(took_s)
-        self._answer(resource, str(status)).inc()
+        self._calls.observe(took_s, resource)
+        self._answers.inc(resource, str(status))
 
     def _count_events(self, snapshot: Snapshot) -> None:
         """What an earlier life of the broker has seen is no news."""
@@ -166,9 +169,9 @@ class Counters:
             return
         for event in snapshot.events:
             if event.number > self._last_event:
-                self._events.labels(event.kind.value).inc()
+                self._events.inc(event.kind.value)
                 if event.kind in FAILOVERS and event.outage_s is not None:
-                    self._outages.labels(event.kind.value).observe(event.outage_s)
+                    self._outages.observe(event.outage_s, event.kind.value)
         self._last_event = latest
 
     def _count_transitions(self, agent: Publication, started_at_s: float) -> None:
@@ -177,7 +180,7 @@ class Counters:
             self._life_at_s, self._last_transition = agent.life_at_s, 0
         for change in agent.transitions:
             if change.number > self._last_transition and change.at_s >= started_at_s:
-                self._transitions.labels(*self._pair(change.before, change.after)).inc()
+                self._transitions.inc(*self._pair(change.before, change.after))
         self._last_transition = max(self._last_transition, agent.transitions[-1].number)
 
     def _count_moves(self, now: MoveReport) -> None:
@@ -188,7 +191,7 @@ class Counters:
         earlier = before if before is not None and _is_same_move(before, now) else None
         counts = dict.fromkeys(MOVE_OUTCOMES, 0) if earlier is None else _moves_of(earlier)
         for outcome, count in _moves_of(now).items():
-            self._moves.labels(outcome).inc(max(0, count - counts[outcome]))
+            self._moves.inc(outcome, by=max(0, count - counts[outcome]))
 
     def _pair(self, before: str, after: str) -> tuple[str, str]:
         """A client of the socket may write any state: not each may become a series."""

@@ -10,7 +10,7 @@ from typing import Optional
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-PREFIX = "hosted_engine_"
+from ha_broker.metrics.prefix import PREFIX
 
 Row = tuple[Sequence[str], Optional[float]]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
-from ha_broker.metrics.certificate import CertificateError
-from ha_broker.metrics.tcp_server import MetricsServer
 from ha_broker.server.http_server import TextAnswer
 from metadata.error_words import reason_with_file
 from metadata.settings.metrics import MetricsSettings
+
+if TYPE_CHECKING:
+    from ha_broker.metrics.tcp_server import MetricsServer
 
 PAUSE_S = 30.0
 STOP_ALLOWED_S = 1.0
@@ -59,6 +60,10 @@ class MetricsService:
             self._thread.join(STOP_ALLOWED_S)
 
     def _run(self) -> None:
+        # A web server and TLS, which a host that serves no metrics has no use for.
+        from ha_broker.metrics.certificate import CertificateError  # noqa: PLC0415
+        from ha_broker.metrics.tcp_server import MetricsServer  # noqa: PLC0415
+
         while not self._stopping.is_set():
             try:
                 server = MetricsServer(self._settings, self._answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from functools import partial
 from typing import Optional
@@ -74,6 +75,7 @@ class Notifications:
         self._trials = Trials(world)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._picture: Optional[ClusterPicture] = None
+        self._unpictured: set[int] = set()
         self._sequence: Optional[int] = None
         self._agent: Optional[Publication] = None
         self._quiet_until_s = -NEVER_S
@@ -102,8 +104,12 @@ class Notifications:
 
     # --- a new picture --------------------------------------------------------------------
 
-    def look(self, snapshot: Snapshot) -> None:
-        """Take in what the broker knows now: while its sequence stays, a picture once a tick."""
+    def look(self, snapshot: Snapshot, changed: AbstractSet[int]) -> None:
+        """Take in what the broker knows now: while its sequence stays, a picture once a tick.
+
+        `changed`: the hosts found changed since the snapshot before.
+        """
+        self._unpictured |= changed
         if self._settings.config is None:
             return  # what counts, and who wants to know it, is not known yet
         now_s = snapshot.taken_at_s
@@ -115,7 +121,9 @@ class Notifications:
             self._note_changes(snapshot.agent, now_s)
 
     def _look(self, snapshot: Snapshot, now_s: float) -> None:
-        before, self._picture = self._picture, picture_of(snapshot, self._picture)
+        before = self._picture
+        self._picture = picture_of(snapshot, before, self._unpictured)
+        self._unpictured.clear()
         if now_s >= self._quiet_until_s or self._picture != before:
             self._watch(self._picture, now_s)
 

@@ -65,9 +65,13 @@ class BoundedHandler(BaseHTTPRequestHandler):
 
     def finish(self) -> None:
         """Named and called by `http.server`."""
+        self.linger_if_refused()
+        super().finish()
+
+    def linger_if_refused(self) -> None:
+        """Before the connection is closed."""
         if self._refused:
             self._linger()
-        super().finish()
 
     def _linger(self) -> None:
         """Let a client that still sends come to read why it is refused: closing at once would

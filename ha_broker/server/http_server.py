@@ -20,14 +20,15 @@ import threading
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
-from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, BoundedHandler
 from ha_broker.server.bounded_server import BoundedServer
 from ha_broker.server.mailbox import Refusal
-from metadata.error_words import reason, shown
+from ha_broker.server.usual_request import usual_request
+from metadata.error_words import reason
 from metadata.plain_text import printable_text
 from world.group_access import let_group_in
+from world.network.deadline_socket import DeadlineSocket
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ READ_ALLOWED_S = 75.0  # until a request begins; longer than a long poll's clien
 BODY_ALLOWED_S = 10.0
 WRITE_ALLOWED_S = 10.0
 CLOSED_MODE, GROUP_MODE = 0o600, 0o660
-_MOST_DIGITS = 20
 _LONGEST_NAME = 64
 _CREDENTIALS = struct.Struct("3i")
 MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
@@ -113,7 +113,7 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         self._thread: Optional[threading.Thread] = None
         _check_path(path)
         _refuse_live_socket(path)
-        super().__init__(f"{path}.{os.getpid()}", _Handler)
+        super().__init__(f"{path}.{os.getpid()}", _Connection)
 
     def server_bind(self) -> None:
         """Bind under another name and move it into place: no moment without its mode.
@@ -183,82 +183,90 @@ class ApiServer(BoundedServer, socketserver.UnixStreamServer):
         return head.encode() + body
 
 
-class _Handler(BoundedHandler):
-    """One connection."""
+class _Connection(socketserver.StreamRequestHandler):
+    """One connection: our own client's requests, until another one comes."""
 
-    # What is not possible for a resource is refused by its route.
-    methods = ("GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS")
+    connection: DeadlineSocket
     server: ApiServer
 
-    def idle_allowed_s(self) -> float:
-        return self.server.read_allowed_s
+    def handle(self) -> None:
+        """Named and called by `socketserver`."""
+        with contextlib.suppress(ConnectionError, TimeoutError, socket.timeout):
+            while self._serve_one():
+                pass
 
-    def head_allowed_s(self) -> float:
-        return min(HEAD_ALLOWED_S, self.server.read_allowed_s)
-
-    def serve(self) -> None:
-        try:
-            caller = caller_of(self.connection)
-            data = self.server.answer(self.command, self.path, self._body(), caller)
-            status = 200
-        except Refusal as refusal:
-            data, status = {"error": refusal.why}, refusal.status
-        except socket.timeout:
-            raise
-        except Exception:
-            log.exception("answering %s %s failed", self.command, self.path)
-            data, status = {"error": "the broker failed to answer; see its log"}, 500
-        self._send(status, data)
-
-    def _body(self) -> bytes:
-        if "Transfer-Encoding" in self.headers:
-            raise self._broken(411, "Transfer-Encoding is not possible, send a Content-Length")
-        lengths = self.headers.get_all("Content-Length", ["0"])
-        if len(lengths) > 1:
-            raise self._broken(400, f"{len(lengths)} headers Content-Length, at most one is taken")
-        (text,) = lengths
-        if not (text.isascii() and text.isdigit()):
-            raise self._broken(400, f"Content-Length: {shown(text)} is no size")
-        size = int(text) if len(text) < _MOST_DIGITS else MAX_BODY_SIZE + 1
-        if size > MAX_BODY_SIZE:
-            size_text = text if len(text) < _MOST_DIGITS else f"{text[:_MOST_DIGITS]}..."
-            raise self._broken(413, f"body of {size_text} bytes, at most {MAX_BODY_SIZE} are taken")
-        self.connection.allow(min(BODY_ALLOWED_S, self.server.read_allowed_s))
-        body = self.rfile.read(size)
-        if len(body) < size:
-            raise self._broken(400, f"body: {len(body)} bytes came, {size} were announced")
-        return body
-
-    def _broken(self, status: int, why: str) -> Refusal:
-        """A refusal after which the rest of the stream has no meaning."""
-        self.close_connection = self._refused = True
-        return Refusal(status, why)
-
-    def _send(self, status: int, data: Any) -> None:
-        text = data if isinstance(data, TextAnswer) else _as_json(data)
+    def _serve_one(self) -> bool:
+        """False: the connection is over."""
+        server, stream = self.server, self.rfile
+        server.waits(self.connection)
+        self.connection.allow(server.read_allowed_s)
+        come = stream.peek(1)  # type: ignore[attr-defined]
+        request = usual_request(come)
+        if request is None or request.body_size > MAX_BODY_SIZE:
+            if come:
+                self._serve_strangers()
+            return False
+        server.answers()
+        stream.read(request.head_size)
+        self.connection.allow(min(BODY_ALLOWED_S, server.read_allowed_s))
+        body = stream.read(request.body_size)
+        if len(body) < request.body_size:
+            return False
+        answer = answered(server, self.connection, request.method, request.target, body)
         self.connection.allow(WRITE_ALLOWED_S)
-        self.send_response(status)
-        self.send_header("Content-Type", text.content_type)
-        self.send_header("Content-Length", str(len(text.body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(text.body)
+        self.connection.sendall(_head(answer) + answer.body)
+        return True
 
-    def send_error(
-        self, code: int, message: Optional[str] = None, explain: Optional[str] = None
-    ) -> None:
-        """What http.server itself refuses: as JSON, and then the connection is closed."""
-        self.close_connection = True
-        self.command = getattr(self, "command", None) or "?"
-        self._send(code, {"error": message or "bad request"})
+    def _serve_strangers(self) -> None:
+        from ha_broker.server.stranger import Stranger  # noqa: PLC0415  # much to load
 
-    def version_string(self) -> str:
-        return "ha-broker"
+        Stranger(self).serve_all()
 
-    def log_message(self, format: str, *args: Any) -> None:
-        log.debug(format, *args)
+
+class Answered(NamedTuple):
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    content_type: str
+
+
+def answered(
+    server: ApiServer, connection: socket.socket, method: str, target: str, body: bytes
+) -> Answered:
+    """The answer to a request that was read, whatever comes of it."""
+    try:
+        data = server.answer(method, target, body, caller_of(connection))
+        status = 200
+    except Refusal as refusal:
+        data, status = {"error": refusal.why}, refusal.status
+    except socket.timeout:
+        raise
+    except Exception:
+        log.exception("answering %s %s failed", method, target)
+        data, status = {"error": "the broker failed to answer; see its log"}, 500
+    return in_bytes(status, data)
+
+
+def in_bytes(status: int, data: Any) -> Answered:
+    """`data` as it is sent: a `TextAnswer` as it is, everything else as JSON."""
+    if isinstance(data, TextAnswer):
+        return Answered(status, data.body, data.content_type)
+    return Answered(status, (json.dumps(data) + "\n").encode(), "application/json")
+
+
+def _head(answer: Answered) -> bytes:
+    phrase = "OK" if answer.status == 200 else _phrase(answer.status)
+    return (
+        f"HTTP/1.1 {answer.status} {phrase}\r\nContent-Type: {answer.content_type}\r\n"
+        f"Content-Length: {len(answer.body)}\r\n\r\n"
+    ).encode("ascii")
+
+
+def _phrase(status: int) -> str:
+    from http import HTTPStatus  # noqa: PLC0415  # a refusal is rare
+
+    return HTTPStatus(status).phrase
 
 
 def _give_to_group(file: Path, gid: int) -> None:
@@ -270,10 +278,6 @@ def _give_to_group(file: Path, gid: int) -> None:
         let_group_in(str(file), gid)
         return
     file.chmod(GROUP_MODE)
-
-
-def _as_json(data: Any) -> TextAnswer:
-    return TextAnswer((json.dumps(data) + "\n").encode(), "application/json")
 
 
 def _check_path(path: str) -> None:

@@ -30,19 +30,19 @@ from __future__ import annotations
 
 import base64
 import logging
-import secrets
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
-from urllib.parse import parse_qsl
 
-from ha_broker.api.host_news import ALL, lean_answer
+from ha_broker.api.host_news import ALL, lean_answer, parts_answer
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.resources import COMMANDERS, READERS, paths_for
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
+from ha_broker.server.told_snapshots import ToldSnapshots
 from metadata.error_words import shown
 from metadata.plain_json import is_number
 from metadata.plain_text import printable_text
@@ -122,7 +122,9 @@ class Api:
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
-        self._life = secrets.token_hex(8)  # of an earlier broker's marks none is one of ours
+        # Of an earlier broker's marks none is one of ours.
+        self._life = os.urandom(8).hex()
+        self._told = ToldSnapshots(self._life)
         self._access = access or Access()
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/status"): self._status,
@@ -166,7 +168,7 @@ class Api:
             raise self._no_route(method, path)
         self._check_right(method, path, caller)
         try:
-            return handler(dict(parse_qsl(query, keep_blank_values=True)), body, caller)
+            return handler(_parameters(query), body, caller)
         except DataError as error:
             raise Refusal(400, str(error)) from None
 
@@ -209,22 +211,28 @@ class Api:
         return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
 
     def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
-        _only(query, "since", "wait_s", "hosts_since")
+        _only(query, "since", "wait_s", "hosts_since", "parts_since")
         since = int(_number(query, "since", -1))
         wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
         mark = query.get("hosts_since")
         if mark is not None:
-            return self._news(since, wait_s, mark)
+            return self._news(since, wait_s, mark, query.get("parts_since"))
         snapshot = self._desk.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
 
-    def _news(self, since: int, wait_s: float, mark: str) -> Any:
+    def _news(self, since: int, wait_s: float, mark: str, parts_mark: Optional[str]) -> Any:
         snapshot, versions = self._desk.wait_for_news(since, wait_s)
         if versions is None:
             return lean_answer(snapshot, ALL, mark, None)
         version = self._version(mark, versions.latest)
         changed = None if version is None else versions.since(version)
-        return lean_answer(snapshot, f"{self._life}.{versions.latest}", mark, changed)
+        as_of = f"{self._life}.{versions.latest}"
+        if parts_mark is None:
+            return lean_answer(snapshot, as_of, mark, changed)
+        held, parts_as_of = self._told.told(parts_mark), self._told.remember(snapshot)
+        if held is None or changed is None:
+            return {**lean_answer(snapshot, as_of, mark, changed), "parts_as_of": parts_as_of}
+        return parts_answer(snapshot, held, (as_of, parts_as_of), (mark, parts_mark), changed)
 
     def _version(self, mark: str, latest: int) -> Optional[int]:
         """Of a mark that this very process gave; None: of any other."""
@@ -331,6 +339,16 @@ def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:
     """Who knows the whole address of a webhook may use it."""
     webhooks = [{**one, "url": without_paths(one["url"])} for one in notifications["webhooks"]]
     return {**notifications, "webhooks": webhooks}
+
+
+def _parameters(query: str) -> Query:
+    """Of one key the last one; only where something is quoted the library is needed."""
+    if "%" in query or "+" in query or not query.isascii():
+        from urllib.parse import parse_qsl  # noqa: PLC0415  # some hundred KiB
+
+        return dict(parse_qsl(query, keep_blank_values=True))
+    pairs = [part.partition("=") for part in query.split("&") if part]
+    return {key: value for key, _, value in pairs}
 
 
 def _only(query: Query, *allowed: str) -> None:

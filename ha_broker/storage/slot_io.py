@@ -19,6 +19,7 @@ _SCAN_STEP = 256  # slots: 1 MiB at a time
 # Among so many slots, one read more costs as much as this many slots more in the one before.
 _MANY = 100
 _WIDEST_GAP = 4
+_LONGEST_RUN = 256  # what is read at once is cut while it still is in the processor's cache
 
 
 @dataclass
@@ -139,11 +140,18 @@ def _check_replaceable(found: DecodedSlot, write: OwnWrite) -> None:
 
 
 def _runs(ids: list[int]) -> Iterator[list[int]]:
-    """[0, 1, 2, 7] -> [0, 1, 2], [7]; among many, gaps of a few slots are read, too."""
+    """[0, 1, 2, 7] -> [0, 1, 2], [7]; among many, gaps of a few slots are read, too.
+
+    None spans more than `_LONGEST_RUN` slots.
+    """
     widest = _WIDEST_GAP if len(ids) >= _MANY else 0
     start = 0
     for place in range(1, len(ids) + 1):
-        if place == len(ids) or ids[place] - ids[place - 1] > widest + 1:
+        if (
+            place == len(ids)
+            or ids[place] - ids[place - 1] > widest + 1
+            or ids[place] - ids[start] >= _LONGEST_RUN
+        ):
             yield ids[start:place]
             start = place
 

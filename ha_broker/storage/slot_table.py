@@ -82,9 +82,10 @@ class _Shown(NamedTuple):
 
 @dataclass(frozen=True)
 class _AllShown:
-    """The views of all, until the first record gets stale."""
+    """The views of all, at `places` by their ids, until `until_s` when a record may get stale."""
 
     views: tuple[HostView, ...]
+    places: Mapping[int, int]
     until_s: float
 
 
@@ -108,9 +109,10 @@ class SlotTable:
         self._reading: Optional[_Reading] = None
         self._all_shown: Optional[_AllShown] = None
         self._shown: dict[int, _Shown] = {}
+        self._outdated: set[int] = set()
 
     def _forget_view(self, host_id: int) -> None:
-        self._all_shown = None
+        self._outdated.add(host_id)
         self._shown.pop(host_id, None)
 
     def note(self, host_id: int, seen: DecodedSlot, at_s: float) -> None:
@@ -221,19 +223,42 @@ class SlotTable:
             self._shown, self._all_shown = {}, None
         shown = self._all_shown
         if shown is None or now_s >= shown.until_s:
-            shown = self._all_shown = self._show_all(hosts, now_s)
+            shown = self._show_all(hosts, now_s)
+        elif self._outdated:
+            shown = self._show_outdated(shown, now_s) or self._show_all(hosts, now_s)
+        self._all_shown = shown
+        self._outdated.clear()
         return shown.views
 
     def _show_all(self, hosts: Mapping[int, LockspaceHost], now_s: float) -> _AllShown:
-        ids = {self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN)
+        ids = sorted({self._own_id, *self._slots, *self._unreadable} | _ids(hosts, _SHOWN))
         views, until_s, known = [], inf, self._shown.get
-        for host_id in sorted(ids):
+        for host_id in ids:
             one = known(host_id)
             if one is None or now_s >= one.until_s:
                 one = self._show(host_id, now_s)
             views.append(one.view)
             until_s = min(until_s, one.until_s)
-        return _AllShown(tuple(views), until_s)
+        return _AllShown(tuple(views), dict(zip(ids, range(len(ids)))), until_s)
+
+    def _show_outdated(self, shown: _AllShown, now_s: float) -> Optional[_AllShown]:
+        """`shown` with new views of the hosts that need one; None: there are other hosts now."""
+        views, until_s, places = list(shown.views), shown.until_s, shown.places
+        for host_id in self._outdated:
+            place = places.get(host_id)
+            if (place is not None) is not self._is_listed(host_id):
+                return None
+            if place is not None:
+                one = self._show(host_id, now_s)
+                views[place] = one.view
+                until_s = min(until_s, one.until_s)
+        return _AllShown(tuple(views), places, until_s)
+
+    def _is_listed(self, host_id: int) -> bool:
+        if host_id in self._slots or host_id == self._own_id or host_id in self._unreadable:
+            return True
+        host = self._hosts.get(host_id)
+        return host is not None and host.liveness in _SHOWN
 
     def _show(self, host_id: int, now_s: float) -> _Shown:
         view = self._view(host_id, self._hosts, now_s, self._alive_s)
@@ -261,14 +286,16 @@ class SlotTable:
         undecided = may_live and not fresh and not had_time
         error = unreadable or state.error
         return made_view(
-            host_id=host_id,
-            liveness=liveness,
-            generation=generation,
-            record=state.record,
-            error=error,
-            fresh=fresh,
-            changed_at_s=changed_at_s,
-            undecided=undecided,
+            {
+                "host_id": host_id,
+                "liveness": liveness,
+                "generation": generation,
+                "record": state.record,
+                "error": error,
+                "fresh": fresh,
+                "changed_at_s": changed_at_s,
+                "undecided": undecided,
+            }
         )
 
 

@@ -30,7 +30,7 @@ from ha_broker.api.client import (
 )
 from ha_broker.api.lean_client import LeanClient
 from ha_broker.api.snapshot import Snapshot
-from ha_broker.server import http_server
+from ha_broker.server import http_server, stranger
 from ha_broker.server.bounded_handler import HEAD_ALLOWED_S, MOST_HEAD_BYTES
 from ha_broker.server.entrance import Entrance
 from ha_broker.server.http_server import (
@@ -595,7 +595,7 @@ def test_a_head_has_its_own_time_and_a_pause_between_requests_another(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert HEAD_ALLOWED_S == 5
-    monkeypatch.setattr(http_server, "HEAD_ALLOWED_S", 0.5)
+    monkeypatch.setattr(stranger, "HEAD_ALLOWED_S", 0.5)
     with Crowd(served.path, 1) as (idle,), Crowd(served.path, 1, b"G") as (slow,):
         begun_s = time.monotonic()
         assert slow.recv(1) == b""

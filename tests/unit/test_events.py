@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ha_broker.api.event import Event, EventKind
+from ha_broker.api.snapshot import HostView
 from ha_broker.events.cluster_state import (
     ClusterPicture,
     EngineCondition,
@@ -60,10 +61,10 @@ class Story:
                     None if host_id == own_id else Presence.ALIVE,
                     maintenance=False,
                     tells=True,
-                    wrote_s=1000.0,
                 )
                 for host_id in range(1, hosts + 1)
             ),
+            views=tuple(HostView(one, changed_at_s=1000.0) for one in range(1, hosts + 1)),
             global_maintenance=False,
             storage_ok=True,
             own_written_s=self.now_s,
@@ -405,10 +406,10 @@ def test_a_restart_at_rest_changes_nothing(looks: list[Any]) -> None:
 
 def picture(own_id: int, *tellers: int, wrote_s: Optional[float] = 0.0) -> ClusterPicture:
     hosts = tuple(
-        HostPicture(host_id, f"h{host_id}", tells=host_id in tellers, wrote_s=wrote_s)
-        for host_id in (1, 2, 3)
+        HostPicture(host_id, f"h{host_id}", tells=host_id in tellers) for host_id in (1, 2, 3)
     )
-    return ClusterPicture(own_id, sees=True, hosts=hosts)
+    views = tuple(HostView(host_id, changed_at_s=wrote_s) for host_id in (1, 2, 3))
+    return ClusterPicture(own_id, sees=True, hosts=hosts, views=views)
 
 
 EVENT = Event(1, EventKind.STARTED, 0.0, 2, "h2")
@@ -532,10 +533,11 @@ def test_not_told_when_one_before_worked_long_enough_to_have_told_it() -> None:
 def test_a_host_that_is_back_in_a_new_life_has_told_nothing_of_the_one_before() -> None:
     """It lost its power with the event unseen, and was back before the others had noticed."""
     duty = replace(DUTY, before_me=(1,), lives=(4,))
-    back = [replace(host, generation=5) for host in picture(3, 1, 3, wrote_s=200.0).hosts]
+    seen = picture(3, 1, 3, wrote_s=200.0)
+    back = [replace(host, generation=5) for host in seen.hosts]
     same = [replace(host, generation=4) for host in back]
-    assert due_duties((duty,), replace(picture(3), hosts=tuple(same))) == ((), ())
-    assert due_duties((duty,), replace(picture(3), hosts=tuple(back))) == ((), (EVENT,))
+    assert due_duties((duty,), replace(seen, hosts=tuple(same))) == ((), ())
+    assert due_duties((duty,), replace(seen, hosts=tuple(back))) == ((), (EVENT,))
 
 
 def test_a_life_that_is_not_known_is_taken_for_the_same() -> None:

@@ -17,7 +17,15 @@ from ha_broker.api.client import BrokerClient, BrokerError, BrokerGoneError
 from ha_broker.api.host_news import ALL, HeldHosts, lean_answer
 from ha_broker.api.json_codec import DataError
 from ha_broker.api.lean_client import LeanClient
-from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot
+from ha_broker.api.monitors import MonitorView
+from ha_broker.api.snapshot import (
+    HostView,
+    LeaseView,
+    MoveOrder,
+    NotificationCounts,
+    Snapshot,
+    StorageView,
+)
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.cycle.host_changes import HostChanges, says_the_same
 from ha_broker.server.http_server import ApiServer
@@ -28,6 +36,7 @@ from tests.unit.agent_host import snapshot as content_snapshot
 from tests.unit.test_host_changes import histories, rewritten
 
 OWN_ID = 1
+ASKS_ALL = "&hosts_since=all&parts_since=all"
 LONG_S = 20.0
 
 
@@ -41,6 +50,7 @@ class Broker:
         self.desk = Mailbox(first, versions=self.changes.versions)
         self.api = Api(self.desk, lambda: 200.0)
         self.asked: list[str] = []
+        self.parts: dict[str, Any] = {}
         self.server = ApiServer(str(path), self._answer) if path else None
         if self.server:
             self.server.start()
@@ -55,11 +65,13 @@ class Broker:
         self.desk.show(self.snapshot(views), None, None, self.changes.versions)
 
     def snapshot(self, views: tuple[HostView, ...]) -> Snapshot:
-        return content_snapshot(100.0, hosts=views, sequence=self.sequence)
+        seen = content_snapshot(100.0, hosts=views, sequence=self.sequence)
+        return replace(seen, **self.parts)
 
-    def ask(self, mark: str) -> Any:
+    def ask(self, mark: str, parts: Optional[str] = None) -> Any:
         """Through JSON, as on the socket."""
-        data = self.api.answer("GET", f"/v1/changes?since=-1&wait_s=0&hosts_since={mark}", b"")
+        marks = f"hosts_since={mark}" + (f"&parts_since={parts}" if parts is not None else "")
+        data = self.api.answer("GET", f"/v1/changes?since=-1&wait_s=0&{marks}", b"")
         return json.loads(json.dumps(data))
 
     def stop(self) -> None:
@@ -95,6 +107,82 @@ def test_the_caller_holds_what_the_broker_shows(
             assert says_the_same(mine, theirs)
             assert mine == theirs or theirs.host_id != OWN_ID
         assert replace(found, hosts=()) == replace(broker.snapshot(()), sequence=broker.sequence)
+
+
+PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "taken_at_s": st.sampled_from([1.0, 2.0]),
+        "storage": st.builds(
+            StorageView,
+            last_read_at_s=st.sampled_from([None, 1.0, 2.0]),
+            error=st.sampled_from("ab"),
+        ),
+        "lease": st.builds(LeaseView, owner_id=st.sampled_from([1, 2]), seen_at_s=st.just(3.0)),
+        "monitors": st.lists(
+            st.builds(
+                MonitorView,
+                st.sampled_from(["network", "bridge"]),
+                value=st.sampled_from([None, 0.0, 1.0]),
+                seen_at_s=st.sampled_from([1.0, 2.0]),
+            ),
+            max_size=2,
+        ).map(tuple),
+        "global_maintenance": st.sampled_from([None, True, False]),
+        "move_order": st.sampled_from([None, MoveOrder("a"), MoveOrder("b", 2)]),
+    },
+)
+
+
+@settings(deadline=None, max_examples=120)
+@given(
+    histories(),
+    st.lists(PARTS, min_size=8, max_size=8),
+    st.lists(st.sampled_from(["ask", "ask", "ask", "wait", "restart", "lost", "others", "lean"])),
+)
+def test_the_caller_holds_all_parts_of_what_the_broker_shows(
+    history: list[tuple[HostView, ...]], parts: list[dict[str, Any]], steps: list[str]
+) -> None:
+    """`others`: so many ask that what this caller was told is not kept; `lean`: it leaves out the
+    parameter."""
+    broker, held = Broker(), HeldHosts()
+    for views, fields, step in zip(history, parts, [*steps, *["ask"] * 8]):
+        if step == "restart":
+            broker = Broker()
+        broker.parts = fields
+        broker.show(*views)
+        if step == "wait":
+            continue
+        if step == "lost":
+            held.forget()
+        if step == "others":
+            for _ in range(5):
+                broker.show(*views)
+                broker.ask(ALL, ALL)
+        found = held.snapshot(broker.ask(held.mark, None if step == "lean" else held.parts_mark))
+        assert [view.host_id for view in found.hosts] == [view.host_id for view in views]
+        assert all(says_the_same(mine, theirs) for mine, theirs in zip(found.hosts, views))
+        assert _but_measured(found) == _but_measured(broker.snapshot(()))
+
+
+def _but_measured(seen: Snapshot) -> Snapshot:
+    """Without the hosts and what was measured when."""
+    monitors = tuple(replace(one, seen_at_s=None) for one in seen.monitors)
+    return replace(seen, hosts=(), monitors=monitors)
+
+
+def test_without_any_news_next_to_nothing_is_told() -> None:
+    broker, held = Broker(), HeldHosts()
+    views = [host_view(host_id, changed_at_s=5.0) for host_id in range(1, 6)]
+    broker.parts = {"monitors": (MonitorView("network", value=1.0, seen_at_s=1.0),)}
+    broker.show(*views)
+    first = held.snapshot(broker.ask(ALL, ALL))
+    broker.parts = {"monitors": (MonitorView("network", value=1.0, seen_at_s=2.0),)}
+    broker.show(*map(rewritten, views), same_sequence=True)
+    data = broker.ask(held.mark, held.parts_mark)
+    marks = {"hosts_as_of", "hosts_since", "hosts_gone", "parts_as_of", "parts_since"}
+    assert data.keys() == {"hosts", *marks} and data["hosts"] == []
+    assert held.snapshot(data).hosts is first.hosts
 
 
 # --- what is left out, and what never is -------------------------------------------------------
@@ -209,6 +297,9 @@ def test_a_desk_that_is_not_told_the_versions_tells_all() -> None:
         {"hosts_gone": 5},
         {"hosts_gone": ["1"]},
         {"hosts_as_of": 7},
+        {"parts_since": ALL},
+        {"parts_since": "other.1"},
+        {"parts_as_of": 7},
     ],
 )
 def test_an_answer_to_another_question_is_refused_and_all_is_asked_for(fields: Any) -> None:
@@ -267,8 +358,8 @@ def test_a_client_and_its_broker(path: Path, client: LeanClient) -> None:
         assert second.hosts == (host_view(1), host_view(2, score=7), host_view(3))
         assert second.hosts[2] is first.hosts[2]
         assert client.wait_for_change(second.sequence, 0.0).hosts == second.hosts
-        assert broker.asked[0].endswith("&hosts_since=all")
-        assert not broker.asked[1].endswith("&hosts_since=all")
+        assert broker.asked[0].endswith(ASKS_ALL)
+        assert "all" not in broker.asked[1]
     finally:
         broker.stop()
 
@@ -324,13 +415,13 @@ def test_after_any_error_all_is_asked_for(path: Path, client: LeanClient) -> Non
     try:
         broker.show(host_view(1))
         assert client.wait_for_change(-1, 0.0).hosts == (host_view(1),)
-        assert broker.asked[0].endswith("&hosts_since=all")
+        assert broker.asked[0].endswith(ASKS_ALL)
         broker.api.answer = _refuse  # type: ignore[method-assign]
         with pytest.raises(BrokerError, match="busy"):
             client.wait_for_change(-1, 0.0)
         del broker.api.answer  # type: ignore[method-assign]
         client.wait_for_change(-1, 0.0)
-        assert broker.asked[-1].endswith("&hosts_since=all")
+        assert broker.asked[-1].endswith(ASKS_ALL)
     finally:
         broker.stop()
 

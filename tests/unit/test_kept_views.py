@@ -50,7 +50,8 @@ def test_the_peers_of_a_broker_that_said_nothing_yet_are_none() -> None:
 
 
 STEPS = st.tuples(
-    st.sampled_from([0.0, 5.0, SCORE_PAUSE_S]), st.sampled_from(["", "", "", "gone", "failed"])
+    st.sampled_from([0.0, 5.0, SCORE_PAUSE_S]),
+    st.sampled_from(["", "", "", "missed", "gone", "failed"]),
 )
 
 
@@ -62,15 +63,21 @@ class Told:
         self.runner = InlineRunner(self.clock)
         self.store = SimHistory()
         self.recorder = kind(self.runner, self.store, self.clock, HOST)
+        self.peers = PeerList(OWN_ID)
 
     def look(self, seen: Snapshot, later_s: float, trouble: str) -> None:
+        """As the agent does; where `trouble` is "missed", not for the recorder."""
         self.clock.advance(later_s)
         now_s = self.clock.monotonic_s()
         if trouble == "gone":
             self.recorder.look(BrokerLook(seen, now_s, "gone"), ClusterSettings(), now_s)
         if trouble == "failed":
             self.recorder._forget_seen()
-        self.recorder.look(BrokerLook(seen, now_s), ClusterSettings(), now_s)
+        self.peers.look(seen)
+        if trouble != "missed":
+            look = BrokerLook(seen, now_s)
+            self.recorder.look(look, ClusterSettings(), now_s, self.peers.alike)
+            self.peers.forget_alike()
 
 
 class SightsOfAll(Recorder):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Optional, Protocol
+from typing import NamedTuple, Optional, Protocol
 
 from metadata.liveness import Liveness
 
 
-@dataclass(frozen=True)
-class LockspaceHost:
-    """One host as sanlock's `get_hosts` shows it."""
+class LockspaceHost(NamedTuple):
+    """One host as sanlock's `get_hosts` shows it; there may be 2000 of them in each tick."""
 
     host_id: int
     generation: int

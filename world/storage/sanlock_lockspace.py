@@ -35,7 +35,7 @@ import random
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, Optional, TypeVar
 
 from metadata.error_words import shown
@@ -209,8 +209,7 @@ class SanlockLockspace:
             if error.errno == errno_module.EAGAIN:
                 return []
             raise _not_joined("ask sanlock for the hosts", error) from error
-        known = _livenesses(binding)
-        return [_host(host, known) for host in found]
+        return _hosts(found, _livenesses(binding))
 
     # --- the lease ----------------------------------------------------------------------------
 
@@ -706,10 +705,17 @@ def _daemon_answers() -> bool:
     return True
 
 
-def _host(found: dict[str, Any], known: Mapping[int, Liveness]) -> LockspaceHost:
+def _hosts(found: Iterable[dict[str, Any]], known: Mapping[int, Liveness]) -> list[LockspaceHost]:
     """The lower bits of the flags are one HOST_ value; a value from the future is UNKNOWN."""
-    liveness = known.get(found["flags"] & _HOST_MASK, Liveness.UNKNOWN)
-    return LockspaceHost(found["host_id"], found["generation"], found["timestamp"], liveness)
+    return [
+        LockspaceHost(
+            one["host_id"],
+            one["generation"],
+            one["timestamp"],
+            known.get(one["flags"] & _HOST_MASK, Liveness.UNKNOWN),
+        )
+        for one in found
+    ]
 
 
 def _livenesses(binding: Any) -> dict[int, Liveness]:
