@@ -478,11 +478,19 @@ def runs_as_host_stops(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 @guard
 def to_stop_with_host(m: Memory, o: Observation, c: ClusterSettings) -> bool:
-    """This host is being shut down, its VM runs, and it is not to move, or no host can take it."""
-    if o.host_stops is None or not _stays_here(o):
+    """This host is being shut down, its VM runs, and it is not to move, or no host can take it.
+
+    Whoever may start it elsewhere has had the time to read that it is about to end.
+    """
+    if o.host_stops is None or not _stays_here(o) or not _is_awaited(o):
         return False
     given_up = o.host_stops is HostStop.STOP or move_is_given_up(m, o, c)
     return given_up or move_in_vain(m, o, c)
+
+
+def _is_awaited(o: Observation) -> bool:
+    """Do those who could start the engine know that it is about to end, if there are any?"""
+    return o.host_stop_told or not candidates(o)
 
 
 @guard

@@ -179,6 +179,7 @@ class Observation:
     move_outcome, move_why   the latest migration that this agent asked for, and why it failed
     move_announced        this host's record on the storage says that the engine is moving
     host_stops            this host is being shut down, and the engine is not to go down with it
+    host_stop_told        the other hosts have had the time to read that it is being shut down
     stop_requested        the agent was told to stop
     testimony             what this host sees of the page of an engine that runs elsewhere
     """
@@ -214,6 +215,7 @@ class Observation:
     move_why: str = ""
     move_announced: bool = False
     host_stops: Optional[HostStop] = None
+    host_stop_told: bool = True
     stop_requested: bool = False
     condition: HostCondition = field(default_factory=HostCondition)
     peers: tuple[Peer, ...] = ()

@@ -196,7 +196,7 @@ class Agent:
     @property
     def next_due_s(self) -> float:
         """Monotonic second of the next tick that is due by itself, or of the next time-out."""
-        return min(self._next_tick_s, self._wake_at_s)
+        return min(self._next_tick_s, self._wake_at_s, self._told_at_s())
 
     @property
     def finished(self) -> bool:
@@ -370,6 +370,7 @@ class Agent:
                 config_current=self._config.current(),
                 host_shuts_down=self._shutdown.has_begun,
                 host_stops=self._shutdown.wanted(now_s, settings.migration),
+                host_stop_told=self._told_at_s() == math.inf,
                 stop_requested=self._stop_requested_at_s is not None,
                 woke_at_s=self._woke_at_s,
                 peers=peers,
@@ -377,6 +378,13 @@ class Agent:
         )
         self._confirm(seen)
         return seen
+
+    def _told_at_s(self) -> float:
+        """When the others will have read that this host is being shut down; inf: never, or they
+        have."""
+        told_at_s = self._shutdown.told_at_s(self._timing, self._config.settings.migration)
+        passed = told_at_s is None or told_at_s <= self._clock.monotonic_s()
+        return math.inf if told_at_s is None or passed else told_at_s
 
     def _follow_shutdown(self, now_s: float, vm: Vm) -> None:
         """The agent itself stops once nothing more is to be done for the engine."""

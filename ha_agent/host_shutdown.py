@@ -3,6 +3,10 @@
 systemd stops the agent before libvirt's guests, so an agent that does not end yet holds up the
 shutdown for as long as it needs. Half of that time is for a move alive, half for the guest to
 shut down.
+
+A guest that is to shut down is asked a tick later than it could be: the others read this host's
+record each tick, and whoever has read that the engine is about to end notices its end at once
+(ADR 70).
 """
 
 from __future__ import annotations
@@ -10,13 +14,16 @@ from __future__ import annotations
 from typing import Optional
 
 from fsm.observation import HostStop, Vm
-from metadata.settings.parse import MigrationSettings
+from metadata.settings.parse import MigrationSettings, Timing
+from metadata.start_notes import HOST_SHUTS_DOWN
 from metadata.states import State
 
 # What an agent that holds up the shutdown asks systemd for, again and again: much longer than the
 # time between two ticks. The unit's own time-out is for an agent that hangs.
 STOP_EXTENSION_S = 30.0
-WHY = "this host is being shut down"
+# A cluster may tick slowly, and the shutdown have little time.
+TELLING_SHARE = 0.25
+WHY = HOST_SHUTS_DOWN
 # Where nobody moves or stops the engine by himself, or nobody can.
 _NOT_WAITED_IN = (State.GLOBAL_MAINTENANCE, State.AGENT_STOPPED)
 
@@ -32,6 +39,12 @@ class HostShutdown:
         """The host is being shut down since `now_s` (monotonic)."""
         if self._since_s is None:
             self._since_s = now_s
+
+    def told_at_s(self, timing: Timing, settings: MigrationSettings) -> Optional[float]:
+        """When all others have had the time to read of it, or it is not waited for any more."""
+        if self._since_s is None:
+            return None
+        return self._since_s + min(timing.tick_s, settings.shutdown_s * TELLING_SHARE)
 
     @property
     def has_begun(self) -> bool:

@@ -56,6 +56,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from math import inf
 from typing import Callable, Optional
@@ -105,6 +106,7 @@ from metadata.notes import PROGRAM, Notes
 from metadata.program import VERSION
 from metadata.records import Health
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
+from metadata.schedule import quick_s, quickest_s
 from metadata.settings.parse import HostSettings
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
@@ -345,12 +347,15 @@ class Broker:
         self._lease.note_records(self._views, self._host_changes.versions)
         self._engine.guest = self._guest.view(now_s)
         runs_here = self._engine.domain == DomainState.RUNNING
-        self._lease.judge(now_s, self._knows_healthy_engine(), runs_here)
+        let_go = bool(self._engines.giving)
+        self._lease.judge(now_s, self._knows_healthy_engine(), runs_here, let_go)
         versions = self._host_changes.versions
         self._witness.consider(self._lease.view, self._lease.owner_lives, self._views, versions)
         self._lockspace.in_a_hurry = self._owner_may_be_gone()
-        if self._lease.view.state == LeaseState.FREE and self._engines.to_tell:
-            self._storage.quicken()
+        tick_s = self._settings.timing.tick_s
+        self._storage.watch(
+            self._slots_to_watch(), quickest_s(tick_s) if let_go else quick_s(tick_s)
+        )
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
@@ -386,6 +391,23 @@ class Broker:
         if lease.state != LeaseState.HELD:
             return lease.state == LeaseState.UNKNOWN and self._lockspace.joined
         return not self._lease.owner_lives or lease.owner_id in self._lockspace.overdue
+
+    def _slots_to_watch(self) -> AbstractSet[int]:
+        """Slots whose next words may let this host start the engine, or tell it not to (ADR 70).
+
+        Of a host that lets the engine go; where the lease is free, of its last owner, and of
+        whoever has the engine by its record; and slot 0 while maintenance keeps it down.
+        """
+        engines, lease = self._engines, self._lease
+        if lease.view.state != LeaseState.FREE:
+            return engines.giving
+        last = {one.host_id for one in self._views if self._was_owner_and_speaks(one)}
+        waits_for_people = {0} if self._storage.maintenance else set()
+        return engines.to_tell | last | waits_for_people
+
+    def _was_owner_and_speaks(self, view: HostView) -> bool:
+        other = view.host_id != self._settings.host.host_id
+        return other and view.host_id == self._lease.last_owner_id and view.agent_speaks
 
     # --- what is shown --------------------------------------------------------------------------
 

@@ -10,7 +10,9 @@ from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, 
 from metadata.moving_note import moving_to
 from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
+from metadata.start_notes import read_start_notes
 from metadata.states import State
+from metadata.takes_note import takes_told
 from world.ports.libvirt import DomainState
 
 
@@ -116,6 +118,7 @@ def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:
     if record is None:
         return None
     status = record.engine_status
+    starts = read_start_notes(record.notes)
     return (
         record.score,
         status.vm,
@@ -125,6 +128,10 @@ def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:
         record.stopped,
         record.hostname,
         reach_notes(record.notes),
+        bool(starts.cannot_start),
+        starts.tries,
+        moving_to(record.notes),
+        takes_told(record.notes).address,
     )
 
 

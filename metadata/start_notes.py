@@ -17,6 +17,8 @@ from metadata.notes import MOST_CONFIG_VERSION, Notes, number_in
 
 CANNOT_START, START_TRIES = "cannot-start", "start-tries"
 STARTED_FROM = "started-from"
+HOST_SHUTS_DOWN = "this host is being shut down"
+"""Why nothing can be started there. Others read it: an engine that is there leaves soon."""
 KEYS = (CANNOT_START, START_TRIES, STARTED_FROM)
 _MOST_TRIES = 9999
 
@@ -43,6 +45,11 @@ def read_start_notes(notes: Notes) -> StartNotes:
     found = dict(notes)
     tries = number_in(found.get(START_TRIES, ""), _MOST_TRIES)
     return StartNotes(found.get(CANNOT_START, ""), tries or 0)
+
+
+def is_shutting_down(notes: Notes) -> bool:
+    """Does a record with such notes say that its host is being shut down?"""
+    return dict(notes).get(CANNOT_START) == HOST_SHUTS_DOWN
 
 
 def started_from_notes(version: Optional[int]) -> Notes:

@@ -100,7 +100,8 @@ class Inputs:
     config_why        why nothing can be started from the shared configuration
     config_refused    why the shared configuration can never be started from
     config_current    what is held is the newest configuration
-    host_shuts_down   this host is being shut down; `host_stops`: what becomes of the engine by that
+    host_shuts_down   this host is being shut down; `host_stops`: what becomes of the engine by
+                      that; `host_stop_told`: the others have had the time to read it
     woke_at_s         when this machine woke up last; None: it has not slept since we started
     peers             the other hosts in `look`, where they are known already (`PeerList`)
     """
@@ -129,6 +130,7 @@ class Inputs:
     config_current: Optional[bool] = None
     host_shuts_down: bool = False
     host_stops: Optional[HostStop] = None
+    host_stop_told: bool = True
     stop_requested: bool = False
     woke_at_s: Optional[float] = None
     peers: Optional[tuple[Peer, ...]] = None
@@ -197,6 +199,7 @@ def collect(inputs: Inputs) -> Observation:
         move_why=inputs.move.why,
         move_announced=inputs.move_announced,
         host_stops=inputs.host_stops,
+        host_stop_told=inputs.host_stop_told,
         stop_requested=inputs.stop_requested,
         condition=condition,
         peers=peers_of(latest, inputs.host.host_id) if inputs.peers is None else inputs.peers,

@@ -13,7 +13,7 @@ from ha_broker.lockspace.membership import MembershipWatch
 from metadata.error_words import bare_reason
 from metadata.host_notes import MachineIdentity, identity_in
 from metadata.liveness import Liveness
-from metadata.schedule import quick_s
+from metadata.schedule import quick_s, quickest_s
 from metadata.settings.timing import lease_floor_s, renewal_s
 from world.ports.jobs import Outcome
 from world.ports.sanlock import LeaseOwner
@@ -30,6 +30,7 @@ class LeaseReader:
     view       free, held or not known
     restless   the lease may change hands soon: no healthy engine, or an owner who is not LIVE;
                or a VM runs here and the lease is not this host's
+    last_owner_id   the host that was read as its owner last; None: none was
     """
 
     keys = (LEASE,)
@@ -39,6 +40,8 @@ class LeaseReader:
     ) -> None:
         self.view = LeaseView()
         self.restless = True
+        self.last_owner_id: Optional[int] = None
+        self._is_let_go = False
         self._world = world
         self._settings = settings
         self._lockspace = lockspace
@@ -55,11 +58,14 @@ class LeaseReader:
         self._runs_here = False
         self._valid_from_s = float("-inf")
 
-    def judge(self, now_s: float, healthy_engine_known: bool, runs_here: bool) -> None:
+    def judge(
+        self, now_s: float, healthy_engine_known: bool, runs_here: bool, let_go: bool = False
+    ) -> None:
         """Take in what was harvested; `view` and `restless` hold until the next cycle.
 
-        `runs_here`: a VM runs on this host.
+        `runs_here`: a VM runs on this host. `let_go`: its owner says that it is about to let it go.
         """
+        self._is_let_go = let_go
         self._unusable_why = self._lockspace.unusable_why(now_s)
         self._unreadable_why = self._lockspace.unreadable_why(now_s)
         self._runs_here = runs_here
@@ -100,6 +106,7 @@ class LeaseReader:
         self._error = ""
         owner = cast(Optional[LeaseOwner], outcome.value)
         self._reading = LeaseReading(owner, outcome.started_at_s)
+        self.last_owner_id = self.last_owner_id if owner is None else owner.host_id
 
     def work(self, now_s: float) -> None:
         """Submit what is due."""
@@ -202,7 +209,9 @@ class LeaseReader:
 
     def _interval_s(self) -> float:
         tick_s = self._settings.timing.tick_s
-        return quick_s(tick_s) if self.restless else tick_s
+        if self.restless:
+            return quickest_s(tick_s) if self._is_let_go else quick_s(tick_s)
+        return tick_s
 
     def _longest_use_s(self) -> float:
         """Two cycles may be missed, and each read may take sanlock's own patience."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import Optional, cast
 
@@ -13,7 +14,6 @@ from ha_broker.storage.slot_io import SlotBytes, read_slots, scan_slots
 from ha_broker.storage.slot_notes import global_maintenance_said
 from ha_broker.storage.slot_table import SlotTable
 from metadata.records import DecodedGlobal, DecodedSlot, GlobalRecord, describe_slot_error
-from metadata.schedule import quick_s
 from metadata.slot_decoder import SlotDecoder
 from metadata.wire import decode_global
 from world.ports.jobs import Outcome
@@ -50,6 +50,9 @@ class SlotReader:
         self._teller = teller
         self._read = Task(world.runner, READ)
         self._reread = Task(world.runner, READ)
+        self._watch = Task(world.runner, READ)
+        self._watched: AbstractSet[int] = frozenset()
+        self._watch_interval_s = float("inf")
         self._scan = Task(world.runner, SCAN)
         self._decoder = SlotDecoder()
         self._hosts: Mapping[int, LockspaceHost] = {}
@@ -58,6 +61,7 @@ class SlotReader:
         self._own_looked_at_s = float("-inf")
         self._global_written_at_s = float("-inf")
         self._reread.postpone(float("inf"))
+        self._watch.postpone(float("inf"))
 
     # --- what others tell -----------------------------------------------------------------
 
@@ -81,9 +85,17 @@ class SlotReader:
         self._global_written_at_s = at_s
         self.maintenance, self.global_error = on, ""
 
-    def quicken(self) -> None:
-        """Somebody waits for what another host writes next."""
-        self._read.quicken(quick_s(self._settings.timing.tick_s))
+    def watch(self, slots: AbstractSet[int], interval_s: float) -> None:
+        """Somebody waits for what is written next in these: they alone are read so often.
+
+        A read that is late, or fails, costs time and nothing else; all slots are read each tick,
+        whatever is watched.
+        """
+        self._watched, self._watch_interval_s = slots, interval_s
+        if slots:
+            self._watch.quicken(interval_s)
+        else:
+            self._watch.postpone(float("inf"))
 
     def hurry_scan(self, now_s: float) -> None:
         """Read the whole area soon."""
@@ -103,6 +115,8 @@ class SlotReader:
         if self._read.is_due(now_s):
             ids = (0, *self._ids_to_read(now_s))
             self._start(self._read, now_s, ids, self._settings.timing.tick_s)
+        elif self._watch.is_due(now_s):
+            self._start(self._watch, now_s, tuple(self._watched), self._watch_interval_s)
         else:
             self._look_again(now_s)
         if self._scan.is_due(now_s):
@@ -116,6 +130,7 @@ class SlotReader:
         return min(
             self._read.next_due_s(now_s, deadline_s),
             self._reread.next_due_s(now_s, deadline_s),
+            self._watch.next_due_s(now_s, deadline_s),
             self._scan.next_due_s(now_s, deadline_s),
         )
 

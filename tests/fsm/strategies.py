@@ -74,6 +74,7 @@ OBSERVATIONS = st.builds(
     local_maintenance=st.booleans(),
     start=st.sampled_from(StartOutcome),
     host_stops=st.none() | st.sampled_from(HostStop),
+    host_stop_told=st.booleans(),
     stop_requested=st.booleans(),
     condition=st.builds(
         HostCondition,

@@ -376,6 +376,22 @@ def test_a_host_may_be_told_to_shut_the_engine_down_at_once() -> None:
 
 
 @pytest.mark.parametrize("how", HostStop)
+def test_before_it_is_shut_down_the_others_have_the_time_to_read_of_it(how: HostStop) -> None:
+    host = engine_on(peer(2))
+    untold = {**DOWN, "host_stops": how, "host_stop_told": False}
+    assert host.settle(TIMING.tick_s - 1, **untold) is State.ENGINE_UP
+    assert host.last.actions == ()
+    assert host.settle(1, host_stop_told=True) is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+
+
+@pytest.mark.parametrize("others", [(), (peer(2, score=0),), (peer(2, stopped=True),)])
+def test_where_nobody_else_could_start_it_nobody_needs_to_know(others: tuple[Peer, ...]) -> None:
+    host = engine_on(*others)
+    assert host.settle(1, **DOWN, host_stop_told=False) is State.ENGINE_STOP
+
+
+@pytest.mark.parametrize("how", HostStop)
 def test_a_booting_engine_is_shut_down_with_its_host(how: HostStop) -> None:
     host = Host()
     up = {"vm": Vm.RUNNING, "lease": Lease.OURS, "health": Health.BAD, "vm_holds_lease": True}

@@ -19,8 +19,8 @@ from simulation.world import Guest
 from tests.optimum import Stopwatch
 
 TICK_S = 5.0
-# One quick look at the lease, a fifth of a tick, and what storage and sanlock take.
-LOOK_S = 1.1
+# One look at the lease, a tenth of a tick, and what storage and sanlock take.
+LOOK_S = 0.6
 STEP_S = 0.05
 PHASES_S = [phase * TICK_S / 10 for phase in range(10)]
 GAP_S, COPY_S = 0.8, 4.0

@@ -9,10 +9,10 @@ import pytest
 
 from fsm.observation import HostStop, Vm
 from ha_agent.host_shutdown import WHY, HostShutdown
-from metadata.settings.parse import MigrationSettings
+from metadata.settings.parse import MigrationSettings, Timing
 from metadata.shared_config import SharedConfig
 from metadata.states import State
-from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost
+from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, host_view
 from world.ports.libvirt import DomainState, Pause
 
 MIGRATE = MigrationSettings(shutdown_s=100.0)
@@ -47,6 +47,17 @@ def test_half_of_the_time_is_for_a_move_and_half_for_the_guest(
 def test_without_a_shutdown_nothing_is_wanted() -> None:
     assert HostShutdown().wanted(1000.0, MIGRATE) is None
     assert not HostShutdown().has_begun
+
+
+@pytest.mark.parametrize(
+    ("tick_s", "shutdown_s", "after_s"), [(5.0, 180.0, 5.0), (5.0, 12.0, 3.0), (60.0, 100.0, 25.0)]
+)
+def test_all_have_read_of_it_a_tick_later_or_it_is_not_waited_for(
+    tick_s: float, shutdown_s: float, after_s: float
+) -> None:
+    timing, settings = Timing(tick_s=tick_s), replace(MIGRATE, shutdown_s=shutdown_s)
+    assert begun().told_at_s(timing, settings) == 1000.0 + after_s
+    assert HostShutdown().told_at_s(timing, settings) is None
 
 
 @pytest.mark.parametrize(
@@ -96,6 +107,21 @@ def test_where_nobody_can_take_it_the_guest_is_shut_down_first(running: AgentHos
     assert "start" not in running.vm.calls
     assert running.last_published().stopped
     assert not running.agent.holds_up_shutdown
+
+
+def test_the_guest_is_asked_a_tick_after_the_others_could_read_of_it(running: AgentHost) -> None:
+    running.broker.peers = (host_view(2),)
+    running.vm.guest_obeys_after_s = 10.0
+    running.run_for(TICK_S + 1)
+    running.agent.request_stop(with_host=True)
+    running.settle()
+    assert dict(running.last_published().notes)["cannot-start"] == WHY
+    running.run_for(TICK_S - 0.1)
+    assert running.state is State.ENGINE_UP
+    assert running.vm.calls == []
+    running.run_for(0.1)
+    assert running.state is State.ENGINE_STOP
+    assert running.vm.calls == ["shutdown"]
 
 
 def test_a_guest_that_does_not_obey_holds_the_shutdown_up_for_a_while_only(

@@ -100,6 +100,10 @@ def test_that_the_engine_moves_is_news_once_it_is_on_the_storage(
         {"stopped": True},
         {"engine_status": UP},
         {"engine_status": EngineStatus(EngineVm.UP, Health.BAD, "Up", "x")},
+        {"notes": (("cannot-start", "its domain XML is refused"),)},
+        {"notes": (("start-tries", "1"),)},
+        {"notes": (("moving", "to h1, others wait 40 s"),)},
+        {"notes": (("takes", "at qemu+tls://h2/system"),)},
     ],
 )
 def test_a_peers_change_is_news(cluster: Cluster, host: Host, fields: dict[str, Any]) -> None:
