@@ -11,6 +11,7 @@ from metadata.moving_note import moving_to
 from metadata.reach import is_network_good, reach_notes
 from metadata.records import HostRecord
 from metadata.states import State
+from metadata.takes_note import takes_told
 from world.ports.libvirt import DomainState
 
 
@@ -125,6 +126,8 @@ def _record(record: Optional[HostRecord]) -> Optional[tuple[object, ...]]:
         record.stopped,
         record.hostname,
         reach_notes(record.notes),
+        takes_told(record.notes).address,
+        moving_to(record.notes),
     )
 
 

@@ -85,6 +85,10 @@ class SlotReader:
         """Somebody waits for what another host writes next."""
         self._read.quicken(quick_s(self._settings.timing.tick_s))
 
+    def hurry(self, now_s: float) -> None:
+        """Read the slots in use at once."""
+        self._read.hurry(now_s)
+
     def hurry_scan(self, now_s: float) -> None:
         """Read the whole area soon."""
         self._scan.hurry(now_s)
