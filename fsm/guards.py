@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
-from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
-from fsm.moves import is_ended, target, wanted_move
+from fsm.memory import BY_ITSELF, MAINTENANCE, SHUTDOWN, Memory
+from fsm.moves import is_ended, target, target_why, wanted_move
 from fsm.observation import (
     HostStop,
     Lease,
@@ -22,6 +22,7 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
+from fsm.own_moves import better_told
 from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
 from fsm.reach import (
     better_places,
@@ -450,6 +451,12 @@ def better_place(m: Memory, o: Observation, c: ClusterSettings) -> bool:
     return is_no_place(m, o, c) and bool(better_places(o))
 
 
+@guard
+def better_elsewhere(m: Memory, o: Observation, c: ClusterSettings) -> bool:
+    """The engine is well here, and another host is much better (migration.better_points)."""
+    return bool(better_told(m, o, c))
+
+
 def dark_counts_s(timing: Timing) -> float:
     """So long a record may still say what was seen before: looked, written, read, each a tick."""
     return DARK_TICKS * timing.tick_s + 2 * timing.io_timeout_s
@@ -533,6 +540,8 @@ def move_wanted(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
         return o.local_maintenance and o.global_maintenance is not True
     if m.move_for == SHUTDOWN:
         return o.host_stops is HostStop.MIGRATE and o.global_maintenance is not True
+    if m.move_for in BY_ITSELF:
+        return m.wants == m.move_for
     return o.move_request is not None and o.move_request.request_id == m.move_for
 
 
@@ -546,6 +555,12 @@ def move_ordered(m: Memory, _o: Observation, _c: ClusterSettings) -> bool:
 def move_announced(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """This host's record says that the engine is moving, where others read it."""
     return o.move_announced
+
+
+@guard
+def target_refuses(m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """libvirt has not been told yet, and the target says now that it can't take the engine."""
+    return _stays_here(o) and not m.move_ordered and bool(target_why(m, o))
 
 
 @guard

@@ -11,6 +11,11 @@ from metadata.states import State
 
 # What the engine may be moved for, beside a person's request by its id.
 MAINTENANCE, SHUTDOWN = "maintenance", "shutdown"
+# ... and by this host itself: its network has failed, nobody reaches the engine behind a good one,
+# another host is much better.
+CUT_OFF, DARK, BETTER = "cut-off", "dark", "better-host"
+OUT_OF_REACH = frozenset({CUT_OFF, DARK})
+BY_ITSELF = frozenset({MAINTENANCE, SHUTDOWN, BETTER}) | OUT_OF_REACH
 
 
 class Action(str, Enum):
@@ -85,8 +90,13 @@ class Memory:
     giving_away              the stop under way, forced or not, is for being out of reach
     gave_away_at_s           when this host last stopped the engine for that
     gave_away_uplink         ... behind a network of this host that was good
-    move_for                 what the engine is moved for: MAINTENANCE, SHUTDOWN, or a person's
-                             request by its id; kept until another move is wanted
+    better_id, better_since_s   the host that has been much better since then without a break, and
+                             takes the engine alive
+    better_moves_s           when this host began to move the engine for that, of the latest day
+    wants                    what this host itself wants the engine moved for now: CUT_OFF, DARK or
+                             BETTER; empty: nothing
+    move_for                 what the engine is moved for: MAINTENANCE, SHUTDOWN, one of `wants`, or
+                             a person's request by its id; kept until another move is wanted
     move_target_id           where it goes, or went last
     move_ordered             libvirt has been told to move it there
     move_refusals            the hosts that did not get it, each with the reason, for people
@@ -121,6 +131,10 @@ class Memory:
     giving_away: bool = False
     gave_away_at_s: Optional[float] = None
     gave_away_uplink: bool = False
+    better_id: Optional[int] = None
+    better_since_s: Optional[float] = None
+    better_moves_s: tuple[float, ...] = ()
+    wants: str = ""
     move_for: str = ""
     move_target_id: Optional[int] = None
     move_ordered: bool = False

@@ -1,6 +1,7 @@
 """Moving the engine alive to another host: what for, where to, and why not elsewhere.
 
-It is wanted for local maintenance or the shutdown of this host, or because a person asks for it.
+It is wanted for local maintenance or the shutdown of this host, because a person asks for it, or
+because this host itself wants it (`fsm.own_moves`).
 The target is the best host that says that it can take the engine now; one that turned out not to
 is not tried again for the same purpose. Nothing here is needed for safety: the VM's lease goes with
 it.
@@ -10,8 +11,9 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple, Optional
 
-from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
+from fsm.memory import BETTER, MAINTENANCE, OUT_OF_REACH, SHUTDOWN, Memory
 from fsm.observation import HostStop, Observation, Peer
+from fsm.reach import has_network
 from metadata.liveness import Liveness
 from metadata.states import State
 from metadata.takes_note import OLDER_PROGRAM
@@ -27,13 +29,19 @@ class Wanted(NamedTuple):
 
 
 def wanted_move(memory: Memory, observation: Observation) -> Optional[Wanted]:
-    """The move that is wanted now, whether it can be made or not; the host's own go first."""
+    """The move that is wanted now, whether it can be made or not; the host's own go first.
+
+    A person's order that came to nothing does not stand in the way of what the host itself wants.
+    """
     if memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM:
         return Wanted(MAINTENANCE)
     if observation.host_stops is HostStop.MIGRATE and observation.global_maintenance is not True:
         return Wanted(SHUTDOWN)
     request = observation.move_request
-    return None if request is None else Wanted(request.request_id, request.to_id)
+    asked = None if request is None else Wanted(request.request_id, request.to_id)
+    if memory.wants and (asked is None or is_ended(memory, asked)):
+        return Wanted(memory.wants, memory.better_id if memory.wants == BETTER else None)
+    return asked
 
 
 def refusals_so_far(memory: Memory, wanted: Wanted) -> tuple[tuple[int, str], ...]:
@@ -60,7 +68,7 @@ def target(memory: Memory, observation: Observation, most_tries: int) -> Optiona
         for peer in observation.peers
         if wanted.to_id in (None, peer.host_id)
         and peer.host_id not in refused
-        and not _why(peer, wanted.to_id)
+        and not _why(peer, wanted)
     ]
     return min(found, key=lambda peer: (-peer.score, peer.host_id), default=None)
 
@@ -86,13 +94,22 @@ def why_not(peer: Peer) -> str:
     return ""
 
 
+def target_why(memory: Memory, observation: Observation) -> str:
+    """Why the host to which the engine is to move can't take it any more; empty: it can."""
+    found = [peer for peer in observation.peers if peer.host_id == memory.move_target_id]
+    return why_not(found[0]) if found else "it has no record any more"
+
+
 def not_chosen(peer: Peer) -> str:
     """The same for a host that nobody has named: one without points is none to choose."""
     return why_not(peer) or ("its score is 0" if peer.score <= 0 else "")
 
 
-def _why(peer: Peer, named_id: Optional[int]) -> str:
-    return why_not(peer) if peer.host_id == named_id else not_chosen(peer)
+def _why(peer: Peer, wanted: Optional[Wanted]) -> str:
+    if wanted is not None and peer.host_id == wanted.to_id:
+        return why_not(peer)
+    in_the_dark = wanted is not None and wanted.purpose in OUT_OF_REACH and not has_network(peer)
+    return not_chosen(peer) or ("its network is not known to be good" if in_the_dark else "")
 
 
 def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str], ...]:
@@ -101,7 +118,7 @@ def refusals(memory: Memory, observation: Observation) -> tuple[tuple[str, str],
     tried = {} if wanted is None else dict(refusals_so_far(memory, wanted))
     to_id = None if wanted is None else wanted.to_id
     told = [
-        (peer.name, tried.get(peer.host_id) or _why(peer, to_id))
+        (peer.name, tried.get(peer.host_id) or _why(peer, wanted))
         for peer in observation.peers
         if to_id in (None, peer.host_id)
     ]

@@ -92,6 +92,7 @@ class Peer:
     takes_at       the address at which its libvirt takes the engine by live migration; empty: it
                    can't be, or its program does not say
     takes_not      why it says that it can't take the engine by live migration now
+    better_moves   how often it says that it moved the engine to a better host within a day
     tries          how often it says that it tried in vain (`Memory.tries`)
     """
 
@@ -111,6 +112,7 @@ class Peer:
     cannot_start: str = ""
     takes_at: str = ""
     takes_not: str = ""
+    better_moves: int = 0
     tries: int = 0
     testimony: Optional[Testimony] = None
     gave_away: bool = False

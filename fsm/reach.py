@@ -41,7 +41,7 @@ def reached_by(observation: Observation) -> list[Peer]:
 
 def dark_for(observation: Observation) -> list[Peer]:
     """The witnesses with a good network that don't."""
-    return [peer for peer in _with_sight(observation, Sight.DARK) if _has_network(peer)]
+    return [peer for peer in _with_sight(observation, Sight.DARK) if has_network(peer)]
 
 
 def _with_sight(observation: Observation, sight: Sight) -> list[Peer]:
@@ -57,7 +57,8 @@ def _witnesses(observation: Observation) -> list[Peer]:
     ]
 
 
-def _has_network(peer: Peer) -> bool:
+def has_network(peer: Peer) -> bool:
+    """Does it say that its network is good?"""
     return peer.testimony is not None and peer.testimony.network_good is True
 
 
@@ -81,7 +82,7 @@ def is_dark_for_all(observation: Observation) -> bool:
     """Does nobody reach the engine here, though this host's network is good?"""
     if not network_is_good(observation):
         return False
-    vouching = [peer for peer in _witnesses(observation) if _has_network(peer)]
+    vouching = [peer for peer in _witnesses(observation) if has_network(peer)]
     dark = dark_for(observation)
     enough = len(dark) >= FEWEST_AGAINST_A_GOOD_NETWORK and len(dark) == len(vouching)
     return enough and not reached_by(observation)
@@ -111,4 +112,4 @@ def is_no_place(memory: Memory, observation: Observation, config: ClusterSetting
 
 def better_places(observation: Observation) -> list[Peer]:
     """The hosts that could start the engine and have their network."""
-    return [peer for peer in candidates(observation) if _has_network(peer)]
+    return [peer for peer in candidates(observation) if has_network(peer)]

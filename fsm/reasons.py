@@ -12,9 +12,10 @@ from fsm.guards import (
     turn_in_s,
 )
 from fsm.handover import handover
-from fsm.memory import SHUTDOWN, Memory
-from fsm.moves import NO_REASON, refusals, wanted_move
+from fsm.memory import BETTER, CUT_OFF, DARK, SHUTDOWN, Memory
+from fsm.moves import NO_REASON, refusals, target_why, wanted_move
 from fsm.observation import Lease, Observation, Peer
+from fsm.own_moves import better_told
 from fsm.peers import undecided
 from fsm.score import score
 from fsm.table import Row
@@ -116,8 +117,22 @@ class _Words(dict[str, str]):
 
     def _move_for(self) -> str:
         wanted = wanted_move(self._memory, self._observation)
-        by_host = wanted is not None and wanted.purpose == SHUTDOWN
-        return "this host is being shut down" if by_host else "somebody asked for it"
+        told = None if wanted is None else _FOR.get(wanted.purpose)
+        return "somebody asked for it" if told is None else told(self)
+
+    def _for_shutdown(self) -> str:
+        return "this host is being shut down"
+
+    def _for_reach(self) -> str:
+        return f"it is out of reach here, {self._unreached()}"
+
+    def _for_better(self) -> str:
+        found = move_target(self._memory, self._observation, self._config)
+        points = (0 if found is None else found.score) - self._own_points()
+        return f"that host has been better for long, by {points} points now"
+
+    def _better(self) -> str:
+        return better_told(self._memory, self._observation, self._config)
 
     def _moving_to(self) -> str:
         target_id = self._memory.move_target_id
@@ -126,6 +141,9 @@ class _Words(dict[str, str]):
 
     def _move_why(self) -> str:
         return f"{self._moving_to()}: {self._observation.move_why or NO_REASON}"
+
+    def _target_why(self) -> str:
+        return f"{self._moving_to()}: {target_why(self._memory, self._observation)}"
 
     def _stays_for(self) -> str:
         """Why it does not move, where it was to."""
@@ -163,6 +181,14 @@ class _Words(dict[str, str]):
 
     def _own_points(self) -> int:
         return score(self._memory, self._observation, self._config).points
+
+
+_FOR = {
+    SHUTDOWN: _Words._for_shutdown,
+    CUT_OFF: _Words._for_reach,
+    DARK: _Words._for_reach,
+    BETTER: _Words._for_better,
+}
 
 
 def _names(peers: list[Peer]) -> str:

@@ -36,9 +36,10 @@ from fsm.guards import (
 )
 from fsm.handover import handover, is_told, resume_after_s
 from fsm.machine import fire
-from fsm.memory import MAINTENANCE, Action, BrokenOff, Memory
-from fsm.moves import NO_REASON, refusals_so_far, wanted_move
+from fsm.memory import BETTER, DARK, MAINTENANCE, OUT_OF_REACH, Action, BrokenOff, Memory
+from fsm.moves import NO_REASON, refusals_so_far, target_why, wanted_move
 from fsm.observation import Lease, Observation, Vm
+from fsm.own_moves import DAY_S, is_leaving_for, own_moves
 from fsm.peers import candidates, tries_of_turn, turns_had
 from fsm.reach import gave_away, is_cut_off, is_dark_for_all, reached_by
 from fsm.reasons import reason
@@ -107,7 +108,12 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
         **_ill_times(memory, observation),
         **_reach(memory, observation, config),
     }
-    # Mostly nothing is new, and a new memory costs more than a look at the old one.
+    memory = _with(memory, noted)
+    return _with(memory, own_moves(memory, observation, config))
+
+
+def _with(memory: Memory, noted: dict[str, Any]) -> Memory:
+    """Mostly nothing is new, and a new memory costs more than a look at the old one."""
     if all(getattr(memory, name) == value for name, value in noted.items()):
         return memory
     return replace(memory, **noted)
@@ -115,7 +121,9 @@ def remember(memory: Memory, observation: Observation, config: ClusterSettings) 
 
 def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
     """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
-    counts = observation.vm is Vm.RUNNING and (memory.state in _TO_BE_REACHED or memory.giving_away)
+    leaves = is_leaving_for(memory, *OUT_OF_REACH)
+    to_be_reached = memory.state in _TO_BE_REACHED or memory.giving_away or leaves
+    counts = observation.vm is Vm.RUNNING and to_be_reached
     gave_away_at_s = _gave_away_at_s(memory, observation, config)
     timing, same, now_s = config.timing, _is_same_process(memory, observation), observation.now_s
     cut_off_since_s = memory.cut_off_since_s if same else None
@@ -123,7 +131,7 @@ def _reach(memory: Memory, observation: Observation, config: ClusterSettings) ->
     if observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN):
         cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
         dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
-    else:
+    elif not (leaves and observation.vm is Vm.IN_TRANSIT):  # its time for a move goes on
         cut_off = counts and is_cut_off(
             observation, config, lambda: score(memory, observation, config).points
         )
@@ -134,8 +142,18 @@ def _reach(memory: Memory, observation: Observation, config: ClusterSettings) ->
         "dark_since_s": dark_since_s,
         "reached": same and (memory.reached or bool(reached_by(observation))),
         "gave_away_at_s": gave_away_at_s,
-        "gave_away_uplink": memory.gave_away_uplink and gave_away_at_s is not None,
+        "gave_away_uplink": gave_away_at_s is not None and _is_uplink(memory, observation),
     }
+
+
+def _has_left_for_reach(memory: Memory, observation: Observation) -> bool:
+    return observation.vm is Vm.ABSENT and is_leaving_for(memory, *OUT_OF_REACH)
+
+
+def _is_uplink(memory: Memory, observation: Observation) -> bool:
+    if _has_left_for_reach(memory, observation):
+        return memory.move_for == DARK
+    return memory.gave_away_uplink
 
 
 def _is_same_process(memory: Memory, observation: Observation) -> bool:
@@ -163,8 +181,8 @@ def _ending_from(earliest_s: float, since_s: float, limit_s: float, now_s: float
 def _gave_away_at_s(
     memory: Memory, observation: Observation, config: ClusterSettings
 ) -> Optional[float]:
-    """The window begins when the stop for it ends."""
-    if memory.giving_away:
+    """The window begins when the stop for it ends, or as the VM has left for it."""
+    if memory.giving_away or _has_left_for_reach(memory, observation):
         return observation.now_s
     return memory.gave_away_at_s if gave_away(memory, observation, config) else None
 
@@ -401,11 +419,7 @@ def _of_move(
     if note is Note.MOVE_ORDERED:
         return replace(memory, move_ordered=True)
     if note is Note.MOVE_REFUSED:
-        if memory.move_target_id is None:
-            return replace(memory, move_ordered=False)
-        why = observation.move_why if memory.move_ordered else UNANNOUNCED
-        refused = (memory.move_target_id, why or NO_REASON)
-        return replace(memory, move_refusals=(*memory.move_refusals, refused), move_ordered=False)
+        return _move_refused(memory, observation)
     wanted, target = wanted_move(before, observation), move_target(before, observation, config)
     assert wanted is not None
     known = refusals_so_far(memory, wanted)
@@ -413,7 +427,20 @@ def _of_move(
     if note is Note.MOVE_ENDED:
         return replace(memory, move_ended=True, move_left=False)
     assert target is not None
+    if wanted.purpose == BETTER:
+        memory = replace(memory, better_moves_s=(*memory.better_moves_s, observation.now_s))
     return replace(memory, move_target_id=target.host_id, **_UNDECIDED_MOVE)
+
+
+def _move_refused(memory: Memory, observation: Observation) -> Memory:
+    if memory.move_for == BETTER:
+        # One try: whether it is still better is looked at for as long as before.
+        memory = replace(memory, better_id=None, better_since_s=None, wants="")
+    if memory.move_target_id is None:
+        return replace(memory, move_ordered=False)
+    why = observation.move_why if memory.move_ordered else target_why(memory, observation)
+    refused = (memory.move_target_id, why or (NO_REASON if memory.move_ordered else UNANNOUNCED))
+    return replace(memory, move_refusals=(*memory.move_refusals, refused), move_ordered=False)
 
 
 def _failed_start(memory: Memory, observation: Observation, config: ClusterSettings) -> Memory:
@@ -480,6 +507,7 @@ def _wake_at_s(
     if memory.tries and memory.well_since_s is not None:
         moments_s.append(memory.well_since_s + timing.retry_window_s)
     moments_s += _reach_moments_s(memory, timing)
+    moments_s += _own_move_moments_s(memory, config)
     return min([at_s for at_s in moments_s if at_s is not None and at_s > now_s], default=None)
 
 
@@ -492,4 +520,16 @@ def _reach_moments_s(memory: Memory, timing: Timing) -> list[float]:
         found += [memory.dark_since_s + timing.bad_health_s]
     if memory.gave_away_at_s is not None:
         found.append(memory.gave_away_at_s + timing.retry_window_s)
+    return found
+
+
+def _own_move_moments_s(memory: Memory, config: ClusterSettings) -> list[float]:
+    timing, more_s = config.timing, config.migration.out_of_reach_s
+    found = [at_s + DAY_S for at_s in memory.better_moves_s[:1]]
+    if memory.better_since_s is not None:
+        found.append(memory.better_since_s + config.migration.better_s)
+    if memory.cut_off_since_s is not None:
+        found.append(memory.cut_off_since_s + timing.isolated_s + more_s)
+    if memory.dark_since_s is not None:
+        found.append(memory.dark_since_s + timing.bad_health_s + more_s)
     return found

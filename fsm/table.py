@@ -137,22 +137,22 @@ def _move_out(source: State) -> Row:
     )
 
 
-def _move(source: State) -> Row:
+def _move(source: State, *guards: Guard) -> Row:
     """A move that is wanted, and possible."""
     return Row(
         source,
-        (g.move_possible,),
+        (*guards, g.move_possible),
         State.ENGINE_MIGRATING_AWAY,
         "the engine is to move to {target}: {move_for}",
         notes=(Note.MOVE_BEGINS,),
     )
 
 
-def _stop_with_host(source: State, *guards: Guard) -> Row:
+def _stop_with_host(source: State) -> Row:
     """The host goes down, and the engine can't move, or shall not."""
     return Row(
         source,
-        guards or (g.to_stop_with_host,),
+        (g.to_stop_with_host,),
         State.ENGINE_STOP,
         "this host is being shut down, and the engine with it{stays_for}",
         actions=(Action.SHUTDOWN_VM,),
@@ -196,6 +196,17 @@ def _resume(source: State) -> Row:
         source,
         "a migration has left the VM paused and its lease free; it is to go on here",
         actions=(Action.RESUME_VM,),
+    )
+
+
+def _break_off_and_resume(source: State) -> Row:
+    """The same of a move of our own, whose last step hangs: libvirt resumes nothing during it."""
+    return Row(
+        source,
+        (g.left_between,),
+        source,
+        "a migration has left the VM paused and its lease free; it is broken off, to go on here",
+        actions=(Action.ABORT_MIGRATION, Action.RESUME_VM),
     )
 
 
@@ -253,7 +264,7 @@ def _gone(source: State) -> tuple[Row, ...]:
 def _out_of_reach(source: State) -> tuple[Row, ...]:
     """The engine runs here, and nobody reaches this host: well or not, it serves nobody.
 
-    Moving it alive, where both hosts still reach each other, would stand before the stop.
+    Moving it alive, where both hosts still reach each other, stands before the stop (`_move`).
     """
     return (
         Row(
@@ -528,7 +539,9 @@ _ENGINE_STARTING = (
         "the VM ended {elapsed} after its start{vm_detail}",
         notes=(Note.TURN_HAD, Note.FAILED_START),
     ),
-    _stop_with_host(State.ENGINE_STARTING, g.runs_as_host_stops),
+    # One that has just arrived, too: its health is not known yet.
+    _move(State.ENGINE_STARTING, g.runs_as_host_stops),
+    _stop_with_host(State.ENGINE_STARTING),
     Row(
         State.ENGINE_STARTING,
         (g.vm_unhealthy, g.overdue),
@@ -575,6 +588,7 @@ _ENGINE_UP = (
         g.health_not_looked_at,
     ),
     _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
+    _stay(State.ENGINE_UP, "the engine runs here and is healthy; {better}", g.better_elsewhere),
     _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
 )
 
@@ -861,7 +875,7 @@ _MIGRATING_AWAY = (
         State.ENGINE_UP_BAD_HEALTH,
         "the VM was paused while it moved{vm_detail}",
     ),
-    _resume(State.ENGINE_MIGRATING_AWAY),
+    _break_off_and_resume(State.ENGINE_MIGRATING_AWAY),
     Row(
         State.ENGINE_MIGRATING_AWAY,
         (~g.move_ordered, ~g.move_wanted, g.vm_running),
@@ -882,6 +896,7 @@ _MIGRATING_AWAY = (
         )
         for failure, why in (
             (g.move_failed, "{move_why}"),
+            (g.target_refuses, "{target_why}"),
             (g.announced_in_vain, UNANNOUNCED),
         )
     ),

@@ -14,16 +14,23 @@ from typing import Callable, Optional
 
 from fsm.decision import Decision
 from fsm.machine import fire
-from fsm.memory import Action, Memory
+from fsm.memory import OUT_OF_REACH, Action, Memory
 from fsm.observation import MoveOutcome, Observation, Peer, StartOutcome, Vm
+from fsm.own_moves import move_limit_s
 from fsm.step import RowFinder, step
 from ha_agent import kept_memory
 from ha_agent.actions import execute
 from ha_agent.actions.execute import Executor, Judged
-from ha_agent.actions.migrate_engine import LatestMove, MoveOrder, options_of
+from ha_agent.actions.migrate_engine import (
+    PATIENCE_S,
+    SHORT_PATIENCE_S,
+    LatestMove,
+    MoveOrder,
+    options_of,
+)
 from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
-from ha_agent.host_shutdown import HostShutdown
+from ha_agent.host_shutdown import HEARING_TICKS, Arrival, HostShutdown, is_sent_to
 from ha_agent.kept_memory import MemoryKeeper
 from ha_agent.observation import config_cache, domain_poller, vm_lease
 from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
@@ -32,6 +39,7 @@ from ha_agent.observation.domain_poller import DomainWatch
 from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publication import publish
+from ha_agent.publication.heard import Heard
 from ha_agent.publication.log_filter import ReasonFilter
 from ha_agent.publication.move_report import MoveReporter
 from ha_agent.publication.publish import Publisher, move_target, publication
@@ -44,6 +52,7 @@ from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.states import State
+from metadata.takes_note import takes_told
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState
 from world.ports.sleep_watch import SleepWatch
@@ -136,6 +145,8 @@ class Agent:
             lease_version=lambda: self._lease.version,
         )
         self._moves = MoveReporter()
+        self._announced = Heard()
+        self._refused = Heard()
         self._publisher = Publisher(ports.runner, ports.broker)
         self._reasons = ReasonFilter()
         self._history = RecentHistory(self._started_at_s)
@@ -343,7 +354,7 @@ class Agent:
         if self._executor.give_up_move(now_s):
             self._domain.want()
         domain = self._judged = self._domain.domain(now_s, self._timing.tick_s)
-        self._follow_shutdown(now_s, vm_of(domain))
+        self._follow_shutdown(now_s, vm_of(domain), look.snapshot, peers)
         seen = collect(
             Inputs(
                 now_s=now_s,
@@ -386,12 +397,19 @@ class Agent:
         passed = told_at_s is None or told_at_s <= self._clock.monotonic_s()
         return math.inf if told_at_s is None or passed else told_at_s
 
-    def _follow_shutdown(self, now_s: float, vm: Vm) -> None:
+    def _follow_shutdown(
+        self, now_s: float, vm: Vm, snapshot: Optional[Snapshot], peers: tuple[Peer, ...]
+    ) -> None:
         """The agent itself stops once nothing more is to be done for the engine."""
         if not self.holds_up_shutdown:
             return
-        settings = self._config.settings.migration
-        if not self._shutdown.waits(now_s, settings, vm, self._memory.state):
+        settings = self._config.settings
+        heard_s = (
+            None if self._is_refusal_heard(snapshot) else HEARING_TICKS * settings.timing.tick_s
+        )
+        comes = heard_s is None and is_sent_to(self._host.host_name, peers)
+        arrival = Arrival(comes, heard_s)
+        if not self._shutdown.waits(now_s, settings.migration, vm, self._memory.state, arrival):
             self._stop_requested_at_s = now_s
 
     def _confirm(self, seen: Observation) -> None:
@@ -431,7 +449,17 @@ class Agent:
             return False
         written = _is_written_since(snapshot, self._publisher.moving_since_s(to))
         # A write that was under way as the broker took that record carries the one before it.
-        return written and moving_to(snapshot.own.record.notes) == to
+        said = written and moving_to(snapshot.own.record.notes) == to
+        return self._announced.look(to if said else "", snapshot.storage)
+
+    def _is_refusal_heard(self, snapshot: Optional[Snapshot]) -> bool:
+        """Does the record on the storage say that this host takes no engine, and were the others'
+        read after that? Then who sends one has seen it, or has said so."""
+        if snapshot is None or snapshot.own is None or snapshot.own.record is None:
+            return False
+        written = _is_written_since(snapshot, self._publisher.refusing_since_s)
+        said = written and not takes_told(snapshot.own.record.notes).address
+        return self._refused.look("no" if said else "", snapshot.storage)
 
     def _start_is_running(self) -> bool:
         return self._ports.runner.busy_since_s(execute.START) is not None
@@ -466,7 +494,7 @@ class Agent:
             self._start_watch.ordered(self._config.sequence, self._config.domain_xml)
         move = None
         if action is Action.MIGRATE_VM:
-            move, self._move_counts = self._move_order(observation.peers), True
+            move, self._move_counts = self._move_order(observation), True
         error = self._executor.perform(action, self._config.domain_xml, blocked_why, judged, move)
         self._note(action.value, _ORDERS[action][1], error, now_s)
 
@@ -480,10 +508,13 @@ class Agent:
         what = "take local maintenance back"
         self._note(END_MAINTENANCE, what, error, outcome.finished_at_s)
 
-    def _move_order(self, peers: tuple[Peer, ...]) -> MoveOrder:
-        target_id = self._memory.move_target_id
-        address = next((peer.takes_at for peer in peers if peer.host_id == target_id), "")
-        return MoveOrder(target_id, address, options_of(self._config.settings.migration))
+    def _move_order(self, seen: Observation) -> MoveOrder:
+        memory, settings = self._memory, self._config.settings
+        target_id = memory.move_target_id
+        address = next((peer.takes_at for peer in seen.peers if peer.host_id == target_id), "")
+        options = options_of(settings.migration, move_limit_s(memory, seen, settings))
+        patience_s = SHORT_PATIENCE_S if memory.move_for in OUT_OF_REACH else PATIENCE_S
+        return MoveOrder(target_id, address, options, patience_s)
 
     def _stop_is_written(self) -> bool:
         """The broker has confirmed a write since it took the record that says "stopped"."""

@@ -2,7 +2,8 @@
 
 systemd stops the agent before libvirt's guests, so an agent that does not end yet holds up the
 shutdown for as long as it needs. Half of that time is for a move alive, half for the guest to
-shut down.
+shut down. An engine that is on its way here when the shutdown begins is waited for, too, and leaves
+again.
 
 A guest that is to shut down is asked a tick later than it could be: the others read this host's
 record each tick, and whoever has read that the engine is about to end notices its end at once
@@ -11,9 +12,9 @@ record each tick, and whoever has read that the engine is about to end notices i
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from fsm.observation import HostStop, Vm
+from fsm.observation import HostStop, Peer, Vm
 from metadata.settings.parse import MigrationSettings, Timing
 from metadata.start_notes import HOST_SHUTS_DOWN
 from metadata.states import State
@@ -26,6 +27,26 @@ TELLING_SHARE = 0.25
 WHY = HOST_SHUTS_DOWN
 # Where nobody moves or stops the engine by himself, or nobody can.
 _NOT_WAITED_IN = (State.GLOBAL_MAINTENANCE, State.AGENT_STOPPED)
+
+
+# For so many ticks at the most a host without the engine makes certain that none is on its way.
+HEARING_TICKS = 2
+
+
+class Arrival(NamedTuple):
+    """`comes`: an engine is on its way here. `unheard_s`: that is not known yet, and is waited for
+    so many seconds after the shutdown began; None: it is known."""
+
+    comes: bool = False
+    unheard_s: Optional[float] = None
+
+
+NOTHING_COMES = Arrival()
+
+
+def is_sent_to(name: str, peers: tuple[Peer, ...]) -> bool:
+    """Does a living host say that it moves the engine to the host `name`?"""
+    return any(peer.moving_to == name and peer.fresh and peer.may_live for peer in peers)
 
 
 class HostShutdown:
@@ -61,9 +82,18 @@ class HostShutdown:
         late = lasted_s >= settings.shutdown_s / 2
         return HostStop.STOP if late or settings.at_shutdown == "stop" else HostStop.MIGRATE
 
-    def waits(self, now_s: float, settings: MigrationSettings, vm: Vm, state: State) -> bool:
+    def waits(
+        self,
+        now_s: float,
+        settings: MigrationSettings,
+        vm: Vm,
+        state: State,
+        arrival: Arrival = NOTHING_COMES,
+    ) -> bool:
         """Does the shutdown wait for the engine's VM? Once it does not, it never does again."""
-        gone = vm is Vm.ABSENT and state is not State.ENGINE_START
+        unheard_s = -1.0 if arrival.unheard_s is None else arrival.unheard_s
+        comes = arrival.comes or now_s - (self._since_s or 0.0) <= unheard_s
+        gone = vm is Vm.ABSENT and state is not State.ENGINE_START and not comes
         stays = state in _NOT_WAITED_IN or vm is Vm.PAUSED
         self._over = self._over or gone or stays or self.wanted(now_s, settings) is None
         return not self._over

@@ -23,6 +23,8 @@ from world.ports.jobs import Outcome, Runner
 KEY = "memory"
 FORMAT = 1
 _MOST_FAILED = 16
+# As many as `migration.better_per_day` may be.
+_MOST_BETTER_MOVES = 100
 _MOST_TEXT = 64
 _STARTED_PARTS = 3
 # A host waits for some turns after a failed start; what says more is damaged.
@@ -32,7 +34,7 @@ _LONGEST_HOLD_S = 86400.0
 KEPT = frozenset(
     {"vm_id", "broken_off", "failed_starts_s", "tries", "crashed_at_s", "held_off_until_s",
      "last_owner_id", "cut_off_since_s", "dark_since_s", "reached", "giving_away",
-     "gave_away_at_s", "gave_away_uplink", "move_for", "move_target_id"}
+     "gave_away_at_s", "gave_away_uplink", "move_for", "move_target_id", "better_moves_s"}
 )  # fmt: skip
 _REACH_MOMENTS = ("cut_off_since_s", "dark_since_s", "gave_away_at_s")
 _REACH_FACTS = ("reached", "giving_away", "gave_away_uplink")
@@ -54,6 +56,9 @@ NOT_KEPT = {
         ("move_ordered", "move_refusals", "move_ended", "move_left"),
         "libvirt says whether it still moves the VM, the broker what is wanted; it is tried anew",
     ),
+    "better_id": _NOBODY_LOOKED,
+    "better_since_s": _NOBODY_LOOKED,
+    "wants": "it follows from the rest at each look",
     "lease_denied_s": "only two looks of one agent, and libvirt asked after them, prove it",
 }
 _OF_NO_PROCESS = frozenset({State.ENGINE_UNEXPECTEDLY_DOWN})
@@ -116,6 +121,7 @@ def encode(
         # Of programs from before there were moves these are not there.
         "move_for": memory.move_for,
         "move_target_id": memory.move_target_id,
+        "better_moves_s": list(memory.better_moves_s),
         **{name: getattr(memory, name) for name in (*_REACH_MOMENTS, *_REACH_FACTS)},
         "started_from": started_from and list(vars(started_from).values()),
     }
@@ -167,8 +173,17 @@ def _read(found: Mapping[str, Any], now_s: float) -> Memory:
         last_owner_id=_owner(found["last_owner_id"]),
         move_for=_text(found.get("move_for", "")),
         move_target_id=_owner(found.get("move_target_id")),
+        better_moves_s=tuple(sorted(_moment(one, now_s) for one in _better_moves(found))),
         **reach,
     )
+
+
+def _better_moves(found: Mapping[str, Any]) -> list[Any]:
+    """Of programs that made none it is not there."""
+    value = found.get("better_moves_s", [])
+    if not isinstance(value, list) or len(value) > _MOST_BETTER_MOVES:
+        raise ValueError(f"{shown(value)} is no list of moves")
+    return value
 
 
 def _broken_off(value: Any, vm_id: str, now_s: float) -> Optional[BrokenOff]:

@@ -95,6 +95,7 @@ from ha_broker.server.mailbox import (
 )
 from ha_broker.significant_changes import SignificantChanges, starts_in_vain_s
 from ha_broker.status_line import host_errors, status_line
+from ha_broker.storage.answers import AnswerWatch
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
 from ha_broker.storage.local_maintenance import LocalMaintenance
@@ -160,6 +161,7 @@ class Broker:
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
         world, settings, teller = self._world, self._settings, ChangeLog()
         self._storage = SlotReader(world, settings, teller)
+        self._answers = AnswerWatch()
         self._local = LocalMaintenance(world, state_dir, self._look_now)
         self._own = OwnSlot(world, settings, self._storage, self._local, teller)
         self._moves = MoveOrders(
@@ -305,6 +307,7 @@ class Broker:
         if requests.publication is not None:
             self._note_start(requests.publication, now_s)
             self._own.publish(requests.publication, now_s)
+            self._answers.note(requests.publication.notes)
         for ticket in requests.tickets:
             self._ask(ticket)
         if requests.reread:
@@ -356,6 +359,18 @@ class Broker:
         self._storage.watch(
             self._slots_to_watch(), quickest_s(tick_s) if let_go else quick_s(tick_s)
         )
+        self._look_for_answers(now_s)
+
+    def _look_for_answers(self, now_s: float) -> None:
+        own = self._storage.book.state(self._settings.host.host_id)
+        if (
+            own is not None
+            and own.record is not None
+            and self._answers.is_due(
+                own.record.notes, self._own.written_at_s, self._storage.last_read_at_s
+            )
+        ):
+            self._storage.hurry(now_s)
 
     def _knows_healthy_engine(self) -> bool:
         """Does a healthy engine run here, or on a living host by its record?"""
@@ -414,7 +429,8 @@ class Broker:
     def _show(self, now_s: float) -> None:
         snapshot = self._look(now_s, self._snapshot.sequence)
         changed, self._unshown = self._unshown, set()
-        if self._significant.found_in(snapshot, changed):
+        heard = self._answers.take_heard()
+        if self._significant.found_in(snapshot, changed) or heard:
             snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
         self._notifications.look(snapshot, changed)
         snapshot = self._with_news(snapshot)

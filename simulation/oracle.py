@@ -46,6 +46,7 @@ HEALTHY_STOPPED = "healthy-stopped"
 FORCED_STOP = "forced-stop"
 LOST_LOCKSPACE = "lost-lockspace"
 UNASKED_MOVE = "unasked-move"
+TOO_MANY_MOVES = "too-many-moves"
 AT_REST = "at-rest"
 
 SENTENCES = {
@@ -56,7 +57,9 @@ SENTENCES = {
     HEALTHY_STOPPED: "No agent stops an engine that is healthy, in reach, and holds its lease.",
     FORCED_STOP: "An agent switches off only what did not shut down, is paused or has no lease.",
     LOST_LOCKSPACE: "sanlock ends an engine only when its host can't reach the storage.",
-    UNASKED_MOVE: "An agent moves the engine only for maintenance, a shutdown, or as asked.",
+    UNASKED_MOVE: "An agent moves the engine only for maintenance, a shutdown, as asked, out of a "
+    "place where nobody reaches it, or to a host that has been much better for long.",
+    TOO_MANY_MOVES: "An agent moves the engine to a better host only so often in a day.",
     AT_REST: "A healthy engine stays where it is while nothing happens.",
 }
 
@@ -69,6 +72,9 @@ _CALLS = {
 _MOVE_TO = "move the domain to "
 _IN_GLOBAL_MAINTENANCE = b"maintenance=1"
 TAIL_LINES = 12
+DAY_S = 86400.0
+# An agent that is killed at that very moment has not written it down.
+LOST_COUNTS = 1
 JUST_THAWED_S = 2.0
 LOOKS_AFTER_WAKING = 2
 # An order that comes later than this after it was decided is not carried out.
@@ -162,6 +168,8 @@ class Oracle:
         self._local_since_s: dict[str, float] = {}
         self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
         self._in_local_at_s: dict[str, float] = {}  # when a host was seen in maintenance last
+        self._better: dict[str, tuple[float, float]] = {}  # from when to when another host was
+        self._better_moves_s: dict[str, list[float]] = {}
         self._kills_seen = len(cluster.shared.san.history)
         self._resting = False
         self._changes: Counter[str] = Counter()
@@ -229,8 +237,25 @@ class Oracle:
         broker = host.broker
         if broker is not None and broker.desk.snapshot().move_order is not None:
             self._asked_at_s[host.name] = now_s
-        if host.vm.now.pid is not None and host.in_local_maintenance:
+        if not host.power:
+            self._better_moves_s.pop(host.name, None)  # it is counted for one boot
+        if host.vm.now.pid is None:
+            return
+        if host.in_local_maintenance:
             self._in_local_at_s[host.name] = now_s
+        self._note_better(host, now_s)
+
+    def _note_better(self, host: SimHost, now_s: float) -> None:
+        """By the records that its broker shows; a moment in which it was not so ends nothing."""
+        least, snapshot = self._cluster.settings.cluster.migration.better_points, host.snapshot
+        if not least or snapshot is None:
+            return
+        scores = {view.host_id: view.record.score for view in snapshot.hosts if view.record}
+        own = scores.pop(host.host_id, 0)
+        if max(scores.values(), default=0) >= own + least:
+            from_s, until_s = self._better.get(host.name, (now_s, now_s))
+            from_s = now_s if now_s - until_s > self._late_s else from_s
+            self._better[host.name] = from_s, now_s
 
     def _find_engines(self, now_s: float) -> list[_Engine]:
         """What is there now; what is new or gone is noted."""
@@ -453,11 +478,36 @@ class Oracle:
         by_itself = since_s is None or order.decided_at_s - since_s <= self._late_s
         in_local_s = order.decided_at_s - self._in_local_at_s.get(name, -math.inf)
         wanted = in_local_s <= grace_s or order.host.shutdown_since_s is not None
+        wanted = wanted or self._is_dark(order) or self._is_for_better(order)
         if not (by_itself and wanted):
             why = (
                 "and nobody wants it" if by_itself else f"in global maintenance since {since_s:.2f}"
             )
             self._break(UNASKED_MOVE, f"the agent of {name} moves the engine, {why}")
+
+    def _is_dark(self, order: _Order) -> bool:
+        engine = self._watched.get(order.host.vm.now.pid or 0)
+        settings = self._cluster.settings.cluster.migration
+        return (
+            bool(settings.out_of_reach_s) and engine is not None and self._was_dark(order, engine)
+        )
+
+    def _is_for_better(self, order: _Order) -> bool:
+        """Has another host been better for long? Then the move counts, and there is a limit."""
+        migration, name = self._cluster.settings.cluster.migration, order.host.name
+        found = self._better.get(name)
+        if not migration.better_points or found is None:
+            return False
+        from_s, until_s = found
+        recent = order.decided_at_s - until_s <= self._late_s
+        if not recent or order.decided_at_s - from_s < migration.better_s - self._late_s:
+            return False
+        made_s = self._better_moves_s.setdefault(name, [])
+        made_s.append(order.decided_at_s)
+        lately = [at_s for at_s in made_s if order.decided_at_s - at_s < DAY_S]
+        if len(lately) > migration.better_per_day + LOST_COUNTS:
+            self._break(TOO_MANY_MOVES, f"the agent of {name} moves it {len(lately)} times a day")
+        return True
 
     @property
     def _late_s(self) -> float:

@@ -8,7 +8,7 @@ from typing import Callable, Optional, cast
 
 from fsm.memory import Action
 from fsm.observation import MoveOutcome, StartOutcome
-from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder
+from ha_agent.actions.migrate_engine import LatestMove, MoveOrder
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
 from metadata.error_words import bare_reason, reason
 from metadata.settings.parse import StorageParts
@@ -88,7 +88,7 @@ class Executor:
         self._lease_version = lease_version
         self._start = LatestStart()
         self._move = LatestMove()
-        self._move_limit_s = 0.0
+        self._move_given_up_s = 0.0
         self._move_ordered_at_s = 0.0
 
     @property
@@ -164,7 +164,7 @@ class Executor:
         Its job goes on, and what comes of it is seen by where the VM is.
         """
         since_s = self._runner.busy_since_s(MIGRATE)
-        limit_s = self._move_limit_s + PATIENCE_S
+        limit_s = self._move_given_up_s
         if self._move.outcome is not MoveOutcome.RUNNING or since_s is None:
             return False
         if now_s - since_s <= limit_s:
@@ -209,7 +209,8 @@ class Executor:
         if why:
             return why
         self._move = LatestMove(MoveOutcome.RUNNING, target_id=move.target_id)
-        self._move_limit_s, self._move_ordered_at_s = move.options.limit_s, ordered_at_s
+        self._move_given_up_s = move.options.limit_s + move.patience_s
+        self._move_ordered_at_s = ordered_at_s
         return ""
 
     def _is_waited_for(self, outcome: Outcome[object]) -> bool:

@@ -17,15 +17,21 @@ from world.ports.libvirt import MigrationOptions, MigrationResult
 # libvirt needs up to 30 s to see that the target is gone, and the target is asked before anything
 # moves.
 PATIENCE_S = 60.0
+# Where nobody reaches the engine, its stop waits no longer for a libvirt that is silent.
+SHORT_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
 class MoveOrder:
-    """To whom: the host `target_id`, whose libvirt is at `address`; empty: it does not say."""
+    """To whom: the host `target_id`, whose libvirt is at `address`; empty: it does not say.
+
+    So many seconds after its limit it counts as failed, though libvirt has not said so.
+    """
 
     target_id: Optional[int] = None
     address: str = ""
     options: MigrationOptions = field(default_factory=MigrationOptions)
+    patience_s: float = PATIENCE_S
 
     @property
     def impossible_why(self) -> str:
@@ -47,12 +53,12 @@ class LatestMove:
     result: Optional[MigrationResult] = None
 
 
-def options_of(settings: MigrationSettings) -> MigrationOptions:
-    """What the cluster's settings ask of libvirt."""
+def options_of(settings: MigrationSettings, limit_s: float) -> MigrationOptions:
+    """What the cluster's settings ask of libvirt, and for how long."""
     return MigrationOptions(
         bandwidth_mib_s=settings.bandwidth_mib_s,
         downtime_ms=settings.downtime_ms,
-        limit_s=settings.limit_s,
+        limit_s=limit_s,
         auto_converge=settings.auto_converge,
         post_copy=settings.post_copy,
         encrypt=settings.encrypt,

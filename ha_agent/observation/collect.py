@@ -41,7 +41,8 @@ from ha_broker.api.snapshot import (
     Snapshot,
     alike_but_score,
 )
-from metadata import moving_note, reach, start_notes, takes_note
+from metadata import better_note, moving_note, reach, start_notes, takes_note
+from metadata.better_note import decode_better_moves
 from metadata.moving_note import MovingNote, decode_moving
 from metadata.notes import Notes
 from metadata.own_slot import rival
@@ -466,9 +467,12 @@ class _Told(NamedTuple):
     testimony: Optional[Testimony] = None
     gave_away: bool = False
     takes: TakesNote = TakesNote()
+    better_moves: int = 0
 
 
-_TOLD_KEYS = frozenset({moving_note.KEY, takes_note.KEY, *start_notes.KEYS, *reach.KEYS})
+_TOLD_KEYS = frozenset(
+    {moving_note.KEY, takes_note.KEY, better_note.KEY, *start_notes.KEYS, *reach.KEYS}
+)
 _NOTHING_TOLD = _Told()
 
 
@@ -580,6 +584,7 @@ def _told(notes: Notes) -> _Told:
         testimony=read_testimony(notes),
         gave_away=GAVE_AWAY in found,
         takes=takes_told(notes),
+        better_moves=decode_better_moves(found.get(better_note.KEY, "")),
     )
 
 
@@ -605,6 +610,7 @@ def _peer(view: HostView, told: _Told) -> Peer:
         cannot_start=told.start.cannot_start,
         takes_at=told.takes.address,
         takes_not=told.takes.why_not,
+        better_moves=told.better_moves,
         tries=told.start.tries,
         testimony=told.testimony,
         gave_away=told.gave_away,

@@ -18,12 +18,13 @@ from ha_agent.observation.collect import NO_PAGE
 from ha_agent.ports import BrokerPort
 from ha_agent.publication.recent_history import RecentHistory
 from ha_broker.api import penalties_line
-from ha_broker.api.snapshot import MoveReport, Publication
+from ha_broker.api.snapshot import MovePhase, MoveReport, Publication
 from ha_broker.api.times import local_time
-from metadata import moving_note, takes_note
+from metadata import better_note, moved_note, moving_note, takes_note
 from metadata.engine_status import NOT_HERE, UNHEALTHY
 from metadata.error_words import bare_reason
 from metadata.extra_text import NOTE_LIMIT
+from metadata.moved_note import MovedNote, encode_moved
 from metadata.moving_note import MovingNote, encode_moving, moving_to
 from metadata.notes import WHY
 from metadata.reach import (
@@ -78,9 +79,11 @@ def publication(
             *_notes(decision, observation, history, wall_s),
             *_moving(decision.memory, observation),
             *_takes(takes),
+            *_better_moves(decision.memory),
             *_testimony(observation),
             *_giving(decision),
             *started_from_notes(older_version),
+            *_moved(observation, move),
         ),
         conf_on_shared_storage=config_loaded_at_s is not None,
         vm_conf_refresh_s=int(config_loaded_at_s or 0),
@@ -184,6 +187,24 @@ def _moving(memory: Memory, observation: Observation) -> list[tuple[str, str]]:
     return [(moving_note.KEY, encode_moving(MovingNote(to, observation.moving_limit_s)))]
 
 
+def _better_moves(memory: Memory) -> list[tuple[str, str]]:
+    """How often this host has moved the engine to a better one within a day."""
+    count = len(memory.better_moves_s)
+    return [(better_note.KEY, str(count))] if count else []
+
+
+def _moved(observation: Observation, move: Optional[MoveReport]) -> list[tuple[str, str]]:
+    """That the engine has left this host alive, with libvirt's figures where they are of that."""
+    away = observation.vm is Vm.ABSENT and observation.lease is Lease.THEIRS
+    to = _one_line(observation.lease_owner).replace(" ", "")
+    if not away or observation.vm_ending is not VmEnding.MIGRATED or not to:
+        return []
+    note = MovedNote(to)
+    if move is not None and move.phase == MovePhase.MOVED and move.target == to:
+        note = MovedNote(to, move.took_s, move.downtime_s, move.copied_bytes)
+    return [(moved_note.KEY, encode_moved(note))]
+
+
 def move_target(memory: Memory, peers: tuple[Peer, ...]) -> str:
     """The name of the host to which this one moves the engine; empty: it is not known."""
     target_id = memory.move_target_id
@@ -235,6 +256,7 @@ class Publisher:
         self._accepted_at_s: Optional[float] = None
         self._moving_to: Optional[str] = None
         self._moving_since_s: Optional[float] = None
+        self._refusing_since_s: Optional[float] = None
 
     def offer(self, record: Publication, due: bool) -> None:
         """Publish `record` if something in it changed that others act on, or if it is `due`."""
@@ -256,6 +278,7 @@ class Publisher:
         if outcome.error is None:
             self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
             self._note_moving(outcome.started_at_s)
+            self._note_refusing(outcome.started_at_s)
         self._in_flight = None
         self.send()
         return "" if outcome.error is None else bare_reason(outcome.error)
@@ -270,6 +293,19 @@ class Publisher:
         """Since when each record that the broker took says that the engine moves to host `to`;
         None: the latest does not."""
         return self._moving_since_s if self._moving_to == to else None
+
+    @property
+    def refusing_since_s(self) -> Optional[float]:
+        """Since when each record that the broker took says that this host takes no engine alive;
+        None: the latest does not."""
+        return self._refusing_since_s
+
+    def _note_refusing(self, at_s: float) -> None:
+        takes = self._accepted is None or bool(takes_told(self._accepted.notes).address)
+        if takes:
+            self._refusing_since_s = None
+        elif self._refusing_since_s is None:
+            self._refusing_since_s = at_s
 
     def _note_moving(self, at_s: float) -> None:
         to = moving_to(self._accepted.notes) if self._accepted is not None else None

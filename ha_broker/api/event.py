@@ -17,6 +17,7 @@ class EventKind(str, Enum):
     STARTED = "started"  # healthy again on the same host
     STOPPED = "stopped"
     TAKEN_OVER = "taken-over"  # healthy on another host than before
+    MOVED = "moved"  # ... by live migration
     UNHEALTHY = "unhealthy"  # where its VM was started anew: for starting_s (600)
     HEALTHY = "healthy"
     MAINTENANCE_ON = "maintenance-on"
@@ -37,8 +38,8 @@ class Event:
     at_s                when it was first seen to be so; it has held since then
     host_id, host_name  whom it is about (the host that runs the engine; None: the cluster)
     detail              a sentence part for people
-    outage_s            how long the engine had not been healthy before it started or was
-                        taken over; None: not known
+    outage_s            how long the engine had not been healthy before it started, was taken over
+                        or had moved; None: not known
     """
 
     number: int

@@ -12,6 +12,7 @@ from typing import Optional
 
 from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_two
 from metadata.liveness import Liveness
+from metadata.moved_note import MovedNote, moved_of
 from metadata.records import EngineVm, Health
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
@@ -49,6 +50,7 @@ class HostPicture:
     tells     its record is fresh, so its broker works and tells events
     generation  its life in sanlock's lockspace; 0: not known
     says_up   its record says that the engine is up there
+    moved     its record says that the engine has left it alive, and where to
     """
 
     host_id: int
@@ -58,6 +60,7 @@ class HostPicture:
     tells: bool = False
     generation: int = 0
     says_up: bool = field(default=False, compare=False)
+    moved: Optional[MovedNote] = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,12 @@ class ClusterPicture:
         """What people call a host."""
         names = (host.name for host in self.hosts if host.host_id == host_id)
         return next(names, "") or f"host {host_id}"
+
+    def moved(self, host_id: Optional[int], to_id: Optional[int]) -> Optional[MovedNote]:
+        """What the one host says of the engine's way to the other one; None: nothing."""
+        notes = (host.moved for host in self.hosts if host.host_id == host_id)
+        note = next(notes, None)
+        return note if note is not None and note.to == self.name(to_id) else None
 
     @property
     def wrote_s(self) -> dict[int, float]:
@@ -177,6 +186,7 @@ def _host(view: HostView, snapshot: Snapshot, sees: bool) -> HostPicture:
         tells=view.agent_speaks and sees,
         generation=view.generation,
         says_up=view.says_up,
+        moved=moved_of(record.notes) if record is not None else None,
     )
 
 

@@ -26,6 +26,8 @@ from ha_broker.events.cluster_state import (
     Presence,
 )
 from ha_broker.events.debounce import Debounced
+from ha_broker.events.text import figures
+from metadata.moved_note import MovedNote
 
 T = TypeVar("T")
 
@@ -252,6 +254,9 @@ def _engine_happening(
     kind = _engine_kind(memory, track.settled, value)
     if kind is None:
         return []
+    moved = picture.moved(memory.engine_host, value.host_id)
+    if kind is EventKind.TAKEN_OVER and moved is not None:
+        kind = EventKind.MOVED
     about = memory.engine_host if kind is EventKind.STOPPED else value.host_id
     name = memory.engine_host_name if kind is EventKind.STOPPED else picture.name(value.host_id)
     event = Event(
@@ -260,7 +265,7 @@ def _engine_happening(
         at_s=track.since_s,
         host_id=about,
         host_name=name,
-        detail=_engine_detail(memory, kind),
+        detail=_engine_detail(memory, kind, moved),
         outage_s=_outage_s(memory, track, value),
     )
     return [Happening(event, value.host_id, witnessed=_witnessed(memory, track))]
@@ -281,7 +286,9 @@ def _engine_kind(
     return EventKind.HEALTHY if before is EngineCondition.UNHEALTHY else None
 
 
-def _engine_detail(memory: WatchMemory, kind: EventKind) -> str:
+def _engine_detail(memory: WatchMemory, kind: EventKind, moved: Optional[MovedNote]) -> str:
+    if kind is EventKind.MOVED and moved is not None:
+        return "; ".join([f"it ran on {memory.engine_host_name} before", *figures(moved)])
     if kind is EventKind.TAKEN_OVER:
         return f"it ran on {memory.engine_host_name} before"
     if kind is EventKind.STOPPED and memory.engine_host is not None:

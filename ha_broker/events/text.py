@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Optional
 
 from ha_broker.api.event import Event, EventKind
+from metadata.moved_note import MovedNote
+
+MIB = 1024 * 1024
 
 _SENTENCES = {
     EventKind.STARTED: "the engine has been started on {host}",
     EventKind.STOPPED: "the engine runs nowhere",
     EventKind.TAKEN_OVER: "the engine has been taken over by {host}",
+    EventKind.MOVED: "the engine has moved alive to {host}",
     EventKind.UNHEALTHY: "the engine on {host} is not healthy",
     EventKind.HEALTHY: "the engine on {host} is healthy again",
     EventKind.HOST_LOST: "{host} is lost",
@@ -43,6 +47,18 @@ def outage_text(outage_s: Optional[float]) -> str:
         return ""
     minutes, seconds = divmod(round(outage_s), 60)
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+
+
+def figures(moved: MovedNote) -> list[str]:
+    """What libvirt has told of a move."""
+    told = []
+    if moved.took_s is not None:
+        told.append(f"the move took {moved.took_s:.1f} s")
+    if moved.downtime_s is not None:
+        told.append(f"it stood still for {moved.downtime_s:.2f} s")
+    if moved.copied_bytes is not None:
+        told.append(f"{moved.copied_bytes / MIB:.0f} MiB were sent")
+    return told
 
 
 def detail(event: Event) -> str:

@@ -97,6 +97,10 @@ class SlotReader:
         else:
             self._watch.postpone(float("inf"))
 
+    def hurry(self, now_s: float) -> None:
+        """Read the slots in use at once."""
+        self._read.hurry(now_s)
+
     def hurry_scan(self, now_s: float) -> None:
         """Read the whole area soon."""
         self._scan.hurry(now_s)

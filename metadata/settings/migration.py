@@ -13,6 +13,10 @@
       tries: 3                           # of one move, over all targets
       at_shutdown: migrate               # of the engine's host: migrate, stop or leave
       shutdown_s: 180                    # so long it waits at the most
+      better_points: 800                 # a host with so many more gets the engine; 0: never
+      better_s: 1800                     # once that has lasted for so long
+      better_per_day: 3                  # at most so often in 24 hours
+      out_of_reach_s: 30                 # so long it is moved before it is stopped; 0: not moved
 """
 
 from __future__ import annotations
@@ -44,6 +48,10 @@ _RULES: dict[str, Rule] = {
     "tries": integer(1, 100),
     "at_shutdown": text("migrate|stop|leave", "migrate, stop or leave"),
     "shutdown_s": number(10, 3600),
+    "better_points": integer(0, 100_000),
+    "better_s": number(60, 7 * 86_400),
+    "better_per_day": integer(1, 100),
+    "out_of_reach_s": number(0, 3600),
 }
 
 

@@ -34,7 +34,7 @@ from metadata.settings.schema import Reader, Rule, integer, number, text, told, 
 TRANSITION_RULE = "state_transition="
 ALL = "all"
 EVENT_RULES = (
-    *("started", "stopped", "taken-over", "unhealthy", "healthy", "maintenance"),
+    *("started", "stopped", "taken-over", "moved", "unhealthy", "healthy", "maintenance"),
     *("host-lost", "host-back", "storage-lost", "storage-back", "two-engines"),
     *("unattended", "attended"),
 )

@@ -147,6 +147,11 @@ class MigrationSettings:
     at_shutdown       what becomes of the engine when its host is shut down: "migrate" (moved alive,
                       or shut down where no host can take it), "stop" (shut down) or "leave"
     shutdown_s        so long the shutdown waits for that at the most
+    better_points     a host with so many points more than the engine's gets it alive; 0: never
+    better_s          ... once that has lasted for so long without a break
+    better_per_day    ... at most so often within 24 hours, all hosts together
+    out_of_reach_s    an engine that nobody reaches is moved alive for so long, over all targets,
+                      before it is stopped; 0: it is stopped at once
     """
 
     uri: str = "qemu+tls://{address}/system"
@@ -159,6 +164,10 @@ class MigrationSettings:
     tries: int = 3
     at_shutdown: str = "migrate"
     shutdown_s: float = 180.0
+    better_points: int = 800
+    better_s: float = 1800.0
+    better_per_day: int = 3
+    out_of_reach_s: float = 30.0
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,10 @@ def _with_moves(world: WorldSettings) -> WorldSettings:
         tries=rng.choice((1, 2, 3, 3, 9)),
         at_shutdown=rng.choice(("migrate", "migrate", "migrate", "stop", "leave")),
         shutdown_s=round(spread(rng, 10, 600)),
+        better_points=rng.choice((800, 800, 400, 0)),
+        better_s=round(spread(rng, 60, 3000)),
+        better_per_day=rng.choice((1, 3, 10)),
+        out_of_reach_s=rng.choice((0, 30, round(spread(rng, 2, 300)))),
     )
     return replace(world, cluster=replace(world.cluster, migration=migration))
 

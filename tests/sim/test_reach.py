@@ -26,7 +26,10 @@ def drawn(seed: int) -> WorldSettings:
         replace(host, host_id=number, gateway=True, version="same")
         for number, host in enumerate(world.hosts, start=1)
     )
-    return replace(world, hosts=hosts, start="running")
+    # A host without its gateway is a worse place for the engine; that is looked at elsewhere.
+    migration = replace(world.cluster.migration, better_points=0)
+    cluster = replace(world.cluster, migration=migration)
+    return replace(world, hosts=hosts, cluster=cluster, start="running")
 
 
 def parts_s(world: WorldSettings) -> dict[str, float]:
@@ -35,6 +38,7 @@ def parts_s(world: WorldSettings) -> dict[str, float]:
     return {
         "window": (network.probes + 1) * timing.tick_s,
         "isolated": timing.isolated_s,
+        "move": world.cluster.migration.out_of_reach_s,
         "shutdown": min(world.engine.shutdown_s, timing.stop_s + 15),
         "lease": 2 * timing.io_timeout_s,
         "start": world.engine.boot_s,

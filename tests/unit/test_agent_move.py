@@ -264,8 +264,9 @@ def test_a_move_stands_against_a_start_and_its_end_is_no_start_s(bench: Bench) -
 
 def test_the_options_are_the_cluster_s() -> None:
     settings = MigrationSettings("x://{address}/", 7, 50, 30.0, False, True, True, 2)
-    assert options_of(settings) == MigrationOptions(7, 50, 30.0, False, True, True)
-    assert options_of(MigrationSettings()) == MigrationOptions()
+    assert options_of(settings, 30.0) == MigrationOptions(7, 50, 30.0, False, True, True)
+    assert options_of(MigrationSettings(), 120.0) == MigrationOptions()
+    assert options_of(MigrationSettings(), 12.5).limit_s == 12.5
 
 
 # --- what a host says of itself ---------------------------------------------------------------

@@ -73,7 +73,8 @@ def test_our_own_record_is_no_news(cluster: Cluster, host: Host) -> None:
 def test_that_the_engine_moves_is_news_once_it_is_on_the_storage(
     cluster: Cluster, host: Host
 ) -> None:
-    """The agent waits for it before it has libvirt move the engine."""
+    """The agent waits for it, and for what the others say after that, before it has libvirt move
+    the engine."""
     host.publish()
     cluster.run(TICK_S)
     for to in ("h2", "h3"):
@@ -85,10 +86,10 @@ def test_that_the_engine_moves_is_news_once_it_is_on_the_storage(
         host.store.heal()
         cluster.run(TICK_S)
         assert told[0] in host.snapshot.own.record.notes  # type: ignore[union-attr]
-        assert host.snapshot.sequence == before + 1
+        assert host.snapshot.sequence == before + 2
         host.publish(replace(PUBLICATION, notes=told))
         cluster.run(TICK_S)
-        assert host.snapshot.sequence == before + 1
+        assert host.snapshot.sequence == before + 2
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,12 @@ CLUSTER: Mapping[str, str] = {
     "migration.at_shutdown": "what becomes of the engine when its host is shut down: moved (or "
     "shut down where no host takes it), shut down, or left",
     "migration.shutdown_s": "how long the shutdown waits for that",
+    "migration.better_points": "a host with so many points more than the engine's gets the engine "
+    "alive; 0: never",
+    "migration.better_s": "... once it has been so for so long without a break",
+    "migration.better_per_day": "... at most so often within 24 hours, all hosts together",
+    "migration.out_of_reach_s": "how long an engine that nobody reaches is moved alive, over all "
+    "hosts, before it is stopped; 0: it is stopped at once",
 }
 
 HOST: Mapping[str, str] = {

@@ -19,7 +19,7 @@ from fsm.guards import (
     time_out_s,
 )
 from fsm.handover import resume_after_s
-from fsm.memory import MAINTENANCE, SHUTDOWN, BrokenOff, Memory
+from fsm.memory import BETTER, CUT_OFF, DARK, MAINTENANCE, SHUTDOWN, BrokenOff, Memory
 from fsm.observation import (
     HostCondition,
     Lease,
@@ -30,20 +30,30 @@ from fsm.observation import (
     StartOutcome,
     Vm,
 )
+from fsm.own_moves import DAY_S
 from fsm.peers import undecided
 from fsm.step import broken_off_by
 from metadata.liveness import Liveness
 from metadata.reach import Sight, Testimony
 from metadata.records import Health
-from metadata.settings.parse import ClusterSettings, EngineSettings, ScoreWeights, check_timing
+from metadata.settings.parse import (
+    ClusterSettings,
+    EngineSettings,
+    MigrationSettings,
+    ScoreWeights,
+    check_timing,
+)
 from metadata.states import State
 from tests.fsm.model import shape
 from tests.fsm.model.shape import Agent, Dom, For, Hold, Host, Life, Mem, View
 
 # Two failed starts put a host out, not three: one place less to count to.
 CONFIG = ClusterSettings(
-    engine=EngineSettings(fqdn="engine.example.org"), score=ScoreWeights(failed_starts_to_zero=2)
+    engine=EngineSettings(fqdn="engine.example.org"),
+    score=ScoreWeights(failed_starts_to_zero=2),
+    migration=MigrationSettings(better_points=0, out_of_reach_s=0),
 )
+OWN_MOVES = replace(CONFIG, migration=MigrationSettings(better_per_day=1))
 WITHOUT_PAGE = replace(CONFIG, engine=EngineSettings())
 NO_PAGE = "there is no page"
 TIMING = CONFIG.timing
@@ -54,8 +64,11 @@ LONG_S = 50_000.0
 JUST_S = 0.5
 
 UPLINK = 2
-_CUT_S = (0.0, 0.0, TIMING.isolated_s, LONG_S)
-_DARK_S = (0.0, 0.0, dark_counts_s(TIMING), TIMING.bad_health_s, LONG_S)
+_MOVE_S = OWN_MOVES.migration.out_of_reach_s
+_CUT_S = (0.0, 0.0, TIMING.isolated_s, TIMING.isolated_s + _MOVE_S, LONG_S)
+_DARK_AFTER_S = (dark_counts_s(TIMING), TIMING.bad_health_s, TIMING.bad_health_s + _MOVE_S)
+_DARK_S = (0.0, 0.0, *_DARK_AFTER_S, LONG_S)
+_BETTER_S = (0.0, 0.0, OWN_MOVES.migration.better_s, LONG_S)
 _REPEAT_S = REPEAT_TICKS * TIMING.tick_s
 _RESUME_S = resume_after_s(TIMING)
 
@@ -134,6 +147,10 @@ def early(mem: Mem) -> Memory:
         gave_away_at_s=NOW_S - JUST_S if mem.gave else None,
         gave_away_uplink=mem.gave == UPLINK,
         broken_off=None if mem.broke is None else _broken_off(mem.broke, mem.broke_age),
+        better_id=mem.better_id or None,
+        better_since_s=NOW_S - _BETTER_S[mem.better] if mem.better else None,
+        better_moves_s=(NOW_S - JUST_S,) if mem.day else (),
+        wants=_PURPOSES[mem.move] if mem.move in OWN_MOVES_FOR else "",
         move_for=_PURPOSES[mem.move],
         move_target_id=mem.target or None,
         move_ordered=mem.ordered,
@@ -149,7 +166,11 @@ _PURPOSES = {
     For.MAINTENANCE: MAINTENANCE,
     For.PERSON: REQUEST_ID,
     For.SHUTDOWN: SHUTDOWN,
+    For.CUT_OFF: CUT_OFF,
+    For.DARK: DARK,
+    For.BETTER: BETTER,
 }
+OWN_MOVES_FOR = shape.OWN_MOVES
 
 
 def _broken_off(state: State, age: int) -> BrokenOff:
@@ -175,6 +196,8 @@ def late(mem: Mem, lease: Lease, hosts: int) -> Memory:
         cut_off_since_s=NOW_S - _CUT_S[mem.cut + 1] + JUST_S if mem.cut else None,
         dark_since_s=NOW_S - _DARK_S[mem.dark + 1] + JUST_S if mem.dark else None,
         gave_away_at_s=NOW_S - window_s if mem.gave else None,
+        better_since_s=NOW_S - _BETTER_S[mem.better + 1] + JUST_S if mem.better else None,
+        better_moves_s=(NOW_S - DAY_S + JUST_S,) if mem.day else (),
         started_at_s=NOW_S - (LONG_S if mem.settled else settle_s - JUST_S),
         failed_starts_s=(NOW_S - window_s,) * mem.failed,
         crashed_at_s=NOW_S - window_s if mem.crashed else NOW_S - LONG_S,
@@ -221,20 +244,30 @@ def abstract(before: Mem, after: Memory, observation: Observation, stayed: bool)
         between=before.between
         and after.vm_held_since_s is not None
         and NOW_S - after.vm_held_since_s >= _RESUME_S,
-        cut=_passed(after.cut_off_since_s, TIMING.isolated_s),
-        dark=_passed(after.dark_since_s, dark_counts_s(TIMING), TIMING.bad_health_s),
+        cut=_passed(after.cut_off_since_s, TIMING.isolated_s, TIMING.isolated_s + _MOVE_S),
+        dark=_passed(after.dark_since_s, *_DARK_AFTER_S),
         gave=0 if after.gave_away_at_s is None else UPLINK if after.gave_away_uplink else 1,
         leaving=after.giving_away,
         reached=after.reached and _moved(after, observation),
         **_broken(after.broken_off),
         **_move(after, observation),
+        **_better(after),
     )
+
+
+def _better(after: Memory) -> dict[str, Any]:
+    return {
+        "better_id": after.better_id or 0,
+        "better": _passed(after.better_since_s, OWN_MOVES.migration.better_s),
+        "day": bool(after.better_moves_s),
+    }
 
 
 def _move(after: Memory, observation: Observation) -> dict[str, Any]:
     """What is remembered of a move, while anybody may ask for it."""
     asks = observation.move_request is not None and after.move_for == REQUEST_ID
     asks = asks or (observation.host_stops is not None and after.move_for == SHUTDOWN)
+    asks = asks or (bool(after.wants) and after.move_for == after.wants)
     broken = after.broken_off is not None and after.broken_off.state is State.ENGINE_MIGRATING_AWAY
     if after.state not in _MOVES and not asks and not broken:
         return {}
@@ -289,7 +322,7 @@ def kept(mem: Mem) -> Mem:
     broken_off = broken_off_by(early(mem))
     return Mem(
         failed=mem.failed, crashed=mem.crashed, owner=mem.owner, cut=mem.cut, dark=mem.dark,
-        reached=mem.reached, leaving=mem.leaving, gave=mem.gave, **_broken(broken_off),
+        reached=mem.reached, leaving=mem.leaving, gave=mem.gave, day=mem.day, **_broken(broken_off),
         **_kept_move(mem, broken_off),
     )  # fmt: skip
 

@@ -120,13 +120,13 @@ def _power(host: Host, host_id: int, lease: Lease) -> Moves:
     _, left = ended(host, host_id, lease, VmEnding.NONE)
     life = Life.DEAD if host.life is Life.DEAD else Life.EXPIRED
     off = Host(on=False, agent=Agent.KILLED, mem=None, storage=host.storage, life=life,
-               local=host.local, keeps=host.keeps, page=host.page)  # fmt: skip
+               local=host.local, keeps=host.keeps, page=host.page, own=host.own)  # fmt: skip
     yield Move("power cut", Kind.FAULT, off, left)
 
 
 def _power_on(host: Host, _host_id: int, lease: Lease) -> Moves:
     back = Host(storage=host.storage, life=Life.JOINS, local=host.local, keeps=host.keeps,
-                page=host.page)  # fmt: skip
+                page=host.page, own=host.own)  # fmt: skip
     yield Move("power comes back", Kind.HEAL, back, lease)
 
 
@@ -451,9 +451,12 @@ def _time(host: Host, lease: Lease, waits: Waits) -> Moves:
         kind = Kind.LAG if host.slow else Kind.FAIR
         after = host._replace(mem=mem._replace(between=True))
         yield Move("nobody takes the lease of the VM in between", kind, after, lease)
+    if host.dom is Dom.LEAVING and lease == FREE and mem.ordered and not mem.between:
+        after = host._replace(mem=mem._replace(between=True))
+        yield Move("the last step of the migration takes long", Kind.FAULT, after, lease)
     timers = _TIMERS.get(mem.state, _no_timer)
     found = _waiting(mem, waits) if mem.state is State.ENGINE_DOWN else timers(host, mem)
-    for name, after, sound in (*found, *_reach(mem, lease)):
+    for name, after, sound in (*found, *_reach(host, mem, lease)):
         # In seconds a slow broker has caught up: no time-out is that short but in safety's eyes.
         kind = Kind.FAIR if sound else Kind.FAULT
         kind = Kind.LAG if sound and host.slow else kind
@@ -467,7 +470,9 @@ def _no_timer(_host: Host, _mem: Mem) -> Timers:
     return iter(())
 
 
-def _reach(mem: Mem, lease: Lease) -> Timers:
+def _reach(host: Host, mem: Mem, lease: Lease) -> Timers:
+    if host.own:
+        yield from _own_moves(mem)
     if mem.cut == 1:
         yield "cut off for isolated_s", mem._replace(cut=2), True
     if mem.dark in (1, 2):
@@ -479,6 +484,17 @@ def _reach(mem: Mem, lease: Lease) -> Timers:
             mem._replace(gave=0),
             lease.left is Left.HELD and lease != FREE,
         )
+
+
+def _own_moves(mem: Mem) -> Timers:
+    if mem.cut == 2:
+        yield "no time is left for a move (cut off)", mem._replace(cut=3), True
+    if mem.dark == 3:
+        yield "no time is left for a move (dark)", mem._replace(dark=4), True
+    if mem.better == 1:
+        yield "another host has been better for better_s", mem._replace(better=2), True
+    if mem.day:
+        yield "a day passes", mem._replace(day=False), True
 
 
 def _time_out(host: Host, mem: Mem) -> Timers:

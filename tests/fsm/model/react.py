@@ -40,9 +40,13 @@ class Turn(NamedTuple):
 class Reactor:
     """Steps hosts by one table, each distinct situation once."""
 
-    def __init__(self, hosts: int, table: Sequence[Row] = TABLE, page: bool = True) -> None:
+    def __init__(
+        self, hosts: int, table: Sequence[Row] = TABLE, page: bool = True, own: bool = False
+    ) -> None:
         self.hosts = hosts
         self.config = concrete.CONFIG if page else concrete.WITHOUT_PAGE
+        if own:
+            self.config = concrete.OWN_MOVES
         self.table = table
         self.steps: dict[tuple[Mem, Observation], tuple[Mem, Fired, tuple[Action, ...]]] = {}
         self._find = partial(walk, table=table)
@@ -100,7 +104,7 @@ class Reactor:
         memory = concrete.early(mem)
         find = partial(walk, table=self._by_state[mem.state])
         decision = step(memory, seen, self.config, find)
-        broken = rules.broken_by(mem, seen, decision)
+        broken = rules.broken_by(mem, seen, decision, self.config)
         late = remember(concrete.late(mem, seen.lease, self.hosts), seen, self.config)
         other = find(late, seen, self.config)
         if other is not decision.row:
@@ -120,7 +124,7 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
         elif action is Action.SHUTDOWN_VM:
             host = host._replace(asked=host.runs)
         elif action is Action.RESUME_VM:
-            host = host._replace(wake=host.dom is Dom.HELD)
+            host = host._replace(wake=host.dom in (Dom.HELD, Dom.LEAVING))
         elif action is Action.MIGRATE_VM:
             assert host.mem is not None
             host = host._replace(to=host.mem.target, moved=MoveOutcome.RUNNING)
@@ -128,6 +132,7 @@ def _perform(host: Host, actions: Sequence[Action]) -> Host:
             # What has not begun does not begin; the last step can't be broken off.
             given_up = host.moved is MoveOutcome.RUNNING and host.runs
             host = host._replace(to=0, moved=MoveOutcome.FAILED) if given_up else host
+            host = host._replace(wake=True) if host.dom is Dom.LEAVING else host
         elif action is Action.END_LOCAL_MAINTENANCE:
             host = host._replace(ends=host.local)
         else:

@@ -20,7 +20,7 @@ from metadata.reach import Sight
 from metadata.records import Health
 from metadata.states import State
 from tests.fsm.model.concrete import NO_PAGE
-from tests.fsm.model.shape import For, Mem
+from tests.fsm.model.shape import OWN_MOVES, For, Mem
 
 Truth = Callable[[Mem, Observation], bool]
 
@@ -72,12 +72,36 @@ def is_wanted(mem: Mem, seen: Observation) -> bool:
     }
     if mem.move in by_itself:
         return by_itself[mem.move] and not seen.global_maintenance
+    if mem.move in OWN_MOVES:
+        held = seen.local_maintenance or seen.host_stops is not None
+        return held or (wants_itself(mem, seen, mem.move) and not seen.global_maintenance)
     return seen.move_request is not None
+
+
+def wants_itself(mem: Mem, seen: Observation, purpose: For) -> bool:
+    """Is there a reason of this host's own to move the engine for that?"""
+    if purpose is For.BETTER:
+        return mem.better > 0 and is_better(mem, seen, mem.better_id)
+    if not mem.reached and moved(mem, seen):
+        return False
+    if purpose is For.CUT_OFF:
+        return mem.cut == 2 and _nobody_reaches(seen)
+    return mem.dark == 3 and _all_see_it_dark(seen) and seen.health is not Health.BAD
+
+
+def is_better(mem: Mem, seen: Observation, host_id: int) -> bool:
+    """Has that host 800 points more than this one, by what it is worth, and takes the engine?"""
+    points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
+    return not no_place(mem, seen) and any(
+        peer.host_id == host_id and is_candidate(peer) and peer.takes_at
+        and peer.score >= points + 800
+        for peer in seen.peers
+    )  # fmt: skip
 
 
 def given(mem: Mem) -> bool:
     """Is nobody reaching the engine here a reason to stop it, or was it?"""
-    return mem.cut == 2 or mem.dark == 3 or mem.leaving
+    return mem.cut >= 2 or mem.dark >= 3 or mem.leaving
 
 
 def has_network(peer: Peer) -> bool:
@@ -113,6 +137,14 @@ def _nobody_reaches(seen: Observation) -> bool:
     better = any(is_candidate(peer) and peer.score >= 1800 + 800 for peer in seen.peers)
     said = dark and not reached if words else better
     return seen.condition.network_failed_fraction == 1.0 and said
+
+
+def _all_see_it_dark(seen: Observation) -> bool:
+    """Behind this host's good network: two hosts at the least, all that have theirs."""
+    words = [peer.testimony for peer in seen.peers if peer.testimony is not None]
+    good = [word for word in words if word.network_good]
+    dark = all(word.sight is Sight.DARK for word in (*words, *good)) and len(good) >= 2
+    return dark and not seen.condition.network_failed_fraction
 
 
 def _ended(ending: VmEnding) -> Truth:
@@ -262,7 +294,12 @@ _TRUTHS: dict[str, Truth] = {
     "was about to move to another host": lambda mem, _seen: (
         mem.broke in (State.LOCAL_MAINTENANCE_MIGRATE_VM, State.ENGINE_MIGRATING_AWAY)
     ),
-    ": {move_for}": lambda _mem, seen: bool(seen.move_request or seen.host_stops),
+    ": {move_for}": lambda mem, seen: bool(
+        seen.move_request or seen.host_stops or mem.cut == 2 or mem.dark == 3 or mem.better == 2
+    ),
+    "{better}": lambda mem, seen: any(
+        is_candidate(peer) and peer.score >= 800 for peer in seen.peers
+    ),
     "this host is being shut down": lambda _mem, seen: seen.host_stops is not None,
     "was moving to {moving_to}, and still is": lambda mem, seen: (
         mem.broke is State.ENGINE_MIGRATING_AWAY and seen.vm_leaving
@@ -279,6 +316,13 @@ _TRUTHS: dict[str, Truth] = {
     "stays here: {move_why}": lambda mem, seen: (
         mem.ordered and seen.vm is Vm.RUNNING and seen.move_outcome is not MoveOutcome.DONE
     ),
+    "stays here: {target_why}": lambda mem, seen: (
+        not mem.ordered
+        and not any(
+            peer.host_id == mem.target and is_candidate(peer) and peer.takes_at
+            for peer in seen.peers
+        )
+    ),
     "was not certain in time": lambda mem, _seen: not mem.ordered and mem.age >= 1,
     "begins to move": lambda _mem, seen: seen.vm is Vm.RUNNING and seen.move_announced,
     "that it had moved": lambda _mem, seen: seen.move_outcome is MoveOutcome.DONE,
@@ -289,9 +333,9 @@ _TRUTHS: dict[str, Truth] = {
         not mem.ordered and not is_wanted(mem, seen)
     ),
     # out of reach
-    "is out of reach: ": lambda mem, _seen: mem.cut == 2,
+    "is out of reach: ": lambda mem, _seen: mem.cut >= 2,
     "is out of reach of": lambda mem, _seen: mem.dark >= 2,
-    "has been out of reach of": lambda mem, _seen: mem.dark == 3,
+    "has been out of reach of": lambda mem, _seen: mem.dark >= 3,
     "{unreached}": lambda mem, seen: mem.dark >= 2 or _nobody_reaches(seen),
     "can be reached and may start it": lambda mem, seen: (
         no_place(mem, seen) and any(has_network(peer) for peer in seen.peers)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsm.decision import Decision
-from fsm.memory import Action
+from fsm.memory import BETTER, CUT_OFF, DARK, Action
 from fsm.observation import HostStop, Lease, MoveOutcome, Observation, StartOutcome, Vm, VmEnding
 from fsm.score import ZERO_STATES
 from metadata.records import Health
+from metadata.settings.parse import ClusterSettings
 from metadata.states import State
 from tests.fsm.model.concrete import NO_PAGE, goes_on_after_s, lasted_s
 from tests.fsm.model.reasons import (
     ahead,
     given,
     has_network,
+    is_better,
     is_candidate,
     is_lost,
     is_moving,
@@ -23,14 +25,18 @@ from tests.fsm.model.reasons import (
     no_place,
     some_undecided,
     untrue,
+    wants_itself,
 )
-from tests.fsm.model.shape import For, Mem
+from tests.fsm.model.shape import OWN_MOVES, REACH_MOVES, For, Mem
 
 _STOPS = {Action.SHUTDOWN_VM, Action.DESTROY_VM}
 _FORCED = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
+MOST_TRIES = 3
 
 
-def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...]:
+def broken_by(
+    mem: Mem, seen: Observation, decision: Decision, config: ClusterSettings
+) -> tuple[str, ...]:
     """The rules that `decision` breaks, in words."""
     rules = (
         _starts,
@@ -49,7 +55,40 @@ def broken_by(mem: Mem, seen: Observation, decision: Decision) -> tuple[str, ...
         _goes_on,
     )
     broken = tuple(why for rule in rules for why in rule(mem, seen, decision))
+    if config.migration.better_points:
+        broken = (*broken, *_by_itself(mem, seen, decision))
     return (*broken, *untrue(decision.row, mem, seen))
+
+
+def _by_itself(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
+    """A host's own moves: before the stop where nobody reaches the engine, and once a day."""
+    begins = decision.changed and decision.memory.state is State.ENGINE_MIGRATING_AWAY
+    purpose = decision.memory.move_for
+    rests = mem.state in (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+    gives = decision.memory.giving_away and not mem.leaving
+    refused = mem.refused if mem.move in REACH_MOVES else frozenset()
+    reached = {p.host_id for p in seen.peers if has_network(p)} & _takers(seen, refused)
+    in_time = mem.cut == 2 or (mem.cut < 2 and mem.dark == 3)
+    able = _movable(seen) and _is_free(seen) and bool(reached) and len(refused) < MOST_TRIES
+    if gives and rests and in_time and able:
+        yield "an engine out of reach is stopped though a host takes it alive"
+    if begins and purpose in (CUT_OFF, DARK) and decision.memory.move_target_id not in reached:
+        yield "an engine out of reach goes to a host with a good network"
+    if begins and purpose == BETTER:
+        if mem.day or mem.better < 2:
+            yield "a move to a better host after a while only, and so often in a day"
+        if not is_better(mem, seen, decision.memory.move_target_id or 0):
+            yield "the engine goes to a host that is much better"
+        if not decision.memory.better_moves_s:
+            yield "a move to a better host counts for the day"
+        if seen.global_maintenance is not False or seen.health is not Health.GOOD:
+            yield "a move to a better host while it is not certain that all is well"
+
+
+def _is_free(seen: Observation) -> bool:
+    """Does nobody else decide about the engine now?"""
+    asked = seen.move_request is not None or seen.host_stops is not None
+    return seen.move_outcome is not MoveOutcome.RUNNING and not asked
 
 
 def _starts(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
@@ -161,7 +200,9 @@ def _migrates(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     for_shutdown = seen.host_stops is HostStop.MIGRATE
     if begins and mem.broke is State.ENGINE_MIGRATING_AWAY and seen.vm_leaving:
         begins = False  # it goes on
-    if begins and not for_maintenance and seen.move_request is None and not for_shutdown:
+    own = any(wants_itself(mem, seen, purpose) for purpose in OWN_MOVES)
+    asked = for_maintenance or seen.move_request is not None or for_shutdown
+    if begins and not asked and not own:
         yield "nothing moves that nobody wants moved"
     if begins and not (_movable(seen) and after.move_target_id in _takers(seen, mem.refused)):
         yield "the engine moves from where it runs to a host that takes it"

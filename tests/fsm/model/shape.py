@@ -82,6 +82,14 @@ class For(IntEnum):
     MAINTENANCE = 1
     PERSON = 2
     SHUTDOWN = 3
+    CUT_OFF = 4
+    DARK = 5
+    BETTER = 6
+
+
+# What a host wants moved by itself: the first two are for an engine out of reach.
+REACH_MOVES = frozenset({For.CUT_OFF, For.DARK})
+OWN_MOVES = REACH_MOVES | {For.BETTER}
 
 
 class Mem(NamedTuple):
@@ -102,8 +110,10 @@ class Mem(NamedTuple):
     denied: int = 0
     waited: bool = False  # a moving engine was waited for long enough
     between: bool = False  # for a while nobody has had the lease of the VM that is leaving here
-    cut: int = 0  # 1: cut off, 2: for isolated_s
-    dark: int = 0  # 1: dark for all, 2: no old news any more, 3: for bad_health_s
+    # 1: cut off, 2: for isolated_s, 3: ... and so long that no time is left for a move
+    cut: int = 0
+    # 1: dark for all, 2: no old news any more, 3: for bad_health_s, 4: no time for a move is left
+    dark: int = 0
     gave: int = 0  # 1: gave the engine away as it was cut off, 2: ... behind a good network
     leaving: bool = False  # ... by the stop that is under way
     reached: bool = False  # somebody reached it here since; kept while it was moved lately
@@ -114,6 +124,9 @@ class Mem(NamedTuple):
     ordered: bool = False
     refused: frozenset[int] = frozenset()
     over: bool = False  # nothing more is tried for that
+    better_id: int = 0  # a host that is much better and takes the engine
+    better: int = 0  # 1: it is, 2: for better_s
+    day: bool = False  # the engine has been moved for that within a day
 
 
 class View(NamedTuple):
@@ -157,6 +170,7 @@ class Host(NamedTuple):
     keeps: bool = False  # its agent's memory outlives the agent
     kept: Optional[Mem] = None  # what of it an agent that ended has left
     page: bool = True  # the engine has a health page
+    own: bool = False  # its agent moves the engine by itself
     view: Optional[View] = None  # an old one that it still believes; None: the present one
 
     @property

@@ -43,7 +43,8 @@ class Size:
     """How many hosts, and how many faults may happen one after another on any way.
 
     `only`: no other faults than these. `keeps`: what the agents have learnt outlives them, and
-    they end any number of times. `page`: the engine has a health page.
+    they end any number of times. `page`: the engine has a health page. `own`: the agents move the
+    engine by themselves, to a better host and where nobody reaches it.
     """
 
     hosts: int
@@ -51,12 +52,14 @@ class Size:
     only: Optional[frozenset[str]] = None
     keeps: bool = False
     page: bool = True
+    own: bool = False
 
     def __str__(self) -> str:
         kinds = "" if self.only is None else f" of {len(self.only)} kinds"
         keeps = ", agents that end again and again" if self.keeps else ""
         page = "" if self.page else ", no health page"
-        return f"{self.hosts} hosts, {self.faults} faults{kinds}{keeps}{page}"
+        own = ", moves by the hosts themselves" if self.own else ""
+        return f"{self.hosts} hosts, {self.faults} faults{kinds}{keeps}{page}{own}"
 
 
 # What happens to the VM itself, and an agent that comes late to it.
@@ -84,6 +87,11 @@ MOVE_FAULTS = frozenset(
 )  # fmt: skip
 
 
+# What may meet an engine that its host moves by itself, and the surroundings in which it wants to.
+OWN_FAULTS = frozenset(
+    {"uplink broken", "cut off the network", "gateway lost", "migration given up",
+     "the last step of the migration takes long"}
+)  # fmt: skip
 # Whether others reach the engine: explored apart, for it matters to a few rows only.
 REACH_FAULTS = frozenset(
     {"uplink broken", "cut off the network", "gateway lost", "engine falls ill", "sanlock dies"}
@@ -96,7 +104,8 @@ APART = frozenset(
 WANTED = frozenset({"local maintenance on", "a person wants the engine moved"})
 MOVED_FAULTS = WANTED | frozenset(
     {"migration given up", "libvirt says that the VM has moved, and it has not",
-     "a migration leaves the VM between", "host is suspended", "storage breaks"}
+     "a migration leaves the VM between", "host is suspended", "storage breaks",
+     "the last step of the migration takes long"}
 )  # fmt: skip
 # An engine that is to move, and has crashed before, or that somebody else has left half-way.
 STRANDED = WANTED | frozenset(
@@ -135,7 +144,7 @@ class Worlds:
 
     def __init__(self, size: Size, table: Sequence[Row] = TABLE) -> None:
         self.size = size
-        self.reactor = Reactor(size.hosts, table, size.page)
+        self.reactor = Reactor(size.hosts, table, size.page, size.own)
         self.hosts: list[Host] = []
         self._recorded: Optional[list[tuple[int, Turn]]] = None
         self.broken: list[str] = []  # what the agents broke on the way to the latest edges
@@ -157,7 +166,7 @@ class Worlds:
 
     def first(self) -> Key:
         """All hosts are on, all agents new, and the engine runs nowhere."""
-        fresh = self.number(Host(keeps=self.size.keeps, page=self.size.page))
+        fresh = self.number(Host(keeps=self.size.keeps, page=self.size.page, own=self.size.own))
         return self._settled((_lease_number(FREE), 0, *[fresh] * self.size.hosts))
 
     def number(self, host: Host) -> int:
@@ -290,6 +299,9 @@ class Worlds:
         doms = [self.hosts[number].dom for number in key[HOSTS:]]
         if Dom.LEAVING in doms or Dom.ARRIVING in doms:
             found.append(Edge(0, "migration ends", Kind.FAIR, self._migrated(key, doms)))
+            if Dom.LEAVING in doms and self._host(key, doms.index(Dom.LEAVING)).wake:
+                back = self._migrated(key, doms, broken_off=True)
+                found.append(Edge(0, "the migration is broken off as asked", Kind.FAIR, back))
             if faults and Dom.LEAVING in doms:
                 left = self._left_between(key, doms)
                 found.append(Edge(0, "a migration leaves the VM between", Kind.FAULT, left))
@@ -328,12 +340,12 @@ class Worlds:
         here = arriving._replace(dom=Dom.ARRIVING, ending=VmEnding.NONE)
         return _with(_with(moved, source, self.number(gone)), target, self.number(here))
 
-    def _migrated(self, key: Key, doms: list[Dom]) -> Key:
+    def _migrated(self, key: Key, doms: list[Dom], broken_off: bool = False) -> Key:
         """Over to the target if it gets the lease, else back; a side may have died meanwhile."""
         source = doms.index(Dom.LEAVING) if Dom.LEAVING in doms else None
         target = doms.index(Dom.ARRIVING) if Dom.ARRIVING in doms else None
         free = _LEASES[key[0]] == FREE
-        over = free and source is not None and self._can_run(key, target)
+        over = free and source is not None and self._can_run(key, target) and not broken_off
         if target is not None:
             key = self._put(key, target, _arrived(self._host(key, target), over))
         if source is not None:
@@ -498,7 +510,9 @@ def _left(host: Host, host_id: int, arrives: bool, back: bool) -> Host:
     moved = over_move(host.moved, arrives)
     if arrives:
         return ended(host._replace(moved=moved), host_id, FREE, VmEnding.MIGRATED)[0]
-    return host._replace(dom=Dom.GOOD if back else Dom.PAUSED, hold=Hold(back), moved=moved)
+    return host._replace(
+        dom=Dom.GOOD if back else Dom.PAUSED, hold=Hold(back), moved=moved, wake=False
+    )
 
 
 def _arrived(host: Host, takes: bool) -> Host:
