@@ -66,12 +66,21 @@ class Worker:
         data = _read_all(self._reading, end_s)
         if data is None:
             raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
-        return _result(data, whom)
+        if not data:
+            raise CommandError(f"{whom} could not be asked: the process that did so was killed")
+        done, value = cast("tuple[bool, Union[object, Exception]]", pickle.loads(data))
+        if not done:
+            raise cast(Exception, value)
+        return value
 
     def end(self) -> None:
         """Never waits: a child that storage holds up does not even die."""
         os.close(self._reading)
-        _end(self._child)
+        # With all that it has begun itself, which is in its process group.
+        with suppress(ProcessLookupError):  # it has none when it has not run at all yet
+            os.killpg(self._child, signal.SIGKILL)
+        os.kill(self._child, signal.SIGKILL)
+        os.waitpid(self._child, os.WNOHANG)
 
 
 class Apart(Worker):
@@ -152,20 +161,3 @@ def _read_all(reading: int, end_s: float) -> Optional[bytes]:
         if not part:
             return b"".join(parts)
         parts.append(part)
-
-
-def _end(child: int) -> None:
-    """With all that it has begun itself, which is in its process group."""
-    with suppress(ProcessLookupError):  # it has none when it has not run at all yet
-        os.killpg(child, signal.SIGKILL)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, os.WNOHANG)
-
-
-def _result(data: bytes, whom: str) -> object:
-    if not data:
-        raise CommandError(f"{whom} could not be asked: the process that did so was killed")
-    done, value = cast("tuple[bool, Union[object, Exception]]", pickle.loads(data))
-    if not done:
-        raise cast(Exception, value)
-    return value
