@@ -76,11 +76,7 @@ class Worker:
     def end(self) -> None:
         """Never waits: a child that storage holds up does not even die."""
         os.close(self._reading)
-        # With all that it has begun itself, which is in its process group.
-        with suppress(ProcessLookupError):  # it has none when it has not run at all yet
-            os.killpg(self._child, signal.SIGKILL)
-        os.kill(self._child, signal.SIGKILL)
-        os.waitpid(self._child, os.WNOHANG)
+        _end(self._child)
 
 
 class Apart(Worker):
@@ -161,3 +157,11 @@ def _read_all(reading: int, end_s: float) -> Optional[bytes]:
         if not part:
             return b"".join(parts)
         parts.append(part)
+
+
+def _end(child: int) -> None:
+    """With all that it has begun itself, which is in its process group."""
+    with suppress(ProcessLookupError):  # it has none when it has not run at all yet
+        os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, os.WNOHANG)
