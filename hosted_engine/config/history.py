@@ -39,7 +39,12 @@ def run_history(options: argparse.Namespace) -> int:
 def run_rollback(options: argparse.Namespace) -> int:
     """``--shared-config-rollback``."""
     (text,) = options.arguments
-    version = _version(text)
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise UsageError(
+            f"{shown(text)} is refused; allowed: the number of a version, as "
+            "--shared-config-history shows it"
+        )
+    version = int(text)
     telling = Telling(options.json, wait_s(options, WAIT_S))
     settings = host_settings()
     context = change_context(deployed_host(settings), settings)
@@ -129,12 +134,3 @@ def _find(stored: StoredConfig, version: int) -> OldVersion:
         f"there is no version {version} to go back to; kept are: {kept} (version {current} is in "
         f"use); {NOTHING_WRITTEN}"
     )
-
-
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise UsageError(
-            f"{shown(text)} is refused; allowed: the number of a version, as "
-            "--shared-config-history shows it"
-        )
-    return int(text)

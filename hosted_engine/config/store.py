@@ -176,7 +176,13 @@ def _write(
         if found.config != before.config:
             raise CommandError(_overtaken_text(found))
         _check(world, found, after)
-        written = _with_history(found, after, note)
+        # A damaged history is begun anew from what of it can be read.
+        history = decode_history(found.history)
+        old = OldVersion(
+            found.config.sequence, found.settings, found.config.domain_xml, history.note
+        )
+        text = encode_history(ConfigHistory(note, (old, *history.versions)), history_room(after))
+        written = replace(after, history=text)
         _put(world, written)
         return written
 
@@ -188,14 +194,6 @@ def _overtaken_text(found: StoredConfig) -> str:
         f"version {found.config.sequence} of the shared configuration was written meanwhile{who}; "
         f"{NOTHING_WRITTEN}; look at it and do it again"
     )
-
-
-def _with_history(found: StoredConfig, after: StoredConfig, note: ChangeNote) -> StoredConfig:
-    """A damaged history is begun anew from what of it can be read."""
-    history = decode_history(found.history)
-    old = OldVersion(found.config.sequence, found.settings, found.config.domain_xml, history.note)
-    text = encode_history(ConfigHistory(note, (old, *history.versions)), history_room(after))
-    return replace(after, history=text)
 
 
 def _put(world: DeployedHost, written: StoredConfig) -> None:

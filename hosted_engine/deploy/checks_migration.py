@@ -52,7 +52,13 @@ def check_migration(subject: Subject) -> Finding:
             f"{address} answers, and is open to whoever reaches its port, who is root here with it",
             f"in production: migration.uri with qemu+tls, see {PAGE}",
         )
-    return ok(f"{address} answers{_ends(subject) if by_tls else ''}{_in_clear(subject)}")
+    told = f"{address} answers"
+    if by_tls:
+        look = subject.world.probes.certificates().look(_server_files(subject), Use.SERVER)
+        told += f"; its certificate is good until {look.ends}" if look.ends else ""
+    if not subject.cluster.migration.encrypt:
+        told += "; the engine's memory goes over the network in clear (migration.encrypt is false)"
+    return ok(told)
 
 
 def _warning(subject: Subject, problem: str, *mend: str) -> Finding:
@@ -125,17 +131,6 @@ def _of_qemu(subject: Subject, use: Use) -> tuple[CertificateFiles, Use, str]:
 
 def _listening(subject: Subject) -> str:
     return _LISTENING.get(subject.world.probes.libvirt_unit(), MONOLITHIC)
-
-
-def _ends(subject: Subject) -> str:
-    look = subject.world.probes.certificates().look(_server_files(subject), Use.SERVER)
-    return f"; its certificate is good until {look.ends}" if look.ends else ""
-
-
-def _in_clear(subject: Subject) -> str:
-    if subject.cluster.migration.encrypt:
-        return ""
-    return "; the engine's memory goes over the network in clear (migration.encrypt is false)"
 
 
 # --- asking -------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hosted_engine.history.changes import ToldChange, changes_of
 from hosted_engine.history.plot.chart import chart
 from hosted_engine.history.plot.svg import svg_bytes
 from hosted_engine.history.selection import Selection, host_named, load, selected
-from hosted_engine.history.timeline import HostPast, Past, TimeSpan
+from hosted_engine.history.timeline import Past, TimeSpan
 from hosted_engine.host.error_lines import writing
 from metadata.error_words import shown
 from world.durable import replace_file
@@ -55,7 +55,14 @@ def cut(past: Past, from_s: float) -> Past:
     return replace(
         past,
         from_s=max(past.from_s, from_s),
-        hosts=tuple(_cut_host(host, from_s) for host in past.hosts),
+        hosts=tuple(
+            replace(
+                host,
+                states=_cut_spans(host.states, from_s),
+                engine=_cut_spans(host.engine, from_s),
+            )
+            for host in past.hosts
+        ),
         lease=_cut_spans(past.lease, from_s),
         global_maintenance=_cut_spans(past.global_maintenance, from_s),
     )
@@ -67,14 +74,6 @@ def _from_s(past: Past, changes: list[ToldChange], selection: Selection, now_s: 
         shown = changes[-selection.last :]
         return shown[0].at_s if shown else past.to_s
     return past.to_s - USUAL_S if selection.since is None else selection.since(now_s)
-
-
-def _cut_host(host: HostPast, from_s: float) -> HostPast:
-    return replace(
-        host,
-        states=_cut_spans(host.states, from_s),
-        engine=_cut_spans(host.engine, from_s),
-    )
 
 
 def _cut_spans(spans: tuple[TimeSpan[str], ...], from_s: float) -> tuple[TimeSpan[str], ...]:

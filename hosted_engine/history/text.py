@@ -46,12 +46,12 @@ def history_text(changes: Sequence[ToldChange]) -> str:
     """One line each, in columns, with a heading; the oldest first."""
     rows = [_COLUMNS, *(_row(change) for change in changes)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(_COLUMNS) - 1)]
-    return "".join(f"{printable_text(_line(row, widths))}\n" for row in rows)
-
-
-def _line(row: tuple[str, ...], widths: Sequence[int]) -> str:
-    cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-    return "  ".join([*cells, row[-1]]).rstrip()
+    lines = []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+        line = "  ".join([*cells, row[-1]]).rstrip()
+        lines.append(f"{printable_text(line)}\n")
+    return "".join(lines)
 
 
 def _row(change: ToldChange) -> tuple[str, ...]:

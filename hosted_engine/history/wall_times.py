@@ -12,7 +12,7 @@ reach back least. The others are placed between their neighbours.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, Optional
 
@@ -84,13 +84,12 @@ def _believed(boots: Sequence[_Boot]) -> set[int]:
             begins.append(-boots[number].from_s)
         elif -boots[number].from_s < begins[length]:
             firsts[length], begins[length] = number, -boots[number].from_s
-    return set(_row(firsts[-1] if firsts else None, following))
-
-
-def _row(first: Optional[int], following: Mapping[int, Optional[int]]) -> Iterator[int]:
+    believed = set()
+    first = firsts[-1] if firsts else None
     while first is not None:
-        yield first
+        believed.add(first)
         first = following[first]
+    return believed
 
 
 def _placed(boot: _Boot, ends_s: float) -> Iterator[Timed]:

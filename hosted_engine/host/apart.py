@@ -66,7 +66,12 @@ class Worker:
         data = _read_all(self._reading, end_s)
         if data is None:
             raise CommandError(f"{whom} has not answered for {deadline_s:.0f} s")
-        return _result(data, whom)
+        if not data:
+            raise CommandError(f"{whom} could not be asked: the process that did so was killed")
+        done, value = cast("tuple[bool, Union[object, Exception]]", pickle.loads(data))
+        if not done:
+            raise cast(Exception, value)
+        return value
 
     def end(self) -> None:
         """Never waits: a child that storage holds up does not even die."""
@@ -160,12 +165,3 @@ def _end(child: int) -> None:
         os.killpg(child, signal.SIGKILL)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, os.WNOHANG)
-
-
-def _result(data: bytes, whom: str) -> object:
-    if not data:
-        raise CommandError(f"{whom} could not be asked: the process that did so was killed")
-    done, value = cast("tuple[bool, Union[object, Exception]]", pickle.loads(data))
-    if not done:
-        raise cast(Exception, value)
-    return value

@@ -70,7 +70,10 @@ def _refuse_living(world: DeployedHost, host_id: int, found: DecodedSlot, force:
             "this host's agent runs and would write its record again; nothing was done; "
             "systemctl stop ha-agent first"
         )
-    is_owner = _owns_lease(world, host_id)
+    # By what stands on the storage; a lease that can't be read is nobody's here.
+    with told():
+        owner = lease_owner(world.storage.read(world.settings.storage.lease, SLOT_SIZE))
+    is_owner = owner is not None and owner.owner_id == host_id
     if force and not is_owner:
         world.say(f"[warn] whether host id {host_id} lives was not asked (--force-clean)")
         return
@@ -86,13 +89,6 @@ def _refuse_living(world: DeployedHost, host_id: int, found: DecodedSlot, force:
         f"host id {host_id} lives: {life}; nothing was done; stop its services (there: systemctl "
         "stop ha-agent ha-broker ha-lockspace), or add --force-clean"
     )
-
-
-def _owns_lease(world: DeployedHost, host_id: int) -> bool:
-    """By what stands on the storage; a lease that can't be read is nobody's here."""
-    with told():
-        owner = lease_owner(world.storage.read(world.settings.storage.lease, SLOT_SIZE))
-    return owner is not None and owner.owner_id == host_id
 
 
 def _wait_until_forgotten(world: DeployedHost, host_id: int) -> None:

@@ -42,7 +42,6 @@ from metadata.settings.remote_places import same_remote
 from metadata.settings.storage_connection import (
     FcConnection,
     IscsiConnection,
-    MountedConnection,
     StorageConnection,
 )
 from world.durable import replace_file
@@ -178,7 +177,14 @@ def is_connected(connection: StorageConnection, site: ConnectSite) -> bool:
         return bool(_portals_with_session(connection, site))
     mount = _mount_on(connection.mount_point, site)
     if mount is not None:
-        _refuse_other(connection, mount)
+        # A file system that is named by its server can be told from another one by its source.
+        source = mount_source(connection)
+        if ":" in source and not same_remote(source, mount.source):
+            raise CommandError(
+                f"{mount.source} ({mount.kind}) is mounted at {connection.mount_point}, and not "
+                f"{source} ({mount_type(connection)}); umount {connection.mount_point} first, or "
+                "mend storage.connection in host.yaml"
+            )
     return mount is not None
 
 
@@ -198,17 +204,6 @@ def _portals_with_session(connection: IscsiConnection, site: ConnectSite) -> tup
     if done.code not in (0, ISCSI_NOTHING_FOUND):
         raise CommandError(f"{shown(command)}: {done.words}")
     return connected_portals(done.output, connection) if done.code == 0 else ()
-
-
-def _refuse_other(connection: MountedConnection, mount: Mount) -> None:
-    """A file system that is named by its server can be told from another one by its source."""
-    source = mount_source(connection)
-    if ":" in source and not same_remote(source, mount.source):
-        raise CommandError(
-            f"{mount.source} ({mount.kind}) is mounted at {connection.mount_point}, and not "
-            f"{source} ({mount_type(connection)}); umount {connection.mount_point} first, or "
-            "mend storage.connection in host.yaml"
-        )
 
 
 def _prepare(connection: StorageConnection) -> None:

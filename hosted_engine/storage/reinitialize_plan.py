@@ -162,9 +162,14 @@ def life_between(before: StorageLook, now: StorageLook) -> SignOfLife:
 
 def refusal(look: StorageLook, life: SignOfLife, force: bool) -> str:
     """Why it may not be done; empty: nothing speaks against it."""
-    names = f"{_names(look, life.host_ids)} {_live(life.host_ids)}"
+    lives = "lives" if len(life.host_ids) == 1 else "live"
+    names = f"{_names(look, life.host_ids)} {lives}"
     holder = lease_holder(look)
-    running = [host_id for host_id, slot in life.written.items() if _runs_engine(slot)]
+    running = [
+        host_id
+        for host_id, slot in life.written.items()
+        if isinstance(slot, HostRecord) and slot.engine_status.is_up
+    ]
     if life.lease_changed:
         return LEASE_MOVES
     if isinstance(holder, Holder) and holder.host_id in life.host_ids:
@@ -200,14 +205,6 @@ def unready(look: StorageLook, maintenance: Optional[bool], own_id: int) -> list
             "--clean-metadata --host-id=N)"
         )
     return problems
-
-
-def _runs_engine(slot: DecodedSlot) -> bool:
-    return isinstance(slot, HostRecord) and slot.engine_status.is_up
-
-
-def _live(host_ids: list[int]) -> str:
-    return "lives" if len(host_ids) == 1 else "live"
 
 
 def _names(look: StorageLook, host_ids: list[int]) -> str:

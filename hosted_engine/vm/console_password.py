@@ -99,10 +99,6 @@ def chosen(given: Optional[str]) -> str:
             "there is no terminal to type the password at: put it into the environment variable "
             f"{PASSWORD_VARIABLE}, or let one be made with --generate"
         )
-    return _typed()
-
-
-def _typed() -> str:
     try:
         first = getpass.getpass("Password of the engine's display: ")
         again = getpass.getpass("The same again: ")

@@ -128,18 +128,15 @@ class OrderedMove:
             raise EndedError(stays_text(snapshot, report))
         moves = report is not None and report.phase == MovePhase.MOVING
         if not moves:
-            self._look_for_order(snapshot)
+            order = snapshot.move_order
+            if order is not None and order.request_id != self.what_for:
+                raise EndedError("a newer order has taken the place of this one")
+            self._empty = 0 if order is not None else self._empty + 1
+            if self._empty > EMPTY_LOOKS:
+                raise EndedError(
+                    "the order was dropped before it was begun; the engine stays (see "
+                    "'hosted-engine --explain')"
+                )
         if report is None:
             return "waiting for this host's agent to take the order up"
         return progress_text(report)
-
-    def _look_for_order(self, snapshot: Snapshot) -> None:
-        order = snapshot.move_order
-        if order is not None and order.request_id != self.what_for:
-            raise EndedError("a newer order has taken the place of this one")
-        self._empty = 0 if order is not None else self._empty + 1
-        if self._empty > EMPTY_LOOKS:
-            raise EndedError(
-                "the order was dropped before it was begun; the engine stays (see 'hosted-engine "
-                "--explain')"
-            )

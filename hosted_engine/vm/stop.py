@@ -6,7 +6,6 @@ import argparse
 from functools import partial
 from typing import Optional
 
-from ha_broker.api.snapshot import Snapshot
 from hosted_engine.cli.wait import follow, wait_s
 from hosted_engine.errors import EXIT_OK, CommandError
 from hosted_engine.host.error_lines import told
@@ -46,9 +45,20 @@ def stop(engine: EngineAccess, graceful: bool, timeout_s: Optional[float] = None
     Raises CommandError when the VM is not here or libvirt refuses.
     """
     domain = domain_here(engine)
-    _order(engine, domain, graceful)
+    if graceful and domain.state is DomainState.PAUSED:
+        raise CommandError(
+            f"the engine's VM is paused ({domain.detail or 'no reason given'}), so its guest "
+            f"can't power off: let it run (virsh -c {engine.libvirt_uri} resume {engine.name}) or "
+            "switch it off (hosted-engine --vm-poweroff)"
+        )
+    with told():
+        order(engine.hypervisor.shutdown if graceful else engine.hypervisor.destroy, ORDER_LIMIT_S)
     print(f"The engine's VM was {'asked to power off' if graceful else 'switched off'}.")
-    _warn_of_restart(engine.ask_broker())
+    snapshot = engine.ask_broker()
+    if snapshot is None or snapshot.global_maintenance is None:
+        print(MAINTENANCE_UNKNOWN, flush=True)
+    elif not snapshot.global_maintenance:
+        print(STARTED_AGAIN, flush=True)
     if timeout_s is not None:
         follow_stop(engine, domain, graceful, timeout_s)
     return EXIT_OK
@@ -61,17 +71,6 @@ def follow_stop(engine: EngineAccess, domain: Domain, graceful: bool, timeout_s:
     print(f"Reached: {ENDED}.")
 
 
-def _order(engine: EngineAccess, domain: Domain, graceful: bool) -> None:
-    if graceful and domain.state is DomainState.PAUSED:
-        raise CommandError(
-            f"the engine's VM is paused ({domain.detail or 'no reason given'}), so its guest "
-            f"can't power off: let it run (virsh -c {engine.libvirt_uri} resume {engine.name}) or "
-            "switch it off (hosted-engine --vm-poweroff)"
-        )
-    with told():
-        order(engine.hypervisor.shutdown if graceful else engine.hypervisor.destroy, ORDER_LIMIT_S)
-
-
 def _missing(engine: EngineAccess, stopped: Domain, allowed_s: float) -> str:
     """Another process is another life: the hosts may have started the engine again, here too."""
     now = look(engine, allowed_s)
@@ -79,10 +78,3 @@ def _missing(engine: EngineAccess, stopped: Domain, allowed_s: float) -> str:
     if now.state is DomainState.ABSENT or another:
         return ""
     return f"the VM is {now.state.value} still"
-
-
-def _warn_of_restart(snapshot: Optional[Snapshot]) -> None:
-    if snapshot is None or snapshot.global_maintenance is None:
-        print(MAINTENANCE_UNKNOWN, flush=True)
-    elif not snapshot.global_maintenance:
-        print(STARTED_AGAIN, flush=True)
