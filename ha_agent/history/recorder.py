@@ -250,7 +250,9 @@ class Recorder:
             first = self._first_to_go()
             gone = self.waiting[first : first + too_many]
             del self.waiting[first : first + too_many]
-            self._lost += sum(_count(entry.fact) for entry in gone)
+            # One that says how many were lost before it stands for as many.
+            facts = [entry.fact for entry in gone]
+            self._lost += sum(one.count if isinstance(one, Lost) else 1 for one in facts)
 
     def _most_waiting(self) -> int:
         hosts = len(self._snapshot.hosts) if self._snapshot is not None else 0
@@ -279,11 +281,6 @@ def _write(store: HistoryStore, entries: Sequence[Entry], with_earlier: bool) ->
     earlier = store.earlier() if with_earlier else ()
     store.append(entries)
     return earlier
-
-
-def _count(fact: Fact) -> int:
-    """How many entries are lost with this one."""
-    return fact.count if isinstance(fact, Lost) else 1
 
 
 # All that is compared of a sight, but for the score.

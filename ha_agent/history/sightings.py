@@ -20,7 +20,7 @@ def this_host(snapshot: Snapshot, record: Publication, host_name: str) -> HostSi
         vm=status.vm.value,
         health=status.health.value,
         live=True,
-        liveness=_own_liveness(snapshot),
+        liveness=(snapshot.own.liveness if snapshot.own else Liveness.UNKNOWN).value,
         maintenance=snapshot.local_maintenance,
         stopped=record.stopped,
         why=record.why,
@@ -52,7 +52,3 @@ def other_host(view: HostView) -> HostSight:
         stopped=record.stopped,
         why=dict(record.notes).get(WHY, ""),
     )
-
-
-def _own_liveness(snapshot: Snapshot) -> str:
-    return snapshot.own.liveness.value if snapshot.own is not None else Liveness.UNKNOWN.value

@@ -141,14 +141,11 @@ def _absent(state: State, observation: Observation) -> EngineStatus:
     if observation.lease is not Lease.THEIRS:
         if observation.vm_ending is VmEnding.MISSING:
             return EngineStatus(EngineVm.DOWN_MISSING, Health.BAD, "Down", "vm is missing")
-        if _ended_unexpectedly(state, observation):
+        crashed = observation.vm_ending is VmEnding.CRASHED
+        if crashed or state is State.ENGINE_UNEXPECTEDLY_DOWN:
             reason = _joined("vm went down unexpectedly", observation.vm_detail)
             return EngineStatus(EngineVm.DOWN_UNEXPECTED, Health.BAD, "Down", reason)
     return EngineStatus(EngineVm.DOWN, Health.BAD, "unknown", NOT_HERE)
-
-
-def _ended_unexpectedly(state: State, observation: Observation) -> bool:
-    return state is State.ENGINE_UNEXPECTEDLY_DOWN or observation.vm_ending is VmEnding.CRASHED
 
 
 def _joined(reason: str, detail: str) -> str:

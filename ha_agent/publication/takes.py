@@ -39,7 +39,8 @@ def _reasons_against(seen: Observation) -> Iterator[str]:
     if condition.memory_sufficient is False:
         yield f"it has too little free memory{_memory_text(seen)}"
     if condition.bridge_up is False:
-        yield f"its network bridge is down{_in_words(condition.bridge_detail)}"
+        detail = f" ({condition.bridge_detail})" if condition.bridge_detail else ""
+        yield f"its network bridge is down{detail}"
 
 
 def _memory_text(seen: Observation) -> str:
@@ -47,7 +48,3 @@ def _memory_text(seen: Observation) -> str:
     if free is None or needed is None:
         return ""
     return f" ({free / MIB:.0f} MiB, and {needed / MIB:.0f} MiB are needed)"
-
-
-def _in_words(detail: str) -> str:
-    return f" ({detail})" if detail else ""

@@ -11,14 +11,15 @@ class EventKind(str, Enum):
     """What can happen; these names are the ones that rules use.
 
     Each is told once it has held for `notifications.hold_s` (usually 30 s); where it takes longer,
-    that stands beside it.
+    that stands beside it. An engine whose VM was started anew is not called unhealthy before
+    `timing.starting_s` (600 s) are over.
     """
 
     STARTED = "started"  # healthy again on the same host
     STOPPED = "stopped"
-    TAKEN_OVER = "taken-over"  # healthy on another host than before
-    MOVED = "moved"  # ... by live migration
-    UNHEALTHY = "unhealthy"  # where its VM was started anew: for starting_s (600)
+    TAKEN_OVER = "taken-over"
+    MOVED = "moved"  # taken over by live migration
+    UNHEALTHY = "unhealthy"
     HEALTHY = "healthy"
     MAINTENANCE_ON = "maintenance-on"
     MAINTENANCE_OFF = "maintenance-off"

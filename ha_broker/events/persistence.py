@@ -83,7 +83,12 @@ def memory_from_data(data: object, now_s: float) -> EventMemory:
         engine_host=saved.engine_host,
         engine_host_name=saved.engine_host_name,
         was_absent=saved.was_absent,
-        hosts={host.host_id: _host_memory(host) for host in saved.hosts},
+        hosts={
+            host.host_id: HostMemory(
+                host.name, Debounced(host.presence), Debounced(host.maintenance)
+            )
+            for host in saved.hosts
+        },
         global_maintenance=Debounced(saved.global_maintenance),
         storage_ok=Debounced(saved.storage_ok),
         unattended=Debounced(saved.unattended),
@@ -97,10 +102,6 @@ def memory_from_data(data: object, now_s: float) -> EventMemory:
 
 def _host(host_id: int, host: HostMemory) -> _Host:
     return _Host(host_id, host.name, host.presence.settled, host.maintenance.settled)
-
-
-def _host_memory(host: _Host) -> HostMemory:
-    return HostMemory(host.name, Debounced(host.presence), Debounced(host.maintenance))
 
 
 def essence(memory: EventMemory) -> tuple[object, ...]:

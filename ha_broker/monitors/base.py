@@ -165,7 +165,10 @@ class MonitorPart:
         """Its word now, and until when that holds by itself."""
         monitor, reading = self._monitor, self._reading
         value, detail = reading.value, reading.detail
-        ends_s = NEVER_S if value is None else self._too_old_at_s()
+        ends_s = NEVER_S
+        if value is not None:
+            valid_s = VALID_INTERVALS * monitor.interval_s() + monitor.timeout_s()
+            ends_s = (self._seen_at_s or 0.0) + valid_s
         if not self._configured:
             value, detail, ends_s = None, "not configured", NEVER_S
         elif now_s > ends_s:
@@ -181,7 +184,3 @@ class MonitorPart:
             points=monitor.points,
         )
         return view, ends_s
-
-    def _too_old_at_s(self) -> float:
-        valid_s = VALID_INTERVALS * self._monitor.interval_s() + self._monitor.timeout_s()
-        return (self._seen_at_s or 0.0) + valid_s

@@ -58,7 +58,7 @@ class CpuLoadMonitor(HostMonitor):
     def job(self) -> Optional[Callable[[], object]]:
         """One sample; nothing is sampled before the engine's domain is known."""
         hypervisor = self._hypervisor()
-        return partial(self._sample, hypervisor) if hypervisor is not None else _no_sample
+        return partial(self._sample, hypervisor) if hypervisor is not None else lambda: None
 
     def _sample(self, hypervisor: MeasuredHypervisor) -> Sample:
         # The engine first: libvirt may take its time, and the two moments are to be one.
@@ -126,7 +126,3 @@ def _engine_s(before: Optional[EngineCpu], after: Optional[EngineCpu]) -> Union[
     if after.used_s <= before.used_s:
         return "libvirt's CPU time of the engine does not go on"
     return after.used_s - before.used_s
-
-
-def _no_sample() -> None:
-    return None

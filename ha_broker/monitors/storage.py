@@ -91,7 +91,7 @@ class RenewalMonitor(HostMonitor):
 
     def job(self) -> Optional[Callable[[], object]]:
         """sanlock's history of renewals; there is none before this host has joined."""
-        return self._world.lockspace.renewals if self._joined() else _no_renewals
+        return self._world.lockspace.renewals if self._joined() else list
 
     def read(self, result: object, at_s: float) -> Measurement:
         """From the latest of them."""
@@ -104,24 +104,15 @@ class RenewalMonitor(HostMonitor):
         took_s = latest.read_s + latest.write_s
         limit_s = renewal_fail_s(io_s) - renewal_s(io_s)
         if overdue_s > max(took_s, 1.0):  # sanlock tells whole seconds
-            detail = f"overdue for {overdue_s:.0f} s, {_attempts(latest)}"
-            return Measurement(overdue_s, detail, limit_s)
-        detail = f"read {latest.read_s:.3f} s, written {latest.write_s:.3f} s, {_failed(renewals)}"
+            attempts = f"{latest.timeouts} attempts timed out and {latest.errors} failed"
+            return Measurement(overdue_s, f"overdue for {overdue_s:.0f} s, {attempts}", limit_s)
+        timeouts = sum(renewal.timeouts for renewal in renewals)
+        errors = sum(renewal.errors for renewal in renewals)
+        detail = (
+            f"read {latest.read_s:.3f} s, written {latest.write_s:.3f} s, in the last "
+            f"{len(renewals)} renewals {timeouts} attempts timed out, {errors} failed"
+        )
         return Measurement(took_s, detail, limit_s)
-
-
-def _no_renewals() -> list[Renewal]:
-    return []
-
-
-def _attempts(latest: Renewal) -> str:
-    return f"{latest.timeouts} attempts timed out and {latest.errors} failed"
-
-
-def _failed(renewals: list[Renewal]) -> str:
-    timeouts = sum(renewal.timeouts for renewal in renewals)
-    errors = sum(renewal.errors for renewal in renewals)
-    return f"in the last {len(renewals)} renewals {timeouts} attempts timed out, {errors} failed"
 
 
 class SpaceMonitor(HostMonitor):

@@ -314,7 +314,7 @@ def _read_storage(reader: Reader, top: Mapping[Any, Any]) -> Optional[StoragePar
     fields = reader.fields(data, _STORAGE, "storage")
     # ``{}`` is the usual place, too, and not the volume's beginning.
     given = [name for name in _PART_NAMES if name in data and data[name] != {}]
-    places = {name: _read_place(reader, data[name], name) for name in given}
+    places = {name: reader.section(data[name], _ADDRESS, f"storage.{name}") for name in given}
     if len(reader.problems) > before:
         return None
     return _place_parts(reader, fields, places)
@@ -331,10 +331,6 @@ def _read_connection(reader: Reader, top: Mapping[Any, Any]) -> Optional[Storage
 def _connection_to_data(settings: HostSettings) -> dict[str, Any]:
     connection = settings.connection
     return {"connection": connection_to_data(connection)} if connection else {}
-
-
-def _read_place(reader: Reader, data: object, name: str) -> dict[str, Any]:
-    return reader.section(data, _ADDRESS, f"storage.{name}")
 
 
 def _place_parts(

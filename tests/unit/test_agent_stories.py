@@ -10,12 +10,12 @@ import pytest
 
 from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
 from ha_agent.publication.recent_history import TRANSITIONS_KEPT
-from ha_broker.api.snapshot import LeaseState, LeaseView, LockspaceView, StorageView
+from ha_broker.api.snapshot import LockspaceView, StorageView
 from metadata.records import EngineVm, Health
 from metadata.shared_config import SharedConfig
 from metadata.states import State
 from simulation.world.clock import CallHangs
-from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view, network
+from tests.unit.agent_host import SETTINGS, TICK_S, AgentHost, domain_xml, host_view
 from world.ports.errors import HypervisorError
 from world.ports.libvirt import Domain, DomainState, Ending
 from world.ports.sanlock import Membership
@@ -164,28 +164,6 @@ def test_the_start_itself_asks_for_the_lease_while_it_runs(host: AgentHost) -> N
     assert "lease-check" in host.runner.submitted
 
 
-def test_no_start_while_another_host_runs_the_engine(host: AgentHost) -> None:
-    host.another_host_takes_the_lease()
-    host.settle()
-    host.run_for(120)
-    assert host.state is State.ENGINE_DOWN
-    assert host.vm.calls == []
-
-
-def test_a_race_lost_is_no_failure(host: AgentHost) -> None:
-    host.another_host_takes_the_lease()
-    free = LeaseView(LeaseState.FREE, seen_at_s=host.clock.monotonic_s())
-    host.broker.override = {"lease": free}
-    host.broker.peers = ()
-    host.settle()
-    host.broker.override = {}
-    host.settle()
-    assert "start" in host.vm.calls
-    assert host.state is State.ENGINE_DOWN
-    assert host.agent.memory.failed_starts_s == ()
-    assert host.last_published().score == 3400
-
-
 def test_without_the_lock_manager_nothing_runs_and_people_are_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -263,17 +241,6 @@ def test_a_refused_domain_xml_is_not_started_until_it_is_mended(host: AgentHost)
 # --- the engine dies ------------------------------------------------------------------
 
 
-def test_qemu_killed_is_restarted_at_once_on_the_same_host(running: AgentHost) -> None:
-    running.vm.crash()
-    running.broker.health = Health.BAD
-    running.settle()
-    assert running.vm.calls == ["start"], "no time has passed"
-    assert running.state is State.ENGINE_STARTING
-    running.broker.health = Health.GOOD
-    running.run_until(lambda: running.state is State.ENGINE_UP)
-    assert running.last_published().score == 3400
-
-
 def test_good_health_of_the_dead_vm_is_not_the_new_ones(running: AgentHost) -> None:
     stale = running.broker.latest_snapshot().snapshot
     assert stale is not None
@@ -282,15 +249,6 @@ def test_good_health_of_the_dead_vm_is_not_the_new_ones(running: AgentHost) -> N
     running.vm.crash()
     running.settle()
     assert running.state is State.ENGINE_STARTING
-
-
-def test_the_engine_moved_to_another_host(running: AgentHost) -> None:
-    running.vm.end(Ending.MIGRATED)
-    running.another_host_takes_the_lease()
-    running.run_for(60)
-    assert running.state is State.ENGINE_DOWN
-    assert running.vm.calls == []
-    assert running.last_published().engine_status.vm is EngineVm.DOWN
 
 
 def test_the_lease_lost_to_another_host_after_a_crash(running: AgentHost) -> None:
@@ -351,17 +309,6 @@ def test_sanlocks_silence_in_an_earlier_life_is_not_held_against_the_new_vm(
 # --- what must not disturb it ---------------------------------------------------------
 
 
-def test_libvirt_gone_stops_nothing(running: AgentHost) -> None:
-    running.vm.disappear()
-    running.run_for(600)
-    assert running.state is State.UNKNOWN_LOCAL_VM_STATE
-    assert running.vm.calls == []
-    assert running.last_published().engine_status.vm is EngineVm.UNKNOWN
-    running.vm.reappear()
-    running.run_until(lambda: running.state is State.ENGINE_UP)
-    assert running.vm.calls == []
-
-
 def test_libvirt_hung_stops_nothing(running: AgentHost) -> None:
     running.runner.hang("domain")
     running.run_for(2 * TICK_S + 1)
@@ -399,25 +346,6 @@ def test_broker_gone_with_the_engine_away_starts_nothing(host: AgentHost) -> Non
     host.run_until(lambda: host.vm.calls == ["start"], limit_s=30)
 
 
-def test_no_broker_at_all_from_the_start(host: AgentHost) -> None:
-    host.broker.gone = True
-    host.run_for(120)
-    assert host.state is State.START_STATE
-    assert host.vm.calls == []
-
-
-def test_an_agent_started_beside_a_running_engine_adopts_it(running: AgentHost) -> None:
-    pid = running.vm.domain().pid
-    running.restart_agent()
-    running.settle()
-    assert running.state is State.ENGINE_UP
-    assert State.ENGINE_DOWN not in running.states
-    running.run_for(60)
-    assert running.vm.calls == []
-    assert running.vm.domain().pid == pid
-    assert running.state is State.ENGINE_UP
-
-
 def test_an_agent_killed_while_libvirt_starts_the_vm_adopts_it(host: AgentHost) -> None:
     host.runner.hang("start")
     host.settle()
@@ -444,42 +372,12 @@ def test_an_agent_frozen_for_long_acts_on_nothing_old(running: AgentHost) -> Non
     assert running.vm.calls == []
 
 
-def test_storage_hangs_on_the_engines_host(running: AgentHost) -> None:
-    """The broker's answers grow old in their parts; sanlock, not the agent, ends the VM."""
-    since_s = running.clock.monotonic_s()
-    running.broker.override = {
-        "storage": StorageView(last_read_at_s=since_s, last_write_at_s=since_s),
-        "lease": LeaseView(LeaseState.HELD, 1, since_s),
-    }
-    running.lockspace.hang_storage()
-    running.run_for(70)
-    assert running.vm.calls == []
-    running.run_for(20)
-    assert running.vm.domain().ending is Ending.CRASHED
-    running.run_for(300)
-    assert running.vm.calls == [], "nothing is started on silent storage"
-    running.broker.override = {}
-    running.lockspace.heal_storage()
-    running.lockspace.join(1, 10)
-    running.run_until(lambda: running.vm.calls == ["start"], limit_s=700)
-
-
 def test_publishing_that_fails_does_not_keep_a_vm_alive(
     running: AgentHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.runner.hang("publish")
     running.broker.health = Health.BAD
     running.run_until(lambda: "shutdown" in running.vm.calls, TIMING.bad_health_s + 60)
-
-
-def test_global_maintenance_leaves_a_dead_engine_dead(running: AgentHost) -> None:
-    running.broker.override = {"global_maintenance": True}
-    running.run_until(lambda: running.state is State.GLOBAL_MAINTENANCE)
-    running.vm.crash()
-    running.run_for(120)
-    assert running.vm.calls == []
-    running.broker.override = {}
-    running.run_until(lambda: running.vm.calls == ["start"])
 
 
 # --- stopping the agent ---------------------------------------------------------------
@@ -634,17 +532,6 @@ def test_an_idle_agent_publishes_once_per_tick(running: AgentHost) -> None:
     before = len(running.broker.published)
     running.run_for(10 * TICK_S)
     assert len(running.broker.published) == before + 10
-
-
-def test_a_peer_takes_its_turn_first(host: AgentHost) -> None:
-    host.broker.peers = (host_view(2, score=3400),)
-    host.broker.override = {"monitors": (network(0.5, host.clock.monotonic_s()),)}
-    host.settle()
-    assert host.last_published().score == 2600
-    host.run_for(TIMING.turn_s - 2)
-    assert host.vm.calls == []
-    assert host.state is State.ENGINE_DOWN
-    host.run_until(lambda: host.vm.calls == ["start"])
 
 
 def test_the_loop_wakes_for_a_time_out_that_falls_between_two_ticks() -> None:

@@ -32,10 +32,11 @@ def look(files: CertificateFiles, use: Use = Use.SERVER, name: str = "h1") -> Ce
 
 @pytest.mark.parametrize("name", ["h1", "H1", "h1.example.org", "192.0.2.1", "2001:db8::1", ""])
 def test_a_good_one_says_when_it_ends(authority: Authority, name: str) -> None:
-    found = look(files_of(authority), name=name)
+    files = files_of(authority)
+    found = look(files, name=name)
     assert found.problem == ""
     assert found.ends.endswith(" GMT")
-    assert look(files_of(authority), Use.CLIENT, "") == found
+    assert look(files, Use.CLIENT, "") == found
 
 
 @pytest.mark.parametrize("name", ["h2", "h1.example.com", "192.0.2.2", "2001:db8::2", "1"])

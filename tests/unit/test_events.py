@@ -428,7 +428,7 @@ def test_the_host_it_is_about_comes_first_then_the_lowest_id() -> None:
     assert [before(own_id, of_nobody, 1, 2, 3) for own_id in (1, 2, 3)] == [(), (1,), (1, 2)]
 
 
-def test_exactly_one_host_is_first_whatever_the_tellers() -> None:
+def test_exactly_one_host_is_first_whoever_reports() -> None:
     for tellers in ((1,), (2,), (1, 3), (2, 3), (1, 2, 3)):
         for first in (None, 1, 2, 3):
             happening = Happening(EVENT, teller_id=first)
@@ -450,7 +450,7 @@ def test_who_was_away_lets_all_others_tell_it() -> None:
     assert before(1, unseen, 1) == ()
 
 
-def test_who_is_not_taken_for_a_teller_by_others_comes_last() -> None:
+def test_who_is_not_taken_for_a_reporter_by_others_comes_last() -> None:
     assert before(1, Happening(EVENT), 2, 3) == (2, 3)
 
 

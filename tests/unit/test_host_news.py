@@ -280,7 +280,7 @@ def test_a_restarted_broker_with_the_same_or_a_lower_sequence_tells_all() -> Non
         assert found.hosts == (host_view(1), host_view(2, score=2))
 
 
-def test_a_desk_that_is_not_told_the_versions_tells_all() -> None:
+def test_a_mailbox_that_is_not_told_the_versions_tells_all() -> None:
     desk = Mailbox(content_snapshot(1.0, hosts=()))
     api, held = Api(desk, lambda: 1.0), HeldHosts()
     for score in (1, 2):

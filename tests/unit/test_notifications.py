@@ -420,7 +420,7 @@ def test_one_host_tells_what_all_see(tmp_path: Path) -> None:
     assert [counts(host).sent for host in hosts] == [1, 0, 0]
 
 
-def test_another_one_tells_it_when_the_teller_dies_with_it(tmp_path: Path) -> None:
+def test_another_one_tells_it_when_the_reporter_dies_with_it(tmp_path: Path) -> None:
     hosts = three_hosts(tmp_path)
     cluster = hosts[0].cluster
     hosts[1].ask("global", True)
@@ -432,7 +432,7 @@ def test_another_one_tells_it_when_the_teller_dies_with_it(tmp_path: Path) -> No
     assert [counts(host).sent for host in hosts[1:]] != [0, 0]
 
 
-def test_it_is_not_told_again_when_the_teller_stops_later(tmp_path: Path) -> None:
+def test_it_is_not_told_again_when_the_reporter_stops_later(tmp_path: Path) -> None:
     hosts = three_hosts(tmp_path)
     hosts[1].ask("global", True)
     live(hosts, 60)

@@ -37,7 +37,9 @@ class KernelVitals:
             raise WorldError("read /proc/stat", "its first line is not that of all CPUs")
         idle = ticks[3] + ticks[4]
         per_s = os.sysconf("SC_CLK_TCK")
-        return CpuTimes((sum(ticks) - idle) / per_s, sum(ticks) / per_s, _online(lines))
+        # CPUs that are offline have no line of their own.
+        online = sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
+        return CpuTimes((sum(ticks) - idle) / per_s, sum(ticks) / per_s, online)
 
     def identity(self) -> MachineIdentity:
         """From machine-id(5), the firmware's tables and /proc."""
@@ -96,11 +98,6 @@ def _ticks(line: str) -> list[int]:
     if words[:1] != ["cpu"]:
         return []
     return [int(word) for word in words[1 : 1 + _KINDS] if word.isdigit()]
-
-
-def _online(lines: list[str]) -> int:
-    """CPUs that are offline have no line of their own."""
-    return sum(1 for line in lines if line.startswith("cpu") and line[3:4].isdigit())
 
 
 def _meminfo(text: str) -> Iterator[tuple[str, int]]:

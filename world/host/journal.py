@@ -144,15 +144,12 @@ class _JournalFormatter(_PlainFormatter):
     """`<priority>text`, on each line of a text with several."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_priority(record.levelno)}>"
-        return "\n".join(prefix + line for line in super().format(record).splitlines())
+        level = record.levelno
+        priority = next((priority for floor, priority in _PRIORITIES if level >= floor), 7)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
 def _terminal_formatter() -> logging.Formatter:
     formatter = _PlainFormatter("%(asctime)s %(levelname)s %(message)s")
     formatter.converter = time.localtime
     return formatter
-
-
-def _priority(level: int) -> int:
-    return next((priority for floor, priority in _PRIORITIES if level >= floor), 7)

@@ -52,7 +52,8 @@ class _UnusableError(Exception):
 
 def _ends(files: CertificateFiles, use: Use, name: str) -> str:
     """When the certificate ends; raises _UnusableError and what the handshake does."""
-    server, client = _context(files, ssl.PROTOCOL_TLS_SERVER), _client_context(files)
+    server = _context(files, ssl.PROTOCOL_TLS_SERVER)
+    client = _context(files, ssl.PROTOCOL_TLS_CLIENT)
     judge = client if use is Use.SERVER else server
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
@@ -60,10 +61,6 @@ def _ends(files: CertificateFiles, use: Use, name: str) -> str:
     client.check_hostname = use is Use.SERVER and bool(name)
     shown = _shown_certificate(server, client, use, name)
     return str(shown.get("notAfter", ""))
-
-
-def _client_context(files: CertificateFiles) -> ssl.SSLContext:
-    return _context(files, ssl.PROTOCOL_TLS_CLIENT)
 
 
 def _context(files: CertificateFiles, protocol: Any) -> ssl.SSLContext:

@@ -135,12 +135,9 @@ class _Asking(dial.Attempt):
             raise OSError(f"{self.code}, by a name server on this host itself")
 
     def _is_on_this_host(self) -> bool:
-        here, there = (str(end[0]).partition("%")[0] for end in _ends(self))
+        ends = self.sock.getsockname(), self.sock.getpeername()
+        here, there = (str(end[0]).partition("%")[0] for end in ends)
         return here == there or is_loopback(there)
-
-
-def _ends(asking: _Asking) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    return asking.sock.getsockname(), asking.sock.getpeername()
 
 
 def is_loopback(address: str) -> bool:

@@ -157,16 +157,9 @@ def _checksum(data: bytes) -> int:
 def _is_reply(
     sock: socket.socket, family: socket.AddressFamily, packet: bytes, token: bytes
 ) -> bool:
-    message = _without_ip_header(packet) if _has_ip_header(sock, family) else packet
-    return message[:1] == bytes([_FAMILIES[family].reply]) and message.endswith(token)
-
-
-def _has_ip_header(sock: socket.socket, family: socket.AddressFamily) -> bool:
-    """Only a raw IPv4 socket hands the IP header over (raw(7), ipv6(7))."""
-    return sock.type == socket.SOCK_RAW and family == socket.AF_INET
-
-
-def _without_ip_header(packet: bytes) -> bytes:
-    if len(packet) < _SMALLEST_IPV4_HEADER or packet[0] >> 4 != 4:
-        return b""
-    return packet[(packet[0] & 0x0F) * 4 :]
+    # Only a raw IPv4 socket hands the IP header over (raw(7), ipv6(7)).
+    if sock.type == socket.SOCK_RAW and family == socket.AF_INET:
+        if len(packet) < _SMALLEST_IPV4_HEADER or packet[0] >> 4 != 4:
+            return False
+        packet = packet[(packet[0] & 0x0F) * 4 :]
+    return packet[:1] == bytes([_FAMILIES[family].reply]) and packet.endswith(token)
