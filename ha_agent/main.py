@@ -39,7 +39,7 @@ LONGEST_SLEEP_S = 5.0
 
 def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
-    arguments = options_in(argv, _parser, host_settings_file(), socket=None)
+    arguments = _arguments(argv)
     log_setup(arguments.log_level)
     try:
         return AgentDaemon(arguments.settings, arguments.socket, world or AgentAdapters()).run()
@@ -146,6 +146,11 @@ class AgentDaemon:
             agent.request_stop(with_host=with_host)
         if agent.holds_up_shutdown:
             self._services.extend_timeout(STOP_EXTENSION_S)
+
+
+def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    found: argparse.Namespace = options_in(argv, _parser, host_settings_file(), socket=None)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:
