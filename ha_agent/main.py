@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ha_agent.adapters import AgentAdapters, AgentWorld
 from ha_agent.agent import Agent
@@ -18,12 +17,15 @@ from ha_broker.api.paths import host_settings_file, state_dir
 from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
 from metadata.settings.parse import ClusterSettings, HostSettings
-from world.host.daemon import daemon_parser, heed_signals, wait_for_settings
+from world.host.daemon import daemon_parser, heed_signals, options_in, wait_for_settings
 from world.host.journal import log_setup
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.errors import WorldError
 from world.ports.host import ServiceManager
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger("ha_agent")
 
@@ -37,7 +39,7 @@ LONGEST_SLEEP_S = 5.0
 
 def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     log_setup(arguments.log_level)
     try:
         return AgentDaemon(arguments.settings, arguments.socket, world or AgentAdapters()).run()
@@ -144,6 +146,11 @@ class AgentDaemon:
             agent.request_stop(with_host=with_host)
         if agent.holds_up_shutdown:
             self._services.extend_timeout(STOP_EXTENSION_S)
+
+
+def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    found: argparse.Namespace = options_in(argv, _parser, host_settings_file(), socket=None)
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -41,6 +41,8 @@ enough because such a value is replaced and never changed, and replaced only whe
     Delivery._targets              the same settings of notifications
     Notifications._picture         the snapshot's sequence; for a tick at most, and not at all while
                                    something is about to be told
+    ToldSnapshots._by_number       a snapshot never changes; a mark names it, in this life of the
+                                   process
     ClusterPicture.hosts           `HostChanges` has not found the host changed since the picture
                                    before, and whether others can be seen; this host's own is made
                                    anew

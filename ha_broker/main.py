@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
@@ -11,11 +10,13 @@ from ha_broker.api import paths
 from ha_broker.lockspace.leave import leave_host
 from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
-from world.host.daemon import daemon_parser
+from world.host.daemon import daemon_parser, options_in
 from world.host.journal import log_setup
 from world.ports.errors import WorldError
 
 if TYPE_CHECKING:
+    import argparse
+
     from ha_broker.adapters import WorldMaker
 
 log = logging.getLogger("ha_broker")
@@ -25,7 +26,7 @@ FAILED = 1
 
 def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
-    arguments = _parser().parse_args(argv)
+    arguments = _arguments(argv)
     log_setup(arguments.log_level)
     try:
         if arguments.leave_lockspace:
@@ -42,6 +43,18 @@ def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = Non
     except Exception:
         log.exception("the broker failed")
     return FAILED
+
+
+def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
+    found: argparse.Namespace = options_in(
+        argv,
+        _parser,
+        paths.host_settings_file(),
+        socket=paths.broker_socket(),
+        state_dir=paths.state_dir(),
+        leave_lockspace=False,
+    )
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

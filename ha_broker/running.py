@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from ha_broker.adapters import BrokerAdapters, WorldMaker
 from ha_broker.broker import ALIVE_INTERVAL_S, Broker
@@ -24,6 +23,9 @@ from world.host.daemon import heed_signals, wait_for_settings
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.host import ServiceManager
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger("ha_broker")
 

@@ -7,10 +7,9 @@ joined is sanlock.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import time
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from ha_broker.api.client import BrokerClient, BrokerError, BrokerGoneError
 from world.host.clock import SystemClock
@@ -26,6 +25,9 @@ LOOK_EVERY_S = 0.5
 NOT_LEFT = "the lockspace was not left: %s"
 USED = "a process of this host holds a lease of it; see 'sanlock client status'"
 BROKER_RUNS = "the broker runs, and would join it again; systemctl stop ha-agent ha-broker first"
+
+if TYPE_CHECKING:
+    import argparse
 
 log = logging.getLogger(__name__)
 

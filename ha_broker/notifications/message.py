@@ -6,9 +6,6 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from email import policy
-from email.message import EmailMessage
-from email.utils import formatdate
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
@@ -119,9 +116,6 @@ def change_notice(change: StateChange, origin: Origin) -> Notice:
 
 # --- as a mail ----------------------------------------------------------------------------
 
-# 7 bit: what any mail server takes.
-_POLICY = policy.SMTP.clone(cte_type="7bit")
-
 
 def subject(notice: Notice, server: SmtpSettings) -> str:
     """The mail's subject: one line."""
@@ -130,7 +124,13 @@ def subject(notice: Notice, server: SmtpSettings) -> str:
 
 def letter(notice: Notice, server: SmtpSettings, to: tuple[str, ...], wall_s: float) -> Message:
     """The mail to the recipients `to`, sent at `wall_s`."""
-    mail = EmailMessage(policy=_POLICY)
+    # More than a megabyte, which a broker has no use for until it sends one.
+    from email import policy  # noqa: PLC0415
+    from email.message import EmailMessage  # noqa: PLC0415
+    from email.utils import formatdate  # noqa: PLC0415
+
+    # 7 bit: what any mail server takes.
+    mail = EmailMessage(policy=policy.SMTP.clone(cte_type="7bit"))
     mail["Date"] = formatdate(wall_s)
     # The same at each try: a mail that came through twice is one to mail programs.
     mail["Message-ID"] = f"<{notice.id}.{_domain_part(notice.sender)}@hosted-engine-ha.invalid>"

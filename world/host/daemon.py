@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import signal
-from types import FrameType
-from typing import Callable, Optional
+import sys
+from collections.abc import Sequence
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from metadata.program import VERSION
 from metadata.settings.parse import HostSettings
@@ -14,6 +15,9 @@ from world.host.journal import LEVELS
 from world.host.wake import Wake
 from world.host_file import read_host_settings
 from world.ports.host import ServiceManager
+
+if TYPE_CHECKING:
+    import argparse
 
 LOOK_FOR_SETTINGS_S = 5.0
 NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
@@ -43,8 +47,27 @@ def heed_signals(on_stop: Callable[[], None], log: logging.Logger) -> None:
         signal.signal(number, go_on)
 
 
+DEFAULT_LEVEL = "info"
+
+
+def options_in(
+    argv: Optional[Sequence[str]],
+    parser: Callable[[], argparse.ArgumentParser],
+    settings_path: str,
+    **defaults: Any,
+) -> Any:
+    """The options as `parser` reads them. Where there are none, as the units start the daemons, it
+    is not even loaded, for it would stay: `defaults`, beside those that both daemons have."""
+    words = sys.argv[1:] if argv is None else argv
+    if words:
+        return parser().parse_args(words)
+    return SimpleNamespace(settings=settings_path, log_level=DEFAULT_LEVEL, **defaults)
+
+
 def daemon_parser(prog: str, description: str, settings_path: str) -> argparse.ArgumentParser:
     """A parser with the options that both daemons have: settings, log level, version."""
+    import argparse  # noqa: PLC0415  # see `options_in`
+
     parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument(
         "--settings",
@@ -52,7 +75,7 @@ def daemon_parser(prog: str, description: str, settings_path: str) -> argparse.A
         default=settings_path,
         help="settings of this host (default: %(default)s)",
     )
-    parser.add_argument("--log-level", choices=LEVELS, default="info")
+    parser.add_argument("--log-level", choices=LEVELS, default=DEFAULT_LEVEL)
     version = f"%(prog)s {VERSION}"
     parser.add_argument("--version", action="version", version=version, help="show the version")
     return parser

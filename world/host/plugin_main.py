@@ -20,7 +20,6 @@ import resource
 import signal
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
@@ -81,6 +80,8 @@ def measurement(plugin: Any) -> dict[str, Any]:
 
 
 def _entry_points() -> list[Any]:
+    from importlib import metadata  # noqa: PLC0415  # the broker, too, imports this module
+
     found: Any = metadata.entry_points()
     if hasattr(found, "select"):
         return list(found.select(group=GROUP))

@@ -11,12 +11,12 @@ Proxies named in the environment are not used: the page is asked of the engine i
 
 from __future__ import annotations
 
-import http.client
 import io
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Optional
 from urllib.parse import SplitResult, urlsplit
 
@@ -34,6 +34,7 @@ from world.network.other_answers import (
     same_page,
     too_many_redirects,
 )
+from world.network.usual_answer import usual_head
 from world.ports.network import HealthReading
 from world.regular_file import stable_name
 
@@ -58,13 +59,23 @@ class HttpHealthPage:
             return HealthReading(False, look.named(str(error)), known=False, answered=True)
         except _CheckError as error:
             return HealthReading(False, str(error), known=False)
-        except (http.client.HTTPException, OSError, ValueError) as error:
+        except (_NoHttpError, OSError, ValueError) as error:
             return _failed(look, error, timeout_s)
         return _judge(look, answer, expected_text)
 
 
 class _CheckError(Exception):
     """The check can't be made; the text says why."""
+
+
+class _NoHttpError(Exception):
+    """What came is no HTTP; `name` is the library's for what is wrong, and `other_protocol` says
+    that it did not even begin as HTTP does."""
+
+    def __init__(self, name: str, other_protocol: bool) -> None:
+        super().__init__(name)
+        self.name = name
+        self.other_protocol = other_protocol
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -82,15 +93,15 @@ class _DeadlineReader(io.RawIOBase):
         return self._deadline.heard(self._sock.recv_into(buffer))
 
 
-class _DeadlineSocket:
+class _StreamSocket:
     """The part of a socket that `http.client` needs to read an answer."""
 
-    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        self._reader: io.BufferedIOBase = io.BufferedReader(_DeadlineReader(sock, deadline))
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
 
-    def makefile(self, _mode: str) -> io.BufferedIOBase:
+    def makefile(self, _mode: str) -> Any:
         """Named and called by `http.client.HTTPResponse`."""
-        return self._reader
+        return self._stream
 
 
 class _Look:
@@ -131,12 +142,28 @@ class _Look:
         deadline = self._deadline
         sock.settimeout(deadline.left_s())
         sock.sendall(_request(parts))
-        # typeshed asks for a whole socket; http.client uses `makefile` alone
-        response = http.client.HTTPResponse(_DeadlineSocket(sock, deadline))  # type: ignore[arg-type]
+        with closing(io.BufferedReader(_DeadlineReader(sock, deadline))) as stream:
+            head = usual_head(stream.peek())
+            if head is None:
+                return _read_by_library(stream)
+            stream.read(head.size)
+            size = _MAX_PAGE_SIZE if head.length is None else min(head.length, _MAX_PAGE_SIZE)
+            return head.status, head.location, stream.read(size)
+
+
+def _read_by_library(stream: Any) -> tuple[int, str, bytes]:
+    import http.client  # noqa: PLC0415  # some megabytes that most engines' answers do not need
+
+    # typeshed asks for a whole socket; http.client uses `makefile` alone
+    response = http.client.HTTPResponse(_StreamSocket(stream))  # type: ignore[arg-type]
+    try:
         with closing(response):
             response.begin()
             location = response.getheader("Location") or ""
             return response.status, location, response.read(_MAX_PAGE_SIZE)
+    except http.client.HTTPException as error:
+        is_other = type(error) is http.client.BadStatusLine
+        raise _NoHttpError(type(error).__name__, is_other) from error
 
 
 def _split(url: str) -> SplitResult:
@@ -228,7 +255,7 @@ def _judge(look: _Look, answer: Answer, expected_text: str) -> HealthReading:
     seen = look.named(answer.shown())
     try:
         check_status(answer)
-        if answer.status != http.HTTPStatus.OK:
+        if answer.status != HTTPStatus.OK:
             why = f"HTTP status {answer.status}"
         elif expected_text.encode("utf-8") in answer.body:
             return HealthReading(True, "", seen=seen)
@@ -246,16 +273,16 @@ def _failed(look: _Look, error: Exception, timeout_s: float) -> HealthReading:
         return HealthReading(False, str(error), answered=error.refused)
     if isinstance(error, (TimeoutError, socket.timeout)):
         return HealthReading(False, look.named(dial.late(timeout_s)))
-    if isinstance(error, http.client.HTTPException):
+    if isinstance(error, _NoHttpError):
         return _judge_no_http(look, error)
     heard = isinstance(error, TooMuchError)
     return HealthReading(False, look.named(reason(error)), answered=heard)
 
 
-def _judge_no_http(look: _Look, error: http.client.HTTPException) -> HealthReading:
+def _judge_no_http(look: _Look, error: _NoHttpError) -> HealthReading:
     """An end without a word, or a broken one, may be an ill engine's; another protocol is not."""
-    why = f"not an HTTP answer ({type(error).__name__})"
-    if type(error) is http.client.BadStatusLine:
+    why = f"not an HTTP answer ({error.name})"
+    if error.other_protocol:
         other = OtherAnswerError(why, "is that the port for http?")
         return HealthReading(False, look.named(str(other)), known=False, answered=True)
     return HealthReading(False, look.named(why), answered=True)

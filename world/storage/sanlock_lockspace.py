@@ -31,7 +31,6 @@ from __future__ import annotations
 
 import errno as errno_module
 import os
-import random
 import re
 import subprocess
 import time
@@ -661,6 +660,8 @@ def _ask_again_while_busy(binding: Any, question: Callable[[], T]) -> T:
         except binding.SanlockException as error:
             if error.errno not in _BUSY_ERRNOS or time.monotonic() >= give_up_at_s:
                 raise
+            import random  # noqa: PLC0415  # with all that makes digests: some hundred KiB
+
             time.sleep(random.uniform(0, _LONGEST_BUSY_PAUSE_S))
 
 
