@@ -424,7 +424,7 @@ class Broker:
 
     def _was_owner_and_speaks(self, view: HostView) -> bool:
         other = view.host_id != self._settings.host.host_id
-        return other and view.host_id == self._lease.last_owner_id and view.agent_speaks
+        return view.host_id == self._lease.last_owner_id and other and view.agent_speaks
 
     # --- what is shown --------------------------------------------------------------------------
 
