@@ -286,7 +286,9 @@ class Agent:
             self._lease.vm_is_gone()
         elif self._executor.start.outcome is not StartOutcome.RUNNING:
             # While a start runs, `start_engine` asks for itself; one that was given up may hang.
-            self._lease.request(pid, reading.at_s)
+            leaving = reading.domain.leaving
+            wait_s = self._timing.tick_s if leaving else 0.0
+            self._lease.request(pid, reading.at_s, not_within_s=wait_s)
 
     def _take_lease(self, outcome: Outcome[object]) -> None:
         self._lease.take(outcome)
