@@ -51,6 +51,7 @@ def domain_xml(lab: Lab) -> str:
         "TYPE": _TYPE[lab.accelerator],
         "CPU": _CPU[lab.accelerator],
         "NAME": ENGINE_NAME,
+        "MEMORY_MIB": lab.memory_mib,
         "GUEST_FILES": HOST_GUEST_FILES,
         "FABRIC": HOST_FABRIC,
         "LEASES": HOST_LEASES,
