@@ -23,7 +23,7 @@ from ha_agent.actions.execute import Executor, Judged
 from ha_agent.actions.migrate_engine import LatestMove, MoveOrder, options_of
 from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
-from ha_agent.host_shutdown import HostShutdown
+from ha_agent.host_shutdown import HostShutdown, delay_why
 from ha_agent.kept_memory import MemoryKeeper
 from ha_agent.observation import config_cache, domain_poller, vm_lease
 from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
@@ -223,6 +223,7 @@ class Agent:
                 break
         if self._recorder.waiting:
             self._recorder.write(self._clock.monotonic_s())
+        self._show_delay()
         self._ports.services.alive()
 
     def _begin_tick(self) -> None:
@@ -383,6 +384,11 @@ class Agent:
         settings = self._config.settings.migration
         if not self._shutdown.waits(now_s, settings, vm, self._memory.state):
             self._stop_requested_at_s = now_s
+
+    def _show_delay(self) -> None:
+        settings = self._config.settings.migration
+        why = delay_why(vm_of(self._judged), self._memory.state, settings)
+        self._ports.services.delays_shutdown(why)
 
     def _confirm(self, seen: Observation) -> None:
         """A look at the storage that denies the VM its lease: does the VM run even now?"""
