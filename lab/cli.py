@@ -236,7 +236,7 @@ def _add_engine_verbs(verb: AddVerb) -> None:
 
 
 def _watch_page(_places: Places, options: argparse.Namespace) -> int:
-    print(json.dumps(vars(page.watch(options.seconds))))
+    print(json.dumps(vars(page.watch(options.seconds))))  # also when it is interrupted
     return 0
 
 

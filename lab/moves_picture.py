@@ -75,7 +75,7 @@ def draw(found: dict[str, Any]) -> str:
         f"One round of local maintenance: {names}",
         f"The first move of it: {first['source']} > {first['target']}",
     )
-    parts = []
+    parts: list[str] = []
     for panel, title in zip((whole, closely), titles):
         parts += _panel(panel, title, seen, moves, hosts)
     legend_top = 2 * height + GAP + 6

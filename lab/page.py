@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,9 +58,13 @@ class Watcher:
 
 
 def watch(seconds: float) -> Watch:
-    """Ask the page again and again, for so long."""
+    """Ask the page again and again, for so long, or until this is interrupted."""
     ends_s = machine_clock_s() + seconds
-    return judge(list(ask(lambda: machine_clock_s() < ends_s)))
+    questions: list[Question] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for one in ask(lambda: machine_clock_s() < ends_s):
+            questions.append(one)
+    return judge(questions)
 
 
 def ask(goes_on: Callable[[], bool]) -> Iterator[Question]:
