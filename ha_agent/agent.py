@@ -30,7 +30,7 @@ from ha_agent.actions.migrate_engine import (
 )
 from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
-from ha_agent.host_shutdown import HEARING_TICKS, Arrival, HostShutdown, is_sent_to
+from ha_agent.host_shutdown import HEARING_TICKS, Arrival, HostShutdown, delay_why, is_sent_to
 from ha_agent.kept_memory import MemoryKeeper
 from ha_agent.observation import config_cache, domain_poller, vm_lease
 from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
@@ -236,6 +236,7 @@ class Agent:
                 break
         if self._recorder.waiting:
             self._recorder.write(self._clock.monotonic_s())
+        self._show_delay()
         self._ports.services.alive()
 
     def _begin_tick(self) -> None:
@@ -299,7 +300,9 @@ class Agent:
             self._lease.vm_is_gone()
         elif self._executor.start.outcome is not StartOutcome.RUNNING:
             # While a start runs, `start_engine` asks for itself; one that was given up may hang.
-            self._lease.request(pid, reading.at_s)
+            leaving = reading.domain.leaving
+            wait_s = self._timing.tick_s if leaving else 0.0
+            self._lease.request(pid, reading.at_s, not_within_s=wait_s)
 
     def _take_lease(self, outcome: Outcome[object]) -> None:
         self._lease.take(outcome)
@@ -411,6 +414,11 @@ class Agent:
         arrival = Arrival(comes, heard_s)
         if not self._shutdown.waits(now_s, settings.migration, vm, self._memory.state, arrival):
             self._stop_requested_at_s = now_s
+
+    def _show_delay(self) -> None:
+        settings = self._config.settings.migration
+        why = delay_why(vm_of(self._judged), self._memory.state, settings)
+        self._ports.services.delays_shutdown(why)
 
     def _confirm(self, seen: Observation) -> None:
         """A look at the storage that denies the VM its lease: does the VM run even now?"""

@@ -49,6 +49,15 @@ def is_sent_to(name: str, peers: tuple[Peer, ...]) -> bool:
     return any(peer.moving_to == name and peer.fresh and peer.may_live for peer in peers)
 
 
+def delay_why(vm: Vm, state: State, settings: MigrationSettings) -> str:
+    """Why a shutdown of this host takes a while, for people; empty: the engine is no reason."""
+    deed = {"migrate": "moves to another host first", "stop": "is shut down first"}
+    if vm is not Vm.RUNNING or state in _NOT_WAITED_IN or settings.at_shutdown not in deed:
+        return ""
+    at_most = f"{settings.shutdown_s:g} s at the most"
+    return f"the engine VM runs here and {deed[settings.at_shutdown]}, {at_most}"
+
+
 class HostShutdown:
     """The shutdown of this host, once it has begun."""
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from lab import (
@@ -16,8 +17,10 @@ from lab import (
     host,
     lan,
     lifecycle,
+    moves_picture,
     page,
     report,
+    rounds,
     san,
     settings,
     state,
@@ -148,11 +151,20 @@ def add_size_options(parser: argparse.ArgumentParser, fewest_hosts: int = 1) -> 
         help="sanlock's watchdog_fire_timeout in seconds (default %(default)s; another one "
         "needs sanlock 3.9)",
     )
+    parser.add_argument(
+        "--engine-memory",
+        type=whole_number(settings.LEAST_MEMORY_MIB, settings.MOST_MEMORY_MIB),
+        default=settings.USUAL_MEMORY_MIB,
+        metavar="MIB",
+        help="memory of the engine's guest in MiB (default %(default)s)",
+    )
 
 
 def size(options: argparse.Namespace) -> lifecycle.Size:
     """What these options ask for."""
-    return lifecycle.Size(options.hosts, options.io_timeout, options.fire_timeout)
+    return lifecycle.Size(
+        options.hosts, options.io_timeout, options.fire_timeout, options.engine_memory
+    )
 
 
 def _add_life_verbs(verb: AddVerb) -> None:
@@ -185,6 +197,7 @@ def _add_host_verbs(verb: AddVerb) -> None:
         ("power-off", _power_off, "cut a host's power"),
         ("power-on", _power_on, "switch a host on"),
         ("shutdown", _shutdown, "shut a host down in order"),
+        ("reboot", _reboot, "have a host restart itself by `systemctl reboot`"),
     ):
         verb(name, run, text).add_argument("host")
     added = verb("storage", _storage, "hang, fail or heal a host's path to the SAN")
@@ -208,13 +221,41 @@ def _add_engine_verbs(verb: AddVerb) -> None:
     verb(
         "watch-page", _watch_page, "ask the engine's page every 50 ms; prints the longest gap"
     ).add_argument("--seconds", type=_seconds, default=10.0, metavar="S")
+    added = verb(
+        "maintenance-rounds",
+        _maintenance_rounds,
+        "local maintenance of each host in turn, the engine moving away; prints the figures",
+    )
+    added.add_argument("--rounds", type=whole_number(1, 1000), default=10, metavar="N")
+    added.add_argument("--record", type=Path, metavar="FILE", help="all that was seen, as JSON")
+    added = verb("picture", _picture, "draw the round that maintenance-rounds has recorded (SVG)")
+    added.add_argument("record", type=Path, metavar="FILE")
     verb("engine", _engine, "do something to the engine VM").add_argument(
         "deed", choices=engine.DEEDS
     )
 
 
 def _watch_page(_places: Places, options: argparse.Namespace) -> int:
-    print(json.dumps(vars(page.watch(options.seconds))))
+    print(json.dumps(vars(page.watch(options.seconds))))  # also when it is interrupted
+    return 0
+
+
+def _maintenance_rounds(places: Places, options: argparse.Namespace) -> int:
+    lab = _lab(places)
+    state.log_event(places, "maintenance-rounds", [str(options.rounds)])
+    found = rounds.go(places, lab, options.rounds, say)
+    print("\n".join(rounds.as_text(found)))
+    if options.record:
+        options.record.write_text(json.dumps(found), encoding="utf-8")
+    return 0
+
+
+def _picture(_places: Places, options: argparse.Namespace) -> int:
+    try:
+        found = json.loads(options.record.read_text(encoding="utf-8"))
+        print(moves_picture.draw(found), end="")
+    except (OSError, ValueError, KeyError) as error:
+        raise LabError(f"{options.record}: no record of a round: {error!r}") from error
     return 0
 
 
@@ -314,6 +355,16 @@ def _shutdown(places: Places, options: argparse.Namespace) -> int:
     _lab_with(places, options.host)
     state.log_event(places, "shutdown", [options.host])
     host.shutdown(places, options.host)
+    return 0
+
+
+def _reboot(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    state.log_event(places, "reboot", [options.host])
+    took_s, started = host.reboot(places, options.host)
+    say(f"{options.host} was off after {took_s:.1f} s, and is on again")
+    if not started:
+        say("its start has not finished yet")
     return 0
 
 

@@ -24,9 +24,10 @@ from lab.state import Lab
 from lab.templates import render
 
 # What is done from inside the guest, and by which qemu process state or page it is seen done.
-GUEST_DEEDS = ("crash", "hang", "shutdown", "start-service", "stop-service")
+GUEST_DEEDS = ("crash", "hang", "shutdown", "fill-memory", "start-service", "stop-service")
 DEEDS = ("kill", *GUEST_DEEDS)
 DEED_TIMEOUT_S = 20.0
+FILL_TIMEOUT_S = 120.0
 LIBVIRT_TIMEOUT_S = 3.0
 FETCH = (
     "import sys, urllib.request as request; "
@@ -51,6 +52,7 @@ def domain_xml(lab: Lab) -> str:
         "TYPE": _TYPE[lab.accelerator],
         "CPU": _CPU[lab.accelerator],
         "NAME": ENGINE_NAME,
+        "MEMORY_MIB": lab.memory_mib,
         "GUEST_FILES": HOST_GUEST_FILES,
         "FABRIC": HOST_FABRIC,
         "LEASES": HOST_LEASES,
@@ -116,7 +118,19 @@ def do(places: Places, lab: Lab, deed: str) -> None:
         processes.send(engine.process.pid, signal.SIGKILL)
     else:
         _ask_guest(places, engine.host, deed)
-    _wait_done(engine, deed)
+    if deed == "fill-memory":
+        wait_until("memory filled", lambda: _is_filled(places, engine.host), FILL_TIMEOUT_S, 1.0)
+    else:
+        _wait_done(engine, deed)
+
+
+def _is_filled(places: Places, name: str) -> bool:
+    """A guest that is busy with it may not answer in time."""
+    try:
+        _ask_guest(places, name, "filled")
+    except LabError:
+        return False
+    return True
 
 
 def _wait_done(engine: Running, deed: str) -> None:

@@ -90,6 +90,20 @@ def shutdown(places: Places, host: str) -> None:
     _wait_off(places, host, pid, SHUTDOWN_TIMEOUT_S)
 
 
+def reboot(places: Places, host: str) -> tuple[float, bool]:
+    """Let a host restart itself; returns after how many seconds it was off, and as `power_on`.
+
+    It is the administrator's own command, which asks logind. systemd-nspawn ends with such a host
+    where nothing registers it, so it is switched on again from here.
+    """
+    pid = require_leader(places, host)
+    begin_s = time.monotonic()
+    run_in(places, host, ["systemctl", "reboot"])
+    _wait_off(places, host, pid, SHUTDOWN_TIMEOUT_S)
+    off_s = time.monotonic() - begin_s
+    return off_s, power_on(places, host)
+
+
 def command_in(pid: int, command: Sequence[str]) -> list[str]:
     """The words that run a command in the host whose process 1 is ``pid``."""
     kinds = ["--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]

@@ -37,11 +37,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Size:
-    """What a lab is asked to be: so many hosts, with these times of sanlock."""
+    """What a lab is asked to be: so many hosts, with these times of sanlock and this guest."""
 
     hosts: int
     io_timeout_s: int
     fire_timeout_s: int
+    memory_mib: int
 
 
 def up(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
@@ -112,7 +113,7 @@ def uninterrupted() -> Iterator[None]:
 
 def _build(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
     hosts, accelerator = tuple(host_names(size.hosts)), features.accelerator(places)
-    lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s)
+    lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s, size.memory_mib)
     say(f"SAN, LAN, {size.hosts} hosts (guest runs by {accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
     # From here on `down` has something to remove, so the lab counts as up.

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lab import lan
+from lab.processes import machine_clock_s
 
 # Asked so often; each question is given up after so long, and the next one begins.
 EVERY_S = 0.05
 PATIENCE_S = 0.5
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question: when it was asked, when its answer was there or given up (machine's clock)."""
+
+    asked_s: float
+    ended_s: float
+    well: bool
 
 
 @dataclass
@@ -24,18 +37,54 @@ class Watch:
     longest_gap_s: float = 0.0
 
 
+class Watcher:
+    """Asks the page from the beginning of a `with` to its end; `questions` has all of it then."""
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        self.questions.extend(ask(lambda: not self._ended.is_set()))
+
+
 def watch(seconds: float) -> Watch:
-    """Ask the page again and again, for so long."""
-    seen = Watch()
-    begin_s = last_s = time.monotonic()
-    while time.monotonic() - begin_s < seconds:
-        asked_s = time.monotonic()
+    """Ask the page again and again, for so long, or until this is interrupted."""
+    ends_s = machine_clock_s() + seconds
+    questions: list[Question] = []
+    with contextlib.suppress(KeyboardInterrupt):
+        for one in ask(lambda: machine_clock_s() < ends_s):
+            questions.append(one)
+    return judge(questions)
+
+
+def ask(goes_on: Callable[[], bool]) -> Iterator[Question]:
+    """Ask the page as long as that is so."""
+    while goes_on():
+        asked_s = machine_clock_s()
         well = lan.engine_is_healthy(PATIENCE_S)
-        now_s = time.monotonic()
+        ended_s = machine_clock_s()
+        yield Question(asked_s, ended_s, well)
+        time.sleep(max(0.0, EVERY_S - (ended_s - asked_s)))
+
+
+def judge(questions: Sequence[Question]) -> Watch:
+    """The figures of all of them."""
+    seen = Watch()
+    last_s = questions[0].asked_s if questions else 0.0
+    for one in questions:
         seen.asked += 1
-        seen.answered += well
+        seen.answered += one.well
         # What has not been answered until now is a gap already.
-        seen.longest_gap_s = max(seen.longest_gap_s, now_s - last_s)
-        last_s = now_s if well else last_s
-        time.sleep(max(0.0, EVERY_S - (now_s - asked_s)))
+        seen.longest_gap_s = max(seen.longest_gap_s, one.ended_s - last_s)
+        last_s = one.ended_s if one.well else last_s
     return seen

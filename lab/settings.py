@@ -29,6 +29,9 @@ DEFAULT_IO_TIMEOUT_S = 2
 # manual knows is 10.
 USUAL_FIRE_TIMEOUT_S = 60
 LEAST_FIRE_TIMEOUT_S = 10
+# Of the engine's guest.
+USUAL_MEMORY_MIB = 128
+LEAST_MEMORY_MIB, MOST_MEMORY_MIB = 96, 4096
 
 ENGINE_NAME = "HostedEngine"
 HEALTH_PATH = "/ovirt-engine/services/health"

@@ -14,20 +14,22 @@ from typing import Any
 
 from lab.errors import LabError
 from lab.processes import machine_clock_s
-from lab.settings import USUAL_FIRE_TIMEOUT_S, Places
+from lab.settings import USUAL_FIRE_TIMEOUT_S, USUAL_MEMORY_MIB, Places
 
 
 @dataclass(frozen=True)
 class Lab:
     """One lab that is up.
 
-    `io_timeout_s` and `fire_timeout_s` are sanlock's I/O time-out and watchdog_fire_timeout.
+    `io_timeout_s` and `fire_timeout_s` are sanlock's I/O time-out and watchdog_fire_timeout;
+    `memory_mib` is the memory of the engine's guest.
     """
 
     hosts: tuple[str, ...]
     io_timeout_s: int
     accelerator: str
     fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
+    memory_mib: int = USUAL_MEMORY_MIB
 
     @property
     def lease_floor_s(self) -> float:
@@ -51,6 +53,7 @@ def load(places: Places) -> Lab:
         int(fields["io_timeout_s"]),
         str(fields["accelerator"]),
         int(fields["fire_timeout_s"]),
+        int(fields["memory_mib"]),
     )
 
 

@@ -68,11 +68,11 @@ def _engine(places: Places, lab: Lab, healthy: bool) -> dict[str, Any]:
         "health_url": HEALTH_URL,
         "pid": only.process.pid if only else None,
         "started_s": only.process.started_s if only else None,
-        "boot_id": _living_boot(places),
+        "boot_id": living_boot(places),
     }
 
 
-def _living_boot(places: Places) -> str | None:
+def living_boot(places: Places) -> str | None:
     """The boot that wrote the last heartbeat, if that was just now."""
     beats = list(heartbeat.read_all(places.engine_disk))
     last = max(beats, key=lambda beat: beat.at_s, default=None)

@@ -7,6 +7,11 @@ before the domain goes on, and the answers of the two daemons are not of one mom
 counts when libvirt, asked after the first "no", still shows the same process running and
 sanlock says "no" again.
 
+sanlock answers one question about a process at a time, and refuses whoever comes second: libvirt,
+too, which lets the lease go as a live migration ends. It then leaves the VM paused, with a lease
+that it can neither give away nor take again. So while a migration takes the VM away, sanlock is
+asked once a tick, as at rest, and not after each of libvirt's many answers.
+
 A sanlock that is busy says nothing, and lives: it is asked again at once, and counts as silent
 only after 8 x io_timeout.
 
@@ -91,7 +96,12 @@ class LeaseVerdict:
     @property
     def doubtful(self) -> bool:
         """Is there a "no" not confirmed yet, or no answer? Then asking again should not wait."""
-        return self._busy or (self._first_no_at_s is not None and self._holds is not False)
+        return self._busy or self.denied
+
+    @property
+    def denied(self) -> bool:
+        """Is there a "no" not confirmed yet?"""
+        return self._first_no_at_s is not None and self._holds is not False
 
     def verdict(
         self,
@@ -191,11 +201,20 @@ class VmLeaseWatch:
         self._lockspace = lockspace
         self._rules = LeaseVerdict()
         self._sleep = UnseenSleep()
+        self._asked: Optional[tuple[int, float]] = None
         self.version: Optional[int] = None
         self.why = ""
 
-    def request(self, pid: int, vm_seen_at_s: float) -> None:
-        """Ask about `pid`, which libvirt showed running at `vm_seen_at_s`."""
+    def request(self, pid: int, vm_seen_at_s: float, *, not_within_s: float = 0.0) -> None:
+        """Ask about `pid`, which libvirt showed running at `vm_seen_at_s`.
+
+        `not_within_s`: not so soon after the question before, unless it was answered by a "no".
+        """
+        if self._asked is not None and not self._rules.denied:
+            asked_pid, asked_at_s = self._asked
+            if asked_pid == pid and vm_seen_at_s - asked_at_s < not_within_s:
+                return
+        self._asked = pid, vm_seen_at_s
 
         def ask() -> LeaseAnswer:
             holds = self._lockspace.process_holds_lease(pid)
@@ -221,6 +240,7 @@ class VmLeaseWatch:
 
     def vm_is_gone(self) -> None:
         """No VM runs here."""
+        self._asked = None
         self._rules.forget()
 
     def woke(self, slept_s: float, now_s: float) -> None:

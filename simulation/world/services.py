@@ -11,6 +11,7 @@ class SimServiceManager:
         self._keep_log = keep_log
         self.status_text = ""
         self.host_goes_down = False
+        self.delay_why = ""
 
     def ready(self) -> None:
         self._note("READY=1")
@@ -27,6 +28,9 @@ class SimServiceManager:
 
     def extend_timeout(self, seconds: float) -> None:
         self._note(f"EXTEND_TIMEOUT_USEC={seconds * 1e6:.0f}")
+
+    def delays_shutdown(self, why: str) -> None:
+        self.delay_why = why
 
     def machine_stops(self) -> bool:
         return self.host_goes_down

@@ -1,6 +1,5 @@
 """A move of the engine, and what may happen to either side in the middle of it."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from tests.lab.test_migration_gap import moving_line
 from tests.lab.test_moves import COMMAND, watched
 from tests.lab.verbs import LabError, LabVerbs, machine_clock_s, scaled
 
-ROUNDS = 10
 # In MiB/s: slow enough that something can happen in the middle.
 BANDWIDTH = "migration.bandwidth_mib_s"
 SLOWLY, AS_FAST_AS_IT_GOES = "1", "0"
@@ -157,33 +155,3 @@ def test_somebody_elses_move_in_global_maintenance_is_followed(lab: LabVerbs) ->
         lab.on(source, COMMAND, "--set-maintenance", "--mode=none")
     lab.wait_settled()
     no_trouble(lab, source, target)
-
-
-def test_ten_rounds_of_maintenance_lose_nothing(lab: LabVerbs) -> None:
-    _, _, boot = lab.engine_identity()
-    figures = []
-    for _ in range(ROUNDS):
-        for host in lab.status()["hosts"]:
-            if lab.engine_host() != host:
-                lab.on(lab.engine_host(), COMMAND, "--vm-migrate", f"--to={host}", "--wait")
-                lab.wait_settled()
-            begin_s = time.monotonic()
-            local = ("--set-maintenance", "--mode=local", "--wait", "--timeout=60")
-            gap_s, _ = watched(lab, lab.on, host, COMMAND, *local)
-            took_s = time.monotonic() - begin_s
-            figures.append({"host": host, "gap_s": gap_s, "took_s": took_s})
-            lab.on(host, COMMAND, "--set-maintenance", "--mode=none")
-            lab.wait_settled()
-            assert lab.engine_identity()[2] == boot
-    print(json.dumps(figures))
-
-
-def test_each_host_may_be_restarted_in_turn(lab: LabVerbs) -> None:
-    _, _, boot = lab.engine_identity()
-    for host in lab.status()["hosts"]:
-        gap_s, _ = watched(lab, lab, "shutdown", host)
-        lab.wait_healthy(30, "--not-on", host)
-        assert lab.engine_identity()[2] == boot
-        lab("power-on", host)
-        lab.wait_settled()
-        print(f"{host} was restarted: longest gap {gap_s:.2f} s")

@@ -222,8 +222,8 @@ class Bench:
         self.runner = InlineRunner(self.clock)
         self.watch = VmLeaseWatch(self.runner, self.lockspace)
 
-    def ask(self, pid: int = 7) -> None:
-        self.watch.request(pid, self.clock.monotonic_s())
+    def ask(self, pid: int = 7, not_within_s: float = 0.0) -> None:
+        self.watch.request(pid, self.clock.monotonic_s(), not_within_s=not_within_s)
         self.harvest()
 
     def harvest(self) -> None:
@@ -310,6 +310,34 @@ def test_what_the_storage_says_shortens_the_silence_of_a_dead_sanlock(bench: Ben
     bench.clock.advance(8 * IO_S - 49)
     assert bench.holds() is None
     assert bench.holds(storage_good_at_s=good_at_s) is False
+
+
+def test_while_the_vm_moves_away_sanlock_is_asked_once_a_tick(bench: Bench) -> None:
+    bench.ask()
+    for _ in range(20):
+        bench.clock.advance(TIMING.tick_s / 10)
+        bench.ask(not_within_s=TIMING.tick_s)
+        assert bench.holds() is True
+    assert bench.runner.submitted == [KEY] * 3
+
+
+def test_another_process_is_asked_about_at_once(bench: Bench) -> None:
+    bench.ask(pid=8, not_within_s=TIMING.tick_s)
+    bench.ask(pid=7, not_within_s=TIMING.tick_s)
+    assert bench.holds() is True
+    bench.watch.vm_is_gone()
+    bench.ask(not_within_s=TIMING.tick_s)
+    assert bench.holds() is True
+
+
+def test_a_no_is_confirmed_at_once_also_while_the_vm_moves_away(bench: Bench) -> None:
+    bench.ask()
+    bench.lockspace.elsewhere.add(7)
+    bench.clock.advance(TIMING.tick_s)
+    bench.ask(not_within_s=TIMING.tick_s)
+    bench.clock.advance(0.1)
+    bench.ask(not_within_s=TIMING.tick_s)
+    assert bench.holds() is False
 
 
 # --- a sleep that nobody could look after ---------------------------------------------------

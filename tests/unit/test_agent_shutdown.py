@@ -8,7 +8,7 @@ from typing import Optional
 import pytest
 
 from fsm.observation import HostStop, Vm
-from ha_agent.host_shutdown import WHY, HostShutdown
+from ha_agent.host_shutdown import WHY, HostShutdown, delay_why
 from metadata.settings.parse import MigrationSettings, Timing
 from metadata.shared_config import SharedConfig
 from metadata.states import State
@@ -76,6 +76,24 @@ def test_it_waits_for_a_vm_that_can_leave(vm: Vm, state: State, waits: bool) -> 
     shutdown = begun()
     assert shutdown.waits(1001.0, MIGRATE, vm, state) is waits
     assert shutdown.waits(1002.0, MIGRATE, Vm.RUNNING, State.ENGINE_UP) is waits
+
+
+@pytest.mark.parametrize(
+    ("vm", "state", "policy", "words"),
+    [
+        (Vm.RUNNING, State.ENGINE_UP, "migrate", "moves to another host first, 100 s at the most"),
+        (Vm.RUNNING, State.ENGINE_UP, "stop", "is shut down first, 100 s at the most"),
+        (Vm.RUNNING, State.ENGINE_UP, "leave", ""),
+        (Vm.RUNNING, State.GLOBAL_MAINTENANCE, "migrate", ""),
+        (Vm.PAUSED, State.ENGINE_UP_BAD_HEALTH, "migrate", ""),
+        (Vm.ABSENT, State.ENGINE_DOWN, "migrate", ""),
+    ],
+)
+def test_people_are_told_of_a_shutdown_that_takes_a_while(
+    vm: Vm, state: State, policy: str, words: str
+) -> None:
+    why = delay_why(vm, state, replace(MIGRATE, at_shutdown=policy))
+    assert why == (f"the engine VM runs here and {words}" if words else "")
 
 
 # --- the agent ------------------------------------------------------------------------
@@ -178,3 +196,16 @@ def test_an_agent_that_is_stopped_alone_leaves_the_engine_as_it_is(running: Agen
     running.settle()
     assert running.state is State.AGENT_STOPPED
     assert running.vm.calls == []
+
+
+def test_while_the_engine_runs_here_people_see_that_a_shutdown_takes_a_while(
+    running: AgentHost,
+) -> None:
+    assert "moves to another host first" in running.services.delay_why
+    settings_of(running, at_shutdown="leave")
+    assert running.services.delay_why == ""
+    settings_of(running, at_shutdown="stop")
+    assert "is shut down first" in running.services.delay_why
+    running.agent.request_stop(with_host=True)
+    running.run_until(lambda: running.agent.finished)
+    assert running.services.delay_why == ""

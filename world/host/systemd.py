@@ -6,6 +6,7 @@ import os
 import subprocess
 from typing import Any, Optional
 
+from world.host.shutdown_lock import ShutdownLock
 from world.ports.errors import WorldError
 
 _SEND_TIMEOUT_S = 0.5
@@ -21,6 +22,7 @@ class SystemdServiceManager:
 
     def __init__(self) -> None:
         self._notifier: Optional[Any] = _notifier() if os.environ.get("NOTIFY_SOCKET") else None
+        self._lock = ShutdownLock()
 
     def ready(self) -> None:
         """READY=1."""
@@ -43,6 +45,11 @@ class SystemdServiceManager:
     def extend_timeout(self, seconds: float) -> None:
         """EXTEND_TIMEOUT_USEC."""
         self._notify(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}")
+
+    def delays_shutdown(self, why: str) -> None:
+        """A lock of logind's, where systemd has started this."""
+        if self._notifier is not None:
+            self._lock.show(why)
 
     def machine_stops(self) -> bool:
         """See `ServiceManager.machine_stops`."""

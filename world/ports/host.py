@@ -116,6 +116,12 @@ class ServiceManager(Protocol):
     def extend_timeout(self, seconds: float) -> None:
         """EXTEND_TIMEOUT_USEC: a stop that is under way may take so much longer from now on."""
 
+    def delays_shutdown(self, why: str) -> None:
+        """Show people that a shutdown of this host takes a while, and `why`; empty: it does not.
+
+        Holds up nothing by itself; to be said again and again.
+        """
+
     def machine_stops(self) -> bool:
         """Is the whole machine being shut down? Blocks for 2 s at the most; False when nobody
         tells."""
