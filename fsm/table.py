@@ -23,6 +23,8 @@ from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
 from metadata.states import State
 
+# In front of what comes of another host's being much better.
+HEALTHY_AND = "the engine runs here and is healthy;"
 UNANNOUNCED = "that the others know of it and that the VM has its lease was not certain in time"
 
 
@@ -588,7 +590,7 @@ _ENGINE_UP = (
         g.health_not_looked_at,
     ),
     _stay(State.ENGINE_UP, "the engine runs here, its health is not known", g.health_unknown),
-    _stay(State.ENGINE_UP, "the engine runs here and is healthy; {better}", g.better_elsewhere),
+    _stay(State.ENGINE_UP, f"{HEALTHY_AND} {{better}}", g.better_elsewhere),
     _stay(State.ENGINE_UP, "the engine runs here and is healthy"),
 )
 

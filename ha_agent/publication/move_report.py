@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-from fsm.memory import MAINTENANCE, SHUTDOWN, Memory
+from fsm.memory import BY_ITSELF, Memory
 from fsm.moves import refusals, wanted_move
 from fsm.observation import Lease, MoveOutcome, Observation, Vm
 from ha_broker.api.snapshot import MovePhase, MoveReport
@@ -50,7 +50,7 @@ def _still_so(last: MoveReport, now: Optional[MoveReport]) -> bool:
         return False
     if not now.is_over:
         # An order that is over may be there for a moment still; the others come again.
-        return last.what_for not in (MAINTENANCE, SHUTDOWN)
+        return last.what_for not in BY_ITSELF
     told_by_libvirt = last.took_s is not None or now.took_s is None
     return told_by_libvirt and (now.phase, now.target) == (last.phase, last.target)
 

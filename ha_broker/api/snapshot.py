@@ -253,7 +253,8 @@ class MovePhase:
 class MoveReport:
     """What the agent says of the latest live migration of the engine away from here.
 
-    what_for      MAINTENANCE, or the id of a person's order
+    what_for      ``maintenance``, ``shutdown``, ``cut-off``, ``dark``, ``better-host``, or the id
+                  of a person's order
     phase         one of `MovePhase`
     target        the host to which it goes, or went last, by name; empty: none is chosen yet
     tries         how many times it was tried for that

@@ -9,6 +9,7 @@ from typing import Callable, Optional
 
 from fsm.observation import Peer
 from fsm.peers import Ranking, is_candidate
+from fsm.table import HEALTHY_AND
 from ha_broker.api.snapshot import LeaseState, way_out_of_two
 from hosted_engine.cli.wording import capital, clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts, HostLife
@@ -122,9 +123,14 @@ def _stays(cluster: Cluster, host: HostFacts) -> Told:
     if host.score is None or not better:
         return []
     names = listed([f"{other.name} ({other.score})" for other in better])
+    _, told, what_comes = host.why.partition(HEALTHY_AND)
+    if told:
+        return [f"{host.name} has {host.score} points, and {what_comes.strip()}."]
+    points = cluster.settings.migration.better_points
+    least = f"fewer than {points} points (better_points)" if points else "a score"
     return [
         f"It stays there although {names} would have the better score "
-        f"({host.name} has {host.score}): a healthy engine is not moved for a score."
+        f"({host.name} has {host.score}): a healthy engine is not moved for {least}."
     ]
 
 

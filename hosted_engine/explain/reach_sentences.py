@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsm.reasons import IN_VAIN, NETWORK_FAILED
+from ha_broker.api.takers import not_chosen
 from hosted_engine.cli.wording import clause, listed, span
 from hosted_engine.cluster.facts import Cluster, HostFacts
 from metadata.reach import Sight, Testimony, read_testimony
@@ -54,8 +55,8 @@ def _what_comes_of_it(cluster: Cluster, host: HostFacts) -> list[str]:
     if host.known_state is State.ENGINE_UP_BAD_HEALTH and host.left_s is not None:
         return [
             f"{host.name}'s own network is good, so the engine's uplink there is broken. Unless "
-            f"that changes within {span(host.left_s)}, {host.name} stops it, and the best of the "
-            "other hosts starts it."
+            f"that changes within {span(host.left_s)}, {host.name} {_first_alive(cluster, host)}"
+            "stops it, and the best of the other hosts starts it."
         ]
     return [
         f"That alone moves nothing: {host.name}'s own network would have to fail, too, or all "
@@ -67,5 +68,15 @@ def _ends(cluster: Cluster, host: HostFacts) -> str:
     isolated_s = cluster.settings.timing.isolated_s
     return (
         f"{host.name}'s own network has failed. If that lasts {isolated_s:g} s (isolated_s), "
-        f"{host.name} stops it, and the best host that has its network starts it."
+        f"{host.name} {_first_alive(cluster, host)}stops it, and the best host that has its "
+        "network starts it."
     )
+
+
+def _first_alive(cluster: Cluster, host: HostFacts) -> str:
+    """Of a move alive, where that may be: to whom is told elsewhere."""
+    limit_s = cluster.settings.migration.out_of_reach_s
+    able = any(not not_chosen(one.view) for one in cluster.hosts if one is not host)
+    if not limit_s or not able:
+        return ""
+    return f"tries for {limit_s:g} s (out_of_reach_s) to move it while it runs; else it "

@@ -33,6 +33,7 @@ from tests.fsm.model.report import explored, gaps, name_of
 from tests.fsm.model.world import (
     MOVE_FAULTS,
     MOVED_FAULTS,
+    OWN_FAULTS,
     PAIR_FAULTS,
     REACH_FAULTS,
     RESTART_FAULTS,
@@ -109,14 +110,15 @@ SMALL = (Size(1, 1), Size(2, 1), Size(1, 2), Size(1, 3, VM_FAULTS), Size(2, 2, V
 RESTARTS = Size(1, 3, RESTART_FAULTS, keeps=True)
 UNSEEN = Size(2, 1, UNSEEN_FAULTS, page=False)
 MOVED, SHUTDOWN = Size(2, 2, MOVED_FAULTS), Size(2, 2, SHUTDOWN_FAULTS)
-SPECIAL = (Size(2, 2, REACH_FAULTS), RESTARTS, UNSEEN, MOVED, SHUTDOWN)
+OWN = Size(2, 2, OWN_FAULTS, own=True)
+SPECIAL = (Size(2, 2, REACH_FAULTS), RESTARTS, UNSEEN, MOVED, SHUTDOWN, OWN)
 LARGE = (
     *(Size(3, 1), Size(2, 2), Size(2, 3, VM_FAULTS), Size(2, 3, MOVE_FAULTS)),
     Size(3, 2, REACH_FAULTS),
 )
 STORIES = (
     *("tests/fsm/test_stories.py", "tests/fsm/test_reach.py", "tests/fsm/test_handover.py"),
-    "tests/fsm/test_moves.py",
+    *("tests/fsm/test_moves.py", "tests/fsm/test_own_moves.py"),
     "tests/unit/test_agent_stories.py",
 )
 PROPERTIES = ("tests/fsm/test_table.py",)
@@ -140,7 +142,7 @@ def by_model(sizes: Sequence[Size]) -> Killer:
 def by_coverage(table: Table) -> str:
     """Rows that never fire, guards that never decide, states that are never left."""
     pairs = Size(2, 1, PAIR_FAULTS, keeps=True)
-    sizes = (*LARGE, RESTARTS, pairs, UNSEEN, MOVED, SHUTDOWN)
+    sizes = (*LARGE, RESTARTS, pairs, UNSEEN, MOVED, SHUTDOWN, OWN)
     found = gaps([explored(size, table) for size in sizes], table)
     return next(iter([*found.rows, *found.guards, *found.states]), "")
 

@@ -23,6 +23,7 @@ from tests.fsm.model.world import (
     LATE,
     MOVE_FAULTS,
     MOVED_FAULTS,
+    OWN_FAULTS,
     PAIR_FAULTS,
     REACH_FAULTS,
     RESTART_FAULTS,
@@ -52,6 +53,8 @@ SIZES = (
     Size(3, 1, SHUTDOWN_FAULTS),
     Size(1, 3, SHUTDOWN_FAULTS | LATE),
     Size(2, 3, STRANDED),
+    Size(2, 3, OWN_FAULTS, own=True),
+    Size(3, 1, OWN_FAULTS, own=True),
 )
 
 
@@ -177,7 +180,9 @@ def test_the_kinds_of_faults_have_names_that_exist() -> None:
     moved = Explorer(Size(2, 2, MOVED_FAULTS)).run()
     names |= {edge.name for key in moved.keys for edge in moved.worlds.edges(key)}
     names |= {edge.name for key in graph.keys for edge in graph.worlds.edges(key)}
-    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS | STRANDED | LATE
+    own = Explorer(Size(2, 2, OWN_FAULTS, own=True)).run()
+    names |= {edge.name for key in own.keys for edge in own.worlds.edges(key)}
+    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS | STRANDED | LATE | OWN_FAULTS
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -196,7 +196,7 @@ def test_the_source_goes_on_first_in_local_maintenance_too() -> None:
     between = {"vm": Vm.IN_TRANSIT, "vm_leaving": True, "lease": Lease.FREE}
     host.see(1, move_outcome=MoveOutcome.RUNNING, **between)
     host.see(2 * TIMING.tick_s)
-    assert host.last.actions == (Action.RESUME_VM,)
+    assert host.last.actions == (Action.ABORT_MIGRATION, Action.RESUME_VM)
 
 
 # --- a person's order -----------------------------------------------------------------

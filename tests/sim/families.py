@@ -81,6 +81,21 @@ def reach(dice: Dice) -> None:
             dice.add(at_s + dice.span_s() + dice.one_of(0, 1, 1, 3) * dice.timing.isolated_s, back)
 
 
+def worse(dice: Dice) -> None:
+    """A host has lost its gateway for long, and perhaps the engine's uplink, too: another one is a
+    much better place, and the hosts reach each other all the while."""
+    at_s, name = dice.moment_s(), dice.host()
+    ends_s = at_s + spread(dice.rng, 60, 6000)
+    dice.add(at_s, f"gateway {name} down")
+    dice.add(ends_s, f"gateway {name} up")
+    if dice.chance(0.5):
+        dice.add(at_s, f"uplink {name} cut")
+        dice.add(ends_s, f"uplink {name} heal")
+    if dice.chance(0.5):
+        end = dice.one_of("finishes", "finishes", "fails", "refused", "sticks", "hangs")
+        dice.add(at_s, f"moves end {end} gap {dice.rng.uniform(0.01, 3):.2f}")
+
+
 def condition(dice: Dice) -> None:
     """A host's bridge goes down, others use its CPUs, or little memory is free."""
     at_s = dice.moment_s()
@@ -178,7 +193,10 @@ def moves(dice: Dice) -> None:
     way = dice.one_of(_order_a_move, _maintenance, _maintenance_all_round, _shutdown_in_turn)
     way(dice, at_s)
     if dice.chance(0.5):  # while the memory is copied, or the lease is free, or just after
-        fault = dice.one_of(power, storage, libvirt, sleep, daemons, network, between_actions)
+        fault = dice.one_of(
+            *(power, storage, libvirt, sleep, daemons, network, between_actions),
+            lambda the: _shutdown_in_turn(the, the.moment_s()),
+        )
         with dice.at(at_s + dice.rng.uniform(0, 7)):
             fault(dice)
 
@@ -390,4 +408,5 @@ FAMILIES: Mapping[str, tuple[Callable[[Dice], None], float]] = {
     "clocks": (clocks, 0.3),
     "administrator": (administrator, 0.8),
     "starts fail": (starts_fail, 0.5),
+    "worse": (worse, 0.7),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
@@ -14,7 +14,7 @@ from fsm.observation import Lease, Observation, Peer, Vm, VmEnding
 from fsm.table import rows_of
 from ha_agent.publication.publish import KEY, Publisher, engine_status, publication
 from ha_agent.publication.recent_history import PENALTIES_KEPT, TRANSITIONS_KEPT, RecentHistory
-from ha_broker.api.snapshot import Publication
+from ha_broker.api.snapshot import MovePhase, MoveReport, Publication
 from ha_broker.api.snapshot_json import publication_from_data, publication_to_data
 from ha_broker.server.http_server import MAX_BODY_SIZE
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
@@ -441,3 +441,46 @@ def test_that_it_leaves_is_written_at_once() -> None:
     leaving = replace(still, notes=(("moving", "to h3, others wait 40 s"),))
     publisher.offer(leaving, due=False)
     assert records == [still, leaving]
+
+
+# --- moves that are over ----------------------------------------------------------------------
+
+LEFT = {"vm": Vm.ABSENT, "vm_ending": VmEnding.MIGRATED, "lease": Lease.THEIRS, "lease_owner": "h2"}
+REPORT = MoveReport("shutdown", MovePhase.MOVED, "h2", 1, (), None, 1.63, 0.617, 134217728)
+
+
+def said_of(move: Optional[MoveReport] = REPORT, **fields: Any) -> dict[str, str]:
+    memory = Memory(State.ENGINE_DOWN, better_moves_s=fields.pop("better_moves_s", ()))
+    taken = replace(decision(), memory=memory)
+    history = RecentHistory(10.0)
+    return dict(
+        publication(taken, seen(**{**LEFT, **fields}), WALL_S, 42.9, history, move=move).notes
+    )
+
+
+def test_a_host_that_the_engine_has_left_alive_says_where_it_went_and_how() -> None:
+    assert said_of()["moved"] == "to h2, took 1.6 s, stood still 0.62 s, 134217728 bytes"
+
+
+@pytest.mark.parametrize("move", [None, replace(REPORT, target="h3")])
+def test_what_somebody_else_has_moved_is_said_without_figures(move: Optional[MoveReport]) -> None:
+    assert said_of(move)["moved"] == "to h2"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vm": Vm.RUNNING},
+        {"vm_ending": VmEnding.STOPPED},
+        {"lease": Lease.FREE},
+        {"lease_owner": ""},
+    ],
+    ids=str,
+)
+def test_nothing_is_said_of_a_move_that_is_not_known_to_be_over(fields: Any) -> None:
+    assert "moved" not in said_of(**fields)
+
+
+def test_moves_to_a_better_host_are_counted_for_the_others() -> None:
+    assert "better-moves" not in said_of()
+    assert said_of(better_moves_s=(1.0, 2.0))["better-moves"] == "2"

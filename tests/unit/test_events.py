@@ -22,6 +22,7 @@ from ha_broker.events.detector import Happening, Hold, WatchMemory, watch
 from ha_broker.events.persistence import EventMemory, memory_from_data, memory_to_data
 from ha_broker.events.reporter_election import ReporterElection, due_duties, duty_of
 from ha_broker.events.text import detail, sentence
+from metadata.moved_note import MovedNote
 
 HOLD = Hold(hold_s=30, starting_s=600, alive_s=60)
 TICK_S = 5.0
@@ -137,6 +138,34 @@ def test_taken_over_after_a_power_cut() -> None:
     assert story.last.outage_s == 200
     assert sentence(story.last) == "the engine has been taken over by h2"
     assert detail(story.last) == "it ran on h1 before; it was not healthy for 3 min 20 s"
+
+
+def moved_to(story: Story, note: Optional[MovedNote]) -> list[str]:
+    story.see(engine=DOWN)
+    story.run(5)
+    story.host(1, moved=note)
+    story.see(engine=healthy(2))
+    return story.run(60)
+
+
+def test_a_move_is_told_as_one_with_what_libvirt_says_of_it(story: Story) -> None:
+    assert moved_to(story, MovedNote("h2", 1.6, 0.62, 134217728)) == ["moved h2"]
+    assert sentence(story.last) == "the engine has moved alive to h2"
+    assert detail(story.last).startswith(
+        "it ran on h1 before; the move took 1.6 s; it stood still for 0.62 s; 128 MiB were sent"
+    )
+
+
+def test_what_is_not_known_of_a_move_is_not_told(story: Story) -> None:
+    assert moved_to(story, MovedNote("h2")) == ["moved h2"]
+    assert detail(story.last).startswith("it ran on h1 before; it was not healthy for")
+
+
+@pytest.mark.parametrize("note", [None, MovedNote("h3", 1.6)])
+def test_what_was_no_move_to_that_host_is_a_take_over(
+    story: Story, note: Optional[MovedNote]
+) -> None:
+    assert moved_to(story, note) == ["taken-over h2"]
 
 
 def test_an_event_says_since_when_it_has_been_so(story: Story) -> None:

@@ -45,6 +45,10 @@ def test_what_is_given_counts() -> None:
         "post_copy": True,
         "encrypt": True,
         "tries": 1,
+        "better_points": 1000,
+        "better_s": 600,
+        "better_per_day": 1,
+        "out_of_reach_s": 0,
     }
     found = parse_cluster_settings({"migration": given}, "x")
     assert found.migration == MigrationSettings(**given)  # type: ignore[arg-type]
@@ -54,6 +58,13 @@ def test_what_is_given_counts() -> None:
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        ("better_points", -1),
+        ("better_points", 1.5),
+        ("better_s", 59),
+        ("better_per_day", 0),
+        ("better_per_day", 101),
+        ("out_of_reach_s", -1),
+        ("out_of_reach_s", 3601),
         ("uri", ""),
         ("uri", "qemu+tls://h2/system"),
         ("uri", "{address}"),
