@@ -19,7 +19,7 @@ class Vm(str, Enum):
 
     RUNNING = "running"
     PAUSED = "paused"  # by its user, an I/O error, a crash: it does not go on by itself
-    IN_TRANSIT = "in-transit"  # paused by libvirt itself: starting up, or migrating in or out
+    IN_TRANSIT = "in-transit"  # paused by libvirt itself: it migrates, saves or takes a snapshot
     ABSENT = "absent"
     UNKNOWN = "unknown"
 
