@@ -6,7 +6,7 @@ import re
 import zlib
 from typing import Callable, Optional
 
-from metadata import moving_note, takes_note
+from metadata import better_note, moved_note, moving_note, takes_note
 from metadata.layout import SLOT_SIZE, slot_address
 from metadata.notes import PROGRAM
 from metadata.records import VolumeAddress
@@ -21,7 +21,8 @@ _PROGRAM_LINE = re.compile(rf"(?<=\n){PROGRAM}=[^\n]*".encode("ascii"))
 
 Translate = Callable[[VolumeAddress, bytes], bytes]
 # What a version before moves passes over in the text part of a slot.
-_NEW_LINES = re.compile(rf"(?m)^(?:{moving_note.KEY}|{takes_note.KEY})=.*\n?".encode())
+_NEW_KEYS = "|".join((moving_note.KEY, takes_note.KEY, better_note.KEY, moved_note.KEY))
+_NEW_LINES = re.compile(rf"(?m)^(?:{_NEW_KEYS})=.*\n?".encode())
 
 
 def translator(version: str, host_id: int, parts: StorageParts) -> Optional[Translate]:

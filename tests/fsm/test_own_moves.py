@@ -257,3 +257,58 @@ def test_a_last_step_that_hangs_is_broken_off_and_the_vm_goes_on() -> None:
     between = {"vm": Vm.IN_TRANSIT, "vm_leaving": True, "lease": Lease.FREE}
     host.see(1, **between)
     assert host.see(2 * TIMING.tick_s).actions == (Action.ABORT_MIGRATION, Action.RESUME_VM)
+
+
+# --- an engine that has just arrived ---------------------------------------------------
+
+
+def arrived(health: Health, *peers: Peer) -> Host:
+    host = Host(peers=peers)
+    here = {"vm": Vm.RUNNING, "lease": Lease.OURS, "lease_owner_id": 1, "vm_holds_lease": True}
+    assert host.settle(**here, health=health) is State.ENGINE_STARTING
+    return host
+
+
+@pytest.mark.parametrize("health", [Health.UNKNOWN, Health.BAD])
+def test_one_that_has_just_arrived_or_boots_leaves_a_host_that_goes_down(health: Health) -> None:
+    host = arrived(health, taker(2))
+    assert host.settle(1, host_stops=HostStop.MIGRATE) is MOVING
+    assert host.memory.move_target_id == 2
+    ordered(host)
+
+
+@pytest.mark.parametrize("fields", [{"lease": Lease.UNKNOWN}, {"vm_holds_lease": None}], ids=str)
+def test_until_its_lease_is_known_it_is_neither_moved_nor_stopped(fields: Any) -> None:
+    host = arrived(Health.UNKNOWN, taker(2))
+    assert host.settle(1, host_stops=HostStop.MIGRATE, **fields) is State.ENGINE_STARTING
+    assert host.last.actions == ()
+    assert host.settle(1, host_stops=HostStop.STOP) is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+
+
+def test_one_that_boots_is_not_moved_for_anything_else() -> None:
+    host = arrived(Health.BAD, taker(2))
+    assert host.settle(1, move_request=MoveRequest("one")) is State.ENGINE_STARTING
+
+
+def test_where_nobody_takes_one_that_boots_it_ends_with_its_host() -> None:
+    host = arrived(Health.BAD, peer(2, takes_not="too little free memory"))
+    assert host.settle(1, host_stops=HostStop.MIGRATE) is State.ENGINE_STOP
+    assert host.last.actions == (Action.SHUTDOWN_VM,)
+
+
+def test_the_host_s_own_local_maintenance_goes_on_after_a_target_refused() -> None:
+    host = Host(peers=(taker(2),)).running()
+    assert host.settle(1, local_maintenance=True) is MOVING
+    host.settle(1, peers=(taker(2, takes_at="", takes_not="its bridge is down"),))
+    assert host.memory.state is State.LOCAL_MAINTENANCE_MIGRATE_VM
+    assert host.memory.move_refusals == ((2, "its bridge is down"),)
+
+
+def test_a_persons_order_ends_with_the_reason_of_the_target() -> None:
+    host = Host(peers=(taker(2),)).running()
+    assert host.settle(1, move_request=MoveRequest("one")) is MOVING
+    host.settle(1, peers=(taker(2, takes_at="", takes_not="its bridge is down"),))
+    assert host.memory.state is UP
+    assert host.memory.move_ended
+    assert "h2: its bridge is down" in host.last.why
