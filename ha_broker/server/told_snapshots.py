@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import Optional
 
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import Snapshot, with_hosts
 
 _MOST = 4  # callers, of which one asks all day: the agent
 _MOST_DIGITS = 20
 
 
 class ToldSnapshots:
-    """The latest `_MOST` snapshots that somebody was told, each with a mark.
+    """The latest `_MOST` snapshots that somebody was told, each with a mark and without its hosts.
 
     A mark has a random part for each `life` of the broker's process; any thread may ask. Whoever
     comes with the mark of one that is not kept any more is told all.
@@ -26,11 +26,12 @@ class ToldSnapshots:
 
     def remember(self, snapshot: Snapshot) -> str:
         """The mark of a snapshot that is told now."""
+        # Of the hosts versions are kept: the records of each tick would be megabytes.
+        without_hosts = with_hosts(snapshot, ())
         with self._lock:
-            if self._by_number.get(self._latest) is not snapshot:
-                self._latest += 1
-                self._by_number[self._latest] = snapshot
-                self._by_number.pop(self._latest - _MOST, None)
+            self._latest += 1
+            self._by_number[self._latest] = without_hosts
+            self._by_number.pop(self._latest - _MOST, None)
             return f"{self._life}.{self._latest}"
 
     def told(self, mark: str) -> Optional[Snapshot]:
