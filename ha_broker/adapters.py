@@ -56,7 +56,7 @@ class BrokerAdapters:
             health_page=HttpHealthPage(),
             network=SocketNetworkProbe(),
             vitals=KernelVitals(),
-            courier=LateSender(),
+            notification_sender=LateSender(),
             services=self.services(),
             plugins=PluginChild,
             restore=ConfigRestorer(host),

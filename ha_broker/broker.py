@@ -158,14 +158,14 @@ class Broker:
         self._snapshot = self._look(self._started_at_s, int(self._started_at_s * 1000))
         self._significant = SignificantChanges(self._snapshot)
         self._unshown.clear()
-        self.desk = Mailbox(self._snapshot, wake, self._host_changes.versions)
+        self.mailbox = Mailbox(self._snapshot, wake, self._host_changes.versions)
 
     def _make_parts(self, state_dir: str, wake: Callable[[], None]) -> None:
-        world, settings, teller = self._world, self._settings, ChangeLog()
-        self._storage = SlotReader(world, settings, teller)
+        world, settings, change_log = self._world, self._settings, ChangeLog()
+        self._storage = SlotReader(world, settings, change_log)
         self._answers = AnswerWatch()
         self._local = LocalMaintenance(world, state_dir, self._look_now)
-        self._own = OwnSlot(world, settings, self._storage, self._local, teller)
+        self._own = OwnSlot(world, settings, self._storage, self._local, change_log)
         self._moves = MoveOrders(
             self._look_now, lambda: (self._own.published, self._own.published_at_s)
         )
@@ -174,20 +174,22 @@ class Broker:
         self._config = ConfigWatch(
             world,
             settings,
-            teller,
+            change_log,
             lambda: self._lockspace.joined,
             lambda sequence: newer_config_elsewhere(self._views, sequence),
         )
-        self._lockspace = MembershipWatch(world, settings, teller)
-        self._same_id = SameIdWatch(world, settings, teller)
-        self._lease = LeaseReader(world, settings, self._lockspace, teller)
-        self._engine = EngineMonitor(world, settings, teller, self._lease.hurry, wake)
+        self._lockspace = MembershipWatch(world, settings, change_log)
+        self._same_id = SameIdWatch(world, settings, change_log)
+        self._lease = LeaseReader(world, settings, self._lockspace, change_log)
+        self._engine = EngineMonitor(world, settings, change_log, self._lease.hurry, wake)
         self._witness = Witness(world, settings)
-        self._guest = MonitorPart(GuestAgentMonitor(world, settings, self._engine), world, teller)
-        measured = [MonitorPart(monitor, world, teller) for monitor in self._host_monitors()]
+        self._guest = MonitorPart(
+            GuestAgentMonitor(world, settings, self._engine), world, change_log
+        )
+        measured = [MonitorPart(monitor, world, change_log) for monitor in self._host_monitors()]
         self._monitors = MonitorRound((*measured, self._guest))
-        self._notifications = Notifications(world, settings, state_dir, teller)
-        self._plugins = PluginMonitors(world, settings, teller)
+        self._notifications = Notifications(world, settings, state_dir, change_log)
+        self._plugins = PluginMonitors(world, settings, change_log)
         # In the order of who needs to know first: a lease read uses the hosts just seen.
         self._parts: tuple[CyclePart, ...] = (
             self._local,
@@ -236,7 +238,7 @@ class Broker:
         # The clock after the jobs: nothing that is harvested ended later than now.
         outcomes = self._world.runner.poll()
         now_s = self._world.clock.monotonic_s()
-        requests = self.desk.take()
+        requests = self.mailbox.take()
         slept = self._note_sleep(now_s)
         news = self._harvest(outcomes) or slept
         if news or requests is not NO_REQUESTS or self._has_work(now_s):
@@ -438,7 +440,7 @@ class Broker:
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
         versions = self._host_changes.versions
-        self.desk.show(snapshot, self._settings.config, self._config.held, versions)
+        self.mailbox.show(snapshot, self._settings.config, self._config.held, versions)
         self._observer.shown(snapshot)
 
     def _with_news(self, snapshot: Snapshot) -> Snapshot:

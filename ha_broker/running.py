@@ -80,11 +80,11 @@ class BrokerDaemon:
     def _serve(self, host: HostSettings) -> None:
         world = self._maker.world(host, self._wake.wake)
         monotonic_s = world.clock.monotonic_s
-        tallies = Counters()
-        broker = Broker(world, host, self._state_dir, self._wake.wake, tallies)
-        exporter = Exporter(broker.desk, tallies, lambda: broker.renewed_at_s, monotonic_s)
+        counters = Counters()
+        broker = Broker(world, host, self._state_dir, self._wake.wake, counters)
+        exporter = Exporter(broker.mailbox, counters, lambda: broker.renewed_at_s, monotonic_s)
         access = access_of(host, self._settings_path, monotonic_s)
-        api = Api(broker.desk, monotonic_s, exporter.answer, tallies.call_answered, access)
+        api = Api(broker.mailbox, monotonic_s, exporter.answer, counters.call_answered, access)
         entrance = Entrance(self._socket_path, api.answer, access)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()
@@ -94,25 +94,25 @@ class BrokerDaemon:
         log.info("broker of %s (host id %d) serves %s", host.host_name, host.host_id, path)
         self._services.ready()
         try:
-            self._loop(broker, monotonic_s, tallies, entrance)
+            self._loop(broker, monotonic_s, counters, entrance)
         finally:
             metrics.stop()
-            broker.desk.close()
+            broker.mailbox.close()
             entrance.close()
         # The engine is left alone, and so is the lockspace: see ha_broker.lockspace.leave.
         broker.begin_stop()
 
     def _loop(
-        self, broker: Broker, monotonic_s: Monotonic, tallies: Counters, entrance: Entrance
+        self, broker: Broker, monotonic_s: Monotonic, counters: Counters, entrance: Entrance
     ) -> None:
         while not self._stop_requested:
-            self._cycle(broker, monotonic_s, tallies)
+            self._cycle(broker, monotonic_s, counters)
             entrance.keep_open()
 
-    def _cycle(self, broker: Broker, monotonic_s: Monotonic, tallies: Counters) -> None:
+    def _cycle(self, broker: Broker, monotonic_s: Monotonic, counters: Counters) -> None:
         begun_at_s = monotonic_s()
         due_s = broker.tick()
-        tallies.cycle_ended(monotonic_s() - begun_at_s)
+        counters.cycle_ended(monotonic_s() - begun_at_s)
         # A turn at least so often tells the service manager that the broker is alive.
         pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
         if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):

@@ -129,7 +129,7 @@ class SimHost:
         self.vitals = SimVitals(self.clock, HOST_CPUS, lambda: self.vm.cpu_busy_s)
         self.vitals.machine_id = f"machine {known_as}"
         self.vitals.hardware_id = f"board {self.name}"
-        self.courier = SimNotificationSender(
+        self.notification_sender = SimNotificationSender(
             shared.clock, shared.post_office, lambda: self._network_cut, self._tell_own
         )
         self.settings = HostSettings(
@@ -213,7 +213,7 @@ class SimHost:
     @property
     def snapshot(self) -> Optional[Snapshot]:
         """What the broker knows; None: it does not run."""
-        return self.broker.desk.snapshot() if self.broker else None
+        return self.broker.mailbox.snapshot() if self.broker else None
 
     @property
     def engine_is_healthy(self) -> bool:
@@ -434,7 +434,7 @@ class SimHost:
             health_page=self.page,
             network=self.network,
             vitals=self.vitals,
-            courier=self.courier,
+            notification_sender=self.notification_sender,
             services=SimServiceManager(keep_log=False),
             restore=self._restore_config,
         )
@@ -492,7 +492,7 @@ class SimHost:
         look, broker = self._look, self.broker
         if broker is None:
             return BrokerLook(look.snapshot, look.received_at_s, "there is no broker")
-        self._look = BrokerLook(broker.desk.snapshot(), self.clock.monotonic_s())
+        self._look = BrokerLook(broker.mailbox.snapshot(), self.clock.monotonic_s())
         return self._look
 
     def publish(self, publication: Publication) -> None:
@@ -500,12 +500,12 @@ class SimHost:
         broker = self.broker
         if broker is None:
             raise BrokerGoneError("publish", "there is no broker", 2)
-        broker.desk.publish(publication)
+        broker.mailbox.publish(publication)
         self.broker_process.wake()
 
     def shared_config(self) -> SharedConfig:
         """`BrokerPort.shared_config`."""
-        config = self.broker.desk.config() if self.broker else None
+        config = self.broker.mailbox.config() if self.broker else None
         if config is None:
             raise BrokerRefusedError("ask for the configuration", 503, "not read yet")
         return config
@@ -515,7 +515,7 @@ class SimHost:
         broker = self.broker
         if broker is None:
             raise BrokerGoneError("end local maintenance", "there is no broker", 2)
-        broker.desk.ask_maintenance("local", False)
+        broker.mailbox.ask_maintenance("local", False)
         self.broker_process.wake()
         self.tell(self, f"local maintenance is taken back: {why}")
 
@@ -538,8 +538,8 @@ class SimHost:
     def _round(self) -> bool:
         ran = self.broker_process.is_due and self._run_process(self.broker_process)
         broker = self.broker
-        if broker is not None and broker.desk.snapshot().sequence != self._broker_sequence:
-            self._broker_sequence = broker.desk.snapshot().sequence
+        if broker is not None and broker.mailbox.snapshot().sequence != self._broker_sequence:
+            self._broker_sequence = broker.mailbox.snapshot().sequence
             self.agent_process.wake()
         return (self.agent_process.is_due and self._run_process(self.agent_process)) or ran
 

@@ -235,7 +235,7 @@ class Oracle:
     def _note_wishes(self, host: SimHost, now_s: float) -> None:
         """For what an agent may move the engine, at that host."""
         broker = host.broker
-        if broker is not None and broker.desk.snapshot().move_order is not None:
+        if broker is not None and broker.mailbox.snapshot().move_order is not None:
             self._asked_at_s[host.name] = now_s
         if not host.power:
             self._better_moves_s.pop(host.name, None)  # it is counted for one boot

@@ -74,7 +74,7 @@ class BrokerPorts:
     health_page: HealthPage
     network: NetworkProbe
     vitals: HostVitals
-    courier: NotificationSender
+    notification_sender: NotificationSender
     services: ServiceManager
     plugins: PluginMaker = NoPlugin
     restore: Restore = no_restore

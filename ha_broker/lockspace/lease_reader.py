@@ -36,7 +36,11 @@ class LeaseReader:
     keys = (LEASE,)
 
     def __init__(
-        self, world: BrokerPorts, settings: Settings, lockspace: MembershipWatch, teller: ChangeLog
+        self,
+        world: BrokerPorts,
+        settings: Settings,
+        lockspace: MembershipWatch,
+        change_log: ChangeLog,
     ) -> None:
         self.view = LeaseView()
         self.restless = True
@@ -45,7 +49,7 @@ class LeaseReader:
         self._world = world
         self._settings = settings
         self._lockspace = lockspace
-        self._teller = teller
+        self._change_log = change_log
         self._task = Task(world.runner, LEASE)
         self._reading: Optional[LeaseReading] = None
         self._unlisted: Optional[tuple[LeaseOwner, float]] = None
@@ -115,7 +119,7 @@ class LeaseReader:
             interval_s = self._interval_s()
             self._task.quicken(interval_s)
             self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
-        self._teller.tell("the lease", self._unreadable if readable else "")
+        self._change_log.tell("the lease", self._unreadable if readable else "")
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""

@@ -56,7 +56,7 @@ class MembershipWatch:
 
     keys = (SANLOCK, JOIN)
 
-    def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, change_log: ChangeLog) -> None:
         # Replaced only where a host's liveness or life is another one: others see by its identity
         # that nothing changed. When each was renewed stands in `renewed_at_s`.
         self.hosts: dict[int, LockspaceHost] = {}
@@ -64,7 +64,7 @@ class MembershipWatch:
         self.looked_at_s: Optional[float] = None
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._look = Task(world.runner, SANLOCK)
         self._join = Task(world.runner, JOIN)
         self._membership = Membership.OUT
@@ -227,7 +227,7 @@ class MembershipWatch:
             self._look.start(now_s, self._look_job(), interval_s)
         if self._wants_to_join():
             self._start_join(now_s)
-        self._teller.tell("lockspace", self.error(now_s))
+        self._change_log.tell("lockspace", self.error(now_s))
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens, but for looking."""

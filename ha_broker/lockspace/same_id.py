@@ -146,7 +146,7 @@ class SameIdWatch:
 
     keys = (PLACE,)
 
-    def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, change_log: ChangeLog) -> None:
         self.why = NOT_LOOKED
         self.joined = False
         self.slot: Optional[SlotState] = None
@@ -155,7 +155,7 @@ class SameIdWatch:
         self._own = world.vitals.identity()
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._task = Task(world.runner, PLACE)
         self._place: Optional[HostPlace] = None
         self._place_since_s: Optional[float] = None
@@ -209,7 +209,7 @@ class SameIdWatch:
             host_id = self._settings.host.host_id
             self._task.start(now_s, lambda: self._world.lockspace.place(host_id), LOOK_EVERY_S)
         news = self.why if "another machine uses the same" in self.why or self._error else ""
-        self._teller.tell("host id", news)
+        self._change_log.tell("host id", news)
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""

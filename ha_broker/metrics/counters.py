@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Optional
 
 from ha_broker.api.event import EventKind
 from ha_broker.api.snapshot import MovePhase, MoveReport, Publication, Snapshot
+from ha_broker.metrics.plain_numbers import Count, Distribution, Tally, Times
 from ha_broker.metrics.prefix import PREFIX
-from ha_broker.metrics.tallies import Count, Distribution, Tally, Times
 from ha_broker.storage.global_maintenance import WRITE_GLOBAL
 from ha_broker.storage.own_slot_writer import WRITE_OWN
 from ha_broker.storage.slot_io import SlotBytes
@@ -36,7 +36,7 @@ class Counters:
     """The `Observer` that counts."""
 
     def __init__(self) -> None:
-        self._tallies: list[Tally] = []
+        self.counters: list[Tally] = []
         self._make_times()
         self._make_counts()
         self._begin_at_zero()
@@ -74,7 +74,7 @@ class Counters:
             "How long the broker's jobs took, each of which has a thread of its own.",
             ["job"],
         )
-        self._tallies.append(self._jobs)
+        self.counters.append(self._jobs)
 
     def _make_counts(self) -> None:
         self._io_failures = self._counter(
@@ -112,17 +112,17 @@ class Counters:
         self, name: str, text: str, labels: list[str], bounds_s: tuple[float, ...]
     ) -> Distribution:
         made = Distribution(PREFIX + name, text, labels, bounds_s)
-        self._tallies.append(made)
+        self.counters.append(made)
         return made
 
     def _counter(self, name: str, text: str, labels: list[str]) -> Count:
         made = Count(PREFIX + name, text, labels)
-        self._tallies.append(made)
+        self.counters.append(made)
         return made
 
     def collect(self) -> list[Metric]:
         """All that was counted, as the library's metrics."""
-        return [tally.metric() for tally in self._tallies]
+        return [tally.metric() for tally in self.counters]
 
     # --- Observer -------------------------------------------------------------------------
 

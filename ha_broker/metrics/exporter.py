@@ -22,13 +22,13 @@ class Exporter:
 
     def __init__(
         self,
-        desk: Mailbox,
-        tallies: Counters,
+        mailbox: Mailbox,
+        counters: Counters,
         renewed_at_s: Callable[[], Mapping[int, float]],
         monotonic_s: Callable[[], float],
     ) -> None:
-        self._desk = desk
-        self._tallies = tallies
+        self._mailbox = mailbox
+        self.counters = counters
         self._renewed_at_s = renewed_at_s
         self._monotonic_s = monotonic_s
         self._lock = threading.Lock()
@@ -42,7 +42,7 @@ class Exporter:
         with self._lock:
             now_s = self._monotonic_s()
             if now_s - self._made_at_s >= SHORTEST_PAUSE_S:
-                snapshot, renewed_at_s = self._desk.snapshot(), self._renewed_at_s()
-                self._text = scrape(snapshot, self._tallies, renewed_at_s, now_s)
+                snapshot, renewed_at_s = self._mailbox.snapshot(), self._renewed_at_s()
+                self._text = scrape(snapshot, self.counters, renewed_at_s, now_s)
                 self._made_at_s = now_s
             return TextAnswer(self._text, CONTENT_TYPE)

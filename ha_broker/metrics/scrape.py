@@ -22,17 +22,17 @@ _process = ProcessCollector(registry=CollectorRegistry(auto_describe=False))
 
 
 def scrape(
-    snapshot: Snapshot, tallies: Counters, renewed_at_s: Mapping[int, float], now_s: float
+    snapshot: Snapshot, counters: Counters, renewed_at_s: Mapping[int, float], now_s: float
 ) -> bytes:
     """The text."""
-    return text_of(_all(snapshot, tallies, renewed_at_s, now_s))
+    return text_of(_all(snapshot, counters, renewed_at_s, now_s))
 
 
 def _all(
-    snapshot: Snapshot, tallies: Counters, renewed_at_s: Mapping[int, float], now_s: float
+    snapshot: Snapshot, counters: Counters, renewed_at_s: Mapping[int, float], now_s: float
 ) -> Iterator[Metric]:
     yield gauges("build_info", "The program.", ("version",), [((VERSION,), 1.0)])
     yield from host_families(snapshot, now_s)
     yield from cluster_families(snapshot, renewed_at_s, now_s)
-    yield from tallies.collect()
+    yield from counters.collect()
     yield from _process.collect()

@@ -73,9 +73,9 @@ class Monitor(ABC):
 class MonitorPart:
     """A monitor as part of the cycle."""
 
-    def __init__(self, monitor: Monitor, world: BrokerPorts, teller: ChangeLog) -> None:
+    def __init__(self, monitor: Monitor, world: BrokerPorts, change_log: ChangeLog) -> None:
         self._monitor = monitor
-        self._teller = teller
+        self._change_log = change_log
         self._task = Task(world.runner, f"monitor:{monitor.name}")
         self._reading = Measurement(None, "not measured yet")
         self._seen_at_s: Optional[float] = None
@@ -99,7 +99,7 @@ class MonitorPart:
         else:
             self._trouble = error_text(outcome.error)
             self._note(self._monitor.failed(outcome.error), outcome)
-        self._teller.tell(self._monitor.name, self._trouble, logging.WARNING)
+        self._change_log.tell(self._monitor.name, self._trouble, logging.WARNING)
 
     def _note(self, reading: Optional[Measurement], outcome: Outcome[object]) -> None:
         if reading is not None:
@@ -129,7 +129,7 @@ class MonitorPart:
         self._trouble = f"no result since {waited_s:.0f} s"
         # The log gets one line, not one for each second more.
         late = f"no result within {self._monitor.timeout_s():g} s"
-        self._teller.tell(self._monitor.name, late, logging.WARNING)
+        self._change_log.tell(self._monitor.name, late, logging.WARNING)
 
     def next_due_s(self, now_s: float) -> float:
         """When it is due, or its measurement is late."""

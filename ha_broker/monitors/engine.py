@@ -43,13 +43,13 @@ class EngineMonitor:
         self,
         world: BrokerPorts,
         settings: Settings,
-        teller: ChangeLog,
+        change_log: ChangeLog,
         on_change: Callable[[float], None],
         wake: Callable[[], None],
     ) -> None:
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._on_change = on_change
         self._wake = wake
         self._domain_name = ""
@@ -155,7 +155,7 @@ class EngineMonitor:
 
     def _tell(self) -> None:
         unknown = self._domain_at_s is not None and self._domain.state == DomainState.UNKNOWN
-        self._teller.tell("engine's domain", self._domain.detail if unknown else "")
+        self._change_log.tell("engine's domain", self._domain.detail if unknown else "")
 
     def _harvest_domain(self, outcome: Outcome[object]) -> None:
         if outcome.error is None:

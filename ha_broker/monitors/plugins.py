@@ -62,10 +62,10 @@ class PluginMonitors:
 
     keys = ()
 
-    def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, change_log: ChangeLog) -> None:
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._stopped = False
         self._made_of: tuple[PluginSettings, ...] = ()
         self._plugins: dict[PluginSettings, Plugin] = {}
@@ -113,5 +113,5 @@ class PluginMonitors:
             plugin = self._world.plugins(settings.name, dict(settings.options))
             self._plugins[settings] = plugin
             monitor = PluginMonitor(settings, plugin)
-            self._parts[settings] = MonitorPart(monitor, self._world, self._teller)
+            self._parts[settings] = MonitorPart(monitor, self._world, self._change_log)
         return self._parts[settings]

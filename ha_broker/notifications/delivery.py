@@ -28,12 +28,12 @@ class Delivery:
     keys = SLOTS
 
     def __init__(
-        self, world: BrokerPorts, settings: Settings, teller: ChangeLog, queue: Queue
+        self, world: BrokerPorts, settings: Settings, change_log: ChangeLog, queue: Queue
     ) -> None:
         self.queue = queue
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._on_the_way: dict[str, tuple[Target, QueuedMessage]] = {}
         self._targets: dict[str, Target] = {}
         self._targets_of: Optional[NotificationSettings] = None
@@ -73,7 +73,7 @@ class Delivery:
             self._note_receipt(target, entry, cast(Receipt, outcome.value), outcome.finished_at_s)
             return
         self._failed += 1
-        self._teller.tell(target.label, bare_reason(outcome.error), logging.WARNING)
+        self._change_log.tell(target.label, bare_reason(outcome.error), logging.WARNING)
         final = bool(getattr(outcome.error, "final", False))
         self.queue.retry_later(entry, outcome.finished_at_s, last=final)
 
@@ -81,7 +81,7 @@ class Delivery:
         self, target: Target, entry: QueuedMessage, receipt: Receipt, at_s: float
     ) -> None:
         self._sent += 1
-        self._teller.tell(target.label, "")
+        self._change_log.tell(target.label, "")
         self.queue.remove(entry)
         self.queue.note_success(entry.target)
         for refused in receipt.refused:
@@ -110,7 +110,9 @@ class Delivery:
 
     def _send(self, slot: str, target: Target, entry: QueuedMessage) -> None:
         wall_s = self._world.clock.wall_s()
-        job = partial(target.deliver, self._world.courier, entry.notice, entry.to, wall_s)
+        job = partial(
+            target.deliver, self._world.notification_sender, entry.notice, entry.to, wall_s
+        )
         if self._world.runner.submit(slot, job):
             self._on_the_way[slot] = target, entry
 

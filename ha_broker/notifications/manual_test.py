@@ -62,7 +62,7 @@ class Trials:
 
     def _send(self, run: _Run, slot: str, target: Target, notice: Notice) -> None:
         wall_s = self._world.clock.wall_s()
-        job = partial(target.deliver, self._world.courier, notice, (), wall_s)
+        job = partial(target.deliver, self._world.notification_sender, notice, (), wall_s)
         if not self._world.runner.submit(_PREFIX + slot, job):
             why = "the test before has not ended there yet"
             run.results[slot] = TrialResult(target.label, False, why)

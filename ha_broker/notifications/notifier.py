@@ -60,18 +60,18 @@ class Notifications:
     keys = (STORE, *Delivery.keys, *Trials.keys)
 
     def __init__(
-        self, world: BrokerPorts, settings: Settings, state_dir: str, teller: ChangeLog
+        self, world: BrokerPorts, settings: Settings, state_dir: str, change_log: ChangeLog
     ) -> None:
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._directory = state_dir
         self._store = Task(world.runner, STORE)
         now_s = world.clock.monotonic_s()
         kept = read_files(state_dir, now_s)
         self._memory = kept.memory
         self._day = kept.day
-        self._delivery = Delivery(world, settings, teller, kept.queue)
+        self._delivery = Delivery(world, settings, change_log, kept.queue)
         self._trials = Trials(world)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._picture: Optional[ClusterPicture] = None
@@ -231,7 +231,7 @@ class Notifications:
 
     def _note_stored(self, outcome: Outcome[object]) -> None:
         error = outcome.error
-        self._teller.tell(
+        self._change_log.tell(
             "notifications' files", f"can't be written: {error_text(error)}" if error else ""
         )
         if error is not None:

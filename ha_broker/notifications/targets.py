@@ -41,7 +41,11 @@ class Target(Protocol):
         """How long one delivery may take."""
 
     def deliver(
-        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
+        self,
+        notification_sender: NotificationSender,
+        notice: Notice,
+        to: tuple[str, ...],
+        wall_s: float,
     ) -> Receipt:
         """Hand it over (`to`: only to these; empty: to all); may block; raises DeliveryError."""
 
@@ -65,11 +69,15 @@ class MailTarget:
         return self.server.timeout_s
 
     def deliver(
-        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
+        self,
+        notification_sender: NotificationSender,
+        notice: Notice,
+        to: tuple[str, ...],
+        wall_s: float,
     ) -> Receipt:
         """As `Target.deliver`; who is no recipient any more gets nothing."""
         left = tuple(address for address in to if address in self.server.to) or self.server.to
-        return courier.mail(self.server, letter(notice, self.server, left, wall_s))
+        return notification_sender.mail(self.server, letter(notice, self.server, left, wall_s))
 
 
 @dataclass(frozen=True)
@@ -96,10 +104,14 @@ class WebhookTarget:
         return self.webhook.timeout_s
 
     def deliver(
-        self, courier: NotificationSender, notice: Notice, to: tuple[str, ...], wall_s: float
+        self,
+        notification_sender: NotificationSender,
+        notice: Notice,
+        to: tuple[str, ...],
+        wall_s: float,
     ) -> Receipt:
         """As `Target.deliver`."""
-        return courier.post(self.webhook, payload(notice))
+        return notification_sender.post(self.webhook, payload(notice))
 
 
 def targets_of(settings: NotificationSettings) -> dict[str, Target]:

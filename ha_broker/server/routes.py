@@ -103,7 +103,7 @@ def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
 
 
 class Api:
-    """Routes requests to the desk; changes no state of its own, so that any thread may call it.
+    """Routes requests to the mailbox; changes no state of its own, so that any thread may call it.
 
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
@@ -112,13 +112,13 @@ class Api:
 
     def __init__(
         self,
-        desk: Mailbox,
+        mailbox: Mailbox,
         monotonic_s: Callable[[], float],
         metrics: Optional[Callable[[], TextAnswer]] = None,
         note: Note = _note_nothing,
         access: Optional[Access] = None,
     ) -> None:
-        self._desk = desk
+        self._mailbox = mailbox
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
@@ -208,7 +208,7 @@ class Api:
 
     def _status(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
-        return snapshot_to_data(self._desk.snapshot(), self._monotonic_s())
+        return snapshot_to_data(self._mailbox.snapshot(), self._monotonic_s())
 
     def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "since", "wait_s", "hosts_since", "parts_since")
@@ -217,11 +217,11 @@ class Api:
         mark = query.get("hosts_since")
         if mark is not None:
             return self._news(since, wait_s, mark, query.get("parts_since"))
-        snapshot = self._desk.wait_for_change(since, wait_s)
+        snapshot = self._mailbox.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
 
     def _news(self, since: int, wait_s: float, mark: str, parts_mark: Optional[str]) -> Any:
-        snapshot, versions = self._desk.wait_for_news(since, wait_s)
+        snapshot, versions = self._mailbox.wait_for_news(since, wait_s)
         if versions is None:
             return lean_answer(snapshot, ALL, mark, None)
         version = self._version(mark, versions.latest)
@@ -249,9 +249,9 @@ class Api:
 
     def _config(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)
-        config = self._desk.config()
+        config = self._mailbox.config()
         if config is None:
-            error = self._desk.snapshot().config.error
+            error = self._mailbox.snapshot().config.error
             raise Refusal(503, error or "the shared configuration has not been read yet")
         settings = cluster_settings_to_data(config.settings)
         if caller is None or self._access.administers(caller.uid):
@@ -263,14 +263,14 @@ class Api:
 
     def _config_copy(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
-        stored = self._desk.stored_config()
+        stored = self._mailbox.stored_config()
         if stored is None:
             raise Refusal(503, "this broker has read no shared configuration since it was started")
         return {"copy": base64.b64encode(encode_stored(stored)).decode("ascii")}
 
     def _record(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
-        self._desk.publish(publication_from_data(parse_json(body)))
+        self._mailbox.publish(publication_from_data(parse_json(body)))
         return {}
 
     def _maintenance(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
@@ -280,7 +280,7 @@ class Api:
             raise DataError([f"scope: {shown(request.scope)} is not one of global, local"])
         if not 0 <= request.timeout_s <= MAX_CONFIRM_S:
             raise DataError([f"timeout_s: {request.timeout_s:g} is not in 0..{MAX_CONFIRM_S:g}"])
-        ticket = self._desk.ask_maintenance(request.scope, request.on)
+        ticket = self._mailbox.ask_maintenance(request.scope, request.on)
         try:
             ticket.wait(request.timeout_s)
         except Refusal as refusal:
@@ -291,14 +291,14 @@ class Api:
         return {"before": ticket.before}
 
     def _with_storage_error(self, refusal: Refusal) -> Refusal:
-        trouble = self._desk.snapshot().storage.error
+        trouble = self._mailbox.snapshot().storage.error
         if refusal.status != 504 or not trouble:
             return refusal
         return Refusal(504, f"{refusal.why} (storage: {trouble})")
 
     def _move(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)
-        ticket = self._desk.ask_move(_whom(parse_json(body)))
+        ticket = self._mailbox.ask_move(_whom(parse_json(body)))
         try:
             ticket.wait(MAX_ORDER_S)
         except Refusal as refusal:
@@ -311,13 +311,13 @@ class Api:
     def _reread(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         from_data(Nothing, parse_json(body), refuse_unknown=True)
-        self._desk.ask_reread()
+        self._mailbox.ask_reread()
         return {}
 
     def _test_notification(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         from_data(Nothing, parse_json(body), refuse_unknown=True)
-        ticket = self._desk.ask_trial()
+        ticket = self._mailbox.ask_trial()
         ticket.wait(MAX_TRIAL_S)
         return {"targets": to_data(ticket.results)}
 

@@ -53,13 +53,13 @@ class ConfigWatch:
         self,
         world: BrokerPorts,
         settings: Settings,
-        teller: ChangeLog,
+        change_log: ChangeLog,
         is_member: Callable[[], bool] = lambda: False,
         newer_elsewhere: Callable[[int], str] = lambda _sequence: "",
     ) -> None:
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._task = Task(world.runner, CONFIG)
         self._heads: Optional[bytes] = None
         self._error = ""
@@ -145,7 +145,7 @@ class ConfigWatch:
             self._task.start(now_s, job, interval_s)
         self._is_ours = self._is_ours and self._is_member()
         self._write_back(now_s)
-        self._teller.tell("shared configuration", self._error_now(now_s))
+        self._change_log.tell("shared configuration", self._error_now(now_s))
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""

@@ -48,7 +48,7 @@ class OwnSlot:
         settings: Settings,
         storage: SlotReader,
         local: LocalMaintenance,
-        teller: ChangeLog,
+        change_log: ChangeLog,
     ) -> None:
         self.written_at_s: Optional[float] = None
         self.published_at_s: Optional[float] = None
@@ -60,7 +60,7 @@ class OwnSlot:
         self._settings = settings
         self._storage = storage
         self._local = local
-        self._teller = teller
+        self._change_log = change_log
         self._task = Task(world.runner, WRITE_OWN)
         self._waiting: Optional[Publication] = None
         self._writing: Optional[tuple[Publication, OwnWrite]] = None
@@ -131,8 +131,8 @@ class OwnSlot:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         conflict = self.conflict(now_s)
-        self._teller.tell("own slot", conflict if self._storage.own_slot_seen else "")
-        self._teller.tell("own slot's writing", self.error(now_s))
+        self._change_log.tell("own slot", conflict if self._storage.own_slot_seen else "")
+        self._change_log.tell("own slot's writing", self.error(now_s))
         self._remember_newer_fields()
         if self._waiting is not None and not conflict:
             self._write(self._waiting, now_s)

@@ -37,7 +37,7 @@ class SlotReader:
 
     keys = (READ, SCAN)
 
-    def __init__(self, world: BrokerPorts, settings: Settings, teller: ChangeLog) -> None:
+    def __init__(self, world: BrokerPorts, settings: Settings, change_log: ChangeLog) -> None:
         self.book = SlotTable(settings.host.host_id)
         self.maintenance: Optional[bool] = None
         self.global_error = ""
@@ -47,7 +47,7 @@ class SlotReader:
         self.all_slots_seen = False  # or tried to: once
         self._world = world
         self._settings = settings
-        self._teller = teller
+        self._change_log = change_log
         self._read = Task(world.runner, READ)
         self._reread = Task(world.runner, READ)
         self._watch = Task(world.runner, READ)
@@ -126,7 +126,7 @@ class SlotReader:
         if self._scan.is_due(now_s):
             parts = self._settings.host.storage
             self._scan.start(now_s, partial(scan_slots, self._world.store, parts), SCAN_INTERVAL_S)
-        self._teller.tell("storage", self.error(now_s))
+        self._change_log.tell("storage", self.error(now_s))
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
@@ -206,16 +206,16 @@ class SlotReader:
             self._read_error = result.failed.get(own_id, "")
         for slot in result.failed.keys() - {own_id}:
             self.book.note_unreadable(slot, result.failed[slot])
-            self._teller.tell(f"slot {slot}", result.failed[slot])
+            self._change_log.tell(f"slot {slot}", result.failed[slot])
 
     def _harvest_scan(self, outcome: Outcome[object]) -> None:
         """A scan only discovers: the slots in use are read by the cycle, which is newer."""
         self.all_slots_seen = True
         if outcome.error is not None:
-            self._teller.tell("scan of all slots", error_text(outcome.error))
+            self._change_log.tell("scan of all slots", error_text(outcome.error))
             return
         result = cast(SlotBytes, outcome.value)
-        self._teller.tell("scan of all slots", "; ".join(result.errors[:3]), logging.WARNING)
+        self._change_log.tell("scan of all slots", "; ".join(result.errors[:3]), logging.WARNING)
         in_use = set(self.book.ids_to_read(self._hosts))
         for slot in set(result.slots) - in_use:
             self._note(slot, result.slots[slot], outcome.started_at_s)
@@ -238,7 +238,7 @@ class SlotReader:
 
     def _note_readable(self, slot: int) -> None:
         if self.book.note_readable(slot):
-            self._teller.tell(f"slot {slot}", "")
+            self._change_log.tell(f"slot {slot}", "")
 
     def _note_global(self, seen: DecodedGlobal) -> None:
         if isinstance(seen, GlobalRecord):
@@ -246,7 +246,7 @@ class SlotReader:
         else:
             self.global_error = describe_slot_error(seen)
             self._go_by_the_records()
-        self._teller.tell("slot 0", self.global_error)
+        self._change_log.tell("slot 0", self.global_error)
 
     def _go_by_the_records(self) -> None:
         """Slot 0 was never readable in this broker's life: what did the hosts last say of it?

@@ -70,13 +70,13 @@ def vm_poweroff(host: SimHost) -> None:
 def vm_migrate(host: SimHost, to: Optional[str] = None) -> None:
     """``hosted-engine --vm-migrate``; `to`: the host that it names."""
     name = "vm-migrate" if to is None else f"vm-migrate to {to}"
-    _ask(host, name, lambda broker: broker.desk.ask_move(to))
+    _ask(host, name, lambda broker: broker.mailbox.ask_move(to))
 
 
 def set_maintenance(host: SimHost, scope: str, on: bool) -> None:
     """Ask the broker for "global" or "local" maintenance."""
     name = f"{scope} maintenance {'on' if on else 'off'}"
-    _ask(host, name, lambda broker: broker.desk.ask_maintenance(scope, on))
+    _ask(host, name, lambda broker: broker.mailbox.ask_maintenance(scope, on))
 
 
 def _ask(host: SimHost, name: str, ask: Callable[[Broker], Ticket]) -> None:

@@ -90,7 +90,7 @@ def _explain(cluster: SimCluster, name: str) -> list[str]:
         gone = BrokerGoneError("ask for the status", "nobody answers at its socket", 0)
         place = place_text(cluster.shared.parts.metadata)
         return without_broker_text(gone, place).splitlines()
-    config = host.broker.desk.config()
+    config = host.broker.mailbox.config()
     settings = config.settings if config else ClusterSettings()
     known = Cluster(snapshot, settings, host.clock.monotonic_s(), host.clock.wall_s())
     return explanation_text(explain(known)).splitlines()

@@ -227,12 +227,12 @@ def page_server() -> Iterator[str]:
 def scrapes() -> None:
     """Only the making of the text: sending it is the same whatever it says."""
     print(f"CPU of one scrape, mean of {SCRAPES}")
-    tallies = whole_tallies()
+    counters = whole_tallies()
     for count in (2, 9, 200):
         snapshot = whole_snapshot(count)
         renewed_at_s = {host.host_id: 90.0 for host in snapshot.hosts}
         ticks = itertools.count(100.0, exporter.SHORTEST_PAUSE_S)
-        made = Exporter(Mailbox(snapshot), tallies, lambda: renewed_at_s, ticks.__next__)  # noqa: B023
+        made = Exporter(Mailbox(snapshot), counters, lambda: renewed_at_s, ticks.__next__)  # noqa: B023
         size = len(made.answer().body)
         begun_s = time.process_time()
         for _ in range(SCRAPES):

@@ -143,7 +143,7 @@ class BenchHost:
             health_page=self.page,
             network=SimNetworkProbe(),
             vitals=SimVitals(self.clock),
-            courier=SimNotificationSender(self.clock, cluster.base.post_office),
+            notification_sender=SimNotificationSender(self.clock, cluster.base.post_office),
             services=SimServiceManager(),
         )
 
@@ -157,13 +157,13 @@ class BenchHost:
     # --- BrokerPort -------------------------------------------------------------------
 
     def latest_snapshot(self) -> BrokerLook:
-        return BrokerLook(self.broker.desk.snapshot(), self.clock.monotonic_s())
+        return BrokerLook(self.broker.mailbox.snapshot(), self.clock.monotonic_s())
 
     def publish(self, publication: Publication) -> None:
-        self.broker.desk.publish(publication)
+        self.broker.mailbox.publish(publication)
 
     def shared_config(self) -> SharedConfig:
-        config = self.broker.desk.config()
+        config = self.broker.mailbox.config()
         assert config is not None
         return config
 
@@ -181,11 +181,11 @@ class BenchHost:
 
     def tick_broker(self) -> None:
         self._broker_due_s = float("inf")  # a wake during the tick counts
-        before = self.broker.desk.snapshot().sequence
+        before = self.broker.mailbox.snapshot().sequence
         due_s = self.broker_meter.tick(self.broker.tick)
         assert isinstance(due_s, float)
         self._broker_due_s = min(self._broker_due_s, due_s)
-        if self.broker.desk.snapshot().sequence != before:
+        if self.broker.mailbox.snapshot().sequence != before:
             self._wake_agent()
 
     def tick_agent(self) -> None:

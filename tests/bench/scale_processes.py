@@ -201,8 +201,8 @@ def status_server(directory: Path, snapshot: Snapshot) -> Iterator[dict[str, str
     """The broker's API with that snapshot; the environment of a command that asks there."""
     directory.mkdir()
     (directory / "host.yaml").write_text("host_id: 1\nhost_name: h1\nstorage: {path: /leases}\n")
-    desk = Mailbox(snapshot)
-    server = ApiServer(str(directory / "broker.sock"), Api(desk, lambda: 1000.0).answer)
+    mailbox = Mailbox(snapshot)
+    server = ApiServer(str(directory / "broker.sock"), Api(mailbox, lambda: 1000.0).answer)
     server.start()
     try:
         yield environment(directory)

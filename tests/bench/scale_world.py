@@ -194,13 +194,13 @@ class ScaleHost:
             health_page=SimHealthPage(),
             network=SimNetworkProbe(),
             vitals=SimVitals(self.clock),
-            courier=SimNotificationSender(self.clock, SimPostOffice()),
+            notification_sender=SimNotificationSender(self.clock, SimPostOffice()),
             services=SimServiceManager(),
         )
 
     def _join_daemons(self, directory: Path) -> None:
         path = str(directory / "broker.sock")
-        self._server = ApiServer(path, Api(self.broker.desk, self.clock.monotonic_s).answer)
+        self._server = ApiServer(path, Api(self.broker.mailbox, self.clock.monotonic_s).answer)
         self._server.start()
         self._client = LeanClient(path, 60.0)
         self.watch = BrokerWatch(self._client, self.clock, self._wake_agent, wait_s=0.0)
@@ -229,7 +229,7 @@ class ScaleHost:
         return self.watch.latest_snapshot()
 
     def publish(self, publication: Publication) -> None:
-        self.broker.desk.publish(publication)
+        self.broker.mailbox.publish(publication)
 
     def shared_config(self) -> SharedConfig:
         return self.volume.config
@@ -244,11 +244,11 @@ class ScaleHost:
 
     def _tick_broker(self) -> None:
         self._broker_due_s = float("inf")  # a wake during the tick counts
-        before = self.broker.desk.snapshot().sequence
+        before = self.broker.mailbox.snapshot().sequence
         due_s = self.broker_meter.tick(self.broker.tick)
         assert isinstance(due_s, float)
         self._broker_due_s = min(self._broker_due_s, due_s)
-        if self.broker.desk.snapshot().sequence != before:
+        if self.broker.mailbox.snapshot().sequence != before:
             self._poll_due_s = 0.0
 
     def _poll(self) -> None:
@@ -303,7 +303,7 @@ class ScaleHost:
         for _ in range(SETTLE_TICKS):
             self.write_all()
             self.run(TICK_S)
-        snapshot = self.broker.desk.snapshot()
+        snapshot = self.broker.mailbox.snapshot()
         fresh = sum(view.fresh for view in snapshot.hosts)
         assert fresh == self.volume.hosts, (fresh, snapshot.storage, snapshot.lockspace)
         assert self.agent.memory.state.value == "EngineDown", self.agent.memory

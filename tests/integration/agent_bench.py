@@ -80,7 +80,7 @@ class KillableServer(ApiServer):
 
 
 class BrokerStandIn:
-    """The broker's real desk, API and server; a thread shows the machine's state as a core would.
+    """The broker's real mailbox, API and server; a thread shows the machine as a core would.
 
     `stop()` and `start()` are a broker's end and restart.
     """

@@ -46,7 +46,7 @@ def explained(host: SimHost) -> Explanation | None:
     snapshot, broker = host.snapshot, host.broker
     if snapshot is None or broker is None or not host.broker_process.running:
         return None
-    config = broker.desk.config()
+    config = broker.mailbox.config()
     settings = config.settings if config else ClusterSettings()
     return explain(Cluster(snapshot, settings, host.clock.monotonic_s(), host.clock.wall_s()))
 

@@ -51,7 +51,7 @@ def is_settling(cluster: SimCluster) -> bool:
         or host.lockspace.kill_is_due
         or host.has_orders
         or host.broker is None
-        or host.broker.desk.snapshot().move_order is not None
+        or host.broker.mailbox.snapshot().move_order is not None
         for host in cluster.hosts.values()
     )
 

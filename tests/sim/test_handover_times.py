@@ -73,7 +73,7 @@ def run_until(cluster: SimCluster, engines: int, limit_s: float = 60.0) -> float
 
 def maintain(host: SimHost, scope: str, on: bool) -> None:
     assert host.broker is not None
-    host.broker.desk.ask_maintenance(scope, on)
+    host.broker.mailbox.ask_maintenance(scope, on)
     host.broker_process.wake()
     host.plan()
 

@@ -53,7 +53,7 @@ def agent_moves(here: SimHost, there: SimHost) -> None:
 
 def ask(cluster: SimCluster, host: SimHost, scope: str) -> None:
     assert host.broker is not None
-    host.broker.desk.ask_maintenance(scope, True)
+    host.broker.mailbox.ask_maintenance(scope, True)
     host.broker_process.wake()
     host.plan()
     cluster.run_for(1)
@@ -84,7 +84,7 @@ def test_a_persons_order_is_carried_out_in_any_mode(cluster: SimCluster, in_glob
         ask(cluster, here, GLOBAL)
         cluster.run_for(300)
     assert here.broker is not None
-    here.broker.desk.ask_move(None)
+    here.broker.mailbox.ask_move(None)
     cluster.run_for(30)
     assert engines_host(cluster) is not here
     assert oracle.orders == {"move": 1}

@@ -140,7 +140,7 @@ def nobody_is_on_duty(cluster: SimCluster, others: list[str]) -> None:
     for name in others:
         host = cluster.host(name)
         assert host.broker is not None
-        host.broker.desk.ask_maintenance("local", True)
+        host.broker.mailbox.ask_maintenance("local", True)
         host.broker_process.wake()
 
 

@@ -150,7 +150,7 @@ class Host:
         self.network = SimNetworkProbe()
         self.vitals = SimVitals(cluster.clock, engine_busy_s=lambda: self.hypervisor.cpu_busy_s)
         self.services = SimServiceManager()
-        self.courier = SimNotificationSender(cluster.clock, cluster.post_office)
+        self.notification_sender = SimNotificationSender(cluster.clock, cluster.post_office)
         self.settings = HostSettings(host_id, self.name, PARTS, bridge=bridge, gateway=gateway)
         self.state_dir = state_dir
         self.observer = observer
@@ -169,7 +169,7 @@ class Host:
             health_page=self.page,
             network=self.network,
             vitals=self.vitals,
-            courier=self.courier,
+            notification_sender=self.notification_sender,
             services=self.services,
             plugins=self.plugins,
             restore=lambda held: restore_config(
@@ -198,7 +198,7 @@ class Host:
 
     @property
     def snapshot(self) -> Snapshot:
-        return self.broker.desk.snapshot()
+        return self.broker.mailbox.snapshot()
 
     def monitor(self, name: str) -> MonitorView:
         """The latest word of a monitor."""
@@ -211,11 +211,11 @@ class Host:
         return found
 
     def publish(self, publication: Publication = PUBLICATION) -> None:
-        self.broker.desk.publish(publication)
+        self.broker.mailbox.publish(publication)
         self.settle()
 
     def ask(self, scope: str, on: bool) -> Ticket:
-        ticket = self.broker.desk.ask_maintenance(scope, on)
+        ticket = self.broker.mailbox.ask_maintenance(scope, on)
         self.settle()
         return ticket
 

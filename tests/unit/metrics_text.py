@@ -48,12 +48,12 @@ def scrape(
     *,
     now_s: Optional[float] = None,
     renewed_at_s: Optional[Mapping[int, float]] = None,
-    tallies: Optional[Counters] = None,
+    counters: Optional[Counters] = None,
 ) -> Scrape:
     """What a scrape says of this snapshot, taken at the same moment unless told otherwise."""
     at_s = snapshot.taken_at_s if now_s is None else now_s
     renewals = renewed_at_s or {}
     exporter = Exporter(
-        Mailbox(snapshot), tallies or Counters(), lambda: renewals, monotonic_s=lambda: at_s
+        Mailbox(snapshot), counters or Counters(), lambda: renewals, monotonic_s=lambda: at_s
     )
     return Scrape(exporter.answer().body)

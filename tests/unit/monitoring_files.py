@@ -103,20 +103,20 @@ def _matched(text: str) -> list[str]:
 
 def full_scrape() -> Scrape:
     """A scrape in which every metric has a sample."""
-    return scrape(whole_snapshot(), tallies=whole_tallies(), renewed_at_s={1: 90.0, 2: 91.0})
+    return scrape(whole_snapshot(), counters=whole_tallies(), renewed_at_s={1: 90.0, 2: 91.0})
 
 
 def whole_tallies() -> Counters:
     """Everything has been counted."""
-    tallies = Counters()
+    counters = Counters()
     for key in ("read", "scan", "write-own", "write-global"):
-        tallies.job_ended(Outcome(key, None, None, 1.0, 2.0))
-    tallies.job_ended(Outcome("sanlock", None, OSError("gone"), 1.0, 2.0))
-    tallies.cycle_ended(0.001)
-    tallies.call_answered("/v1/status", 200, 0.001)
-    tallies.shown(replace(whole_snapshot(), events=()))
-    tallies.shown(whole_snapshot())
-    return tallies
+        counters.job_ended(Outcome(key, None, None, 1.0, 2.0))
+    counters.job_ended(Outcome("sanlock", None, OSError("gone"), 1.0, 2.0))
+    counters.cycle_ended(0.001)
+    counters.call_answered("/v1/status", 200, 0.001)
+    counters.shown(replace(whole_snapshot(), events=()))
+    counters.shown(whole_snapshot())
+    return counters
 
 
 def whole_snapshot(count: int = 2) -> Snapshot:

@@ -44,7 +44,7 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }
 _CALLS = {"min": "max", "max": "min", "any": "all", "all": "any"}
 # What only tells people, and decides nothing.
-_TELLS = ("log.", "self._teller.", "self._note(", "self._tell(")
+_TELLS = ("log.", "self._change_log.", "self._note(", "self._tell(")
 
 
 @dataclass(frozen=True)

@@ -80,12 +80,12 @@ def test_a_short_work_is_done_often_enough_to_be_seen() -> None:
 
 def test_a_small_world_settles_down_and_costs_something() -> None:
     with direct_io_directory() as directory, scale_host(directory / "w", 41) as host:
-        hosts = host.broker.desk.snapshot().hosts
+        hosts = host.broker.mailbox.snapshot().hosts
         before = {view.host_id: view.record for view in hosts}
         cost = host.cost_of_a_tick(lambda: host.write_share(0))
         changed = [
             view.host_id
-            for view in host.broker.desk.snapshot().hosts
+            for view in host.broker.mailbox.snapshot().hosts
             if view.record != before[view.host_id]
         ]
         assert len(changed) == round(41 * SHARE_CHANGED) + 1  # and this host itself

@@ -65,7 +65,7 @@ class Served:
         self._pumping = threading.Event()
 
     def serve(self, read_allowed_s: float = 30.0) -> ApiServer:
-        api = Api(self.host.broker.desk, self.cluster.clock.monotonic_s)
+        api = Api(self.host.broker.mailbox, self.cluster.clock.monotonic_s)
         server = ApiServer(self.path, api.answer, read_allowed_s)
         server.start()
         return server
@@ -74,7 +74,7 @@ class Served:
         return BrokerClient(self.path, timeout_s * FACTOR)
 
     def pump(self) -> None:
-        """Tick whenever the desk wakes the broker, as the daemon does."""
+        """Tick whenever the mailbox wakes the broker, as the daemon does."""
         self._pumping.set()
 
         def loop() -> None:
@@ -89,7 +89,7 @@ class Served:
         self._pumping.clear()
         if self._pump is not None:
             self._pump.join()
-        self.host.broker.desk.close()
+        self.host.broker.mailbox.close()
         self.server.stop()
 
 
@@ -340,7 +340,7 @@ def test_a_poll_does_not_keep_another_call_waiting(served: Served) -> None:
     client.publish(PUBLICATION)
     client.status()
     assert time.monotonic() - begun_s < PROMPT_S
-    served.host.broker.desk.close()
+    served.host.broker.mailbox.close()
     thread.join(PROMPT_S)
     assert not thread.is_alive()
 
@@ -566,7 +566,7 @@ def test_whoever_is_being_answered_keeps_its_place(served: Served) -> None:
         assert caught.value.status == 503
         assert str(MAX_CONNECTIONS) in caught.value.why
         assert served.server.answering == MAX_CONNECTIONS
-        served.host.broker.desk.close()
+        served.host.broker.mailbox.close()
     wait_until(lambda: served.server.connections == 0)
 
 
@@ -579,7 +579,7 @@ def test_one_user_leaves_room_for_others(served: Served, monkeypatch: pytest.Mon
         with Crowd(served.path, 30 - MOST_OF_ONE_USER) as more:
             assert all(sock.recv(12) == b"HTTP/1.1 503" for sock in more)
             served.client().status()  # root
-        served.host.broker.desk.close()
+        served.host.broker.mailbox.close()
 
 
 @pytest.mark.parametrize(("uid", "counted"), [(0, None), (995, None), (996, 996)])

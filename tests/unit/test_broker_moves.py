@@ -57,7 +57,7 @@ class Scene:
             self.cluster.run(TICK_S)
 
     def order(self, to: Union[int, str, None] = None) -> MoveTicket:
-        ticket = self.host.broker.desk.ask_move(to)
+        ticket = self.host.broker.mailbox.ask_move(to)
         self.host.settle()
         return ticket
 
@@ -176,7 +176,7 @@ def test_a_broker_that_was_restarted_knows_of_no_order(scene: Scene) -> None:
 
 
 def test_an_order_that_nobody_waits_for_is_not_given(scene: Scene) -> None:
-    ticket = scene.host.broker.desk.ask_move("h2")
+    ticket = scene.host.broker.mailbox.ask_move("h2")
     with pytest.raises(Refusal, match="the order to move the engine to 'h2' could not be begun"):
         ticket.wait(0)
     scene.host.settle()

@@ -138,7 +138,7 @@ def change_local(cluster: Cluster, host: Host) -> None:
 
 def change_config(cluster: Cluster, host: Host) -> None:
     cluster.put_config(replace(CONFIG, sequence=5, settings=ClusterSettings()))
-    host.broker.desk.ask_reread()
+    host.broker.mailbox.ask_reread()
 
 
 def break_storage(cluster: Cluster, host: Host) -> None:
@@ -155,7 +155,7 @@ def kill_sanlock(cluster: Cluster, host: Host) -> None:
 
 def add_host(cluster: Cluster, host: Host) -> None:
     cluster.put_record(3)
-    host.broker.desk.ask_reread()
+    host.broker.mailbox.ask_reread()
 
 
 def damage_peer(cluster: Cluster, host: Host) -> None:

@@ -128,7 +128,7 @@ def test_a_record_that_sanlock_does_not_know_is_found_by_a_later_scan(
 def test_a_scan_can_be_asked_for(cluster: Cluster, host: Host) -> None:
     cluster.run(1)
     cluster.put_record(5)
-    host.broker.desk.ask_reread()
+    host.broker.mailbox.ask_reread()
     cluster.run(1)
     assert host.view(5).record
 
@@ -433,7 +433,7 @@ def test_a_new_configuration_is_used_within_a_minute(cluster: Cluster, host: Hos
     cluster.put_config(replace(CONFIG, sequence=5))
     cluster.run(CONFIG_INTERVAL_S + 1)
     assert host.snapshot.config.sequence == 5
-    assert host.broker.desk.config() == replace(CONFIG, sequence=5)
+    assert host.broker.mailbox.config() == replace(CONFIG, sequence=5)
 
 
 def test_an_unchanged_configuration_costs_8_kib(cluster: Cluster, host: Host) -> None:
@@ -451,11 +451,11 @@ def test_a_damaged_configuration_is_an_error_and_the_last_good_one_stays(
 ) -> None:
     cluster.run(1)
     cluster.put_at(PARTS.shared_config, GARBAGE)
-    host.broker.desk.ask_reread()
+    host.broker.mailbox.ask_reread()
     cluster.run(1)
     assert "damaged" in host.snapshot.config.error or host.snapshot.config.error
     assert host.snapshot.config.sequence == 4
-    assert host.broker.desk.config() is not None
+    assert host.broker.mailbox.config() is not None
 
 
 def test_without_a_configuration_the_broker_waits_and_does_not_join(tmp_path: Path) -> None:

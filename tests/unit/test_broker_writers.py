@@ -408,7 +408,7 @@ def test_a_corrupt_slot_0_is_an_error_and_the_last_good_value_stays(
 
 def test_set_in_the_same_moment_as_an_agents_update(cluster: Cluster, host: Host) -> None:
     cluster.run(1)
-    host.broker.desk.publish(replace(PUBLICATION, score=5))
+    host.broker.mailbox.publish(replace(PUBLICATION, score=5))
     ticket = host.ask("global", True)
     ticket.wait(0)
     cluster.run(0.1)
@@ -464,7 +464,7 @@ def test_hung_storage_times_out_and_says_that_it_may_still_happen(
 def test_requests_are_done_in_their_order(cluster: Cluster, host: Host) -> None:
     cluster.run(1)
     wanted = [True, False, True, True, False]
-    tickets = [host.broker.desk.ask_maintenance("global", on) for on in wanted]
+    tickets = [host.broker.mailbox.ask_maintenance("global", on) for on in wanted]
     cluster.run(0.1)
     for ticket in tickets:
         ticket.wait(0)
@@ -472,11 +472,11 @@ def test_requests_are_done_in_their_order(cluster: Cluster, host: Host) -> None:
 
 
 def test_too_many_requests_are_refused(cluster: Cluster, host: Host) -> None:
-    desk = host.broker.desk
+    mailbox = host.broker.mailbox
     for _ in range(MAX_WAITING_REQUESTS):
-        desk.ask_maintenance("global", True)
+        mailbox.ask_maintenance("global", True)
     with pytest.raises(Refusal) as caught:
-        desk.ask_maintenance("global", True)
+        mailbox.ask_maintenance("global", True)
     assert caught.value.status == 503
 
 
@@ -500,8 +500,8 @@ def test_local_maintenance_survives_a_restart(cluster: Cluster, host: Host) -> N
 def test_local_maintenance_that_waits_its_turn_is_judged_then(cluster: Cluster, host: Host) -> None:
     cluster.run(JOIN_S + 3)
     host.ask("local", True).wait(0)
-    off = host.broker.desk.ask_maintenance("local", False)
-    again = host.broker.desk.ask_maintenance("local", True)
+    off = host.broker.mailbox.ask_maintenance("local", False)
+    again = host.broker.mailbox.ask_maintenance("local", True)
     host.runner.hang("local")
     host.settle()
     host.hypervisor.start("<domain/>")
@@ -605,7 +605,7 @@ def test_every_host_sees_what_any_host_sets(cluster: Cluster, tmp_path: Path) ->
     hosts = [cluster.host(number, tmp_path / str(number)) for number in (1, 2, 3)]
     cluster.run(JOIN_S + 3)
     for host in hosts:
-        host.broker.desk.publish(PUBLICATION)
+        host.broker.mailbox.publish(PUBLICATION)
     hosts[1].ask("global", True).wait(0)
     cluster.run(2 * TICK_S)
     for host in hosts:

@@ -203,13 +203,13 @@ def test_who_goes_by_an_older_version_leaves_it_to_the_newer_one(
     cluster, first, second = hosts
     newer = version(CONFIG.sequence + 1)
     cluster.put_config(newer)
-    second.broker.desk.ask_reread()
+    second.broker.mailbox.ask_reread()
     second.settle()
     speak(second)
     cluster.run(1)
     assert (first.snapshot.config.sequence, second.snapshot.config.sequence) == (4, 5)
     cluster.put_at(PARTS.shared_config, GARBAGE)
-    first.broker.desk.ask_reread()
+    first.broker.mailbox.ask_reread()
     for _ in range(6):  # the second one does not look yet
         run_on(cluster, first, second, seconds=TICK_S)
         assert on_storage(cluster) != CONFIG
@@ -227,7 +227,7 @@ def test_a_host_of_an_older_program_may_know_more(hosts: tuple[Cluster, Host, Ho
         cluster.put_record(2, timestamp_s=1000 + timestamp_s)  # no word of its version
         if timestamp_s == 2:
             cluster.put_at(PARTS.shared_config, GARBAGE)
-            first.broker.desk.ask_reread()
+            first.broker.mailbox.ask_reread()
         run_on(cluster, first, seconds=TICK_S)
     assert "does not tell which version" in first.snapshot.config.error
     assert on_storage(cluster) != CONFIG
@@ -254,7 +254,7 @@ def test_a_time_of_a_newer_program_is_refused_by_name_and_left_alone(
     for host in older:
         found = host.snapshot.config
         assert f"timing.{key}: unknown key (value 70)" in found.error
-        assert (found.sequence, host.broker.desk.config()) == (CONFIG.sequence, CONFIG)
+        assert (found.sequence, host.broker.mailbox.config()) == (CONFIG.sequence, CONFIG)
         assert host.snapshot.lockspace.membership == Membership.JOINED
     assert cluster.volumes[place.path][place.offset : place.offset + len(written)] == written
 

@@ -47,8 +47,8 @@ class Broker:
         self.changes = HostChanges()
         self.sequence = sequence
         first = content_snapshot(100.0, hosts=(), sequence=sequence)
-        self.desk = Mailbox(first, versions=self.changes.versions)
-        self.api = Api(self.desk, lambda: 200.0)
+        self.mailbox = Mailbox(first, versions=self.changes.versions)
+        self.api = Api(self.mailbox, lambda: 200.0)
         self.asked: list[str] = []
         self.parts: dict[str, Any] = {}
         self.server = ApiServer(str(path), self._answer) if path else None
@@ -62,7 +62,7 @@ class Broker:
     def show(self, *views: HostView, same_sequence: bool = False) -> None:
         self.changes.note(views)
         self.sequence += 0 if same_sequence else 1
-        self.desk.show(self.snapshot(views), None, None, self.changes.versions)
+        self.mailbox.show(self.snapshot(views), None, None, self.changes.versions)
 
     def snapshot(self, views: tuple[HostView, ...]) -> Snapshot:
         seen = content_snapshot(100.0, hosts=views, sequence=self.sequence)
@@ -75,7 +75,7 @@ class Broker:
         return json.loads(json.dumps(data))
 
     def stop(self) -> None:
-        self.desk.close()
+        self.mailbox.close()
         if self.server:
             self.server.stop()
 
@@ -235,7 +235,7 @@ def test_who_does_not_ask_for_it_gets_all_as_before() -> None:
     broker.show(host_view(1), host_view(2))
     for target in ("/v1/changes?since=-1&wait_s=0", "/v1/status"):
         data = broker.api.answer("GET", target, b"")
-        assert data == snapshot_to_data(broker.desk.snapshot(), 200.0)
+        assert data == snapshot_to_data(broker.mailbox.snapshot(), 200.0)
 
 
 @given(st.permutations(range(1, 101)), st.booleans(), st.sets(st.integers(1, 120), max_size=8))
@@ -281,10 +281,10 @@ def test_a_restarted_broker_with_the_same_or_a_lower_sequence_tells_all() -> Non
 
 
 def test_a_mailbox_that_is_not_told_the_versions_tells_all() -> None:
-    desk = Mailbox(content_snapshot(1.0, hosts=()))
-    api, held = Api(desk, lambda: 1.0), HeldHosts()
+    mailbox = Mailbox(content_snapshot(1.0, hosts=()))
+    api, held = Api(mailbox, lambda: 1.0), HeldHosts()
     for score in (1, 2):
-        desk.show(content_snapshot(1.0, hosts=(host_view(1), host_view(2, score=score))), None)
+        mailbox.show(content_snapshot(1.0, hosts=(host_view(1), host_view(2, score=score))), None)
         data = api.answer("GET", f"/v1/changes?wait_s=0&hosts_since={held.mark}", b"")
         assert held.snapshot(data).hosts == (host_view(1), host_view(2, score=score))
 

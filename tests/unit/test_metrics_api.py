@@ -28,11 +28,11 @@ class Place:
 
     def __init__(self) -> None:
         self.clock = VirtualClock(start_s=100.0)
-        self.tallies = Counters()
-        self.desk = Mailbox(FIRST)
-        self.exporter = Exporter(self.desk, self.tallies, dict, self.clock.monotonic_s)
+        self.counters = Counters()
+        self.mailbox = Mailbox(FIRST)
+        self.exporter = Exporter(self.mailbox, self.counters, dict, self.clock.monotonic_s)
         self.api = Api(
-            self.desk, self.clock.monotonic_s, self.exporter.answer, self.tallies.call_answered
+            self.mailbox, self.clock.monotonic_s, self.exporter.answer, self.counters.call_answered
         )
 
     def scrape(self) -> Scrape:
@@ -80,10 +80,10 @@ def test_calls_are_counted_by_a_few_names(place: Place):
 
 
 def test_a_call_that_fails_counts(place: Place):
-    place.desk.snapshot = None  # type: ignore[method-assign,assignment]
+    place.mailbox.snapshot = None  # type: ignore[method-assign,assignment]
     with pytest.raises(TypeError):
         place.api.answer("GET", "/v1/status", b"")
-    del place.desk.snapshot
+    del place.mailbox.snapshot
     assert place.scrape().value("api_requests_total", resource="/v1/status", status="500") == 1
 
 
@@ -97,15 +97,15 @@ def test_who_asks_in_a_row_gets_the_same_again(place: Place):
 
 def test_a_broker_that_lives_is_counted(tmp_path: Path):
     cluster = Cluster()
-    tallies = Counters()
-    host = cluster.host(1, tmp_path, observer=tallies)
+    counters = Counters()
+    host = cluster.host(1, tmp_path, observer=counters)
     peer = cluster.peer(2)
     cluster.run(JOIN_S + 30)
     host.publish()
     cluster.run(10)
     broker = host.broker
     exporter = Exporter(
-        broker.desk, tallies, lambda: broker.renewed_at_s, cluster.clock.monotonic_s
+        broker.mailbox, counters, lambda: broker.renewed_at_s, cluster.clock.monotonic_s
     )
     seen = Scrape(exporter.answer().body)
     assert seen.value("storage_io_duration_seconds_count", operation="write") == 1
@@ -126,13 +126,13 @@ def test_events_and_notifications_of_a_broker_that_lives(tmp_path: Path):
     )
     settings = replace(CONFIG.settings, notifications=told)
     cluster = Cluster(replace(CONFIG, settings=settings))
-    tallies = Counters()
-    host = cluster.host(1, tmp_path, observer=tallies)
+    counters = Counters()
+    host = cluster.host(1, tmp_path, observer=counters)
     cluster.run(JOIN_S + 30)
     host.ask("local", True)
     cluster.run(20)
-    desk = host.broker.desk
-    seen = Scrape(Exporter(desk, tallies, dict, cluster.clock.monotonic_s).answer().body)
+    mailbox = host.broker.mailbox
+    seen = Scrape(Exporter(mailbox, counters, dict, cluster.clock.monotonic_s).answer().body)
     assert seen.value("events_total", kind="maintenance-on") == 1
     assert seen.value("notifications_sent_total") == 1
     host.observer = again = Counters()
@@ -140,7 +140,7 @@ def test_events_and_notifications_of_a_broker_that_lives(tmp_path: Path):
     cluster.run(JOIN_S + 30)
     assert host.snapshot.local_maintenance
     reborn = Scrape(
-        Exporter(host.broker.desk, again, dict, cluster.clock.monotonic_s).answer().body
+        Exporter(host.broker.mailbox, again, dict, cluster.clock.monotonic_s).answer().body
     )
     assert reborn.value("events_total", kind="maintenance-on") == 0
 
@@ -165,5 +165,5 @@ def test_the_largest_score_of_a_request_can_be_scraped(tmp_path: Path, score: in
     assert own is not None
     assert own.record is not None
     assert abs(own.record.score) == 10**18
-    exporter = Exporter(host.broker.desk, Counters(), dict, cluster.clock.monotonic_s)
+    exporter = Exporter(host.broker.mailbox, Counters(), dict, cluster.clock.monotonic_s)
     assert exporter.answer().body

@@ -289,12 +289,12 @@ def test_a_cluster_of_two_thousand_hosts_stays_bounded():
 
 
 def test_the_brokers_own_io():
-    tallies = Counters()
-    tallies.job_ended(job("read", 0.004, SlotBytes({0: b""})))
-    tallies.job_ended(job("read", 0.2, SlotBytes({0: b""}, failed={3: "EIO"})))
-    tallies.job_ended(job("write-own", 4.0, error=OSError("EIO")))
-    tallies.job_ended(job("sanlock", 0.1))
-    seen = scrape(snapshot(), tallies=tallies)
+    counters = Counters()
+    counters.job_ended(job("read", 0.004, SlotBytes({0: b""})))
+    counters.job_ended(job("read", 0.2, SlotBytes({0: b""}, failed={3: "EIO"})))
+    counters.job_ended(job("write-own", 4.0, error=OSError("EIO")))
+    counters.job_ended(job("sanlock", 0.1))
+    seen = scrape(snapshot(), counters=counters)
     buckets = {"operation": "read"}
     name = "storage_io_duration_seconds"
     assert seen.value(f"{name}_bucket", le="0.005", **buckets) == 1
@@ -308,11 +308,11 @@ def test_the_brokers_own_io():
 
 
 def test_cycles_and_calls():
-    tallies = Counters()
-    tallies.cycle_ended(0.003)
-    tallies.call_answered("/v1/status", 200, 0.02)
-    tallies.call_answered("/v1/status", 503, 0.02)
-    seen = scrape(snapshot(), tallies=tallies)
+    counters = Counters()
+    counters.cycle_ended(0.003)
+    counters.call_answered("/v1/status", 200, 0.02)
+    counters.call_answered("/v1/status", 503, 0.02)
+    seen = scrape(snapshot(), counters=counters)
     assert seen.value("cycle_duration_seconds_bucket", le="0.005") == 1
     assert seen.value("api_request_duration_seconds_count", resource="/v1/status") == 2
     assert seen.value("api_requests_total", resource="/v1/status", status="503") == 1
@@ -323,13 +323,13 @@ def event(number: int, kind: EventKind, outage_s: float | None = None) -> Event:
 
 
 def test_events_are_counted_once():
-    tallies = Counters()
+    counters = Counters()
     first = (event(1, EventKind.STARTED, 50.0),)  # an earlier life of the broker has seen it
-    tallies.shown(snapshot(events=first))
+    counters.shown(snapshot(events=first))
     later = (*first, event(2, EventKind.TAKEN_OVER, 100.0), event(3, EventKind.HOST_LOST))
     for _ in range(3):
-        tallies.shown(snapshot(events=later))
-    seen = scrape(snapshot(), tallies=tallies)
+        counters.shown(snapshot(events=later))
+    seen = scrape(snapshot(), counters=counters)
     assert seen.value("events_total", kind="taken-over") == 1
     assert seen.value("events_total", kind="host-lost") == 1
     assert seen.value("events_total", kind="started") == 0
@@ -340,21 +340,21 @@ def test_events_are_counted_once():
 
 
 def test_the_first_event_of_a_new_broker_counts():
-    tallies = Counters()
-    tallies.shown(snapshot())
-    tallies.shown(snapshot(events=(event(1, EventKind.STARTED),)))
-    seen = scrape(snapshot(), tallies=tallies)
+    counters = Counters()
+    counters.shown(snapshot())
+    counters.shown(snapshot(events=(event(1, EventKind.STARTED),)))
+    seen = scrape(snapshot(), counters=counters)
     assert seen.value("events_total", kind="started") == 1
     assert seen.value("failover_duration_seconds_count", kind="started") == 0
 
 
 def moves(*reports: MoveReport | None) -> dict[str, float]:
     """What is counted when the agent says these, one after the other, each twice."""
-    tallies = Counters()
+    counters = Counters()
     for report in reports:
         for _ in range(2):
-            tallies.shown(snapshot(agent=replace(PUBLICATION, move=report)))
-    seen = scrape(snapshot(), tallies=tallies)
+            counters.shown(snapshot(agent=replace(PUBLICATION, move=report)))
+    seen = scrape(snapshot(), counters=counters)
     outcomes = ("begun", "moved", "failed", "refused")
     return {outcome: seen.value("moves_total", outcome=outcome) for outcome in outcomes}
 
@@ -390,35 +390,35 @@ def test_moves_are_counted_by_what_came_of_them():
 
 
 def test_transitions_are_counted_once_in_each_life():
-    tallies = Counters()
+    counters = Counters()
     old = transition(1, "StartState", "EngineDown", at_s=400.0)  # before the broker's start
     up = transition(2, "EngineDown", "EngineStart")
     agent = replace(PUBLICATION, transitions=(old, up), life_at_s=390.0)
     for _ in range(2):
-        tallies.shown(snapshot(agent=agent))
+        counters.shown(snapshot(agent=agent))
     again = transition(1, "EngineDown", "EngineStart", at_s=700.0)
-    tallies.shown(snapshot(agent=replace(agent, transitions=(again,), life_at_s=690.0)))
-    seen = scrape(snapshot(), tallies=tallies)
+    counters.shown(snapshot(agent=replace(agent, transitions=(again,), life_at_s=690.0)))
+    seen = scrape(snapshot(), counters=counters)
     assert seen.value("transitions_total", before="EngineDown", after="EngineStart") == 2
     assert sum(seen.values("transitions_total")) == 2
 
 
 def test_transitions_of_an_earlier_life_that_a_new_agent_tells_again_are_not_counted_again():
-    tallies = Counters()
+    counters = Counters()
     up = transition(1, "EngineDown", "EngineStart")
-    tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=(up,), life_at_s=390.0)))
+    counters.shown(snapshot(agent=replace(PUBLICATION, transitions=(up,), life_at_s=390.0)))
     told = (replace(up, number=0), transition(1, "StartState", "EngineDown", at_s=700.0))
-    tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=told, life_at_s=690.0)))
-    seen = scrape(snapshot(), tallies=tallies)
+    counters.shown(snapshot(agent=replace(PUBLICATION, transitions=told, life_at_s=690.0)))
+    seen = scrape(snapshot(), counters=counters)
     assert seen.value("transitions_total", before="EngineDown", after="EngineStart") == 1
     assert sum(seen.values("transitions_total")) == 2
 
 
 def test_invented_states_become_no_series_without_end():
-    tallies = Counters()
+    counters = Counters()
     for number in range(MOST_TRANSITIONS + 50):
         changes = (transition(number, f"s{number}", "EngineUp"),)
-        tallies.shown(snapshot(agent=replace(PUBLICATION, transitions=changes)))
-    seen = scrape(snapshot(), tallies=tallies)
+        counters.shown(snapshot(agent=replace(PUBLICATION, transitions=changes)))
+    seen = scrape(snapshot(), counters=counters)
     assert len(seen.values("transitions_total")) == MOST_TRANSITIONS + 1
     assert seen.value("transitions_total", before="other", after="other") == 50

@@ -62,7 +62,7 @@ def runs_on(watched: Watched) -> Optional[str]:
 def test_local_maintenance_moves_the_engine_first(watched: Watched) -> None:
     source = source_of(watched)
     assert source.broker is not None
-    source.broker.desk.ask_maintenance("local", True)
+    source.broker.mailbox.ask_maintenance("local", True)
     wake(source)
     told = reports(watched, source, TOLD_S)
     assert source.state is State.LOCAL_MAINTENANCE
@@ -77,7 +77,7 @@ def test_a_persons_order_is_carried_out_and_is_over(watched: Watched) -> None:
     source = source_of(watched)
     others = sorted(set(watched.cluster.hosts) - {source.name})
     assert source.broker is not None
-    ticket = source.broker.desk.ask_move(others[-1])
+    ticket = source.broker.mailbox.ask_move(others[-1])
     wake(source)
     told = reports(watched, source, TOLD_S)
     assert ticket.order is not None
@@ -91,11 +91,11 @@ def test_a_persons_order_is_carried_out_and_is_over(watched: Watched) -> None:
 def test_an_order_works_in_global_maintenance(watched: Watched) -> None:
     source = source_of(watched)
     assert source.broker is not None
-    source.broker.desk.ask_maintenance("global", True)
+    source.broker.mailbox.ask_maintenance("global", True)
     wake(source)
     watched.cluster.run_for(20)
     assert source.state is State.GLOBAL_MAINTENANCE
-    source.broker.desk.ask_move(None)
+    source.broker.mailbox.ask_move(None)
     wake(source)
     told = reports(watched, source, TOLD_S)
     assert phases(told) == [MovePhase.MOVING, MovePhase.MOVED]
@@ -109,7 +109,7 @@ def test_local_maintenance_is_taken_back_when_nobody_takes_it(watched: Watched) 
         if host is not source:
             watched.cluster.part(source.name, host.name, "cut")
     assert source.broker is not None
-    ticket = source.broker.desk.ask_maintenance("local", True)
+    ticket = source.broker.mailbox.ask_maintenance("local", True)
     wake(source)
     told = reports(watched, source, 2 * TOLD_S)
     assert ticket.is_done(), "both say that they take it"
@@ -126,11 +126,11 @@ def test_where_nobody_can_take_it_the_order_is_refused(watched: Watched) -> None
     for host in watched.cluster.hosts.values():
         if host is not source:
             assert host.broker is not None
-            host.broker.desk.ask_maintenance("local", True)
+            host.broker.mailbox.ask_maintenance("local", True)
             wake(host)
     watched.cluster.run_for(20)
     assert source.broker is not None
-    ticket = source.broker.desk.ask_move(None)
+    ticket = source.broker.mailbox.ask_move(None)
     wake(source)
     watched.cluster.run_for(1)
     with pytest.raises(Refusal, match="it is in local maintenance; h"):

@@ -217,34 +217,34 @@ class Picky(SimNotificationSender):
 
 def picky_host(path: Path) -> tuple[Host, Picky]:
     host = lone_host(path)
-    courier = Picky(host.cluster.clock, host.cluster.post_office)
-    host.courier = courier
+    notification_sender = Picky(host.cluster.clock, host.cluster.post_office)
+    host.notification_sender = notification_sender
     host.start()
     host.cluster.run(JOIN_S)
-    return host, courier
+    return host, notification_sender
 
 
 def test_one_refused_message_does_not_hold_up_the_next(tmp_path: Path) -> None:
-    host, courier = picky_host(tmp_path)
-    courier.final_for = "is in maintenance"
+    host, notification_sender = picky_host(tmp_path)
+    notification_sender.final_for = "is in maintenance"
     switch(host, True)
     switch(host, False)
     host.cluster.run(300)
     assert texts(host) == [OFF]
     assert counts(host).queued == 1
-    courier.final_for = ""
+    notification_sender.final_for = ""
     host.cluster.run(400)
     assert texts(host) == [OFF, ON]
 
 
 def test_recipients_refused_for_now_are_tried_again_alone(tmp_path: Path) -> None:
-    host, courier = picky_host(tmp_path)
-    courier.refused = (
+    host, notification_sender = picky_host(tmp_path)
+    notification_sender.refused = (
         RefusedRecipient("a@example.com", "450 later", final=False),
         RefusedRecipient("b@example.com", "550 unknown", final=True),
     )
     switch(host, True)
-    courier.refused = ()
+    notification_sender.refused = ()
     host.cluster.run(60)
     assert [message.to for message in host.cluster.post_office.delivered] == [
         ("a@example.com", "b@example.com"),
@@ -509,7 +509,7 @@ def test_wanted_changes_of_this_host_are_told_and_not_again_after_restarts(tmp_p
 
 
 def ask_trial(host: Host) -> TrialTicket:
-    ticket = host.broker.desk.ask_trial()
+    ticket = host.broker.mailbox.ask_trial()
     host.settle()
     return ticket
 

@@ -208,9 +208,9 @@ class Allowed:
         self.user = NameLookup(USER, "vdsm", lambda _name: uid)
         self.user.look()
         self.user.wait(SECOND)
-        desk, clock = served.host.broker.desk, served.cluster.clock
+        mailbox, clock = served.host.broker.mailbox, served.cluster.clock
         access = Access(users=[self.user])
-        self.api = Api(desk, clock.monotonic_s, access=access)
+        self.api = Api(mailbox, clock.monotonic_s, access=access)
         served.server.answer = self.api.answer
         served.server.admit(MEMBERS)
 
@@ -398,9 +398,9 @@ def test_readers_get_no_secrets_of_the_configuration(
     assert reader.problems == []
     xml = "<domain><graphics type='vnc' passwd='s3cret'/></domain>"
     config = replace(CONFIG, settings=replace(CONFIG.settings, notifications=told), domain_xml=xml)
-    desk = served.host.broker.desk
-    monkeypatch.setattr(desk, "config", lambda: config)
-    api = Api(desk, served.cluster.clock.monotonic_s)
+    mailbox = served.host.broker.mailbox
+    monkeypatch.setattr(mailbox, "config", lambda: config)
+    api = Api(mailbox, served.cluster.clock.monotonic_s)
     root = api.answer("GET", "/v1/config", b"", Caller(1, 0))
     assert (root["domain_xml"], root["settings"]["notifications"]["webhooks"][0]["url"]) == (
         xml,
