@@ -25,7 +25,7 @@ from ha_agent.actions.migrate_engine import (
     PATIENCE_S,
     SHORT_PATIENCE_S,
     LatestMove,
-    MoveOrder,
+    MigrationOrder,
     options_of,
 )
 from ha_agent.history import recorder
@@ -516,13 +516,13 @@ class Agent:
         what = "take local maintenance back"
         self._note(END_MAINTENANCE, what, error, outcome.finished_at_s)
 
-    def _move_order(self, seen: Observation) -> MoveOrder:
+    def _move_order(self, seen: Observation) -> MigrationOrder:
         memory, settings = self._memory, self._config.settings
         target_id = memory.move_target_id
         address = next((peer.takes_at for peer in seen.peers if peer.host_id == target_id), "")
         options = options_of(settings.migration, move_limit_s(memory, seen, settings))
         patience_s = SHORT_PATIENCE_S if memory.move_for in OUT_OF_REACH else PATIENCE_S
-        return MoveOrder(target_id, address, options, patience_s)
+        return MigrationOrder(target_id, address, options, patience_s)
 
     def _stop_is_written(self) -> bool:
         """The broker has confirmed a write since it took the record that says "stopped"."""

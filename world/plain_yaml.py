@@ -73,7 +73,7 @@ def parse_yaml(text: str) -> Any:
         return yaml.load(text, _StrictLoader)  # a SafeLoader
     except RecursionError:
         raise PlainYamlError("nested too deep") from None
-    except _RefusedError as error:
+    except _YamlRefusedError as error:
         raise PlainYamlError(str(error.problem), error.problem_mark) from None
     except yaml.MarkedYAMLError as error:
         where = error.problem_mark or error.context_mark
@@ -95,7 +95,7 @@ def yaml_text(data: Any, **options: Any) -> str:
     return str(yaml.dump(data, Dumper=_PlainDumper, sort_keys=False, **options))
 
 
-class _RefusedError(yaml.constructor.ConstructorError):
+class _YamlRefusedError(yaml.constructor.ConstructorError):
     """Refused by the rules here, in words that may be shown."""
 
 
@@ -179,5 +179,5 @@ class _PlainDumper(yaml.SafeDumper):
         return True
 
 
-def _refused(why: str, where: yaml.Mark) -> _RefusedError:
-    return _RefusedError(None, None, why, where)
+def _refused(why: str, where: yaml.Mark) -> _YamlRefusedError:
+    return _YamlRefusedError(None, None, why, where)

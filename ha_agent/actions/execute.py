@@ -8,7 +8,7 @@ from typing import Callable, Optional, cast
 
 from fsm.memory import Action
 from fsm.observation import MoveOutcome, StartOutcome
-from ha_agent.actions.migrate_engine import LatestMove, MoveOrder
+from ha_agent.actions.migrate_engine import LatestMove, MigrationOrder
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
 from metadata.error_words import bare_reason, reason
 from metadata.settings.parse import StorageParts
@@ -107,7 +107,7 @@ class Executor:
         domain_xml: str,
         blocked_why: str,
         judged: Judged,
-        move: Optional[MoveOrder] = None,
+        move: Optional[MigrationOrder] = None,
     ) -> str:
         """Give the order; returns why it could not be given (empty: it was).
 
@@ -118,7 +118,7 @@ class Executor:
         if action is Action.START_VM:
             return self._begin_start(domain_xml, blocked_why)
         if action is Action.MIGRATE_VM:
-            return self._begin_move(move or MoveOrder(), judged)
+            return self._begin_move(move or MigrationOrder(), judged)
         if action is Action.ABORT_MIGRATION:
             return self._submit(ABORT, self._bound(judged, self._hypervisor.abort_migration))
         if action is Action.SHUTDOWN_VM:
@@ -198,7 +198,7 @@ class Executor:
             self._start = LatestStart(StartOutcome.RUNNING)
         return blocked_why
 
-    def _begin_move(self, move: MoveOrder, judged: Judged) -> str:
+    def _begin_move(self, move: MigrationOrder, judged: Judged) -> str:
         why = move.impossible_why
         ordered_at_s = self._clock.monotonic_s()
         if not why:

@@ -22,7 +22,7 @@ SHORT_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True)
-class MoveOrder:
+class MigrationOrder:
     """To whom: the host `target_id`, whose libvirt is at `address`; empty: it does not say.
 
     So many seconds after its limit it counts as failed, though libvirt has not said so.

@@ -42,7 +42,7 @@ class Reply(NamedTuple):
     is_last: bool
 
 
-class _Head(NamedTuple):
+class _AnswerHead(NamedTuple):
     status: int
     length: int
     is_last: bool
@@ -134,7 +134,7 @@ def _ended_in_head(come: bytes) -> Exception:
     return HttpError(f"its answer ended within its head: {_shown(come)}")
 
 
-def read_head(head: bytes) -> _Head:
+def read_head(head: bytes) -> _AnswerHead:
     """Status and length in an answer's head, without its empty line; raises HttpError."""
     status_line, *lines = head.split(b"\r\n")
     found = _STATUS_LINE.fullmatch(status_line)
@@ -144,7 +144,7 @@ def read_head(head: bytes) -> _Head:
     if b"transfer-encoding" in headers:
         raise HttpError("its answer has a Transfer-Encoding, which no broker sends")
     is_last = found[1] == b"0" or headers.get(b"connection", b"").lower() == b"close"
-    return _Head(int(found[2]), _length(headers), is_last)
+    return _AnswerHead(int(found[2]), _length(headers), is_last)
 
 
 def _headers(lines: list[bytes]) -> dict[bytes, bytes]:

@@ -15,7 +15,7 @@ from ha_broker.events.transitions import TransitionMemory
 
 
 @dataclass(frozen=True)
-class _Host:
+class _StoredHost:
     host_id: int
     name: str
     presence: Optional[Presence] = None
@@ -36,7 +36,7 @@ class _Saved:
     engine_host: Optional[int] = None
     engine_host_name: str = ""
     was_absent: bool = False
-    hosts: tuple[_Host, ...] = ()
+    hosts: tuple[_StoredHost, ...] = ()
     global_maintenance: Optional[bool] = None
     storage_ok: Optional[bool] = None
     unattended: Optional[int] = None
@@ -100,8 +100,8 @@ def memory_from_data(data: object, now_s: float) -> EventMemory:
     return EventMemory(watch, duties, saved.transitions)
 
 
-def _host(host_id: int, host: HostMemory) -> _Host:
-    return _Host(host_id, host.name, host.presence.settled, host.maintenance.settled)
+def _host(host_id: int, host: HostMemory) -> _StoredHost:
+    return _StoredHost(host_id, host.name, host.presence.settled, host.maintenance.settled)
 
 
 def essence(memory: EventMemory) -> tuple[object, ...]:

@@ -35,7 +35,7 @@ class QueuedMessage:
 
 
 @dataclass(frozen=True)
-class _Line:
+class _QueueLine:
     """An entry in the file; its age counts on where a process ended."""
 
     notice: Notice
@@ -96,7 +96,7 @@ class Queue:
     def to_lines(self, now_s: float) -> str:
         """One line of JSON for each."""
         lines = [
-            _Line(entry.notice, entry.target, round(now_s - entry.queued_at_s, 3), entry.to)
+            _QueueLine(entry.notice, entry.target, round(now_s - entry.queued_at_s, 3), entry.to)
             for entry in self.entries
         ]
         return "".join(json.dumps(to_data(line)) + "\n" for line in lines)
@@ -107,7 +107,7 @@ def queue_from_lines(text: str, now_s: float) -> tuple[Queue, list[str]]:
     entries, problems = [], []
     for number, line in enumerate(text.splitlines(), 1):
         try:
-            read = from_data(_Line, parse_json(line))
+            read = from_data(_QueueLine, parse_json(line))
         except (DataError, PlainJsonError) as error:
             problems.append(f"line {number}: {error}")
             continue

@@ -25,7 +25,7 @@ class _TooLargeError(HTTPException):
     """Answered with 431 by `http.server`."""
 
 
-class _Head:
+class _RequestHead:
     """What the stream holds, line by line, until it is more than a head may have."""
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -104,7 +104,7 @@ class BoundedHandler(BaseHTTPRequestHandler):
             return False
         self._refused = True
         self.connection.allow(self.head_allowed_s())
-        self.rfile = _Head(stream)  # type: ignore[assignment]
+        self.rfile = _RequestHead(stream)  # type: ignore[assignment]
         try:
             self._refused = not self._parse()
             return not self._refused

@@ -12,7 +12,7 @@ from fsm.memory import Action, Memory
 from fsm.observation import HostCondition, MoveOutcome, Observation, Vm
 from fsm.table import Row
 from ha_agent.actions.execute import ABORT, DESTROY, MIGRATE, Executor, Judged, OrderResult
-from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MoveOrder, options_of
+from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MigrationOrder, options_of
 from ha_agent.agent import Agent
 from ha_agent.observation.collect import peers_of
 from ha_agent.ports import AgentPorts
@@ -38,7 +38,7 @@ from world.ports.libvirt import Ending, MigrationOptions, MigrationResult
 LATEST_S = 15.0
 AT = "qemu+tls://h2/system"
 OPTIONS = MigrationOptions(limit_s=100.0)
-TO_H2 = MoveOrder(2, AT, OPTIONS)
+TO_H2 = MigrationOrder(2, AT, OPTIONS)
 RESULT = MigrationResult(1.6, 120, 10**8)
 
 
@@ -79,7 +79,9 @@ class Bench:
         self.executor = Executor(self.runner, self.vm, lockspace, PARTS, self.clock)
         self.vm.start(domain_xml())
 
-    def order(self, move: Optional[MoveOrder] = TO_H2, action: Action = Action.MIGRATE_VM) -> str:
+    def order(
+        self, move: Optional[MigrationOrder] = TO_H2, action: Action = Action.MIGRATE_VM
+    ) -> str:
         judged = Judged(self.vm.now, self.clock.monotonic_s() + LATEST_S)
         return self.executor.perform(action, domain_xml(), "", judged, move)
 
@@ -128,12 +130,12 @@ def test_the_next_move_forgets_how_the_one_before_ended(bench: Bench) -> None:
     ("move", "why"),
     [
         (None, "it is not said to which host"),
-        (MoveOrder(None, AT), "it is not said to which host"),
-        (MoveOrder(2, ""), "the target does not say where its libvirt takes the engine"),
+        (MigrationOrder(None, AT), "it is not said to which host"),
+        (MigrationOrder(2, ""), "the target does not say where its libvirt takes the engine"),
     ],
 )
 def test_an_order_that_can_not_be_given_has_failed(
-    bench: Bench, move: Optional[MoveOrder], why: str
+    bench: Bench, move: Optional[MigrationOrder], why: str
 ) -> None:
     assert bench.order(move) == why
     latest = bench.executor.move
@@ -227,7 +229,7 @@ def test_the_late_end_of_a_given_up_move_changes_no_verdict(bench: Bench) -> Non
 
 def test_a_given_up_move_stands_against_the_next_one(bench: Bench) -> None:
     given_up(bench)
-    assert bench.order(MoveOrder(3, AT)) == "the previous such order has not ended"
+    assert bench.order(MigrationOrder(3, AT)) == "the previous such order has not ended"
     assert bench.executor.move == LatestMove(
         MoveOutcome.FAILED, "the previous such order has not ended", 3
     )
@@ -238,7 +240,7 @@ def test_its_late_end_is_not_that_of_the_next_one(bench: Bench) -> None:
     given_up(bench)
     bench.runner.release(MIGRATE)
     bench.runner.hang(MIGRATE)
-    assert bench.order(MoveOrder(3, AT)) == ""
+    assert bench.order(MigrationOrder(3, AT)) == ""
     assert len(bench.harvest()) == 1
     assert bench.executor.move == LatestMove(MoveOutcome.RUNNING, target_id=3)
     bench.runner.release(MIGRATE)
@@ -248,7 +250,7 @@ def test_its_late_end_is_not_that_of_the_next_one(bench: Bench) -> None:
 
 def test_a_second_order_does_not_hide_the_move_that_runs(bench: Bench) -> None:
     hang(bench, 5)
-    assert bench.order(MoveOrder(3, AT)) == "the previous such order has not ended"
+    assert bench.order(MigrationOrder(3, AT)) == "the previous such order has not ended"
     assert bench.executor.move == LatestMove(MoveOutcome.RUNNING, target_id=2)
 
 

@@ -62,7 +62,7 @@ class NetNotificationSender:
             return _post(webhook, body, headers, Deadline(webhook.timeout_s))
 
 
-class _RefusedError(Exception):
+class _RefusedMailError(Exception):
     """The other side said no, in its own words."""
 
     def __init__(self, words: str, final: bool) -> None:
@@ -75,7 +75,7 @@ def _failures(what: str, timeout_s: float) -> Iterator[None]:
     """Whatever goes wrong inside becomes a DeliveryError that says it in one line."""
     try:
         yield
-    except _RefusedError as error:
+    except _RefusedMailError as error:
         raise DeliveryError(what, str(error), error.final) from error
     except (TimeoutError, socket.timeout) as error:
         raise DeliveryError(what, f"not done within {timeout_s:g} s") from error
@@ -175,7 +175,7 @@ def _hand_over(smtp: smtplib.SMTP, letter: Message) -> Receipt:
     refused = tuple(_refused(smtp, letter.to))
     if len(refused) == len(letter.to):
         words = "; ".join(f"{item.address}: {item.why}" for item in refused)
-        raise _RefusedError(_one_line(words), all(item.final for item in refused))
+        raise _RefusedMailError(_one_line(words), all(item.final for item in refused))
     return Receipt(_expect(Stage.CONTENT, smtp.data(letter.content)), refused)
 
 
@@ -194,11 +194,11 @@ def _expect(stage: Stage, answer: tuple[int, bytes]) -> str:
     return _reply(code, words)
 
 
-def _refusal(stage: Stage, code: int, words: object) -> _RefusedError:
+def _refusal(stage: Stage, code: int, words: object) -> _RefusedMailError:
     """In the server's words, and what to change about it."""
     reply = _reply(code, words)
     mend = advice(stage, code, reply)
-    return _RefusedError(f"{reply} ({mend})" if mend else reply, is_final(stage, code, reply))
+    return _RefusedMailError(f"{reply} ({mend})" if mend else reply, is_final(stage, code, reply))
 
 
 def _reply(code: int, words: object) -> str:
@@ -269,4 +269,4 @@ def _judge(status: int, reason: Optional[str]) -> Receipt:
     if 300 <= status < 400:
         words += ": redirects are not followed"
     final = 400 <= status < 500 and status not in (408, 425, 429)
-    raise _RefusedError(words, final)
+    raise _RefusedMailError(words, final)

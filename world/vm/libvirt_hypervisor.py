@@ -66,7 +66,7 @@ class LibvirtHypervisor:
     seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files. With `strict`,
     libvirt holds the XML of a start against its schema, instead of passing over what it does
     not know. `keepalive` is for who makes one call at a time and has no deadline for it: see
-    `_Line`.
+    `_LibvirtConnection`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class LibvirtHypervisor:
         self._pid_directory = pid_directory
         self._strict = strict
         self._callbacks: list[Callable[[], None]] = []
-        self._line = _Line(uri, self._connected, self._notify, keepalive)
+        self._line = _LibvirtConnection(uri, self._connected, self._notify, keepalive)
         self._news = threading.Condition()
         self._life = DomainLife()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
@@ -581,7 +581,7 @@ class LibvirtHypervisor:
         return HypervisorGoneError(what, libvirt_migration.text(error), error.get_error_code())
 
 
-class _Line:
+class _LibvirtConnection:
     """The connection to libvirt, opened again when lost, and not more often than is useful.
 
     A call to a frozen libvirtd lasts as long as it is frozen. With `keepalive` it fails after
