@@ -109,12 +109,18 @@ def _how_it_came(cluster: Cluster, host: HostFacts) -> Told:
     agent = cluster.snapshot.agent
     if not host.this or agent is None:
         return []
-    starts = [one for one in agent.transitions if one.after == State.ENGINE_START.value]
+    comings = [one for one in agent.transitions if one.after == State.ENGINE_STARTING.value]
     # Between two lives of the agent the engine may have gone and come back another way.
-    if not starts or starts[-1].number <= 0:
+    if not comings or comings[-1].number <= 0:
         return []
-    at = cluster.moment(starts[-1].at_s)
-    return [f"{host.name} started it at {at}, when its lease could be had and it was its turn."]
+    latest = comings[-1]
+    at = cluster.moment(latest.at_s)
+    if latest.before == State.ENGINE_START.value:
+        return [f"{host.name} started it at {at}, when its lease could be had and it was its turn."]
+    # By live migration, which the host itself sees only as a VM that is there.
+    if latest.before == State.ENGINE_DOWN.value:
+        return [f"It came to {host.name} while it ran, at {at}."]
+    return []
 
 
 def _stays(cluster: Cluster, host: HostFacts) -> Told:

@@ -305,9 +305,21 @@ def test_a_time_out_that_can_not_be_read_is_left_out() -> None:
 UP_HERE = EngineView(DomainState.RUNNING, Health.GOOD, "", 999.0)
 
 
+def test_an_engine_that_came_alive_was_not_started_here() -> None:
+    """A race that this host lost before does not make it the one that started it."""
+    lost = TransitionView(1, 700.0, "EngineDown", "EngineStart", "it is this host's turn")
+    came = TransitionView(2, 880.0, "EngineDown", "EngineStarting", "the engine's VM runs here")
+    up = agent(State.ENGINE_UP, transitions=(lost, came), engine_status=HERE)
+    told = engine(explained(other(), engine=UP_HERE, lease=held(1), agent=up))
+    at = time.strftime("%H:%M:%S", time.localtime(WALL_S - 120))
+    assert f"It came to h1 while it ran, at {at}." in told
+    assert "started" not in told
+
+
 def test_a_healthy_engine_here() -> None:
-    started = TransitionView(1, 880.0, "EngineDown", "EngineStart", "it is this host's turn")
-    up = agent(State.ENGINE_UP, transitions=(started,), engine_status=HERE)
+    turn = TransitionView(1, 880.0, "EngineDown", "EngineStart", "it is this host's turn")
+    started = TransitionView(2, 880.0, "EngineStart", "EngineStarting", "the VM runs")
+    up = agent(State.ENGINE_UP, transitions=(turn, started), engine_status=HERE)
     found = explained(other(), engine=UP_HERE, lease=held(1), agent=up)
     told = engine(found)
     since = time.strftime("%H:%M:%S", time.localtime(WALL_S - 100))
