@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,6 +166,17 @@ def test_what_is_not_so_for_a_moment_begins_anew() -> None:
     host.see(1, peers=(reached(2),))
     assert host.settle(MIGRATION.better_s - 1) is UP
     assert host.settle(1) is MOVING
+
+
+def test_starts_that_failed_here_make_no_other_host_better() -> None:
+    """They say where the engine is to be started next; here it is well by now."""
+    host = Host(peers=(reached(2),)).running()
+    lately = (host.seen.now_s,) * CONFIG.score.failed_starts_to_zero
+    host.memory = replace(host.memory, failed_starts_s=lately)
+    host.see(1)
+    assert host.last.score.points == 0
+    assert host.memory.better_since_s is None
+    assert "better" not in host.last.why
 
 
 def test_the_host_that_was_better_first_is_waited_for() -> None:

@@ -426,8 +426,8 @@ def test_the_list_of_python_3_9_is_understood(monkeypatch: pytest.MonkeyPatch) -
         def load(self) -> Callable[[dict[str, str]], object]:
             return dict
 
-    monkeypatch.setattr(plugin_main.metadata, "entry_points", lambda: {GROUP: (Entry(),)})
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda: {GROUP: (Entry(),)})
     assert plugin_main.load("raid", {"array": "md0"}) == {"array": "md0"}
-    monkeypatch.setattr(plugin_main.metadata, "entry_points", dict)
+    monkeypatch.setattr("importlib.metadata.entry_points", dict)
     with pytest.raises(plugin_main.PluginFaultError, match="installed: none"):
         plugin_main.load("raid", {})

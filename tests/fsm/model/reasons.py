@@ -90,8 +90,11 @@ def wants_itself(mem: Mem, seen: Observation, purpose: For) -> bool:
 
 
 def is_better(mem: Mem, seen: Observation, host_id: int) -> bool:
-    """Has that host 800 points more than this one, by what it is worth, and takes the engine?"""
-    points = 3400 - 50 * mem.failed - (1600 if seen.condition.network_failed_fraction else 0)
+    """Has that host 800 points more than this one, and takes the engine?
+
+    Starts that failed here cost this one nothing, now that the engine is well here.
+    """
+    points = 3400 - (1600 if seen.condition.network_failed_fraction else 0)
     return not no_place(mem, seen) and any(
         peer.host_id == host_id and is_candidate(peer) and peer.takes_at
         and peer.score >= points + 800
