@@ -88,7 +88,7 @@ class _Lockspace(ctypes.Structure):
     )
 
 
-class _HostStruct(ctypes.Structure):
+class _Host(ctypes.Structure):
     _fields_ = (
         ("host_id", ctypes.c_uint64),
         ("generation", ctypes.c_uint64),
@@ -100,7 +100,7 @@ class _HostStruct(ctypes.Structure):
 
 _LockspaceP = ctypes.POINTER(_Lockspace)
 _ResourceP = ctypes.POINTER(_Resource)
-_HostStructP = ctypes.POINTER(_HostStruct)
+_HostP = ctypes.POINTER(_Host)
 _IntP = ctypes.POINTER(ctypes.c_int)
 _INT, _FLAGS = ctypes.c_int, ctypes.c_uint32
 
@@ -111,13 +111,13 @@ _PARAMETERS: dict[str, tuple[Any, ...]] = {
     "sanlock_rem_lockspace": (_LockspaceP, _FLAGS),
     "sanlock_get_lockspaces": (ctypes.POINTER(_LockspaceP), _IntP, _FLAGS),
     "sanlock_get_hosts": (
-        *(ctypes.c_char_p, ctypes.c_uint64, ctypes.POINTER(_HostStructP), _IntP, _FLAGS),
+        *(ctypes.c_char_p, ctypes.c_uint64, ctypes.POINTER(_HostP), _IntP, _FLAGS),
     ),
     "sanlock_write_lockspace": (_LockspaceP, _INT, _FLAGS, ctypes.c_uint32),
     "sanlock_read_lockspace": (_LockspaceP, _FLAGS, ctypes.POINTER(ctypes.c_uint32)),
     "sanlock_write_resource": (_ResourceP, _INT, _INT, _FLAGS),
     "sanlock_read_resource": (_ResourceP, _FLAGS),
-    "sanlock_read_resource_owners": (_ResourceP, _FLAGS, ctypes.POINTER(_HostStructP), _IntP),
+    "sanlock_read_resource_owners": (_ResourceP, _FLAGS, ctypes.POINTER(_HostP), _IntP),
     "sanlock_register": (),
     "sanlock_acquire": (*(_INT, _INT, _FLAGS, _INT, ctypes.POINTER(_ResourceP), ctypes.c_void_p),),
     "sanlock_release": (_INT, _INT, _FLAGS, _INT, ctypes.POINTER(_ResourceP)),
@@ -205,7 +205,7 @@ def get_lockspaces() -> list[dict[str, Any]]:
 
 def get_hosts(lockspace: bytes, host_id: int = 0) -> list[dict[str, int]]:
     """The hosts that sanlock has seen there, or that one alone."""
-    with _allocated(_HostStructP) as (found, count):
+    with _allocated(_HostP) as (found, count):
         result = _library.sanlock_get_hosts(
             lockspace, host_id, ctypes.byref(found), ctypes.byref(count), 0
         )
@@ -267,7 +267,7 @@ def read_resource_owners(
 ) -> list[dict[str, int]]:
     """The hosts that own it, alive or not, from the storage."""
     record = _resource(lockspace, resource, disks, _geometry(align, sector))
-    with _allocated(_HostStructP) as (found, count):
+    with _allocated(_HostP) as (found, count):
         result = _library.sanlock_read_resource_owners(
             record, 0, ctypes.byref(found), ctypes.byref(count)
         )
@@ -399,5 +399,5 @@ def _resource_to_data(record: _Resource) -> dict[str, Any]:
     }
 
 
-def _host_to_data(host: _HostStruct) -> dict[str, int]:
-    return {name: getattr(host, name) for name, _ in _HostStruct._fields_}
+def _host_to_data(host: _Host) -> dict[str, int]:
+    return {name: getattr(host, name) for name, _ in _Host._fields_}
