@@ -119,6 +119,7 @@ class _Engine:
     looking_s: float = 0.0  # ... without a break in which nobody there could look
     dark_from_s: float = math.inf  # no other host reached its page from then on, but for moments
     dark_until_s: float = -math.inf  # ... until then
+    cut_off_since_s: Optional[float] = None  # its host's own network fails since then
 
     @property
     def executing(self) -> bool:
@@ -298,6 +299,10 @@ class Oracle:
         elif engine.healthy_since_s is None:
             engine.healthy_since_s, engine.shutdown_at_s = now_s, None
         self._watch_reach(engine, now_s)
+        if host.network.answers:
+            engine.cut_off_since_s = None
+        elif engine.cut_off_since_s is None:
+            engine.cut_off_since_s = now_s
         if not host.store.is_healthy:
             engine.no_storage_at_s = now_s
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
@@ -535,6 +540,8 @@ class Oracle:
             return
         if self._was_dark(order, engine) or self._goes_down(order):
             return
+        if self._is_cut_off_unseen(order, engine):
+            return
         late_s = order.at_s - since_s - grace_s
         if order.decided_at_s - since_s <= grace_s and late_s <= ORDER_TICKS * self._timing.tick_s:
             self.beyond["stop: decided before the engine got well, carried out later"] += 1
@@ -547,6 +554,16 @@ class Oracle:
         told_s = order.decided_at_s - engine.dark_from_s
         recent = order.decided_at_s - engine.dark_until_s <= self._old_news_s()
         return recent and told_s >= min(self._timing.isolated_s, self._timing.bad_health_s)
+
+    def _is_cut_off_unseen(self, order: _Order, engine: _Engine) -> bool:
+        """Has its host's network failed for long, and tells no other host what it sees?
+
+        Older programs don't. A much better host is enough then (ADR 28).
+        """
+        since_s = engine.cut_off_since_s
+        long = since_s is not None and order.decided_at_s - since_s >= self._timing.isolated_s
+        others = [host for host in self._hosts if host is not order.host and host.power]
+        return long and all(host.traits.version == "older" for host in others)
 
     def _goes_down(self, order: _Order) -> bool:
         """Was its host being shut down, in a cluster that lets its agents see to the engine?

@@ -256,6 +256,14 @@ def test_a_host_that_slept_gives_way_where_the_watchdog_times_differ(verb: str) 
     assert result.orders == {"start": 2, "destroy": 1}, "h2's start, and the end of h1's VM"
 
 
+def test_beside_older_hosts_a_much_better_host_is_enough_for_an_ordered_stop() -> None:
+    """They don't tell whether they reach the engine: its host's own network has to do (ADR 28)."""
+    mixed = parse_world("hosts:\n  h1: {}\n  h2: {version: older, boot_s: 60}\n")
+    result = run_plan(Plan(0, mixed, (Happening(100, "gateway h1 down"),), 600))
+    assert result.verdict == FINE, result.report
+    assert result.orders == {"start": 2, "shutdown": 1}
+
+
 def slept_without_storage(verb: str, hosts: int = 2) -> Plan:
     """The engine's host sleeps past its lease, and finds no storage as it wakes; usual times."""
     waking = 250
