@@ -308,6 +308,9 @@ def _begin(
     command += [sys.executable, "-m", "tests.leftovers"]
     command += [python, "-m", "pytest", "-q", f"tests/{level}"]
     command += SIDE_BY_SIDE.get(level, ())
+    if level in LABS:
+        # What is too long for each run is to be seen.
+        command.append("--durations=15")
     # A group of their own: they are told of an interruption once, by whichever way it came here.
     return subprocess.Popen(
         command,
