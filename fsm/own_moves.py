@@ -93,18 +93,14 @@ def _better_hosts(memory: Memory, observation: Observation, config: ClusterSetti
         return []
     if not any(peer.score >= least for peer in observation.peers):
         return []
-    least += _points_here(memory, observation, config)
+    # Starts that failed here say where to start it next, and nothing of an engine that is well.
+    least += points_but_for_failed_starts(memory, observation, config)
     turns = turns_had(memory.tries, config.score)
     return [
         peer
         for peer in candidates(observation)
         if peer.score >= least and turns_had(peer.tries, config.score) <= turns
     ]
-
-
-def _points_here(memory: Memory, observation: Observation, config: ClusterSettings) -> int:
-    """Starts that failed here say where to start it next, and nothing of an engine that is well."""
-    return points_but_for_failed_starts(memory, observation, config)
 
 
 # --- what is wanted -------------------------------------------------------------------
@@ -188,7 +184,7 @@ def better_told(memory: Memory, observation: Observation, config: ClusterSetting
     if not found:
         return ""
     peer = (watched or sorted(found, key=lambda peer: (-peer.score, peer.host_id)))[0]
-    more = peer.score - _points_here(memory, observation, config)
+    more = peer.score - points_but_for_failed_starts(memory, observation, config)
     return f"{peer.name or peer.host_id} is {more} points better, and " + _what_comes(
         peer, memory, observation, config
     )

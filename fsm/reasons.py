@@ -17,7 +17,7 @@ from fsm.moves import NO_REASON, refusals, target_why, wanted_move
 from fsm.observation import Lease, Observation, Peer
 from fsm.own_moves import better_told
 from fsm.peers import undecided
-from fsm.score import score
+from fsm.score import points_but_for_failed_starts, score
 from fsm.table import Row
 from metadata.settings.parse import ClusterSettings
 
@@ -88,7 +88,7 @@ class _Words(dict[str, str]):
         return f"{turn_in_s(self._memory, self._observation, self._config):.0f} s"
 
     def _score(self) -> str:
-        return str(self._own_points())
+        return str(score(self._memory, self._observation, self._config).points)
 
     def _penalties(self) -> str:
         found = score(self._memory, self._observation, self._config).penalties
@@ -128,7 +128,8 @@ class _Words(dict[str, str]):
 
     def _for_better(self) -> str:
         found = move_target(self._memory, self._observation, self._config)
-        points = (0 if found is None else found.score) - self._own_points()
+        here = points_but_for_failed_starts(self._memory, self._observation, self._config)
+        points = (0 if found is None else found.score) - here
         return f"that host has been better for long, by {points} points now"
 
     def _better(self) -> str:
@@ -178,9 +179,6 @@ class _Words(dict[str, str]):
 
     def _undecided(self) -> str:
         return _names(undecided(self._observation))
-
-    def _own_points(self) -> int:
-        return score(self._memory, self._observation, self._config).points
 
 
 _FOR = {

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lab import lan
+from lab.background import BackgroundWatcher
 from lab.processes import machine_clock_s
 
 # Asked so often; each question is given up after so long, and the next one begins.
@@ -37,21 +37,12 @@ class Watch:
     longest_gap_s: float = 0.0
 
 
-class Watcher:
+class Watcher(BackgroundWatcher):
     """Asks the page from the beginning of a `with` to its end; `questions` has all of it then."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.questions: list[Question] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Watcher:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         self.questions.extend(ask(lambda: not self._ended.is_set()))

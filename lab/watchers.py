@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from lab import engine, host
+from lab.background import BackgroundWatcher
 from lab.processes import machine_clock_s
 from lab.settings import HOST_LEASES, LEASE_OFFSET, LOCKSPACE, RESOURCE, Places
 from lab.state import Lab
@@ -16,26 +17,17 @@ LOOKS_EVERY_S = 0.1
 ENDING_S = 10.0
 
 
-class ProcessWatcher:
+class ProcessWatcher(BackgroundWatcher):
     """Which hosts have a qemu process of the engine, a paused one included.
 
     `changes` has (machine's clock, hosts) of each change, from the beginning of a `with` on.
     """
 
     def __init__(self, places: Places, lab: Lab) -> None:
+        super().__init__()
         self.changes: list[tuple[float, list[str]]] = []
         self._places = places
         self._lab = lab
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> ProcessWatcher:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
         while not self._ended.wait(LOOKS_EVERY_S):
