@@ -46,7 +46,7 @@ from ha_agent.publication.publish import Publisher, move_target, publication
 from ha_agent.publication.recent_history import RecentHistory
 from ha_agent.publication.takes import takes
 from ha_agent.started_from import StartWatch
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import LeaseView, Snapshot
 from metadata.error_words import bare_reason, cannot
 from metadata.moving_note import moving_to
 from metadata.schedule import in_step_s
@@ -55,6 +55,7 @@ from metadata.states import State
 from metadata.takes_note import takes_told
 from world.ports.jobs import Outcome
 from world.ports.libvirt import Domain, DomainState
+from world.ports.log_fields import Fields, fields
 from world.ports.sleep_watch import SleepWatch
 
 log = logging.getLogger("ha_agent")
@@ -538,21 +539,42 @@ class Agent:
     def _tell(self, before: State, decision: Decision, now_s: float) -> None:
         state = decision.memory.state
         if decision.changed:
-            log.info("%s => %s: %s", before.value, state.value, decision.why)
+            found = self._log_fields(decision, before)
+            log.info("%s => %s: %s", before.value, state.value, decision.why, extra=found)
             self._reasons.forget("stay")
             self._on_transition(before, decision)
         elif self._reasons.is_news("stay", decision.why, now_s):
-            log.info("%s: %s", state.value, decision.why)
+            found = self._log_fields(decision)
+            log.info("%s: %s", state.value, decision.why, extra=found)
+        elif log.isEnabledFor(logging.DEBUG):
+            found = self._log_fields(decision)
+            log.debug("%s, as before: %s", state.value, decision.why, extra=found)
         status = f"{state.value}: {decision.why}"
         if status != self._status:
             self._status = status
             self._ports.services.status(status)
 
+    def _log_fields(self, decision: Decision, before: Optional[State] = None) -> Fields:
+        snapshot = self._ports.broker.latest_snapshot().snapshot
+        lease = LeaseView() if snapshot is None else snapshot.lease
+        return fields(
+            state_before=before,
+            state=decision.memory.state,
+            row=decision.row.label,
+            lease=lease.state,
+            lease_owner=lease.owner_id,
+            lease_generation=lease.generation,
+            config_sequence=self._config.sequence,
+        )
+
     def _note(self, topic: str, what: str, error: str, now_s: float) -> None:
         """Log that this agent can't do `what` (``write the history``), then that it can again."""
         if error:
             if self._reasons.is_news(topic, error, now_s):
-                log.warning("%s", cannot(what, error))
+                found = fields(topic=topic, times=self._reasons.times(topic))
+                log.warning("%s", cannot(what, error), extra=found)
         elif self._reasons.is_open(topic):
+            times = self._reasons.times(topic)
             self._reasons.forget(topic)
-            log.info("can %s again", what)
+            after = f", after it failed {times} times" if times > 1 else ""
+            log.info("can %s again%s", what, after, extra=fields(topic=topic, times=times))

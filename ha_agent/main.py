@@ -18,11 +18,12 @@ from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
 from metadata.settings.parse import ClusterSettings, HostSettings
 from world.host.daemon import daemon_parser, heed_signals, options_in, wait_for_settings
-from world.host.journal import log_setup
+from world.host.journal import log_setup, set_always
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.errors import WorldError
 from world.ports.host import ServiceManager
+from world.ports.log_fields import fields
 
 if TYPE_CHECKING:
     import argparse
@@ -40,7 +41,7 @@ LONGEST_SLEEP_S = 5.0
 def main(argv: Optional[Sequence[str]] = None, world: Optional[AgentWorld] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
     arguments = _arguments(argv)
-    log_setup(arguments.log_level)
+    log_setup(arguments.log_level, program="ha-agent")
     try:
         return AgentDaemon(arguments.settings, arguments.socket, world or AgentAdapters()).run()
     except SettingsError as error:
@@ -125,6 +126,7 @@ class AgentDaemon:
             self._wake.wake()
 
         domain.on_change(on_domain_change)
+        set_always(fields(host_id=host.host_id))
         log.info("agent of %s (host id %d)", host.host_name, host.host_id)
         return agent
 

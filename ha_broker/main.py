@@ -27,7 +27,7 @@ FAILED = 1
 def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = None) -> int:
     """Run the daemon; returns its exit code: 0 after a requested stop, else 1."""
     arguments = _arguments(argv)
-    log_setup(arguments.log_level)
+    log_setup(arguments.log_level, program="ha-broker")
     try:
         if arguments.leave_lockspace:
             return leave_host(arguments)

@@ -20,9 +20,11 @@ from ha_broker.storage.local_maintenance import StateDirError
 from metadata.settings.parse import HostSettings
 from world.host.accounts import group_id, user_id
 from world.host.daemon import heed_signals, wait_for_settings
+from world.host.journal import set_always
 from world.host.only_one import OnlyOne
 from world.host.wake import Wake
 from world.ports.host import ServiceManager
+from world.ports.log_fields import fields
 
 if TYPE_CHECKING:
     import argparse
@@ -78,6 +80,7 @@ class BrokerDaemon:
         self._wake.wake()
 
     def _serve(self, host: HostSettings) -> None:
+        set_always(fields(host_id=host.host_id))
         world = self._maker.world(host, self._wake.wake)
         monotonic_s = world.clock.monotonic_s
         counters = Counters()
@@ -112,7 +115,10 @@ class BrokerDaemon:
     def _cycle(self, broker: Broker, monotonic_s: Monotonic, counters: Counters) -> None:
         begun_at_s = monotonic_s()
         due_s = broker.tick()
-        counters.cycle_ended(monotonic_s() - begun_at_s)
+        took_s = monotonic_s() - begun_at_s
+        counters.cycle_ended(took_s)
+        log.debug("a cycle took %.1f ms; the next one is due in %.2f s", took_s * 1e3,
+                  due_s - begun_at_s)  # fmt: skip
         # A turn at least so often tells the service manager that the broker is alive.
         pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
         if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):

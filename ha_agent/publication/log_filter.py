@@ -25,10 +25,12 @@ class ReasonFilter:
         self._quiet_s = quiet_s
         self._latest: dict[str, str] = {}
         self._told_at_s: dict[tuple[str, str], float] = {}
+        self._times: dict[str, int] = {}
 
     def is_news(self, topic: str, reason: str, now_s: float) -> bool:
-        """Is `reason` to be told now? Remembers it."""
+        """Is `reason` to be told now? Remembers and counts it."""
         key = gist(reason)
+        self._times[topic] = self._times.get(topic, 0) + 1
         if self._latest.get(topic) == key:
             return False
         self._latest[topic] = key
@@ -41,11 +43,16 @@ class ReasonFilter:
     def forget(self, topic: str) -> None:
         """The topic is settled: its next reason is news, whatever it is."""
         self._latest.pop(topic, None)
+        self._times.pop(topic, None)
         self._told_at_s = {pair: at_s for pair, at_s in self._told_at_s.items() if pair[0] != topic}
 
     def is_open(self, topic: str) -> bool:
         """Has a reason of `topic` been told that was not settled since?"""
         return topic in self._latest
+
+    def times(self, topic: str) -> int:
+        """How many reasons of `topic` there were since it was settled last, told or not."""
+        return self._times.get(topic, 0)
 
     def _tell(self, topic: str, key: str, now_s: float) -> None:
         self._told_at_s[(topic, key)] = now_s

@@ -63,12 +63,16 @@ class LeaseState:
 
 @dataclass(frozen=True)
 class LeaseView:
-    """The engine's lease: `owner_id` is kept for people even when that owner is dead."""
+    """The engine's lease: `owner_id` is kept for people even when that owner is dead.
+
+    `generation` is the owner's life in the lockspace in which it took the lease.
+    """
 
     state: str = LeaseState.UNKNOWN
     owner_id: Optional[int] = None
     seen_at_s: Optional[float] = None
     why: str = ""
+    generation: Optional[int] = None
 
     @property
     def holder_id(self) -> Optional[int]:

@@ -21,6 +21,7 @@ from world.ports.errors import WorldError
 from world.ports.host import HostVitals, ServiceManager
 from world.ports.jobs import Clock, Outcome, Runner
 from world.ports.libvirt import MeasuredHypervisor
+from world.ports.log_fields import fields
 from world.ports.network import HealthPage, NetworkProbe
 from world.ports.notifications import NotificationSender
 from world.ports.plugins import PluginMaker, PluginWord
@@ -28,6 +29,9 @@ from world.ports.sanlock import Lockspace
 from world.ports.storage import BlockStore
 
 NEVER_S = math.inf
+
+FIRST_REMINDER = 1000
+"""Of a trouble that lasts: at one to five seconds a cycle, after a quarter of an hour or more."""
 
 log = logging.getLogger(__name__)
 
@@ -118,20 +122,37 @@ class CyclePart(Protocol):
 
 
 class ChangeLog:
-    """One log line when something becomes wrong, changes, or is right again; no flood."""
+    """One log line when something becomes wrong, changes, or is right again; no flood.
+
+    What is seen again and again is counted: the count stands in the line that ends it, and in a
+    line of its own at the 1000th, 10,000th time, for whoever reads only the end of a log.
+    """
 
     def __init__(self) -> None:
         self._last: dict[str, str] = {}
+        self._times: dict[str, int] = {}
 
     def tell(self, topic: str, trouble: str, level: int = logging.ERROR) -> None:
         """`trouble` is how `topic` is doing now: empty when all is well."""
         if trouble == self._last.get(topic, ""):
+            if trouble:
+                self._count(topic, trouble, level)
             return
+        times = self._times.pop(topic, 1)
         self._last[topic] = trouble
+        found = fields(topic=topic, times=times)
         if trouble:
-            log.log(level, "%s", behind(topic, trouble))
+            log.log(level, "%s", behind(topic, trouble), extra=fields(topic=topic))
+        elif times > 1:
+            log.info("%s: all is well again, after it was seen %d times", topic, times, extra=found)
         else:
-            log.info("%s: all is well again", topic)
+            log.info("%s: all is well again", topic, extra=found)
+
+    def _count(self, topic: str, trouble: str, level: int) -> None:
+        times = self._times[topic] = self._times.get(topic, 1) + 1
+        if times >= FIRST_REMINDER and times == 10 ** (len(str(times)) - 1):
+            found = fields(topic=topic, times=times)
+            log.log(level, "%s (seen %d times)", behind(topic, trouble), times, extra=found)
 
 
 def behind(topic: str, trouble: str) -> str:

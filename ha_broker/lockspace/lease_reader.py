@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Optional, cast
 
 from ha_broker.api.snapshot import HostView, LeaseView
@@ -16,7 +17,10 @@ from metadata.liveness import Liveness
 from metadata.schedule import quick_s, quickest_s
 from metadata.settings.timing import lease_floor_s, renewal_s
 from world.ports.jobs import Outcome
+from world.ports.log_fields import fields
 from world.ports.sanlock import LeaseOwner
+
+log = logging.getLogger(__name__)
 
 LEASE = "lease"
 # A host that joins is listed after the next renewal of ours, 2 x io_timeout; this is three.
@@ -75,9 +79,24 @@ class LeaseReader:
         self._runs_here = runs_here
         self._note_unlisted(now_s)
         self._note_new_life(now_s)
-        self.view = self._view(now_s)
+        self._show(self._view(now_s))
         denied = runs_here and not self._is_ours
         self.restless = not healthy_engine_known or not self.owner_lives or denied
+
+    def _show(self, view: LeaseView) -> None:
+        before, self.view = self.view, view
+        if (view.state, view.owner_id, view.generation) == (
+            *(before.state, before.owner_id, before.generation),
+        ):
+            return
+        log.info(
+            "the engine's lease is %s: %s",
+            view.state,
+            view.why,
+            extra=fields(
+                lease=view.state, lease_owner=view.owner_id, lease_generation=view.generation
+            ),
+        )
 
     def note_records(self, views: tuple[HostView, ...], versions: HostVersions) -> None:
         """Remember which machines have written each host's record since this broker began."""

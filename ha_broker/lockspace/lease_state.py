@@ -79,7 +79,7 @@ def lease_view(
         state, why = _by_new_life(_name(owner, own_id), wait_s)
     else:
         state, why = _by_owner(owner, host, own_id, unlisted_long, silent_long)
-    return LeaseView(state, owner.host_id, reading.read_at_s, why)
+    return LeaseView(state, owner.host_id, reading.read_at_s, why, owner.generation)
 
 
 def _lost(
@@ -91,9 +91,8 @@ def _lost(
     owner = reading.owner
     if owner is None or owner.host_id == own_id:
         return None
-    return LeaseView(
-        LeaseState.HELD, owner.host_id, reading.read_at_s, f"{_name(owner, own_id)} owns it; {why}"
-    )
+    told = f"{_name(owner, own_id)} owns it; {why}"
+    return LeaseView(LeaseState.HELD, owner.host_id, reading.read_at_s, told, owner.generation)
 
 
 def _unknown(reading: Optional[LeaseReading], why: str) -> LeaseView:

@@ -33,6 +33,8 @@ LONGEST_PAUSE_S = 16.0
 
 log = logging.getLogger(__name__)
 
+_SILENT = frozenset({Liveness.FAIL, Liveness.DEAD})
+
 
 @dataclass(frozen=True)
 class LockspaceLook:
@@ -291,10 +293,18 @@ class MembershipWatch:
         if by_id != self._looked:
             self._note_renewals(by_id, at_s)
             if not _live_alike(by_id, self.hosts):
+                self._tell_lives(by_id)
                 self.hosts = by_id
                 self._somebody_joins = any(host.liveness == Liveness.UNKNOWN for host in hosts)
         self._looked, self._hosts_at_s = by_id, at_s
         self._note_overdue(at_s)
+
+    def _tell_lives(self, hosts: Mapping[int, LockspaceHost]) -> None:
+        """Who fell silent, died, or came back: not the first look at a big cluster."""
+        for host_id, host in hosts.items():
+            before = self.hosts[host_id].liveness if host_id in self.hosts else host.liveness
+            if before is not host.liveness and _SILENT & {before, host.liveness}:
+                log.info("sanlock on host %d: %s => %s", host_id, before.value, host.liveness.value)
 
     def _note_renewals(self, hosts: dict[int, LockspaceHost], at_s: float) -> None:
         before = self._looked

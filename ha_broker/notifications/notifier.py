@@ -46,6 +46,7 @@ from ha_broker.notifications.state_files import (
 from ha_broker.server.mailbox import TrialTicket
 from metadata.settings.timing import renewal_s
 from world.ports.jobs import Outcome
+from world.ports.log_fields import fields
 
 STORE = "notify:store"
 MOST_EVENTS = 20
@@ -156,7 +157,8 @@ class Notifications:
     def _note(self, happenings: tuple[Happening, ...]) -> None:
         for happening in happenings:
             self._events.append(happening.event)
-            log.info("event: %s", sentence(happening.event))
+            kind = happening.event.kind
+            log.info("event: %s", sentence(happening.event), extra=fields(event=kind))
 
     def _new_duties(
         self, happenings: tuple[Happening, ...], picture: ClusterPicture, now_s: float

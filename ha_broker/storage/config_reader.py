@@ -21,6 +21,7 @@ from metadata.shared_config import (
     describe_config_error,
 )
 from world.ports.jobs import Outcome
+from world.ports.log_fields import fields
 from world.ports.storage import BlockStore
 
 CONFIG, RESTORE = "config", "config-restore"
@@ -181,7 +182,11 @@ class ConfigWatch:
     def _use(self, stored: StoredConfig) -> None:
         config, self._held = stored.config, stored
         if config != self._settings.config:
-            log.info("shared configuration: sequence %d is in use", config.sequence)
+            log.info(
+                "shared configuration: sequence %d is in use",
+                config.sequence,
+                extra=fields(config_sequence=config.sequence),
+            )
             self._settings.use(config)
 
 

@@ -229,7 +229,7 @@ def test_a_full_disk_is_told_once_and_costs_nothing_once_there_is_room(
     lines = [record.message for record in caplog.records if "history" in record.message]
     assert lines == [
         "can't write the history: No space left on device",
-        "can write the history again",
+        "can write the history again, after it failed 3 times",
     ]
 
 

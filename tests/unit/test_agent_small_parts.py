@@ -86,18 +86,6 @@ def output() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def test_lines_for_the_journal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JOURNAL_STREAM", "8:1")
-    log_setup("debug", output)
-    log = logging.getLogger("x")
-    log.debug("d")
-    log.info("i\nj")
-    log.warning("w %d", 1)
-    log.error("e")
-    logging.getLogger().handlers[0].flush()
-    assert output.getvalue() == "<7>d\n<6>i j\n<4>w 1\n<3>e\n"
-
-
 def test_lines_for_a_terminal(output: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
     log_setup("warning", output)

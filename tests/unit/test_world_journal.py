@@ -171,7 +171,7 @@ def stops() -> Iterator[list[bool]]:
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGHUP])
 def test_a_signal_that_means_nothing_ends_nothing(
     stops: list[bool], number: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,16 +24,22 @@ NOT_DEPLOYED = "not deployed: run hosted-engine --deploy (waiting for {path})"
 
 
 _STOPS = (signal.SIGTERM, signal.SIGINT)
-# Without a word on them they would end the process at once, in the midst of what it does.
-_LEFT_ALONE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+MORE, AS_BEFORE = signal.SIGUSR1, signal.SIGUSR2
+"""More lines in the log (all that there are), and as many as it began with."""
+
+# Without a word on it, it would end the process at once, in the midst of what it does.
+_LEFT_ALONE = signal.SIGHUP
 
 
 def heed_signals(on_stop: Callable[[], None], log: logging.Logger) -> None:
-    """Have `on_stop` called for SIGTERM and SIGINT; SIGHUP, SIGUSR1 and SIGUSR2 change nothing.
+    """Have `on_stop` called for SIGTERM and SIGINT; SIGHUP changes nothing.
 
-    A terminal that is closed, or a tool that rotates logs, shall end no daemon; and what could be
-    read anew, host.yaml, takes a restart.
+    SIGUSR1 lowers the log's level to debug, SIGUSR2 takes it back. A terminal that is closed, or a
+    tool that rotates logs, shall end no daemon; and what could be read anew, host.yaml, takes a
+    restart.
     """
+    root = logging.getLogger()
+    began_with = root.level
 
     def stop(_number: int, _frame: Optional[FrameType]) -> None:
         on_stop()
@@ -41,10 +47,18 @@ def heed_signals(on_stop: Callable[[], None], log: logging.Logger) -> None:
     def go_on(number: int, _frame: Optional[FrameType]) -> None:
         log.info("%s changes nothing: restart the service", signal.Signals(number).name)
 
+    def set_level(number: int, _frame: Optional[FrameType]) -> None:
+        level = logging.DEBUG if number == MORE else began_with
+        root.setLevel(level)
+        # Whoever asked sees it whatever the level is.
+        name = signal.Signals(number).name
+        log.log(level, "%s: the log has level %s now", name, logging.getLevelName(level).lower())
+
     for number in _STOPS:
         signal.signal(number, stop)
-    for number in _LEFT_ALONE:
-        signal.signal(number, go_on)
+    for number in (MORE, AS_BEFORE):
+        signal.signal(number, set_level)
+    signal.signal(_LEFT_ALONE, go_on)
 
 
 DEFAULT_LEVEL = "info"

@@ -1,4 +1,4 @@
-"""Logging of both daemons: lines on standard error, as the journal likes them.
+"""Logging of both daemons: entries with fields in systemd's journal, elsewhere lines.
 
 A message is one line of printable text whatever it was made of, so that nothing in it can pass for
 a line of ours, or steer the terminal of who reads the journal. A traceback keeps its lines.
@@ -17,9 +17,13 @@ import queue
 import sys
 import threading
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Optional, TextIO, Union
 
 from metadata.plain_text import one_line, printable_text
+from world.host.journal_socket import JournalSocket, entry, leads_to_journal
+from world.ports.log_fields import ATTRIBUTE, Fields
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -34,19 +38,27 @@ END_ALLOWED_S = 2.0
 """How long an ending process waits for the reader of its last lines."""
 
 
-def log_setup(level: str = "info", stream: Optional[TextIO] = None) -> None:
+def log_setup(level: str = "info", stream: Optional[TextIO] = None, program: str = "") -> None:
     """Send all log lines of `level` (one of LEVELS) and above to `stream` (standard error).
 
-    Under systemd (JOURNAL_STREAM is set) lines carry a priority and no time, since the
-    journal stamps them; elsewhere they carry the local time.
+    Where systemd has connected that stream to the journal, each becomes an entry of `program`
+    there, with its fields; elsewhere, as in a file, a line with the local time.
     """
-    handler = PatientHandler(stream or sys.stderr)
-    in_journal = "JOURNAL_STREAM" in os.environ
-    handler.setFormatter(_JournalFormatter() if in_journal else _terminal_formatter())
+    target = stream or sys.stderr
+    in_journal = leads_to_journal(target)
+    handler = PatientHandler(target, JournalSocket() if in_journal else None, program)
+    handler.setFormatter(_PlainFormatter() if in_journal else _terminal_formatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     threading.excepthook = _log_end_of_thread
+
+
+def set_always(found: Fields) -> None:
+    """Every line of this process has these fields from now on, beside its own."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, PatientHandler):
+            handler.always = found[ATTRIBUTE]
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
@@ -56,23 +68,39 @@ def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     logging.getLogger(__name__).error("the thread %s has ended: %r", name, found, exc_info=found)
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A line, and the journal's entry that says the same; empty where no journal is written to."""
+
+    text: str
+    entry: bytes = b""
+
+
 class PatientHandler(logging.Handler):
-    """Hands lines to a thread that writes them to `stream`; it is made with the first line.
+    """Hands lines to a thread that writes them; it is made with the first line.
+
+    They go to `journal` as entries of `program`, and to `stream` where there is none or where it
+    takes nothing. `always`: fields of every entry.
 
     May be used from a signal handler: `queue.SimpleQueue` takes no lock that is held there.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(
+        self, stream: TextIO, journal: Optional[JournalSocket] = None, program: str = ""
+    ) -> None:
         super().__init__()
+        self.always: Mapping[str, str] = {}
         self._stream = stream
-        self._lines: queue.SimpleQueue[Union[str, threading.Event]] = queue.SimpleQueue()
+        self._journal = journal
+        self._program = program
+        self._lines: queue.SimpleQueue[Union[_Line, threading.Event]] = queue.SimpleQueue()
         self._lost = 0
         self._writer: Optional[threading.Thread] = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """As `logging.Handler.emit`; never waits for the reader."""
         try:
-            line = self.format(record)
+            line = self._line(record)
         except Exception:  # arguments that do not fit their text
             self.handleError(record)
             return
@@ -85,9 +113,28 @@ class PatientHandler(logging.Handler):
         self._lines.put(line)
         self._start()
 
-    def _told(self, lost: int, record: logging.LogRecord) -> str:
+    def _line(self, record: logging.LogRecord) -> _Line:
+        text = self.format(record)
+        if self._journal is None:
+            return _Line(text)
+        level = record.levelno
+        priority = next((priority for floor, priority in _PRIORITIES if level >= floor), 7)
+        values = {
+            "MESSAGE": text,
+            "PRIORITY": str(priority),
+            "SYSLOG_IDENTIFIER": self._program,
+            "CODE_FILE": record.pathname,
+            "CODE_LINE": str(record.lineno),
+            "CODE_FUNC": record.funcName,
+            **self.always,
+            **getattr(record, ATTRIBUTE, {}),
+        }
+        plain = {name: printable_text(value, keep="\n") for name, value in values.items() if value}
+        return _Line("\n".join(f"<{priority}>{one}" for one in text.splitlines()), entry(plain))
+
+    def _told(self, lost: int, record: logging.LogRecord) -> _Line:
         text = f"{lost} lines of the log were lost: nobody has read them"
-        return self.format(
+        return self._line(
             logging.LogRecord(__name__, logging.WARNING, record.pathname, 0, text, None, None)
         )
 
@@ -115,7 +162,18 @@ class PatientHandler(logging.Handler):
                 found.set()
                 continue
             with contextlib.suppress(OSError, ValueError):  # nobody reads any more
-                self._write(f"{found}\n")
+                if not self._is_in_journal(found):
+                    self._write(f"{found.text}\n")
+
+    def _is_in_journal(self, line: _Line) -> bool:
+        """A journal that restarts takes no datagram for a moment, but keeps the stream."""
+        if self._journal is None:
+            return False
+        try:
+            self._journal.send(line.entry)
+        except OSError:
+            return False
+        return True
 
     def _write(self, text: str) -> None:
         """Past the stream's own lock, which whoever ends the process would wait for."""
@@ -138,15 +196,6 @@ class _PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_text(super().format(record), keep="\n")
-
-
-class _JournalFormatter(_PlainFormatter):
-    """`<priority>text`, on each line of a text with several."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = record.levelno
-        priority = next((priority for floor, priority in _PRIORITIES if level >= floor), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
 
 
 def _terminal_formatter() -> logging.Formatter:
