@@ -36,6 +36,7 @@ from world.host.accounts import group_id, is_member, user_id
 from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState
 from world.service_user import GROUPS, USER
+from world.vm.libvirt_login import NAME_A_FILE, auth_file, without_auth_file
 
 DEADLINE_S = LIBVIRT_DEADLINE_S + 5.0
 
@@ -74,7 +75,10 @@ def _checks(subject: Subject) -> Iterator[Check]:
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
     yield Check("sleep", lambda: check_sleep(world))
     yield Check("libvirt", lambda: check_libvirt(world, subject.libvirt_uri))
-    if subject.libvirt_uri == HostSettings.libvirt_uri:
+    password = auth_file(subject.libvirt_uri)
+    if password is not None:
+        yield Check("libvirt password", lambda: check_libvirt_password(world, password))
+    if without_auth_file(subject.libvirt_uri) == HostSettings.libvirt_uri:
         yield Check("lock manager", lambda: check_lock_manager(world))
         yield Check("migration", lambda: check_migration(subject))
     if subject.answers.creates or subject.joins:
@@ -277,15 +281,25 @@ def check_libvirt(world: Environment, uri: str) -> Finding:
     try:
         domain = look_at_domain(world.hypervisor(uri, EngineSettings.domain_name))
     except WorldError as error:
-        return fail(
-            f"{uri} does not answer: {error.why}",
-            *_start_libvirt(world.probes.libvirt_unit()),
-        )
+        asks = NAME_A_FILE in error.why
+        mend = () if asks else _start_libvirt(world.probes.libvirt_unit())
+        return fail(f"{uri} does not answer: {error.why}", *mend)
     if domain.state is DomainState.UNKNOWN:
         unit = world.probes.libvirt_unit()
         mend = f"systemctl restart {unit}" if unit else "restart libvirt"
         return fail(f"{uri} does not know its domains", mend)
     return ok(f"{uri} answers")
+
+
+def check_libvirt_password(world: Environment, path: str) -> Finding:
+    """The daemons, which are not root, may read the file with libvirt's name and password."""
+    why = world.probes.service_can_not_read(path)
+    if why:
+        return fail(
+            f"user {USER} of ha-broker and ha-agent can't read {path}: {why}",
+            f"chgrp {USER} {path} && chmod 640 {path}",
+        )
+    return ok(f"user {USER} may read {path}")
 
 
 def _start_libvirt(unit: str) -> tuple[str, ...]:

@@ -102,6 +102,9 @@ class Probes(Protocol):
     def service_can_not_open(self, path: str) -> str:
         """Why the daemons' user can't open `path` for writing; empty: it can, or there is none."""
 
+    def service_can_not_read(self, path: str) -> str:
+        """Why the daemons' user can't read the file `path`; empty: it can, or there is none."""
+
     def service_user_lacks(self) -> Optional[tuple[str, ...]]:
         """The groups that the daemons' user is not in and should be; None: there is no such user.
 
@@ -213,12 +216,17 @@ class HostProbes:
 
     def service_can_not_open(self, path: str) -> str:
         """See `Probes`; tried as `sanlock_can_not_open`, in the groups that the unit gives."""
-        uid = user_id(USER)
-        if uid is None or os.geteuid() != 0:
+        user = _service_user()
+        if user is None or os.geteuid() != 0:
             return ""
-        own = pwd.getpwuid(uid).pw_gid
-        further = [gid for name in GROUPS if (gid := group_id(name)) is not None]
-        return _open_as(_User(uid, own, (*os.getgrouplist(USER, own), *further)), path)
+        return _open_as(user, path)
+
+    def service_can_not_read(self, path: str) -> str:
+        """See `Probes`."""
+        user = _service_user()
+        if user is None or os.geteuid() != 0:
+            return ""
+        return _dd_as(user, f"if={path}", "of=/dev/null", "count=0")
 
     def service_user_lacks(self) -> Optional[tuple[str, ...]]:
         """See `Probes`."""
@@ -310,6 +318,16 @@ def _sanlock_user() -> Optional[_User]:
         return None
 
 
+def _service_user() -> Optional[_User]:
+    """The daemons' own, in the groups that their units give; None: there is no such user."""
+    uid = user_id(USER)
+    if uid is None:
+        return None
+    own = pwd.getpwuid(uid).pw_gid
+    further = [gid for name in GROUPS if (gid := group_id(name)) is not None]
+    return _User(uid, own, (*os.getgrouplist(USER, own), *further))
+
+
 def parse_user(status: str) -> _User:
     """The effective ids in the text of ``/proc/PID/status``; raises ValueError."""
     fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
@@ -322,10 +340,15 @@ def parse_user(status: str) -> _User:
 
 def _open_as(user: _User, path: str) -> str:
     """dd with nothing to copy opens as sanlock does, directly and for writing, and ends."""
+    words = ("if=/dev/null", f"of={path}", "conv=notrunc,nocreat", "oflag=direct", "count=0")
+    return _dd_as(user, *words)
+
+
+def _dd_as(user: _User, *words: str) -> str:
+    """What dd complains about as that user; empty: nothing."""
     try:
         done = subprocess.run(
-            ["dd", "if=/dev/null", f"of={path}", "conv=notrunc,nocreat", "oflag=direct",
-             "count=0", "status=none"],
+            ["dd", *words, "status=none"],
             user=user.uid, group=user.gid, extra_groups=user.groups, cwd="/",
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True, text=True, timeout=_DD_TIMEOUT_S, check=False,

@@ -33,6 +33,17 @@ def test_with_a_libvirtd_of_its_own() -> None:
     run_in_box("hypervisor_cases.py")
 
 
+def test_with_a_libvirtd_that_asks_for_a_password() -> None:
+    need_sanlock()
+    need_libvirt()
+    if not [
+        *Path("/usr/lib").glob("*/sasl2/libscram.so*"),
+        *Path("/usr/lib64/sasl2").glob("*scram*"),
+    ]:
+        pytest.skip("SASL has no SCRAM: install libsasl2-modules")
+    run_in_box("sasl_cases.py")
+
+
 def test_migration_between_two_libvirtds() -> None:
     need_sanlock()
     need_libvirt()

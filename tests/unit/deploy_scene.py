@@ -91,6 +91,9 @@ class Probes:
     def service_can_not_open(self, _path: str) -> str:
         return self.refused_to_service
 
+    def service_can_not_read(self, _path: str) -> str:
+        return self.refused_to_service
+
     def service_user_lacks(self) -> Optional[tuple[str, ...]]:
         return self.service_lacks
 

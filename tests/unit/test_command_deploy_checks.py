@@ -22,6 +22,7 @@ from hosted_engine.deploy.checks import (
     _checks,
     check_command_users,
     check_libvirt,
+    check_libvirt_password,
     check_lock_manager,
     check_sanlock,
     check_sleep,
@@ -80,10 +81,12 @@ from tests.unit.test_command_deploy import (
     store,
 )
 from tests.unit.test_command_volume import leader
-from world.ports.errors import LockspaceGoneError, WorldError
+from world import service_user
+from world.ports.errors import HypervisorGoneError, LockspaceGoneError, WorldError
 from world.ports.libvirt import Domain, DomainState
 from world.ports.network import HealthReading
 from world.storage.sanlock_lockspace import parse_daemon_settings
+from world.vm.libvirt_login import NAME_A_FILE
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -558,6 +561,37 @@ def test_the_service_that_is_there_is_named(
     for one in found[1:]:
         assert any(f"systemctl restart {unit}" in line for line in one.mend)
     assert not [line for one in found for line in one.mend if other in line]
+
+
+def test_libvirt_that_asks_for_a_password_is_not_told_to_start(scene: Scene) -> None:
+    def ask(what: str) -> None:
+        raise HypervisorGoneError(what, f"no connection to qemu:///system: {NAME_A_FILE}")
+
+    scene.libvirt.before_call = ask
+    found = check_libvirt(scene.world(), "qemu:///system")
+    expect(found, Level.FAIL, "qemu:///system does not answer: ", "authfile=/etc/hosted-engine-ha/")
+    assert found.mend == ()
+
+
+def test_a_password_file_that_only_root_can_read_is_refused(scene: Scene) -> None:
+    path = "/etc/hosted-engine-ha/libvirt-auth.conf"
+    expect(check_libvirt_password(scene.world(), path), Level.OK, path)
+    scene.probes.refused_to_service = "Permission denied"
+    found = check_libvirt_password(scene.world(), path)
+    told = (
+        f"user {service_user.USER} of ha-broker and ha-agent can't read {path}: Permission denied"
+    )
+    expect(found, Level.FAIL, told, f"chgrp {service_user.USER} {path} && chmod 640 {path}")
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_libvirt_that_asks_is_this_hosts_own_all_the_same(scene: Scene, asked: bool) -> None:
+    path = "/etc/hosted-engine-ha/libvirt-auth.conf"
+    uri = f"qemu:///system?authfile={path}" if asked else "qemu:///system"
+    subject = creating(scene, host={"libvirt_uri": uri})
+    names = [check.name for check in _checks(subject)]
+    assert ("libvirt password" in names) is asked
+    assert {"libvirt", "lock manager", "migration"} <= set(names)
 
 
 def test_libvirt_that_does_not_know_is_refused(scene: Scene) -> None:

@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from metadata.error_words import reason_with_file
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError
 from world.ports.libvirt import (
     Domain,
@@ -45,6 +46,7 @@ from world.vm.domain_endings import (
     after_request,
 )
 from world.vm.domain_states import domain_of
+from world.vm.libvirt_login import Login
 
 PID_DIRECTORY = Path("/run/libvirt/qemu")
 QEMU_CONF = Path("/etc/libvirt/qemu.conf")
@@ -629,12 +631,16 @@ class _LibvirtConnection:
     def _open(self, what: str) -> Any:
         libvirt = _libvirt()
         _run_event_loop(libvirt)
+        login = Login(self._uri)
         try:
-            connection = libvirt.open(self._uri)
+            connection = login.open(libvirt)
             self._watch(connection)
         except libvirt.libvirtError as error:
-            self._back_off(libvirt_migration.text(error))
+            self._back_off(login.asked_why or libvirt_migration.text(error))
             raise HypervisorGoneError(what, self._why, error.get_error_code()) from error
+        except OSError as error:
+            self._back_off(reason_with_file(error))
+            raise HypervisorGoneError(what, self._why) from error
         self._failures = 0
         self._connection = connection
         return connection
