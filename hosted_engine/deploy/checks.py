@@ -281,9 +281,10 @@ def check_libvirt(world: Environment, uri: str) -> Finding:
     try:
         domain = look_at_domain(world.hypervisor(uri, EngineSettings.domain_name))
     except WorldError as error:
-        asks = NAME_A_FILE in error.why
-        mend = () if asks else _start_libvirt(world.probes.libvirt_unit())
-        return fail(f"{uri} does not answer: {error.why}", *mend)
+        told = f"{uri} does not answer: {error.why}"
+        if NAME_A_FILE in error.why:
+            return fail(told)
+        return fail(told, *_start_libvirt(world.probes.libvirt_unit()))
     if domain.state is DomainState.UNKNOWN:
         unit = world.probes.libvirt_unit()
         mend = f"systemctl restart {unit}" if unit else "restart libvirt"
