@@ -34,6 +34,15 @@ def debian_files() -> dict[str, Installed]:
 # --- the list of files ------------------------------------------------------------------------
 
 
+def test_the_page_says_of_each_package_of_el_where_its_name_was_read() -> None:
+    spec = (ROOT / "packaging/rpm/hosted-engine-ha.spec").read_text(encoding="utf-8")
+    named = re.findall(r"^(?:Requires|Recommends)(?:\(\w+\))?:\s+([\w-]+)$", spec, re.MULTILINE)
+    assert len(named) > 8
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8").partition("## EL 9 and 10")[2]
+    table = "\n".join(line for line in page.splitlines() if line.startswith("| "))
+    assert [name for name in named if f"`{name}`" not in table] == []
+
+
 def test_the_packages_are_those_of_the_wheel() -> None:
     (line,) = re.findall(r"^include = \[(.*)\]$", PROJECT, re.MULTILINE)
     assert tuple(re.findall(r'"(\w+)\*"', line)) == files.PACKAGES
