@@ -20,13 +20,14 @@ from product_packages.errors import PackagingError
 from product_packages.files import COMPAT_NAME, MODULES, NAME, PROGRAMS
 from product_packages.install_page import CHECK, commands, document, section
 from product_packages.main import build
+from product_packages.rpm import lint_rpm
 from product_packages.snapshot import differences, snapshot
 from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
 from product_packages.tools import run
 from product_packages.version import write_version
 
 # Beside what docs/install.md installs.
-TOOLS = ("lintian", "python3-setuptools", "python3-wheel")
+TOOLS = ("lintian", "python3-setuptools", "python3-wheel", "rpm", "rpmlint", "python3-pip")
 DAEMONS = ("ha-broker", "ha-agent")
 LEASES = "/srv/san/leases"
 # As an agent leaves it behind: the next one stays in local maintenance, and starts no engine.
@@ -80,6 +81,10 @@ def check_here(source: Path) -> None:
         new = build("deb", _next(sources, folder), folder / "new", twice=False)
         lint_deb(sources, old)
         say(f"lintian {run(['lintian', '--version']).split()[-1]} has nothing to say")
+        rpms = build("rpm", sources, folder / "rpm", twice=True)
+        say(f"built twice, byte by byte the same: {', '.join(path.name for path in rpms)}")
+        lint_rpm(sources, rpms)
+        say(f"rpmlint {run(['rpmlint', '--version']).strip()} has nothing to say")
         Host(sources.version, old, new, page).check()
     say("all is as it should be")
 
