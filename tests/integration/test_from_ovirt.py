@@ -36,7 +36,7 @@ _SPACE = "hosted-engine"
 _SIZE = 16 * MIB
 
 
-def _record(host_id: int) -> str:
+def record_of(host_id: int) -> str:
     """That of host ovirtN, as the last of oVirt's writers has it."""
     fields = record_text(12, hostname=f"ovirt{host_id}").encode().split(b"|")
     fields[3] = b"%d" % host_id
@@ -56,7 +56,7 @@ class OVirt:
             file.write(b"maintenance=True\n")
             for host_id in (1, 2):
                 file.seek(4096 * host_id)
-                file.write(padded_by_bytes(_record(host_id), TEXTS[12]))
+                file.write(padded_by_bytes(record_of(host_id), TEXTS[12]))
         self._sanlock("direct", "init", "-s", f"{_SPACE}:0:{self.lockspace}:0")
         self.files = {
             "hosted-engine-conf": folder / "hosted-engine.conf",
