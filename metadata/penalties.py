@@ -6,9 +6,10 @@ the weights of the cluster's settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
+
+from metadata.value_class import value_class
 
 
 class PenaltyName(str, Enum):
@@ -26,7 +27,7 @@ class PenaltyName(str, Enum):
     AGENT_STOPPED = "agent-stopped"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Penalty:
     """Points off the base score. `reason` is a sentence part for people.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
+
+from metadata.value_class import value_class
 
 WITNESS = "witness"
 GAVE_AWAY = "out-of-reach"
@@ -34,7 +35,7 @@ class Sight(str, Enum):
     UNKNOWN = "unknown"  # not looked at for 3 ticks and a look's time, or two looks not made
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Testimony:
     """One host's word. `network_good` None: it does not know how its own network is."""
 

@@ -6,12 +6,13 @@ too (`SlotError`), so one host's garbage never hides another host.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Any, Union
 
 from metadata.plain_text import SEVERAL_LINES
 from metadata.states import State
+from metadata.value_class import value_class
 
 
 class EngineVm(str, Enum):
@@ -36,7 +37,7 @@ POWERING_DOWN = "Powering down"  # the `detail` of an engine that is being stopp
 PAUSED = "Paused"  # ... and of one whose VM is paused
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineStatus:
     """One host's view of the engine; `reason` is written only when health is not good."""
 
@@ -56,7 +57,7 @@ class EngineStatus:
         return self.is_up and self.health is Health.GOOD
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostRecord:
     """What a host says of itself in its metadata slot.
 
@@ -109,14 +110,14 @@ def rewritten_record(
     return again
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SlotAbsent:
     """The slot was never written (its first byte is NUL)."""
 
     host_id: int
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SlotDamaged:
     """The slot holds something that is no record; `reason` names the field and its value."""
 
@@ -124,7 +125,7 @@ class SlotDamaged:
     reason: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SlotTooNew:
     """The slot was written by a newer program; it is named and ignored."""
 
@@ -136,7 +137,7 @@ SlotError = Union[SlotDamaged, SlotTooNew]
 DecodedSlot = Union[HostRecord, SlotAbsent, SlotDamaged, SlotTooNew]
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class GlobalRecord:
     """Slot 0: what holds for all hosts."""
 
@@ -146,7 +147,7 @@ class GlobalRecord:
 DecodedGlobal = Union[GlobalRecord, SlotDamaged]
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class VolumeAddress:
     """A byte offset on a file or block device."""
 

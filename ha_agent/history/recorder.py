@@ -171,10 +171,11 @@ class Recorder:
             self._cluster = cluster
             self._add(cluster, now_s)
         known, self._views = self._views, {view.host_id: view for view in snapshot.hosts}
-        for view in snapshot.hosts:
+        own_id = snapshot.host_id
+        for host_id, view in self._views.items():
             # Of a view that is what it was a sight is, too; one that waits for its time stays so.
-            was = known.get(view.host_id)
-            if view.host_id == snapshot.host_id or view is was:
+            was = known.get(host_id)
+            if view is was or host_id == own_id:
                 continue
             if was is None or not self._holds_back(was, view, now_s):
                 self._see(sightings.other_host(view), now_s)
@@ -201,8 +202,9 @@ class Recorder:
         if now_s >= at_s + SCORE_PAUSE_S:
             return False
         self._late[late.host_id] = late
-        self._score_due_s = min(self._score_due_s, at_s + SCORE_PAUSE_S)
-        self._due_s = min(self._due_s, self._score_due_s)
+        if at_s + SCORE_PAUSE_S < self._score_due_s:  # of 2000 hosts for a few
+            self._score_due_s = at_s + SCORE_PAUSE_S
+            self._due_s = min(self._due_s, self._score_due_s)
         return True
 
     def _unlisted(self, listed: Collection[int]) -> list[HostSight]:

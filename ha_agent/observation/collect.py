@@ -545,16 +545,15 @@ class PeerList:
 
     def _peer_after(self, before: Peer, was: HostView, view: HostView) -> Peer:
         """The peer in `view`; the very one of `was` where it is the same."""
-        known = self._told.get(view.host_id)
-        told = self._told_by(view)
-        if not alike_but_score(was, view):
-            self.alike.pop(view.host_id, None)
-        elif view.record is not None:
-            self.alike[view.host_id] = was
-            if known is not None and told is known[1] and told.moving is None:
-                score = view.record.score
-                return before if score == before.score else _with_score(before, score)
-        peer = _peer(view, told)
+        host_id, record = view.host_id, view.record
+        if record is not None and alike_but_score(was, view):
+            self.alike[host_id] = was
+            known = self._told.get(host_id)
+            if known is not None and known[0] == record.notes and known[1].moving is None:
+                return before if record.score == before.score else _with_score(before, record.score)
+        else:
+            self.alike.pop(host_id, None)
+        peer = _peer(view, self._told_by(view))
         return before if peer == before else peer
 
     def _told_by(self, view: HostView) -> _Told:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
+
+from metadata.value_class import value_class
 
 
 class EventKind(str, Enum):
@@ -32,7 +33,7 @@ class EventKind(str, Enum):
     ATTENDED = "attended"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Event:
     """`number` rises by one with each event that this broker has seen.
 

@@ -5,7 +5,8 @@ that mark for ``hosts_since`` the next one has only the hosts that say something
 the broker's own), in ``hosts_gone`` the ids of those that are no more, and repeats the mark in
 ``hosts_since``. A mark that is not of this broker's life is answered with all hosts. Of the hosts
 that are left out only the time of their records may be another one. What only people read
-(``agent``, ``events``, ``notifications``, ages) is left out, too.
+(``agent``, ``events``, ``notifications``, ages, and the monitors of `monitors.FOR_PEOPLE`, of which
+some have another value in each look) is left out, too.
 
 With ``parts_since`` the same goes for all else: ``parts_as_of`` is the mark, and an answer that
 repeats it in ``parts_since`` has only the keys whose values are others than as of that mark. Of the
@@ -21,7 +22,7 @@ from operator import attrgetter
 from typing import Any, Optional
 
 from ha_broker.api.json_codec import DataError, to_data, updated
-from ha_broker.api.monitors import MonitorView
+from ha_broker.api.monitors import FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot, with_hosts
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
 from metadata.error_words import shown
@@ -48,7 +49,14 @@ def lean_answer(
         here = {view.host_id for view in hosts}
         gone = [host_id for host_id in gone if host_id not in here]
     counts = NotificationCounts()
-    lean = replace(snapshot, hosts=hosts, agent=None, events=(), notifications=counts)
+    lean = replace(
+        snapshot,
+        hosts=hosts,
+        monitors=_for_agents(snapshot.monitors),
+        agent=None,
+        events=(),
+        notifications=counts,
+    )
     data = {**snapshot_to_data(lean), "hosts_as_of": as_of}
     return data if changed is None else {**data, "hosts_since": since, "hosts_gone": gone}
 
@@ -65,6 +73,9 @@ def parts_answer(
     hosts = _only(changed, snapshot.hosts) if changed else ()
     here = {view.host_id for view in hosts}
     data = {name: to_data(getattr(snapshot, name)) for name in _parts_with_news(held, snapshot)}
+    monitors = _for_agents(snapshot.monitors)
+    if not _monitors_alike(_for_agents(held.monitors), monitors):
+        data["monitors"] = to_data(monitors)
     return {
         **data,
         "hosts": to_data(hosts),
@@ -78,10 +89,11 @@ def parts_answer(
 
 def _parts_with_news(held: Snapshot, snapshot: Snapshot) -> list[str]:
     before, now = vars(held), vars(snapshot)
-    names = [name for name in _PARTS if now[name] is not before[name] and now[name] != before[name]]
-    if not _monitors_alike(held.monitors, snapshot.monitors):
-        names.append("monitors")
-    return names
+    return [name for name in _PARTS if now[name] is not before[name] and now[name] != before[name]]
+
+
+def _for_agents(monitors: tuple[MonitorView, ...]) -> tuple[MonitorView, ...]:
+    return tuple([view for view in monitors if view.name not in FOR_PEOPLE])
 
 
 def _monitors_alike(before: tuple[MonitorView, ...], now: tuple[MonitorView, ...]) -> bool:

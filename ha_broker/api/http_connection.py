@@ -12,6 +12,7 @@ the body. Nothing of a body is kept before it has come, whatever length was anno
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import socket
 from typing import NamedTuple, Optional
@@ -28,6 +29,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([2-5][0-9]{2})(?: [\t\x20-\x7e\x80-
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*([\x20-\x7e\x80-\xff\t]*?)[\t ]*")
 _LENGTH = re.compile(rb"[0-9]{1,12}")
 _MOST_SHOWN = 60
+_HEADS_KEPT = 16
 
 
 class HttpError(Exception):
@@ -55,6 +57,7 @@ class HttpConnection:
         self._path = path
         self._socket: Optional[DeadlineSocket] = None
         self._ahead = b""  # what has come of the body with the head
+        self._buffer = bytearray(MOST_HEAD_BYTES)
 
     def exchange(self, method: str, target: str, body: Optional[bytes], allowed_s: float) -> Reply:
         """Ask, and read the answer within `allowed_s`.
@@ -93,7 +96,7 @@ class HttpConnection:
 
     def _read_head(self, connection: DeadlineSocket) -> bytes:
         """All before the empty line; what came behind it is kept for the body."""
-        come, buffer = b"", bytearray(MOST_HEAD_BYTES)
+        come, buffer = b"", self._buffer
         while _END_OF_HEAD not in come:
             if len(come) > MOST_HEAD_BYTES:
                 raise HttpError(f"its answer's head has more than {MOST_HEAD_BYTES} bytes")
@@ -108,8 +111,10 @@ class HttpConnection:
         return head
 
     def _read_body(self, connection: DeadlineSocket, length: int) -> bytes:
-        come = bytearray(self._ahead)
-        self._ahead = b""
+        ahead, self._ahead = self._ahead, b""
+        if len(ahead) == length:  # so it is with all short answers
+            return ahead
+        come = bytearray(ahead)
         with memoryview(bytearray(min(_PIECE_BYTES, length))) as buffer:
             while len(come) < length:
                 count = connection.recv_into(buffer[: length - len(come)])
@@ -134,8 +139,13 @@ def _ended_in_head(come: bytes) -> Exception:
     return HttpError(f"its answer ended within its head: {_shown(come)}")
 
 
+@functools.lru_cache(maxsize=_HEADS_KEPT)
 def read_head(head: bytes) -> _AnswerHead:
-    """Status and length in an answer's head, without its empty line; raises HttpError."""
+    """Status and length in an answer's head, without its empty line; raises HttpError.
+
+    What was read follows from the bytes alone, and the heads of one broker differ in a length at
+    most: the latest are kept.
+    """
     status_line, *lines = head.split(b"\r\n")
     found = _STATUS_LINE.fullmatch(status_line)
     if found is None:

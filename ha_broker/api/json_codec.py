@@ -149,17 +149,25 @@ def _reader(kind: Any) -> Reader:
 def _dataclass_reader(kind: type) -> Reader:
     fields = dataclasses.fields(kind)
     readers = _field_readers(kind)
-    rows = [(field.name, readers[field.name], _is_required(field)) for field in fields]
+    hints = typing.get_type_hints(kind)
+    rows = [
+        (field.name, readers[field.name], _is_required(field), hints[field.name] is str)
+        for field in fields
+    ]
 
     def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, dict):
             raise _misfit(f"expected an object, got {shown(data)}")
         problems = _unknown_keys(data, readers) if refuse_unknown else []
         values: dict[str, object] = {}
-        for name, reader, is_required in rows:
+        for name, reader, is_required, is_text in rows:
             if name in data:
+                item = data[name]
+                if is_text and type(item) is str and item.isprintable():
+                    values[name] = item  # as its reader would
+                    continue
                 try:
-                    values[name] = reader(data[name], refuse_unknown)
+                    values[name] = reader(item, refuse_unknown)
                 except _MisfitError as error:
                     problems += error.below(name)
             elif is_required:
@@ -213,6 +221,21 @@ def _tuple_reader(arguments: tuple[Any, ...]) -> Reader:
         except _MisfitError as error:
             raise _MisfitError(error.below(f"[{len(items)}]")) from None
         return tuple(items)
+
+    return read if endless or set(arguments) != {str} else _texts_reader(len(readers), read)
+
+
+def _texts_reader(count: int, read_others: Reader) -> Reader:
+    """So many texts, such as a note's key and value, of which records have many: usual ones are
+    taken as they are, and everything else is read by `read_others`."""
+
+    def read(data: object, refuse_unknown: bool) -> object:
+        if type(data) is not list or len(data) != count:
+            return read_others(data, refuse_unknown)
+        for item in data:
+            if type(item) is not str or not item.isprintable():
+                return read_others(data, refuse_unknown)
+        return tuple(data)
 
     return read
 

@@ -9,9 +9,10 @@ looks for one takes the monitor from the constants below, so that a name is spel
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
+
+from metadata.value_class import value_class
 
 
 class Unit(str, Enum):
@@ -23,12 +24,13 @@ class Unit(str, Enum):
     BOOLEAN = "boolean"  # 0: no, 1: yes; `MonitorView.flag` reads it
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MonitorKind:
-    """A monitor that every host has."""
+    """A monitor that every host has; `for_people`: no agent goes by it."""
 
     name: str
     unit: Unit
+    for_people: bool = False
 
 
 # How much of the latest probes was answered; 1: all. `network_failed_fraction` turns it round.
@@ -41,15 +43,15 @@ MEMORY_FREE = MonitorKind("mem-free", Unit.BYTES)
 CPU_LOAD = MonitorKind("cpu-load", Unit.FRACTION)
 # What sanlock's latest renewal took, or for how long the next is overdue; at the limit
 # (8 - 2) × io_timeout sanlock gives the lockspace up and ends the engine.
-STORAGE_RENEWAL = MonitorKind("storage-renewal", Unit.SECONDS)
+STORAGE_RENEWAL = MonitorKind("storage-renewal", Unit.SECONDS, for_people=True)
 # What is free on the file system of the shared storage; no value on a block device.
-STORAGE_SPACE = MonitorKind("storage-space", Unit.BYTES)
+STORAGE_SPACE = MonitorKind("storage-space", Unit.BYTES, for_people=True)
 # 1: the engine's guest agent answers; no value while the engine does not run here.
-GUEST_AGENT = MonitorKind("guest-agent", Unit.BOOLEAN)
+GUEST_AGENT = MonitorKind("guest-agent", Unit.BOOLEAN, for_people=True)
 # What the broker's latest read of the slots took, or has taken so far; the limit is io_timeout.
-STORAGE_LATENCY = MonitorKind("storage-latency", Unit.SECONDS)
+STORAGE_LATENCY = MonitorKind("storage-latency", Unit.SECONDS, for_people=True)
 # How old this host's latest good record on the storage is; the limit is `alive_s`.
-STORAGE_WRITE_AGE = MonitorKind("storage-write-age", Unit.SECONDS)
+STORAGE_WRITE_AGE = MonitorKind("storage-write-age", Unit.SECONDS, for_people=True)
 
 # In the order in which they are shown; the plug-ins follow them.
 BUILT_IN = (
@@ -64,10 +66,12 @@ BUILT_IN = (
     STORAGE_WRITE_AGE,
 )
 
+FOR_PEOPLE = frozenset(kind.name for kind in BUILT_IN if kind.for_people)
+
 _PLUGIN = "plugin:"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MonitorView:
     """One monitor's latest word.
 

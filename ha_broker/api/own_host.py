@@ -16,7 +16,7 @@ from dataclasses import replace
 from ha_broker.api.snapshot import EngineView, HostView, Publication, Snapshot
 from metadata.engine_status import NOT_HERE, UNHEALTHY
 from metadata.records import PAUSED, EngineStatus, EngineVm, Health, HostRecord
-from world.ports.libvirt import DomainState
+from world.ports.domain_state import DomainState
 
 AGENT_WORD_S = 20.0
 """An agent speaks once a tick (5 s as a rule) and with each change; later, what is seen counts."""

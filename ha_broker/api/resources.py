@@ -42,7 +42,9 @@ RESOURCES: tuple[Resource, ...] = (
         "the same, once it is another one",
         READERS,
         "a Snapshot; the same as before when nothing has changed in that time. With `hosts_since`"
-        " without `agent`, `events`, `notifications` and ages, and with `hosts_as_of`: the mark"
+        " without `agent`, `events`, `notifications`, ages and the monitors that only people read"
+        " (`storage-renewal`, `storage-space`, `guest-agent`, `storage-latency`,"
+        " `storage-write-age`), and with `hosts_as_of`: the mark"
         " for the next call, and, where only hosts with news are told, `hosts_since` and"
         " `hosts_gone`; with `parts_since` with `parts_as_of`, and, where `parts_since` is"
         " repeated, without all else that is as it was",

@@ -8,7 +8,7 @@ reader computes ages itself, and an old snapshot can't look young. `None` means 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
@@ -18,11 +18,12 @@ from metadata.liveness import Liveness
 from metadata.penalties import Penalty
 from metadata.reach import Sight
 from metadata.records import PAUSED, EngineStatus, Health, HostRecord
-from world.ports.libvirt import DomainState
-from world.ports.sanlock import Membership
+from metadata.value_class import value_class
+from world.ports.domain_state import DomainState
+from world.ports.membership import Membership
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class StorageView:
     """How the broker's own I/O is doing."""
 
@@ -33,7 +34,7 @@ class StorageView:
     error: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LockspaceView:
     """This host's membership in the sanlock lockspace.
 
@@ -61,7 +62,7 @@ class LeaseState:
     HELD = "held"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaseView:
     """The engine's lease: `owner_id` is kept for people even when that owner is dead.
 
@@ -80,7 +81,7 @@ class LeaseView:
         return self.owner_id if self.state == LeaseState.HELD else None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineView:
     """The broker's own look at the engine's domain and health page on this host."""
 
@@ -95,7 +96,7 @@ class EngineView:
         return self.domain in (DomainState.RUNNING, DomainState.PAUSED)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class WitnessView:
     """The engine's page as seen from here, while the engine is on the host `engine_host_id`."""
 
@@ -105,7 +106,7 @@ class WitnessView:
     seen_at_s: Optional[float] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostView:
     """One host of the cluster as this broker sees it, itself included.
 
@@ -218,7 +219,7 @@ def made_view(values: dict[str, Any]) -> HostView:
     return view
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigView:
     """The shared configuration as last read: its sequence number, or what is wrong with it."""
 
@@ -226,7 +227,7 @@ class ConfigView:
     error: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class TransitionView:
     """One change of the agent's state; `number` rises by one within one agent's life, from 1.
 
@@ -253,7 +254,7 @@ class MovePhase:
     REFUSED = "refused"  # the engine stays: no target is left
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MoveReport:
     """What the agent says of the latest live migration of the engine away from here.
 
@@ -284,7 +285,7 @@ class MoveReport:
         return self.phase in (MovePhase.MOVED, MovePhase.REFUSED)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Publication:
     """What the agent hands to the broker: this host's record, and what else others may know.
 
@@ -311,7 +312,7 @@ class Publication:
     move: Optional[MoveReport] = None  # none was wanted yet
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MoveOrder:
     """A person's order to move the engine alive from here, to the host `to_id` (None: the best).
 
@@ -323,7 +324,7 @@ class MoveOrder:
     asked_at_s: float = 0.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NotificationCounts:
     """What became of this broker's notifications since it started; `queued` wait now.
 
@@ -338,7 +339,7 @@ class NotificationCounts:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Snapshot:
     """All that the broker knows. `sequence` rises with every change an agent may act on."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from functools import partial
 from pathlib import Path
 from typing import Callable, Optional
@@ -92,7 +94,10 @@ def refusal(snapshot: Snapshot) -> str:
 def read_flag(directory: str) -> bool:
     """Is this host in local maintenance? Raises StateDirError."""
     try:
-        return (Path(directory) / FLAG_NAME).is_file()
+        # The simulator asks after each event; `Path` would take longer than the file does.
+        return stat.S_ISREG(os.stat(f"{directory}/{FLAG_NAME}").st_mode)  # noqa: PTH116
+    except (FileNotFoundError, NotADirectoryError):
+        return False
     except OSError as error:
         raise StateDirError(f"can't read {directory}/{FLAG_NAME}: {reason(error)}") from None
 

@@ -99,7 +99,8 @@ class Daemons:
         with (self._directory / f"{daemon}.log").open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.scale_daemon", daemon, str(self._hosts)],
-                env=environment(self._directory), cwd=ROOT, stdout=log, stderr=log,
+                env={**environment(self._directory), **unit_environment(daemon)},
+                cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
 
     def check(self) -> None:
@@ -125,6 +126,13 @@ def environment(directory: Path) -> dict[str, str]:
         "HE_STATE_DIR": str(directory / "state"),
         "SANLOCK_RUN_DIR": str(directory / "no-sanlock"),
     }
+
+
+def unit_environment(daemon: str) -> dict[str, str]:
+    """What systemd sets for a daemon: the lines ``Environment=`` of its unit."""
+    unit = (ROOT / "systemd" / f"{daemon}.service").read_text().splitlines()
+    lines = [line.partition("=")[2] for line in unit if line.startswith("Environment=")]
+    return dict(line.split("=", 1) for line in lines)
 
 
 def daemon_costs(

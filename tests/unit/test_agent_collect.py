@@ -20,7 +20,7 @@ from fsm.observation import (
 from ha_agent.actions.execute import LatestStart
 from ha_agent.observation.collect import NO_PAGE, Inputs, PeerList, blocked_why, collect
 from ha_agent.ports import BrokerLook
-from ha_broker.api.monitors import MonitorView
+from ha_broker.api.monitors import BUILT_IN, FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import (
     EngineView,
     HostView,
@@ -61,6 +61,15 @@ def inputs(snapshot_fields: dict[str, Any] | None = None, **fields: Any) -> Inpu
 
 def observe(snapshot_fields: dict[str, Any] | None = None, **fields: Any) -> Observation:
     return collect(inputs(snapshot_fields, **fields))
+
+
+@pytest.mark.parametrize("value", [None, 0.0, 1.0, 1e9])
+def test_an_agent_goes_by_no_monitor_that_is_for_people(value: Optional[float]) -> None:
+    others = tuple(MonitorView(one.name, one.unit, 1.0) for one in BUILT_IN if not one.for_people)
+    for_people = tuple(MonitorView(name, value=value, limit=1.0) for name in sorted(FOR_PEOPLE))
+    assert FOR_PEOPLE and others
+    seen = collect(inputs({"monitors": (*others, *for_people)}))
+    assert seen == collect(inputs({"monitors": others}))
 
 
 def test_nothing_stands_against_a_start_in_the_best_of_worlds() -> None:

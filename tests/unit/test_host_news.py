@@ -17,7 +17,7 @@ from ha_broker.api.client import BrokerClient, BrokerError, BrokerGoneError
 from ha_broker.api.host_news import ALL, HeldHosts, lean_answer
 from ha_broker.api.json_codec import DataError
 from ha_broker.api.lean_client import LeanClient
-from ha_broker.api.monitors import MonitorView
+from ha_broker.api.monitors import FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import (
     HostView,
     LeaseView,
@@ -106,7 +106,7 @@ def test_the_caller_holds_what_the_broker_shows(
         for mine, theirs in zip(found.hosts, views):
             assert says_the_same(mine, theirs)
             assert mine == theirs or theirs.host_id != OWN_ID
-        assert replace(found, hosts=()) == replace(broker.snapshot(()), sequence=broker.sequence)
+        assert _for_agents(found) == _for_agents(broker.snapshot(()))
 
 
 PARTS = st.fixed_dictionaries(
@@ -122,7 +122,7 @@ PARTS = st.fixed_dictionaries(
         "monitors": st.lists(
             st.builds(
                 MonitorView,
-                st.sampled_from(["network", "bridge"]),
+                st.sampled_from(["network", "bridge", *FOR_PEOPLE]),
                 value=st.sampled_from([None, 0.0, 1.0]),
                 seen_at_s=st.sampled_from([1.0, 2.0]),
             ),
@@ -166,8 +166,14 @@ def test_the_caller_holds_all_parts_of_what_the_broker_shows(
 
 
 def _but_measured(seen: Snapshot) -> Snapshot:
-    """Without the hosts and what was measured when."""
-    monitors = tuple(replace(one, seen_at_s=None) for one in seen.monitors)
+    """As `_for_agents`, without what was measured when."""
+    lean = _for_agents(seen)
+    return replace(lean, monitors=tuple(replace(one, seen_at_s=None) for one in lean.monitors))
+
+
+def _for_agents(seen: Snapshot) -> Snapshot:
+    """Without the hosts, and without the monitors that only people read."""
+    monitors = tuple(one for one in seen.monitors if one.name not in FOR_PEOPLE)
     return replace(seen, hosts=(), monitors=monitors)
 
 
@@ -183,6 +189,22 @@ def test_without_any_news_next_to_nothing_is_told() -> None:
     marks = {"hosts_as_of", "hosts_since", "hosts_gone", "parts_as_of", "parts_since"}
     assert data.keys() == {"hosts", *marks} and data["hosts"] == []
     assert held.snapshot(data).hosts is first.hosts
+
+
+@pytest.mark.parametrize("name", sorted(FOR_PEOPLE))
+def test_what_only_people_read_of_the_monitors_is_never_told_to_an_agent(name: str) -> None:
+    broker, held = Broker(), HeldHosts()
+    for value in (1.0, 2.0, 3.0):
+        broker.parts = {
+            "monitors": (MonitorView("network", value=1.0), MonitorView(name, value=value))
+        }
+        broker.show(host_view(1, changed_at_s=5.0), same_sequence=True)
+        data = broker.ask(held.mark, held.parts_mark)
+        assert [one["name"] for one in data.get("monitors", [])] in ([], ["network"])
+        assert [one.name for one in held.snapshot(data).monitors] == ["network"]
+    assert "monitors" not in data
+    whole = json.loads(json.dumps(broker.api.answer("GET", "/v1/status", b"")))
+    assert [one["name"] for one in whole["monitors"]] == ["network", name]
 
 
 # --- what is left out, and what never is -------------------------------------------------------

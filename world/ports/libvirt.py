@@ -6,14 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Optional, Protocol
 
-
-class DomainState(str, Enum):
-    """The engine's domain on this host."""
-
-    RUNNING = "running"  # its qemu must hold the lease
-    PAUSED = "paused"  # libvirt holds no lease for it, and takes it when it goes on
-    ABSENT = "absent"  # no qemu of it here
-    UNKNOWN = "unknown"  # libvirt does not answer: it may be anything
+from world.ports.domain_state import DomainState as DomainState  # of this port
 
 
 class Ending(str, Enum):

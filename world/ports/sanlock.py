@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple, Optional, Protocol
 
 from metadata.liveness import Liveness
+from world.ports.membership import Membership as Membership  # of this port
 
 
 class LockspaceHost(NamedTuple):
@@ -52,14 +52,6 @@ class HostPlace:
     owner_name: str
     generation: int
     timestamp: int
-
-
-class Membership(str, Enum):
-    """This host's place in the lockspace."""
-
-    JOINED = "joined"
-    JOINING = "joining"  # takes 2.5 x io_timeout where the host id is free
-    OUT = "out"  # by the daemon's own word; one that does not answer says nothing
 
 
 class Lockspace(Protocol):

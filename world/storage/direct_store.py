@@ -16,7 +16,7 @@ import os
 import stat
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Optional
 
@@ -30,6 +30,7 @@ ALIGNMENT = 4096
 """Fits sectors of 512 and of 4096 bytes, and every page size."""
 
 _CHUNK_SIZE = 1024 * 1024
+_SMALL_BYTES = 8 * ALIGNMENT
 _FLAGS = os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
 
 
@@ -56,6 +57,7 @@ class DirectStore:
         self._flags = _FLAGS | (os.O_RDONLY if read_only else os.O_RDWR)
         self._lock = threading.Lock()
         self._idle: dict[str, list[_Volume]] = {}
+        self._small = _SmallBuffers()
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self._read_only, self._needed)
@@ -65,7 +67,7 @@ class DirectStore:
         what, end = _describe("read", address, size), address.offset + size
         _check_alignment(what, address.offset, size)
         room = min(size, _CHUNK_SIZE)
-        with self._open(what, address.path, end) as volume, _buffer(room) as buffer:
+        with self._open(what, address.path, end) as volume, self._buffer(room) as buffer:
             # Piece by piece in the same memory: for new memory the kernel pays page by page.
             pieces = [
                 _read_piece(volume.fd, buffer, min(room, size - start), address.offset + start)
@@ -77,7 +79,7 @@ class DirectStore:
         """Write `data` durably; raises StorageError. A volume is never made longer."""
         what, end = _describe("write", address, len(data)), address.offset + len(data)
         _check_alignment(what, address.offset, len(data))
-        with self._open(what, address.path, end) as volume, _buffer(len(data)) as buffer:
+        with self._open(what, address.path, end) as volume, self._buffer(len(data)) as buffer:
             _check_room(volume.fd, end)
             buffer[:] = data
             _write_all(volume.fd, buffer, address.offset)
@@ -113,6 +115,10 @@ class DirectStore:
             volumes = self._idle.pop(path, [])
         for volume in volumes:
             _close(volume)
+
+    def _buffer(self, size: int) -> AbstractContextManager[mmap.mmap]:
+        """Page-aligned memory of `size` bytes, with whatever in it."""
+        return self._small.lent(size) if size <= _SMALL_BYTES else _buffer(size)
 
     @contextmanager
     def _open(self, what: str, path: str, end: int = 0) -> Iterator[_Volume]:
@@ -225,6 +231,31 @@ def _buffer(size: int) -> Iterator[mmap.mmap]:
         yield memory
     finally:
         memory.close()
+
+
+class _SmallBuffers:
+    """Memory for a few slots, kept from one call to the next, by its size.
+
+    The kernel makes and zeroes new memory page by page and stops the other threads to take it back:
+    for a slot that costs as much as reading it. Who is lent a buffer has it alone, also while the
+    storage hangs; there are at most as many as were lent at once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._idle: dict[int, list[mmap.mmap]] = {}
+
+    @contextmanager
+    def lent(self, size: int) -> Iterator[mmap.mmap]:
+        """`size` bytes with whatever in it."""
+        with self._lock:
+            idle = self._idle.setdefault(size, [])
+            memory = idle.pop() if idle else mmap.mmap(-1, size)
+        try:
+            yield memory
+        finally:
+            with self._lock:
+                idle.append(memory)
 
 
 def _read_piece(fd: int, buffer: mmap.mmap, size: int, offset: int) -> bytes:

@@ -1,0 +1,92 @@
+"""Classes of `value_class` behave as frozen dataclasses do."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ha_broker.api import event, monitors, snapshot
+from metadata import penalties, reach, records
+from metadata.value_class import value_class
+
+MODULES = (event, monitors, snapshot, penalties, reach, records)
+CLASSES = sorted(
+    {
+        found
+        for module in MODULES
+        for found in vars(module).values()
+        if isinstance(found, type)
+        and dataclasses.is_dataclass(found)
+        and found.__module__ == module.__name__
+    },
+    key=lambda one: one.__name__,
+)
+
+
+class Ours:
+    @value_class(frozen=True)
+    class Pair:
+        """As `Theirs.Pair`."""
+
+        a: object
+        b: object = None
+        c: object = dataclasses.field(default=None, compare=False, repr=False)
+
+
+class Theirs:
+    @dataclasses.dataclass(frozen=True)
+    class Pair:
+        """The library's own."""
+
+        a: object
+        b: object = None
+        c: object = dataclasses.field(default=None, compare=False, repr=False)
+
+
+VALUES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3),
+    st.tuples(st.integers(0, 2)), st.lists(st.integers(0, 1), max_size=2),
+)  # fmt: skip
+
+
+def outcome(work: Any) -> object:
+    try:
+        return work()
+    except TypeError:
+        return TypeError
+
+
+@given(VALUES, VALUES, VALUES, VALUES)
+def test_equality_hash_and_text_are_the_librarys(a: Any, b: Any, c: Any, d: Any) -> None:
+    one, other = Ours.Pair(a, b, c), Ours.Pair(c, d, a)
+    their_one, their_other = Theirs.Pair(a, b, c), Theirs.Pair(c, d, a)
+    assert (one == other) == (their_one == their_other)
+    assert (one != other) == (their_one != their_other)
+    assert outcome(lambda: hash(one)) == outcome(lambda: hash(their_one))
+    assert repr(one) == repr(their_one).replace("Theirs.", "Ours.")
+    assert one == Ours.Pair(a, b, d)
+    assert one != their_one
+    assert one != (a, b)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_each_class_is_frozen_and_goes_by_the_fields_that_count(kind: Any) -> None:
+    fields = dataclasses.fields(kind)
+    assert all(one.hash is None for one in fields)
+    value = kind(**{one.name: one.name for one in fields})
+    assert value == pickle.loads(pickle.dumps(value)) and hash(value) == hash(
+        dataclasses.replace(value)
+    )
+    for one in fields:
+        other = dataclasses.replace(value, **{one.name: "another"})
+        assert (other == value) == (not one.compare)
+        assert (repr(other) == repr(value)) == (not one.repr)
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(value, one.name, "another")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            delattr(value, one.name)
