@@ -178,7 +178,6 @@ def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
         *(["--bind=/dev/kvm"] if Path("/dev/kvm").exists() else []),
         f"--bind={san.fabric(places, host)}:{HOST_FABRIC}",
         f"--bind-ro={places.cache / 'guest'}:{HOST_GUEST_FILES}",
-        *([f"--bind-ro={places.venv}"] if places.venv.exists() else []),
         *("--boot", "systemd.unit=multi-user.target"),
     ]
     environment = {

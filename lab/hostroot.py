@@ -10,15 +10,12 @@ import uuid
 from pathlib import Path
 
 from lab.mounts import disk_mount_points, is_mounted, opaque_folder, overlay
-from lab.processes import run
 from lab.settings import (
     ENGINE_ADDRESS,
     GATEWAY_ADDRESS,
     HOST_FABRIC,
     HOST_LEASES,
     PREFIX_LENGTH,
-    PRODUCT_COMMANDS,
-    PRODUCT_PREFIX,
     USUAL_FIRE_TIMEOUT_S,
     Places,
     host_address,
@@ -53,6 +50,11 @@ MASKED = (
     # As on every host with an engine: one that sleeps wakes up beside the next engine.
     *("sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target"),
 )
+APT_SETTINGS = """\
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Dpkg::Use-Pty "0";
+"""
 LAB_UNITS = ("lab-leases.service", "lab-network.service")
 OVERLAID_BELOW = ("/usr", "/var", "/etc", "/opt")
 
@@ -62,8 +64,8 @@ def root(places: Places, host: str) -> Path:
     return places.host(host) / "root"
 
 
-def build(places: Places, lab: Lab, host: str, with_product: bool) -> None:
-    """Make a host's disk and mount its root file system."""
+def build(places: Places, lab: Lab, host: str) -> None:
+    """Make the disk of a host without the product, and mount its root file system."""
     upper = places.host(host) / "upper"
     for folder in HIDDEN:
         opaque_folder(upper / folder)
@@ -71,12 +73,8 @@ def build(places: Places, lab: Lab, host: str, with_product: bool) -> None:
     _write_identity(upper, lab, host)
     _write_units(upper, host)
     _write_virtualization(upper, lab, host)
-    if with_product:
-        _write_product(upper, places)
+    _write_package_tools(upper)
     mount_root(places, host)
-    if with_product:
-        # What a package's installation would do; the rest happens at each start of the host.
-        run(["systemd-sysusers", f"--root={root(places, host)}"])
 
 
 def mount_root(places: Places, host: str) -> None:
@@ -171,20 +169,10 @@ def _write_virtualization(upper: Path, lab: Lab, host: str) -> None:
         _write(upper, f"etc/libvirt/{name}", render(f"host_files/{name}", {}))
 
 
-def _write_product(upper: Path, places: Places) -> None:
-    """The product as a package would lay it out, from the built environment."""
-    _link(upper, PRODUCT_PREFIX.lstrip("/"), str(places.venv))
-    for command in PRODUCT_COMMANDS:
-        _link(upper, f"usr/bin/{command}", f"{PRODUCT_PREFIX}/bin/{command}")
-    for file in sorted((places.cache / "source/systemd").glob("*")):
-        for ending, folder in (
-            (".sysusers.conf", "usr/lib/sysusers.d"),
-            (".tmpfiles.conf", "usr/lib/tmpfiles.d"),
-            (".service", "usr/lib/systemd/system"),
-        ):
-            if file.name.endswith(ending):
-                name = file.name.replace(".sysusers", "").replace(".tmpfiles", "")
-                _write(upper, f"{folder}/{name}", file.read_text(encoding="utf-8"))
-    for file in sorted((places.cache / "source/systemd").glob("*.d/*.conf")):
-        name = f"usr/lib/systemd/system/{file.parent.name}/{file.name}"
-        _write(upper, name, file.read_text(encoding="utf-8"))
+def _write_package_tools(upper: Path) -> None:
+    """apt-get asks nothing and fetches nothing: all that a package needs is there."""
+    _write(upper, "etc/apt/apt.conf.d/99lab", APT_SETTINGS)
+    # Waiting for the disk of a host that will be thrown away.
+    _write(upper, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
+    # This machine's own may forbid that packages start anything.
+    _write(upper, "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n", 0o755)

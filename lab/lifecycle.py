@@ -20,6 +20,7 @@ from lab import (
     install,
     lan,
     mounts,
+    product,
     san,
     state,
 )
@@ -45,21 +46,28 @@ class Size:
     memory_mib: int
 
 
-def up(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
-    """Build the lab, deploy the product and wait until the engine is healthy.
+def prepare(places: Places) -> None:
+    """Have everything in place that a lab is built from: only this needs the package registry."""
+    install.prepare(places)
+    product.build(places)
 
+
+def up(places: Places, size: Size, bare: bool, say: Say) -> Lab:
+    """Build the lab, install and deploy the product and wait until the engine is healthy.
+
+    Where the hosts are to stay `bare`, the product's package only lies in their /root.
     What was built is removed again when any of it fails.
     """
     features.require()
     if state.is_up(places) or host.supervisors(places):
         raise LabError("a lab is up already: `lab down` removes it")
     say("packages, guest, product")
-    install.prepare(places, with_product)
+    prepare(places)
     features.require()
     features.require_fire_timeout(size.fire_timeout_s)
     lan.refuse_if_used()
     try:
-        return _build(places, size, with_product, say)
+        return _build(places, size, bare, say)
     except BaseException:
         say("removing what was built")
         down(places)
@@ -111,7 +119,7 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _build(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
+def _build(places: Places, size: Size, bare: bool, say: Say) -> Lab:
     hosts, accelerator = tuple(host_names(size.hosts)), features.accelerator(places)
     lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s, size.memory_mib)
     say(f"SAN, LAN, {size.hosts} hosts (guest runs by {accelerator})")
@@ -123,14 +131,13 @@ def _build(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
     lan.create(places)
     for name in lab.hosts:
         san.connect(places, name)
-        hostroot.build(places, lab, name, with_product)
+        hostroot.build(places, lab, name)
+        product.hand_over(places, name, product.package(places))
     deploy.write_answers(places, lab)
     _power_on_all(places, lab)
-    if with_product:
+    if not bare:
+        _install_all(places, lab, say)
         _deploy_all(places, lab, say)
-    else:
-        for name in lab.hosts:
-            deploy.write_domain(places, lab, name)
     state.log_event(places, "up finished")
     return lab
 
@@ -142,6 +149,12 @@ def _power_on_all(places: Places, lab: Lab) -> None:
             raise LabError("a host's start has not finished in time")
         # On a host in service libvirt has long examined qemu, and keeps the result on its disk.
         list(pool.map(lambda name: engine.let_libvirt_look(places, name), lab.hosts))
+
+
+def _install_all(places: Places, lab: Lab, say: Say) -> None:
+    say("installing the package")
+    with ThreadPoolExecutor(max_workers=len(lab.hosts)) as pool:
+        list(pool.map(lambda name: product.install(places, name), lab.hosts))
 
 
 def _deploy_all(places: Places, lab: Lab, say: Say) -> None:

@@ -224,7 +224,7 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
             raise LevelError(f"the levels {needy} need root; run it with sudo")
         return
     # Only root installs anything.
-    from lab import install, settings
+    from lab import install, lifecycle, settings
     from lab.errors import LabError
 
     tables = [PACKAGES, *(table for since, table in PACKAGES_SINCE.items() if _debian() >= since)]
@@ -237,7 +237,7 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
         install.install_packages(places, more)
         if set(LABS) & set(levels):
             # The tests themselves run in a network of their own, where nothing can be fetched.
-            install.prepare(places, with_product=True)
+            lifecycle.prepare(places)
     except LabError as error:
         raise LevelError(str(error)) from error
 
