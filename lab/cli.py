@@ -28,6 +28,7 @@ from lab import (
     status,
     timeline,
 )
+from lab.debian_roots import RELEASES
 from lab.errors import LabError
 from lab.processes import wait_until
 from lab.settings import Places
@@ -91,6 +92,14 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _releases(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in RELEASES:
+            raise argparse.ArgumentTypeError(f"{name}: choose from {', '.join(RELEASES)}")
+    return names
 
 
 def _seconds(text: str) -> float:
@@ -159,13 +168,20 @@ def add_size_options(parser: argparse.ArgumentParser, fewest_hosts: int = 1) -> 
         metavar="MIB",
         help="memory of the engine's guest in MiB (default %(default)s)",
     )
+    parser.add_argument(
+        "--release",
+        type=_releases,
+        default=(),
+        metavar="RELEASE[,RELEASE]",
+        help=f"hosts with a root of their own, of {' or '.join(RELEASES)}; of several, the hosts "
+        "have them in turn (default: overlays of this machine)",
+    )
 
 
 def size(options: argparse.Namespace) -> lifecycle.Size:
     """What these options ask for."""
-    return lifecycle.Size(
-        options.hosts, options.io_timeout, options.fire_timeout, options.engine_memory
-    )
+    times = (options.io_timeout, options.fire_timeout)
+    return lifecycle.Size(options.hosts, *times, options.engine_memory, options.release)
 
 
 def _add_life_verbs(verb: AddVerb) -> None:
@@ -203,7 +219,7 @@ def _add_host_verbs(verb: AddVerb) -> None:
         ("reboot", _reboot, "have a host restart itself by `systemctl reboot`"),
     ):
         verb(name, run, text).add_argument("host")
-    added = verb("install", _install, "have a running host install or upgrade the product by apt-get")
+    added = verb("install", _install, "have a host install or upgrade the product by apt-get")
     added.add_argument("host")
     added.add_argument(
         "package", nargs="?", type=Path, metavar="FILE", help="none: this checkout's package"

@@ -1,15 +1,15 @@
-"""A host's root file system: an overlay of this machine's, with the host's own settings in it.
+"""A host's root file system: an overlay of this machine's, or of a release's own.
 
-Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk.
+Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk, with its settings.
 """
 
 from __future__ import annotations
 
-import pwd
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-from lab.mounts import disk_mount_points, is_mounted, opaque_folder, overlay
+from lab.mounts import disk_mount_points, opaque_folder, overlay, whiteout
 from lab.settings import (
     ENGINE_ADDRESS,
     GATEWAY_ADDRESS,
@@ -27,9 +27,11 @@ SYSTEMD = Path("etc/systemd/system")
 # What is this machine's own business and must not be seen, or would act, in a host.
 HIDDEN = (
     *("root", "home", "media", "mnt", "opt", "srv", "var/log", "var/lib/systemd", "var/spool/cron"),
-    *("etc/systemd", "etc/libvirt/qemu", "var/lib/libvirt/qemu", "etc/hosted-engine-ha"),
-    *("var/lib/hosted-engine-ha", "etc/sanlock", "etc/ssh", "etc/network", "etc/netplan"),
+    *("etc/systemd", "etc/libvirt/qemu", "var/lib/libvirt/qemu", "etc/sanlock"),
+    *("etc/ssh", "etc/network", "etc/netplan"),
 )
+# Must not even be there: a bare host has none of ours, and its packages may start what they like.
+ABSENT = ("etc/hosted-engine-ha", "var/lib/hosted-engine-ha", "usr/sbin/policy-rc.d")
 # The folders in which a distribution enables its own units: a host starts the lab's alone.
 HIDDEN_UNIT_LINKS = ("sysinit", "basic", "multi-user", "sockets", "timers", "getty", "local-fs")
 UNIT_LINKS = {
@@ -70,22 +72,40 @@ def build(places: Places, lab: Lab, host: str) -> None:
     for folder in HIDDEN:
         opaque_folder(upper / folder)
     (upper / "root").chmod(0o700)
+    for name in ABSENT:
+        whiteout(upper / name)
     _write_identity(upper, lab, host)
-    _write_units(upper, host)
+    base = _base(places, lab.release_of(host))
+    _write_units(upper, host, *_sanlock_user(base))
     _write_virtualization(upper, lab, host)
     _write_package_tools(upper)
-    mount_root(places, host)
+    _mount_root(places, host, base)
 
 
-def mount_root(places: Places, host: str) -> None:
-    """Mount a host's root: one overlay for each of the machine's own system folders."""
+def bases(places: Places, releases: Sequence[str]) -> list[Path]:
+    """The roots of which hosts are overlays; without a release it is this machine's."""
+    return [_base(places, release) for release in sorted(set(releases))] or [_base(places, None)]
+
+
+def _base(places: Places, release: str | None) -> Path:
+    return places.release_root(release) if release else Path("/")
+
+
+def _sanlock_user(base: Path) -> tuple[int, int]:
+    """User and group of sanlock in there, as numbers."""
+    lines = (base / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    fields = next(line.split(":") for line in lines if line.startswith("sanlock:"))
+    return int(fields[2]), int(fields[3])
+
+
+def _mount_root(places: Places, host: str, base: Path) -> None:
+    """Mount a host's root: of this machine, one overlay for each of its own system folders."""
     target = root(places, host)
-    if is_mounted(target):
-        return
     upper = places.host(host) / "upper"
     work = places.host(host) / "work"
-    overlay([Path("/")], upper, work / "root", target)
-    for number, point in enumerate(_system_mount_points()):
+    overlay([base], upper, work / "root", target)
+    points = _system_mount_points() if base == Path("/") else []
+    for number, point in enumerate(points):
         inner = upper / point.lstrip("/")
         overlay([Path(point)], inner, work / str(number), target / point.lstrip("/"))
 
@@ -123,7 +143,7 @@ def _write_identity(upper: Path, lab: Lab, host: str) -> None:
     (upper / "var/log/journal").mkdir()
 
 
-def _write_units(upper: Path, host: str) -> None:
+def _write_units(upper: Path, host: str, sanlock_uid: int, sanlock_gid: int) -> None:
     for target in HIDDEN_UNIT_LINKS:
         opaque_folder(upper / f"usr/lib/systemd/system/{target}.target.wants")
     for target, units in UNIT_LINKS.items():
@@ -131,11 +151,10 @@ def _write_units(upper: Path, host: str) -> None:
             _link(upper, f"{SYSTEMD}/{target}.target.wants/{unit}", f"/lib/systemd/system/{unit}")
     for unit in MASKED:
         _link(upper, f"{SYSTEMD}/{unit}", "/dev/null")
-    sanlock = pwd.getpwnam("sanlock")
     values = {
         "LEASES": HOST_LEASES,
-        "SANLOCK_UID": sanlock.pw_uid,
-        "SANLOCK_GID": sanlock.pw_gid,
+        "SANLOCK_UID": sanlock_uid,
+        "SANLOCK_GID": sanlock_gid,
         "LEASES_FOLDER": Path(HOST_LEASES).parent,
         "FABRIC": HOST_FABRIC,
         "ADDRESS": host_address(host),
@@ -174,5 +193,3 @@ def _write_package_tools(upper: Path) -> None:
     _write(upper, "etc/apt/apt.conf.d/99lab", APT_SETTINGS)
     # Waiting for the disk of a host that will be thrown away.
     _write(upper, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")
-    # This machine's own may forbid that packages start anything.
-    _write(upper, "usr/sbin/policy-rc.d", "#!/bin/sh\nexit 0\n", 0o755)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from lab import (
     cgroups,
+    debian_roots,
     deploy,
     engine,
     features,
@@ -38,17 +39,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Size:
-    """What a lab is asked to be: so many hosts, with these times of sanlock and this guest."""
+    """What a lab is asked to be: hosts, sanlock's times, memory of the guest, hosts' releases."""
 
     hosts: int
     io_timeout_s: int
     fire_timeout_s: int
     memory_mib: int
+    releases: tuple[str, ...] = ()
 
 
-def prepare(places: Places) -> None:
-    """Have everything in place that a lab is built from: only this needs the package registry."""
+def prepare(places: Places, releases: Sequence[str] = ()) -> None:
+    """Have everything in place that a lab is built from: only this needs the package registry.
+
+    `releases` are those of which there will be hosts with a root of their own.
+    """
     install.prepare(places)
+    debian_roots.prepare(places, releases)
     product.build(places)
 
 
@@ -62,9 +68,9 @@ def up(places: Places, size: Size, bare: bool, say: Say) -> Lab:
     if state.is_up(places) or host.supervisors(places):
         raise LabError("a lab is up already: `lab down` removes it")
     say("packages, guest, product")
-    prepare(places)
+    prepare(places, size.releases)
     features.require()
-    features.require_fire_timeout(size.fire_timeout_s)
+    features.require_fire_timeout(size.fire_timeout_s, hostroot.bases(places, size.releases))
     lan.refuse_if_used()
     try:
         return _build(places, size, bare, say)
@@ -121,12 +127,14 @@ def uninterrupted() -> Iterator[None]:
 
 def _build(places: Places, size: Size, bare: bool, say: Say) -> Lab:
     hosts, accelerator = tuple(host_names(size.hosts)), features.accelerator(places)
-    lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s, size.memory_mib)
-    say(f"SAN, LAN, {size.hosts} hosts (guest runs by {accelerator})")
+    times = (size.io_timeout_s, accelerator, size.fire_timeout_s)
+    lab = Lab(hosts, *times, size.memory_mib, size.releases)
+    of = f" of {' and '.join(size.releases)}" if size.releases else ""
+    say(f"SAN, LAN, {size.hosts} hosts{of} (guest runs by {accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
     # From here on `down` has something to remove, so the lab counts as up.
     state.save(places, lab)
-    state.log_event(places, "up", [str(number) for number in astuple(size)])
+    state.log_event(places, "up", [str(one) for one in astuple(size)])
     san.create_volumes(places)
     lan.create(places)
     for name in lab.hosts:

@@ -50,7 +50,7 @@ def hand_over(places: Places, name: str, file: Path) -> None:
 
 def install(places: Places, name: str) -> None:
     """Install, upgrade or downgrade to the package in a running host's /root, as one types it."""
-    command = f"cd /{FOLDER} && apt-get install --allow-downgrades ./{_NAME}"
+    command = f"cd /{FOLDER} && apt-get install --reinstall --allow-downgrades ./{_NAME}"
     try:
         host.run_in(places, name, ("sh", "-c", command), INSTALL_TIMEOUT_S)
     except LabError as error:

@@ -69,6 +69,10 @@ class Places:
         """The product's packages, built from this checkout."""
         return self.cache / "product"
 
+    def release_root(self, release: str) -> Path:
+        """A fresh root of a Debian release."""
+        return self.cache / "roots" / release
+
     @property
     def lock(self) -> Path:
         """Held while the lab is built or removed."""
