@@ -42,7 +42,10 @@ def make(release: str, target: Path, variant: str, packages: Sequence[str], log:
         run_to_the_end(["mmdebstrap", *words, source], dict(os.environ), log)
     except LabError as error:
         _remove(partial)
-        raise LabError(f"no root of {release} from {mirror}: {error}") from error
+        raise LabError(
+            f"no root of {release}: {mirror} is not reached or lacks something; HE_DEBIAN_MIRROR "
+            f"names another mirror (all that mmdebstrap says: {log})"
+        ) from error
     partial.replace(target)
 
 
