@@ -19,6 +19,7 @@ from lab import (
     lifecycle,
     moves_picture,
     page,
+    product,
     report,
     rounds,
     san,
@@ -27,6 +28,7 @@ from lab import (
     status,
     timeline,
 )
+from lab.debian_roots import RELEASES
 from lab.errors import LabError
 from lab.processes import wait_until
 from lab.settings import Places
@@ -90,6 +92,14 @@ def whole_number(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _releases(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in RELEASES:
+            raise argparse.ArgumentTypeError(f"{name}: choose from {', '.join(RELEASES)}")
+    return names
 
 
 def _seconds(text: str) -> float:
@@ -158,20 +168,29 @@ def add_size_options(parser: argparse.ArgumentParser, fewest_hosts: int = 1) -> 
         metavar="MIB",
         help="memory of the engine's guest in MiB (default %(default)s)",
     )
+    parser.add_argument(
+        "--release",
+        type=_releases,
+        default=(),
+        metavar="RELEASE[,RELEASE]",
+        help=f"hosts with a root of their own, of {' or '.join(RELEASES)}; of several, the hosts "
+        "have them in turn (default: overlays of this machine)",
+    )
 
 
 def size(options: argparse.Namespace) -> lifecycle.Size:
     """What these options ask for."""
-    return lifecycle.Size(
-        options.hosts, options.io_timeout, options.fire_timeout, options.engine_memory
-    )
+    times = (options.io_timeout, options.fire_timeout)
+    return lifecycle.Size(options.hosts, *times, options.engine_memory, options.release)
 
 
 def _add_life_verbs(verb: AddVerb) -> None:
     added = verb("up", _up, "build the lab, deploy, wait until the engine is healthy")
     add_size_options(added)
     added.add_argument(
-        "--no-deploy", action="store_true", help="hosts only: the product is not needed"
+        "--bare",
+        action="store_true",
+        help="leave the hosts without the product: its package lies in their /root",
     )
     added = verb("down", _down, "remove everything; what the next `up` can use again is kept")
     added.add_argument("--purge", action="store_true", help="keep nothing")
@@ -200,6 +219,11 @@ def _add_host_verbs(verb: AddVerb) -> None:
         ("reboot", _reboot, "have a host restart itself by `systemctl reboot`"),
     ):
         verb(name, run, text).add_argument("host")
+    added = verb("install", _install, "have a host install or upgrade the product by apt-get")
+    added.add_argument("host")
+    added.add_argument(
+        "package", nargs="?", type=Path, metavar="FILE", help="none: this checkout's package"
+    )
     added = verb("storage", _storage, "hang, fail or heal a host's path to the SAN")
     added.add_argument("host")
     added.add_argument("action", choices=(*san.FAULTS, "heal"))
@@ -262,7 +286,7 @@ def _picture(_places: Places, options: argparse.Namespace) -> int:
 def _up(places: Places, options: argparse.Namespace) -> int:
     features.require()
     with state.changing(places):
-        lifecycle.up(places, size(options), not options.no_deploy, say)
+        lifecycle.up(places, size(options), options.bare, say)
     say("up")
     return 0
 
@@ -365,6 +389,17 @@ def _reboot(places: Places, options: argparse.Namespace) -> int:
     say(f"{options.host} was off after {took_s:.1f} s, and is on again")
     if not started:
         say("its start has not finished yet")
+    return 0
+
+
+def _install(places: Places, options: argparse.Namespace) -> int:
+    _lab_with(places, options.host)
+    if options.package is None:
+        product.build(places)
+    file = options.package or product.package(places)
+    state.log_event(places, "install", [options.host, file.name])
+    product.hand_over(places, options.host, file)
+    product.install(places, options.host)
     return 0
 
 

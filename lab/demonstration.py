@@ -68,7 +68,7 @@ def _options(arguments: Sequence[str] | None) -> Any:
 
 def _run(places: Places, size: lifecycle.Size, keep: bool, say: lifecycle.Say) -> int:
     # A failure in here leaves nothing behind: `up` removes what it has built.
-    lab = lifecycle.up(places, size, True, say)
+    lab = lifecycle.up(places, size, False, say)
     try:
         return 0 if _show(places, lab, say) else 1
     finally:

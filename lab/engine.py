@@ -34,6 +34,9 @@ FETCH = (
     "direct = request.build_opener(request.ProxyHandler({})); "
     "print(direct.open(sys.argv[1], timeout=5).read().decode())"
 )
+# Both releases' qemu have it. Under a name that means each one's own newest, the newer qemu could
+# not send a guest to the older one.
+MACHINE = "pc-i440fx-7.2"
 _CPU = {"kvm": "<cpu mode='host-passthrough'/>", "tcg": ""}
 _TYPE = {"kvm": "kvm", "tcg": "qemu"}
 
@@ -50,6 +53,7 @@ def domain_xml(lab: Lab) -> str:
     """The engine's domain, the same on every host."""
     values = {
         "TYPE": _TYPE[lab.accelerator],
+        "MACHINE": MACHINE,
         "CPU": _CPU[lab.accelerator],
         "NAME": ENGINE_NAME,
         "MEMORY_MIB": lab.memory_mib,

@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from lab.errors import LabError
@@ -43,20 +44,22 @@ def require() -> None:
         raise LabError(f"this machine lacks: {', '.join(lacking)}")
 
 
-def require_fire_timeout(fire_timeout_s: int) -> None:
-    """Refuse a watchdog time that this machine's sanlock does not know of.
+def require_fire_timeout(fire_timeout_s: int, roots: Sequence[Path]) -> None:
+    """Refuse a watchdog time that the sanlock of one of these roots does not know of.
 
     ``watchdog_fire_timeout`` is a setting from sanlock 3.9.0 on; an older daemon logs a line about
     it and keeps its 60 s.
     """
     if fire_timeout_s == USUAL_FIRE_TIMEOUT_S:
         return
-    version = run(["sanlock", "version"]).strip()
-    if _numbers(version) < (3, 9):
-        raise LabError(
-            f"--fire-timeout {fire_timeout_s}: this machine's sanlock {version} knows only "
-            f"{USUAL_FIRE_TIMEOUT_S} s; watchdog_fire_timeout came with 3.9.0"
-        )
+    for root in roots:
+        version = run(["chroot", str(root), "sanlock", "version"]).strip()
+        if _numbers(version) < (3, 9):
+            whose = "this machine's" if root == Path("/") else f"{root.name}'s"
+            raise LabError(
+                f"--fire-timeout {fire_timeout_s}: {whose} sanlock {version} knows only "
+                f"{USUAL_FIRE_TIMEOUT_S} s; watchdog_fire_timeout came with 3.9.0"
+            )
 
 
 def _numbers(version: str) -> tuple[int, ...]:

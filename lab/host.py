@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lab import cgroups, hostroot, lan, mounts, processes, san
+from lab import cgroups, hostroot, lan, mounts, processes, san, state
 from lab.errors import LabError
 from lab.processes import Process, run
 from lab.settings import (
@@ -178,7 +178,6 @@ def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
         *(["--bind=/dev/kvm"] if Path("/dev/kvm").exists() else []),
         f"--bind={san.fabric(places, host)}:{HOST_FABRIC}",
         f"--bind-ro={places.cache / 'guest'}:{HOST_GUEST_FILES}",
-        *([f"--bind-ro={places.venv}"] if places.venv.exists() else []),
         *("--boot", "systemd.unit=multi-user.target"),
     ]
     environment = {
@@ -186,7 +185,9 @@ def _launch(places: Places, host: str) -> subprocess.Popen[bytes]:
         "NOTIFY_SOCKET": str(_notify_socket(places, host)),
     }
     if not cgroups.is_unified():
-        environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "0"
+        # A systemd of 256 or later knows no version but 2, which is there beside 1.
+        own_root = state.load(places).release_of(host) is not None
+        environment["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1" if own_root else "0"
     with _console(places, host).open("ab") as console:
         # A session of its own: Ctrl-C in the terminal is not the hosts' business.
         return subprocess.Popen(

@@ -1,24 +1,21 @@
-"""A host's root file system: an overlay of this machine's, with the host's own settings in it.
+"""A host's root file system: an overlay of this machine's, or of a release's own.
 
-Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk.
+Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk, with its settings.
 """
 
 from __future__ import annotations
 
-import pwd
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
-from lab.mounts import disk_mount_points, is_mounted, opaque_folder, overlay
-from lab.processes import run
+from lab.mounts import disk_mount_points, opaque_folder, overlay, whiteout
 from lab.settings import (
     ENGINE_ADDRESS,
     GATEWAY_ADDRESS,
     HOST_FABRIC,
     HOST_LEASES,
     PREFIX_LENGTH,
-    PRODUCT_COMMANDS,
-    PRODUCT_PREFIX,
     USUAL_FIRE_TIMEOUT_S,
     Places,
     host_address,
@@ -30,9 +27,11 @@ SYSTEMD = Path("etc/systemd/system")
 # What is this machine's own business and must not be seen, or would act, in a host.
 HIDDEN = (
     *("root", "home", "media", "mnt", "opt", "srv", "var/log", "var/lib/systemd", "var/spool/cron"),
-    *("etc/systemd", "etc/libvirt/qemu", "var/lib/libvirt/qemu", "etc/hosted-engine-ha"),
-    *("var/lib/hosted-engine-ha", "etc/sanlock", "etc/ssh", "etc/network", "etc/netplan"),
+    *("etc/systemd", "etc/libvirt/qemu", "var/lib/libvirt/qemu", "etc/sanlock"),
+    *("etc/ssh", "etc/network", "etc/netplan"),
 )
+# Must not even be there: a bare host has none of ours, and its packages may start what they like.
+ABSENT = ("etc/hosted-engine-ha", "var/lib/hosted-engine-ha", "usr/sbin/policy-rc.d")
 # The folders in which a distribution enables its own units: a host starts the lab's alone.
 HIDDEN_UNIT_LINKS = ("sysinit", "basic", "multi-user", "sockets", "timers", "getty", "local-fs")
 UNIT_LINKS = {
@@ -53,6 +52,11 @@ MASKED = (
     # As on every host with an engine: one that sleeps wakes up beside the next engine.
     *("sleep.target", "suspend.target", "hibernate.target", "hybrid-sleep.target"),
 )
+APT_SETTINGS = """\
+APT::Get::Assume-Yes "true";
+APT::Install-Recommends "false";
+Dpkg::Use-Pty "0";
+"""
 LAB_UNITS = ("lab-leases.service", "lab-network.service")
 OVERLAID_BELOW = ("/usr", "/var", "/etc", "/opt")
 
@@ -62,32 +66,46 @@ def root(places: Places, host: str) -> Path:
     return places.host(host) / "root"
 
 
-def build(places: Places, lab: Lab, host: str, with_product: bool) -> None:
-    """Make a host's disk and mount its root file system."""
+def build(places: Places, lab: Lab, host: str) -> None:
+    """Make the disk of a host without the product, and mount its root file system."""
     upper = places.host(host) / "upper"
     for folder in HIDDEN:
         opaque_folder(upper / folder)
     (upper / "root").chmod(0o700)
+    for name in ABSENT:
+        whiteout(upper / name)
     _write_identity(upper, lab, host)
-    _write_units(upper, host)
+    base = _base(places, lab.release_of(host))
+    _write_units(upper, host, *_sanlock_user(base))
     _write_virtualization(upper, lab, host)
-    if with_product:
-        _write_product(upper, places)
-    mount_root(places, host)
-    if with_product:
-        # What a package's installation would do; the rest happens at each start of the host.
-        run(["systemd-sysusers", f"--root={root(places, host)}"])
+    _write_package_tools(upper)
+    _mount_root(places, host, base)
 
 
-def mount_root(places: Places, host: str) -> None:
-    """Mount a host's root: one overlay for each of the machine's own system folders."""
+def bases(places: Places, releases: Sequence[str]) -> list[Path]:
+    """The roots of which hosts are overlays; without a release it is this machine's."""
+    return [_base(places, release) for release in sorted(set(releases))] or [_base(places, None)]
+
+
+def _base(places: Places, release: str | None) -> Path:
+    return places.release_root(release) if release else Path("/")
+
+
+def _sanlock_user(base: Path) -> tuple[int, int]:
+    """User and group of sanlock in there, as numbers."""
+    lines = (base / "etc/passwd").read_text(encoding="utf-8").splitlines()
+    fields = next(line.split(":") for line in lines if line.startswith("sanlock:"))
+    return int(fields[2]), int(fields[3])
+
+
+def _mount_root(places: Places, host: str, base: Path) -> None:
+    """Mount a host's root: of this machine, one overlay for each of its own system folders."""
     target = root(places, host)
-    if is_mounted(target):
-        return
     upper = places.host(host) / "upper"
     work = places.host(host) / "work"
-    overlay([Path("/")], upper, work / "root", target)
-    for number, point in enumerate(_system_mount_points()):
+    overlay([base], upper, work / "root", target)
+    points = _system_mount_points() if base == Path("/") else []
+    for number, point in enumerate(points):
         inner = upper / point.lstrip("/")
         overlay([Path(point)], inner, work / str(number), target / point.lstrip("/"))
 
@@ -125,7 +143,7 @@ def _write_identity(upper: Path, lab: Lab, host: str) -> None:
     (upper / "var/log/journal").mkdir()
 
 
-def _write_units(upper: Path, host: str) -> None:
+def _write_units(upper: Path, host: str, sanlock_uid: int, sanlock_gid: int) -> None:
     for target in HIDDEN_UNIT_LINKS:
         opaque_folder(upper / f"usr/lib/systemd/system/{target}.target.wants")
     for target, units in UNIT_LINKS.items():
@@ -133,11 +151,10 @@ def _write_units(upper: Path, host: str) -> None:
             _link(upper, f"{SYSTEMD}/{target}.target.wants/{unit}", f"/lib/systemd/system/{unit}")
     for unit in MASKED:
         _link(upper, f"{SYSTEMD}/{unit}", "/dev/null")
-    sanlock = pwd.getpwnam("sanlock")
     values = {
         "LEASES": HOST_LEASES,
-        "SANLOCK_UID": sanlock.pw_uid,
-        "SANLOCK_GID": sanlock.pw_gid,
+        "SANLOCK_UID": sanlock_uid,
+        "SANLOCK_GID": sanlock_gid,
         "LEASES_FOLDER": Path(HOST_LEASES).parent,
         "FABRIC": HOST_FABRIC,
         "ADDRESS": host_address(host),
@@ -171,20 +188,8 @@ def _write_virtualization(upper: Path, lab: Lab, host: str) -> None:
         _write(upper, f"etc/libvirt/{name}", render(f"host_files/{name}", {}))
 
 
-def _write_product(upper: Path, places: Places) -> None:
-    """The product as a package would lay it out, from the built environment."""
-    _link(upper, PRODUCT_PREFIX.lstrip("/"), str(places.venv))
-    for command in PRODUCT_COMMANDS:
-        _link(upper, f"usr/bin/{command}", f"{PRODUCT_PREFIX}/bin/{command}")
-    for file in sorted((places.cache / "source/systemd").glob("*")):
-        for ending, folder in (
-            (".sysusers.conf", "usr/lib/sysusers.d"),
-            (".tmpfiles.conf", "usr/lib/tmpfiles.d"),
-            (".service", "usr/lib/systemd/system"),
-        ):
-            if file.name.endswith(ending):
-                name = file.name.replace(".sysusers", "").replace(".tmpfiles", "")
-                _write(upper, f"{folder}/{name}", file.read_text(encoding="utf-8"))
-    for file in sorted((places.cache / "source/systemd").glob("*.d/*.conf")):
-        name = f"usr/lib/systemd/system/{file.parent.name}/{file.name}"
-        _write(upper, name, file.read_text(encoding="utf-8"))
+def _write_package_tools(upper: Path) -> None:
+    """apt-get asks nothing and fetches nothing: all that a package needs is there."""
+    _write(upper, "etc/apt/apt.conf.d/99lab", APT_SETTINGS)
+    # Waiting for the disk of a host that will be thrown away.
+    _write(upper, "etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n")

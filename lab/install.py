@@ -1,4 +1,4 @@
-"""What the lab needs on a fresh machine: packages, the guest's kernel, the built product.
+"""What the lab needs on a fresh machine: packages, the guest's kernel.
 
 Installing starts nothing on the machine and enables nothing at its next boot.
 """
@@ -6,7 +6,6 @@ Installing starts nothing on the machine and enables nothing at its next boot.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,33 +15,30 @@ from pathlib import Path
 from lab import cgroups, guest
 from lab.errors import LabError
 from lab.processes import run, run_to_the_end
-from lab.settings import CHECKOUT, Places
+from lab.settings import Places
 
 PACKAGES = (
     *("sanlock", "python3-sanlock", "libvirt-daemon-system", "libvirt-daemon-driver-qemu"),
     *("libvirt-clients", "libvirt-sanlock", "python3-libvirt", "qemu-system-x86", "qemu-utils"),
     *("systemd-container", "dbus", "nbdkit", "libnbd-bin", "fuse3", "busybox-static"),
-    *("iproute2", "iputils-ping", "util-linux", "python3-venv", "ca-certificates"),
+    *("iproute2", "iputils-ping", "util-linux", "ca-certificates"),
+    # The product's package is built here, and its hosts are overlays of this machine.
+    *("git", "dpkg-dev", "debhelper", "dh-python"),
+    *("python3-transitions", "python3-prometheus-client", "python3-sdnotify", "python3-yaml"),
 )
 KERNEL_META_PACKAGE = "linux-image-cloud-amd64"
 POLICY = Path("/usr/sbin/policy-rc.d")
 POLICY_ASIDE = Path("/usr/sbin/policy-rc.d.hosted-engine-lab")
 NO_STARTS = "#!/bin/sh\n# Of the hosted-engine lab, during its package installation.\nexit 101\n"
 UNIT_LINKS = Path("/etc/systemd/system")
-PRODUCT_FILES = (
-    *("pyproject.toml", "README.md", "LICENSE", "systemd"),
-    *("docs/man", "docs/completion"),
-)
 
 
-def prepare(places: Places, with_product: bool) -> None:
-    """Have everything in place that the hosts need."""
+def prepare(places: Places) -> None:
+    """Have everything in place that the machine itself brings to a lab."""
     places.cache.mkdir(parents=True, exist_ok=True)
     restore_policy()
     install_packages(places)
     build_guest(places)
-    if with_product:
-        build_product(places)
 
 
 def install_packages(places: Places, more: Sequence[str] = ()) -> None:
@@ -79,61 +75,6 @@ def build_guest(places: Places) -> None:
     if not (target / "boot").is_dir():
         _download_kernel(places, target)
     guest.build(places, target)
-
-
-def build_product(places: Places) -> None:
-    """Build the product from its sources into its environment, when they have changed."""
-    source = places.cache / "source"
-    shutil.rmtree(source, ignore_errors=True)
-    if not (CHECKOUT / "pyproject.toml").exists():
-        raise LabError(f"{CHECKOUT}/pyproject.toml: missing, so there is no product to deploy")
-    _copy_sources(source)
-    stamp = places.cache / "product.stamp"
-    digest = _digest(source)
-    if places.venv.is_dir() and stamp.exists() and stamp.read_text() == digest:
-        return
-    print("building the product", flush=True)
-    stamp.unlink(missing_ok=True)
-    _install_product(places, source)
-    stamp.write_text(digest)
-
-
-def _install_product(places: Places, source: Path) -> None:
-    log = places.cache / "product.log"
-    wheels = places.cache / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    if not (places.venv / "bin/pip").exists():
-        venv = ["/usr/bin/python3", "-m", "venv", "--clear", "--system-site-packages"]
-        run_to_the_end([*venv, str(places.venv)], environment, log)
-    pip = [str(places.venv / "bin/pip"), "--quiet", "--disable-pip-version-check"]
-    wheel = [*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), str(source)]
-    run_to_the_end(wheel, environment, log)
-    built = str(next(wheels.glob("*.whl")))
-    run_to_the_end([*pip, "install", built], environment, log)
-    # Again without its dependencies: an equal version number does not mean an equal content.
-    run_to_the_end([*pip, "install", "--force-reinstall", "--no-deps", built], environment, log)
-
-
-def _copy_sources(target: Path) -> None:
-    """Copy what the product is built from: building in the checkout would leave traces there."""
-    target.mkdir()
-    packages = [path.parent.name for path in CHECKOUT.glob("*/__init__.py")]
-    for name in sorted({*packages, *PRODUCT_FILES} - {"lab", "tests"}):
-        entry = CHECKOUT / name
-        if entry.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(entry, target / name, ignore=ignore)
-        elif entry.exists():
-            shutil.copy2(entry, target / name)
-
-
-def _digest(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        content = file.read_bytes()
-        digest.update(f"{file.relative_to(folder)} {len(content)}\n".encode() + content)
-    return digest.hexdigest()
 
 
 def _missing_packages(wanted: Sequence[str]) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from lab import (
     cgroups,
+    debian_roots,
     deploy,
     engine,
     features,
@@ -20,6 +21,7 @@ from lab import (
     install,
     lan,
     mounts,
+    product,
     san,
     state,
 )
@@ -37,29 +39,41 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Size:
-    """What a lab is asked to be: so many hosts, with these times of sanlock and this guest."""
+    """What a lab is asked to be: hosts, sanlock's times, memory of the guest, hosts' releases."""
 
     hosts: int
     io_timeout_s: int
     fire_timeout_s: int
     memory_mib: int
+    releases: tuple[str, ...] = ()
 
 
-def up(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
-    """Build the lab, deploy the product and wait until the engine is healthy.
+def prepare(places: Places, releases: Sequence[str] = ()) -> None:
+    """Have everything in place that a lab is built from: only this needs the package registry.
 
+    `releases` are those of which there will be hosts with a root of their own.
+    """
+    install.prepare(places)
+    debian_roots.prepare(places, releases)
+    product.build(places)
+
+
+def up(places: Places, size: Size, bare: bool, say: Say) -> Lab:
+    """Build the lab, install and deploy the product and wait until the engine is healthy.
+
+    Where the hosts are to stay `bare`, the product's package only lies in their /root.
     What was built is removed again when any of it fails.
     """
     features.require()
     if state.is_up(places) or host.supervisors(places):
         raise LabError("a lab is up already: `lab down` removes it")
     say("packages, guest, product")
-    install.prepare(places, with_product)
+    prepare(places, size.releases)
     features.require()
-    features.require_fire_timeout(size.fire_timeout_s)
+    features.require_fire_timeout(size.fire_timeout_s, hostroot.bases(places, size.releases))
     lan.refuse_if_used()
     try:
-        return _build(places, size, with_product, say)
+        return _build(places, size, bare, say)
     except BaseException:
         say("removing what was built")
         down(places)
@@ -111,26 +125,27 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _build(places: Places, size: Size, with_product: bool, say: Say) -> Lab:
+def _build(places: Places, size: Size, bare: bool, say: Say) -> Lab:
     hosts, accelerator = tuple(host_names(size.hosts)), features.accelerator(places)
-    lab = Lab(hosts, size.io_timeout_s, accelerator, size.fire_timeout_s, size.memory_mib)
-    say(f"SAN, LAN, {size.hosts} hosts (guest runs by {accelerator})")
+    times = (size.io_timeout_s, accelerator, size.fire_timeout_s)
+    lab = Lab(hosts, *times, size.memory_mib, size.releases)
+    of = f" of {' and '.join(size.releases)}" if size.releases else ""
+    say(f"SAN, LAN, {size.hosts} hosts{of} (guest runs by {accelerator})")
     mounts.mount("tmpfs", "hosted-engine-lab", places.run, f"size={RUN_SIZE},mode=0755")
     # From here on `down` has something to remove, so the lab counts as up.
     state.save(places, lab)
-    state.log_event(places, "up", [str(number) for number in astuple(size)])
+    state.log_event(places, "up", [str(one) for one in astuple(size)])
     san.create_volumes(places)
     lan.create(places)
     for name in lab.hosts:
         san.connect(places, name)
-        hostroot.build(places, lab, name, with_product)
+        hostroot.build(places, lab, name)
+        product.hand_over(places, name, product.package(places))
     deploy.write_answers(places, lab)
     _power_on_all(places, lab)
-    if with_product:
+    if not bare:
+        _install_all(places, lab, say)
         _deploy_all(places, lab, say)
-    else:
-        for name in lab.hosts:
-            deploy.write_domain(places, lab, name)
     state.log_event(places, "up finished")
     return lab
 
@@ -142,6 +157,12 @@ def _power_on_all(places: Places, lab: Lab) -> None:
             raise LabError("a host's start has not finished in time")
         # On a host in service libvirt has long examined qemu, and keeps the result on its disk.
         list(pool.map(lambda name: engine.let_libvirt_look(places, name), lab.hosts))
+
+
+def _install_all(places: Places, lab: Lab, say: Say) -> None:
+    say("installing the package")
+    with ThreadPoolExecutor(max_workers=len(lab.hosts)) as pool:
+        list(pool.map(lambda name: product.install(places, name), lab.hosts))
 
 
 def _deploy_all(places: Places, lab: Lab, say: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +16,6 @@ def mount(kind: str, source: str, target: Path, options: str = "") -> None:
     target.mkdir(parents=True, exist_ok=True)
     option_words = ["-o", options] if options else []
     run(["mount", "-t", kind, *option_words, source, str(target)])
-
-
-def is_mounted(target: Path) -> bool:
-    """Whether something is mounted on exactly this folder."""
-    return str(target) in mount_points()
 
 
 def mount_points() -> list[str]:
@@ -52,6 +48,12 @@ def opaque_folder(path: Path) -> None:
     """Make a folder of an overlay's upper layer that hides what is below it."""
     path.mkdir(parents=True, exist_ok=True)
     os.setxattr(path, "trusted.overlay.opaque", b"y")
+
+
+def whiteout(path: Path) -> None:
+    """Make a file of an overlay's upper layer that hides a file or folder below it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mknod(path, stat.S_IFCHR, os.makedev(0, 0))
 
 
 def overlay(lower: Sequence[Path], upper: Path, work: Path, target: Path) -> None:

@@ -49,8 +49,6 @@ LEASES_SIZE_BYTES = 32 << 20
 HOST_LEASES = "/srv/san/leases"
 HOST_FABRIC = "/srv/fabric"
 HOST_GUEST_FILES = "/srv/engine"
-PRODUCT_PREFIX = "/usr/lib/hosted-engine-ha"
-PRODUCT_COMMANDS = ("hosted-engine", "hosted-engine-cleanup", "ha-agent", "ha-broker")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -63,13 +61,17 @@ class Places:
 
     @property
     def cache(self) -> Path:
-        """What the next run can use again: kernel, built product."""
+        """What the next run can use again: kernel, product."""
         return self.state / "cache"
 
     @property
-    def venv(self) -> Path:
-        """The product's private environment; the hosts see it under the same path."""
-        return self.state / "venv"
+    def packages(self) -> Path:
+        """The product's packages, built from this checkout."""
+        return self.cache / "product"
+
+    def release_root(self, release: str) -> Path:
+        """A fresh root of a Debian release."""
+        return self.cache / "roots" / release
 
     @property
     def lock(self) -> Path:

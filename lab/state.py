@@ -22,7 +22,8 @@ class Lab:
     """One lab that is up.
 
     `io_timeout_s` and `fire_timeout_s` are sanlock's I/O time-out and watchdog_fire_timeout;
-    `memory_mib` is the memory of the engine's guest.
+    `memory_mib` is the memory of the engine's guest; `releases` are those of the hosts, in turn:
+    none means that they are overlays of this machine.
     """
 
     hosts: tuple[str, ...]
@@ -30,6 +31,13 @@ class Lab:
     accelerator: str
     fire_timeout_s: int = USUAL_FIRE_TIMEOUT_S
     memory_mib: int = USUAL_MEMORY_MIB
+    releases: tuple[str, ...] = ()
+
+    def release_of(self, host: str) -> str | None:
+        """The Debian release of a host's own root; None when it is this machine's."""
+        if not self.releases:
+            return None
+        return self.releases[self.hosts.index(host) % len(self.releases)]
 
     @property
     def lease_floor_s(self) -> float:
@@ -54,6 +62,7 @@ def load(places: Places) -> Lab:
         str(fields["accelerator"]),
         int(fields["fire_timeout_s"]),
         int(fields["memory_mib"]),
+        tuple(fields["releases"]),
     )
 
 

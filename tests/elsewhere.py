@@ -25,16 +25,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Optional
 
-from lab import install, mounts, processes, settings
+from lab import debian_roots, install, mounts, processes, settings
+from lab.debian_roots import RELEASES
 from lab.errors import LabError
-from lab.processes import run, run_to_the_end, wait_until
+from lab.processes import run, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-RELEASES = ("bookworm", "trixie")
-PACKAGES = ("mmdebstrap", "debian-archive-keyring", "slirp4netns", "systemd-container")
+PACKAGES = (*debian_roots.TOOLS, "slirp4netns", "systemd-container")
 # Beside what has the priority "important": what a machine that boots with systemd has.
-INCLUDED = "ca-certificates,dbus,systemd-sysv"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
+INCLUDED = ("ca-certificates", "dbus", "systemd-sysv")
 
 CHECKOUT_INSIDE = "/srv/hosted-engine-ha"
 # The name server that slirp4netns offers; it asks this machine's own.
@@ -202,16 +201,7 @@ def _install_tools(place: Elsewhere) -> None:
 def _make_root(place: Elsewhere) -> None:
     if not place.archive.exists():
         print(f"making a root of {place.release}", flush=True)
-        partial = place.archive.with_suffix(".new.tar")
-        mirror = os.environ.get("HE_DEBIAN_MIRROR") or DEFAULT_MIRROR
-        words = ["--variant=important", f"--include={INCLUDED}", place.release, str(partial)]
-        source = f"deb {mirror} {place.release} main"
-        try:
-            run_to_the_end(["mmdebstrap", *words, source], dict(os.environ), place.log)
-        except LabError as error:
-            partial.unlink(missing_ok=True)
-            raise LabError(f"no root of {place.release} from {mirror}: {error}") from error
-        partial.replace(place.archive)
+        debian_roots.make(place.release, place.archive, "important", INCLUDED, place.log)
     _remove_root(place)
     place.root.mkdir()
     run(["tar", "-C", str(place.root), "-xpf", str(place.archive)], timeout_s=300)

@@ -48,8 +48,11 @@ BESIDE_PURE = "contract"
 PURE_NICENESS = 5
 LEVELS = ("lint", *PURE, *REAL)
 # Too long for every run: only where it is named.
-ON_DEMAND = ("lab_long",)
+OTHER_LAB = "lab-other"
+ON_DEMAND = (OTHER_LAB, "lab_long")
 LABS = ("lab", *ON_DEMAND)
+# A level with another folder than its name.
+FOLDER = {OTHER_LAB: "lab"}
 
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
@@ -62,6 +65,7 @@ PACKAGES = {
         *("dpkg-dev", "debhelper", "dh-python"),
     ),
     "lab": ("prometheus", "nodejs", "curl"),
+    OTHER_LAB: ("prometheus", "nodejs", "curl"),
     "lab_long": ("curl",),
 }
 # Packages that only some releases have; elsewhere another one brings what is in them.
@@ -81,6 +85,8 @@ for name in "transitions sdnotify prometheus_client yaml libvirt sanlock pytest 
     print(name, importlib.import_module(name).__file__)
 """
 
+# What `lab up` is told as --release.
+RELEASE_VARIABLE = "HE_LAB_RELEASE"
 # A lab of the tests' own, beside one that somebody may have built to play with.
 LAB_STATE = "/var/lib/hosted-engine-lab-tests"
 
@@ -224,7 +230,7 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
             raise LevelError(f"the levels {needy} need root; run it with sudo")
         return
     # Only root installs anything.
-    from lab import install, settings
+    from lab import debian_roots, install, lifecycle, settings
     from lab.errors import LabError
 
     tables = [PACKAGES, *(table for since, table in PACKAGES_SINCE.items() if _debian() >= since)]
@@ -237,17 +243,33 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
         install.install_packages(places, more)
         if set(LABS) & set(levels):
             # The tests themselves run in a network of their own, where nothing can be fetched.
-            install.prepare(places, with_product=True)
+            lifecycle.prepare(places, _releases(levels, debian_roots.RELEASES))
     except LabError as error:
         raise LevelError(str(error)) from error
 
 
+def _releases(levels: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Of which Debian releases the levels have hosts with a root of their own."""
+    mixed = list(known) if "lab_long" in levels else []
+    return mixed + ([_other_release(known)] if OTHER_LAB in levels else [])
+
+
+def _other_release(known: Sequence[str]) -> str:
+    """The release that this machine is not: of two, or the newest on a machine of none of them."""
+    own = _os_release().get("VERSION_CODENAME", "")
+    return next(release for release in reversed(known) if release != own)
+
+
 def _debian() -> float:
     """The release's number; a system without one (testing) is newer than all."""
-    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
-    fields = dict(line.split("=", 1) for line in lines if "=" in line)
-    number = fields.get("VERSION_ID", "").strip('"')
+    number = _os_release().get("VERSION_ID", "")
     return float(number) if number.replace(".", "", 1).isdigit() else math.inf
+
+
+def _os_release() -> dict[str, str]:
+    lines = Path("/etc/os-release").read_text(encoding="utf-8").splitlines()
+    fields = (line.split("=", 1) for line in lines if "=" in line)
+    return {name: value.strip('"') for name, value in fields}
 
 
 def _fingerprint(python: str) -> str:
@@ -306,7 +328,8 @@ def _begin(
 ) -> subprocess.Popen[bytes]:
     command = ["nice", "-n", str(niceness)] if niceness else []
     command += [sys.executable, "-m", "tests.leftovers"]
-    command += [python, "-m", "pytest", "-q", f"tests/{level}"]
+    folder = FOLDER.get(level, level)
+    command += [python, "-m", "pytest", "-q", f"tests/{folder}"]
     command += SIDE_BY_SIDE.get(level, ())
     if level in LABS:
         # What is too long for each run is to be seen.
@@ -315,11 +338,20 @@ def _begin(
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env={**os.environ, "HE_TEST_LEVEL": level},
+        env={**os.environ, "HE_TEST_LEVEL": folder, **_told(level)},
         stdout=output,
         stderr=output,
         start_new_session=True,
     )
+
+
+def _told(level: str) -> dict[str, str]:
+    """Of which release the lab's hosts are to be."""
+    if level != OTHER_LAB:
+        return {}
+    from lab.debian_roots import RELEASES
+
+    return {RELEASE_VARIABLE: _other_release(RELEASES)}
 
 
 def _interrupt(child: subprocess.Popen[bytes]) -> None:

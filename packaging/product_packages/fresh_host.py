@@ -22,9 +22,8 @@ from product_packages.install_page import CHECK, commands, document, section
 from product_packages.main import build
 from product_packages.rpm import lint_rpm
 from product_packages.snapshot import differences, snapshot
-from product_packages.sources import EPOCH_VARIABLE, Sources, read_sources
+from product_packages.sources import EPOCH_VARIABLE, read_sources
 from product_packages.tools import run
-from product_packages.version import write_version
 
 # Beside what docs/install.md installs.
 TOOLS = ("lintian", "python3-setuptools", "python3-wheel", "rpm", "rpmlint", "python3-pip")
@@ -78,7 +77,7 @@ def check_here(source: Path) -> None:
         say(f"built twice, byte by byte the same: {', '.join(path.name for path in old)}")
         build("wheel", sources, folder / "wheel", twice=True)
         say("the wheels, too")
-        new = build("deb", _next(sources, folder), folder / "new", twice=False)
+        new = build("deb", sources.next_version(folder), folder / "new", twice=False)
         lint_deb(sources, old)
         say(f"lintian {run(['lintian', '--version']).split()[-1]} has nothing to say")
         rpms = build("rpm", sources, folder / "rpm", twice=True)
@@ -96,14 +95,6 @@ def say(text: str) -> None:
 
 def _install(*packages: Union[str, Path]) -> None:
     run(["apt-get", "install", *map(str, packages)], more=NO_QUESTIONS)
-
-
-def _next(sources: Sources, folder: Path) -> Sources:
-    """The same sources with a higher version."""
-    copy = sources.copy_to(folder)
-    version = f"{sources.version}.1"
-    write_version(copy, version)
-    return Sources(copy, version, sources.epoch_s)
 
 
 class Host:

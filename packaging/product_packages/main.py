@@ -30,7 +30,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         sources = read_sources(SOURCE)
         for kind in dict.fromkeys(kinds):
-            made = build(kind, sources, options.output, options.check_reproducible)
+            made = kept(kind, sources, options.output) if options.if_changed else []
+            made = made or build(kind, sources, options.output, options.check_reproducible)
             print(*made, sep="\n", flush=True)
             if options.lint and kind in LINTERS:
                 LINTERS[kind](sources, made)
@@ -66,6 +67,11 @@ def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
         help="build twice, in two folders, and fail when a byte differs",
     )
     parser.add_argument(
+        "--if-changed",
+        action="store_true",
+        help="keep what is there, when it was built from the same files",
+    )
+    parser.add_argument(
         "--lint",
         action="store_true",
         help="ask lintian and rpmlint, and fail when they have something to say",
@@ -82,7 +88,38 @@ def build(kind: str, sources: Sources, output: Path, twice: bool) -> list[Path]:
             again = KINDS[kind](sources, _empty(Path(folder) / "another-one"))
             refuse_differences(made, again)
         output.mkdir(parents=True, exist_ok=True)
-        return [Path(shutil.copyfile(package, output / package.name)) for package in made]
+        _forget(kind, output)
+        packages = [Path(shutil.copyfile(package, output / package.name)) for package in made]
+    lines = [sources.digest(), *(package.name for package in packages)]
+    _stamp(kind, output).write_text("\n".join(lines), encoding="utf-8")
+    return packages
+
+
+def kept(kind: str, sources: Sources, output: Path) -> list[Path]:
+    """What was built into `output` from these same files; nothing when any of it is missing."""
+    digest, packages = _latest(kind, output)
+    same = digest == sources.digest() and all(package.exists() for package in packages)
+    return packages if same else []
+
+
+def _forget(kind: str, output: Path) -> None:
+    """Another version's packages would lie beside the new ones."""
+    for package in _latest(kind, output)[1]:
+        package.unlink(missing_ok=True)
+    _stamp(kind, output).unlink(missing_ok=True)
+
+
+def _latest(kind: str, output: Path) -> tuple[str, list[Path]]:
+    """From what the latest build into `output` was made, and what it made."""
+    try:
+        digest, *names = _stamp(kind, output).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ValueError):
+        return "", []
+    return digest, [output / name for name in names]
+
+
+def _stamp(kind: str, output: Path) -> Path:
+    return output / f".{kind}-built-from"
 
 
 def _empty(folder: Path) -> Path:

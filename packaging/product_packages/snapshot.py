@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 # Other file systems, what others keep books in, and what changes by itself.
@@ -21,10 +22,13 @@ _WRITTEN_BY_OTHERS = ("etc/ld.so.cache", "var/lib/man-db", "etc/mailcap")
 _USERS = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/.pwd.lock")
 
 
-def snapshot(root: Path) -> dict[str, str]:
-    """What there is below `root`: mode, owner, and for a file in /etc its content, by path."""
+def snapshot(root: Path, parts: Sequence[str] = (".",)) -> dict[str, str]:
+    """What there is below `root`: mode, owner, and for a file in /etc its content, by path.
+
+    `parts`: the folders of it that are looked at.
+    """
     found: dict[str, str] = {}
-    for folder, names, files in os.walk(root):
+    for folder, names, files in (entry for part in parts for entry in os.walk(root / part)):
         inside = str(Path(folder).relative_to(root))
         names[:] = [name for name in names if not _left_out(_joined(inside, name))]
         for name in (*names, *files):

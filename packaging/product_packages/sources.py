@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from product_packages.errors import PackagingError
 from product_packages.files import NAME
-from product_packages.version import product_version
+from product_packages.version import product_version, write_version
 
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
 # What no package is built from.
@@ -53,6 +54,22 @@ class Sources:
                 path.chmod(0o755)
             os.utime(path, (self.epoch_s, self.epoch_s))
         return target
+
+    def next_version(self, folder: Path) -> Sources:
+        """A copy below `folder` that has a higher version, and nothing else new."""
+        version = f"{self.version}.1"
+        copy = self.copy_to(folder)
+        write_version(copy, version)
+        return Sources(copy, version, self.epoch_s)
+
+    def digest(self) -> str:
+        """Another text for other names, modes or contents; the time has no part in it."""
+        digest = hashlib.sha256()
+        for name in _names(self.root):
+            content = (self.root / name).read_bytes()
+            executable = os.access(self.root / name, os.X_OK)
+            digest.update(f"{name} {executable:d} {len(content)}\n".encode() + content)
+        return digest.hexdigest()
 
     def pack(self, folder: Path, target: Path) -> None:
         """Write what `copy_to` made as `target`, a .tar.gz."""

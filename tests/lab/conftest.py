@@ -1,3 +1,4 @@
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -21,11 +22,17 @@ def built_lab() -> Iterator[LabVerbs]:
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        lab("up", timeout_s=1200)
+        lab("up", *release_options(), timeout_s=1200)
         yield lab
     finally:
         lab("down")
         signal.signal(signal.SIGTERM, before)
+
+
+def release_options() -> list[str]:
+    """Hosts of another release than the machine's, where the level says so."""
+    release = os.environ.get("HE_LAB_RELEASE")
+    return ["--release", release] if release else []
 
 
 @pytest.fixture

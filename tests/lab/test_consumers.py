@@ -8,7 +8,7 @@ import time
 from tests.integration.test_consumers import grep, web_page
 from tests.lab.verbs import LabVerbs, scaled
 
-PYTHON = "/usr/lib/hosted-engine-ha/bin/python"
+PYTHON = ("env", "PYTHONPATH=/usr/share/hosted-engine-ha", "python3")
 LEASES = "/srv/san/leases"
 # Reading has five seconds; entering the host and Python's start come on top.
 GIVEN_UP_S = 10.0
@@ -30,7 +30,7 @@ def test_every_reader_finds_the_engine(lab: LabVerbs) -> None:
         plain = lab.on(name, "hosted-engine", "--vm-status")
         assert plain.count('{"vm": "up", "health": "good", "detail": "Up"}') == 1
 
-    deployed, host_id, stats = json.loads(lab.on(engine_host, PYTHON, "-c", AS_THE_HOST_DAEMON))
+    deployed, host_id, stats = json.loads(lab.on(engine_host, *PYTHON, "-c", AS_THE_HOST_DAEMON))
     own = stats[str(host_id)]
     assert (deployed, own["hostname"], own["live-data"]) == (True, engine_host, True)
     assert (stats["0"], own["score"]) == ({"maintenance": False}, 3400)

@@ -10,7 +10,7 @@ from tests.lab.verbs import LabVerbs, is_settled
 
 ANSWERS = "/root/answers.yaml"
 INVENTED = 9
-PYTHON = "/usr/lib/hosted-engine-ha/bin/python"
+PYTHON = ("env", "PYTHONPATH=/usr/share/hosted-engine-ha", "python3")
 INVENT = f"""
 from ha_broker.api.client import BrokerClient
 from world.storage.direct_store import DirectStore
@@ -61,7 +61,7 @@ def refused(lab: LabVerbs, host: str, *command: str) -> str:
 
 def test_a_scrapped_host_is_shown_no_more_and_a_living_one_is_left_alone(lab: LabVerbs) -> None:
     before = lab.engine_identity()
-    lab.on("h1", PYTHON, "-c", INVENT)
+    lab.on("h1", *PYTHON, "-c", INVENT)
     lab.wait_for("the record is shown", lambda _: str(INVENTED) in shown_hosts(lab, "h1"), 20)
     lab.on("h1", "hosted-engine", "--clean-metadata", f"--host-id={INVENTED}")
     assert shown_hosts(lab, "h1") == ["1", "2", "3"]

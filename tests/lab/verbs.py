@@ -32,9 +32,16 @@ class LabError(AssertionError):
 
 
 class LabVerbs:
+    def __init__(self, *before: str) -> None:
+        """`before` are the words before each command, such as those that lead to another lab."""
+        self._before = before
+
+    def command(self, *words: str) -> list[str]:
+        return [*self._before, str(LAB), *words]
+
     def attempt(self, *words: str, timeout_s: float = 300.0) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [str(LAB), *words],
+            self.command(*words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ import pytest
 
 from tests.lab.test_moves import COMMAND, LONGEST_GAP_S
 from tests.lab.verbs import LabVerbs, scaled
-from tests.lab_long.watching import watched_while
+from tests.lab.watching import watched_while
 
 SETTING, BANDWIDTH = "migration.post_copy", "migration.bandwidth_mib_s"
 # In MiB/s: the memory is copied once in half a minute, and what has changed meanwhile is fetched.
@@ -44,7 +44,7 @@ def test_the_rest_of_the_memory_comes_after_the_engine(post_copy: LabVerbs) -> N
     with ThreadPoolExecutor(max_workers=2) as pool:
         left, arrived = (pool.submit(_events, lab, name) for name in (source, target))
         order = ("--vm-migrate", f"--to={target}", "--wait", f"--timeout={MOVE_TIMEOUT_S}")
-        gap_s = watched_while(lambda: print(lab.on(source, COMMAND, *order).splitlines()[-1]))
+        gap_s = watched_while(lab, lambda: print(lab.on(source, COMMAND, *order).splitlines()[-1]))
     print(f"{source} => {target}: longest gap {gap_s:.2f} s")
     assert "Suspended Post-copy" in left.result()
     assert "Resumed Post-copy" in arrived.result()

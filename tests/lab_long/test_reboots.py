@@ -2,7 +2,7 @@
 
 from tests.lab.test_moves import COMMAND, LONGEST_GAP_S
 from tests.lab.verbs import LabVerbs, scaled
-from tests.lab_long.watching import watched_while
+from tests.lab.watching import watched_while
 
 WHO = "hosted-engine-ha"
 SHOWN_S = 10.0
@@ -12,7 +12,7 @@ def test_each_host_restarts_in_turn_and_the_engine_stays_up(lab: LabVerbs) -> No
     _, _, boot = lab.engine_identity()
     for host in lab.status()["hosts"]:
         _bring_it_to(lab, host)
-        gap_s = watched_while(lambda name=host: print(lab("reboot", name).strip()))
+        gap_s = watched_while(lab, lambda name=host: print(lab("reboot", name).strip()))
         moved_to, _, boot_after = lab.engine_identity()
         print(f"{host} => {moved_to}: longest gap {gap_s:.2f} s")
         assert moved_to != host

@@ -485,6 +485,39 @@ def test_two_builds_that_differ_are_refused(
         main.refuse_differences(*made)
 
 
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The versions that were built, by a stand-in for Debian's tools."""
+    found: list[str] = []
+
+    def build(sources: Sources, work: Path) -> list[Path]:
+        found.append(sources.version)
+        package = work / f"x_{sources.version}.deb"
+        package.write_text(sources.version)
+        return [package]
+
+    monkeypatch.setitem(main.KINDS, "deb", build)
+    return found
+
+
+def test_what_was_built_from_the_same_files_is_kept(tmp_path: Path, built: list[str]) -> None:
+    output, now = tmp_path / "out", read_sources_at(5)
+    assert main.kept("deb", now, output) == []
+    (package,) = main.build("deb", now, output, twice=False)
+    assert main.kept("deb", read_sources_at(6), output) == [package]
+    later = now.next_version(tmp_path)
+    assert (later.version, main.kept("deb", later, output)) == (f"{now.version}.1", [])
+    (newer,) = main.build("deb", later, output, twice=False)
+    assert [path.name for path in output.glob("*.deb")] == [newer.name]
+    newer.unlink()
+    assert main.kept("deb", later, output) == []
+    assert built == [now.version, later.version]
+
+
+def read_sources_at(epoch_s: int) -> Sources:
+    return Sources(ROOT, product_version(ROOT), epoch_s)
+
+
 def test_an_unknown_kind_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main.main(["snap"])
@@ -522,6 +555,13 @@ def test_each_kind_of_trace_is_seen(tmp_path: Path) -> None:
         *("/etc/changed", "/etc/dangling", "/run", "/run/hosted-engine-ha", "/usr/a", "/usr/b"),
         *("/usr/share", "/usr/share/hosted-engine-ha", "/usr/share/hosted-engine-ha/__pycache__"),
     ]
+
+
+def test_only_the_parts_that_are_asked_for_are_looked_at(tmp_path: Path) -> None:
+    for name in ("etc/conf", "usr/a", "work/b"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text("x")
+    assert set(snapshot(tmp_path, ["etc", "usr", "none"])) == {"etc/conf", "usr/a"}
 
 
 def test_git_of_another_owner_or_none_is_no_stumbling_block(tmp_path: Path) -> None:

@@ -5,14 +5,14 @@ import signal
 import subprocess
 from typing import Any, Callable
 
-from tests.lab.verbs import LAB
+from tests.lab.verbs import LabVerbs
 
 AT_MOST_S = 1800
 
 
-def watched_while(act: Callable[..., Any], *given: Any) -> float:
+def watched_while(lab: LabVerbs, act: Callable[..., Any], *given: Any) -> float:
     """The longest time between two answers of the page while `act` runs, in seconds."""
-    command = [str(LAB), "watch-page", "--seconds", str(AT_MOST_S)]
+    command = lab.command("watch-page", "--seconds", str(AT_MOST_S))
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watch:
         try:
             act(*given)
