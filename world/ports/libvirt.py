@@ -6,6 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Optional, Protocol
 
+# How the reasons of a refused or failed `migrate` begin, or what stands in them.
+NO_CONNECTION = "no connection to"
+SILENT_TARGET = "has not answered for"
+TOO_LONG = "it took longer than"
+BROKEN_OFF = "it was broken off from here"
+
 
 class DomainState(str, Enum):
     """The engine's domain on this host."""
