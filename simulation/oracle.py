@@ -37,6 +37,7 @@ from metadata.settings.timing import KILL_S, lease_floor_s, sanlock_silence_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
+from world.ports.sanlock import LeaseOwner
 
 ONE_ENGINE = "one-engine"
 LEASE = "lease"
@@ -351,9 +352,9 @@ class Oracle:
         return silent_s > self._floor_s + 1
 
     def _owns_lease(self, host: SimHost) -> bool:
-        """By the storage."""
-        lease = self._cluster.shared.san.lease
-        return lease is not None and lease.host_id == host.host_id
+        """By the storage; not when another machine has taken it that has the same host id."""
+        own = LeaseOwner(host.host_id, host.lockspace.generation)
+        return self._cluster.shared.san.lease == own
 
     # --- the rules ------------------------------------------------------------------------------
 
@@ -558,12 +559,13 @@ class Oracle:
     def _is_cut_off_unseen(self, order: _Order, engine: _Engine) -> bool:
         """Has its host's network failed for long, and tells no other host what it sees?
 
-        Older programs don't. A much better host is enough then (ADR 28).
+        Older programs don't, and nobody can read what too new ones say. A much better host is
+        enough then (ADR 28).
         """
         since_s = engine.cut_off_since_s
         long = since_s is not None and order.decided_at_s - since_s >= self._timing.isolated_s
         others = [host for host in self._hosts if host is not order.host and host.power]
-        return long and all(host.traits.version == "older" for host in others)
+        return long and all(host.traits.version in ("older", "too-new") for host in others)
 
     def _goes_down(self, order: _Order) -> bool:
         """Was its host being shut down, in a cluster that lets its agents see to the engine?

@@ -243,6 +243,8 @@ class TransitionView:
 
 MAINTENANCE = "maintenance"
 """What a move is for (`MoveReport.what_for`) that this host's local maintenance asks for."""
+OWN_PURPOSES = (MAINTENANCE, "shutdown", "cut-off", "dark", "better-host")
+"""What moves are for that no person's order asks for: the agent's words."""
 
 
 class MovePhase:

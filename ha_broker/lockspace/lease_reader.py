@@ -138,7 +138,7 @@ class LeaseReader:
             interval_s = self._interval_s()
             self._task.quicken(interval_s)
             self._task.start(now_s, self._world.lockspace.lease_owner, interval_s)
-        self._change_log.tell("the lease", self._unreadable if readable else "")
+        self._change_log.tell("the lease", self._read_failure if readable else "")
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
@@ -147,11 +147,11 @@ class LeaseReader:
         return self._task.next_due_s(now_s, self._longest_use_s())
 
     @property
-    def _unreadable(self) -> str:
+    def _read_failure(self) -> str:
         return f"the lease can't be read: {self._error}" if self._error else ""
 
     def _view(self, now_s: float) -> LeaseView:
-        unusable = self._unusable_why or self._unreadable
+        unusable = self._unusable_why or self._read_failure
         return lease_view(
             self._reading,
             self._lockspace.hosts,

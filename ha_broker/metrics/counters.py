@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Optional
 
 from ha_broker.api.event import EventKind
-from ha_broker.api.snapshot import MovePhase, MoveReport, Publication, Snapshot
+from ha_broker.api.snapshot import Publication, Snapshot
+from ha_broker.metrics.move_counts import MoveCounts
 from ha_broker.metrics.plain_numbers import Count, Distribution, Tally, Times
 from ha_broker.metrics.prefix import PREFIX
 from ha_broker.storage.global_maintenance import WRITE_GLOBAL
@@ -23,8 +24,6 @@ OPERATIONS = {READ: "read", SCAN: "scan", WRITE_OWN: "write", WRITE_GLOBAL: "wri
 FAILOVERS = (EventKind.STARTED, EventKind.TAKEN_OVER)
 MOST_TRANSITIONS = 200  # pairs of states; the agent's table has fewer
 OTHER = "other"
-# Of one move several hosts may be tried, each of which begins and may fail; `REFUSED`: all of them.
-BEGUN, MOVED, FAILED, REFUSED = MOVE_OUTCOMES = ("begun", "moved", "failed", "refused")
 
 _IO_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CALL_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
@@ -44,8 +43,8 @@ class Counters:
         self._life_at_s: Optional[float] = None
         self._last_transition = -math.inf
         self._last_event: Optional[float] = None
-        self._knows_moves = False
-        self._move: Optional[MoveReport] = None
+        self._moves = MoveCounts()
+        self.counters += (self._moves.moves, self._moves.refusals)
 
     def _make_times(self) -> None:
         self._io = self._histogram(
@@ -92,11 +91,6 @@ class Counters:
             "transitions", "Changes of the agent's state on this host.", ["before", "after"]
         )
 
-        self._moves = self._counter(
-            "moves", "Live migrations of the engine away from this host, by what came of them.",
-            ["outcome"],
-        )  # fmt: skip
-
     def _begin_at_zero(self) -> None:
         """A series that begins with its first event shows no rise, so no alert sees it."""
         for operation in OPERATIONS.values():
@@ -105,8 +99,6 @@ class Counters:
             self._events.inc(kind.value, by=0)
         for kind in FAILOVERS:
             self._outages.begin(kind.value)
-        for outcome in MOVE_OUTCOMES:
-            self._moves.inc(outcome, by=0)
 
     def _histogram(
         self, name: str, text: str, labels: list[str], bounds_s: tuple[float, ...]
@@ -141,14 +133,10 @@ class Counters:
     def shown(self, snapshot: Snapshot) -> None:
         """A cycle ended with this snapshot."""
         self._count_events(snapshot)
-        if snapshot.agent is not None and snapshot.agent.transitions:
-            self._count_transitions(snapshot.agent, snapshot.started_at_s)
         if snapshot.agent is not None:
-            # An agent that was restarted may know nothing of it for a moment.
-            move = snapshot.agent.move
-            if move is not None and move != self._move:
-                self._count_moves(move)
-            self._knows_moves = True
+            if snapshot.agent.transitions:
+                self._count_transitions(snapshot.agent, snapshot.started_at_s)
+            self._moves.shown(snapshot.agent.move)
 
     # --- what else happens ----------------------------------------------------------------
 
@@ -183,38 +171,12 @@ class Counters:
                 self._transitions.inc(*self._pair(change.before, change.after))
         self._last_transition = max(self._last_transition, agent.transitions[-1].number)
 
-    def _count_moves(self, now: MoveReport) -> None:
-        """What the agent said first an earlier life of the broker has counted."""
-        before, self._move = self._move, now
-        if not self._knows_moves:
-            return
-        earlier = before if before is not None and _is_same_move(before, now) else None
-        counts = dict.fromkeys(MOVE_OUTCOMES, 0) if earlier is None else _moves_of(earlier)
-        for outcome, count in _moves_of(now).items():
-            self._moves.inc(outcome, by=max(0, count - counts[outcome]))
-
     def _pair(self, before: str, after: str) -> tuple[str, str]:
         """A client of the socket may write any state: not each may become a series."""
         if (before, after) not in self._pairs and len(self._pairs) >= MOST_TRANSITIONS:
             return OTHER, OTHER
         self._pairs.add((before, after))
         return before, after
-
-
-def _is_same_move(before: MoveReport, now: MoveReport) -> bool:
-    """For local maintenance each is for the same; one that is over does not go on."""
-    return before.what_for == now.what_for and (now.is_over or not before.is_over)
-
-
-def _moves_of(report: MoveReport) -> dict[str, int]:
-    """What has come of it by then."""
-    moved, moves = report.phase == MovePhase.MOVED, report.phase == MovePhase.MOVING
-    return {
-        BEGUN: report.tries,
-        MOVED: int(moved),
-        FAILED: max(0, report.tries - moved - moves),
-        REFUSED: int(report.phase == MovePhase.REFUSED),
-    }
 
 
 def _is_partial(value: object) -> bool:

@@ -196,6 +196,7 @@ class SimLockspace:
         self._clock = san.clock
         self.host_clock_s: Callable[[], float] = san.clock.monotonic_s
         self._space: Optional[_Space] = None
+        self.generation = 0  # of the place in the lockspace that it has taken last
         # Another name's place in the lockspace that a join watches, and since when.
         self._waits_for: tuple[Optional[Slot], float] = (None, 0.0)
         self._has_config_lease = False
@@ -627,6 +628,7 @@ class SimLockspace:
         previous = self.san.slots.get(host_id)
         generation = previous.generation + 1 if previous else 1
         self.san.slots[host_id] = Slot(self.host_name, generation, int(now_s), io_timeout_s)
+        self.generation = generation
         joined_at_s = now_s + 2.5 * io_timeout_s
         self._space = _Space(host_id, io_timeout_s, generation, joined_at_s, now_s, joined_at_s)
         self.san.changed()

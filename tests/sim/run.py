@@ -33,6 +33,7 @@ FINE, SAFETY, LIVENESS, CRASH = "fine", "safety", "liveness", "crash"
 EXIT_CODES = {FINE: 0, SAFETY: 3, LIVENESS: 4, CRASH: 5}
 NOT_UP, NOT_HEALED, NOT_BROUGHT_UP = "not-up", "not-healed", "not-brought-up"
 QUIET_TICKS = 20
+MEASURED_TICKS = 3  # a score is in its record, and read there, within so many
 LOOK_S = 2.0
 HEAL_STEP_S = 5.0
 LOG_TAIL = 25
@@ -204,8 +205,10 @@ class _Run:
         if len(problems) == len(self._plan.world.hosts):
             self._result.not_judged = "; ".join(f"{k} {why}" for k, why in problems.items())
             return
-        if self._wait_until_up(bound, began_s) and self._wait_until_seen(bound):
-            self._stay_quiet()
+        if self._wait_until_up(bound, began_s):
+            self._wait_until_measured(began_s)
+            if self._wait_until_seen(bound):
+                self._stay_quiet()
 
     def _heal(self, bound: Bound) -> bool:
         heal.forget_traps(self._cluster)
@@ -232,6 +235,13 @@ class _Run:
         self._result.used_s = self._now_s - began_s
         self._note_optimum(watch, began_s)
         return True
+
+    def _wait_until_measured(self, began_s: float) -> None:
+        """Until no score is of a time before all healed, by which a better host gets the engine."""
+        cluster = self._plan.world.cluster
+        if cluster.migration.better_points:
+            ticks_s = MEASURED_TICKS * cluster.timing.tick_s
+            self._run_until(began_s + cluster.monitors.interval_s + ticks_s)
 
     def _wait_until_seen(self, bound: Bound) -> bool:
         """Until no other host may take the engine's lease for that of a dead host any more.

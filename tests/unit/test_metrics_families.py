@@ -348,47 +348,6 @@ def test_the_first_event_of_a_new_broker_counts():
     assert seen.value("failover_duration_seconds_count", kind="started") == 0
 
 
-def moves(*reports: MoveReport | None) -> dict[str, float]:
-    """What is counted when the agent says these, one after the other, each twice."""
-    counters = Counters()
-    for report in reports:
-        for _ in range(2):
-            counters.shown(snapshot(agent=replace(PUBLICATION, move=report)))
-    seen = scrape(snapshot(), counters=counters)
-    outcomes = ("begun", "moved", "failed", "refused")
-    return {outcome: seen.value("moves_total", outcome=outcome) for outcome in outcomes}
-
-
-def counts(begun: int = 0, moved: int = 0, failed: int = 0, refused: int = 0) -> dict[str, int]:
-    return {"begun": begun, "moved": moved, "failed": failed, "refused": refused}
-
-
-def test_moves_are_counted_by_what_came_of_them():
-    waiting = MoveReport("maintenance", MovePhase.WAITING)
-    first = MoveReport("maintenance", MovePhase.MOVING, "h2", 1)
-    second = MoveReport("maintenance", MovePhase.MOVING, "h3", 2, ("h2: no",))
-    moved = replace(second, phase=MovePhase.MOVED)
-    refused = replace(second, phase=MovePhase.REFUSED)
-    assert moves(None) == counts()
-    assert moves(None, waiting) == counts()
-    assert moves(None, waiting, first) == counts(begun=1)
-    assert moves(None, first, second) == counts(begun=2, failed=1)
-    assert moves(None, first, second, moved) == counts(begun=2, failed=1, moved=1)
-    assert moves(None, first, second, refused) == counts(begun=2, failed=2, refused=1)
-    # Nobody could be tried at all.
-    assert moves(None, replace(waiting, phase=MovePhase.REFUSED)) == counts(refused=1)
-    # What was between two looks counts, too.
-    assert moves(None, moved) == counts(begun=2, failed=1, moved=1)
-    # A second maintenance is another move, and so is a person's order.
-    again = counts(begun=3, failed=1, moved=2)
-    assert moves(None, moved, waiting, first, replace(first, phase=MovePhase.MOVED)) == again
-    ordered = MoveReport("move-1", MovePhase.MOVED, "h2", 1)
-    assert moves(None, moved, ordered) == again
-    # What an earlier life of the broker has counted, and an agent that was restarted.
-    assert moves(moved) == counts()
-    assert moves(None, moved, None, moved) == counts(begun=2, failed=1, moved=1)
-
-
 def test_transitions_are_counted_once_in_each_life():
     counters = Counters()
     old = transition(1, "StartState", "EngineDown", at_s=400.0)  # before the broker's start

@@ -8,6 +8,12 @@ from typing import Callable, Optional, Protocol
 
 from world.ports.domain_state import DomainState as DomainState  # of this port
 
+# How the reasons of a refused or failed `migrate` begin, or what stands in them.
+NO_CONNECTION = "no connection to"
+SILENT_TARGET = "has not answered for"
+TOO_LONG = "it took longer than"
+BROKEN_OFF = "it was broken off from here"
+
 
 class Ending(str, Enum):
     """Why the engine's domain is not running any more, as far as libvirt's events told."""

@@ -18,13 +18,19 @@ from typing import Any, Callable, Generic, Optional, TypeVar
 from xml.etree import ElementTree
 
 from world.ports.errors import HypervisorError
-from world.ports.libvirt import MigrationOptions, MigrationResult
+from world.ports.libvirt import (
+    BROKEN_OFF,
+    NO_CONNECTION,
+    SILENT_TARGET,
+    TOO_LONG,
+    MigrationOptions,
+    MigrationResult,
+)
 
 # A libvirtd that has just begun asks qemu first what it can do: 8 s were seen on a busy machine.
 LOOK_S = 20.0
 FIGURES_S = 5.0
 _WATCH_S = 0.5
-BROKEN_OFF = "it was broken off from here"
 # libvirt's words, whoever of both daemons and this process says them, and what they mean. There is
 # no error number for the second: the other side was content with the handshake, looked at the
 # certificate then, and hung up. Only people go by it.
@@ -97,9 +103,9 @@ def refusal_why(libvirt: Any, address: str, here: Any, traveller: Traveller) -> 
     if not may_look():
         return ""
     answer = _within(LOOK_S, lambda: _look_at(libvirt, address, here, traveller))
-    return (
-        f"the libvirt at {address} has not answered for {LOOK_S:g} s" if answer is None else answer
-    )
+    if answer is None:
+        return f"the libvirt at {address} {SILENT_TARGET} {LOOK_S:g} s"
+    return answer
 
 
 def _look_at(libvirt: Any, address: str, here: Any, traveller: Traveller) -> str:
@@ -113,7 +119,7 @@ def _look_at(libvirt: Any, address: str, here: Any, traveller: Traveller) -> str
                 or _cpu_why(libvirt, there, traveller)
             )
     except libvirt.libvirtError as error:
-        return f"no connection to {address}: {text(error)}"
+        return f"{NO_CONNECTION} {address}: {text(error)}"
 
 
 def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
@@ -126,7 +132,7 @@ def not_reached_why(libvirt: Any, address: str, here: Any) -> str:
             if _host_uuid(there) != _host_uuid(here):
                 return f"at {address} answers the libvirt of another host"
     except libvirt.libvirtError as error:
-        return f"no connection to {address}: {text(error)}"
+        return f"{NO_CONNECTION} {address}: {text(error)}"
     return ""
 
 
@@ -267,7 +273,7 @@ class _Watch:
                 post_copy = not self._asked(self._domain.migrateStartPostCopy)
         why = BROKEN_OFF
         if not self._stop.is_set():
-            why = f"it took longer than {limit_s:g} s and was broken off"
+            why = f"{TOO_LONG} {limit_s:g} s and was broken off"
         self._break_off(why)
 
     def _break_off(self, why: str) -> None:
