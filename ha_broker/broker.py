@@ -68,7 +68,7 @@ from ha_broker.api.snapshot import HostView, LeaseState, Publication, Snapshot, 
 from ha_broker.cycle.host_changes import HostChanges
 from ha_broker.cycle.observer import NoObserver, Observer
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, CyclePart, Settings
-from ha_broker.cycle.task import EARLY_S, HarvestedRunner
+from ha_broker.cycle.task import HarvestedRunner
 from ha_broker.engine_moves import MoveOrders
 from ha_broker.engine_words import EngineWords, words_on_the_engine
 from ha_broker.lockspace.lease_reader import LeaseReader
@@ -247,22 +247,6 @@ class Broker:
             self._glance(now_s)
         self._tell_alive(now_s)
         return min(self._due_s, self._lockspace.next_look_s)
-
-    def may_gather(self, due_s: float) -> bool:
-        """May the cycle that is due then wait a moment for what comes with it?
-
-        The agent ticks in step with us, and hands its record over then: one cycle takes both. So it
-        is for whatever is in step with the tick, which is as often as before; what is due at any
-        other moment, or more often, because somebody waits for it, does not wait.
-        """
-        tick_s = self._settings.timing.tick_s
-        in_step = abs(due_s - round(due_s / tick_s) * tick_s) < EARLY_S
-        return in_step and not self._waits_for_a_word()
-
-    def _waits_for_a_word(self) -> bool:
-        """May the engine's lease be free soon, or is it, or is this host no member yet?"""
-        held = self._lease.view.state == LeaseState.HELD
-        return not held or self._lockspace.in_a_hurry or bool(self._slots_to_watch())
 
     def _note_sleep(self, now_s: float) -> bool:
         """After a sleep of this machine, look at everything at once; True: so it was."""

@@ -121,8 +121,7 @@ class BrokerDaemon:
                   due_s - begun_at_s)  # fmt: skip
         # A turn at least so often tells the service manager that the broker is alive.
         pause_s = min(due_s - monotonic_s(), ALIVE_INTERVAL_S)
-        woken = self._wake.wait(max(SHORTEST_PAUSE_S, pause_s))
-        if woken or (monotonic_s() >= due_s and broker.may_gather(due_s)):
+        if self._wake.wait(max(SHORTEST_PAUSE_S, pause_s)):
             time.sleep(GATHER_S)
             # Whoever called meanwhile has left what the next cycle takes: no further one for that.
             self._wake.forget()
