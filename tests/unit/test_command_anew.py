@@ -206,4 +206,5 @@ def test_reading_storage_takes_light_modules_alone() -> None:
     ours |= {"world.storage", "world.storage.direct_store"}
     assert set(done.stdout.split()) == ours | {
         *("metadata.error_words", "metadata.plain_text", "metadata.records", "metadata.states"),
+        "metadata.value_class",
     }

@@ -25,7 +25,10 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("fsm", "ha_agent", "ha_broker", "hosted_engine", "metadata", "simulation", "world")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 # Its reader writes plug-ins, in Python; a bug's traceback is for who mends the program.
-IN_PYTHONS_FORM = {"world/host/plugin_main.py", "world/host/journal.py", "metadata/error_words.py"}
+IN_PYTHONS_FORM = {
+    *("world/host/plugin_main.py", "world/host/journal.py", "metadata/error_words.py"),
+    "metadata/value_class.py",  # what an object is in a debugger, as `dataclasses` has it
+}
 VERBS = {
     "acquire", "act", "ask", "break", "change", "connect", "create", "destroy", "format", "have",
     "join", "leave", "let", "load", "look", "measure", "move", "ping", "post", "publish", "read",
