@@ -25,6 +25,11 @@ from typing import IO, Optional
 ROOT = Path(__file__).resolve().parent.parent
 SYSTEM_PYTHON = "/usr/bin/python3"
 VENV = ROOT / ".venv"
+# Both made by tests/lock.py.
+REQUIREMENTS = ROOT / "tests/requirements.txt"
+BUILD_REQUIREMENTS = ROOT / "tests/build-requirements.txt"
+# Nothing that is not pinned is fetched for a build either.
+HERMETIC = ("--no-build-isolation",)
 # In an environment: what it was made from.
 STAMP = "installed-for"
 OLDEST_PYTHON = (3, 9)
@@ -169,7 +174,9 @@ def _set_up_another(python: str) -> str:
         oldest = ".".join(map(str, OLDEST_PYTHON))
         raise LevelError(f"{python} is Python {version}; {oldest} is the oldest that will do")
     _say(f"{name} {version}, without libvirt's and sanlock's bindings: {python}")
-    return _environment(python, ROOT / f".venv-{name}-{version}")
+    # More has no wheel for other implementations, and takes more to be built than setuptools.
+    built = HERMETIC if name == "cpython" else ()
+    return _environment(python, ROOT / f".venv-{name}-{version}", built=built)
 
 
 def _which(python: str) -> tuple[str, str]:
@@ -181,8 +188,11 @@ def _which(python: str) -> tuple[str, str]:
     return name, version
 
 
-def _environment(python: str, folder: Path, *options: str) -> str:
-    """A virtual environment, made anew when something in it may have changed; its Python."""
+def _environment(python: str, folder: Path, *options: str, built: Sequence[str] = HERMETIC) -> str:
+    """A virtual environment, made anew when something in it may have changed; its Python.
+
+    `options` are venv's, `built` pip's for what has no wheel for this interpreter.
+    """
     inside = str(folder / "bin" / "python")
     stamp = folder / STAMP
     wanted = _fingerprint(python)
@@ -193,19 +203,13 @@ def _environment(python: str, folder: Path, *options: str) -> str:
     pip = [inside, "-m", "pip", "install", "--quiet"]
     # The system's libvirt and sanlock serve, its other packages don't: where they happen to be
     # installed, they are older than what the sources are checked against.
-    _run([*pip, "--ignore-installed", *_requirements()])
-    _run([*pip, "--no-deps", "-e", str(ROOT)])
+    hashed = ["--ignore-installed", "--require-hashes", "--requirement"]
+    # What has no wheel is built by the setuptools that came first, whose hash is known.
+    _run([*pip, *hashed, str(BUILD_REQUIREMENTS)])
+    _run([*pip, *built, *hashed, str(REQUIREMENTS)])
+    _run([*pip, "--no-build-isolation", "--no-deps", "-e", str(ROOT)])
     stamp.write_text(wanted, encoding="utf-8")
     return inside
-
-
-def _requirements() -> list[str]:
-    """What the tests need of the Python index: all but what comes with a package of the system."""
-    import tomllib  # not there before Python 3.11, nor needed to read this file
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted: list[str] = project["dependencies"] + project["optional-dependencies"]["test"]
-    return [name for name in wanted if not name.startswith("libvirt-python")]
 
 
 def _set_up_distribution() -> str:
@@ -273,7 +277,8 @@ def _os_release() -> dict[str, str]:
 
 
 def _fingerprint(python: str) -> str:
-    text = (ROOT / "pyproject.toml").read_bytes() + inspect.getsource(_environment).encode()
+    files = (ROOT / "pyproject.toml").read_bytes() + REQUIREMENTS.read_bytes()
+    text = files + inspect.getsource(_environment).encode()
     version = subprocess.run([python, "--version"], capture_output=True, check=True).stdout
     return hashlib.sha256(text + version + str(ROOT).encode()).hexdigest()
 

@@ -13,13 +13,19 @@ from typing import Callable, Optional
 from product_packages.debian import build_deb, lint_deb
 from product_packages.errors import PackagingError
 from product_packages.rpm import build_rpm, lint_rpm
+from product_packages.sbom import build_sbom
 from product_packages.sources import Sources, read_sources
 from product_packages.wheel import build_wheels
 
 SOURCE = Path(__file__).resolve().parents[2]
 Build = Callable[[Sources, Path], list[Path]]
 Lint = Callable[[Sources, Sequence[Path]], None]
-KINDS: dict[str, Build] = {"deb": build_deb, "rpm": build_rpm, "wheel": build_wheels}
+KINDS: dict[str, Build] = {
+    "deb": build_deb,
+    "rpm": build_rpm,
+    "wheel": build_wheels,
+    "sbom": build_sbom,
+}
 LINTERS: dict[str, Lint] = {"deb": lint_deb, "rpm": lint_rpm}
 
 
@@ -44,7 +50,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _arguments(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="packaging/build",
-        description="Build the packages of this checkout; no KIND means all.",
+        description="Build the packages of this checkout, and their bill of materials (sbom); no "
+        "KIND means all.",
         epilog="The time in them is that of git's commit, or SOURCE_DATE_EPOCH.",
     )
     parser.add_argument(

@@ -365,7 +365,7 @@ def test_what_the_rpm_brings_along_has_one_version_and_a_hash() -> None:
     spec = (ROOT / "packaging/rpm/hosted-engine-ha.spec").read_text()
     in_spec = dict(re.findall(r"^%global (\w+) ([\d.]+)$", spec, re.MULTILINE))
     bundled = (ROOT / "packaging/rpm/bundled.txt").read_text()
-    pinned = dict(re.findall(r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}$", bundled, re.M))
+    pinned = dict(re.findall(r"^([\w-]+)==(\S+) --hash=sha256:[0-9a-f]{64}  # ", bundled, re.M))
     assert {name.replace("-", "_"): version for name, version in pinned.items()} == in_spec
     for name in in_spec:
         assert f"bundled(python3-{name.replace('_', '-')}) = %{{{name}}}" in spec
