@@ -5,7 +5,7 @@ network is good sees the page dark. *Dark for all*: this host's network is good,
 witnesses, all that there are, see it dark: only the engine's own uplink is broken. A witness that
 reaches it ends both, whatever the gateway says; one whose network is not known to be good says
 nothing but that. Where no host publishes what it sees (older programs, or no page to look at), a
-failed network and another host that is much better count as being cut off.
+failed network and another host that is much better, and known to live, count as being cut off.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Callable
 from fsm.memory import Memory
 from fsm.observation import Observation, Peer
 from fsm.peers import candidates
+from metadata.liveness import Liveness
 from metadata.reach import Sight, is_network_good
 from metadata.settings.parse import ClusterSettings
 
@@ -75,7 +76,8 @@ def is_cut_off(
         return bool(dark_for(observation)) and not reached_by(observation)
     # With more points than one without a network can have.
     least = max(own_points() + MUCH_BETTER, config.score.base - config.score.network + 1)
-    return any(peer.score >= least for peer in candidates(observation))
+    living = (peer for peer in candidates(observation) if peer.liveness is Liveness.LIVE)
+    return any(peer.score >= least for peer in living)
 
 
 def is_dark_for_all(observation: Observation) -> bool:

@@ -11,6 +11,7 @@ from fsm import Action, State
 from fsm.guards import dark_counts_s
 from fsm.observation import HostCondition, Lease, Peer, Vm
 from metadata import reach
+from metadata.liveness import Liveness
 from metadata.reach import Sight
 from metadata.records import Health
 from tests.fsm.test_stories import CONFIG, GONE, TIMING, Host, peer
@@ -100,6 +101,12 @@ def test_a_network_that_is_back_for_a_moment_begins_it_anew() -> None:
 def test_where_nobody_looks_a_much_better_host_is_enough() -> None:
     assert cut_off(peer(2, 1800 + 800)).settle(TIMING.isolated_s) is State.ENGINE_STOP
     assert cut_off(peer(2, 1800 + 799)).settle(TIMING.isolated_s) is State.ENGINE_UP
+
+
+def test_a_much_better_host_that_is_not_known_to_live_is_not_enough() -> None:
+    """It may not even be in the lockspace, and the engine would be stopped for nothing."""
+    unknown = replace(peer(2), liveness=Liveness.UNKNOWN)
+    assert cut_off(unknown).settle(2 * TIMING.isolated_s) is State.ENGINE_UP
 
 
 def test_anybodys_testimony_ends_the_fallback() -> None:
