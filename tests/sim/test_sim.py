@@ -256,6 +256,27 @@ def test_a_host_that_slept_gives_way_where_the_watchdog_times_differ(verb: str) 
     assert result.orders == {"start": 2, "destroy": 1}, "h2's start, and the end of h1's VM"
 
 
+@pytest.mark.parametrize("verb", ["suspend", "pause"])
+def test_a_sleeper_whose_id_another_machine_has_gives_way_within_two_looks(verb: str) -> None:
+    """The lease on the storage has the sleeper's host id, and is not the sleeper's."""
+    same_id = parse_world("hosts:\n  h1: {}\n  h2: {host_id: 1, boot_s: 60}\n")
+    happenings = (Happening(20, f"{verb} h1"), Happening(900, "resume h1"))
+    result = run_plan(Plan(0, same_id, happenings, 1200))
+    assert result.verdict == FINE, result.report
+    assert result.double_life_s > 0
+
+
+@pytest.mark.parametrize("version", ["older", "too-new"])
+def test_hosts_that_say_nothing_leave_it_to_the_score(version: str) -> None:
+    """They don't tell whether they reach the engine: its host's own network has to do (ADR 28)."""
+    mixed = parse_world(
+        f"hosts:\n  h1: {{}}\n  h2: {{version: older, boot_s: 60}}\n  h3: {{version: {version}}}\n"
+    )
+    result = run_plan(Plan(0, mixed, (Happening(100, "gateway h1 down"),), 600))
+    assert result.verdict == FINE, result.report
+    assert result.orders["shutdown"] == 1
+
+
 def test_beside_older_hosts_a_much_better_host_is_enough_for_an_ordered_stop() -> None:
     """They don't tell whether they reach the engine: its host's own network has to do (ADR 28)."""
     mixed = parse_world("hosts:\n  h1: {}\n  h2: {version: older, boot_s: 60}\n")
