@@ -61,7 +61,7 @@ GROUP = Group(
             arguments=("KEY", "VALUE"),
             options=(_TYPE, _WAIT, _TIMEOUT, JSON),
             examples=(
-                ("hosted-engine --set-shared-config network.test tcp", "Another network test."),
+                ("hosted-engine --set-shared-config network.test dns", "Another network test."),
                 (
                     "hosted-engine --set-shared-config notifications.rules '[taken-over, stopped]'",
                     "A list.",
