@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The decision: one table of rows, walked by one pure function.
 
 No clock, I/O, logging, randomness or environment in this package: time is a number in the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What comes out of a step: the new memory, the actions, and the row that says why."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Draws the table: a mermaid state diagram and a page that lists every row.
 
 Run ``hosted-engine-fsm --write docs/states.md`` to refresh the committed page,

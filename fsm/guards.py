@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The guards of the table: named yes/no questions about memory, observation and settings.
 
 A guard that asks for something that is not known answers no, and so does its opposite where

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine between two hosts: its lease is free, and yet it may go on where it was.
 
 libvirt lets the lease go when it pauses the VM at a migration's source, and the target takes it

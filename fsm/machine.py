@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs the table with the `transitions` library.
 
 The library picks the row: it tries the transitions of the state in order and takes the first

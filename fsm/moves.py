@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moving the engine alive to another host: what for, where to, and why not elsewhere.
 
 It is wanted for local maintenance or the shutdown of this host, because a person asks for it, or

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the agent knows when it decides: plain values, made by `ha_agent.observation.collect`.
 
 `None` means "not known (yet)", never zero and never false.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moves that this host itself wants: nobody reaches the engine here, or another is much better.
 
 Both move it alive or not at all. One that is out of reach is stopped afterwards, as it was before

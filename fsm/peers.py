@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who could run the engine, and whose turn it is.
 
 A peer is a candidate when its record is fresh (it changed within the alive window, on our

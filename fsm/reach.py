@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does anybody reach the engine that runs here? By what the others publish of its page.
 
 *Cut off*: this host's own network has failed for its whole window, and at least one witness whose

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The host's score: base minus penalties, each with its reason and the numbers behind it.
 
 Weights: `metadata.settings.parse.ScoreWeights`. A monitor without a value (None) costs nothing, and

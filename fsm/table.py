@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The table: every transition of the agent, in order of precedence.
 
 The first row of the present state whose guards all hold fires; the last row of each state

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which adapters the daemon runs with. Tests hand in a world of their own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The agent's core: harvest, collect, decide, publish, act; driven by `tick()`.
 
 No thread, no sleep and no blocking call in here: whatever may hang is a job of the runner

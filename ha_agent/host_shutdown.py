@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What becomes of the engine as this host is shut down, and for how long the shutdown waits. Pure.
 
 systemd stops the agent before libvirt's guests, so an agent that does not end yet holds up the

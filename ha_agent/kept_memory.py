@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the agent has learnt, kept over its own end: as JSON, for its successor on this boot.
 
 The moments in it are seconds of CLOCK_MONOTONIC, which mean something during one boot of the

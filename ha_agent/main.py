@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The `ha-agent` daemon: makes the world, then ticks the agent until it is told to stop."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """From which version of the shared configuration the VM here was started, as far as it is known.
 
 A domain XML holds from the engine's next start. So after an edit or a rollback the VM goes on with

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The broker's core: one cycle, driven from outside; no thread, no sleep, no decision.
 
 A cycle harvests the jobs that ended, takes in what the API was asked, submits the jobs that

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moving the engine alive from this host: what can never work is refused before it is begun.
 
 `MoveOrders` holds a person's order in memory alone. What becomes of it decides the agent, and the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the hosts' records say of the engine, as far as it decides how often this host looks."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The running broker: makes the world, serves the API, and ticks until told to stop."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which changes of a snapshot an agent may act on: only those raise its sequence."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Something that is watched in a thread, from the beginning of a `with` to its end."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A control group for each host, so that their systemds do not meet and memory is bounded."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Fresh roots of Debian releases, made by mmdebstrap: for the lab's hosts, and for the containers
 of tests/elsewhere.py.
 """

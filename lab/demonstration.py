@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``lab/demo``: the main job, shown from an empty machine to the takeover and back."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine VM as the lab sees it from outside: its process, its health, its misfortunes."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Measures the guest's own boot: from its first qemu process to the first healthy answer."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's guest: a Debian kernel and an initramfs made of busybox and a few scripts."""
 
 from __future__ import annotations

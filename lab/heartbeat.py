@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The heartbeats that every boot of the guest leaves on the shared disk.
 
 A record fills one sector: ``heartbeat 1 boot=… count=… at_us=… start_us=… error_us=… host=…``,

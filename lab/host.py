@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The power of a host: a systemd-nspawn machine with namespaces and a systemd of its own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host's root file system: an overlay of this machine's, or of a release's own.
 
 Its upper layer is on the lab's tmpfs and outlives power cuts: the host's disk, with its settings.

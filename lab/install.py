@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the lab needs on a fresh machine: packages, the guest's kernel.
 
 Installing starts nothing on the machine and enables nothing at its next boot.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The LAN: one Linux bridge of this machine, with the gateway's address on it.
 
 Every host has a cable (veth) into it. Hosts and guest have no default route, so nothing of

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs in a surviving host and says, from sanlock alone, when the engine's lease can be had.
 
 Its source is handed to the host's own python3, which has no other file of the lab. First comes a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs in a host and says, from the storage alone, who holds the engine's lease.
 
 Its source is handed to the host's own python3, which has no other file of the lab. A line for each

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What sanlock says on a host, asked of sanlock itself and not of the product."""
 
 from __future__ import annotations

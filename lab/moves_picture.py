@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A round of maintenance as a picture (SVG): the page, and on each host state, VM and lease."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's page as one of its users sees it: how long it does not answer."""
 
 from __future__ import annotations

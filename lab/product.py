@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The product as its hosts get it: the Debian package of this checkout, installed by apt-get."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reads the heartbeats from the shared disk and says whether two engines ever lived at once."""
 
 from __future__ import annotations

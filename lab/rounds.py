@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Local maintenance round the hosts: each in turn, the engine moving away alive, and back to work.
 
 A round is one maintenance of each host. A host comes back when the engine has left the next one, so

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The SAN: two shared volumes and, for each host, a path of its own to them.
 
 A path is one nbdkit process, so one host's path can be hung or made to fail while the others

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Names, addresses and places of the lab, and the factor that stretches its time-outs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the lab remembers of itself: its settings, its event log, and who is changing it now."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Watching a takeover: when the lease was free, the VM started, the engine healthy again."""
 
 from __future__ import annotations

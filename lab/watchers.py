@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is watched from outside while the engine moves: its processes, and who has its lease."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The line of the text part by which a host counts its moves of the engine to a better host.
 
 ``better-moves=2``: so many within the latest 24 hours. All hosts together have a limit, so each

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """May a known-good version of the shared configuration be written back? Pure.
 
 Both copies can be lost at once (a storage that wrote elsewhere, a volume that was cut and grown

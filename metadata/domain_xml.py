@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The rule on the engine's domain XML, that it carries the engine's lease exactly once; and
 what memory it asks for.
 

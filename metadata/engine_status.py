@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host's view of the engine as the JSON text that stands in its record.
 
 Existing tools compare and grep this text, so spacing and the order of the keys are fixed:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What went wrong, in words for people: the system's own, never Python's way of showing them.
 
 Three rules, each at this one place:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The exceptions of this package.
 
 What is read from the storage never raises: it comes back as a value (`metadata.records`,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The text part of a host's slot: for people, and for tools that split it at `=`.
 
 One ``key=value`` per line, exactly one `=` in each: nine lines about the record, the state

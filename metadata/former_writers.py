@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How earlier agents of format version 1 wrote what today is written otherwise.
 
 Their slots may still stand on a volume, or be written by hosts that are not upgraded yet; they

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a host tells the others of itself beside its record: lines of the text part. Pure.
 
 ``machine-id``, ``hardware-id`` and ``boot-id`` say which machine writes, so that a copy of a host

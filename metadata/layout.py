@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where everything lies on the shared storage.
 
 One file or block device holds all parts; with 512-byte sectors (design: storage layout)::

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """sanlock's word on a host, as all who speak of hosts use it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The line of the text part by which a host says that the engine has left it alive.
 
 ``moved=to h2, took 1.6 s, stood still 0.62 s, 134217728 bytes``: as libvirt reports it; what it has

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The line of the text part by which a host says that the engine is leaving it.
 
 ``moving=to h2, others wait 40 s``: the others leave the engine's lease alone for so long, each

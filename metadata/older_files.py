@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The files of oVirt's own hosted-engine tools, recognised for what they are. Pure.
 
 Whoever comes from there has them at hand and gives them to us: an answers file of the set-up, and

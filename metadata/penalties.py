@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a host's score is lessened by: as the agent decides by it, and as people are told it.
 
 The names stand in its record's text, in mails and metrics. What each costs is in `fsm.score`, with

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """JSON that others wrote, as plain data: what every file and every answer is read with.
 
 The parser alone takes more than JSON is: integers of any length (which no float holds, and which

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Text on its way to and from the storage: ASCII out, printable in.
 
 Existing tools read the metadata as ASCII and split it at `|`, newlines and `=`; what a

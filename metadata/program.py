@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which program this is. Pure.
 
 A constant, and not what the installed package says of itself: reading that takes as long as all the

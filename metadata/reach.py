@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a host says of the engine's page as seen from where it stands: lines of the record's text.
 
 ``witness=dark; engine on host 1; network good`` is a host's testimony: what it saw of the page,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The records that hosts exchange through the shared storage, as frozen values.
 
 `metadata.wire` turns them into bytes and back. A slot that can't be read is a value

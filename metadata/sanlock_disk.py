@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reading, never writing, what sanlock keeps on the storage, without asking its daemon.
 
 Needed where the daemon can't tell: before this host joins a lockspace (``get_hosts`` wants a

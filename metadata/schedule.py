@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """When periodic work is due, so that work of one interval falls into step again and again.
 
 Each disturbance (an event, a retry) begins some of it early. Counted on from there it would stay

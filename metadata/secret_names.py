@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which names stand for secrets, for whoever shows settings, logs or other people's files. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The shared configuration: cluster settings and the engine's domain XML, in two copies.
 
 One area of 1 MiB holds two copies, at 0 and at 512 KiB. A configuration with an even

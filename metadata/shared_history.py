@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The shared configuration's earlier versions, kept beside it in one text.
 
 The text stands in the configuration's own document, where readers that do not know it pass

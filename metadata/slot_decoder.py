@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Decodes slots that are looked at again and again: what stays the same is worked out once.
 
 A host rewrites its slot in each tick, and mostly only the time in it is new. What a slot says

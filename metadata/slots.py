@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The metadata area as a row of slots: which are in use, and what stands in them. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a host says of its own starts in the text part of its record.
 
 ``cannot-start=WHY``   something stands against starting the engine there now

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The states of the agent, each with one sentence for people.
 
 The values are wire format: they stand in every host's record and in mails, metrics and histories.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where the parts of the shared storage lie: apart from the settings, for those who only read."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The line of the text part by which a host says whether it can take the engine alive.
 
 ``takes=at qemu+tls://h2/system`` or ``takes=no, too little free memory``. A host that writes

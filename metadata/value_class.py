@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Frozen dataclasses that cost less to make.
 
 `dataclasses` writes up to six methods as text for each class, and compiles them each time a

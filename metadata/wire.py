@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Metadata, format version 1: records to bytes and back, byte for byte as existing tools read it.
 
 A host's slot has 4096 bytes. Bytes 0 to 511, padded with NUL::

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Changes of single texts and attributes in an XML document that leave all else as it stands. Pure.
 
 Writing a parsed document anew loses its comments and changes its quotes and line ends: people

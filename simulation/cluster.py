@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The simulated hosts together, in virtual time: what happens next, and what may happen."""
 
 from __future__ import annotations

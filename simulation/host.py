@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One simulated host: power, daemons, paths to the storage and the network, sanlock, libvirt."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A live migration, by the agent or made from outside, as libvirt's lock manager sees it.
 
 While the VM's memory is copied the source runs and holds the lease. Then the source is paused,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Watches a simulated cluster and says when a rule is broken.
 
 The oracle looks at facts only: which qemu executes where and whether it holds its lease, what

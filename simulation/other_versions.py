@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How other versions of the program write a host's record, and what they pass over in others'."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A daemon of a simulated host, under the service manager's care.
 
 The cores are the real ones. What the service manager does is in the unit files: a process that

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A simulated host's path to the shared storage: its own I/O and sanlock's take the same one."""
 
 from __future__ import annotations

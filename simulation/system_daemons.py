@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """sanlock and libvirtd as services of a simulated host: killed, stopped, started, made to hang."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A YAML file that a person wrote for the simulator, with the line of each key.
 
 Every problem names the file, the line and the thing: people mend it in an editor.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What holds in every level: nothing is judged by seconds, and nothing passes without a test.
 
 A level in which every test was skipped has shown nothing: it fails.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs a command of this checkout on a fresh Debian of another release, in a booted container.
 
 ``tests/run-elsewhere RELEASE [LEVEL ...]`` runs ``tests/run`` there, with ``--demo`` it runs

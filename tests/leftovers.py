@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs a command; what it leaves behind is a failure: ``python3 -m tests.leftovers COMMAND``.
 
 Only what the command itself began counts, whatever others on this machine do meanwhile:

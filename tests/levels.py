@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Sets up the test environment and runs the levels: ``python3 -m tests.levels [LEVEL ...]``.
 
 Runs on the system's Python with the standard library alone; the tests themselves run in a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Pins what the tests need of the Python index, by version and hash: ``python -m tests.lock``.
 
 Writes tests/requirements.txt, anew and with the newest versions that pyproject.toml allows. One

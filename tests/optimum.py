@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How long the engine was away, and how long the story itself made it stay away.
 
 `Stopwatch` looks at a simulated cluster's facts, as the oracle does, and knows at each moment

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Somebody at a terminal: waits for each question before typing the answer."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Numbers of YAML as people mean them: decimal, or no numbers at all.
 
 By YAML 1.1 ``010`` is 8, ``0x10`` 16, ``0b11`` 3, ``1:30`` 90 and ``10:00`` 600, and nobody is

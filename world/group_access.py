@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Letting one more group read and write a file, by the file's list of access (acl(5)).
 
 A process that is not root may give a file of its own to those groups alone that it is in itself.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """YAML that people wrote, as plain data, and back; stricter than the parser alone.
 
 A key that stands twice in one mapping is refused: the parser would take the last and say

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Opening files whose names others may have chosen: never a device, a FIFO or a directory.
 
 A FIFO in the place of a file would hold its reader for ever, a device might never end, and a link

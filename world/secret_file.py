@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Passwords and keys that stand in files on this host.
 
 Which file that is may be said by whoever may write the shared settings, and its content goes to

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The user that ha-broker and ha-agent run as: its name, its groups, and what it is told.
 
 The units and ``hosted-engine-ha.sysusers.conf`` name the same; a test compares them.

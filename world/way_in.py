@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What one who was denied a file or a socket can do: one text for all who tell it."""
 
 from __future__ import annotations

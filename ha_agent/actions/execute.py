@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Carries the decision's actions out, through the runner; results come with the next look."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moving the engine's VM to another host while it runs.
 
 libvirt lets the lease go as it pauses the VM here, and takes it at the target before the guest goes

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Starting the engine's VM, so that it never runs without its lease.
 
 Used by the agent and by ``hosted-engine --vm-start``. The lease belongs to the qemu process:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The entries of the history, and each as one line of JSON. Pure.
 
 Every line has ``kind``, ``at`` (wall clock, seconds since the epoch), ``mono`` (seconds of

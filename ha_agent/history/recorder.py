@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Keeps the history while the agent runs: what is new is handed to the store, by a job.
 
 Nothing here decides anything, and nothing waits: a disk that hangs, is full or can't be written

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The history's two files: appended to, read, and begun anew before they grow too large.
 
 ``history.jsonl`` is the present one; once it has reached its size it becomes

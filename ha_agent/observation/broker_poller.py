@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Keeps the broker's latest snapshot, whatever the broker does.
 
 A thread long-polls the broker and wakes the agent's loop when something changed; the loop

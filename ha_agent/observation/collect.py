@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Everything the agent knows, made into one `Observation`: a pure function.
 
 What is old is not known: a snapshot older than `STALE_TICKS` ticks says nothing any more of

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the engine's domain does on this host, from libvirt, never waiting for it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does the VM that runs here hold the engine's lease?
 
 sanlock answers from its memory, so the question is cheap, and it is asked after each answer

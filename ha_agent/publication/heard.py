@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Have the others' records been read since the storage shows what this host's own one says? Pure.
 
 Two hosts that each write first and read then can't miss each other: one of them, at the least,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which lines are worth a place in the log: each reason once, not once per tick."""
 
 from __future__ import annotations

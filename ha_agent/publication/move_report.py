@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What this host's agent says of moving the engine away: for people and programs here. Pure."""
 
 from __future__ import annotations

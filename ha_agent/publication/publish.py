@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What this host tells the others of itself, and getting it told.
 
 The vocabulary of the engine status is read by other programs (``engine_status_json``): a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What an agent remembers for people only: nothing of it decides anything.
 
 Since when each penalty has cost anything, the latest changes of state, since when the present

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One thing that happened to the engine, to a host, or to the cluster."""
 
 from __future__ import annotations

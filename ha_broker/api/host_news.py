@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The hosts in the answers to one caller's long polls: only those with news, once it has all.
 
 With ``hosts_since=all`` in its query an answer has all hosts, and in ``hosts_as_of`` a mark. With

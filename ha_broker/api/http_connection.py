@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The client's side of HTTP/1.1 on the broker's unix socket, and no more of HTTP than that.
 
 `http.client` takes a third of a short command's time to load, for it brings e-mail and TLS along.

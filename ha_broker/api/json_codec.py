@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Frozen dataclasses to plain JSON data and back, by their type hints.
 
 Known types: dataclasses, str, int, float, bool, string enums, Optional[X], tuple[X, ...]

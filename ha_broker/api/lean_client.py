@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The agent's client of the broker: it long polls all day, and mostly there is no news."""
 
 from __future__ import annotations

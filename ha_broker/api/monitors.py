@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is measured on a host: under which name, what the number means, and how it is read.
 
 A monitor's word travels as a `MonitorView`: from its class in `ha_broker/monitors/` into the

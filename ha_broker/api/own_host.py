@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """This host as its own broker knows it now, which may be more than what stands in its slot.
 
 Other hosts go by the record, and by how long ago it changed. This host knows better in two ways:

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where the socket, the settings and the state are; each moved by one environment variable.
 
 Asked at each call, not at import: a test or a second instance sets its own environment. `pathlib`

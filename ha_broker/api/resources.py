@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The catalogue of what can be asked of the broker, and by whom: text only.
 
 `ha_broker.server.routes` answers it and goes by its rights; docs/api.md is written from it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the broker knows at one moment: the value that travels to the agent and the command.
 
 Times are seconds of this machine's CLOCK_MONOTONIC (the same for all its processes), so a

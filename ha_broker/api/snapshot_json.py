@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The broker's values as JSON documents.
 
 `Snapshot` travels from the broker, `Publication` to it. Reading a snapshot ignores keys that

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which hosts can take the engine by live migration, as their records and sanlock say. Pure.
 
 The broker refuses by these reasons before anything is begun, and the commands show them. Who

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which hosts say something new: what an agent may take from them, and when it changed last.
 
 Most records that come in are new only in their time. All but that counts here: whatever else

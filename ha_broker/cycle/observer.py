@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who looks over the cycle's shoulder: what must be counted when it happens, not when asked."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the parts of the broker's cycle share: the world, the settings, the shape of a part.
 
 A part owns one or two of the runner's keys. In each cycle it is given the outcomes of its

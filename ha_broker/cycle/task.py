@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Jobs of a part: one at a time, at their hour, and given up when they hang."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The few facts of a snapshot that events are made of. Pure.
 
 `None` always means: not known now. It neither begins nor ends anything.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which host tells an event: one for the cluster, and another one if that one dies. Pure.
 
 Every host sees the same events and reckons the same order of tellers: the host that the event is

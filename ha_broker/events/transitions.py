@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The changes of this host's agent that are worth telling to people who asked for them. Pure.
 
 An agent that was restarted goes through its first states again and ends where it was: that is no

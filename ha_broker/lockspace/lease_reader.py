@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reads the owner of the engine's lease, more often while something may happen to it."""
 
 from __future__ import annotations

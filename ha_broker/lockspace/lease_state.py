@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Can the engine's lease be taken? A pure function of what sanlock says.
 
 sanlock itself decides again when qemu acquires the lease; this view only spares the agent

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``ha-broker --leave-lockspace``: leave the lockspace in order, when this host shuts down.
 
 The unit ha-lockspace.service calls it after the guests have ended and before sanlock is stopped,

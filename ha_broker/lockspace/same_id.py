@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does another machine use our host id? Looked at before this host joins the lockspace.
 
 A copy of a host (its disk in another machine) has the host's id and the host's sanlock name, so

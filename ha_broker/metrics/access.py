@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who may read the metrics over TCP: everybody, or who knows the password, or has the token."""
 
 from __future__ import annotations

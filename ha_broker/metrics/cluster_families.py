@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The cluster as this host sees it: the engine, its lease, and the other hosts.
 
 A cluster may have 2000 hosts, each of them with such a page. Those of which single numbers are

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Short forms for the families that the collectors yield.
 
 A value that is not known is left out: never 0, which would be an answer.

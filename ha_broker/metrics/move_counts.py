@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Live migrations of the engine away from this host, counted by purpose, outcome and reason.
 
 Counted from the agent's reports, each of which tells of the latest move as a whole.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is counted, in plain numbers: made into the library's metrics when somebody asks for them.
 
 `prometheus_client` brings a web server, TLS and e-mail along, and takes a lock and a look at every

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One scrape: all metrics of this moment, in Prometheus' format. Loaded with the first one."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """HTTP over TCP for the metrics alone, for few and possibly rude clients.
 
 One answer for each connection, within `CONVERSATION_S` from its beginning to its end, TLS

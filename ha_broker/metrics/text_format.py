@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Prometheus' text format of metrics as `prometheus_client` collects them.
 
 The library's own writer looks at every name and label of each sample anew, whether they are names

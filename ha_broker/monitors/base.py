@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What all monitors have in common: when they measure, and what their word is worth.
 
 A monitor is a small class with a name, a unit, and two methods: `job` makes the blocking

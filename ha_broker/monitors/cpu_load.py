@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How busy the host's CPUs are with everything but the engine, over about a minute."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine on this host: its domain by libvirt's events, its health page by looking."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The guest agent: does the engine's guest itself answer, whatever its page says?
 
 It decides nothing. It tells people whether an engine whose page fails is a service that hangs or

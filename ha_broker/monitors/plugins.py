@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The plug-ins that the cluster's settings name: made, and ended, as the settings change."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The host's monitors as one part of the cycle: most cycles have nothing to do with any of them."""
 
 from __future__ import annotations

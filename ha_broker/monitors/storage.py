@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How the shared storage is doing for this host: the broker's own I/O, sanlock's, and room.
 
 What the broker's own I/O took is known without measuring anything: `StorageTimes` only shows

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's page from where this host stands, while the engine runs on another one.
 
 Only the hosts that would take over next look (at most `MOST_WITNESSES`): they are the ones to whose

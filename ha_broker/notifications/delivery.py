@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Gets what waits in the queue to its targets, each apart from the others and from the cycle."""
 
 from __future__ import annotations

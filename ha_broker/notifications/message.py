@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One notification: what is told, in every form in which it is told. Pure but for `time`'s
 calendar."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Events and notifications as a part of the broker's cycle.
 
 From each picture that the broker makes: what happened (`ha_broker.events`), what of it this host

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Notices that wait to be delivered: bounded, in order for each target, and kept over restarts.
 
 A target is the mail server, or a webhook by its address. One that does not answer is left alone

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The two files in the state directory: what was told, and what waits to be delivered.
 
 The queue is written before the memory: a crash between the two tells something twice rather than

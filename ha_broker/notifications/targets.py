@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where notifications go: the mail server and the webhooks of the settings."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who may connect to the broker's socket, and who of them may have it do something.
 
 =================================== ==========================================================

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reading a request's head from possibly rude clients: so long, so large, and no larger.
 
 `http.server` alone takes a hundred lines of 64 KiB each for as long as bytes come.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A server's threads: one for each connection, and never more than so many.
 
 When there are as many as may be, the connection that has waited longest for its client gives

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """HTTP/1.1 over a unix socket, for few and possibly rude clients.
 
 One thread per connection, a bounded number of them (`bounded_server`); every head, body and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where the API's threads and the broker's cycle meet: requests go in, snapshots come out.
 
 The cycle never waits here, and a request never sees the cycle's inner state: it reads the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Names of a group and of users in host.yaml: from the name to its number.
 
 Names may come from a directory service that is not up yet, or hangs. So each look is done on a

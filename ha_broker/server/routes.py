@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The broker's HTTP and JSON interface: what can be asked, and how it is answered.
 
 Every answer comes from memory; only a change of maintenance and a test notification wait, with

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A client of the unix socket that is not ours (curl, a program with an HTTP library of its own).
 
 It is read by `http.server`, with all the bounds of `bounded_handler`; loaded when one comes.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What long polls were answered with, so that the next answer can leave out what is the same."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The head of a request as our own client writes it (`ha_broker.api.http_connection`).
 
 The agent asks all day, and the command is asked by monitoring, so this one form is read here, byte

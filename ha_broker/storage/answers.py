@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """When the others' slots are to be read at once: they may answer to what this host has just said.
 
 Where the engine goes, and whether this host takes it, are lines that a host writes before it acts;

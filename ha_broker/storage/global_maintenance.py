@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Writes slot 0, apart from the own slot's writer, so that neither loses the other's write."""
 
 from __future__ import annotations

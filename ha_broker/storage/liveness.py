@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Is a host's record fresh? Pure; only our own monotonic clock counts."""
 
 from __future__ import annotations

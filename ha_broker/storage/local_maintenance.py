@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Local maintenance: a flag file in the state directory, so that it survives restarts."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Writes this host's own slot: what the agent published, and what only the broker knows."""
 
 from __future__ import annotations

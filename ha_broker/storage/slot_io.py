@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The blocking jobs on the metadata area; they run under the runner, never in the cycle."""
 
 from __future__ import annotations

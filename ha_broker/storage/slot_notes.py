@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the broker adds to the text part of this host's record, and reads in the others'."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reads the slots in use in each cycle, and the whole area at the start and now and then."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is known of each host's slot: the last good record, its age, and what is wrong now."""
 
 from __future__ import annotations

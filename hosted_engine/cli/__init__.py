@@ -1,1 +1,4 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is typed and what is printed: the catalogue, its parser, waiting, terminals."""

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """argparse's part: options with values, and all texts of help, from a command's catalogue entry.
 
 Loading argparse takes a tenth of a short command's time, so it is imported only for a command line

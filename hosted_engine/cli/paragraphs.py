@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Sentences as paragraphs of a width that people read well. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """From the words on the command line to one command of the catalogue and its options.
 
 Words that are all switches are taken as they are; anything else is parsed by argparse, with the

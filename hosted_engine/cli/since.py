@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moments as people type them: ``2h`` ago, ``14:30``, ``2026-11-21 14:30``. Pure.
 
 Local time has hours that come twice and hours that never come, and days of 23 and 25 hours. A day

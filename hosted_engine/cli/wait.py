@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--wait``: following what was asked for to its end, with lines of progress for people."""
 
 from __future__ import annotations

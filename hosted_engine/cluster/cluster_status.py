@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The picture of the cluster that ``--vm-status`` shows, and its JSON form. Pure.
 
 **Stale data.** A host is live (`HostView.is_current`) by the broker's word: the record changed

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What ``--explain`` goes by: the broker's snapshot, host by host. Pure.
 
 This host is described by what its own agent handed to the broker, the others by their records.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--vm-status --metadata PATH[:OFFSET]``: read the volume itself, with no daemon running.
 
 OFFSET is where the metadata area begins, in bytes or with K, M or G. Without it: where the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who holds the engine's lease, told to people; and whether trying to take it is hopeless.
 
 sanlock alone decides about a start. What is found here only spares a try that must fail, and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Looking at the storage for a while, to see who lives.
 
 A living host writes two things again and again: its place in sanlock's lockspace every

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The local times in another host's record, as this host's clock shows them. Pure.
 
 A record tells when it was written by its writer's local time, without a zone, and this host knows

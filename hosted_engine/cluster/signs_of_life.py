@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does a host live? By its broker's peers, else by watching what it would write.
 
 Two things are written by a living host again and again: its place in sanlock's lockspace every

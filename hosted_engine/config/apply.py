@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Carrying a change of the shared configuration out: checks, the write, and who has it then."""
 
 from __future__ import annotations

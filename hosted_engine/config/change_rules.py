@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What may be changed in the shared configuration, and when. Pure; the reasons stand in ADR 19.
 
 Hosts take a new version up at different moments, up to a minute apart, so for a while some run

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--edit-vm-conf``: the engine's domain XML in an editor, and a new version of it; with
 ``--from-ovf`` what was changed in oVirt's portal instead.
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--get-shared-config KEY`` and ``--set-shared-config KEY VALUE``: a setting, or a section."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--type``: which keys belong to each type, by their own names and by the older tool's. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The dotted keys of the settings: which there are, what stands there, and setting one. Pure.
 
 A key leads through mappings: ``timing.tick_s``, ``notifications.smtp.server``; it may end early

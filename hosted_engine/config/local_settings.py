@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--type=he_local``: this host's own settings, ``host.yaml``."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The lock of those who write the shared configuration: held for the moment of one write."""
 
 from __future__ import annotations

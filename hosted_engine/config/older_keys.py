@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The names that settings have in oVirt's own tools, where the setting is there here, too. Pure.
 
 Those of broker.conf come with their section, as ``--get-shared-config`` has them there

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--restore-shared-config [--force]``: write back what this host's broker goes by.
 
 For a shared configuration that is damaged or gone, where the brokers do not do it by themselves

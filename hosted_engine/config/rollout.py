@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which hosts go by a new version of the shared configuration already.
 
 An agent that has taken one up says in its record when it did so, in seconds of its own clock: a

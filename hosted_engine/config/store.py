@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reading the shared configuration for a change, and writing a new version of it.
 
 A disk has no compare-and-swap. So a writer takes sanlock's second lease for the moment in which

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The answers of ``--deploy --config-append=FILE``: what they may be, all problems at once.
 
 YAML, strict: unknown keys, wrong types and impossible values are refused by key and value::

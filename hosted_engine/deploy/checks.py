@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What should be true before ``--deploy`` changes anything; what is not says how to mend it.
 
 All is looked at, beside each other and each with a deadline, so that one run tells everything.

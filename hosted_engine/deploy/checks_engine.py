@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Could the engine live here: its domain and what that names, memory, health page, network?"""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Could the other hosts' libvirt bring the engine here alive, by the address that they will use?
 
 Nothing is moved. The certificates are looked at first, for libvirt's own words name no file; then

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Is the shared storage there, large enough, open to sanlock, shared, and fast enough?"""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --deploy``: make this host the first, or one more, of a cluster.
 
 Answers (a file, or questions on a terminal) -> checks (`checks`; nothing is changed) ->

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a volume lies on, as far as this host's kernel can tell: may other hosts see it? Pure.
 
 sanlock and direct I/O work on a file in memory or on a local disk as on shared storage (tmpfs takes

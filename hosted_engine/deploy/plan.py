@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Findings -> plan: what ``--deploy`` will do, decided before anything is changed. Pure.
 
 Which job it is, the storage decides:

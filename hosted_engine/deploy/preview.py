@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What ``--deploy`` is about to do, in plain lines, before it does anything. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Asking for the answers of ``--deploy`` on a terminal, each checked at once as a file's are.
 
 Without a file everything is asked that has no certain answer; with one, only what it lacks and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Carrying a plan out, step by step.
 
 The order makes every interruption harmless. Creating: the shared configuration goes first and

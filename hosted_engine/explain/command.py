@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --explain``: why the engine runs where it runs, or why it runs nowhere.
 
 It asks this host's broker and nobody else; whatever it says is the broker's knowledge, in

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Why the engine runs where it runs, or why it runs nowhere: sentences for people. Pure.
 
 The first of the situations that is so is told; each sentence says what is known and from whom.

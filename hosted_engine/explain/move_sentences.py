@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where the engine would go alive, why not elsewhere, and how far a move is: sentences. Pure.
 
 Nothing is said where no host's program knows of moving the engine alive.

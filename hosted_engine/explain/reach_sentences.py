@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who reaches the engine and who doesn't, when somebody doesn't: sentences for people. Pure."""
 
 from __future__ import annotations

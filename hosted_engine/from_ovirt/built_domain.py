@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A domain XML from a vm.conf that has devices only, where nothing has to be guessed. Pure.
 
 vdsm made the XML itself then, of these lines and of rules of its own. What its rules are known to

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --import-ovirt``: oVirt's files -> answers for ``--deploy`` and a domain XML.
 
 Nothing of oVirt's is changed, and nothing of it has to run. What is made is checked by the rules

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's domain XML of an oVirt host, made fit for hosts without vdsm. Pure.
 
 Changed is what surely can't work there, or would be vdsm's. All else stays as it is: what the

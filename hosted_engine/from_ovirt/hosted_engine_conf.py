@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """oVirt's hosted-engine.conf as answers for ``--deploy``. Pure.
 
 Every key has its fate here. What is written into the answers is checked by their own rules

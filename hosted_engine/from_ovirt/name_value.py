@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """oVirt's ``name=value`` files, as its own programs read them. Pure."""
 
 from __future__ import annotations

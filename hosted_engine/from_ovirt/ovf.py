@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The OVF in which oVirt's portal keeps a VM, and the OVF_STORE with those of all its VMs. Pure.
 
 OVF_STORE is a volume with a tar: one ``UUID.ovf`` for each VM. In an OVF of oVirt's the elements

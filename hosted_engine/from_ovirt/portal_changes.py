@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What was changed in oVirt's portal, brought into the engine's domain XML. Pure.
 
 Taken is what the XML has a place for and what can't make another VM of it: memory, CPUs, and of

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """oVirt's vm.conf: the domain XML that is in it, or its devices. Pure.
 
 The file has one ``devices={…}`` line for each device and, since oVirt 4.2, the whole domain XML

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --history --plot FILE``: the history as a picture."""
 
 from __future__ import annotations

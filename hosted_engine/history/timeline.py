@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The entries of the history put together: what lasted from when to when, host by host. Pure."""
 
 from __future__ import annotations

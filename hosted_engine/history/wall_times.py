@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """When the entries of the history were made, on the wall clock as it is right now. Pure.
 
 Within one boot of the machine CLOCK_MONOTONIC says how far entries are apart, and the last of them

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Is this process alone with its one thread? Only then it may be copied.
 
 What another thread holds in the moment of a fork, such as the lock of a module that it is

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Work that storage may hold up for ever, in a new interpreter: for who has threads.
 
 What `apart` says of the child holds for this one, too. It holds nothing at all of this process

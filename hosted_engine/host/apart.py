@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Work that storage may hold up for ever, in a process of its own.
 
 A thread that waits in the kernel for storage can't be ended, and no process can exit while it

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A deadline for work that may hang, such as reading storage or asking libvirt."""
 
 from __future__ import annotations

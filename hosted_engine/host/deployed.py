@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Is this host deployed? Kept apart from the rest, so that ``--vm-status`` stays light."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the storage holds that is not ours, in the words of util-linux's libblkid."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Has this host what a domain XML names, and does its libvirt take the rest?
 
 The XML may come from another kind of host, oVirt's above all. libvirt looks at files, bridges and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """This machine as the commands reach it, in one place; tests put another one there.
 
 `real_environment` builds it, `deployed_host` with what ``host.yaml`` says. Nothing in it waits for

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which of libvirt's two services works on this host: hints must name the one that is there.
 
 Debian runs one daemon for everything, libvirtd; EL 9 and later one for each kind of thing, of

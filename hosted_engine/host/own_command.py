@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A command of ``hosted-engine`` for other programs, in an interpreter of its own.
 
 A program that calls `hosted_engine.client` may have threads, other signals and another standard

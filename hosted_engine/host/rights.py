@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """May who typed this administer this host? Told before anything is looked at.
 
 Half of what a command looks at answers a plain user, too; what it then said of the rest would be

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the daemons' user must be able to read and write, given to it by root.
 
 ``python3 -c 'from hosted_engine.host.service_rights import main; main(first=True)'`` is what a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The shared configuration, from the broker or, when it is gone, from the storage itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Deadlines for what ``--deploy`` asks of storage and sanlock, and a sign of life meanwhile."""
 
 from __future__ import annotations

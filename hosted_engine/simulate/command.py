@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --simulate WORLD SCRIPT``: what would happen if.
 
 The real agents and brokers run in virtual time on simulated hosts. Nothing of this host is

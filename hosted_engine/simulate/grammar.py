@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a script can say: the verbs, what stands behind them, and how a command is read. Pure.
 
 A command is what one would type after ``./lab/lab``. A verb's pattern has literal words,

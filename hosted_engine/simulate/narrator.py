@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What happens in a simulated cluster, told line by line with the world's seconds::
 
        10.0 --  engine kill

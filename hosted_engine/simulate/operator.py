@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What an administrator does on a simulated host: ``hosted-engine`` and ``virsh``.
 
 Each raises SimulationError when it can't be done now.

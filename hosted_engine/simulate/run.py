@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A whole simulation: a world, what happens to it, and how it ends."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What happens to a simulated world, and when: ``script.yaml``.
 
 A list in the order of time, seconds counted from the world's second 0::

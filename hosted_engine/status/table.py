@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--vm-status`` at a glance: the engine in a few lines, then a table with a row per host. Pure.
 
 It is for people at a terminal; programs get the text form or JSON. A row never wraps: what

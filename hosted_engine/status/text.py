@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The text form of ``--vm-status``: labels padded to 35 columns, one block per host. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --vm-status --watch``: the picture, and again with each change, until Ctrl-C.
 
 The broker's long poll tells of a change at once. It does not tell of all: this host's own record

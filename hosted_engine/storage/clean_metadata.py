@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --clean-metadata [--host-id=N] [--force-clean]``: remove a host's record.
 
 A host that is gone for good is shown until its slot is zeroed. Nothing else of it is shown: a

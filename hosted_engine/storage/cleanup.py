@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine-cleanup``: take this host out of its cluster, undoing ``--deploy``.
 
 Each step may have been done before: a run that was cut off is finished by the next one, for

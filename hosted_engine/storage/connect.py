@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --connect-storage`` and ``--disconnect-storage``.
 
 host.yaml says how the storage is reached (`metadata.settings.storage_connection`),

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does the engine run on this host, does anything here use the shared storage?
 
 Asked by the commands that would take something away from under it; none of them goes on while

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --reinitialize-lockspace [--force]``: make a damaged lockspace anew.
 
 Look (nothing is changed) -> `reinitialize_plan` (pure) -> write. The order of writing makes every

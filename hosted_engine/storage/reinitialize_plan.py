@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """May the lockspace be made anew, and after how long a look? Pure.
 
 A lockspace that is made anew forgets that a host lives, and a lease that is made anew is free:

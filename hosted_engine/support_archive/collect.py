@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Running a program of which nothing is certain: not that it ends, nor how much it says."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --export-status FILE``: what somebody who helps needs, in one archive.
 
 Nothing in it is certain to be had: a daemon may be dead, libvirt may hang, the storage may be gone.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Values with names that stand for secrets, found in texts of any kind. Pure.
 
 Settings, logs, JSON within JSON, XML, environments, command lines: what they have in common is a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Taking secrets out of texts.
 
 Two ways, for either alone would miss some: what looks like a secret is taken out wherever it

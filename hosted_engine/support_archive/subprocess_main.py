@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One part of what ``--export-status`` collects, in a process of its own that may hang.
 
 Run as ``python -m hosted_engine.support_archive.subprocess_main broker|shared-config``; prints

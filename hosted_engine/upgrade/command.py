@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --upgrade-check``: may this host be upgraded now, and who goes next?
 
 It asks this host's broker and nobody else. Exit code 0: yes; 1: no, with the reasons.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """May this host be upgraded now, and in which order do the hosts go? Pure.
 
 A reason says no: something is under way that is better waited for, or another host goes first. A

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which version of the program a host runs, as far as its record shows it. Pure."""
 
 from __future__ import annotations

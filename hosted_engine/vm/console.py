@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --console``: the engine's serial console, on the host where it runs.
 
 libvirt's own `virsh console` takes this process over: it knows terminals, and whatever happens

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --add-console-password``: a password for the engine's display, for a while.
 
 It is given to the running VM alone: no configuration holds it, and it ends with the VM. What

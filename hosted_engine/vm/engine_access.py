@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's VM as the commands on this host reach it, whatever hangs.
 
 Shared by ``--vm-start`` and its like, the console and its password.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --set-maintenance --mode=global|local|none``.
 
 global  the whole cluster: nobody starts, stops or moves the engine. Confirmed by read-back.

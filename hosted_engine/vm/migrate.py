@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --vm-migrate``: move the engine alive from this host to another one.
 
 This host's broker holds the order and refuses what can never work; this host's agent carries it

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --vm-start`` and ``--vm-start-paused``, on this host's libvirt.
 
 The lease decides: a VM is started through the agent's own `start_engine`, so a second start,

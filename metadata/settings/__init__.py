@@ -1,1 +1,4 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Settings: what may be set, its units and bounds, and how it is read."""

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which of the shared settings an older program refuses. Pure.
 
 A program refuses the whole configuration that has a key which it does not know, and goes on with

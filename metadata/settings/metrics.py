@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where this host's metrics are served beside the unix socket: ``metrics`` in host.yaml.
 
 ::

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the network's test is tried on: which targets make sense for which test. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The settings: what they are called and what they may be.
 
 Two places hold settings. `HostSettings` is local (``host.yaml``); `ClusterSettings` lives on

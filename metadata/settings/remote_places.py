@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Servers and folders as people write them, in one form each, so that two can be compared. Pure.
 
 ``fd00:0::1``, ``[FD00::1]`` and ``[fd00::1]`` are one server, ``/export//engine/`` and

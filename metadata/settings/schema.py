@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Checking plain data (as YAML or JSON give it) against rules, all problems at once.
 
 A `Rule` says which values a key may have and what to tell people when it has another one.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How this host reaches the shared storage: ``storage.connection`` in host.yaml.
 
 Only where ``hosted-engine --connect-storage`` shall connect it; storage that the system itself

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The time budget: sanlock's times, and which settings together are safe and live.
 
 sanlock's times follow from its I/O time-out *io* and from *fire*, the seconds after which the

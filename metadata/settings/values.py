@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The settings as frozen values; `metadata.settings.parse` reads, checks and writes them.
 
 They stand apart so that the layout and the timing rules can use them without the parser.

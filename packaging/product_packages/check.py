@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``packaging/check``: the Debian packages on fresh hosts of both releases.
 
 Each release's container is that of tests/run-elsewhere, which runs this command in it with

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which file of the sources goes where on a host: one list for all kinds of packages.
 
 Modules lie in a private folder, because their names (`metadata`, `fsm`, …) are generic; the

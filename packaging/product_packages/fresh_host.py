@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is checked on a fresh host: from the bare one to the engine's guard, and back again.
 
 The watchdog and real-time scheduling are left out, which a container can't have. No VM is run: the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The commands of docs/install.md, each with who runs it: the page is what the check runs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The RPM packages.
 
 Debian's rpm knows neither EL's packages nor its macros: there, what the build needs is not looked

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The bill of materials: what the packages contain, bring along and depend on, as SPDX 2.3 in JSON.
 
 Files are those that packaging/install writes in Debian's layout; debhelper compresses some of them

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """All files of a host, to see what an installed and removed package leaves behind."""
 
 from __future__ import annotations

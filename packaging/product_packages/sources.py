@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A copy of the sources to build from: the same bytes, modes and times wherever it is made."""
 
 from __future__ import annotations

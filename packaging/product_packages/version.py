@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The product's version: pyproject.toml decides, and all that repeats it must say the same."""
 
 from __future__ import annotations

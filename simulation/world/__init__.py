@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Stand-ins for the world, driven by virtual time; the contract suite keeps them honest.
 
 Everything hangs on one `VirtualClock`::

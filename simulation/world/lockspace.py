@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """sanlock in virtual time: one `SimSan` for all hosts, one `SimLockspace` per host.
 
 The times are sanlock's (io is the lockspace's io_timeout): a host id is renewed every 2 x io,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The mail server and the webhooks' receivers, for all hosts, and one host's way to them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The simulated sanlock's state as bytes on a volume, in the records of the real one."""
 
 from __future__ import annotations

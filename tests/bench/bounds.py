@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Prints what watching and telling cost, beside their bounds::
 
     python -m tests.bench.bounds [monitors] [scrapes] [calls]

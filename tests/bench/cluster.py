@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Whole hosts in virtual time, each daemon ticked only when it is due or woken, and metered.
 
 What a tick costs is measured without its jobs: they run on threads of their own in a real

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Prints what the daemons' ticks cost in CPU, in quiet clusters::
 
     python -m tests.bench.cycles [HOSTS ...]

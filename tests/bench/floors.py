@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The least that Python itself takes for the same work: no checks, no names, no order of anything.
 
 Nothing here is fit for use. It is what a rewrite without any rule but speed would still pay.

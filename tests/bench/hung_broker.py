@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """`ha-broker` on this machine, with a look at the bridge that never ends."""
 
 from __future__ import annotations

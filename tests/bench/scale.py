@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Prints what each part costs, from 3 hosts to 2000, beside its bound::
 
     python -m tests.bench.scale [--json] [GROUP ...]

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A daemon as a process of its own, on this machine but for sanlock::
 
 python -m tests.bench.scale_daemon ha-broker|ha-agent HOSTS [the daemon's options]

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One host of a cluster of up to 2000, in virtual time: its two daemons, and what joins them.
 
 Real are: the slots (a file, read and written with direct I/O), the adapter of sanlock (over a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the daemons use of the module `sanlock`, for a lockspace in which every host lives.
 
 Host 2 holds the engine's lease; with one host alone nobody does. Each host renews its place

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Two kinds of cluster with one set of verbs: in virtual time, and with real daemons.
 
 Both have three hosts h1, h2 and h3, and `twin`: another daemon with the name of h1.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Domain XMLs that libvirt takes and refuses when it only looks; the fake must agree.
 
 `BASE` has to be taken by every reader. In `BY_ANY_DRIVER` are those that any driver of libvirt's

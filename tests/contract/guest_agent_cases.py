@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What libvirt says of a guest agent, with a real guest; run inside libvirt_box.sh.
 
 The agent is a few lines of shell on the guest's end of the channel. It answers two pings, hangs

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What libvirt, its sanlock lock manager and qemu really do; run inside libvirt_box.sh.
 
 Not collected by itself: `test_hypervisor` starts it where these daemons are private.

@@ -1,4 +1,7 @@
 #!/bin/bash
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
 # Runs a command beside a libvirtd and a sanlock daemon of its own, in namespaces of its own:
 #   unshare --pid --mount --uts --ipc --fork --kill-child libvirt_box.sh DIRECTORY COMMAND...
 # bash is process 1 here and reaps: libvirt waits long for its probes where nobody does.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A process that asks libvirt as the daemons do, on several threads, and tells of each answer.
 
 Started by `hypervisor_cases`: what takes it down must not take the tests down.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a migration that can't be is, for the real libvirt and the simulated one alike."""
 
 from __future__ import annotations

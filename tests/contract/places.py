@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Where the tests of direct I/O may put their files, and how long they may wait."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Real sanlock daemons, each with a process of its own that talks to it.
 
 The library reads SANLOCK_RUN_DIR once per process, so one process can't talk to two daemons.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A libvirtd that asks for a name and a password, as oVirt has it; run inside libvirt_box.sh."""
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
 #!/bin/bash
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
 # A second libvirtd beside the box's own, as on another host (but for sanlock, which is the same):
 #   unshare --mount --uts second_libvirtd.sh DIRECTORY
 # Its socket is DIRECTORY/run/libvirt-sock, its process id stands in DIRECTORY/libvirtd.pid.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host sleeps for longer than its lease lasts: what it believes then, and what is so (ADR 23).
 
 Its clock stands still meanwhile. So its sanlock goes on as if nothing had happened, and only the

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What takes sanlock's 68 s at io_timeout 1: a death certificate, and an id used twice."""
 
 from __future__ import annotations

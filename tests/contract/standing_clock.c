@@ -1,3 +1,5 @@
+/* SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha */
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Preloaded into the sanlock of one host: its CLOCK_MONOTONIC is behind by the nanoseconds in the
  * file $CLOCK_STOOD_FILE, as if the host had been suspended for so long.

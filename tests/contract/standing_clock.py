@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A monotonic clock that stood still for one host's processes: what a suspend leaves behind.
 
 A time namespace would not do: its offset is fixed before the first process runs in it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What every `Lockspace` does, shown on the fake and on real sanlock daemons (io_timeout 1).
 
 The real ones by sanlock's Python binding and by our own of libsanlock: no test tells them apart.

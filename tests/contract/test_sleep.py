@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host that slept for longer than its lease lasts, simulated and with real sanlock daemons."""
 
 from __future__ import annotations

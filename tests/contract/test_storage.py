@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What every `BlockStore` does, shown on the fake and on real files."""
 
 from __future__ import annotations

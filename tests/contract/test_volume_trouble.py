@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A volume that ends before its parts, or may only be read, is told as such by whoever uses it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who reaches whose libvirt over TLS, with certificates made as docs/migration.md says.
 
 Not collected by itself: `test_hypervisor` starts it in libvirt_box.sh with a network of its own.

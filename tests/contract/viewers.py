@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does a display let a viewer with this password in? As far as VNC and SPICE take for an answer."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does a wrong table get caught? ``python -m tests.fsm.mutants [--jobs N] [--write FILE]``
 
 Every row is changed in every small way, one change at a time, and each changed table is given

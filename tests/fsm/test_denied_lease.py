@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A VM that runs here on a lease that is another host's by the storage: a host that slept."""
 
 from __future__ import annotations

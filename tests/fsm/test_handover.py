@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The lease is free, and yet the engine goes on: nobody starts a second life of it meanwhile."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Every world that a few hosts can come into obeys the rules, and none keeps the engine down."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine moves alive: on purpose, told before, to the best host, and else it stays."""
 
 from __future__ import annotations

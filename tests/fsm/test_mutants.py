@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The report on mutants can be trusted: a sample is killed, and a harmless change is not."""
 
 from __future__ import annotations

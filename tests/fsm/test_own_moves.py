@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moves that a host itself wants: nobody reaches its engine, or another host is much better."""
 
 from __future__ import annotations

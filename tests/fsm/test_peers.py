@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Whose turn it is among three hosts and more, where first and last are not all there is."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine runs well, and nobody reaches it: one host's story, decision by decision."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Single hosts' stories, step by step in virtual time; each is an incident of the field."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """`ha-agent` as a process of its own: the real daemon, with libvirt and sanlock in a file.
 
 Run as ``python -m tests.integration.agent_process FILE [ha-agent's options]``. FILE is the

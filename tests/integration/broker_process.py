@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A real `ha-broker` process on a real volume, with a real sanlock daemon where there is one."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs one ``--deploy`` or ``leave`` as one host, in a process of its own.
 
 sanlock's library reads SANLOCK_RUN_DIR once, so each host needs its own process. Everything

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A real broker with plug-ins that do their worst: it goes on, and none of them outlives it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The `ha-broker` process: deployed or not, killed and restarted, stopped in order."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A command's process with threads refuses to be copied; each test has a process of its own."""
 
 from __future__ import annotations

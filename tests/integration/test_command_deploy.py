@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--deploy and --vm-status --metadata on a real volume, with a real sanlock daemon per host."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--vm-migrate and local maintenance as processes, beside a real broker with libvirt's word."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--vm-status as a process: how much it computes, what hangs, terminals, and --watch."""
 
 from __future__ import annotations

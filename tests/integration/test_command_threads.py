@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Commands that have threads do what may hang in a new interpreter, and never in a copy."""
 
 from __future__ import annotations

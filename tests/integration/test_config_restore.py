@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A shared configuration that is lost under a real broker, with a real sanlock."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Those who read our output, as they read it, on the output of real processes.
 
 Each test is a reader of its own: their expressions and loops, not ours. They exist already and

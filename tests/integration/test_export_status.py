@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """`--export-status` on whole hosts: real settings, a real broker, libvirt that hangs."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The run book of docs/from-ovirt.md, walked beside areas in the format of oVirt's own tools.
 
 Everything is real but libvirt, systemd and the network (see `command_host`): no engine runs.

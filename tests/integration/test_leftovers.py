@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a test run judges as left behind: all that it began itself, and nothing else."""
 
 from __future__ import annotations

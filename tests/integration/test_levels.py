@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How a run of the levels is interrupted, from a terminal or by a signal to it alone."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The metrics of a real broker process, and Prometheus' own word on them and on the rules."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The report on mutants of the code can be trusted: what is changed is run, and noticed."""
 
 from __future__ import annotations

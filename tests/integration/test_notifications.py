@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Notifications leave the house: to a real SMTP server, real HTTP receivers, and rude ones."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The Debian packages, built for real: what is in them and what their scripts do.
 
 Installing, upgrading and removing them is ``packaging/check``'s, in containers.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The command itself on two hosts: real storage, real sanlock, no brokers and no libvirt."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The storage's own commands on a real volume, with a real sanlock daemon for each host.
 
 Two hosts are deployed once for all tests; who takes something away puts it back.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Plug-ins in real processes: what they say, all that they can do wrong, and their end."""
 
 from __future__ import annotations

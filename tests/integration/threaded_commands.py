@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What commands do apart while they have threads: each is a program of its own.
 
 ``python -m tests.integration.threaded_commands NAME``

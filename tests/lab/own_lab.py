@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A lab for one test alone, beside the level's: in namespaces of its own, with its own folder."""
 
 import contextlib

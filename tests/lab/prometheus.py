@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A Prometheus of the tests' own: its configuration, its data, its port; no service."""
 
 from __future__ import annotations

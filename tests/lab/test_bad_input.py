@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What must not happen when what the hosts find is wrong: on real hosts, seen from outside."""
 
 import json

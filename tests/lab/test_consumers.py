@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Readers of our output on real hosts, and the status command while a host's storage is dead."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who starts before whom, and who stops after whom, when a host boots and shuts down: its journal.
 
 Beside the engine's services the host has a VM of its own, which starts with libvirt and takes no

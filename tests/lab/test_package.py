@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The package's whole life on real hosts: from a bare one to the engine, upgraded, gone again."""
 
 import json

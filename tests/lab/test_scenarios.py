@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The simulator's word against real hosts: the same script, the same order of transitions."""
 
 from pathlib import Path

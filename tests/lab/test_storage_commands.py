@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Leaving the cluster and coming back, and what administrators do to its storage meanwhile."""
 
 import json

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The lab's own promises: clear refusals, and faults that touch one host alone."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The run book of docs/from-ovirt.md on real hosts, beside volumes in oVirt's own format.
 
 The hosts leave our cluster first and are oVirt's then: its metadata and lockspace lie on the SAN, a

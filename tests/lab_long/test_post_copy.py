@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine goes on at the target before all of its memory is there (`migration.post_copy`)."""
 
 from collections.abc import Iterator

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Each host is restarted by the administrator's ordinary command, with the engine on it."""
 
 from tests.lab.test_moves import COMMAND, LONGEST_GAP_S

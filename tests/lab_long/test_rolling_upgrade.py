@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Three hosts get the next version of the program one by one, as docs/upgrade.md says.
 
 The next version is this program's package with another number. The one before it is this program's;

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Hosts of Debian 12 and 13 in one cluster: sanlock 3.8 beside 3.9, libvirt 9 beside 11.
 
 The engine moves alive in both directions, and is taken over in both directions after a power cut.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Incidents from the field as stories: a world, a script, and the log that they must give.
 
 A folder is a scenario: README.md (what happened to people, what must happen instead),

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """In every scenario, whatever happens, each host explains it: in sentences, and truly."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Every scenario gives its log, breaks no rule and is complete; every verb is in one of them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``python -m tests.sim``: search at random for a history that breaks a rule.
 
 Exit codes: 0 nothing found, 2 wrong usage, 3 a safety rule was broken, 4 the engine did not

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How soon the engine must be up once all is healed, from the settings alone.
 
 What may still have to pass, one after the other, in the worst case::

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A plan from a seed: everything is drawn here, before anything runs.
 
 Each seed enables a random subset of the fault families with weights of its own (swarm

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The families of faults: each function draws one fault, in the words of a script.
 
 `FAMILIES` maps a name to its function and how often it is drawn for a plan.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Ends every fault of a simulated cluster, as a person would: with the words of a script."""
 
 from __future__ import annotations

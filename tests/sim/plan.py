@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What one seed stands for: a world, what happens to it and when; plain data, nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is kept of a run: a log, its hash, and which rows of the table were seen."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Runs a plan: faults, then everything is healed, then the engine must be up and stay."""
 
 from __future__ import annotations

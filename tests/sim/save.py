@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Keeps a failing plan as a scenario: its folder is what `tests/scenarios` expects."""
 
 from __future__ import annotations

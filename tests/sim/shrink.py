@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Makes a failing plan small: fewer faults, fewer hosts, a plainer world.
 
 Every step keeps what still fails by the same rule. `fails` runs a plan and says so.

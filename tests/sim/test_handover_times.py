@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Planned handovers: how long the engine is away beside its guest's own times, and that what the
 hosts miss of each other costs time and nothing else."""
 

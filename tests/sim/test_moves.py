@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How moves of the engine by the agents are drawn, judged and timed."""
 
 from __future__ import annotations

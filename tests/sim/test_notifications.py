@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Whole hosts in virtual time: one host tells what all see, and it may die at any moment of it."""
 
 from __future__ import annotations

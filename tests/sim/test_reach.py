@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host that is cut off the network gives the engine up within its time, whatever the settings."""
 
 from __future__ import annotations

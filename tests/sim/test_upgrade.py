@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Three hosts get another version of the program, one by one, and the engine goes on.
 
 A simulated version differs in what it writes and reads, see `simulation.other_versions`: an older

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One agent in virtual time: the real core, the fakes, and a broker that tests arrange."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Brokers in virtual time: real cores over the fakes, and records of hosts that are not run."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A machine for commands, of which a test gives what the command may reach; the rest fails."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A cluster's storage and sanlock in memory, and the commands of its hosts on them."""
 
 from __future__ import annotations

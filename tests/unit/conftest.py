@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What holds for the unit level: nothing that really works is judged by how busy the machine is."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The commands that the pages name, and who runs each: a test, or nobody.
 
 Each page says at its end, or where it fits, which of its commands no test runs.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The pages below docs/ as their tests look at them: headings, links, commands."""
 
 from __future__ import annotations

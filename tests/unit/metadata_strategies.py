@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Hypothesis strategies for the metadata values, odd characters and huge fields included."""
 
 from __future__ import annotations

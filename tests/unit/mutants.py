@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Mutants of what agent and broker decide outside the table, and who objects to them.
 
 ``python -m tests.unit.mutants``: each place of `MODULES` is changed (`tests.unit.mutation`), and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Changes functions of modules that are loaded already: one mutant is one change of one place.
 
 The changed module is compiled, and the code of the function that contains the change replaces that

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The names that oVirt's own hosted-engine tools have for settings, by their files.
 
 Of ovirt-hosted-engine-ha 2.5 and ovirt-hosted-engine-setup 2.7, as their own sources have them, and

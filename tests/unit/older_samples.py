@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Files as oVirt's own hosted-engine tools have them, written for these tests."""
 
 from __future__ import annotations

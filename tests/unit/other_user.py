@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Asking the broker as another user of this host, in a process of that user's own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """An OVF and an OVF_STORE as oVirt's portal writes them, written for these tests."""
 
 from __future__ import annotations

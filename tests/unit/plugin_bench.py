@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Plug-ins for tests, installed for real into a directory that the children import from."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host with a broker, services, sanlock and libvirt as the storage's commands meet them."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Three whole hosts in virtual time: what may happen to them that no script of a scenario can say.
 
 All else that happens to whole hosts is told in `tests/scenarios`, with each moment of it.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """libvirt's word on the domain, never waited for, never older than it looks."""
 
 from __future__ import annotations

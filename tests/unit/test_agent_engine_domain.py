@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The domain's name comes from the shared configuration; before that nothing is known."""
 
 from __future__ import annotations

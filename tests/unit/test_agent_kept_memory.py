@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the agent has learnt outlives it, for one boot of the machine, and nothing else does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does the running VM hold its lease? One "no" is not enough, silence is for a while."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Moving the engine alive: the order, what becomes of it, and what stands in the record before."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the agent says of moving the engine away, and local maintenance that it takes back."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is old counts for nothing: a broker that is gone, libvirt's word from before an order."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """An agent whose host is shut down: it ends once the engine has left, and not before."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The daemons' shared small parts: the loop's bed, log lines, host.yaml, the unit file."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The agent's cycle through whole stories, in virtual time, each as a person would tell it."""
 
 from __future__ import annotations

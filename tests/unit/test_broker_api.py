@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The API over a real unix socket, with clients of all manners; the broker behind it is real,
 its world is not."""
 

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Troubles of the broker: told once, counted, and told again when they last."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Which page the engine monitor asks, and what the guest's own answer adds."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Whose slots a broker reads more often than the others, and how often it reads the lease then."""
 
 from __future__ import annotations

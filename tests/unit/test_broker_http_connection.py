@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The client's reader of HTTP: what a broker says is read, anything else is refused by name."""
 
 from __future__ import annotations

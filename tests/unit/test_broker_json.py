@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Snapshots and publications as JSON: full round trips, and refusals by name."""
 
 from __future__ import annotations

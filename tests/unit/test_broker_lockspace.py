@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Joining, losing and leaving the lockspace, and how often the lease is read."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The broker's loop: what comes while it gathers is in the next cycle, and makes no other one."""
 
 from __future__ import annotations

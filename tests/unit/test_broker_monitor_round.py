@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Monitors as one part of the cycle: they are due together, and nobody asks them in between."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's domain and health, the gateway, and what the service manager is told."""
 
 from __future__ import annotations

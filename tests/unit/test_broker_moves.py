@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Orders to move the engine, and local maintenance where it runs: a real broker, a fake agent."""
 
 from __future__ import annotations

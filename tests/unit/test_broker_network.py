@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The network monitor: each test it can do, its window, and what happens when settings change."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """This host's own status: what its agent says, and without it no more than what is seen here."""
 
 from __future__ import annotations

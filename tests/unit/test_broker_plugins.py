@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Plug-ins in the broker's cycle: made, shown and ended as the cluster's settings say."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A copy of a host does not join beside the host itself, and a reboot is no copy."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """After a sleep of its machine the broker asks the storage at once who holds the lease."""
 
 from __future__ import annotations

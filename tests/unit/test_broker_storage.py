@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The storage cycle: what is read, what damaged slots do, and storage that hangs or fails."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host looks at the engine's page on another host, if it is one of the next in line."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a tick costs follows what changed: counted in calls, never in time.
 
 One host's two daemons with what is between them, in virtual time, in clusters of several sizes.

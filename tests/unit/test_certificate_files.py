@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The look at certificates in files: each thing that can be wrong is told by the file's name."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--clean-metadata: whose slot is zeroed, whose is not, and what the broker still shows."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """hosted-engine-cleanup: what is asked, what is refused, what is removed, and again."""
 
 from __future__ import annotations

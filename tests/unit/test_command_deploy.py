@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--deploy: the answers, the survey of the storage, the plan, and the small helpers."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The checks of --deploy: what each finds, how bad that is, and that none stops the others."""
 
 from __future__ import annotations

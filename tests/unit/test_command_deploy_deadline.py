@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The deadlines of --deploy: storage, sanlock, and a join that does not end."""
 
 from __future__ import annotations

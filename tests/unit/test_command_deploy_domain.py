@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The check of the engine's domain XML: what of it this host has not, and what libvirt says."""
 
 from __future__ import annotations

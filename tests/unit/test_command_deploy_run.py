@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--deploy from its answers to the next host's: questions, checks, preview, and being cut off."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--explain: a sentence for everything that can be, and none that is not so."""
 
 from __future__ import annotations

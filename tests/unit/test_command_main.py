@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The command's options, exit codes and errors; and the commands that ask the broker."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--vm-migrate: what is asked of the broker, how it is followed, what comes out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the commands that monitoring calls all the time load: little, and nothing by accident.
 
 Each runs in an interpreter without site-packages, so what is there was loaded by the command.

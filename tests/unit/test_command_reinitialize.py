@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--reinitialize-lockspace: what is seen before anything is written, and the order of writing."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --simulate``: its exit codes, its errors, and the settings of this host."""
 
 from __future__ import annotations

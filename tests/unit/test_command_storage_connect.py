@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Connecting and disconnecting with tools that record what they are told, fail or hang."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """--vm-status --metadata: reading a volume with no daemon."""
 
 from __future__ import annotations

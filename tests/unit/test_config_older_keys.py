@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Settings by the names that they have in oVirt's own tools: read, set, refused."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A shared configuration that is lost on the storage and known to hosts: written back, or not."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Writing a version: one writer at a time, and nobody's change is lost."""
 
 from __future__ import annotations

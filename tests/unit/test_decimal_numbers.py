@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A number that people write is decimal or refused: in files, in answers, on the command line."""
 
 from __future__ import annotations

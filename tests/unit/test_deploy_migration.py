@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The check of --deploy whether the engine could be moved alive to this host."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The fake's word on a domain XML is libvirt's own, as far as its test driver knows."""
 
 from __future__ import annotations

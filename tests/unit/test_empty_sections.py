@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A section with nothing behind it (``network:``) is as if it were not there, in every file."""
 
 from __future__ import annotations

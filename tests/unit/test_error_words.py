@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What people are told of an error: its words, no order, and nothing of Python's own forms."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``hosted-engine --export-status``: deadlines, bounds, the manifest and the file itself."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Files that somebody else chose or put there: no link, no FIFO, no device, nobody else's."""
 
 from __future__ import annotations

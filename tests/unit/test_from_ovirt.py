@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/from-ovirt.md: every key of oVirt's own tools is in it, and leads to a setting of ours."""
 
 from __future__ import annotations

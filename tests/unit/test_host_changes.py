@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a broker keeps of hosts from snapshot to snapshot, against working all of it out anew."""
 
 from __future__ import annotations

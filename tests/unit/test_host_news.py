@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Long polls that bring only the hosts with news: what the caller holds is what is shown."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--import-ovirt``: oVirt's files become answers and a domain XML, or a clear refusal."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Roots of Debian releases: what is told where none can be had, and when one is made anew."""
 
 from pathlib import Path

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a domain XML names that a host must have, and what oVirt has left in it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Slots of earlier agents of format version 1 mean what their writers meant.
 
 The writers are written out here again, each as its time had it, from what they left on storage.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The lines about moves that are over: where the engine has gone, and how often in a day."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The one reader of JSON: every number that comes out of it can be used, or none does."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The settings: what is accepted, and how a refusal names the key, the value and the rule."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``storage.connection`` in host.yaml: what is accepted, what is refused, and the way back."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The time budget: each inequality holds at its bound and is refused just beyond."""
 
 from __future__ import annotations

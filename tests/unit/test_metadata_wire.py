@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Metadata format version 1, case by case; the bytes are the contract with other tools."""
 
 from __future__ import annotations

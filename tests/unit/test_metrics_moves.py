@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Live migrations as a scrape counts them: by purpose, outcome, and why hosts did not get it."""
 
 from __future__ import annotations

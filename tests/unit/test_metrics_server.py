@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The metrics over TCP, on loopback: TLS, who may read, rude clients, files that change."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/migration.md: its commands are run by the tests that it names, or it says that none does."""
 
 from __future__ import annotations

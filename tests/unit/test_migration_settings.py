@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How the engine is moved alive: the section `migration`, and where a host's libvirt is reached."""
 
 from __future__ import annotations

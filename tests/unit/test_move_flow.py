@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A move from the order to its end, on whole simulated hosts: what is told of it on the way."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The section ``notifications``: what it may say, and what is refused with which words."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """oVirt's own files, given to us: told what they are, wherever a file of ours is read."""
 
 from __future__ import annotations

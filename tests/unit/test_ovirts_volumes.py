@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Volumes that oVirt's own tools use are recognised, and no cluster is made on them."""
 
 from __future__ import annotations

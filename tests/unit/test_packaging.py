@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What goes into the packages, where, and what the builder refuses; nothing is built here."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``--edit-vm-conf --from-ovf``: what was changed in oVirt's portal reaches the domain XML."""
 
 from __future__ import annotations

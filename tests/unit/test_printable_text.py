@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What strangers wrote is only text: it steers no terminal and begins no line of its own."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """README.md: what is said of its peers has a source, or is said not to be documented."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/api.md and docs/settings.md: the catalogues that they are made from leave nothing out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host that was renamed, and copies of its disk: who may join, and who may write the slot.
 
 A stopped record of another name is no rival for whom sanlock has under the id. So all hangs on

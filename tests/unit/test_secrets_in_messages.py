@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is told, logged or written down names no secret: a webhook by scheme and host everywhere."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/security.md: what it claims is shown by tests that there are."""
 
 from __future__ import annotations

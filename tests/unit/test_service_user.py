@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The daemons' user: what it is told of a volume, what it is given, where it may write."""
 
 from __future__ import annotations

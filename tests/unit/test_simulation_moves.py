@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Migrations that a process on a simulated host asks libvirt for: how they go, and end."""
 
 from __future__ import annotations

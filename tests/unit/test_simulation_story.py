@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A story from its script to its last line, and each command of the grammar carried out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Slots decoded in short ways say what they say field by field, after whatever was there before."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Slot 0 is garbage when all brokers come up: what did the hosts last say of it?"""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Who may ask the broker, and who may have it do something: other users, on the real socket."""
 
 from __future__ import annotations

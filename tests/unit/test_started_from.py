@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A VM whose domain XML is not the one in use says from which version it was started."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The arrows between the packages, what the pure ones keep out, and where names are spelled.
 
 Every import statement counts, also one inside a function or under TYPE_CHECKING.

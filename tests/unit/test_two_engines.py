@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Two hosts that say that the engine runs there: who, and the way out."""
 
 from __future__ import annotations

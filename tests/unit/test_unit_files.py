@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The units of systemd beside libvirt's, and what keeps needrestart from it all."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Our own client's requests are read as `http.server` reads them; all others are left to it."""
 
 from __future__ import annotations

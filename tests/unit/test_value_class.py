@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Classes of `value_class` behave as frozen dataclasses do."""
 
 from __future__ import annotations

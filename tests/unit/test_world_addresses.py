@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A name with several addresses: whoever asks it finds the one that answers, and says which.
 
 All on loopback addresses: one that swallows packets is a full queue of connections there.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """libvirt's states and reasons in words: every one that libvirt has, and those of newer ones."""
 
 import re

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What the contract suite can't show of the fakes: virtual time, hanging, the hypervisor."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The health page over TLS, from real servers with certificates made for the test.
 
 A certificate that does not verify says nothing about the engine: it is not to be restarted for

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Our modules in new interpreters, from a folder that Python does not know by itself."""
 
 from __future__ import annotations

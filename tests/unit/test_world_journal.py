@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The log of the daemons: whoever reads it may hang, and nobody who logs waits for that."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The libvirt adapter, with libvirt's own test driver inside this process."""
 
 from __future__ import annotations

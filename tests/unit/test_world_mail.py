@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """How a host introduces itself to a mail server, and what a server's refusal is told as."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The network probes, of real sockets on the loopback address; the simulated twin beside them."""
 
 from __future__ import annotations

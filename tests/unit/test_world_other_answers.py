@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Answers of a server that lives and is asked for something else: not known, and in reach.
 
 What an ill engine answers stays bad.

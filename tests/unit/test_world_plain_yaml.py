@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reading YAML that people wrote: host.yaml and the answers of --deploy."""
 
 from __future__ import annotations

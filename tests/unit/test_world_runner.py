@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The thread runner: one hung job blocks its own key and nothing else."""
 
 from __future__ import annotations

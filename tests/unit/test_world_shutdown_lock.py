@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What people see of a shutdown that takes a while, with programs of our own in systemd's place."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A file descriptor that becomes readable when the machine's wall clock jumps.
 
 So it does when somebody sets it, and when the machine wakes up from a suspend: the kernel cancels

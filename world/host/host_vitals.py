@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """This host's own condition, from the kernel's files under /proc and /sys."""
 
 from __future__ import annotations

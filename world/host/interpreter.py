@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """New interpreters that run one of our modules, wherever this one has found them.
 
 ``python -m MODULE`` finds what is installed into that Python's own folders. A distribution's

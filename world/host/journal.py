@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Logging of both daemons: entries with fields in systemd's journal, elsewhere lines.
 
 A message is one line of printable text whatever it was made of, so that nothing in it can pass for

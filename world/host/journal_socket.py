@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """systemd's journal by its own protocol, which takes fields beside the text.
 
 Each entry is one datagram of ``NAME=value`` lines (systemd's "Native Journal Protocol"). Unit,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The process in which one plug-in lives, and nothing else of ours.
 
 ``python -m world.host.plugin_main NAME PARENT_PID``, as `plugin_supervisor` starts it. It reads

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Plug-ins of the real world: each in a process of its own, talked to over two pipes.
 
 Whatever a plug-in does, it does it to its own process. One that does not answer in time, says

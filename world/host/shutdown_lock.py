@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Has `systemd-inhibit --list` say that, and why, a shutdown of this host takes a while.
 
 It holds up nothing: that does the service's own stop. logind asks those who hold such a lock before

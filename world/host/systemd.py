@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """systemd: notifications to it, and a question. The only file that imports `sdnotify`."""
 
 from __future__ import annotations

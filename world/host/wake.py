@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a daemon's loop sleeps on: a pipe, so that threads and signal handlers can wake it."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Are the files of a certificate good? Told by a TLS handshake with oneself, in memory.
 
 So nothing here reads a certificate: OpenSSL judges it as a peer would, its dates, its authority,

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a conversation with somebody else may cost: until when it lasts, and how much is said."""
 
 from __future__ import annotations

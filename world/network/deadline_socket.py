@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A socket on which a whole conversation has one deadline.
 
 A plain socket time-out counts anew with each byte that arrives, so a peer that trickles

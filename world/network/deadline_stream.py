@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Connections on which everything together has one deadline and one budget, encrypted or not.
 
 A socket's own time-out counts anew with each byte, so a server that trickles would hold its

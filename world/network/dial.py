@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A connection to whichever address of a name answers first.
 
 A name may stand for several addresses, of which some swallow packets or can't be reached from

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Does a name server answer over TCP? RFC 1035 for the message, RFC 7766 for TCP.
 
 Over TCP, because a datagram that is lost under load would look like a network that is down.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The engine's health page, fetched over HTTP or HTTPS within one deadline.
 
 The deadline holds for the whole check, so a server that sends one byte a second gains

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """One ICMP echo, without a process of its own.
 
 A datagram ICMP socket needs no privilege where net.ipv4.ping_group_range allows it; else a

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a mail server's refusal means, and which setting to change for it.
 
 RFC 5321 4.2 for the codes, RFC 3463 for the numbers behind them. Servers refuse at the first

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The network probes of the real world: ICMP, TCP, and DNS over TCP. Nothing is kept between them.
 
 What can't be tried at all (a name that can't be resolved, no right to ping) is a WorldError and

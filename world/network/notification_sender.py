@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Mails over SMTP and webhooks over HTTP, each within one deadline.
 
 Certificates and names in them are always verified. Proxies named in the environment are not used,

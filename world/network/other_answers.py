@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Answers of an HTTP server that lives, but is asked for something else than it gives.
 
 A login, a refusal, a page that is elsewhere, too many questions: nothing of that says that the

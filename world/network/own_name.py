@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """By which name this host introduces itself to a mail server (RFC 5321 4.1.1.1)."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The head of an HTTP answer as nearly all servers write it: one that needs no library.
 
 `http.client` brings e-mail and TLS along, some megabytes, and makes a message of each head. What

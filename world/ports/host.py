@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The protocols through which both daemons reach the world.
 
 Every method here may block for as long as the world likes (storage hangs, daemons

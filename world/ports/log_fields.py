@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a line of the log tells beside its text: fields by which a journal is searched.
 
 ``log.info("it starts", extra=fields(state=State.ENGINE_START))`` gives the journal's entry a field

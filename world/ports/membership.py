@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """This host's membership in the lockspace; apart, for who only reads what others found out."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """sanlock: who lives, who is a member, who owns the engine's lease."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Writes the version of the shared configuration that this host goes by back to the storage.
 
 Under the lock of writers, and only where `metadata.config_repair` sees nothing newer and nothing

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Direct, aligned, synchronous I/O on files and block devices.
 
 Peers' records must come from the storage itself: a record from the page cache looks old and

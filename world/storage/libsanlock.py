@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """libsanlock by ctypes, under the names of sanlock's Python binding: what the adapter uses of it.
 
 For machines whose distribution has no binding (EL 10, Fedora). Functions, parameters, results and

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """sanlock: lockspace, engine's lease, lock of writers.
 
 The only file that imports `sanlock`, its Python binding, or, where there is none, `libsanlock`,

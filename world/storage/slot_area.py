@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Reading the metadata area for whoever needs all that is asked for, or an error.
 
 The broker, which goes on with what can be read, has jobs of its own: `ha_broker.storage.slot_io`.

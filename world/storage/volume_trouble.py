@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What is wrong with a volume as a whole: it is not there, may only be read, or is too short.
 
 sanlock answers with whatever its own system call happened to say: "Message too long" for a volume

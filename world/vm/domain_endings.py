@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Why the engine's domain ended, worked out of libvirt's events. Pure.
 
 Measured with libvirt 9.0.0 and QEMU 7.2 (event: detail):

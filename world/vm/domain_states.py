@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """libvirt's state and reason for the engine's domain, in our values and in words. Pure.
 
 The numbers are those of virDomainState and of its reasons. Each text is the end of a sentence for

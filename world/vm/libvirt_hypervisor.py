@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """libvirt, reduced to the engine's domain. The only file that imports its Python binding.
 
 Events tell at once when something changed and why a domain ended (`domain_endings`); the state

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Connecting to a libvirt that asks for a name and a password (SASL), as vdsm sets it up.
 
 Both stand in a file that the address names: ``qemu:///system?authfile=FILE`` (libvirt's own

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A live migration by libvirt: the look at the target before it, the move, and its figures.
 
 The source's libvirtd makes the move itself, peer to peer: it goes on, or is undone, whatever

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Those constants of the agent that also hold here, from where this program has them."""
 
 from metadata.extra_text import PARSE_VERSION as METADATA_PARSE_VERSION

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """A host whose software RAID array has lost disks should rather not run the engine.
 
 Options: ``array`` (md0), ``file`` (/proc/mdstat).

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What one command of ``hosted-engine`` is called and takes. Pure and light: text only.
 
 `--help`, the manual page and the shells' completion are all made from these entries, so that

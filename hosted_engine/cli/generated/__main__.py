@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Write the manual pages, the completion files and the references below a folder.
 
 ``python -m hosted_engine.cli.generated FOLDER``; what is kept in docs/ is what it wrote. Why not by

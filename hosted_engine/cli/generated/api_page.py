@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/api.md: the broker's interface, from the catalogue of its resources and its values."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Every key of the settings with its default and what is allowed, as their readers tell it.
 
 The readers name what they allow when a value, or a key, is refused. So they are asked: nothing

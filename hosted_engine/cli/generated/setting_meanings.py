@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What each setting means, for the reference. A test holds it against the keys that there are."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """docs/settings.md: every setting with its default, what is allowed, and what it means."""
 
 from __future__ import annotations

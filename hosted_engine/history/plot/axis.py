@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The axis of time: which moments are marked, and how. Pure but for the local time zone."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The chart: a lane for each host, for the lease and for global maintenance. Pure.
 
 A host's lane has a band for its state and below it a narrow one for the engine on it. Where nothing

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """An SVG as PNG, by rsvg-convert, which is installed only where such pictures are wanted."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a drawing is made of; lengths are pixels, `y` grows downwards. Pure."""
 
 from __future__ import annotations

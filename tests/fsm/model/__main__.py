@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """``python -m tests.fsm.model --hosts 2|3 [--faults N]``."""
 
 from __future__ import annotations

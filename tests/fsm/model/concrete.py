@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """From the abstract to the real: memories and observations with real moments, and back.
 
 Each moment of the memory is known by its class only: which thresholds of the guards are behind

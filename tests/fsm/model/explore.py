@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Through all worlds, with every rule asked on the way.
 
 The worlds with the fewest faults come first, breadth first among equals; so each world is

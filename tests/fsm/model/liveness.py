@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Once faults have stopped, does the engine come up, and after how many moves at the most?
 
 The graph holds, for each world without an engine that could have one, what may follow calmly.

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What may happen to one host: faults, people, libvirt, sanlock, the passing of time.
 
 A move is a function of this host, its id and the lease; it never touches another host.

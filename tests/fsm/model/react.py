@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """The agent's turn in the model: the real `fsm.step` on real values, its orders given."""
 
 from __future__ import annotations

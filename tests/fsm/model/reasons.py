@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """What a row tells people must be true: each reason, by a phrase of it, asked a second time."""
 
 from __future__ import annotations

@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """Prints how a world came about: which moves, which rows fired, what changed."""
 
 from __future__ import annotations

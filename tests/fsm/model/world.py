@@ -1,3 +1,6 @@
+# SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
 """All hosts together: which worlds may follow a world.
 
 Hosts and leases are numbered, and a world is a small tuple of numbers, so that comparing two
