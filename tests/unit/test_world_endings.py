@@ -208,3 +208,10 @@ def test_one_that_has_arrived_crashes_like_any_other(by_event: bool) -> None:
 def test_the_next_life_arrives_from_nowhere() -> None:
     life = told(ARRIVES, stopped(StoppedDetail.FAILED), *STARTED)
     assert told(stopped(StoppedDetail.FAILED), life=life).ending is Ending.CRASHED
+
+
+def test_who_began_between_shutdown_and_end_does_not_know_who_asked_for_it() -> None:
+    """sanlock's signal came before this process: qemu, whose disk hung, ended a minute later."""
+    found = looked(DomainLife(), present=True)
+    ended = told(stopped(StoppedDetail.SHUTDOWN), life=found)
+    assert (ended.ending, ended.detail) == (Ending.MISSING, "")

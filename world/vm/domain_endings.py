@@ -16,7 +16,9 @@ migration to here broken off   STARTED: MIGRATED, then STOPPED: FAILED
 
 sanlock ends qemu with SIGTERM when the host loses its lockspace, so a SIGTERM that nobody
 asked libvirt for counts as a crash. ``virsh shutdown`` by somebody else looks like a
-power-off from inside, because it asks the guest to do just that.
+power-off from inside, because it asks the guest to do just that. A process that began between
+SHUTDOWN and STOPPED does not know which of both it was: qemu may take minutes to end when its
+disk hangs.
 """
 
 from __future__ import annotations
@@ -98,7 +100,8 @@ class DomainLife:
     ending       how that life ended; NONE while it has not, or nobody knows yet
     detail       the same in words, where the ending alone does not say it
     panicked     qemu said that the guest's kernel panicked (pvpanic)
-    signalled    qemu said that a signal from the host shuts it down
+    shuts_down   qemu said that it shuts down, and why
+    signalled    ... by a signal from the host
     asked        this process asked the guest to power off
     arriving     a migration brings it, and its guest has not run here yet
     events       how many events have been seen, to tell whether a look is older than an event
@@ -108,6 +111,7 @@ class DomainLife:
     ending: Ending = Ending.NONE
     detail: str = ""
     panicked: bool = False
+    shuts_down: bool = False
     signalled: bool = False
     asked: bool = False
     arriving: bool = False
@@ -165,7 +169,7 @@ def _told(life: DomainLife, event: int, detail: int) -> DomainLife:
         arrives = (event, detail) == (LifecycleEvent.STARTED, StartedDetail.MIGRATED)
         return replace(life, arriving=arrives)
     if event == LifecycleEvent.SHUTDOWN:
-        return replace(life, signalled=detail == ShutdownDetail.HOST)
+        return replace(life, shuts_down=True, signalled=detail == ShutdownDetail.HOST)
     if event == LifecycleEvent.CRASHED:
         return replace(life, panicked=detail == CrashedDetail.PANICKED)
     if event == LifecycleEvent.STOPPED and _is_open(life):
@@ -194,4 +198,4 @@ def _ending_of_shutdown(life: DomainLife) -> tuple[Ending, str]:
         return Ending.CRASHED, QEMU_SIGNALLED
     if life.asked:
         return Ending.STOPPED, ""
-    return Ending.GUEST_SHUTDOWN, POWERED_OFF
+    return (Ending.GUEST_SHUTDOWN, POWERED_OFF) if life.shuts_down else (Ending.MISSING, "")
