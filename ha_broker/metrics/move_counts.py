@@ -83,8 +83,8 @@ class MoveCounts:
         counted = dict.fromkeys(MOVE_OUTCOMES, 0) if before is None else _outcomes(before)
         for outcome, count in _outcomes(now).items():
             self.moves.inc(purpose, outcome, by=max(0, count - counted[outcome]))
-        known = set() if before is None else _hosts(before)
-        for host, why in _refusals(now):
+        known = {} if before is None else _refusals(before)
+        for host, why in _refusals(now).items():
             if host not in known:
                 self.refusals.inc(purpose, reason_of(why))
 
@@ -114,11 +114,7 @@ def _outcomes(report: MoveReport) -> dict[str, int]:
     }
 
 
-def _refusals(report: MoveReport) -> list[tuple[str, str]]:
-    """Each host with its reason; the line that tells of further hosts has none."""
+def _refusals(report: MoveReport) -> dict[str, str]:
+    """The reason of each host; the line that tells of further hosts has none."""
     parted = (text.partition(": ") for text in report.refusals)
-    return [(host, why) for host, _, why in parted if why]
-
-
-def _hosts(report: MoveReport) -> set[str]:
-    return {host for host, _ in _refusals(report)}
+    return {host: why for host, _, why in parted if why}

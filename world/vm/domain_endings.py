@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from typing import Optional
 
 from world.ports.libvirt import Ending
 
@@ -100,8 +101,7 @@ class DomainLife:
     ending       how that life ended; NONE while it has not, or nobody knows yet
     detail       the same in words, where the ending alone does not say it
     panicked     qemu said that the guest's kernel panicked (pvpanic)
-    shuts_down   qemu said that it shuts down, and why
-    signalled    ... by a signal from the host
+    shutdown     why qemu shuts down, by its own word (`ShutdownDetail`); None: it has not said so
     asked        this process asked the guest to power off
     arriving     a migration brings it, and its guest has not run here yet
     events       how many events have been seen, to tell whether a look is older than an event
@@ -111,8 +111,7 @@ class DomainLife:
     ending: Ending = Ending.NONE
     detail: str = ""
     panicked: bool = False
-    shuts_down: bool = False
-    signalled: bool = False
+    shutdown: Optional[int] = None
     asked: bool = False
     arriving: bool = False
     events: int = 0
@@ -169,7 +168,7 @@ def _told(life: DomainLife, event: int, detail: int) -> DomainLife:
         arrives = (event, detail) == (LifecycleEvent.STARTED, StartedDetail.MIGRATED)
         return replace(life, arriving=arrives)
     if event == LifecycleEvent.SHUTDOWN:
-        return replace(life, shuts_down=True, signalled=detail == ShutdownDetail.HOST)
+        return replace(life, shutdown=detail)
     if event == LifecycleEvent.CRASHED:
         return replace(life, panicked=detail == CrashedDetail.PANICKED)
     if event == LifecycleEvent.STOPPED and _is_open(life):
@@ -194,8 +193,8 @@ def _ending(life: DomainLife, detail: int) -> tuple[Ending, str]:
 
 
 def _ending_of_shutdown(life: DomainLife) -> tuple[Ending, str]:
-    if life.signalled:
+    if life.shutdown == ShutdownDetail.HOST:
         return Ending.CRASHED, QEMU_SIGNALLED
     if life.asked:
         return Ending.STOPPED, ""
-    return (Ending.GUEST_SHUTDOWN, POWERED_OFF) if life.shuts_down else (Ending.MISSING, "")
+    return (Ending.MISSING, "") if life.shutdown is None else (Ending.GUEST_SHUTDOWN, POWERED_OFF)
