@@ -74,14 +74,20 @@ def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="module")
-def lockspace() -> SanlockLockspace:
+def joined_lockspace() -> SanlockLockspace:
+    """On a new volume, with the engine's lease."""
     (BOX / "volume").write_bytes(bytes(16 * 1024 * 1024))
     wait_until(Path("/run/sanlock/sanlock.sock").exists)
     lockspace = SanlockLockspace(PARTS)
     lockspace.format_lockspace(1)
     lockspace.format_lease()
     lockspace.join(1, 1)
+    return lockspace
+
+
+@pytest.fixture(scope="module")
+def lockspace() -> SanlockLockspace:
+    lockspace = joined_lockspace()
     start_libvirtd()
     return lockspace
 

@@ -22,7 +22,14 @@ from typing import Callable
 import pytest
 
 from tests.contract import hypervisor_cases, moves_alike
-from tests.contract.hypervisor_cases import BOX, PARTS, XML, answers, start_libvirtd, wait_until
+from tests.contract.hypervisor_cases import (
+    BOX,
+    XML,
+    answers,
+    joined_lockspace,
+    start_libvirtd,
+    wait_until,
+)
 from tests.contract.moves_alike import Stage
 from world.ports.errors import HypervisorError, LeaseHeldError
 from world.ports.libvirt import Domain, DomainState, Ending, MigrationOptions
@@ -57,12 +64,7 @@ def lockspace() -> SanlockLockspace:
     (BOX / "content").write_bytes(os.urandom(CONTENT_MIB << 20))
     with Path("/etc/hosts").open("a") as hosts:
         hosts.write("127.0.0.1 he-libvirt-box\n127.0.0.2 he-libvirt-two\n")
-    (BOX / "volume").write_bytes(bytes(16 * 1024 * 1024))
-    wait_until(Path("/run/sanlock/sanlock.sock").exists)
-    lockspace = SanlockLockspace(PARTS)
-    lockspace.format_lockspace(1)
-    lockspace.format_lease()
-    lockspace.join(1, 1)
+    lockspace = joined_lockspace()
     start_libvirtd()
     for directory in (SECOND, FIRST_SOCKETS):
         directory.mkdir()

@@ -6,17 +6,17 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.contract.hypervisor_cases import (
+    BOX,
     LIMIT_S,
-    PARTS,
     XML,
     answers,
+    joined_lockspace,
     start_libvirtd,
     wait_until,
 )
@@ -26,7 +26,6 @@ from world.storage.sanlock_lockspace import SanlockLockspace
 from world.vm.libvirt_hypervisor import LibvirtHypervisor
 from world.vm.libvirt_login import NAME_A_FILE, NOT_IN_FILE
 
-BOX = Path(os.environ["HE_LIBVIRT_BOX"])
 LOGIN = BOX / "libvirt-auth.conf"
 DATABASE = BOX / "passwd.db"
 NAME, REALM, PASSWORD = b"vdsm", b"ovirt", b"correct horse"
@@ -67,12 +66,7 @@ def lockspace() -> SanlockLockspace:
     Path("/etc/sasl2").mkdir(exist_ok=True)
     Path("/etc/sasl2/libvirt.conf").write_text(SASL)
     set_password()
-    Path(PARTS.lease.path).write_bytes(bytes(16 * 1024 * 1024))
-    wait_until(Path("/run/sanlock/sanlock.sock").exists)
-    lockspace = SanlockLockspace(PARTS)
-    lockspace.format_lockspace(1)
-    lockspace.format_lease()
-    lockspace.join(1, 1)
+    lockspace = joined_lockspace()
     start_libvirtd()
     wait_until(Path("/run/libvirt/libvirt-sock").exists, LIMIT_S)
     return lockspace

@@ -40,9 +40,5 @@ def release_options() -> list[str]:
 
 @pytest.fixture
 def lab(built_lab: LabVerbs) -> Iterator[LabVerbs]:
-    """The lab at rest; afterwards the engine must have run nowhere twice."""
-    built_lab.forget_troubles()
-    built_lab.wait_settled()
-    yield built_lab
-    report = built_lab.attempt("report")
-    assert report.returncode == 0, report.stdout
+    with built_lab.at_rest():
+        yield built_lab

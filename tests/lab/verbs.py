@@ -3,11 +3,12 @@
 
 """The lab as these tests use it: through its commands alone."""
 
+import contextlib
 import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -123,6 +124,15 @@ class LabVerbs:
             if time.monotonic() > deadline_s:
                 raise LabError(f"{what}: not within {scaled(timeout_s):g} s: {found}")
             time.sleep(0.5)
+
+    @contextlib.contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """For one test; after it the engine must have run nowhere twice."""
+        self.forget_troubles()
+        self.wait_settled()
+        yield
+        report = self.attempt("report")
+        assert report.returncode == 0, report.stdout
 
     def wait_settled(self) -> None:
         self.wait_for("all hosts at rest", is_settled, SETTLE_TIMEOUT_S)

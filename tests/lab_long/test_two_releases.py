@@ -28,11 +28,8 @@ def mixed() -> Iterator[LabVerbs]:
 
 @pytest.fixture
 def settled(mixed: LabVerbs) -> Iterator[LabVerbs]:
-    mixed.forget_troubles()
-    mixed.wait_settled()
-    yield mixed
-    report = mixed.attempt("report")
-    assert report.returncode == 0, report.stdout
+    with mixed.at_rest():
+        yield mixed
 
 
 def test_each_host_is_of_its_own_release(settled: LabVerbs) -> None:
