@@ -25,7 +25,7 @@ from fsm.observation import (
     Vm,
     VmEnding,
 )
-from fsm.own_moves import better_told
+from fsm.own_moves import better_told, longest_move_s
 from fsm.peers import Ranking, ahead_of_us, candidates, turns_had, undecided
 from fsm.reach import (
     better_places,
@@ -626,8 +626,9 @@ _TIME_OUTS_S: dict[State, Callable[[Memory, ClusterSettings], float]] = {
     State.ENGINE_UP_BAD_HEALTH: lambda _m, c: c.timing.bad_health_s,
     State.ENGINE_STOP: lambda _m, c: c.timing.stop_s,
     State.ENGINE_MAYBE_AWAY: lambda _m, c: c.timing.away_s,
-    # libvirt is told to give it up earlier than that (migration.limit_s).
-    State.ENGINE_MIGRATING_AWAY: lambda _m, c: c.timing.migration_s,
+    # libvirt is told to give it up earlier than that: this is for an agent that begins anew and has
+    # nothing that waits for libvirt's word, and the net below the executor's own limit.
+    State.ENGINE_MIGRATING_AWAY: lambda _m, c: longest_move_s(c),
     State.ENGINE_UNEXPECTEDLY_DOWN: lambda _m, c: c.timing.unexpected_down_s,
 }
 

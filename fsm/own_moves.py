@@ -173,6 +173,20 @@ def move_limit_s(memory: Memory, observation: Observation, config: ClusterSettin
 
 
 SHORTEST_S = 1.0
+# libvirt needs up to 30 s to see that the target is gone, and the target is asked before anything
+# moves.
+PATIENCE_S = 60.0
+
+
+def longest_move_s(config: ClusterSettings) -> float:
+    """How long a move of this program's own may take, from its announcement to its end.
+
+    In the post-copy phase, which begins at the limit, it can't be broken off: the guest runs at
+    the target already.
+    """
+    if config.migration.post_copy:
+        return config.timing.migration_s
+    return min(config.migration.limit_s + PATIENCE_S, config.timing.migration_s)
 
 
 # --- for people -----------------------------------------------------------------------

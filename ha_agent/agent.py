@@ -19,13 +19,12 @@ from fsm.decision import Decision
 from fsm.machine import fire
 from fsm.memory import OUT_OF_REACH, Action, Memory
 from fsm.observation import MoveOutcome, Observation, Peer, StartOutcome, Vm
-from fsm.own_moves import move_limit_s
+from fsm.own_moves import PATIENCE_S, move_limit_s
 from fsm.step import RowFinder, step
 from ha_agent import kept_memory
 from ha_agent.actions import execute
 from ha_agent.actions.execute import Executor, Judged
 from ha_agent.actions.migrate_engine import (
-    PATIENCE_S,
     SHORT_PATIENCE_S,
     LatestMove,
     MigrationOrder,

@@ -30,7 +30,7 @@ class State(str, Enum):
     ENGINE_FORCE_STOP = "EngineForceStop"
     ENGINE_MAYBE_AWAY = "EngineMaybeAway"  # away_s (40)
     ENGINE_UNEXPECTEDLY_DOWN = "EngineUnexpectedlyDown"  # unexpected_down_s (560), sooner if alone
-    ENGINE_MIGRATING_AWAY = "EngineMigratingAway"  # migration_s (600)
+    ENGINE_MIGRATING_AWAY = "EngineMigratingAway"  # limit_s (120) + 60
     LOCAL_MAINTENANCE = "LocalMaintenance"
     LOCAL_MAINTENANCE_MIGRATE_VM = "LocalMaintenanceMigrateVm"
     GLOBAL_MAINTENANCE = "GlobalMaintenance"

@@ -14,12 +14,10 @@ from dataclasses import dataclass, field
 from typing import Optional
 
 from fsm.observation import MoveOutcome
+from fsm.own_moves import PATIENCE_S
 from metadata.settings.parse import MigrationSettings
 from world.ports.libvirt import MigrationOptions, MigrationResult
 
-# libvirt needs up to 30 s to see that the target is gone, and the target is asked before anything
-# moves.
-PATIENCE_S = 60.0
 # Where nobody reaches the engine, its stop waits no longer for a libvirt that is silent.
 SHORT_PATIENCE_S = 5.0
 

@@ -15,6 +15,7 @@ from fsm.guards import REPEAT_TICKS
 from fsm.memory import MAINTENANCE
 from fsm.moves import NO_REASON, not_chosen
 from fsm.observation import HostStop, Lease, MoveOutcome, MoveRequest, Peer, Vm, VmEnding
+from fsm.own_moves import longest_move_s
 from fsm.table import UNANNOUNCED
 from metadata.liveness import Liveness
 from metadata.records import Health
@@ -173,6 +174,21 @@ def test_an_agent_that_comes_back_goes_on_for_local_maintenance(outcome: MoveOut
     assert host.settle(1, vm=Vm.RUNNING, move_outcome=outcome) is expected
 
 
+def _broken_off_at_its_limit(host: Host) -> None:
+    """Not before that, whoever gave libvirt the order."""
+    since_s = host.memory.since_s
+    assert since_s is not None
+    left_s = longest_move_s(CONFIG) - (host.seen.now_s - since_s)
+    assert host.see(left_s - 1).actions == ()
+    assert host.see(1).actions == (Action.ABORT_MIGRATION,)
+
+
+def test_post_copy_is_not_broken_off_at_the_limit_at_which_it_begins() -> None:
+    post_copy = replace(CONFIG, migration=replace(CONFIG.migration, post_copy=True))
+    assert longest_move_s(post_copy) == TIMING.migration_s
+    assert CONFIG.migration.limit_s < longest_move_s(CONFIG) < TIMING.migration_s
+
+
 @pytest.mark.parametrize("by_another_agent", [False, True])
 def test_a_move_that_goes_on_meanwhile_is_still_this_one(by_another_agent: bool) -> None:
     host = moving(taker(2), **ASKED)
@@ -181,8 +197,7 @@ def test_a_move_that_goes_on_meanwhile_is_still_this_one(by_another_agent: bool)
     if by_another_agent:  # what it gave an order for is not kept
         host.memory = replace(host.memory, move_ordered=False)
     assert host.settle(1, vm=Vm.RUNNING, **busy) is MOVING
-    host.see(TIMING.migration_s)
-    assert host.last.actions == (Action.ABORT_MIGRATION,)
+    _broken_off_at_its_limit(host)
     host.settle(1, vm_leaving=False)
     assert host.memory.state is State.ENGINE_UP
     assert host.memory.move_refusals == ((2, NO_REASON),)
@@ -292,8 +307,7 @@ def test_a_crash_on_the_way_is_a_crash() -> None:
 def test_a_migration_that_takes_too_long_is_broken_off_again_and_again() -> None:
     host = moving(taker(2), **ASKED)
     host.see(1, move_outcome=MoveOutcome.RUNNING, vm_leaving=True)
-    host.see(TIMING.migration_s)
-    assert host.last.actions == (Action.ABORT_MIGRATION,)
+    _broken_off_at_its_limit(host)
     host.see(1)
     assert host.last.actions == ()
     assert host.see(REPEAT_TICKS * TIMING.tick_s).actions == (Action.ABORT_MIGRATION,)
@@ -303,7 +317,7 @@ def test_a_vm_that_libvirt_only_said_to_have_moved_stays_in_the_end() -> None:
     host = moving(taker(2), **ASKED)
     host.see(1, move_outcome=MoveOutcome.DONE)
     assert host.memory.state is MOVING
-    assert host.settle(TIMING.migration_s) is State.ENGINE_UP
+    assert host.settle(longest_move_s(CONFIG)) is State.ENGINE_UP
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ import pytest
 
 from fsm.memory import Action, Memory
 from fsm.observation import HostCondition, MoveOutcome, Observation, Vm
+from fsm.own_moves import PATIENCE_S
 from fsm.table import Row
 from ha_agent.actions.execute import ABORT, DESTROY, MIGRATE, Executor, Judged, OrderResult
-from ha_agent.actions.migrate_engine import PATIENCE_S, LatestMove, MigrationOrder, options_of
+from ha_agent.actions.migrate_engine import LatestMove, MigrationOrder, options_of
 from ha_agent.agent import Agent
 from ha_agent.observation.collect import peers_of
 from ha_agent.ports import AgentPorts
