@@ -74,6 +74,8 @@ def _checks(subject: Subject) -> Iterator[Check]:
         yield Check("storage speed", lambda: storage.check_speed(world, parts, found, io_timeout_s))
     yield Check("service user", lambda: check_service_user(world))
     yield Check("sanlock", lambda: check_sanlock(subject))
+    yield Check("other lockspace", lambda: check_other_lockspace(subject))
+    yield Check("oVirt's services", lambda: check_ovirt_services(world))
     yield Check("watchdog", lambda: check_watchdog(world))
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
     yield Check("sleep", lambda: check_sleep(world))
@@ -201,6 +203,32 @@ def _other_host_named(subject: Subject, name: str) -> str:
         if rival(record, own or subject.world.host_name, is_own_id) is not None:
             return found.describe_host(host_id)
     return ""
+
+
+def check_other_lockspace(subject: Subject) -> Finding:
+    """sanlock lets this host into one lockspace of our name only, and oVirt's has it, too."""
+    other = subject.lockspace.joined_elsewhere()
+    if not other:
+        return ok("this host is in no other lockspace of that name")
+    return fail(
+        f"this host is in another lockspace of that name, {other}: sanlock lets it into one only",
+        "stop what has joined it on this host (oVirt's ovirt-ha-agent and ovirt-ha-broker), with "
+        "its engine",
+        f"then, if sanlock client status still shows it: sanlock client rem_lockspace -s {other}",
+    )
+
+
+def check_ovirt_services(world: Environment) -> Finding:
+    """Two programs that start the same engine make two of it: their leases are not the same."""
+    found = world.units.of_ovirt()
+    if not found:
+        return ok("neither ovirt-ha-agent nor ovirt-ha-broker runs here or starts at boot")
+    return fail(
+        f"{' and '.join(found)} of oVirt {'run' if len(found) > 1 else 'runs'} here or "
+        f"{'start' if len(found) > 1 else 'starts'} at boot; its lease is another one, so both "
+        "programs could start the engine",
+        f"on every host: systemctl disable --now {' '.join(found)} (docs/from-ovirt.md)",
+    )
 
 
 def check_watchdog(world: Environment) -> Finding:

@@ -21,6 +21,8 @@ AGENT = "ha-agent.service"
 IN_STARTING_ORDER = (BROKER, AGENT)
 # Connects the storage at boot, where host.yaml says how.
 STORAGE = "hosted-engine-storage.service"
+# oVirt's own daemons, and those of ours that have their names as aliases.
+_OVIRT = {"ovirt-ha-broker.service": BROKER, "ovirt-ha-agent.service": AGENT}
 WRITABLE = ("/srv", "/mnt", "/media", "/rhev", "/dev")
 """Below these the broker's unit lets it write; a test compares them with its ReadWritePaths."""
 
@@ -38,6 +40,9 @@ class Units(Protocol):
 
     def active(self) -> tuple[str, ...]:
         """Those of our services that run or are about to, in starting order."""
+
+    def of_ovirt(self) -> tuple[str, ...]:
+        """oVirt's own daemons that run here or will at the next boot."""
 
     def start(self, units: tuple[str, ...]) -> None:
         """Start them; raises CommandError."""
@@ -72,6 +77,15 @@ class SystemdUnits:
     def active(self) -> tuple[str, ...]:
         """None where there is no systemd."""
         return tuple(unit for unit in IN_STARTING_ORDER if self._is_active(unit))
+
+    def of_ovirt(self) -> tuple[str, ...]:
+        """Ours have their names, too, once they are enabled (``Alias=``)."""
+        return tuple(
+            name
+            for name, own in _OVIRT.items()
+            if not self._is_the_same(name, own)
+            and (self._is_active(name) or self._is_enabled(name))
+        )
 
     def start(self, units: tuple[str, ...]) -> None:
         """All at once: systemd orders them."""
@@ -114,6 +128,12 @@ class SystemdUnits:
         if self.available():
             _systemctl("daemon-reload")
         return True
+
+    def _is_the_same(self, alias: str, unit: str) -> bool:
+        """Is `alias` a name of that unit? What systemd does not know is called by its own name."""
+        if not self.available():
+            return False
+        return _run("show", "--value", "--property=Id", alias).output.strip() == unit
 
     def _is_enabled(self, unit: str) -> bool:
         return self.available() and _run("is-enabled", unit).output.strip().startswith("enabled")

@@ -190,6 +190,7 @@ class SimLockspace:
         self.holders = Holders(self._need_daemon)
         self.registered: set[int] = set()
         self.elsewhere: set[int] = set()
+        self.other_lockspace = ""  # of our name, at another place, that this daemon is in
         self.watchdog = False
         self.fire_timeout = USUAL_FIRE_TIMEOUT_S
         self.disk_hangs_too = False
@@ -342,6 +343,10 @@ class SimLockspace:
     def daemon_host_name(self) -> str:
         self._need_daemon("ask for the daemon's host name")
         return self.host_name
+
+    def joined_elsewhere(self) -> str:
+        self._need_daemon("ask sanlock for its lockspaces")
+        return self.other_lockspace
 
     # --- the lock of writers ------------------------------------------------------------------
 

@@ -85,7 +85,9 @@ def test_formatted_storage_tells_what_it_is(formatted: Cluster) -> None:
 
 
 def test_a_host_that_has_joined_does_not_format(formatted: Cluster) -> None:
+    assert formatted.host("h1").call("joined_elsewhere") == ""
     (host,) = joined(formatted, "h1")
+    assert host.call("joined_elsewhere") == ""
     assert failure(lambda: host.call("format_lockspace", 1)).errno == errno.EBUSY
     assert failure(lambda: host.call("format_lease")).errno == errno.EBUSY
     assert host.call("membership", 1) == Membership.JOINED

@@ -161,6 +161,7 @@ class Services:
 
     def __init__(self, log: list[str]) -> None:
         self.running: tuple[str, ...] = ()
+        self.ovirts: tuple[str, ...] = ()
         self.is_there = True
         self.connects_at_boot = False
         self.drop_in = ""
@@ -172,6 +173,9 @@ class Services:
 
     def active(self) -> tuple[str, ...]:
         return self.running
+
+    def of_ovirt(self) -> tuple[str, ...]:
+        return self.ovirts
 
     def start(self, units: tuple[str, ...]) -> None:
         self._log.append(f"start {' '.join(units)}")

@@ -27,6 +27,8 @@ from hosted_engine.deploy.checks import (
     check_libvirt,
     check_libvirt_password,
     check_lock_manager,
+    check_other_lockspace,
+    check_ovirt_services,
     check_sanlock,
     check_sleep,
     check_socket_group,
@@ -225,9 +227,19 @@ def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
     found = list(findings(creating(scene)))
     assert [one.text for one in found if one.level is not Level.OK] == []
     assert [one.name for one in found] == [
-        *("storage", "storage access", "storage speed", "service user", "sanlock", "watchdog"),
-        *("watchdog time", "sleep", "libvirt"),
-        *("lock manager", "migration", "engine", "domain XML", "memory", "health page", "bridge"),
+        *("storage", "storage access", "storage speed", "service user", "sanlock"),
+        *("other lockspace", "oVirt's services", "watchdog", "watchdog time"),
+        *(
+            "sleep",
+            "libvirt",
+            "lock manager",
+            "migration",
+            "engine",
+            "domain XML",
+            "memory",
+            "health page",
+            "bridge",
+        ),
         "network",
     ]
 
@@ -505,6 +517,25 @@ def test_sanlock_that_is_gone_is_refused_with_what_to_do(scene: Scene) -> None:
 
     scene.lockspace.daemon_host_name = gone  # type: ignore[method-assign]
     expect(check_sanlock(subject(scene, JOINING)), Level.FAIL, "systemctl enable --now sanlock")
+
+
+def test_a_host_in_another_lockspace_of_the_name_is_refused(scene: Scene) -> None:
+    expect(check_other_lockspace(subject(scene, JOINING)), Level.OK)
+    other = "hosted-engine:1:/rhev/lockspace:0"
+    scene.lockspace.other_lockspace = other
+    found = check_other_lockspace(subject(scene, JOINING))
+    expect(found, Level.FAIL, other, f"sanlock client rem_lockspace -s {other}")
+    refused = [one.name for one in findings(creating(scene)) if one.level is Level.FAIL]
+    assert "other lockspace" in refused
+
+
+def test_a_host_with_ovirts_daemons_is_refused(scene: Scene) -> None:
+    expect(check_ovirt_services(scene.world()), Level.OK)
+    scene.units.ovirts = ("ovirt-ha-agent.service",)
+    command = "systemctl disable --now ovirt-ha-agent.service"
+    expect(check_ovirt_services(scene.world()), Level.FAIL, "service of oVirt runs here", command)
+    refused = [one.name for one in findings(creating(scene)) if one.level is Level.FAIL]
+    assert "oVirt's services" in refused
 
 
 def test_host_without_a_watchdog_is_told_what_is_lost(scene: Scene) -> None:

@@ -95,3 +95,24 @@ def test_both_are_enabled_and_started_at_once(bench: Bench) -> None:
     bench.systemctl("echo 'Unit ha-agent.service is masked.' >&2; exit 1")
     with pytest.raises(CommandError, match=r"enable --now .*: Unit ha-agent.service is masked"):
         bench.units.enable()
+
+
+@pytest.mark.parametrize(
+    ("question", "state", "found"),
+    [
+        ("is-active", "active", True),
+        ("is-active", "inactive", False),
+        ("is-enabled", "enabled", True),
+        ("is-enabled", "disabled", False),
+    ],
+)
+def test_ovirts_own_daemon_is_told_from_our_alias(
+    bench: Bench, question: str, state: str, found: bool
+) -> None:
+    name = "ovirt-ha-agent.service"
+    answers = f'cat "{bench.folder}/$2.$1" 2>/dev/null'
+    bench.answer(name, question, state)
+    bench.systemctl(f'[ "$1" != show ] || {{ echo "$4"; exit 0; }}; {answers}; exit 0')
+    assert bench.units.of_ovirt() == ((name,) if found else ())
+    bench.systemctl(f'[ "$1" != show ] || {{ echo {AGENT}; exit 0; }}; {answers}; exit 0')
+    assert bench.units.of_ovirt() == ()

@@ -183,5 +183,12 @@ class LockspaceAdmin(Lockspace, WriterLock, Protocol):
     def daemon_host_name(self) -> str:
         """The name that sanlock's daemon gives this host (``our_host_name``, else random)."""
 
+    def joined_elsewhere(self) -> str:
+        """The lockspace of our name, at another place than ours, that this host is in.
+
+        sanlock lets a host into one lockspace of a name only, and oVirt's own tools give theirs
+        the same name. ``NAME:ID:PATH:OFFSET``, as sanlock's command takes it; empty: in none.
+        """
+
     def holders(self) -> list[int]:
         """Pids of the local processes that hold the engine's lease."""

@@ -445,6 +445,13 @@ class SanlockLockspace:
         """The daemon's name of this host; neither library nor binding tell it, the tool does."""
         return parse_daemon_name(_client_status())
 
+    def joined_elsewhere(self) -> str:
+        """See `LockspaceAdmin.joined_elsewhere`; asked of the local daemon, without any I/O."""
+        entry, own = self._joined_entry(), self._parts.lockspace
+        if entry is None or (entry["path"], entry["offset"]) == (own.path, own.offset):
+            return ""
+        return f"{LOCKSPACE_NAME}:{entry['host_id']}:{entry['path']}:{entry['offset']}"
+
     def holders(self) -> list[int]:
         """Pids of the local processes that hold the engine's lease."""
         return parse_holders(_client_status())
