@@ -148,7 +148,7 @@ def test_the_run_book_on_real_hosts(lab: LabVerbs, ovirts: tuple[str, str, str])
     assert "[changed]" in told and "[dropped]" in told
     lab.on(first, *IMPORT, "--force")
     put(lab, first, "/root/more.py", MORE)
-    lab.on(first, "/usr/lib/hosted-engine-ha/bin/python3", "/root/more.py")
+    lab.on(first, "/usr/bin/python3", "/root/more.py")
 
     # Too early: refused, with --force too, on the blank volume and on oVirt's.
     for options in ((), ("--force",)):
