@@ -126,7 +126,7 @@ def test_the_daemon_reads_the_lease_only_when_it_changed(
 def test_a_missing_lockspace_is_told_by_its_name(stub: Stub, lockspace: SanlockLockspace) -> None:
     """sanlock itself says "Lease does not exist on storage"; pages and people look for these."""
     answer(stub, add_lockspace=StubError(-223, "x", "Lease does not exist on storage"))
-    with pytest.raises(LockspaceError, match="no lockspace on the storage.*-223") as caught:
+    with pytest.raises(LockspaceError, match=r"no lockspace on the storage.*-223") as caught:
         lockspace.join(1, 10)
     assert caught.value.errno == -223
     page = (Path(__file__).resolve().parents[2] / "docs" / "storage.md").read_text()
