@@ -21,8 +21,9 @@ class Scrape:
     """All samples of one text."""
 
     def __init__(self, text: bytes) -> None:
-        families = text_string_to_metric_families(text.decode())
+        families = list(text_string_to_metric_families(text.decode()))
         self.samples: list[Sample] = [one for family in families for one in family.samples]
+        self.without_samples = [family.name for family in families if not family.samples]
 
     def value(self, name: str, **labels: str) -> Optional[float]:
         """The one sample with these labels; None: there is none."""

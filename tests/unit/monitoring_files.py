@@ -20,20 +20,24 @@ from ha_broker.api.snapshot import (
     EngineView,
     HostView,
     LeaseView,
+    LockspaceView,
     MovePhase,
     MoveReport,
     Publication,
     Snapshot,
     StorageView,
     TransitionView,
+    WitnessView,
 )
 from ha_broker.metrics.counters import Counters
 from metadata.liveness import Liveness
 from metadata.penalties import Penalty
+from metadata.reach import Sight
 from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from tests.unit.metrics_text import Scrape, scrape
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
+from world.ports.sanlock import Membership
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 UP = EngineStatus(EngineVm.UP, Health.GOOD, "Up")
@@ -144,7 +148,9 @@ def whole_snapshot(count: int = 2) -> Snapshot:
     return Snapshot(
         7, 100.0, 1, "h1", 50.0,
         storage=StorageView(90.0, 91.0, 92.0, 0.1),
+        lockspace=LockspaceView(Membership.JOINED, fire_timeout_s=60),
         lease=LeaseView("held", 1),
+        witness=WitnessView(2, Sight.REACHED),
         engine=EngineView(DomainState.RUNNING, Health.GOOD, "Up", 95.0),
         monitors=monitors,
         config=ConfigView(4),

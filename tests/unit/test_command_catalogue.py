@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import shlex
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hosted_engine.cli.catalogue.storage import CLEANUP
 from hosted_engine.cli.generated.__main__ import files
 from hosted_engine.cli.option_parser import command_help, command_parser
 from hosted_engine.cli.parser import Asked, parse, parse_command
+from hosted_engine.config.key_types import SECTIONS
 from hosted_engine.errors import EXIT_CODES, UsageError
 from hosted_engine.main import main
 
@@ -192,3 +194,17 @@ def test_percent_signs_are_no_riddle() -> None:
 def test_what_does_not_fit_is_refused(arguments: list[str], expected: str) -> None:
     with pytest.raises(UsageError, match=expected):
         parse_command(WEIGH, arguments)
+
+
+@pytest.mark.parametrize("name", ["--get-shared-config", "--set-shared-config"])
+def test_the_types_of_settings_are_told_with_their_sections(name: str) -> None:
+    """In the help, and in the page."""
+    (command,) = [one for one in COMMANDS if one.name == name]
+    (option,) = [one for one in command.options if one.name == "--type"]
+    page = (DOCS / "shared-settings.md").read_text(encoding="utf-8")
+    for kind, sections in SECTIONS.items():
+        told = re.findall(rf"\b{kind} \(([^)]*)\)", option.help)[0]
+        (row,) = re.findall(rf"^\| `{kind}`[^|]*\| (.*) \|$", page, re.MULTILINE)
+        for section in sections:
+            assert section in told
+            assert f"`{section}`" in row

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import grp
+import inspect
 import os
 import pwd
+import re
 import select
 import threading
 import time
@@ -20,6 +22,7 @@ from typing import Any, Callable, NoReturn, Optional
 
 import pytest
 
+from hosted_engine.deploy import checks as all_checks
 from hosted_engine.deploy.check_input import Subject, look_at_storage
 from hosted_engine.deploy.checks import (
     _checks,
@@ -318,6 +321,15 @@ def test_one_size_is_told_whoever_asks(
     expect(check_volumes(scene.volume, parts, on("nfs4"), creates), Level.OK, room)
     for name in ("deploy.md", "shared-settings.md"):
         assert f"{size_mib} MiB" in (DOCS / name).read_text(encoding="utf-8")
+
+
+def test_the_page_tells_of_each_check_in_their_order() -> None:
+    """`plan` is what `--check` adds at the end."""
+    source = inspect.getsource(all_checks)
+    made = re.findall(r'(?:Check\(|name=)"([^"]+)"', source)
+    section = (DOCS / "deploy.md").read_text(encoding="utf-8").partition("## What the checks mean")
+    rows = re.findall(r"^\| ([a-zA-Z ]+) \|", section[2].partition("\n## ")[0], re.MULTILINE)
+    assert rows == ["check", *made, "plan"]
 
 
 def test_sanlock_that_may_not_write_is_let_in(scene: Scene) -> None:

@@ -15,13 +15,14 @@ import pytest
 from hosted_engine.errors import CommandError
 from hosted_engine.main import main
 from hosted_engine.simulate import command
+from hosted_engine.simulate.grammar import VERBS, Verb
 from hosted_engine.simulate.run import Story, tell
 from hosted_engine.simulate.script import parse_script
 from metadata.settings.parse import ClusterSettings, Timing
 from metadata.shared_config import SharedConfig
 from simulation.cluster import SimCluster
 from simulation.errors import SimulationError
-from simulation.settings import parse_world
+from simulation.settings import _ENGINE, _HOST, _TOP, parse_world
 
 WORLD = "hosts: 2\ncluster: {timing: {io_timeout_s: 2}}\n"
 SCRIPT = '- {at: 10, do: "engine kill"}\n- {until: 40}\n'
@@ -193,9 +194,37 @@ def test_command_stays_light(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+MANUAL = (Path(__file__).resolve().parents[2] / "docs" / "simulate.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.pattern)
+def test_the_manual_tells_of_each_verb(verb: Verb) -> None:
+    """Each of its words stands behind its first one; arguments are in capitals."""
+    codes = re.findall(r"`([^`\n]+)`", MANUAL)
+    first, *rest = verb.tokens
+    if first == "on":
+        first, *rest = verb.tokens[2:]
+        first = rest.pop(0) if first == "hosted-engine" else first
+    told = {
+        word
+        for code in codes
+        if code.split("=")[0].split()[0] == first
+        for word in re.split(r"[ |\[\]]|--mode=|--signal=", code)
+    }
+    plain = [re.sub("--(mode|signal)=", "", word) for token in rest for word in token.split("|")]
+    words = [word for word in plain if not re.fullmatch(r"[A-Z]+(\.\.\.)?", word)]
+    assert told, first
+    if verb.action != "verbs.set_maintenance":  # its modes are the command's own
+        assert {*words} - {"--live", "--p2p"} <= told
+
+
+@pytest.mark.parametrize("key", [*_HOST, *_ENGINE, *_TOP, *vars(ClusterSettings())])
+def test_the_manual_tells_of_each_key_of_a_world(key: str) -> None:
+    assert re.search(rf"`(?:hosts\.hN\.|engine\.)?{key}`", MANUAL)
+
+
 def test_example_of_the_manual_is_no_mere_text() -> None:
-    manual = Path(__file__).resolve().parents[2] / "docs" / "simulate.md"
-    blocks = re.findall(r"```yaml\n(.*?)```", manual.read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```yaml\n(.*?)```", MANUAL, re.DOTALL)
     world = parse_world(blocks[0], deployed=ClusterSettings)
     script = parse_script(blocks[1], [host.name for host in world.hosts])
     lines = tell(world, script).lines

@@ -110,6 +110,10 @@ def test_the_variables():
         assert variables[name]["allValue"] == ".*"  # a target without a cluster counts, too
 
 
+def test_the_scrape_that_all_is_held_against_is_whole():
+    assert full_scrape().without_samples == []
+
+
 def test_the_manual_names_every_metric():
     own = {name for name in TOLD if name.startswith("hosted_engine_")}
     plain = {re.sub(r"_(bucket|sum|count)$", "", name) for name in own}

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ha_broker.api.snapshot import HostView
+from ha_broker.api.takers import not_chosen
 from hosted_engine.cli.catalogue import COMMANDS
 from hosted_engine.cli.catalogue.storage import CLEANUP
 from hosted_engine.cli.parser import Asked, parse, parse_command
 from hosted_engine.config.keys import check_key
 from hosted_engine.errors import UsageError
 from hosted_engine.host.libvirt_unit import MODULAR, MONOLITHIC
+from metadata.liveness import Liveness
+from metadata.records import EngineStatus, EngineVm, Health, HostRecord
 from metadata.settings.values import ClusterSettings
 from metadata.states import State
+from metadata.takes_note import KEY as TAKES_KEY
 from tests.unit.doc_pages import (
     DOCS,
     ROOT,
@@ -37,6 +43,9 @@ RUN_BOOK = (DOCS / "run-book.md").read_text(encoding="utf-8")
 INDEX = (DOCS / "index.md").read_text(encoding="utf-8")
 OURS = {file.stem for file in (ROOT / "systemd").glob("*.service")}
 OTHERS = {"sanlock", "wdmd", "polkit", MODULAR, MONOLITHIC}
+DOWN = EngineStatus(EngineVm.DOWN, Health.UNKNOWN, "Down")
+RECORD = HostRecord(2, 7, 3400, DOWN, "h2")
+TAKES = ((TAKES_KEY, "at h2"),)
 PARTS = ("- *Means.* ", "- *Look.* ", "- *Do.* ")
 EVERY_PAGE = pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 BOTH = pytest.mark.parametrize("text", [RUN_BOOK, INDEX], ids=["run-book", "index"])
@@ -97,6 +106,27 @@ def test_every_page_is_reached_from_the_index() -> None:
 
 def test_the_readme_leads_to_the_index() -> None:
     assert "docs/index.md" in links((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        *(HostView(2, one, 1, RECORD, fresh=True) for one in Liveness if one is not Liveness.LIVE),
+        HostView(2, Liveness.LIVE, 1),
+        HostView(2, Liveness.LIVE, 1, RECORD),
+        HostView(2, Liveness.LIVE, 1, replace(RECORD, stopped=True), fresh=True),
+        HostView(2, Liveness.LIVE, 1, replace(RECORD, maintenance=True), fresh=True),
+        HostView(2, Liveness.LIVE, 1, replace(RECORD, score=0, notes=TAKES), fresh=True),
+        HostView(2, Liveness.LIVE, 1, RECORD, fresh=True),
+    ],
+)
+def test_each_reason_against_a_move_stands_in_its_table(view: HostView) -> None:
+    """The first words of it, but for the one who is meant."""
+    (text,) = [one.text for one in sections(RUN_BOOK) if one.title == "A move that is refused"]
+    reasons = " ".join(line.split(" | ")[0] for line in text.splitlines() if line[:1] == "|")
+    words = re.sub("^sanlock ", "", not_chosen(view)).partition(" and ")[0]
+    assert words
+    assert words in reasons
 
 
 # --- what is named is there -------------------------------------------------------------------

@@ -123,6 +123,16 @@ def test_the_daemon_reads_the_lease_only_when_it_changed(
     assert stub.calls.count("read_resource_owners") == 2
 
 
+def test_a_missing_lockspace_is_told_by_its_name(stub: Stub, lockspace: SanlockLockspace) -> None:
+    """sanlock itself says "Lease does not exist on storage"; pages and people look for these."""
+    answer(stub, add_lockspace=StubError(-223, "x", "Lease does not exist on storage"))
+    with pytest.raises(LockspaceError, match=r"no lockspace on the storage.*-223") as caught:
+        lockspace.join(1, 10)
+    assert caught.value.errno == -223
+    page = (Path(__file__).resolve().parents[2] / "docs" / "storage.md").read_text()
+    assert "no lockspace on the storage" in page
+
+
 def test_a_failed_question_is_asked_again(stub: Stub, lockspace: SanlockLockspace) -> None:
     answer(stub, read_resource_owners=StubError(-202, "x", "timeout"))
     with pytest.raises(LockspaceError):

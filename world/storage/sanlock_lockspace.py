@@ -152,7 +152,7 @@ class SanlockLockspace:
             if error.errno == errno_module.EINPROGRESS:
                 self._wait_for_other_join(what, host_id)
             elif error.errno != errno_module.EEXIST:
-                raise self._storage_error(what, _typed(what, error)) from error
+                raise self._storage_error(what, _not_there(_typed(what, error))) from error
 
     def leave_if_unused(self, host_id: int) -> bool:
         """Leave; False (and still joined) while any process here holds a lease of it."""
@@ -693,6 +693,14 @@ def _typed(what: str, error: Any) -> LockspaceError:
     if error.errno in _GONE_ERRNOS and not _daemon_answers():
         return _gone(what, why)
     return LockspaceError(what, why, error.errno)
+
+
+def _not_there(error: LockspaceError) -> LockspaceError:
+    """sanlock speaks of a lease here, too; for people it is the lockspace that is missing."""
+    if error.errno != LEADER_MAGIC:
+        return error
+    why = f"there is no lockspace on the storage, or it is damaged (sanlock: {LEADER_MAGIC})"
+    return LockspaceError(error.what, why, error.errno)
 
 
 def _not_joined(what: str, error: Any) -> LockspaceError:

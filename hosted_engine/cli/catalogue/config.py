@@ -12,8 +12,8 @@ _TYPE = Option(
     metavar="TYPE",
     choices=("he_shared", "he_local", "ha", "broker", "vm_conf"),
     help="where KEY belongs: he_shared (the cluster's settings and vm_conf; the default), he_local "
-    "(this host's host.yaml), ha (timing, score, network, monitors), broker (notifications, whose "
-    "name may be left out), vm_conf (the engine's domain XML)",
+    "(this host's host.yaml), ha (timing, score, network, monitors, migration), broker "
+    "(notifications, whose name may be left out), vm_conf (the engine's domain XML)",
 )
 _WAIT = Option("--wait", help="return once every host whose agent speaks goes by the new version")
 _TIMEOUT = Option(

@@ -67,7 +67,7 @@ GROUP = Group(
             written: global maintenance, the agents of all hosts stopped (by their records), and
             no other host may renew its place in the lockspace. When the old lease was held, or
             can't be read, the look at the storage lasts as long as sanlock needs to be sure that
-            its holder has ended: 8 x io_timeout + sanlock's watchdog time (60 s).
+            its holder has ended: 8 x io_timeout + sanlock's watchdog time (usually 60 s).
 
             The services of this host are stopped for the time, if they run, and started again
             at the end; the broker then joins by itself. A run that was cut off is finished by the
