@@ -75,7 +75,7 @@ def _checks(subject: Subject) -> Iterator[Check]:
     yield Check("service user", lambda: check_service_user(world))
     yield Check("sanlock", lambda: check_sanlock(subject))
     yield Check("other lockspace", lambda: check_other_lockspace(subject))
-    yield Check("oVirt's services", lambda: check_ovirt_services(world))
+    yield Check("other agents", lambda: check_ovirt_services(world))
     yield Check("watchdog", lambda: check_watchdog(world))
     yield Check("watchdog time", lambda: check_watchdog_time(subject))
     yield Check("sleep", lambda: check_sleep(world))

@@ -231,7 +231,7 @@ def test_host_on_which_all_is_well_has_no_complaint(scene: Scene) -> None:
     assert [one.text for one in found if one.level is not Level.OK] == []
     assert [one.name for one in found] == [
         *("storage", "storage access", "storage speed", "service user", "sanlock"),
-        *("other lockspace", "oVirt's services", "watchdog", "watchdog time"),
+        *("other lockspace", "other agents", "watchdog", "watchdog time"),
         *(
             "sleep",
             "libvirt",
@@ -547,7 +547,7 @@ def test_a_host_with_ovirts_daemons_is_refused(scene: Scene) -> None:
     command = "systemctl disable --now ovirt-ha-agent.service"
     expect(check_ovirt_services(scene.world()), Level.FAIL, "service of oVirt runs here", command)
     refused = [one.name for one in findings(creating(scene)) if one.level is Level.FAIL]
-    assert "oVirt's services" in refused
+    assert "other agents" in refused
 
 
 def test_host_without_a_watchdog_is_told_what_is_lost(scene: Scene) -> None:
