@@ -71,10 +71,9 @@ def lease_problems(xml: str, parts: StorageParts) -> list[str]:
     Leases of other lockspaces or with other keys are left alone.
     """
     try:
-        root = parse_domain(xml)
+        leases = _engine_leases(xml)
     except DomainXmlError as error:
         return [error.why]
-    leases = [lease for lease in root.findall("devices/lease") if is_engine_lease(lease)]
     if len(leases) == 1:
         return _target_problems(leases[0], parts)
     if leases:
@@ -86,6 +85,19 @@ def lease_problems(xml: str, parts: StorageParts) -> list[str]:
         f"the domain XML has no lease {shown(LEASE_NAME)} of lockspace {shown(LOCKSPACE_NAME)}; "
         f"add to its <devices>: {lease_element(parts)}"
     ]
+
+
+def names_lease(xml: str) -> bool:
+    """Does it name the engine's lease, if not at the right place? What can't be read does not."""
+    try:
+        return len(_engine_leases(xml)) == 1
+    except DomainXmlError:
+        return False
+
+
+def _engine_leases(xml: str) -> list[ElementTree.Element]:
+    found = parse_domain(xml).findall("devices/lease")
+    return [lease for lease in found if is_engine_lease(lease)]
 
 
 def memory_need(xml: str) -> MemoryNeed:

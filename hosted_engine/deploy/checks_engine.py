@@ -14,7 +14,13 @@ from hosted_engine.host.deadline import LIBVIRT_DEADLINE_S, within_deadline
 from hosted_engine.host.domain_look import look_at_xml
 from hosted_engine.host.environment import Environment
 from hosted_engine.host.libvirt_unit import libvirt_hint
-from metadata.domain_xml import MemoryNeed, domain_name, lease_problems, memory_need
+from metadata.domain_xml import (
+    MemoryNeed,
+    domain_name,
+    lease_problems,
+    memory_need,
+    names_lease,
+)
 from metadata.errors import DomainXmlError
 from metadata.settings.network_target import host_and_port
 from world.ports.errors import WorldError
@@ -35,10 +41,10 @@ def check_engine(subject: Subject) -> Finding:
     xml = subject.domain_xml()
     problems = lease_problems(xml, subject.parts)
     if problems:
-        return fail(
-            f"the engine could not run on this host: {'; '.join(problems)}",
-            "mount or link the storage to the same path on all hosts",
-        )
+        why = f"the engine could not run on this host: {'; '.join(problems)}"
+        # Where it is at another place only; what else is wrong says itself what is to be done.
+        same_path = ("mount or link the storage to the same path on all hosts",)
+        return fail(why, *(same_path if names_lease(xml) else ()))
     return ok(f"domain {domain_name(xml)}, with its lease")
 
 

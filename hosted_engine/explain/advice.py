@@ -82,8 +82,9 @@ def _config(cluster: Cluster) -> Iterator[str]:
 def _own_id(cluster: Cluster) -> Iterator[str]:
     if cluster.this.error and "also used" in cluster.this.error:
         yield (
-            "Two hosts have one id: give one of them another host_id in "
-            "/etc/hosted-engine-ha/host.yaml, then 'systemctl restart ha-broker ha-agent' there."
+            "Two hosts have one id: switch off the one that is a copy of the other, or take it out "
+            "('hosted-engine-cleanup --force' there), give it names of its own (docs/renaming.md), "
+            "and deploy it: it gets an id of its own."
         )
 
 

@@ -79,6 +79,7 @@ from simulation.world import SimStore
 from tests.unit import apart_jobs
 from tests.unit.deploy_scene import Scene
 from tests.unit.test_command_deploy import (
+    CONFIG,
     CREATING,
     JOINING,
     PARTS,
@@ -696,7 +697,17 @@ def test_engine_without_its_lease_is_refused(scene: Scene) -> None:
 
 def test_cluster_that_lies_at_another_path_on_its_hosts_is_refused(tmp_path: Path) -> None:
     scene = Scene(tmp_path, cluster_store())  # its domain is none that could run here
-    expect(check_engine(subject(scene, JOINING)), Level.FAIL, "could not run on this host")
+    found = check_engine(subject(scene, JOINING))
+    expect(found, Level.FAIL, "could not run on this host")
+    assert not any("to the same path" in line for line in found.mend)  # it names no lease at all
+
+
+def test_a_lease_at_another_path_than_here_is_told_how_to_be_the_same(tmp_path: Path) -> None:
+    elsewhere = lease_element(layout.storage_parts("/srv/other"))
+    xml = f"<domain><name>x</name><devices>{elsewhere}</devices></domain>"
+    scene = Scene(tmp_path, cluster_store(replace(CONFIG, domain_xml=xml)))
+    found = check_engine(subject(scene, JOINING))
+    expect(found, Level.FAIL, "/srv/other", "to the same path on all hosts")
 
 
 @pytest.mark.parametrize(

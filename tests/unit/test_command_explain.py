@@ -732,7 +732,7 @@ def test_what_stands_against_a_start_is_told(name: str) -> None:
         ("_broker_why", "systemctl status ha-agent"),
         ("_storage_why", "way to the shared storage"),
         ("_lockspace_why", "systemctl status sanlock"),
-        ("_same_id_why", "give one of them another host_id"),
+        ("_same_id_why", "hosted-engine-cleanup --force"),
         ("_config_why", "hosted-engine --deploy"),
     ],
 )
