@@ -170,7 +170,7 @@ def test_every_way_to_move_the_engine_is_drawn() -> None:
     words = [each.words for each in dice.happenings]
     for sought in ("--vm-migrate", "--to h2", "--mode=local", "--mode=none", "shutdown h1"):
         assert any(sought in one for one in words), sought
-    for end in ("finishes", "fails", "refused", "sticks", "hangs"):
+    for end in ("finishes", "fails", "refused", "sticks", "keeps", "hangs"):
         gaps = [one for one in words if one.startswith(f"moves end {end} gap")]
         assert all(0 < float(one.split()[-1]) <= 3 for one in gaps)
         assert gaps
