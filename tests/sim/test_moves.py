@@ -13,7 +13,7 @@ import pytest
 from metadata.settings.parse import ClusterSettings, Timing
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
-from simulation.migration import COPY_S, FINISHES, HANGS
+from simulation.migration import COPY_S, FINISHES, HANGS, KEEPS
 from simulation.oracle import UNASKED_MOVE, Oracle
 from simulation.settings import WorldSettings
 from simulation.world import CallHangs
@@ -136,6 +136,23 @@ def test_a_move_that_hangs_in_its_last_step_is_broken_off_before_the_others_boot
         # That the lease is free is seen within a tick; the source takes it back after two more.
         assert 2 * TIMING.tick_s <= lasted_s <= 4 * TIMING.tick_s < TIMING.away_s
     assert set(oracle.orders) == {"move"}
+    assert oracle.violations == []
+
+
+@pytest.mark.parametrize("gap_s", [0.3, 3.0])
+def test_a_vm_that_a_move_leaves_paused_with_its_lease_is_started_anew_in_a_minute(
+    cluster: SimCluster, gap_s: float
+) -> None:
+    cluster.moves(KEEPS, gap_s)
+    oracle, watch, here = Oracle(cluster), Stopwatch(cluster), engines_host(cluster)
+    assert here.broker is not None
+    here.broker.mailbox.ask_move(None)
+    cluster.run_for(180)
+    (away,) = watch.absences
+    assert away.ended_at_s is not None
+    # The second answer of sanlock is there within two ticks, each in step with the agent's own.
+    most_s = TIMING.away_s + 3 * TIMING.tick_s + cluster.settings.engine.boot_s
+    assert TIMING.away_s <= away.ended_at_s - away.began_at_s <= most_s
     assert oracle.violations == []
 
 
