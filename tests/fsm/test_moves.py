@@ -382,6 +382,13 @@ def test_a_crash_on_the_way_is_a_crash() -> None:
     assert host.memory.crashed_at_s is not None
 
 
+def test_a_second_crash_on_the_way_lets_others_go_first() -> None:
+    host = moving(**ASKED)
+    host.memory = replace(host.memory, crashed_at_s=host.seen.now_s - 10)
+    host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_UNEXPECTEDLY_DOWN
+
+
 def test_a_migration_that_takes_too_long_is_broken_off_again_and_again() -> None:
     host = moving(taker(2), **ASKED)
     host.see(1, move_outcome=MoveOutcome.RUNNING, vm_leaving=True)
