@@ -124,9 +124,7 @@ def _stranded(cluster: Cluster) -> Iterator[str]:
             f"start it, on a host you choose: {START}"
         )
     elif host.maintenance:
-        yield (
-            f"To have the engine on another host: switch its VM off on {host.name}: {POWER_OFF}"
-        )
+        yield f"To have the engine on another host: switch its VM off on {host.name}: {POWER_OFF}"
 
 
 def _bad_engine(cluster: Cluster) -> Iterator[str]:

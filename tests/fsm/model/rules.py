@@ -536,10 +536,8 @@ def _moving(mem: Mem, seen: Observation) -> set[State]:
 
 
 def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
-    if seen.vm_stranded:
-        return {State.ENGINE_FORCE_STOP}  # nothing else can bring the engine back
     if seen.vm is not Vm.RUNNING:
-        states = set(_HERE[seen.vm])
+        states = _rests_without_guest(seen)
     else:
         states = set(_RUNNING[seen.health])
         if seen.vm_holds_lease is None or mem.leaving:
@@ -559,6 +557,11 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
     if seen.vm is Vm.PAUSED and seen.lease is Lease.THEIRS:
         states.discard(State.ENGINE_UP_BAD_HEALTH)
     return states
+
+
+def _rests_without_guest(seen: Observation) -> set[State]:
+    """The VM does not run; nothing but its end helps one that is stranded."""
+    return {State.ENGINE_FORCE_STOP} if seen.vm_stranded else set(_HERE[seen.vm])
 
 
 def _is_asked_for(mem: Mem, seen: Observation) -> bool:
