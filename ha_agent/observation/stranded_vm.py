@@ -6,8 +6,8 @@
 libvirt lets the lease go as it stops a domain's CPUs, and takes it again before they run. When
 sanlock refuses to let it go, the VM can't run on the target, and can't go on here either: libvirt
 does not get a lease that the process has already. Nobody else can have it while that process
-lives, so there is no second engine to fear, and nothing but its end helps. Some versions of libvirt
-still call it held by the migration then, others say that they could not let it go on.
+lives, so there is no second engine to fear, and nothing but its end helps. libvirt calls it held by
+the migration then; since 9.2 it may say instead that it could not let it go on.
 
 What must not be taken for that is a VM whose migration goes well or may yet end well. Its process
 has not got the lease: at the target it has not run yet, and at the source libvirt has let the lease
