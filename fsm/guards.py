@@ -183,6 +183,12 @@ def vm_paused(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
 
 
 @guard
+def vm_stranded(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
+    """The VM is paused, and nothing can let it go on: its process still holds the lease."""
+    return o.vm is Vm.PAUSED and o.vm_stranded
+
+
+@guard
 def vm_in_transit(_m: Memory, o: Observation, _c: ClusterSettings) -> bool:
     """libvirt itself holds the VM for a moment: it starts up or migrates."""
     return o.vm is Vm.IN_TRANSIT

@@ -167,6 +167,8 @@ class Observation:
     global_maintenance    None: slot 0 has not been readable yet
     vm_leaving            a live migration takes the VM away: it runs while its memory is copied,
                           or is IN_TRANSIT after it had run here
+    vm_stranded           it is paused, and nothing can let it go on: a live migration has failed,
+                          and its process still holds the lease
     moving_limit_s        how long the others shall leave the lease alone for that
     vm_id, vm_began_s     which process the VM here is, and when it began; empty, None: not known
     vm_holds_lease        False: the VM is here, and sanlock does not list its lease for qemu's
@@ -198,6 +200,7 @@ class Observation:
     vm_ending: VmEnding = VmEnding.NONE
     vm_detail: str = ""
     vm_leaving: bool = False
+    vm_stranded: bool = False
     moving_limit_s: float = 0.0
     vm_id: str = ""
     vm_began_s: Optional[float] = None

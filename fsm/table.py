@@ -600,6 +600,13 @@ _ENGINE_UP = (
 _BAD_HEALTH = (
     *_first_with_vm(State.ENGINE_UP_BAD_HEALTH, _move_out(State.ENGINE_UP_BAD_HEALTH)),
     *_gone(State.ENGINE_UP_BAD_HEALTH),
+    # Neither the guest nor this host has failed, so that costs nothing.
+    Row(
+        State.ENGINE_UP_BAD_HEALTH,
+        (g.vm_stranded,),
+        State.ENGINE_STOP,
+        "the VM is paused for good{vm_detail}",
+    ),
     _move(State.ENGINE_UP_BAD_HEALTH),
     _stop_with_host(State.ENGINE_UP_BAD_HEALTH),
     *_out_of_reach(State.ENGINE_UP_BAD_HEALTH),
@@ -697,6 +704,13 @@ _ENGINE_STOP = (
     ),
     _global(State.ENGINE_STOP),
     _local(State.ENGINE_STOP, ~g.runs_as_host_stops),
+    Row(
+        State.ENGINE_STOP,
+        (g.vm_stranded,),
+        State.ENGINE_FORCE_STOP,
+        "the VM is paused for good{vm_detail}; it is switched off, to be started anew",
+        actions=(Action.DESTROY_VM,),
+    ),
     Row(
         State.ENGINE_STOP,
         (g.vm_paused,),
@@ -952,6 +966,12 @@ _LOCAL_MAINTENANCE = (
         State.REINITIALIZE_FSM,
         "this host is being shut down, and the VM runs here",
     ),
+    _stay(
+        State.LOCAL_MAINTENANCE,
+        "local maintenance is on, and the VM is paused for good{vm_detail}; it is left as it is, "
+        "and no host can start the engine until somebody switches it off",
+        g.vm_stranded,
+    ),
     _stay(State.LOCAL_MAINTENANCE, "local maintenance is on"),
 )
 
@@ -967,6 +987,12 @@ _GLOBAL_MAINTENANCE = (
     ),
     _move(State.GLOBAL_MAINTENANCE),
     _no_move(State.GLOBAL_MAINTENANCE),
+    _stay(
+        State.GLOBAL_MAINTENANCE,
+        "global maintenance is on{and_local}, and the VM is paused for good{vm_detail}; it is left "
+        "as it is, and no host can start the engine until somebody switches it off",
+        g.vm_stranded,
+    ),
     _stay(State.GLOBAL_MAINTENANCE, "global maintenance is on{and_local}"),
 )
 

@@ -34,10 +34,11 @@ from ha_agent.history import recorder
 from ha_agent.history.recorder import Recorder
 from ha_agent.host_shutdown import HEARING_TICKS, Arrival, HostShutdown, delay_why, is_sent_to
 from ha_agent.kept_memory import MemoryKeeper
-from ha_agent.observation import config_cache, domain_poller, vm_lease
+from ha_agent.observation import config_cache, domain_poller, stranded_vm, vm_lease
 from ha_agent.observation.collect import STALE_TICKS, Inputs, PeerList, collect, vm_of
 from ha_agent.observation.config_cache import ConfigCache
 from ha_agent.observation.domain_poller import DomainWatch
+from ha_agent.observation.stranded_vm import StrandedWatch, paused_for_long
 from ha_agent.observation.vm_lease import VmLeaseWatch
 from ha_agent.ports import AgentPorts, BrokerLook
 from ha_agent.publication import publish
@@ -138,6 +139,7 @@ class Agent:
         self._woke_at_s: Optional[float] = None
         self._domain = DomainWatch(ports.runner, ports.hypervisor, ports.processes)
         self._lease = VmLeaseWatch(ports.runner, ports.lockspace)
+        self._stranded = StrandedWatch(ports.runner, ports.lockspace, host.host_id)
         self._config = ConfigCache(ports.runner, ports.broker, host.storage, on_settings)
         self._executor = Executor(
             ports.runner,
@@ -172,6 +174,7 @@ class Agent:
         self._handlers: dict[str, Callable[[Outcome[object]], None]] = {
             domain_poller.KEY: self._take_domain,
             vm_lease.KEY: self._take_lease,
+            stranded_vm.KEY: self._stranded.take,
             config_cache.KEY: self._take_config,
             publish.KEY: self._take_publication,
             recorder.KEY: self._take_history,
@@ -378,6 +381,7 @@ class Agent:
                 vm_process=self._domain.process,
                 vm_holds_lease=self._holds_lease(domain, now_s, look),
                 vm_lease_why=self._lease.why,
+                vm_stranded=self._is_stranded(domain, now_s, look.snapshot),
                 start=self._executor.start,
                 move=self._move(),
                 move_announced=self._is_move_announced(look.snapshot, peers),
@@ -441,6 +445,12 @@ class Agent:
         return self._lease.holds(
             pid, now_s, self._timing, good_at_s, fire_timeout_s=self._fire_timeout_s
         )
+
+    def _is_stranded(self, domain: Domain, now_s: float, snapshot: Optional[Snapshot]) -> bool:
+        vm = paused_for_long(domain, self._domain.vm_same_since_s, now_s, self._timing)
+        lease = LeaseView() if snapshot is None else snapshot.lease
+        self._stranded.look(vm, self._domain.seen_at_s, lease, self._timing)
+        return self._stranded.is_stranded(vm, now_s, self._timing)
 
     def _move(self) -> LatestMove:
         """The latest move while it runs, or while the state machine waits for its end.

@@ -38,6 +38,8 @@ class Health(str, Enum):
 
 POWERING_DOWN = "Powering down"  # the `detail` of an engine that is being stopped
 PAUSED = "Paused"  # ... and of one whose VM is paused
+# Part of the reason of one that nobody can let go on.
+STRANDED = "libvirt can't let it go on, for its process still holds the engine's lease"
 
 
 @value_class(frozen=True)

@@ -25,7 +25,9 @@ FINISHES = "finishes"  # the target runs on
 FAILS = "fails"  # given up while the memory is copied
 REFUSED = "refused"  # the target can't get the lease, and libvirt resumes the source
 STICKS = "sticks"  # ... and the source stays paused: libvirtd lost track of it
+KEEPS = "keeps"  # sanlock refused to let the lease go: the source stays paused, and has it still
 HANGS = "hangs"  # both sides stay paused
+_STAYS_PAUSED = (STICKS, KEEPS)
 CANCELED = "operation aborted: canceled by client"
 
 
@@ -119,7 +121,7 @@ class Migration:
         self._guest = here.guest
         here.migrates = True
         self._paused_s = self._cluster.now_s
-        here.pause(Pause.MIGRATION)
+        here.pause(Pause.MIGRATION, keeps_lease=self._course.end == KEEPS)
         if self._course.gap_s > 0:
             return self._cluster.at(self._cluster.now_s + self._course.gap_s, self._switch_over)
         return self._switch_over()
@@ -139,11 +141,12 @@ class Migration:
         return self._undo("the target could not go on with it")
 
     def _undo(self, why: str) -> None:
-        """After the source was paused: it goes on, but for one that libvirtd has lost track of."""
+        """After the source was paused: it goes on, but for one that libvirtd has lost track of, and
+        one whose lease it can't take, for its own process has it."""
         self._note_end(why)
         if self._there.vm.now.pid == self.pids[1]:
             self._there.vm.end(Ending.STOPPED)
-        if self._here.vm.now.pid == self.pids[0] and self._course.end != STICKS:
+        if self._here.vm.now.pid == self.pids[0] and self._course.end not in _STAYS_PAUSED:
             self._resume_source()
 
     def _target_runs(self) -> bool:

@@ -50,7 +50,7 @@ from metadata.moving_note import MovingNote, decode_moving
 from metadata.notes import Notes
 from metadata.own_slot import rival
 from metadata.reach import GAVE_AWAY, Testimony, is_network_good, read_testimony
-from metadata.records import Health
+from metadata.records import STRANDED, Health
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import StartNotes, read_start_notes
 from metadata.takes_note import TakesNote, takes_told
@@ -97,6 +97,7 @@ class Inputs:
     vm_ran            that process has been seen running here
     vm_process        which process the VM is
     vm_holds_lease    sanlock's word on that process
+    vm_stranded       nothing can let the VM go on, by libvirt and sanlock (`stranded_vm`)
     vm_lease_why      what there is to say of a False besides
     move              the latest live migration that this agent asked for
     move_announced    this host's record on the storage says that the engine is moving
@@ -125,6 +126,7 @@ class Inputs:
     vm_process: Optional[ProcessStart] = None
     vm_holds_lease: Optional[bool] = None
     vm_lease_why: str = ""
+    vm_stranded: bool = False
     start: LatestStart = field(default_factory=LatestStart)
     move: LatestMove = field(default_factory=LatestMove)
     move_announced: bool = False
@@ -164,7 +166,8 @@ def collect(inputs: Inputs) -> Observation:
     snapshot = inputs.snapshot
     lease, owner_id = _lease(inputs)
     health, health_detail = _health(inputs)
-    vm, vm_detail = _vm(inputs)
+    stranded = inputs.vm_stranded and lease is Lease.OURS
+    vm, vm_detail = (Vm.PAUSED, STRANDED) if stranded else _vm(inputs)
     # Only where they can matter: looks without news must not look like news.
     contradicted = vm is Vm.RUNNING and lease in (Lease.FREE, Lease.THEIRS)
     snapshot_lease = snapshot.lease if snapshot and contradicted else None
@@ -179,6 +182,7 @@ def collect(inputs: Inputs) -> Observation:
         vm_ending=_ENDINGS[inputs.domain.ending],
         vm_detail=vm_detail,
         vm_leaving=_is_leaving(inputs, vm),
+        vm_stranded=stranded,
         moving_limit_s=inputs.settings.timing.away_s,
         vm_id=inputs.vm_process.identity if inputs.vm_process else "",
         vm_began_s=inputs.vm_process.began_s if inputs.vm_process else None,

@@ -21,7 +21,7 @@ from hosted_engine.cluster.other_clock import CTIME, NO_CLOCK, OtherClock
 from metadata.liveness import Liveness
 from metadata.notes import WHY
 from metadata.penalties import Penalty
-from metadata.records import PAUSED, EngineStatus, EngineVm, Health, HostRecord
+from metadata.records import PAUSED, STRANDED, EngineStatus, EngineVm, Health, HostRecord
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import ClusterSettings
 from metadata.settings.timing import lease_floor_s
@@ -60,6 +60,11 @@ class EngineWord:
     known: bool = True
     health: Health = Health.UNKNOWN
     detail: str = ""
+
+    @property
+    def stranded(self) -> bool:
+        """Is it paused, and can nobody let it go on?"""
+        return self.paused and STRANDED in self.detail
 
 
 @dataclass(frozen=True)
@@ -244,6 +249,7 @@ class Cluster:
             state=agent.state,
             score=agent.score,
             why=agent.why,
+            engine=_engine_told(facts.engine, agent.engine_status),
             penalties=tuple(self._own_penalty(one) for one in agent.penalties),
             since_s=None if since_at_s is None else self.now_s - since_at_s,
             left_s=None if ends_at_s is None else max(0.0, ends_at_s - self.now_s),
@@ -329,10 +335,21 @@ def _own_engine(snapshot: Snapshot) -> EngineWord:
     )
 
 
+def _engine_told(seen: EngineWord, said: EngineStatus) -> EngineWord:
+    """libvirt alone, which the broker asks, does not know that it can't let the VM go on."""
+    stranded = seen.paused and STRANDED in said.reason
+    return replace(seen, detail=STRANDED) if stranded else seen
+
+
 def _engine_word(status: EngineStatus) -> EngineWord:
     paused = status.is_up and status.detail == PAUSED
     known = status.vm is not EngineVm.UNKNOWN
-    return EngineWord(status.is_up and not paused, paused, known, status.health, status.reason)
+    return EngineWord(status.is_up and not paused, paused, known, status.health, _detail(status))
+
+
+def _detail(status: EngineStatus) -> str:
+    """The reason; that it is paused is told by itself."""
+    return status.reason.removeprefix("paused: ") if status.detail == PAUSED else status.reason
 
 
 def _left_s(record: HostRecord, silent_s: Optional[float]) -> Optional[float]:

@@ -23,6 +23,7 @@ _QUOTED = re.compile(r"(?<!\w)'[^']+'(?!\w)")
 END_MAINTENANCE = command("hosted-engine --set-maintenance --mode=none")
 MAINTENANCE = command("hosted-engine --set-maintenance --mode=global")
 START = command("hosted-engine --vm-start")
+POWER_OFF = command("hosted-engine --vm-poweroff")
 
 
 def advice(cluster: Cluster) -> list[str]:
@@ -114,6 +115,19 @@ def _local_maintenance(cluster: Cluster) -> Iterator[str]:
         yield f"To have {names} run the engine again, on that host: {END_MAINTENANCE}"
 
 
+def _stranded(cluster: Cluster) -> Iterator[str]:
+    host = cluster.runner
+    if host is None or not host.engine.stranded:
+        return
+    if cluster.snapshot.global_maintenance:
+        yield (
+            f"To have the engine before that: switch its VM off on {host.name}: {POWER_OFF}; then "
+            f"start it, on a host you choose: {START}"
+        )
+    elif host.maintenance:
+        yield f"To have the engine on another host: switch its VM off on {host.name}: {POWER_OFF}"
+
+
 def _bad_engine(cluster: Cluster) -> Iterator[str]:
     host = cluster.runner
     if host is None or host.known_state is not State.ENGINE_UP_BAD_HEALTH:
@@ -123,6 +137,8 @@ def _bad_engine(cluster: Cluster) -> Iterator[str]:
             f"Look at the engine's own way to the network on {host.name}: its port on the bridge, "
             "its VLAN, what is set up inside the engine."
         )
+        return
+    if host.engine.stranded:
         return
     if host.engine.paused:
         domain = cluster.settings.engine.domain_name
@@ -249,6 +265,7 @@ _RULES: tuple[Callable[[Cluster], Iterator[str]], ...] = (
     _own_id,
     _global_maintenance,
     _maintenance_unknown,
+    _stranded,
     _bad_engine,
     _no_page,
     _failed_starts,

@@ -175,6 +175,8 @@ def _how_it_is(cluster: Cluster, host: HostFacts) -> str:
 
 def _what_comes_of_it(cluster: Cluster, host: HostFacts) -> Told:
     """What the host will do, and when."""
+    if host.engine.stranded:
+        return [_until_switched_off(cluster, host)]
     if host.known_state is State.GLOBAL_MAINTENANCE or cluster.snapshot.global_maintenance:
         return ["Global maintenance is on, so no host does anything about that."]
     if host.this and cluster.agent_silent_s is not None:
@@ -183,6 +185,17 @@ def _what_comes_of_it(cluster: Cluster, host: HostFacts) -> Told:
         return []
     after = _AFTER_ITS_TIME.get(host.known_state)
     return [after.format(left=span(host.left_s), host=host.name)] if after else []
+
+
+def _until_switched_off(cluster: Cluster, host: HostFacts) -> str:
+    """Its lease is that of a process that never runs again."""
+    alone = "Global" if cluster.snapshot.global_maintenance else "Local" if host.maintenance else ""
+    if not alone:
+        return f"{host.name} switches it off; then the best host starts the engine anew."
+    return (
+        f"No host can start the engine until that VM is switched off. {alone} maintenance is on, "
+        f"so {host.name} leaves it alone."
+    )
 
 
 _AFTER_ITS_TIME = {

@@ -57,7 +57,7 @@ def _under_way(runner: HostFacts, report: Optional[MoveReport]) -> str:
 
 
 def _where_to(cluster: Cluster, runner: HostFacts) -> list[str]:
-    if not _is_known(cluster):
+    if runner.engine.stranded or not _is_known(cluster):
         return []
     # As the agent chooses: `fsm.moves.target`.
     able = [one for one in cluster.hosts if one is not runner and not not_chosen(one.view)]

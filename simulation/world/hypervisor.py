@@ -335,10 +335,10 @@ class SimHypervisor:
         """Somebody powers the guest off from inside."""
         self.end(Ending.GUEST_SHUTDOWN)
 
-    def pause(self, why: Pause = Pause.IOERROR) -> None:
-        """The domain is paused, and libvirt lets its lease go."""
+    def pause(self, why: Pause = Pause.IOERROR, *, keeps_lease: bool = False) -> None:
+        """The domain is paused, and libvirt lets its lease go, unless sanlock refuses that."""
         pid = self._domain.pid
-        if pid is not None:
+        if pid is not None and not keeps_lease:
             self.lockspace.release(pid)
         self.set_domain(paused(why, pid))
 

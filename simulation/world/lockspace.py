@@ -359,7 +359,7 @@ class SimLockspace:
         self._need_config_lease(what)
         mine = LeaseOwner(space.host_id, space.generation)
         if self.san.config_lease == mine:
-            why = "another process here holds the lease"
+            why = "a process here holds the lease"
             raise LockspaceError(what, why, errno_module.EEXIST)
         self._await_holder(what, space, lambda: self.san.config_lease)
         self.san.config_lease = mine
@@ -409,7 +409,7 @@ class SimLockspace:
         space = self._joined_space(what, errno_module.ENOSPC)
         if self.holders:
             # or one with its names in another place: sanlock goes by the names
-            why = "another process here holds the lease"
+            why = "a process here holds the lease"
             raise LockspaceError(what, why, errno_module.EEXIST)
         if pid in self.elsewhere:
             self.holders.add(pid)

@@ -67,6 +67,7 @@ OBSERVATIONS = st.builds(
     lease_owner=st.sampled_from(["", "h2"]),
     lease_owner_id=st.none() | st.integers(1, 6),
     vm_leaving=st.booleans(),
+    vm_stranded=st.booleans(),
     vm_holds_lease=MAYBE,
     move_request=st.none()
     | st.builds(MoveRequest, st.sampled_from(["one", "two"]), st.none() | st.integers(1, 6)),

@@ -24,6 +24,7 @@ from tests.fsm.model.world import (
     APART,
     HOST_FAULTS,
     LATE,
+    LEASE_KEPT,
     MOVE_FAULTS,
     MOVED_FAULTS,
     OWN_FAULTS,
@@ -56,6 +57,8 @@ SIZES = (
     Size(3, 1, SHUTDOWN_FAULTS),
     Size(1, 3, SHUTDOWN_FAULTS | LATE),
     Size(2, 3, STRANDED),
+    Size(2, 2, LEASE_KEPT),
+    Size(1, 2, LEASE_KEPT, keeps=True),
     Size(2, 3, OWN_FAULTS, own=True),
     Size(3, 1, OWN_FAULTS, own=True),
 )
@@ -185,7 +188,7 @@ def test_the_kinds_of_faults_have_names_that_exist() -> None:
     names |= {edge.name for key in graph.keys for edge in graph.worlds.edges(key)}
     own = Explorer(Size(2, 2, OWN_FAULTS, own=True)).run()
     names |= {edge.name for key in own.keys for edge in own.worlds.edges(key)}
-    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS | STRANDED | LATE | OWN_FAULTS
+    assert names >= SHUTDOWN_FAULTS | MOVED_FAULTS | STRANDED | LATE | OWN_FAULTS | LEASE_KEPT
 
 
 def test_a_host_that_slept_and_believes_its_sanlock_is_found(monkeypatch) -> None:

@@ -209,6 +209,84 @@ def test_a_paused_vm_is_left_as_it_is() -> None:
     assert host.settle(1, vm=Vm.PAUSED, vm_holds_lease=None) is State.LOCAL_MAINTENANCE
 
 
+STRANDED = {"vm": Vm.PAUSED, "vm_stranded": True, "vm_holds_lease": None, "vm_detail": "no way out"}
+STATES_WITH_VM = {
+    State.ENGINE_STARTING: {"vm": Vm.RUNNING, "health": Health.BAD, "vm_holds_lease": True},
+    State.ENGINE_UP: {},
+    State.ENGINE_UP_BAD_HEALTH: {"health": Health.BAD},
+    State.ENGINE_STOP: {"host_stops": HostStop.STOP},
+}
+
+
+def host_in(state: State) -> Host:
+    """A host whose engine was on its way through that state."""
+    host = Host() if state is State.ENGINE_STARTING else engine_on()
+    ours = {"lease": Lease.OURS, "lease_owner_id": 1}
+    assert host.settle(1, **{**ours, **STATES_WITH_VM[state]}) is state
+    return host
+
+
+@pytest.mark.parametrize("state", STATES_WITH_VM)
+def test_a_stranded_vm_is_switched_off_at_once_and_nobody_has_failed(state: State) -> None:
+    host = host_in(state)
+    assert host.settle(1, **STRANDED) is State.ENGINE_FORCE_STOP
+    assert host.last.actions == (Action.DESTROY_VM,)
+    assert host.last.why == (
+        "the VM is paused for good: no way out; it is switched off, to be started anew"
+    )
+    host.settle(1, vm_ending=VmEnding.STOPPED, **GONE, vm_stranded=False)
+    assert host.memory.state is State.ENGINE_DOWN
+    assert (host.memory.failed_starts_s, host.memory.crashed_at_s) == ((), None)
+    assert host.memory.tries == 0
+
+
+@pytest.mark.parametrize("outcome", MoveOutcome)
+def test_one_that_was_to_move_is_so_whatever_libvirt_says_of_the_move(outcome: MoveOutcome) -> None:
+    host = moving(taker(2), **ASKED)
+    between = {"vm": Vm.IN_TRANSIT, "vm_leaving": True}
+    assert host.settle(1, move_outcome=outcome, **between) is MOVING
+    assert host.settle(40, vm_leaving=False, **STRANDED) is State.ENGINE_FORCE_STOP
+    assert host.last.actions == (Action.DESTROY_VM,)
+
+
+@pytest.mark.parametrize("broken_off", [False, True])
+def test_an_agent_that_begins_anew_beside_it_does_the_same(broken_off: bool) -> None:
+    if broken_off:
+        host = moving(taker(2), **ASKED)
+        host.settle(1, vm=Vm.UNKNOWN)
+    else:
+        host = Host()
+    ours = {"lease": Lease.OURS, "lease_owner_id": 1}
+    assert host.settle(1, **{**ours, **STRANDED}) is State.ENGINE_FORCE_STOP
+
+
+@pytest.mark.parametrize("scope", ["local_maintenance", "global_maintenance"])
+def test_in_maintenance_a_stranded_vm_is_left_alone_with_a_word(scope: str) -> None:
+    host = moving(taker(2), **ASKED)
+    host.settle(1, vm=Vm.IN_TRANSIT, vm_leaving=True, move_outcome=MoveOutcome.NONE)
+    rests = host.settle(40, **{scope: True, "vm_leaving": False, **STRANDED})
+    assert rests is (
+        State.LOCAL_MAINTENANCE if scope == "local_maintenance" else State.GLOBAL_MAINTENANCE
+    )
+    assert host.see(1000).actions == ()
+    assert "paused for good: no way out" in host.last.why
+    assert "until somebody switches it off" in host.last.why
+    assert host.settle(1, **{scope: False}) is State.ENGINE_FORCE_STOP
+
+
+def test_local_maintenance_that_began_the_move_says_so_too() -> None:
+    host = moving(taker(2))
+    host.settle(1, vm=Vm.IN_TRANSIT, vm_leaving=True, move_outcome=MoveOutcome.NONE)
+    assert host.settle(40, vm_leaving=False, **STRANDED) is State.LOCAL_MAINTENANCE
+    assert "paused for good: no way out" in host.last.why
+
+
+def test_a_paused_vm_that_may_yet_go_on_is_not_switched_off() -> None:
+    host = engine_on(peer(2))
+    assert host.settle(1, vm=Vm.PAUSED, vm_holds_lease=None) is State.ENGINE_UP_BAD_HEALTH
+    assert host.see(TIMING.bad_health_s - 1).actions == ()
+
+
 def test_the_source_goes_on_first_in_local_maintenance_too() -> None:
     host = moving(taker(2))
     between = {"vm": Vm.IN_TRANSIT, "vm_leaving": True, "lease": Lease.FREE}
@@ -302,6 +380,13 @@ def test_a_crash_on_the_way_is_a_crash() -> None:
     host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
     assert host.memory.state is State.ENGINE_DOWN
     assert host.memory.crashed_at_s is not None
+
+
+def test_a_second_crash_on_the_way_lets_others_go_first() -> None:
+    host = moving(**ASKED)
+    host.memory = replace(host.memory, crashed_at_s=host.seen.now_s - 10)
+    host.settle(1, vm_ending=VmEnding.CRASHED, **GONE)
+    assert host.memory.state is State.ENGINE_UNEXPECTEDLY_DOWN
 
 
 def test_a_migration_that_takes_too_long_is_broken_off_again_and_again() -> None:

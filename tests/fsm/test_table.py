@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,9 +147,22 @@ def test_a_healthy_engine_in_reach_with_its_lease_is_never_stopped(memory, obser
         return  # it did not shut down, or has lost its lease: that goes on to its end
     if memory.state is State.ENGINE_STOP and observation.vm_holds_lease is None:
         return  # it may be stopped for a lease that nobody can confirm now
+    if memory.state is State.ENGINE_STOP and memory.giving_away:
+        return  # that goes on until it is known to be in reach again
     decision = step(memory, observation, CONFIG)
     assert not {Action.SHUTDOWN_VM, Action.DESTROY_VM} & set(decision.actions)
     assert decision.memory.state is not State.ENGINE_STOP
+
+
+@many
+@given(memory=MEMORIES, observation=OBSERVATIONS)
+def test_in_maintenance_a_stranded_vm_is_left_alone(memory, observation) -> None:
+    seen = replace(observation, vm=Vm.PAUSED, vm_stranded=True)
+    left = seen.global_maintenance is True or seen.local_maintenance
+    if left and memory.state not in (State.ENGINE_FORCE_STOP, State.START_STATE):
+        decision = step(memory, seen, CONFIG)
+        assert decision.actions == ()
+        assert decision.memory.state is not State.ENGINE_FORCE_STOP
 
 
 @many

@@ -95,7 +95,7 @@ def worse(dice: Dice) -> None:
         dice.add(at_s, f"uplink {name} cut")
         dice.add(ends_s, f"uplink {name} heal")
     if dice.chance(0.5):
-        end = dice.one_of("finishes", "finishes", "fails", "refused", "sticks", "hangs")
+        end = dice.one_of("finishes", "finishes", "fails", "refused", "sticks", "keeps", "hangs")
         dice.add(at_s, f"moves end {end} gap {dice.rng.uniform(0.01, 3):.2f}")
 
 
@@ -177,7 +177,7 @@ def migration(dice: Dice) -> None:
     if source != target:
         end = dice.one_of("finishes", "finishes", "fails")
         if dice.chance(0.7):
-            kind = dice.one_of("finishes", "finishes", "finishes", "refused", "sticks", "hangs")
+            kind = dice.one_of(*["finishes"] * 3, "refused", "sticks", "keeps", "hangs")
             end = f"gap {dice.rng.uniform(0.01, 3):.2f} {kind}"
         at_s = dice.add(dice.moment_s(), f"migrate {source} {target} {end}")
         if dice.chance(0.2):  # while the lease is free, or just before and after that
@@ -191,7 +191,7 @@ def moves(dice: Dice) -> None:
     happens in the middle of it."""
     at_s = dice.moment_s()
     if dice.chance(0.5):
-        end = dice.one_of("finishes", "finishes", "finishes", "fails", "refused", "sticks", "hangs")
+        end = dice.one_of(*["finishes"] * 3, "fails", "refused", "sticks", "keeps", "hangs")
         dice.add(at_s, f"moves end {end} gap {dice.rng.uniform(0.01, 3):.2f}")
     way = dice.one_of(_order_a_move, _maintenance, _maintenance_all_round, _shutdown_in_turn)
     way(dice, at_s)

@@ -13,7 +13,7 @@ import pytest
 from metadata.settings.parse import ClusterSettings, Timing
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
-from simulation.migration import COPY_S, FINISHES, HANGS
+from simulation.migration import COPY_S, FINISHES, HANGS, KEEPS
 from simulation.oracle import UNASKED_MOVE, Oracle
 from simulation.settings import WorldSettings
 from simulation.world import CallHangs
@@ -139,6 +139,23 @@ def test_a_move_that_hangs_in_its_last_step_is_broken_off_before_the_others_boot
     assert oracle.violations == []
 
 
+@pytest.mark.parametrize("gap_s", [0.3, 3.0])
+def test_a_vm_that_a_move_leaves_paused_with_its_lease_is_started_anew_in_a_minute(
+    cluster: SimCluster, gap_s: float
+) -> None:
+    cluster.moves(KEEPS, gap_s)
+    oracle, watch, here = Oracle(cluster), Stopwatch(cluster), engines_host(cluster)
+    assert here.broker is not None
+    here.broker.mailbox.ask_move(None)
+    cluster.run_for(180)
+    (away,) = watch.absences
+    assert away.ended_at_s is not None
+    # The second answer of sanlock is there within two ticks, each in step with the agent's own.
+    most_s = TIMING.away_s + 3 * TIMING.tick_s + cluster.settings.engine.boot_s
+    assert TIMING.away_s <= away.ended_at_s - away.began_at_s <= most_s
+    assert oracle.violations == []
+
+
 def test_what_a_person_has_libvirt_do_is_waited_for_as_the_settings_say(
     cluster: SimCluster,
 ) -> None:
@@ -170,7 +187,7 @@ def test_every_way_to_move_the_engine_is_drawn() -> None:
     words = [each.words for each in dice.happenings]
     for sought in ("--vm-migrate", "--to h2", "--mode=local", "--mode=none", "shutdown h1"):
         assert any(sought in one for one in words), sought
-    for end in ("finishes", "fails", "refused", "sticks", "hangs"):
+    for end in ("finishes", "fails", "refused", "sticks", "keeps", "hangs"):
         gaps = [one for one in words if one.startswith(f"moves end {end} gap")]
         assert all(0 < float(one.split()[-1]) <= 3 for one in gaps)
         assert gaps

@@ -45,6 +45,7 @@ OURS = {
     "--set-maintenance": "lab/test_moves.py",
     "--vm-start": "lab/test_engine_commands.py",
     "--vm-shutdown": "lab/test_engine_commands.py",
+    "--vm-poweroff": "lab/test_engine_commands.py",
     "--vm-migrate": "lab/test_moves.py",
     "--console": "lab/test_engine_commands.py",
     "--add-console-password": "lab/test_engine_commands.py",

@@ -35,7 +35,7 @@ from ha_broker.api.snapshot import (
 )
 from metadata import reach
 from metadata.liveness import Liveness
-from metadata.records import EngineStatus, EngineVm, Health
+from metadata.records import STRANDED, EngineStatus, EngineVm, Health
 from metadata.settings.parse import EngineSettings
 from tests.unit.agent_host import HOST, SETTINGS, TICK_S, UP, host_view, snapshot
 from world.ports.host import ProcessStart
@@ -666,6 +666,32 @@ def test_libvirt_may_hold_a_vm_for_a_while_and_no_longer(why: Pause, setting: st
     assert seen.vm is Vm.PAUSED
     assert seen.vm_detail == f"{detail}, for longer than timing.{setting} ({limit_s:g} s) allows"
     assert not seen.vm_leaving
+
+
+def test_a_vm_that_nothing_can_let_go_on_is_paused_and_leaves_no_more() -> None:
+    held = {"domain": paused(Pause.MIGRATION, 7), "vm_ran": True, "vm_same_since_s": NOW_S - 50}
+    ours = {"lease": LeaseView(LeaseState.HELD, 1, NOW_S)}
+    seen = observe(ours, **held)
+    assert (seen.vm, seen.vm_leaving, seen.vm_stranded) == (Vm.IN_TRANSIT, True, False)
+    seen = observe(ours, **held, vm_stranded=True)
+    assert (seen.vm, seen.vm_detail) == (Vm.PAUSED, STRANDED)
+    assert (seen.vm_leaving, seen.vm_stranded) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "lease",
+    [
+        LeaseView(LeaseState.FREE, seen_at_s=NOW_S),
+        LeaseView(LeaseState.HELD, 2, NOW_S),
+        LeaseView(LeaseState.UNKNOWN),
+        LeaseView(LeaseState.HELD, 1, NOW_S - ALIVE_S - 1),
+    ],
+    ids=str,
+)
+def test_sanlocks_word_alone_strands_no_vm(lease: LeaseView) -> None:
+    held = {"domain": paused(Pause.MIGRATION, 7), "vm_ran": True, "vm_same_since_s": NOW_S - 50}
+    seen = observe({"lease": lease}, **held, vm_stranded=True)
+    assert (seen.vm, seen.vm_leaving, seen.vm_stranded) == (Vm.IN_TRANSIT, True, False)
 
 
 def test_another_pause_has_no_limit_here() -> None:

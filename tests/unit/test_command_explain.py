@@ -50,7 +50,15 @@ from hosted_engine.explain.text import explanation_text as text_of
 from hosted_engine.main import main
 from metadata.liveness import Liveness
 from metadata.penalties import Penalty
-from metadata.records import EngineStatus, EngineVm, Health, HostRecord, VolumeAddress
+from metadata.records import (
+    PAUSED,
+    STRANDED,
+    EngineStatus,
+    EngineVm,
+    Health,
+    HostRecord,
+    VolumeAddress,
+)
 from metadata.settings.parse import ClusterSettings, EngineSettings, cluster_settings_to_data
 from metadata.states import State
 from metadata.takes_note import TakesNote, encode_takes
@@ -558,6 +566,50 @@ def test_a_paused_vm_has_no_lease() -> None:
     assert "but it is paused: its disk can't be read." in engine(found)
     assert "libvirt has given back the engine's lease" in engine(found)
     assert "virsh resume HostedEngine" in advice(found)
+
+
+def stranded_on_h2(**fields: Any) -> HostView:
+    status = EngineStatus(EngineVm.UP, Health.BAD, PAUSED, f"paused: {STRANDED}")
+    return other(engine_status=status, **fields)
+
+
+def test_a_vm_that_nothing_can_let_go_on_is_told_from_one_that_is_paused() -> None:
+    found = explained(stranded_on_h2(state=State.ENGINE_FORCE_STOP.value), lease=held(2))
+    assert f"but it is paused: {STRANDED}." in engine(found)
+    assert "h2 switches it off; then the best host starts the engine anew." in engine(found)
+    assert "virsh" not in advice(found)
+
+
+def test_in_local_maintenance_somebody_has_to_switch_it_off() -> None:
+    resting = stranded_on_h2(state=State.LOCAL_MAINTENANCE.value, maintenance=True)
+    found = explained(resting, lease=held(2))
+    assert "No host can start the engine until that VM is switched off." in engine(found)
+    assert "Local maintenance is on, so h2 leaves it alone." in engine(found)
+    assert "switch its VM off on h2: hosted-engine --vm-poweroff" in advice(found)
+
+
+def test_in_global_maintenance_somebody_has_to_start_it_too() -> None:
+    resting = stranded_on_h2(state=State.GLOBAL_MAINTENANCE.value)
+    found = explained(resting, lease=held(2), global_maintenance=True)
+    assert "Global maintenance is on, so h2 leaves it alone." in engine(found)
+    assert "switch its VM off on h2: hosted-engine --vm-poweroff" in advice(found)
+    assert "hosted-engine --vm-start" in advice(found)
+
+
+def test_of_its_own_host_the_agent_knows_more_than_libvirt() -> None:
+    seen = EngineView(DomainState.PAUSED, Health.UNKNOWN, "a live migration holds it", 999.0)
+    status = EngineStatus(EngineVm.UP, Health.BAD, PAUSED, f"paused: {STRANDED}")
+    told = agent(State.ENGINE_UP_BAD_HEALTH, engine_status=status)
+    found = explained(engine=seen, lease=held(1), agent=told)
+    assert f"but it is paused: {STRANDED}." in engine(found)
+    gone = explained(engine=EngineView(DomainState.RUNNING), lease=held(1), agent=told)
+    assert STRANDED not in engine(gone)
+
+
+def test_a_paused_vm_of_another_host_is_told_in_one_word() -> None:
+    status = EngineStatus(EngineVm.UP, Health.BAD, PAUSED, "paused: somebody paused it")
+    found = explained(other(engine_status=status, state="EngineUpBadHealth"), lease=held(2))
+    assert "The engine's VM is on h2, but it is paused: somebody paused it." in engine(found)
 
 
 # --- why it runs nowhere ------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any, Callable
 import pytest
 
 from simulation.cluster import SimCluster
-from simulation.migration import CANCELED, COPY_S, FAILS, FINISHES, HANGS, REFUSED, STICKS
+from simulation.migration import CANCELED, COPY_S, FAILS, FINISHES, HANGS, KEEPS, REFUSED, STICKS
 from simulation.settings import WorldSettings
 from simulation.world import InlineRunner
 from world.ports.errors import HypervisorError, HypervisorGoneError
@@ -109,6 +109,7 @@ def test_how_long_the_lease_is_free_is_the_world_s(move: Move) -> None:
         (FAILS, "the memory could not be copied", DomainState.RUNNING),
         (REFUSED, "the target could not go on with it", DomainState.RUNNING),
         (STICKS, "the target could not go on with it", DomainState.PAUSED),
+        (KEEPS, "the target could not go on with it", DomainState.PAUSED),
     ],
 )
 def test_a_move_that_fails_says_so_and_the_domain_is_as_libvirt_shows_it(
@@ -119,6 +120,20 @@ def test_a_move_that_fails_says_so_and_the_domain_is_as_libvirt_shows_it(
     move.after(COPY_S + 3)
     assert move.error == why
     assert move.states == (left, DomainState.ABSENT)
+
+
+def test_a_vm_that_keeps_its_lease_can_not_be_resumed(move: Move) -> None:
+    move.cluster.moves(KEEPS)
+    move.begin()
+    move.after(COPY_S + 3)
+    found = move.here.vm.now
+    assert found.pid is not None
+    assert found.pause is Pause.MIGRATION
+    assert move.here.lockspace.process_holds_lease(found.pid)
+    with pytest.raises(HypervisorError, match="holds the lease"):
+        move.here.vm.resume_after_migration()
+    move.here.vm.destroy()
+    assert move.here.lockspace.san.lease is None
 
 
 def test_a_move_that_hangs_is_not_answered_until_it_is_broken_off(move: Move) -> None:

@@ -96,6 +96,8 @@ _VMS = {
     Dom.LEAVING: Vm.IN_TRANSIT,
     Dom.ARRIVING: Vm.IN_TRANSIT,
     Dom.HELD: Vm.IN_TRANSIT,
+    Dom.STUCK: Vm.IN_TRANSIT,
+    Dom.STRANDED: Vm.PAUSED,
     Dom.BOOTS: Vm.RUNNING,
     Dom.GOOD: Vm.RUNNING,
     Dom.SICK: Vm.RUNNING,
@@ -350,7 +352,8 @@ def observation(host: Host, host_id: int, view: View) -> Observation:
         blocked_why=blocked_why(host),
         vm=_VMS[host.dom] if host.libvirt else Vm.UNKNOWN,
         vm_ending=host.ending,
-        vm_leaving=host.libvirt and host.dom in (Dom.LEAVING, Dom.HELD),
+        vm_leaving=host.libvirt and host.dom in (Dom.LEAVING, Dom.HELD, Dom.STUCK),
+        vm_stranded=_is_stranded(host, lease),
         health=_health(host),
         lease=lease,
         lease_owner=f"h{owner}" if owner else "",
@@ -417,6 +420,12 @@ def _holds(host: Host) -> Optional[bool]:
     if host.life is Life.LAPSED:
         return False
     return host.hold in (Hold.YES, Hold.SLEPT)
+
+
+def _is_stranded(host: Host, lease: Lease) -> bool:
+    """Do libvirt, sanlock and the storage say so? Else libvirt has held it for too long."""
+    said = host.libvirt and host.hold is Hold.YES and host.life is Life.LIVE
+    return said and host.dom is Dom.STRANDED and lease is Lease.OURS
 
 
 def _peers(host: Host, host_id: int, view: View) -> tuple[Peer, ...]:

@@ -216,7 +216,7 @@ def _sanlock(host: Host, host_id: int, lease: Lease) -> Moves:
         back = host._replace(life=Life.JOINS, hold=hold)
         yield Move("sanlock is restarted", Kind.HEAL, back, lease)
     # The broker does not join under a VM that would lose its lease by it.
-    safe = host.libvirt and host.dom in (Dom.ABSENT, Dom.CREATED, Dom.PAUSED)
+    safe = host.libvirt and host.dom in (Dom.ABSENT, Dom.CREATED, Dom.PAUSED, Dom.STRANDED)
     if host.life is Life.JOINS and host.storage and safe:
         freed = _own_freed(host_id, lease)
         yield Move("joins the lockspace", Kind.FAIR, host._replace(life=Life.LIVE), freed)
@@ -354,6 +354,19 @@ def _held(host: Host, host_id: int, lease: Lease) -> Moves:
             yield Move("VM resumed as asked", Kind.FAIR, *_runs(woken, host_id, Dom.GOOD))
         else:
             yield Move("VM not resumed", Kind.FAIR, woken, lease)
+
+
+def _stranded(host: Host, _host_id: int, lease: Lease) -> Moves:
+    """sanlock does not let the lease go at a migration's last pause, whoever has asked for it."""
+    if host.runs and host.hold is Hold.YES and host.libvirt:
+        stuck = host._replace(dom=Dom.STUCK, asked=False, to=0, moved=over_move(host.moved))
+        yield Move("a migration leaves the VM paused with its lease", Kind.FAULT, stuck, lease)
+    if host.dom is Dom.STUCK:
+        known = host._replace(dom=Dom.STRANDED)
+        yield Move("the VM has been paused with its lease for long", Kind.FAIR, known, lease)
+    if host.dom is Dom.STRANDED:
+        unsure = host._replace(dom=Dom.STUCK)
+        yield Move("sanlock is too busy to say who has the lease", Kind.FAULT, unsure, lease)
 
 
 def _people(host: Host, host_id: int, lease: Lease) -> Moves:
@@ -576,6 +589,6 @@ _TIMERS: dict[State, Callable[[Host, Mem], Timers]] = {
 
 _ON = (
     _power, _agent, _storage, _death, _sanlock, _sleep, _release, _libvirt, _broker, _conditions,
-    _endings, _health, _pause, _held, _people, _job, _give_up, _moving, _kill,
+    _endings, _health, _pause, _held, _stranded, _people, _job, _give_up, _moving, _kill,
 )  # fmt: skip
 _OFF = (_power_on, _death)

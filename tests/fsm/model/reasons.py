@@ -208,6 +208,7 @@ _TRUTHS: dict[str, Truth] = {
     "the engine's VM runs here": _vm(Vm.RUNNING),
     "paused here": _vm(Vm.PAUSED),
     "VM is paused": _vm(Vm.PAUSED),
+    "paused for good": lambda _mem, seen: seen.vm is Vm.PAUSED and seen.vm_stranded,
     "was paused while it booted": _vm(Vm.PAUSED),
     "has been paused": lambda mem, seen: seen.vm is Vm.PAUSED and mem.age >= 1,
     "a paused VM": _vm(Vm.PAUSED),
@@ -264,7 +265,7 @@ _TRUTHS: dict[str, Truth] = {
         and seen.vm_ending is not VmEnding.MIGRATED
     ),
     "the VM has ended": _vm(Vm.ABSENT),
-    "is switched off": _vm(Vm.ABSENT),
+    "the VM is switched off": _vm(Vm.ABSENT),
     # the start
     "the lease can be taken": _vm(Vm.ABSENT),  # more of it: `rules`
     "lease is held by": _lease(Lease.THEIRS),

@@ -310,6 +310,10 @@ def _endings(mem: Mem, seen: Observation, decision: Decision, failed: bool) -> I
         yield "a crash is remembered"
     stopped = after.state is State.ENGINE_STOP and decision.changed
     begun = stopped and mem.broke not in _FORCED and not given(mem) and not seen.host_stops
+    if seen.vm_stranded:
+        if _failed(decision) > mem.failed or after.crashed_at_s == seen.now_s:
+            yield "a migration that left the VM paused with its lease is nobody's failure"
+        return
     if begun and not is_lost(mem, seen) and not failed and seen.lease is not Lease.THEIRS:
         yield "an engine that had to be stopped for its health is a failed start"
 
@@ -443,7 +447,8 @@ def _goes_on(mem: Mem, seen: Observation, decision: Decision) -> Iterator[str]:
     """A moment of not knowing begins no time-out of the same VM anew."""
     after = decision.memory
     same = after.state is mem.broke and decision.changed
-    anew = seen.host_stops is not None  # a stop for another reason
+    # A stop for another reason:
+    anew = seen.host_stops is not None or seen.vm_stranded or is_lost(mem, seen)
     if mem.broke in _TIMED and same and not anew and lasted_s(after) < goes_on_after_s(mem):
         yield "what was broken off goes on with the rest of its time"
     lost = after.state is State.ENGINE_STARTING and mem.broke is State.ENGINE_UP_BAD_HEALTH
@@ -532,7 +537,7 @@ def _moving(mem: Mem, seen: Observation) -> set[State]:
 
 def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
     if seen.vm is not Vm.RUNNING:
-        states = set(_HERE[seen.vm])
+        states = _rests_without_guest(seen)
     else:
         states = set(_RUNNING[seen.health])
         if seen.vm_holds_lease is None or mem.leaving:
@@ -552,6 +557,11 @@ def _rests_out_of_maintenance(mem: Mem, seen: Observation) -> set[State]:
     if seen.vm is Vm.PAUSED and seen.lease is Lease.THEIRS:
         states.discard(State.ENGINE_UP_BAD_HEALTH)
     return states
+
+
+def _rests_without_guest(seen: Observation) -> set[State]:
+    """The VM does not run; nothing but its end helps one that is stranded."""
+    return {State.ENGINE_FORCE_STOP} if seen.vm_stranded else set(_HERE[seen.vm])
 
 
 def _is_asked_for(mem: Mem, seen: Observation) -> bool:

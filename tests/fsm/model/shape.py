@@ -29,6 +29,8 @@ class Dom(IntEnum):
     GOOD = 6
     SICK = 7
     HELD = 8  # as LEAVING, but nothing comes of the migration any more
+    STUCK = 9  # as HELD, but its process has the lease still, so that nothing can let it go on
+    STRANDED = 10  # ... for so long that its agent can find that out
 
 
 class Hold(IntEnum):

@@ -114,6 +114,12 @@ MOVED_FAULTS = WANTED | frozenset(
 STRANDED = WANTED | frozenset(
     {"a person migrates the VM", "a migration leaves the VM between", "qemu crashes"}
 )
+# A VM that a migration has left paused with its lease, and what may come to it.
+LEASE_KEPT = frozenset(
+    {"a migration leaves the VM paused with its lease", "global maintenance on",
+     "local maintenance on", "agent killed", "libvirt falls silent", "broker dies", "sanlock dies",
+     "storage breaks", "lease can't be read", "sanlock is too busy to say who has the lease"}
+)  # fmt: skip
 # An agent that comes late to what happened.
 LATE = frozenset({"falls behind", "VM paused", "libvirt falls silent", "agent told to stop"})
 SHUTDOWN_FAULTS = frozenset(
@@ -492,7 +498,8 @@ def _code_of_vm(host: Host, mem: Mem) -> int:
     """What its record says of the VM, if others go by that; else 0."""
     if mem.state is State.UNKNOWN_LOCAL_VM_STATE:
         return shape.SILENT
-    moving = host.dom in (Dom.LEAVING, Dom.HELD) or mem.state is State.ENGINE_MIGRATING_AWAY
+    leaving = host.dom in (Dom.LEAVING, Dom.HELD, Dom.STUCK)
+    moving = leaving or mem.state is State.ENGINE_MIGRATING_AWAY
     if not moving:
         return 0
     return shape.MOVING_OUT if host.local else shape.MOVING
