@@ -60,7 +60,7 @@ class ConfigCache:
 
     @property
     def loaded_at_s(self) -> Optional[float]:
-        """When the present configuration arrived; None: never."""
+        """When the present configuration arrived, each in a second of its own; None: never."""
         return self._loaded_at_s
 
     def look(self, view: ConfigView) -> None:
@@ -84,7 +84,7 @@ class ConfigCache:
             self._fetch_error = bare_reason(error) if error else "no configuration came"
             return
         self._config = config
-        self._loaded_at_s = outcome.finished_at_s
+        self._loaded_at_s = _in_a_second_of_its_own(outcome.finished_at_s, self._loaded_at_s)
         self._seen_sequence = config.sequence
         self._fetch_error = ""
         self._xml_problem = _xml_problem(config, self._parts)
@@ -118,6 +118,17 @@ class ConfigCache:
 
     def _is_held(self) -> bool:
         return self._config is not None and self._config.sequence == self._seen_sequence
+
+
+def _in_a_second_of_its_own(at_s: float, before_s: Optional[float]) -> float:
+    """`at_s`, but in a later second than `before_s`, when the version before it came.
+
+    Records tell it in whole seconds, and a second that is another one is how the others see that
+    this host goes by a newer version.
+    """
+    if before_s is None or int(at_s) > int(before_s):
+        return at_s
+    return int(before_s) + 1.0
 
 
 def _xml_problem(config: SharedConfig, parts: StorageParts) -> str:

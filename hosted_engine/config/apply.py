@@ -136,6 +136,7 @@ def carry_out(
     """
     rollout = Rollout(context.client)
     written = write(context.world, before, after, user_name(), what)
+    rollout.written(written.config.sequence)
     with contextlib.suppress(BrokerError):  # `rollout` says that it is not there
         context.client.reread()
     _tell(rollout, telling, before.config, written.config)

@@ -4,7 +4,8 @@
 """Which hosts go by a new version of the shared configuration already.
 
 An agent that has taken one up says in its record when it did so, in seconds of its own clock: a
-record that says something else than before the change tells that it has.
+record that says something else than before the change tells that it has taken one up, and its
+broker's note beside it which one is known there: it may be an earlier change that was under way.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Optional
 from ha_broker.api.client import BrokerClient, BrokerError
 from ha_broker.api.snapshot import Snapshot, hosts_that_say_up
 from hosted_engine.cli.wait import follow
+from metadata.notes import CONFIG_VERSION, MOST_CONFIG_VERSION, number_in
+from metadata.records import HostRecord
 
 OWN_AGENT_S = 3.0
 _LOOK_EVERY_S = 0.2
@@ -22,10 +25,11 @@ _EACH_LOOKS = "each looks once a minute"
 
 
 class Rollout:
-    """Made before the change; `look` afterwards."""
+    """Made before the change; `look` afterwards, once `written` knows its version."""
 
     def __init__(self, client: BrokerClient) -> None:
         self._client = client
+        self._version = 0
         self._error = ""
         self._hosts: dict[str, bool] = {}
         self._own_name = ""
@@ -38,6 +42,10 @@ class Rollout:
                 for view in snapshot.hosts
                 if view.record
             }
+
+    def written(self, version: int) -> None:
+        """The change is on the storage, as that version."""
+        self._version = version
 
     @property
     def hosts(self) -> dict[str, bool]:
@@ -53,10 +61,18 @@ class Rollout:
         self._own_name = snapshot.host_name
         self._runs_on = _engines_hosts(snapshot)
         self._hosts = {
-            view.record.hostname: view.record.vm_conf_refresh_s != self._before.get(view.host_id)
+            view.record.hostname: self._has(view.host_id, view.record)
             for view in snapshot.hosts
             if view.record is not None and view.agent_speaks
         }
+
+    def _has(self, host_id: int, record: HostRecord) -> bool:
+        """Programs that do not say which version they know are taken by the moment alone."""
+        if record.vm_conf_refresh_s == self._before.get(host_id):
+            return False
+        note = dict(record.notes).get(CONFIG_VERSION)
+        known = None if note is None else number_in(note, MOST_CONFIG_VERSION)
+        return known is None or known >= self._version
 
     def settle(self) -> None:
         """Look until this host's own agent has it; for a moment only, it may not run."""

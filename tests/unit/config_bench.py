@@ -16,6 +16,7 @@ from hosted_engine.host.environment import DeployedHost, deployed_as
 from metadata import wire
 from metadata.domain_xml import lease_element
 from metadata.layout import CONFIG_SIZE, required_size, slot_address, storage_parts
+from metadata.notes import CONFIG_VERSION
 from metadata.records import EngineStatus, EngineVm, GlobalRecord, HostRecord, VolumeAddress
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing, cluster_settings_to_data
 from metadata.shared_config import (
@@ -56,7 +57,8 @@ CONFIG = SharedConfig(1, SETTINGS, domain_xml())
 
 @dataclass
 class Broker:
-    """A host's broker: whose record says which refresh, and whether it answers at all.
+    """A host's broker: whose record says which refresh and which version (those that say one),
+    and whether it answers at all.
 
     `engine_on` is the id of the host whose record says that the engine is up there,
     `domain_here` libvirt's word on the first host. `on_reread` is what happens when it is asked
@@ -64,6 +66,7 @@ class Broker:
     """
 
     refreshed_s: dict[int, int] = field(default_factory=dict)
+    versions: dict[int, int] = field(default_factory=dict)
     stopped: tuple[int, ...] = ()
     gone: bool = False
     engine_on: Optional[int] = None
@@ -95,7 +98,9 @@ class Broker:
         stopped = number in self.stopped
         vm = EngineVm.UP if number == self.engine_on else EngineVm.DOWN
         record = HostRecord(number, 5, 3400, EngineStatus(vm), f"h{number}", stopped=stopped)
-        return replace(record, vm_conf_refresh_s=at_s)
+        known = self.versions.get(number)
+        notes = () if known is None else ((CONFIG_VERSION, str(known)),)
+        return replace(record, vm_conf_refresh_s=at_s, notes=notes)
 
 
 class Cluster:

@@ -57,6 +57,23 @@ def test_fetched_once_per_change(bench: Bench) -> None:
     assert bench.heard == [SETTINGS]
 
 
+def test_two_changes_within_one_second_are_told_apart(bench: Bench) -> None:
+    """Records have whole seconds of it, and other hosts see a newer version by another one."""
+    bench.clock.advance(0.1)
+    told = []
+    for sequence in (4, 5, 6):
+        bench.answer = SharedConfig(sequence, SETTINGS, domain_xml())
+        bench.cycle(sequence)
+        bench.clock.advance(0.2)
+        assert bench.keeper.loaded_at_s is not None
+        told.append(int(bench.keeper.loaded_at_s))
+    assert told == [1000, 1001, 1002]
+    bench.clock.advance(60.0)
+    bench.answer = SharedConfig(7, SETTINGS, domain_xml())
+    bench.cycle(7)
+    assert bench.keeper.loaded_at_s == bench.clock.monotonic_s()
+
+
 def test_defaults_until_there_is_one(bench: Bench) -> None:
     assert bench.keeper.settings == ClusterSettings()
     assert bench.keeper.domain_xml == ""

@@ -307,6 +307,16 @@ def test_a_host_that_appears_after_the_change_has_it():
     assert spread.hosts == {"h1": False, "h2": True}
 
 
+def test_a_host_that_has_only_just_taken_up_an_earlier_change_has_not_this_one():
+    broker = Broker({1: 100, 2: 100}, versions={1: 5, 2: 5})
+    spread = Rollout(broker)  # type: ignore[arg-type]
+    spread.written(7)
+    broker.refreshed_s.update({1: 101, 2: 101})
+    broker.versions.update({1: 6, 2: 7})
+    spread.look()
+    assert spread.hosts == {"h1": False, "h2": True}
+
+
 # --- getting --------------------------------------------------------------------------------
 
 
