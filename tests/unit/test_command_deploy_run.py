@@ -287,7 +287,7 @@ def test_check_says_what_would_be_done_and_does_nothing(next_one: Desk) -> None:
 def test_check_that_fails_names_what_failed(first: Desk) -> None:
     first.scene.has_lock_manager = False
     message = first.refusal(answers_file=first.creating(), check=True)
-    assert message == "1 of 17 checks failed: lock manager"
+    assert message == "1 of 19 checks failed: lock manager"
 
 
 def test_plan_that_is_refused_fails_the_check(first: Desk) -> None:
