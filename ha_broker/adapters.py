@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Callable, Protocol
 
 from ha_broker.api import paths
 from ha_broker.cycle.part import BrokerPorts
@@ -15,6 +16,9 @@ from metadata.settings.parse import HostSettings
 from world.ports.host import ServiceManager
 from world.ports.libvirt import MeasuredHypervisor
 from world.ports.notifications import Message, Receipt
+
+if TYPE_CHECKING:
+    from metadata.shared_config import StoredConfig
 
 
 class WorldMaker(Protocol):
@@ -45,7 +49,6 @@ class BrokerAdapters:
         from world.host.thread_runner import ThreadRunner  # noqa: PLC0415
         from world.network.health_page import HttpHealthPage  # noqa: PLC0415
         from world.network.network_probe import SocketNetworkProbe  # noqa: PLC0415
-        from world.storage.config_restore import ConfigRestorer  # noqa: PLC0415
         from world.storage.direct_store import DirectStore  # noqa: PLC0415
         from world.storage.sanlock_lockspace import SanlockLockspace  # noqa: PLC0415
 
@@ -62,8 +65,15 @@ class BrokerAdapters:
             notification_sender=LateSender(),
             services=self.services(),
             plugins=PluginChild,
-            restore=ConfigRestorer(host),
+            restore=partial(_restore, host),
         )
+
+
+def _restore(host: HostSettings, held: StoredConfig) -> bool:
+    """A `Restore`; imported where there is something to restore, which is hardly ever."""
+    from world.storage.config_restore import ConfigRestorer  # noqa: PLC0415
+
+    return ConfigRestorer(host)(held)
 
 
 class LateSender:

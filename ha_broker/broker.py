@@ -114,6 +114,7 @@ from metadata.records import Health
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.schedule import quick_s, quickest_s
 from metadata.settings.parse import HostSettings
+from metadata.value_class import replaced
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
@@ -438,7 +439,7 @@ class Broker:
         changed, self._unshown = self._unshown, set()
         heard = self._answers.take_heard()
         if self._significant.found_in(snapshot, changed) or heard:
-            snapshot = replace(snapshot, sequence=snapshot.sequence + 1)
+            snapshot = replaced(snapshot, sequence=snapshot.sequence + 1)
         self._notifications.look(snapshot, changed)
         snapshot = self._with_news(snapshot)
         self._snapshot = snapshot
@@ -451,7 +452,7 @@ class Broker:
         events, counts = self._notifications.events, self._notifications.counts
         if events == snapshot.events and counts == snapshot.notifications:
             return snapshot
-        return replace(snapshot, events=events, notifications=counts)
+        return replaced(snapshot, events=events, notifications=counts)
 
     def _look(self, now_s: float, sequence: int) -> Snapshot:
         host = self._settings.host

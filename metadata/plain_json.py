@@ -20,6 +20,7 @@ LARGEST = float(2**64)
 _SAFE_LENGTH = 19
 _MOST_LENGTH = 21  # of those that may be within the bounds, with a sign
 _SHOWN_LENGTH = 12
+_USUAL_BEGINNINGS = (b'{"', b"{}")
 _Outside = Callable[[str], Any]
 
 
@@ -29,13 +30,13 @@ class PlainJsonError(ValueError):
 
 def parse_json(text: Union[str, bytes]) -> Any:
     """The data in `text`; raises PlainJsonError."""
-    return _parse(text, _refuse)
+    return _parse(text, _STRICT)
 
 
 def parse_json_without(text: Union[str, bytes]) -> Any:
     """As `parse_json`, with None in the place of a number out of bounds: what stands beside it
     is not lost."""
-    return _parse(text, lambda _number: None)
+    return _parse(text, _LENIENT)
 
 
 def is_number(value: object) -> bool:
@@ -44,20 +45,21 @@ def is_number(value: object) -> bool:
     return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
 
 
-def _parse(text: Union[str, bytes], outside: _Outside) -> Any:
+def _parse(text: Union[str, bytes], decoder: json.JSONDecoder) -> Any:
     try:
-        return json.loads(
-            text,
-            parse_int=partial(_whole, outside),
-            parse_float=partial(_broken, outside),
-            parse_constant=outside,
-        )
+        return decoder.decode(text if isinstance(text, str) else _decoded(text))
     except PlainJsonError:
         raise
     except RecursionError as error:
         raise PlainJsonError("nested too deep") from error
     except ValueError as error:
         raise PlainJsonError(str(error)) from error
+
+
+def _decoded(text: bytes) -> str:
+    """As `json.loads` does; what all our own programs write needs no look at its encoding."""
+    encoding = "utf-8" if text[:2] in _USUAL_BEGINNINGS else json.detect_encoding(text)
+    return text.decode(encoding, "surrogatepass")
 
 
 def _whole(outside: _Outside, digits: str) -> Any:
@@ -79,3 +81,15 @@ def _refuse(number: str) -> Any:
     if len(number) > _MOST_LENGTH:
         shown = f"{number[:_SHOWN_LENGTH]}... ({len(number)} characters)"
     raise PlainJsonError(f"{shown} is refused; allowed: numbers from -2^64 to 2^64")
+
+
+def _decoder(outside: _Outside) -> json.JSONDecoder:
+    """Kept, for `json.loads` makes one for each text."""
+    return json.JSONDecoder(
+        parse_int=partial(_whole, outside),
+        parse_float=partial(_broken, outside),
+        parse_constant=outside,
+    )
+
+
+_STRICT, _LENIENT = _decoder(_refuse), _decoder(lambda _number: None)

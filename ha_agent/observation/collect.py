@@ -529,8 +529,9 @@ class PeerList:
                 return False
             if host_id != own_id:
                 former = known[host_id]
-                peer = known[host_id] = self._peer_after(former, was, view)
-                news = news or peer is not former
+                peer = self._peer_after(former, was, view)
+                if peer is not former:
+                    known[host_id], news = peer, True
         if news:
             self._peers = tuple(known.values())
         return True
@@ -573,10 +574,10 @@ class PeerList:
 
 def _with_score(peer: Peer, score: int) -> Peer:
     """As `dataclasses.replace`, at a tenth of the cost."""
-    other = object.__new__(Peer)
-    values = other.__dict__
-    values.update(peer.__dict__)
+    values = peer.__dict__.copy()
     values["score"] = score
+    other = object.__new__(Peer)
+    object.__setattr__(other, "__dict__", values)
     return other
 
 

@@ -12,7 +12,8 @@ that are left out only the time of their records may be another one. What only p
 some have another value in each look) is left out, too.
 
 With ``parts_since`` the same goes for all else: ``parts_as_of`` is the mark, and an answer that
-repeats it in ``parts_since`` has only the keys whose values are others than as of that mark. Of the
+repeats it in ``parts_since`` has only the keys whose values are others than as of that mark, and of
+an object only the keys whose values are others than its class's defaults. Of the
 monitors that are left out only the time may be another one, and the broker's own host is told as
 any other.
 """
@@ -24,7 +25,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, Optional
 
-from ha_broker.api.json_codec import DataError, to_data, updated
+from ha_broker.api.json_codec import DataError, to_lean_data, updated
 from ha_broker.api.monitors import FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot, with_hosts
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
@@ -75,13 +76,14 @@ def parts_answer(
     are those of hosts and of parts."""
     hosts = _only(changed, snapshot.hosts) if changed else ()
     here = {view.host_id for view in hosts}
-    data = {name: to_data(getattr(snapshot, name)) for name in _parts_with_news(held, snapshot)}
-    monitors = _for_agents(snapshot.monitors)
-    if not _monitors_alike(_for_agents(held.monitors), monitors):
-        data["monitors"] = to_data(monitors)
+    data = {
+        name: to_lean_data(getattr(snapshot, name)) for name in _parts_with_news(held, snapshot)
+    }
+    if not _monitors_alike(held.monitors, snapshot.monitors):
+        data["monitors"] = to_lean_data(_for_agents(snapshot.monitors))
     return {
         **data,
-        "hosts": to_data(hosts),
+        "hosts": to_lean_data(hosts),
         "hosts_as_of": as_of[0],
         "hosts_since": since[0],
         "hosts_gone": sorted(host_id for host_id in changed if host_id not in here),
@@ -100,9 +102,13 @@ def _for_agents(monitors: tuple[MonitorView, ...]) -> tuple[MonitorView, ...]:
 
 
 def _monitors_alike(before: tuple[MonitorView, ...], now: tuple[MonitorView, ...]) -> bool:
-    """Is nothing new but that they were measured again?"""
-    return len(before) == len(now) and all(
-        was is view or _word(was) == _word(view) for was, view in zip(before, now)
+    """Is nothing new for agents but that they were measured again?"""
+    if len(before) != len(now):
+        return False
+    others = [(was, view) for was, view in zip(before, now) if was is not view]
+    return all(
+        _word(was) == _word(view) or (was.name == view.name and view.name in FOR_PEOPLE)
+        for was, view in others
     )
 
 

@@ -68,6 +68,42 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
     return value if names is None else _fields_to_data(value, names, now_s)
 
 
+def to_lean_data(value: object) -> Any:
+    """As `to_data` without ages, and of objects without the fields that have their default.
+
+    What `from_data` makes of both is equal, for the same classes: it is for readers of this very
+    program, which does not change its values' defaults.
+    """
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if isinstance(value, Enum):
+        return value._value_
+    if isinstance(value, tuple):
+        return [item if type(item) in _PLAIN else to_lean_data(item) for item in value]
+    defaults = _defaults(kind)
+    return value if defaults is None else _lean_fields(value, defaults)
+
+
+def _lean_fields(value: object, defaults: Mapping[str, object]) -> dict[str, Any]:
+    data: dict[str, Any] = {}
+    for name, default in defaults.items():
+        item = getattr(value, name)
+        # The very same object: 0 and False, which are equal, are not the same in JSON.
+        if item is not default:
+            data[name] = item if type(item) in _PLAIN else to_lean_data(item)
+    return data
+
+
+@functools.cache
+def _defaults(kind: Any) -> Optional[Mapping[str, object]]:
+    """By field; of one that has none, or makes it anew, something that no value is. None: no
+    dataclass."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return {field.name: field.default for field in dataclasses.fields(kind)}
+
+
 def _fields_to_data(value: object, names: _Names, now_s: Optional[float]) -> dict[str, Any]:
     data: dict[str, Any] = {}
     for name, age_name in names:
@@ -150,31 +186,25 @@ def _reader(kind: Any) -> Reader:
 
 
 def _dataclass_reader(kind: type) -> Reader:
-    fields = dataclasses.fields(kind)
     readers = _field_readers(kind)
     hints = typing.get_type_hints(kind)
-    rows = [
-        (field.name, readers[field.name], _is_required(field), hints[field.name] is str)
-        for field in fields
-    ]
+    texts = frozenset(name for name, hint in hints.items() if hint is str)
+    required = [field.name for field in dataclasses.fields(kind) if _is_required(field)]
 
     def read(data: object, refuse_unknown: bool) -> object:
         if not isinstance(data, dict):
             raise _misfit(f"expected an object, got {shown(data)}")
         problems = _unknown_keys(data, readers) if refuse_unknown else []
         values: dict[str, object] = {}
-        for name, reader, is_required, is_text in rows:
-            if name in data:
-                item = data[name]
-                if is_text and type(item) is str and item.isprintable():
-                    values[name] = item  # as its reader would
-                    continue
+        for name, item in data.items():
+            if name in texts and type(item) is str and item.isprintable():
+                values[name] = item  # as its reader would
+            elif name in readers:
                 try:
-                    values[name] = reader(item, refuse_unknown)
+                    values[name] = readers[name](item, refuse_unknown)
                 except _MisfitError as error:
                     problems += error.below(name)
-            elif is_required:
-                problems.append((name, "missing"))
+        problems += [(name, "missing") for name in required if name not in data]
         if problems:
             raise _MisfitError(problems)
         return kind(**values)
@@ -283,7 +313,7 @@ def _read_whole(data: object, _refuse_unknown: bool) -> object:
 def _read_number(data: object, _refuse_unknown: bool) -> object:
     if not is_number(data):
         raise _misfit(f"expected a number, got {shown(data)}")
-    return float(typing.cast(float, data))
+    return float(data)  # type: ignore[arg-type]
 
 
 _PLAIN_READERS: dict[Any, Reader] = {bool: _read_flag, int: _read_whole, float: _read_number}

@@ -113,8 +113,10 @@ def plugin_name(view: MonitorView) -> str:
 
 def view_of(kind: MonitorKind, views: Iterable[MonitorView]) -> MonitorView:
     """The word of one of them; of one that has none (yet), a word without a value."""
-    found = (view for view in views if view.name == kind.name)
-    return next(found, MonitorView(kind.name, kind.unit))
+    for view in views:
+        if view.name == kind.name:
+            return view
+    return MonitorView(kind.name, kind.unit)
 
 
 def network_failed_fraction(views: Iterable[MonitorView]) -> Optional[float]:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Generic, Optional, TypeVar
+
+from metadata.value_class import replaced
 
 T = TypeVar("T")
 
@@ -37,13 +39,13 @@ class Debounced(Generic[T]):
         if value == self.candidate:
             return self
         witnessed = self.seen is not None and self.seen != value
-        return replace(self, candidate=value, since_s=now_s, seen=value, witnessed=witnessed)
+        return replaced(self, candidate=value, since_s=now_s, seen=value, witnessed=witnessed)
 
     def _rest(self, value: Optional[T]) -> Debounced[T]:
         seen = self.seen if value is None else value
         if self.candidate is None and seen == self.seen:
             return self
-        return replace(self, candidate=None, seen=seen)
+        return replaced(self, candidate=None, seen=seen)
 
     def has_held(self, now_s: float, hold_s: float) -> bool:
         """Has the candidate been seen for long enough?"""
@@ -52,4 +54,4 @@ class Debounced(Generic[T]):
     def settle(self, value: Optional[T] = None) -> Debounced[T]:
         """The candidate (or `value` in its place) counts from now on."""
         settled = self.candidate if value is None else value
-        return replace(self, settled=settled, candidate=None)
+        return replaced(self, settled=settled, candidate=None)

@@ -16,7 +16,7 @@ which is no event, until `hold.starting_s` have passed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import inf
 from typing import Optional, TypeVar
 
@@ -31,6 +31,7 @@ from ha_broker.events.cluster_state import (
 from ha_broker.events.debounce import Debounced
 from ha_broker.events.text import figures
 from metadata.moved_note import MovedNote
+from metadata.value_class import replaced
 
 T = TypeVar("T")
 
@@ -143,7 +144,7 @@ def watch(
 ) -> tuple[WatchMemory, tuple[Happening, ...]]:
     """One step. `now_s` is monotonic; events are numbered on from `memory.count`."""
     if memory.began_at_s is None:
-        memory = replace(memory, began_at_s=now_s)
+        memory = replaced(memory, began_at_s=now_s)
     memory = _note_sight(memory, picture, now_s, hold)
     found: list[Happening] = []
     memory, engine = _engine(memory, picture, now_s, hold)
@@ -155,14 +156,14 @@ def watch(
     if not found:
         return memory, ()
     numbered = tuple(
-        replace(
+        replaced(
             item,
-            event=replace(item.event, number=memory.count + place),
+            event=replaced(item.event, number=memory.count + place),
             tellers=_tellers(memory, picture, item, hold),
         )
         for place, item in enumerate(found, 1)
     )
-    return replace(memory, count=memory.count + len(numbered)), numbered
+    return replaced(memory, count=memory.count + len(numbered)), numbered
 
 
 def _tellers(
@@ -191,12 +192,12 @@ def _note_sight(
     if memory.gap_s is None and picture.own_written_s is not None:
         # The slot is read before it is written, so this stamp is of the time before. After a
         # reboot it is another clock's: hardly ever a short while ago.
-        memory = replace(memory, gap_s=now_s - picture.own_written_s)
+        memory = replaced(memory, gap_s=now_s - picture.own_written_s)
     if not picture.sees or memory.saw_at_s is not None:
         # Behind a dead storage the others may be as blind: what is found after it counts as seen.
         return memory
     short = memory.gap_s is not None and 0 <= memory.gap_s <= hold.alive_s
-    return replace(memory, saw_at_s=now_s, away=not short)
+    return replaced(memory, saw_at_s=now_s, away=not short)
 
 
 # --- the engine ---------------------------------------------------------------------------
@@ -209,9 +210,9 @@ def _engine(
     value = _engine_value(memory, picture.engine)
     track = memory.engine.look(value, now_s)
     if track.resting and value is not None and value.condition is EngineCondition.HEALTHY:
-        return replace(memory, engine=track, healthy_at_s=now_s), []
+        return replaced(memory, engine=track, healthy_at_s=now_s), []
     if not track.has_held(now_s, _engine_hold_s(memory, value, hold)) or value is None:
-        return replace(memory, engine=track), []
+        return replaced(memory, engine=track), []
     found = _engine_happening(memory, picture, track, value)
     return _settle_engine(memory, picture, track, value), found
 
@@ -220,7 +221,7 @@ def _note_absence(memory: WatchMemory, engine: EnginePicture) -> WatchMemory:
     ill = engine.condition is EngineCondition.UNHEALTHY
     boots_elsewhere = ill and memory.engine_host not in (None, engine.host_id)
     if (engine.absent or boots_elsewhere) and not memory.was_absent:
-        return replace(memory, was_absent=True)
+        return replaced(memory, was_absent=True)
     return memory
 
 
@@ -240,10 +241,10 @@ def _settle_engine(
     memory: WatchMemory, picture: ClusterPicture, track: Debounced[EngineValue], value: EngineValue
 ) -> WatchMemory:
     if value.condition is not EngineCondition.HEALTHY:
-        return replace(memory, engine=track.settle())
-    return replace(
+        return replaced(memory, engine=track.settle())
+    return replaced(
         memory,
-        engine=track.settle(replace(value, restarted=False)),
+        engine=track.settle(replaced(value, restarted=False)),
         engine_host=value.host_id,
         engine_host_name=picture.name(value.host_id),
         was_absent=False,
@@ -339,7 +340,7 @@ def _hosts(
     kept = {} if picture.sees else {key: known[key] for key in known if key not in hosts}
     hosts = {**kept, **hosts}
     rest = all(host.presence.resting and host.maintenance.resting for host in hosts.values())
-    return replace(memory, hosts=hosts, pictured=picture.hosts, hosts_rest=rest), found
+    return replaced(memory, hosts=hosts, pictured=picture.hosts, hosts_rest=rest), found
 
 
 def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> HostMemory:
@@ -349,24 +350,24 @@ def _host(before: HostMemory, host: HostPicture, now_s: float, hold: Hold) -> Ho
     same = presence is before.presence and maintenance is before.maintenance
     if same and name == before.name:
         return before
-    return replace(before, name=name, presence=presence, maintenance=maintenance)
+    return replaced(before, name=name, presence=presence, maintenance=maintenance)
 
 
 def _note_telling(
     memory: HostMemory, tells: bool, arrived_s: float, reborn_at_s: Optional[float]
 ) -> HostMemory:
     if reborn_at_s is not None:
-        return replace(memory, tells_since_s=reborn_at_s if tells else None)
+        return replaced(memory, tells_since_s=reborn_at_s if tells else None)
     if tells == (memory.tells_since_s is not None):
         return memory
-    return replace(memory, tells_since_s=arrived_s if tells else None)
+    return replaced(memory, tells_since_s=arrived_s if tells else None)
 
 
 def _note_life(memory: HostMemory, generation: int) -> tuple[HostMemory, bool]:
     """The memory with the life that is known now, and whether it is another one than before."""
     if generation in (0, memory.generation):
         return memory, False
-    return replace(memory, generation=generation), memory.generation != 0
+    return replaced(memory, generation=generation), memory.generation != 0
 
 
 def _presence(before: HostMemory, host: HostPicture) -> Optional[Presence]:
@@ -433,7 +434,7 @@ def _flags(
         event = Event(0, EventKind.TWO_ENGINES, two.since_s, detail=picture.two_engines_why)
         found.append(Happening(event, witnessed=_witnessed(memory, two)))
     if (after, storage, two) != (before, memory.storage_ok, memory.two_engines):
-        memory = replace(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
+        memory = replaced(memory, global_maintenance=after, storage_ok=storage, two_engines=two)
     return _attendance(memory, picture, found, now_s, hold)
 
 
@@ -453,7 +454,7 @@ def _attendance(
         about = now or picture.engine.host_id
         event = Event(0, kind, after.since_s, about, picture.name(about))
         found.append(Happening(event, not_by_id=about, witnessed=_witnessed(memory, after)))
-    return replace(memory, unattended=after), found
+    return replaced(memory, unattended=after), found
 
 
 def _storage_happening(track: Debounced[bool], picture: ClusterPicture) -> Happening:

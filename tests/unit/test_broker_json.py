@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha_broker.api.json_codec import DataError
+from ha_broker.api.json_codec import DataError, to_lean_data
 from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.api.snapshot_json import (
     parse_json,
@@ -44,6 +44,22 @@ def test_a_snapshot_survives_the_journey(snapshot: Snapshot, now_s: float) -> No
     back = snapshot_from_data(parse_json(text.encode()))
     assert back == snapshot
     _same_types(back, snapshot)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.from_type(Snapshot))
+def test_without_its_defaults_it_says_the_same(snapshot: Snapshot) -> None:
+    lean = json.dumps(to_lean_data(snapshot))
+    back = snapshot_from_data(parse_json(lean.encode()))
+    assert back == snapshot
+    _same_types(back, snapshot)
+    assert len(lean) <= len(json.dumps(snapshot_to_data(snapshot)))
+
+
+def test_what_is_only_equal_to_a_default_is_told() -> None:
+    found = to_lean_data(replace(snapshot(), global_maintenance=False, sequence=0))
+    assert (found["global_maintenance"], found["sequence"]) == (False, 0)
+    assert "local_maintenance" not in found and found["storage"] == {}
 
 
 @pytest.mark.parametrize("stamp_s", [-(2.0**64), 2.0**64])

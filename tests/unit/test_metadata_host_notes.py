@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
+
 import pytest
 
 from metadata.host_notes import (
@@ -87,3 +90,14 @@ def test_the_longest_counts_for_who_waits_for_all() -> None:
     assert longest_fire_timeout_s(records, 10) == 30
     assert longest_fire_timeout_s(records, 40) == 40
     assert longest_fire_timeout_s([*records, record()], 10) == 60
+
+
+def test_digests_are_the_librarys_sha256(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest() -> str:
+        return machine_identity("ab12", "", "").machine
+
+    expected = hashlib.sha256(b"hosted-engine ab12").hexdigest()[:12]
+    assert digest() == expected
+    for name in ("_sha2", "_sha256"):
+        monkeypatch.setitem(sys.modules, name, None)  # as in a Python that is built without it
+    assert digest() == expected

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import time
 from pathlib import Path
@@ -103,3 +104,29 @@ def _callers(name: str, functions: tuple[str, ...]) -> set[str]:
 def test_nothing_of_ours_reads_or_writes_past_the_one_reader() -> None:
     assert _callers("json", ("load", "loads", "JSONDecoder")) == {"metadata/plain_json.py"}
     assert _callers("yaml", ("load", "safe_load", "dump", "safe_dump")) == {"world/plain_yaml.py"}
+
+
+BYTES = st.one_of(
+    st.binary(max_size=8),
+    st.recursive(st.text(max_size=3), lambda inner: st.dictionaries(st.text(max_size=2), inner))
+    .map(json.dumps)
+    .flatmap(
+        lambda text: st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"]).map(
+            text.encode
+        )
+    ),
+    st.sampled_from(
+        [b'{"\x80": 1}', b'{"\xed\xa0\x80": 1}', b'{"', b"{}", b'{\0"\0', b'{"a": "\xff"}']
+    ),
+)
+
+
+@given(BYTES)
+def test_bytes_are_read_in_the_encoding_that_the_library_finds(data: bytes) -> None:
+    try:
+        expected = json.loads(data)
+    except ValueError:
+        with pytest.raises(PlainJsonError):
+            parse_json(data)
+    else:
+        assert parse_json(data) == expected

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pickle
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from ha_broker.api import event, monitors, snapshot
 from metadata import penalties, reach, records
-from metadata.value_class import value_class
+from metadata.value_class import replaced, value_class
 
 MODULES = (event, monitors, snapshot, penalties, reach, records)
 CLASSES = sorted(
@@ -93,3 +94,31 @@ def test_each_class_is_frozen_and_goes_by_the_fields_that_count(kind: Any) -> No
             setattr(value, one.name, "another")
         with pytest.raises(dataclasses.FrozenInstanceError):
             delattr(value, one.name)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_a_value_with_other_fields_is_what_the_library_makes_of_it(kind: Any) -> None:
+    names = [one.name for one in dataclasses.fields(kind)]
+    value = kind(**dict.fromkeys(names, 1))
+    for name in names:
+        ours = replaced(value, **{name: 2})
+        assert ours == dataclasses.replace(value, **{name: 2}) and type(ours) is kind
+        assert vars(ours) == {**dict.fromkeys(names, 1), name: 2}
+    assert vars(value) == dict.fromkeys(names, 1)
+    with pytest.raises(TypeError, match="no field"):
+        replaced(value, unknown=1)
+
+
+def test_what_was_worked_out_of_the_value_before_is_not_taken_over() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Pair:
+        a: int
+        b: int
+
+        @functools.cached_property
+        def total(self) -> int:
+            return self.a + self.b
+
+    value = Pair(1, 2)
+    assert value.total == 3
+    assert replaced(value, a=5).total == 7

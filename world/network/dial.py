@@ -87,8 +87,10 @@ def resolve(
 
     By turns, so that no family is left out where there are more addresses than are tried.
     """
+    # As bytes: for text the library loads a third of a megabyte of tables, also where it is ASCII.
+    name = host.encode("ascii") if host.isascii() else host
     try:
-        found = socket.getaddrinfo(host, port, type=kind)
+        found = socket.getaddrinfo(name, port, type=kind)
     except (OSError, ValueError) as error:  # a UnicodeError is a ValueError
         raise UnresolvedError(f"{host} can't be resolved: {reason(error)}") from error
     if deadline.is_over():
