@@ -34,11 +34,13 @@ def quick(built_lab: LabVerbs) -> Iterator[None]:
     before = json.loads(shown)["versions"][0]["version"]
     command = ("hosted-engine", "--set-shared-config")
     *earlier, latest = SETTINGS.items()
-    for setting in earlier:
-        built_lab.on("h1", *command, *setting)
-    built_lab("on", "h1", *command, *latest, "--wait", timeout_s=180)
-    yield
-    built_lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
+    try:
+        for setting in earlier:
+            built_lab.on("h1", *command, *setting)
+        built_lab("on", "h1", *command, *latest, "--wait", timeout_s=180)
+        yield
+    finally:
+        built_lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
 
 
 def test_a_host_cut_off_the_network_gives_the_engine_up(lab: LabVerbs) -> None:
