@@ -9,8 +9,10 @@ are clients of one sanlock, so the lease goes from qemu to qemu as between two h
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -31,6 +33,7 @@ from tests.contract.hypervisor_cases import (
     wait_until,
 )
 from tests.contract.moves_alike import Stage
+from tests.contract.places import TIME_FACTOR
 from world.ports.errors import HypervisorError, LeaseHeldError
 from world.ports.libvirt import Domain, DomainState, Ending, MigrationOptions
 from world.storage.sanlock_lockspace import SanlockLockspace
@@ -272,6 +275,52 @@ def test_a_target_that_is_frozen_costs_no_more_than_the_look(
         assert pair[0].domain() == before
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def deaf_port() -> Iterator[int]:
+    """Who connects to it waits, as for a host that is gone: the queue of the port is full."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as server,
+        contextlib.ExitStack() as held,
+    ):
+        port = int(server.getsockname()[1])
+        with contextlib.suppress(TimeoutError):
+            while True:
+                held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=0.5))
+        yield port
+
+
+def test_a_source_is_seen_while_its_libvirt_waits_for_the_target(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for an agent that may not look at the target itself; no look waits for the move's call."""
+    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
+    before = started(pair[0])
+    why: list[str] = []
+
+    def run(address: str) -> None:
+        with pytest.raises(HypervisorError) as caught:
+            pair[0].migrate(address, SLOWLY)
+        why.append(caught.value.why)
+
+    with contextlib.ExitStack() as deaf:
+        port = deaf.enter_context(deaf_port())
+        move = threading.Thread(target=run, args=(f"qemu+tcp://127.0.0.1:{port}/system",))
+        heard = threading.Timer(3 * TIME_FACTOR, deaf.close)
+        move.start()
+        heard.start()
+        longest_s, looks = 0.0, 0
+        while move.is_alive():
+            begun_s = time.monotonic()
+            assert pair[0].domain().state is DomainState.RUNNING
+            longest_s, looks = max(longest_s, time.monotonic() - begun_s), looks + 1
+        heard.join()
+    move.join()
+    assert looks > 100
+    assert longest_s < TIME_FACTOR
+    assert why[0].startswith("unable to connect to server at '127.0.0.1:")
+    assert stayed(pair, before)
 
 
 class RealStage:

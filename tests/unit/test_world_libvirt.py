@@ -297,10 +297,11 @@ def test_a_lease_that_is_held_or_just_let_go_is_told_from_other_failures(
 ) -> None:
     import libvirt
 
+    connection = behind(hypervisor)
     refused = RefusedStart(libvirt.VIR_FROM_LOCKING, getattr(libvirt, code), number)
-    assert isinstance(hypervisor._start_error("start", refused), LeaseHeldError) is held
+    assert isinstance(hypervisor._start_error("start", refused, connection), LeaseHeldError) is held
     other = RefusedStart(libvirt.VIR_FROM_QEMU, getattr(libvirt, code), number)
-    assert not isinstance(hypervisor._start_error("start", other), LeaseHeldError)
+    assert not isinstance(hypervisor._start_error("start", other, connection), LeaseHeldError)
 
 
 # --- moving it ------------------------------------------------------------------------------------

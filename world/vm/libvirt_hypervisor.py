@@ -123,10 +123,11 @@ class LibvirtHypervisor:
         does not know is found out before its guest has run: see `Hypervisor.start`.
         """
         what = f"start domain {self._name}"
-        created = self._create(what, domain_xml)
-        with self._removed_on_failure(what, created):
-            before_run(self._pid(created))
-            created.resume()
+        with self._order(what) as connection:
+            created = self._create(what, connection, domain_xml)
+            with self._removed_on_failure(what, connection, created):
+                before_run(self._pid(created))
+                created.resume()
         return self._present(what)
 
     def start_paused(
@@ -134,21 +135,21 @@ class LibvirtHypervisor:
     ) -> Domain:
         """As `start`, but leave it paused: see `AdministeredHypervisor.start_paused`."""
         what = f"start domain {self._name} paused"
-        created = self._create(what, domain_xml)
-        with self._removed_on_failure(what, created):
-            before_run(self._pid(created))
+        with self._order(what) as connection:
+            created = self._create(what, connection, domain_xml)
+            with self._removed_on_failure(what, connection, created):
+                before_run(self._pid(created))
         return self._present(what)
 
-    def _create(self, what: str, domain_xml: str) -> Any:
-        connection = self._line.connection(what)
+    def _create(self, what: str, connection: Any, domain_xml: str) -> Any:
         try:
             self._clear_stale(what, connection)
             return self._create_paused(connection, domain_xml)
         except _libvirt().libvirtError as error:
-            raise self._start_error(what, error) from error
+            raise self._start_error(what, error, connection) from error
 
     @contextlib.contextmanager
-    def _removed_on_failure(self, what: str, created: Any) -> Iterator[None]:
+    def _removed_on_failure(self, what: str, connection: Any, created: Any) -> Iterator[None]:
         """A paused domain that may not run, or can't, is not left behind."""
         try:
             yield
@@ -157,7 +158,7 @@ class LibvirtHypervisor:
             if _is_absent(error):
                 why = "it was removed while it was still paused"
                 raise HypervisorError(what, why, error.get_error_code()) from error
-            raise self._start_error(what, error) from error
+            raise self._start_error(what, error, connection) from error
         except BaseException:
             self._never_mind(created)
             raise
@@ -182,14 +183,14 @@ class LibvirtHypervisor:
     def shutdown(self) -> None:
         """Ask the guest to power off (ACPI); HypervisorError when it is not running."""
         what = f"shut down domain {self._name}"
-        connection = self._line.connection(what)
-        try:
-            domain = connection.lookupByName(self._name)
-            with self._news:
-                self._life = after_request(self._life)
-            domain.shutdown()
-        except _libvirt().libvirtError as error:
-            raise self._error(what, error) from error
+        with self._order(what) as connection:
+            try:
+                domain = connection.lookupByName(self._name)
+                with self._news:
+                    self._life = after_request(self._life)
+                domain.shutdown()
+            except _libvirt().libvirtError as error:
+                raise self._error(what, error, connection) from error
 
     def resume_after_migration(self) -> None:
         """See `Hypervisor.resume_after_migration`.
@@ -199,33 +200,45 @@ class LibvirtHypervisor:
         """
         libvirt = _libvirt()
         what = f"resume domain {self._name}"
-        connection = self._line.connection(what)
-        try:
-            domain = connection.lookupByName(self._name)
-            found = domain_of(*domain.state())
-            if found.pause is not Pause.MIGRATION:
-                raise HypervisorError(what, f"it is {_words(found)}")
-            domain.resume()
-        except libvirt.libvirtError as error:
-            raise self._start_error(what, error) from error
+        with self._order(what) as connection:
+            try:
+                domain = connection.lookupByName(self._name)
+                found = domain_of(*domain.state())
+                if found.pause is not Pause.MIGRATION:
+                    raise HypervisorError(what, f"it is {_words(found)}")
+                domain.resume()
+            except libvirt.libvirtError as error:
+                raise self._start_error(what, error, connection) from error
 
     def destroy(self) -> None:
         """Switch the domain off at once; fine when there is none."""
         what = f"destroy domain {self._name}"
-        connection = self._line.connection(what)
-        try:
-            connection.lookupByName(self._name).destroy()
-        except _libvirt().libvirtError as error:
-            if not _is_absent(error) and not _is_inactive(error):
-                raise self._error(what, error) from error
+        with self._order(what) as connection:
+            try:
+                connection.lookupByName(self._name).destroy()
+            except _libvirt().libvirtError as error:
+                if not _is_absent(error) and not _is_inactive(error):
+                    raise self._error(what, error, connection) from error
 
     def migrate(self, address: str, options: MigrationOptions) -> MigrationResult:
         """See `Hypervisor.migrate`, and `world.vm.libvirt_migration` for how."""
-        libvirt = _libvirt()
         what = f"move domain {self._name} to {address}"
-        connection = self._line.connection(what)
         begun_s = time.monotonic()
         stop = self._stop_move = threading.Event()
+        try:
+            with self._order(what) as connection:
+                self._move(what, connection, address, options, stop)
+        finally:
+            self._stop_move = None
+        libvirt, took_s = _libvirt(), time.monotonic() - begun_s
+        told = self._told_at_end()
+        return libvirt_migration.figures(libvirt, address, self._name, took_s, told)
+
+    def _move(
+        self, what: str, connection: Any, address: str, options: MigrationOptions,
+        stop: threading.Event,
+    ) -> None:  # fmt: skip
+        libvirt = _libvirt()
         try:
             domain = self._movable(what, connection)
             traveller = libvirt_migration.Traveller.of(libvirt, domain)
@@ -236,14 +249,12 @@ class LibvirtHypervisor:
                 raise HypervisorError(what, "it was broken off before anything had moved")
             self._job_stats = {}
             self._migrates = True  # qemu's own word comes with its first pass over the memory
-            libvirt_migration.move(libvirt, domain, address, options, stop)
+            # What is asked while it goes on goes over the other connection: see `_order`.
+            beside = self._line.connection(what).lookupByName(self._name)
+            watch = libvirt_migration.Watch(libvirt, beside, options, stop)
+            libvirt_migration.move(libvirt, domain, address, options, watch)
         except libvirt.libvirtError as error:
-            raise self._move_error(what, error) from error
-        finally:
-            self._stop_move = None
-        took_s = time.monotonic() - begun_s
-        told = self._told_at_end()
-        return libvirt_migration.figures(libvirt, address, self._name, took_s, told)
+            raise self._move_error(what, error, connection) from error
 
     def _movable(self, what: str, connection: Any) -> Any:
         """The domain, if it runs; raises HypervisorError, libvirtError."""
@@ -258,9 +269,9 @@ class LibvirtHypervisor:
             raise HypervisorError(what, f"it is {_words(found)}")
         return domain
 
-    def _move_error(self, what: str, error: Any) -> HypervisorError:
+    def _move_error(self, what: str, error: Any, connection: Any) -> HypervisorError:
         """It may have failed at the end, when the domain was there already: libvirt is asked."""
-        failed = self._error(what, error)
+        failed = self._error(what, error, connection)
         try:
             found = self.domain()
         except HypervisorError:
@@ -393,14 +404,14 @@ class LibvirtHypervisor:
         import libvirt_qemu  # noqa: PLC0415 - a part of libvirt's binding
 
         what = f"ask the guest agent of domain {self._name}"
-        connection = self._line.connection(what)
-        try:
-            domain = connection.lookupByName(self._name)
-            libvirt_qemu.qemuAgentCommand(domain, GUEST_PING, max(1, round(timeout_s)), 0)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in _silent_agent_codes(libvirt):
-                return False
-            raise self._error(what, error) from error
+        with self._order(what) as connection:
+            try:
+                domain = connection.lookupByName(self._name)
+                libvirt_qemu.qemuAgentCommand(domain, GUEST_PING, max(1, round(timeout_s)), 0)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _silent_agent_codes(libvirt):
+                    return False
+                raise self._error(what, error, connection) from error
         return True
 
     def on_change(self, callback: Callable[[], None]) -> None:
@@ -410,6 +421,25 @@ class LibvirtHypervisor:
     def close(self) -> None:
         """Close the connection; the next call would open it again."""
         self._line.close()
+
+    @contextlib.contextmanager
+    def _order(self, what: str) -> Iterator[Any]:
+        """A connection for one call that may last; raises HypervisorGoneError.
+
+        Calls of several threads over one connection may wait for each other: one that comes in the
+        moment in which libvirt's library begins to wait for the answer to another is not sent
+        before that answer, or an event, has come. Measured with libvirt 9.0: while a migration
+        waited for a target that does not answer, most looks at the domain lasted as long as that.
+        """
+        if self._uri.startswith("test:"):  # whose domains are those of one connection
+            yield self._line.connection(what)
+            return
+        connection = self._line.another(what)
+        try:
+            yield connection
+        finally:
+            with contextlib.suppress(_libvirt().libvirtError):
+                connection.close()
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -503,18 +533,18 @@ class LibvirtHypervisor:
         if persistent:
             _undefine(domain)
 
-    def _start_error(self, what: str, error: Any) -> Exception:
+    def _start_error(self, what: str, error: Any, connection: Any) -> Exception:
         libvirt = _libvirt()
         number = error.get_error_code()
         if error.get_error_domain() != libvirt.VIR_FROM_LOCKING:
-            return self._error(what, error)
+            return self._error(what, error, connection)
         if number == libvirt.VIR_ERR_RESOURCE_BUSY:
             return LeaseHeldError(what, libvirt_migration.text(error), number)
         if (number, error.get_int1()) == (libvirt.VIR_ERR_SYSTEM_ERROR, errno.EAGAIN):
             said = libvirt_migration.text(error)
             why = f"this host is still letting the lease of an earlier VM go: {said}"
             return LeaseHeldError(what, why, number)
-        return self._error(what, error)
+        return self._error(what, error, connection)
 
     # --- events -------------------------------------------------------------------------------
 
@@ -577,8 +607,10 @@ class LibvirtHypervisor:
 
     # --- errors -------------------------------------------------------------------------------
 
-    def _error(self, what: str, error: Any) -> HypervisorError:
-        if not self._line.is_alive():
+    def _error(self, what: str, error: Any, connection: Any = None) -> HypervisorError:
+        """Of a call over `connection`; None: over the one for looks."""
+        alive = self._line.is_alive() if connection is None else _is_usable(connection)
+        if not alive:
             return self._gone(what, error)
         return HypervisorError(what, libvirt_migration.text(error), error.get_error_code())
 
@@ -631,6 +663,25 @@ class _LibvirtConnection:
         with self._lock:
             self._drop()
 
+    def another(self, what: str) -> Any:
+        """One more, which nobody watches: the caller's to close. Raises HypervisorGoneError."""
+        libvirt = _libvirt()
+        _run_event_loop(libvirt)
+        login = Login(self._uri)
+        try:
+            connection = login.open(libvirt)
+        except libvirt.libvirtError as error:
+            why = (
+                f"no connection to {self._uri}: {login.asked_why or libvirt_migration.text(error)}"
+            )
+            raise HypervisorGoneError(what, why, error.get_error_code()) from error
+        except OSError as error:
+            why = f"no connection to {self._uri}: {reason_with_file(error)}"
+            raise HypervisorGoneError(what, why) from error
+        if self._keepalive:
+            _keep_alive(connection)
+        return connection
+
     def _open(self, what: str) -> Any:
         libvirt = _libvirt()
         _run_event_loop(libvirt)
@@ -650,16 +701,12 @@ class _LibvirtConnection:
 
     def _watch(self, connection: Any) -> None:
         if self._keepalive:
-            with contextlib.suppress(_libvirt().libvirtError):  # a driver inside this process
-                connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+            _keep_alive(connection)
         connection.registerCloseCallback(lambda *_: self._on_close(), None)
         self._event_ids = self._on_open(connection)
 
     def _usable(self) -> bool:
-        try:
-            return bool(self._connection.isAlive())
-        except _libvirt().libvirtError:
-            return False
+        return _is_usable(self._connection)
 
     def _drop(self) -> None:
         """Callbacks keep their connection alive, so they go first; a dead one only complains."""
@@ -680,6 +727,18 @@ class _LibvirtConnection:
         self._failures += 1
         self._retry_at_s = time.monotonic() + wait_s
         self._why = f"no connection to {self._uri}: {why}"
+
+
+def _is_usable(connection: Any) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except _libvirt().libvirtError:
+        return False
+
+
+def _keep_alive(connection: Any) -> None:
+    with contextlib.suppress(_libvirt().libvirtError):  # a driver inside this process
+        connection.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
 
 
 def uses_sanlock(qemu_conf: Path = QEMU_CONF) -> bool:

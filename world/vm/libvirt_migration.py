@@ -196,21 +196,18 @@ def _can_not_compare_codes(libvirt: Any) -> tuple[int, ...]:
 # --- the move ---------------------------------------------------------------------------------
 
 
-def move(
-    libvirt: Any, domain: Any, address: str, options: MigrationOptions, stop: threading.Event
-) -> None:
-    """Have libvirt move `domain`; blocks until it has, or has given up, as it must after `stop`.
+def move(libvirt: Any, domain: Any, address: str, options: MigrationOptions, watch: Watch) -> None:
+    """Have libvirt move `domain`; blocks until it has, or has given up, as `watch` makes it.
 
     Raises libvirtError, and `HypervisorError` where it was broken off from here. Whether the domain
     is still here then, is not said.
     """
     domain.migrateSetMaxDowntime(options.downtime_ms, 0)
-    watch = _Watch(libvirt, domain, options, stop)
     watch.start()
     try:
         domain.migrateToURI3(address, _parameters(libvirt, options), _flags(libvirt, options))
     except libvirt.libvirtError as error:
-        broke_off_why = watch.broke_off_why or (BROKEN_OFF if stop.is_set() else "")
+        broke_off_why = watch.broke_off_why or (BROKEN_OFF if watch.is_to_stop else "")
         if not broke_off_why:
             raise
         why = f"{broke_off_why}: {text(error)}"
@@ -239,12 +236,13 @@ def _flags(libvirt: Any, options: MigrationOptions) -> int:
     return int(flags)
 
 
-class _Watch:
+class Watch:
     """Breaks a migration off that takes too long, or is to `stop`; with post-copy it switches to
     that before.
 
     libvirt only allows post-copy; it begins when somebody asks for it. That is done once all of the
-    memory was copied for the first time, so that little is left to fetch.
+    memory was copied for the first time, so that little is left to fetch. `domain` is that of
+    another connection than the one over which it is moved.
     """
 
     def __init__(
@@ -257,6 +255,11 @@ class _Watch:
         self._options = options
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="migration-limit", daemon=True)
+
+    @property
+    def is_to_stop(self) -> bool:
+        """Shall it be broken off, whatever the limit?"""
+        return self._stop.is_set()
 
     def start(self) -> None:
         """From now on the limit counts."""
