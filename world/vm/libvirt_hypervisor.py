@@ -430,11 +430,18 @@ class LibvirtHypervisor:
         moment in which libvirt's library begins to wait for the answer to another is not sent
         before that answer, or an event, has come. Measured with libvirt 9.0: while a migration
         waited for a target that does not answer, most looks at the domain lasted as long as that.
+
+        Where there is no other to be had (libvirt's password has changed, it takes no more
+        clients), an order over the shared one is better than none.
         """
         if self._uri.startswith("test:"):  # whose domains are those of one connection
             yield self._line.connection(what)
             return
-        connection = self._line.another(what)
+        try:
+            connection = self._line.another(what)
+        except HypervisorGoneError:
+            yield self._line.connection(what)
+            return
         try:
             yield connection
         finally:
