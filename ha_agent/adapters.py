@@ -70,7 +70,7 @@ class AgentAdapters:
         """This host's libvirtd."""
         from world.vm.libvirt_hypervisor import LibvirtHypervisor  # noqa: PLC0415
 
-        return LibvirtHypervisor(host.libvirt_uri, domain_name)
+        return LibvirtHypervisor(host.libvirt_uri, domain_name, gives_orders=True)
 
     def lockspace(self, host: HostSettings) -> Lockspace:
         """This host's sanlock daemon."""

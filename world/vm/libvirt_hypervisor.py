@@ -71,7 +71,8 @@ class LibvirtHypervisor:
     seconds. `pid_directory` is where libvirt's qemu driver keeps its pid files. With `strict`,
     libvirt holds the XML of a start against its schema, instead of passing over what it does
     not know. `keepalive` is for who makes one call at a time and has no deadline for it: see
-    `_LibvirtConnection`.
+    `_LibvirtConnection`. With `gives_orders` the connection for them is opened with the first
+    look, not with the first order: see `_order`.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class LibvirtHypervisor:
         *,
         strict: bool = False,
         keepalive: bool = False,
+        gives_orders: bool = False,
     ) -> None:
         self._uri = uri
         self._name = domain_name
@@ -89,6 +91,9 @@ class LibvirtHypervisor:
         self._strict = strict
         self._callbacks: list[Callable[[], None]] = []
         self._line = _LibvirtConnection(uri, self._connected, self._notify, keepalive)
+        self._orders = _LibvirtConnection(uri, lambda _: [], lambda: None, keepalive)
+        self._order_lock = threading.Lock()
+        self._gives_orders = gives_orders
         self._news = threading.Condition()
         self._life = DomainLife()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
@@ -419,8 +424,9 @@ class LibvirtHypervisor:
         self._callbacks.append(callback)
 
     def close(self) -> None:
-        """Close the connection; the next call would open it again."""
+        """Close the connections; the next call would open them again."""
         self._line.close()
+        self._orders.close()
 
     @contextlib.contextmanager
     def _order(self, what: str) -> Iterator[Any]:
@@ -431,22 +437,31 @@ class LibvirtHypervisor:
         before that answer, or an event, has come. Measured with libvirt 9.0: while a migration
         waited for a target that does not answer, most looks at the domain lasted as long as that.
 
-        Where there is no other to be had (libvirt's password has changed, it takes no more
-        clients), an order over the shared one is better than none.
+        So orders have a connection that is kept for them: on a host that is being shut down libvirt
+        takes no new client any more (it can't ask polkit). While another order is at work on that
+        one, a new one is tried; and an order over the shared one is better than none.
         """
         if self._uri.startswith("test:"):  # whose domains are those of one connection
             yield self._line.connection(what)
-            return
+        elif self._order_lock.acquire(blocking=False):
+            try:
+                yield self._first_of(what, self._orders.connection)
+            finally:
+                self._order_lock.release()
+        else:
+            connection = self._first_of(what, self._orders.another)
+            try:
+                yield connection
+            finally:
+                if connection is not self._line.held:
+                    with contextlib.suppress(_libvirt().libvirtError):
+                        connection.close()
+
+    def _first_of(self, what: str, own: Callable[[str], Any]) -> Any:
         try:
-            connection = self._line.another(what)
+            return own(what)
         except HypervisorGoneError:
-            yield self._line.connection(what)
-            return
-        try:
-            yield connection
-        finally:
-            with contextlib.suppress(_libvirt().libvirtError):
-                connection.close()
+            return self._line.connection(what)
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -561,6 +576,9 @@ class LibvirtHypervisor:
         self._pid_of = (-1, None)
         # What began before this connection, or this process, is told by nobody.
         self._migrates = True
+        if self._gives_orders:
+            with contextlib.suppress(HypervisorGoneError):  # it is tried again with the order
+                self._orders.connection("prepare orders")
         callbacks = (
             (libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, self._on_lifecycle),
             (libvirt.VIR_DOMAIN_EVENT_ID_REBOOT, self._on_other),
@@ -661,6 +679,11 @@ class _LibvirtConnection:
             if time.monotonic() < self._retry_at_s:
                 raise HypervisorGoneError(what, self._why)
             return self._open(what)
+
+    @property
+    def held(self) -> Any:
+        """The connection that is open, or was; None: none."""
+        return self._connection
 
     def is_alive(self) -> bool:
         with self._lock:
