@@ -24,9 +24,9 @@ while True:
         pass
 """
 PID_FILE = f"/run/libvirt/qemu/{DOMAIN}.pid"
-# A move may get through between two questions.
-MOST_MOVES = 4
-MOVE_S = 30.0
+# A move may get through between two questions, or libvirt is refused before it pauses the VM.
+MOST_MOVES = 8
+MOVE_S = 15.0
 # timing.away_s, the agent's looks, and the guest's boot.
 AWAY_S, LOOKS_S, BOOT_S = 40.0, 20.0, 60.0
 
@@ -52,15 +52,15 @@ def move_that_strands_it(lab: LabVerbs) -> tuple[str, str]:
         source, _, boot = lab.engine_identity()
         target = next(name for name in lab.status()["hosts"] if name != source)
         with asked_all_the_time(lab, source):
-            lab.on(source, COMMAND, "--vm-migrate", f"--to={target}")
-            if ends_stranded(lab, source):
+            ordered = lab.attempt("on", source, COMMAND, "--vm-migrate", f"--to={target}")
+            if ordered.returncode == 0 and ends_stranded(lab, source):
                 return source, str(boot)
         lab.wait_settled()
-    raise LabError(f"{MOST_MOVES} moves have got through")
+    raise LabError(f"none of {MOST_MOVES} moves has left it paused")
 
 
 def ends_stranded(lab: LabVerbs, source: str) -> bool:
-    """Or has it left?"""
+    """Or has it left, or runs on, as libvirt was refused at another moment?"""
     deadline_s = time.monotonic() + scaled(MOVE_S)
     while time.monotonic() < deadline_s:
         shown = lab.attempt("on", source, "virsh", "domstate", "--reason", DOMAIN).stdout
@@ -70,7 +70,7 @@ def ends_stranded(lab: LabVerbs, source: str) -> bool:
         if "running" not in shown and "paused" not in shown:
             return False
         time.sleep(0.5)
-    raise LabError(f"the move has not ended: {shown}")
+    return False
 
 
 def test_a_vm_left_paused_with_its_lease_is_started_anew(lab: LabVerbs) -> None:
