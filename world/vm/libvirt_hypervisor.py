@@ -701,37 +701,31 @@ class _LibvirtConnection:
         try:
             connection = login.open(libvirt)
         except libvirt.libvirtError as error:
-            why = (
-                f"no connection to {self._uri}: {login.asked_why or libvirt_migration.text(error)}"
-            )
+            why = self._refused_why(login.asked_why or libvirt_migration.text(error))
             raise HypervisorGoneError(what, why, error.get_error_code()) from error
         except OSError as error:
-            why = f"no connection to {self._uri}: {reason_with_file(error)}"
-            raise HypervisorGoneError(what, why) from error
+            raise HypervisorGoneError(what, self._refused_why(reason_with_file(error))) from error
         if self._keepalive:
             _keep_alive(connection)
         return connection
 
     def _open(self, what: str) -> Any:
         libvirt = _libvirt()
-        _run_event_loop(libvirt)
-        login = Login(self._uri)
         try:
-            connection = login.open(libvirt)
+            connection = self.another(what)
+        except HypervisorGoneError as error:
+            self._back_off(error.why)
+            raise
+        try:
             self._watch(connection)
         except libvirt.libvirtError as error:
-            self._back_off(login.asked_why or libvirt_migration.text(error))
+            self._back_off(self._refused_why(libvirt_migration.text(error)))
             raise HypervisorGoneError(what, self._why, error.get_error_code()) from error
-        except OSError as error:
-            self._back_off(reason_with_file(error))
-            raise HypervisorGoneError(what, self._why) from error
         self._failures = 0
         self._connection = connection
         return connection
 
     def _watch(self, connection: Any) -> None:
-        if self._keepalive:
-            _keep_alive(connection)
         connection.registerCloseCallback(lambda *_: self._on_close(), None)
         self._event_ids = self._on_open(connection)
 
@@ -756,7 +750,10 @@ class _LibvirtConnection:
         wait_s = _RETRY_S[min(self._failures, len(_RETRY_S) - 1)]
         self._failures += 1
         self._retry_at_s = time.monotonic() + wait_s
-        self._why = f"no connection to {self._uri}: {why}"
+        self._why = why
+
+    def _refused_why(self, why: str) -> str:
+        return f"no connection to {self._uri}: {why}"
 
 
 def _is_usable(connection: Any) -> bool:
