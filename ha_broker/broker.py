@@ -105,6 +105,7 @@ from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
 from ha_broker.storage.local_maintenance import LocalMaintenance
 from ha_broker.storage.own_slot_writer import OwnSlot
+from ha_broker.storage.second_look import SecondLook
 from ha_broker.storage.slot_notes import newer_config_elsewhere
 from ha_broker.storage.slot_reader import SlotReader
 from metadata.host_notes import FIRE_TIMEOUT, identity_notes
@@ -168,10 +169,12 @@ class Broker:
         world, settings, change_log = self._world, self._settings, ChangeLog()
         self._storage = SlotReader(world, settings, change_log)
         self._answers = AnswerWatch()
-        self._local = LocalMaintenance(world, state_dir, self._look_now)
+        self._local = LocalMaintenance(world, state_dir, self._look_now, SecondLook(self._storage))
         self._own = OwnSlot(world, settings, self._storage, self._local, change_log)
         self._moves = MoveOrders(
-            self._look_now, lambda: (self._own.published, self._own.published_at_s)
+            self._look_now,
+            lambda: (self._own.published, self._own.published_at_s),
+            SecondLook(self._storage),
         )
         self._storage_times = StorageTimes(settings, self._storage, self._own)
         self._global = GlobalMaintenance(world, settings, self._storage)

@@ -27,6 +27,7 @@ from ha_broker.api.snapshot import (
 )
 from ha_broker.api.takers import cannot_take, reasons_text, refusals, takers
 from ha_broker.server.mailbox import MoveTicket, Refusal, host_words
+from ha_broker.storage.second_look import SecondLook
 from metadata.error_words import shown
 from metadata.states import State
 from world.ports.jobs import Outcome
@@ -166,10 +167,13 @@ class MoveOrders:
 
     keys: tuple[str, ...] = ()
 
-    def __init__(self, look: Callable[[], Snapshot], heard: Callable[[], Heard]) -> None:
+    def __init__(
+        self, look: Callable[[], Snapshot], heard: Callable[[], Heard], second_look: SecondLook
+    ) -> None:
         self.order: Optional[MoveOrder] = None
         self._look = look
         self._heard = heard
+        self._second_look = second_look
         self._orders = 0
         self._waiting: list[MoveTicket] = []
 
@@ -184,22 +188,28 @@ class MoveOrders:
         """Drop what is over, then take what was asked for."""
         if self.order is not None:
             self._look_after(self.order, now_s)
-        while self._waiting:
-            self._take(self._waiting.pop(0), now_s)
+        while self._waiting and self._answered(self._waiting[0], now_s):
+            self._waiting.pop(0)
+            self._second_look.over()
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
-        return math.inf if self.order is None else self._ends_at_s(self.order)
+        ends_at_s = math.inf if self.order is None else self._ends_at_s(self.order)
+        return min(ends_at_s, self._second_look.until_s)
 
-    def _take(self, ticket: MoveTicket, now_s: float) -> None:
+    def _answered(self, ticket: MoveTicket, now_s: float) -> bool:
+        """False: it would be refused, and the other hosts' records are not read again yet."""
         try:
             to_id = order_target(self._look(), ticket.to)
         except Refusal as refusal:
+            if self._second_look.is_due(now_s):
+                return False
             ticket.resolve(refusal)
-            return
+            return True
         if ticket.begin():
             self.order = ticket.order = MoveOrder(self._new_id(now_s), to_id, now_s)
             ticket.resolve()
+        return True
 
     def _new_id(self, now_s: float) -> str:
         """One that this boot of the machine has not had: an agent remembers the earlier ones."""

@@ -16,6 +16,7 @@ from ha_broker.cycle.part import BrokerPorts, error_text
 from ha_broker.cycle.task import Task
 from ha_broker.engine_moves import is_being_started, maintenance_refusal, unknown_why
 from ha_broker.server.mailbox import Refusal, Ticket
+from ha_broker.storage.second_look import SecondLook
 from metadata.error_words import reason
 from world.durable import STATE_FILE_MODE, replace_file, sync_directory
 from world.ports.jobs import Outcome
@@ -34,9 +35,16 @@ class LocalMaintenance:
 
     keys = (LOCAL,)
 
-    def __init__(self, world: BrokerPorts, directory: str, look: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        world: BrokerPorts,
+        directory: str,
+        look: Callable[[], Snapshot],
+        second_look: SecondLook,
+    ) -> None:
         self.maintenance = read_flag(directory)
         self._look = look
+        self._second_look = second_look
         self._directory = directory
         self._world = world
         self._task = Task(world.runner, LOCAL)
@@ -61,21 +69,27 @@ class LocalMaintenance:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         while self._waiting and self._task.busy_since_s is None:
-            self._begin(self._waiting.pop(0), now_s)
+            if not self._begun(self._waiting[0], now_s):
+                return
+            self._waiting.pop(0)
+            self._second_look.over()
 
-    def _begin(self, ticket: Ticket, now_s: float) -> None:
+    def _begun(self, ticket: Ticket, now_s: float) -> bool:
+        """Or refused; False: it would be, and the other hosts' records are not read again yet."""
         # On already, it is no matter where the engine is: somebody wanted it so.
         why = refusal(self._look()) if ticket.on and not self.maintenance else ""
+        if why and self._second_look.is_due(now_s):
+            return False
+        job = partial(write_flag, self._directory, ticket.on)
         if why:
             ticket.resolve(Refusal(409, why))
-            return
-        job = partial(write_flag, self._directory, ticket.on)
-        if ticket.begin() and self._task.start(now_s, job, 0.0):
+        elif ticket.begin() and self._task.start(now_s, job, 0.0):
             self._writing = ticket
+        return True
 
     def next_due_s(self, now_s: float) -> float:
         """When there is something to do again, if nothing else happens."""
-        return float("inf")
+        return self._second_look.until_s
 
 
 def refusal(snapshot: Snapshot) -> str:

@@ -45,6 +45,8 @@ class SlotReader:
         self.maintenance: Optional[bool] = None
         self.global_error = ""
         self.last_read_at_s: Optional[float] = None
+        self.rounds_begun = 0  # readings of all slots in use; the clock need not tell two apart
+        self.rounds_ended = 0
         self.latency_s: Optional[float] = None
         self.own_slot_seen = False
         self.all_slots_seen = False  # or tried to: once
@@ -54,6 +56,7 @@ class SlotReader:
         self._read = Task(world.runner, READ)
         self._reread = Task(world.runner, READ)
         self._watch = Task(world.runner, READ)
+        self._reads_all = False
         self._watched: AbstractSet[int] = frozenset()
         self._watch_interval_s = float("inf")
         self._scan = Task(world.runner, SCAN)
@@ -172,9 +175,13 @@ class SlotReader:
 
     def _start(self, task: Task, now_s: float, ids: tuple[int, ...], interval_s: float) -> None:
         parts = self._settings.host.storage
-        task.start(now_s, partial(read_slots, self._world.store, parts, ids), interval_s)
+        if task.start(now_s, partial(read_slots, self._world.store, parts, ids), interval_s):
+            self._reads_all = task is self._read
+            self.rounds_begun += self._reads_all
 
     def _harvest_read(self, outcome: Outcome[object]) -> None:
+        if self._reads_all:
+            self.rounds_ended = self.rounds_begun
         if outcome.error is not None:
             self._read_error = error_text(outcome.error)
             return

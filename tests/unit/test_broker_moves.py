@@ -15,6 +15,7 @@ from ha_broker.api.snapshot import MAINTENANCE, HostView, MovePhase, MoveReport
 from ha_broker.api.takers import MOST_REASONS, cannot_take, not_chosen, reasons_text, takers
 from ha_broker.engine_moves import ORDER_HOLDS_S, maintenance_refusal
 from ha_broker.server.mailbox import MoveTicket, Refusal
+from ha_broker.storage import second_look
 from metadata import takes_note
 from metadata.liveness import Liveness
 from metadata.records import GlobalRecord
@@ -58,6 +59,10 @@ class Scene:
             if not self.silent:
                 self.host.publish(self.said)
             self.cluster.run(TICK_S)
+
+    def write(self, host_id: int, **fields: Any) -> None:
+        """One host alone, and now."""
+        self.cluster.put_record(host_id, int(self.cluster.clock.monotonic_s()), **fields)
 
     def order(self, to: Union[int, str, None] = None) -> MoveTicket:
         ticket = self.host.broker.mailbox.ask_move(to)
@@ -230,6 +235,50 @@ def test_a_target_that_can_not_take_it_is_refused_with_the_reason(
     scene.order("h3").wait(0)
 
 
+MAINTAINED = {"notes": takes(), "maintenance": True}
+
+
+def test_an_order_is_judged_by_what_the_target_has_written_last(scene: Scene) -> None:
+    scene.others[2] = MAINTAINED
+    scene.run(2 * TICK_S)
+    scene.write(2, notes=takes())
+    scene.order("h2").wait(0)
+
+
+def test_a_refusal_is_judged_by_what_the_target_has_written_last(scene: Scene) -> None:
+    scene.others[2] = MAINTAINED
+    scene.run(2 * TICK_S)
+    scene.write(2, notes=takes("its bridge is down"))
+    assert scene.refused("h2") == "h2 can't take the engine: its bridge is down"
+
+
+def test_orders_that_wait_for_a_reading_keep_their_order(scene: Scene) -> None:
+    scene.others[2] = MAINTAINED
+    scene.run(2 * TICK_S)
+    scene.write(2, notes=takes())
+    mailbox = scene.host.broker.mailbox
+    tickets = [mailbox.ask_move(to) for to in ("h2", "h1", "h3")]
+    scene.host.settle()
+    tickets[0].wait(0)
+    with pytest.raises(Refusal, match="h1 is this host"):
+        tickets[1].wait(0)
+    tickets[2].wait(0)
+    order = scene.host.snapshot.move_order
+    assert order is not None
+    assert order is tickets[2].order
+
+
+def test_a_storage_that_hangs_makes_a_refusal_late_and_no_more(scene: Scene) -> None:
+    scene.others[2] = MAINTAINED
+    scene.run(2 * TICK_S)
+    scene.host.store.hang()
+    ticket = scene.order("h2")
+    assert not ticket.is_done()
+    scene.cluster.run(second_look.WITHIN_S)
+    with pytest.raises(Refusal, match="it is in local maintenance"):
+        ticket.wait(0)
+
+
 def test_a_dead_target_is_refused(scene: Scene) -> None:
     scene.members[2].power_off()
     del scene.others[2]
@@ -320,6 +369,14 @@ def test_where_nobody_takes_it_each_reason_is_told(scene: Scene) -> None:
         "the engine's VM is running on this host, and no other host can take it: "
         "h2: its score is 0; h3: its bridge is down"
     )
+
+
+def test_it_is_granted_by_what_a_host_has_written_since_the_round(scene: Scene) -> None:
+    for host_id in scene.others:
+        scene.others[host_id] = MAINTAINED
+    scene.run(2 * TICK_S)
+    scene.write(3, notes=takes())
+    scene.host.ask("local", True).wait(0)
 
 
 def test_alone_it_is_refused(cluster: Cluster, tmp_path: Path) -> None:
