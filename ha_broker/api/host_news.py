@@ -13,9 +13,10 @@ some have another value in each look) is left out, too.
 
 With ``parts_since`` the same goes for all else: ``parts_as_of`` is the mark, and an answer that
 repeats it in ``parts_since`` has only the keys whose values are others than as of that mark, and of
-an object only the keys whose values are others than its class's defaults. Of the
-monitors that are left out only the time may be another one, and the broker's own host is told as
-any other.
+an object only the keys whose values are others than its class's defaults. ``defaults`` in an answer
+that tells all follows from these: a caller of another program, with others, asks without
+``parts_since``. Of the monitors that are left out only the time may be another one, and the
+broker's own host is told as any other.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, Optional
 
-from ha_broker.api.json_codec import DataError, to_lean_data, updated
+from ha_broker.api.json_codec import DataError, defaults_mark, to_lean_data, updated
 from ha_broker.api.monitors import FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot, with_hosts
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
@@ -137,7 +138,8 @@ class HeldHosts:
     """The snapshot as one caller knows it from its answers so far.
 
     `_by_id`, the hosts, holds as of `mark`, and `_held`, the latest snapshot, as of `parts_mark`,
-    which the broker gave with them; whoever could not ask forgets them.
+    which the broker gave with them; whoever could not ask forgets them. `parts_mark` None: the
+    broker is of another program, whose parts would be read wrongly.
     """
 
     def __init__(self) -> None:
@@ -145,7 +147,8 @@ class HeldHosts:
 
     def forget(self) -> None:
         """Have the next answer tell all."""
-        self.mark = self.parts_mark = ALL
+        self.mark = ALL
+        self.parts_mark: Optional[str] = ALL
         self._by_id: dict[int, HostView] = {}
         self._held: Optional[Snapshot] = None
 
@@ -170,7 +173,9 @@ class HeldHosts:
             self._by_id.pop(host_id, None)
         self._take(told.hosts)
         self.mark = _mark(answer, "hosts_as_of")
-        self.parts_mark = _mark(answer, "parts_as_of")
+        parts_mark = _mark(answer, "parts_as_of")
+        same = "parts_since" in answer or answer.get("defaults") == defaults_mark(Snapshot)
+        self.parts_mark = parts_mark if same else None
         if self._held is not None and "hosts_since" in answer and not told.hosts and not gone:
             return with_hosts(told, self._held.hosts)
         return with_hosts(told, tuple(self._by_id.values()))
@@ -204,6 +209,6 @@ def _mark(answer: Mapping[str, object], key: str) -> str:
     return mark
 
 
-def _check_asked(key: str, answer: Mapping[str, object], mark: str) -> None:
+def _check_asked(key: str, answer: Mapping[str, object], mark: Optional[str]) -> None:
     if answer[key] != mark or mark == ALL:
         raise DataError([f"{key}: {shown(answer[key])} was not asked for"])

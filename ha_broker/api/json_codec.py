@@ -12,7 +12,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import typing
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, Callable, Optional, TypeVar, Union
 
@@ -71,8 +72,8 @@ def to_data(value: object, now_s: Optional[float] = None) -> Any:
 def to_lean_data(value: object) -> Any:
     """As `to_data` without ages, and of objects without the fields that have their default.
 
-    What `from_data` makes of both is equal, for the same classes: it is for readers of this very
-    program, which does not change its values' defaults.
+    What `from_data` makes of both is equal where the defaults are: it is for readers whose
+    `defaults_mark` of the classes is this program's.
     """
     kind: Any = type(value)
     if kind in _PLAIN:
@@ -102,6 +103,25 @@ def _defaults(kind: Any) -> Optional[Mapping[str, object]]:
     if not dataclasses.is_dataclass(kind):
         return None
     return {field.name: field.default for field in dataclasses.fields(kind)}
+
+
+@functools.cache
+def defaults_mark(kind: Any) -> str:
+    """Eight hex digits that follow from the defaults of dataclass `kind`, and of those in it."""
+    texts = "\n".join(sorted(_default_texts(kind, set())))
+    return f"{zlib.crc32(texts.encode()):08x}"
+
+
+def _default_texts(kind: Any, seen: set[Any]) -> Iterator[str]:
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in seen:
+        seen.add(kind)
+        for field in dataclasses.fields(kind):
+            if field.default is not dataclasses.MISSING:
+                yield f"{kind.__name__}.{field.name}={to_data(field.default)!r}"
+        for hint in typing.get_type_hints(kind).values():
+            yield from _default_texts(hint, seen)
+    for argument in typing.get_args(kind):
+        yield from _default_texts(argument, seen)
 
 
 def _fields_to_data(value: object, names: _Names, now_s: Optional[float]) -> dict[str, Any]:

@@ -49,9 +49,9 @@ class LeanClient(BrokerClient):
         return super().wait_for_change(sequence, wait_s)
 
     def _wait_for_news(self, sequence: int, wait_s: float) -> Snapshot:
-        marks = (
-            f"hosts_since={_quoted(self._hosts.mark)}&parts_since={_quoted(self._hosts.parts_mark)}"
-        )
+        marks = f"hosts_since={_quoted(self._hosts.mark)}"
+        if self._hosts.parts_mark is not None:
+            marks += f"&parts_since={_quoted(self._hosts.parts_mark)}"
         allowed_s = wait_s + self._timeout_s
         target = f"/v1/changes?since={sequence}&wait_s={wait_s:g}&{marks}"
         data = self._polls.call("wait for a change", "GET", target, None, allowed_s)

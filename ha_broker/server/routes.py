@@ -39,8 +39,9 @@ from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from ha_broker.api.host_news import ALL, lean_answer, parts_answer
-from ha_broker.api.json_codec import DataError, from_data, to_data
+from ha_broker.api.json_codec import DataError, defaults_mark, from_data, to_data
 from ha_broker.api.resources import COMMANDERS, READERS, paths_for
+from ha_broker.api.snapshot import Snapshot
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
@@ -234,7 +235,8 @@ class Api:
             return lean_answer(snapshot, as_of, mark, changed)
         held, parts_as_of = self._told.told(parts_mark), self._told.remember(snapshot)
         if held is None or changed is None:
-            return {**lean_answer(snapshot, as_of, mark, changed), "parts_as_of": parts_as_of}
+            marks = {"parts_as_of": parts_as_of, "defaults": defaults_mark(Snapshot)}
+            return {**lean_answer(snapshot, as_of, mark, changed), **marks}
         return parts_answer(snapshot, held, (as_of, parts_as_of), (mark, parts_mark), changed)
 
     def _version(self, mark: str, latest: int) -> Optional[int]:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+import re
+from dataclasses import field, fields, is_dataclass, make_dataclass, replace
+from typing import Any, Optional
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ha_broker.api.json_codec import DataError, to_lean_data
+from ha_broker.api.json_codec import DataError, defaults_mark, to_lean_data
 from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.api.snapshot_json import (
     parse_json,
@@ -162,3 +163,26 @@ def test_a_wrong_publication_is_refused_by_name(data: object, words: list[str]) 
 def test_no_json_is_an_error(text: bytes) -> None:
     with pytest.raises(DataError, match="no valid JSON"):
         parse_json(text)
+
+
+# --- which defaults ---------------------------------------------------------------------------
+
+
+def _holder(inner: Any) -> Any:
+    """A class that has `inner`'s values somewhere within."""
+    kind = make_dataclass("Inner", [inner])
+    return make_dataclass("Outer", [("many", Optional[tuple[kind, ...]])])  # type: ignore[valid-type]
+
+
+def test_the_mark_of_the_defaults_follows_from_those_of_the_classes_within() -> None:
+    inners: list[Any] = [
+        ("inner", int, field(default=0)),
+        ("inner", int, field(default=1)),
+        ("inner", bool, field(default=False)),
+        ("other", int, field(default=0)),
+        ("inner", int),
+    ]
+    marks = [defaults_mark(_holder(inner)) for inner in inners]
+    assert len(set(marks)) == len(marks)
+    assert defaults_mark(_holder(inners[0])) == marks[0]
+    assert re.fullmatch("[0-9a-f]{8}", defaults_mark(Snapshot))

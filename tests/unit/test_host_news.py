@@ -31,6 +31,7 @@ from ha_broker.api.snapshot import (
 )
 from ha_broker.api.snapshot_json import snapshot_to_data
 from ha_broker.cycle.host_changes import HostChanges, says_the_same
+from ha_broker.server import routes
 from ha_broker.server.http_server import ApiServer
 from ha_broker.server.mailbox import Mailbox, Refusal
 from ha_broker.server.routes import Api
@@ -409,6 +410,23 @@ def test_an_older_client_and_the_broker(path: Path) -> None:
             assert older.wait_for_change(-1, 0.0).hosts[1] == host_view(2, score=score)
     finally:
         older.close()
+        broker.stop()
+
+
+def test_a_broker_whose_values_have_other_defaults_is_asked_for_whole_ones(
+    path: Path, client: LeanClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it would leave out is not what this client would fill in."""
+    monkeypatch.setattr(routes, "defaults_mark", lambda _kind: "other")
+    broker = Broker(path)
+    try:
+        for score in (1, 2, 3):
+            broker.show(host_view(1), host_view(2, score=score))
+            found = client.wait_for_change(-1, 0.0)
+            assert found.hosts == (host_view(1), host_view(2, score=score))
+        assert [("parts_since" in target) for target in broker.asked] == [True, False, False]
+        assert all("hosts_since" in target for target in broker.asked)
+    finally:
         broker.stop()
 
 
