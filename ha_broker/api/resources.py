@@ -93,7 +93,8 @@ RESOURCES: tuple[Resource, ...] = (
         "/v1/maintenance",
         "sets maintenance, and waits until that was read back",
         COMMANDERS,
-        "`before`: what it was. 504 when it could not be confirmed in time",
+        "`before`: what it was. 504 when it could not be confirmed in time. Where no host takes the"
+        " engine from here, `local` is refused as a move is",
         body=(
             ("scope", "`global` or `local` (this host)"),
             ("on", "true or false"),
@@ -107,7 +108,8 @@ RESOURCES: tuple[Resource, ...] = (
         "has this host's agent move the engine alive to another host",
         COMMANDERS,
         "a MoveOrder; how it goes on stands in the Snapshot, in `agent.move`. Refused where the"
-        " engine can't be moved, with each host's reason",
+        " engine can't be moved, with each host's reason, after the hosts' records were read"
+        " once more (2 s at most)",
         body=(("to", "a host's name or id; null: the best one that can take it (the default)"),),
     ),
     Resource(
