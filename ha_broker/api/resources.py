@@ -49,7 +49,9 @@ RESOURCES: tuple[Resource, ...] = (
         " (`storage-renewal`, `storage-space`, `guest-agent`, `storage-latency`,"
         " `storage-write-age`), and with `hosts_as_of`: the mark"
         " for the next call, and, where only hosts with news are told, `hosts_since` and"
-        " `hosts_gone`; with `parts_since` with `parts_as_of`, and, where `parts_since` is"
+        " `hosts_gone`; with `parts_since` with `parts_as_of` and, where all is told, `defaults`"
+        " (it follows from the defaults of all fields, which are left out in the next answers: a"
+        " caller with others asks without `parts_since`), and, where `parts_since` is"
         " repeated, without all else that is as it was",
         query=(
             ("since", "the `sequence` that is known already (default -1: none)"),
