@@ -18,12 +18,16 @@ GUEST = """<domain type='qemu'><name>Other</name><memory unit='MiB'>32</memory><
 <os><type arch='x86_64' machine='pc'>hvm</type></os><on_crash>destroy</on_crash>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator></devices></domain>"""
 FILE = "/root/other.xml"
+GROUPS = "/sys/fs/cgroup"
+NO_SCOPES = "cgroup v2 has no controllers on the lab's hosts, so libvirt gives its guests no scope"
 GUESTS = "libvirt-guests.service"
 AT_BOOT = (
     *("Started lab-leases.service", "Started sanlock.service", "Finished ha-lockspace.service"),
     *("Started libvirtd.service", "Started ha-broker.service", "Started ha-agent.service"),
 )
 SCOPE = r"machine-qemu\S*Other\.scope"
+# libvirt says it of each guest that runs as root, as all do in the lab, as it starts it.
+STARTED = rf"Started {SCOPE}|libvirtd\[\d+\]: Domain id=\d+ name='Other' .* is tainted"
 
 
 def place(journal: str, pattern: str) -> int:
@@ -58,6 +62,16 @@ def host(lab: LabVerbs, request: pytest.FixtureRequest) -> Iterator[tuple[str, b
         lab.on(name, "systemctl", "enable", "--now", GUESTS)
 
 
+def gives_scopes(lab: LabVerbs, host: str) -> bool:
+    """Does libvirt give a guest a scope of its own there?
+
+    It takes a cgroup2 without controllers, where there is no other hierarchy, for none at all
+    (`virCgroupV2Available`), and leaves its guests in the group of its own service.
+    """
+    kind = lab.on(host, "stat", "--file-system", "--format=%T", GROUPS).strip()
+    return kind != "cgroup2fs" or lab.on(host, "cat", f"{GROUPS}/cgroup.controllers").strip() != ""
+
+
 def other_runs(lab: LabVerbs, host: str) -> bool:
     asked = lab.attempt("on", host, "virsh", "-q", "domstate", "Other")
     return asked.stdout.strip() == "running"
@@ -79,7 +93,8 @@ def test_a_host_starts_and_stops_in_order(lab: LabVerbs, host: tuple[str, bool])
     lab.wait_until("the boot is over", lambda: is_booted(lab, name), scaled(60))
     boot = lab.on(name, "journalctl", "--boot", "--no-pager")
     in_order(boot, *AT_BOOT)
-    in_order(boot, "Started lab-leases.service", "Started sanlock.service", f"Started {SCOPE}")
+    in_order(boot, "Started lab-leases.service", "Started sanlock.service", STARTED)
+    scoped = gives_scopes(lab, name)
 
     lab("shutdown", name)
     lab("power-on", name)
@@ -92,10 +107,12 @@ def test_a_host_starts_and_stops_in_order(lab: LabVerbs, host: tuple[str, bool])
         *("Stopped ha-broker.service", "is not in the lockspace any more"),
         *("Stopped sanlock.service", "Stopped lab-leases.service"),
     )
+    assert ("libvirt-guests.service" in stopped) is with_guests
+    assert "sanlock.service: State 'stop-sigterm' timed out" not in stopped
+    if not scoped:
+        pytest.skip(f"all but when the other guest ends: {NO_SCOPES}")
     in_order(
         stopped,
         *("Stopped ha-agent.service", rf"{SCOPE}: (Deactivated|Succeeded)"),
         *("is not in the lockspace any more", "Stopped sanlock.service"),
     )
-    assert ("libvirt-guests.service" in stopped) is with_guests
-    assert "sanlock.service: State 'stop-sigterm' timed out" not in stopped
