@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import errno
 import os
 import threading
@@ -37,9 +38,14 @@ def xml(name: str = "HostedEngine") -> str:
 
 
 class TestDriverHypervisor(LibvirtHypervisor):
-    """libvirt's test driver can't create a domain paused, but it can pause one."""
+    """libvirt's test driver can't create a domain paused, but it can pause one; and its domains are
+    those of one connection."""
 
     __test__ = False
+
+    @contextlib.contextmanager
+    def _order(self, what: str) -> Iterator[Any]:
+        yield self._line.connection(what)
 
     def _create_paused(self, connection: Any, domain_xml: str) -> Any:
         created = connection.createXML(domain_xml, 0)

@@ -441,9 +441,7 @@ class LibvirtHypervisor:
         takes no new client any more (it can't ask polkit). While another order is at work on that
         one, a new one is tried; and an order over the shared one is better than none.
         """
-        if self._uri.startswith("test:"):  # whose domains are those of one connection
-            yield self._line.connection(what)
-        elif self._order_lock.acquire(blocking=False):
+        if self._order_lock.acquire(blocking=False):
             try:
                 yield self._first_of(what, self._orders.connection)
             finally:
