@@ -62,6 +62,8 @@ LABS = ("lab", *ON_DEMAND)
 # A level with another folder than its name.
 FOLDER = {OTHER_LAB: "lab"}
 
+# What the environment of all levels is made with: a fresh Debian's Python has no `ensurepip`.
+ENVIRONMENT_PACKAGES = ("python3-venv",)
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
     # Compiles what sets the clock of one host's sanlock back.
@@ -166,7 +168,7 @@ def _python_for(options: argparse.Namespace) -> str:
 
 def _set_up(levels: Sequence[str]) -> str:
     """The system's Python in a virtual environment that sees the system's libvirt and sanlock."""
-    _install_packages(levels)
+    _install_packages(levels, ENVIRONMENT_PACKAGES)
     return _environment(SYSTEM_PYTHON, VENV, "--system-site-packages")
 
 

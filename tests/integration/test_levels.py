@@ -55,6 +55,20 @@ def test_interrupted_tests_clean_up_before_the_run_ends(
     assert out.count(b"cleaned up\n") == 1
 
 
+def test_what_makes_the_environment_is_installed_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh Debian's Python makes none: the module that brings pip is in another package."""
+    done: list[str] = []
+    monkeypatch.setattr(levels, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(levels, "_install_packages", lambda _levels, more: done.extend(more))
+    monkeypatch.setattr(levels, "_run", lambda command: done.append(" ".join(command)))
+    (tmp_path / "venv").mkdir()
+    levels._set_up(["unit"])
+    assert done[0] == "python3-venv"
+    assert done[1].startswith("/usr/bin/python3 -m venv ")
+
+
 # --- a level beside the pure ones -----------------------------------------------------
 
 # The pure level ends only when the other one has begun, which ends only when that one has.
