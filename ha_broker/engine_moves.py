@@ -204,7 +204,7 @@ class MoveOrders:
         except Refusal as refusal:
             if self._second_look.is_due(now_s):
                 return False
-            ticket.resolve(refusal)
+            ticket.resolve(Refusal(refusal.status, refusal.why + self._second_look.doubt))
             return True
         if ticket.begin():
             self.order = ticket.order = MoveOrder(self._new_id(now_s), to_id, now_s)

@@ -82,7 +82,7 @@ class LocalMaintenance:
             return False
         job = partial(write_flag, self._directory, ticket.on)
         if why:
-            ticket.resolve(Refusal(409, why))
+            ticket.resolve(Refusal(409, why + self._second_look.doubt))
         elif ticket.begin() and self._task.start(now_s, job, 0.0):
             self._writing = ticket
         return True

@@ -19,6 +19,8 @@ WITHIN_S = 2.0
 """So long a refusal waits for the reading at most, below what the API waits for an answer: a
 storage that hangs makes it no later than this."""
 
+_IN_VAIN = f" (the storage could not be read again within {WITHIN_S:g} s)"
+
 
 class SecondLook:
     """For one request at a time."""
@@ -33,11 +35,20 @@ class SecondLook:
         if self._asked_at_s is None:
             self._asked_at_s, self._rounds_before = now_s, self._storage.rounds_begun
             self._storage.hurry(now_s)
-        return self._storage.rounds_ended <= self._rounds_before and now_s < self.until_s
+        return not self._has_read and now_s < self.until_s
+
+    @property
+    def doubt(self) -> str:
+        """What to add to a refusal that has waited in vain; else empty."""
+        return "" if self._has_read else _IN_VAIN
 
     def over(self) -> None:
         """The request has its answer; the next one is another one."""
         self._asked_at_s = None
+
+    @property
+    def _has_read(self) -> bool:
+        return self._storage.rounds_ended > self._rounds_before
 
     @property
     def until_s(self) -> float:

@@ -46,7 +46,7 @@ class SlotReader:
         self.global_error = ""
         self.last_read_at_s: Optional[float] = None
         self.rounds_begun = 0  # readings of all slots in use; the clock need not tell two apart
-        self.rounds_ended = 0
+        self.rounds_ended = 0  # the latest of them that read anything
         self.latency_s: Optional[float] = None
         self.own_slot_seen = False
         self.all_slots_seen = False  # or tried to: once
@@ -180,14 +180,14 @@ class SlotReader:
             self.rounds_begun += self._reads_all
 
     def _harvest_read(self, outcome: Outcome[object]) -> None:
-        if self._reads_all:
-            self.rounds_ended = self.rounds_begun
         if outcome.error is not None:
             self._read_error = error_text(outcome.error)
             return
         result = cast(SlotBytes, outcome.value)
         self._note_failed(result)
         if result.slots:
+            if self._reads_all:
+                self.rounds_ended = self.rounds_begun
             self.last_read_at_s = outcome.started_at_s
             self.latency_s = outcome.finished_at_s - outcome.started_at_s
         for slot in self.book.readable_among(result.slots):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -268,15 +269,22 @@ def test_orders_that_wait_for_a_reading_keep_their_order(scene: Scene) -> None:
     assert order is tickets[2].order
 
 
-def test_a_storage_that_hangs_makes_a_refusal_late_and_no_more(scene: Scene) -> None:
+@pytest.mark.parametrize("fault", ["hang", "fail"])
+def test_a_storage_that_does_not_answer_makes_a_refusal_late_and_no_more(
+    scene: Scene, fault: str
+) -> None:
     scene.others[2] = MAINTAINED
     scene.run(2 * TICK_S)
-    scene.host.store.hang()
+    scene.host.store.hang() if fault == "hang" else scene.host.store.fail(errno.EIO)
     ticket = scene.order("h2")
     assert not ticket.is_done()
     scene.cluster.run(second_look.WITHIN_S)
-    with pytest.raises(Refusal, match="it is in local maintenance"):
+    with pytest.raises(Refusal) as caught:
         ticket.wait(0)
+    assert caught.value.why == (
+        "h2 can't take the engine: it is in local maintenance (the storage could not be read again "
+        "within 2 s)"
+    )
 
 
 def test_a_dead_target_is_refused(scene: Scene) -> None:
