@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import typing
 import zlib
 from collections.abc import Iterator, Mapping
@@ -117,7 +118,7 @@ def _default_texts(kind: Any, seen: set[Any]) -> Iterator[str]:
         seen.add(kind)
         for field in dataclasses.fields(kind):
             if field.default is not dataclasses.MISSING:
-                yield f"{kind.__name__}.{field.name}={to_data(field.default)!r}"
+                yield f"{kind.__name__}.{field.name}={json.dumps(to_data(field.default))}"
         for hint in typing.get_type_hints(kind).values():
             yield from _default_texts(hint, seen)
     for argument in typing.get_args(kind):
