@@ -66,8 +66,8 @@ FOLDER = {OTHER_LAB: "lab"}
 ENVIRONMENT_PACKAGES = ("python3-venv",)
 # What the tests of a level need beside the lab's packages.
 PACKAGES = {
-    # Compiles what sets the clock of one host's sanlock back.
-    "contract": ("tcc", "openssl"),
+    # tcc compiles what sets the clock of one host's sanlock back; SASL has SCRAM by its modules.
+    "contract": ("tcc", "openssl", "libsasl2-modules"),
     # An environment with nothing but wheels of this checkout takes YAML from the system.
     "integration": (
         *("prometheus", "nodejs", "mandoc", "zsh", "fish", "librsvg2-bin"),
