@@ -353,7 +353,12 @@ def _enter(leader: int) -> list[str]:
 
 def _inside(leader: int, command: Sequence[str]) -> list[str]:
     """The words that run a command of the checkout as a unit of the container's systemd."""
-    handed_on = [f"--setenv={name}={os.environ[name]}" for name in HANDED_ON if name in os.environ]
+    # The copy has no repository, which would tell when its sources were made.
+    made_s = run(["git", "-C", str(ROOT), "log", "-1", "--format=%ct"]).strip()
+    environment = {"SOURCE_DATE_EPOCH": made_s, **os.environ}
+    handed_on = [
+        f"--setenv={name}={environment[name]}" for name in HANDED_ON if name in environment
+    ]
     return [
         *_enter(leader),
         *("systemd-run", "--pipe", "--wait", "--quiet", "--collect", "--setenv=HOME=/root"),
