@@ -167,6 +167,14 @@ def wait_gone(pid: int, timeout_s: float) -> bool:
         os.close(handle)
 
 
+def end(pids: Sequence[int], patience_s: float = 2) -> None:
+    """Ask processes to end and to clean up, stopped ones too; SIGKILL those that do not."""
+    for pid in pids:
+        send(pid, signal.SIGTERM)
+        send(pid, signal.SIGCONT)
+    kill([pid for pid in pids if not wait_gone(pid, patience_s)])
+
+
 def kill(pids: Sequence[int], timeout_s: float = 10) -> None:
     """SIGKILL processes and wait until they are gone."""
     for pid in pids:

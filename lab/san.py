@@ -86,7 +86,7 @@ def is_hung(places: Places, host: str) -> bool:
 
 
 def remove(places: Places) -> None:
-    """End every nbdkit of the lab."""
+    """End every nbdkit of the lab. One that is killed leaves its scripts in /tmp."""
     run_folder = f"{places.run}/"
     mine = [
         found.pid
@@ -95,7 +95,7 @@ def remove(places: Places) -> None:
         and any(run_folder in word for word in found.command)
         and places.are_seen_by(found.pid)
     ]
-    processes.kill(mine)
+    processes.end(mine)
 
 
 def _start_nbdkit(places: Places, host: str, name: str, words: list[str]) -> None:
