@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import lzma
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,11 +50,26 @@ def build(places: Places, kernel_root: Path) -> Path:
     """Build kernel and initramfs from an unpacked kernel package; returns their folder."""
     target = places.cache / "guest"
     target.mkdir(parents=True, exist_ok=True)
-    kernel = _only(kernel_root / "boot", "vmlinuz-*")
-    (target / "vmlinuz").write_bytes(kernel.read_bytes())
-    modules = _only(_modules_folder(kernel_root), "*")
-    (target / "initrd").write_bytes(archive(list(_entries(modules))))
+    (target / "vmlinuz").write_bytes(kernel(kernel_root))
+    (target / "initrd").write_bytes(archive(list(_entries(modules(kernel_root, MODULES)))))
     return target
+
+
+def kernel(kernel_root: Path) -> bytes:
+    """The kernel of an unpacked kernel package."""
+    return _only(kernel_root / "boot", "vmlinuz-*").read_bytes()
+
+
+def modules(kernel_root: Path, names: Sequence[str]) -> dict[str, bytes]:
+    """Those of its modules that have to be loaded, in that order: some are part of the kernel.
+
+    Which ones differs: Debian 13's cloud kernel has virtio and its PCI transport built in.
+    """
+    folder = _only(_modules_folder(kernel_root), "*")
+    lines = (folder / "modules.builtin").read_text(encoding="ascii").split()
+    # File names have dashes or underlines as their authors liked; the kernel takes both as one.
+    built_in = {_same(Path(line).name.partition(".")[0]) for line in lines}
+    return {name: _module(folder, name) for name in names if _same(name) not in built_in}
 
 
 def archive(entries: list[Entry]) -> bytes:
@@ -63,7 +78,7 @@ def archive(entries: list[Entry]) -> bytes:
     return b"".join([*parts, _cpio_member(Entry("TRAILER!!!", 0))])
 
 
-def _entries(modules: Path) -> Iterator[Entry]:
+def _entries(loaded: Mapping[str, bytes]) -> Iterator[Entry]:
     for folder in ("bin", "dev", "etc", "etc/acpi", "etc/acpi/PWRF", "lab", "modules", "proc"):
         yield _folder(folder)
     for folder in ("run", "sys", "tmp", "control", "control/cgi-bin", "service"):
@@ -74,10 +89,8 @@ def _entries(modules: Path) -> Iterator[Entry]:
         if applet != "busybox":
             yield Entry(f"bin/{applet}", stat.S_IFLNK | 0o777, b"/bin/busybox")
     yield Entry("init", stat.S_IFLNK | 0o777, b"/bin/busybox")
-    built_in = _built_in(modules)
-    for name in MODULES:
-        if name not in built_in:
-            yield _file(f"modules/{name}.ko", _module(modules, name))
+    for name, module in loaded.items():
+        yield _file(f"modules/{name}.ko", module)
     for name in ("boot", "heartbeat", "service"):
         yield _file(f"lab/{name}", _script(name), 0o755)
     yield _file("control/cgi-bin/control", _script("control"), 0o755)
@@ -119,25 +132,14 @@ def _modules_folder(kernel_root: Path) -> Path:
     return next((folder for folder in folders if folder.is_dir()), folders[0])
 
 
-def _built_in(modules: Path) -> frozenset[str]:
-    """The modules that are part of the kernel itself, as `insmod` would name them.
-
-    Which ones differs: Debian 13's cloud kernel has virtio and its PCI transport built in.
-    """
-    lines = (modules / "modules.builtin").read_text(encoding="ascii").split()
-    # File names have dashes or underlines as their authors liked; the kernel takes both as one.
-    names = {Path(line).name.partition(".")[0] for line in lines}
-    return frozenset(name for name in MODULES if _same(name) in {_same(other) for other in names})
-
-
 def _same(module: str) -> str:
     return module.replace("-", "_")
 
 
-def _module(modules: Path, name: str) -> bytes:
-    found = sorted(modules.rglob(f"{name}.ko*"))
+def _module(folder: Path, name: str) -> bytes:
+    found = sorted(folder.rglob(f"{name}.ko*"))
     if not found:
-        raise LabError(f"{modules}: no kernel module {name}")
+        raise LabError(f"{folder}: no kernel module {name}")
     content = found[0].read_bytes()
     return lzma.decompress(content) if found[0].suffix == ".xz" else content
 

@@ -74,10 +74,15 @@ def restore_policy() -> None:
 
 def build_guest(places: Places) -> None:
     """Build kernel and initramfs of the guest; the kernel package is only unpacked."""
-    target = places.cache / "kernel"
+    target = kernel_root(places)
     if not (target / "boot").is_dir():
         _download_kernel(places, target)
     guest.build(places, target)
+
+
+def kernel_root(places: Places) -> Path:
+    """Where the guest's kernel package is unpacked."""
+    return places.cache / "kernel"
 
 
 def _missing_packages(wanted: Sequence[str]) -> list[str]:

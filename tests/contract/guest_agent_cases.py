@@ -18,10 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from lab import guest
 from lab.guest import Entry, archive
 from tests.contract.hypervisor_cases import answers, start_libvirtd, wait_until
 from tests.contract.places import TIME_FACTOR
-from tests.contract.test_hypervisor import kernels
+from tests.contract.test_hypervisor import guest_kernel
 from world.ports.errors import HypervisorError
 from world.vm.libvirt_hypervisor import LibvirtHypervisor
 
@@ -63,16 +64,15 @@ CHANNEL = """<channel type='unix'><target type='virtio' name='org.qemu.guest_age
 
 
 def make_guest() -> None:
-    (kernel, *_) = sorted(kernels())
-    (BOX / "vmlinuz").write_bytes(Path(f"/boot/vmlinuz-{kernel}").read_bytes())
+    (BOX / "vmlinuz").write_bytes(guest.kernel(guest_kernel()))
     entries = [Entry(name, stat.S_IFDIR | 0o755) for name in ("bin", "dev", "proc", "sys")]
     entries.append(Entry("dev/console", stat.S_IFCHR | 0o600, device=(5, 1)))
     busybox = Path("/bin/busybox").read_bytes()
     entries.append(Entry("bin/busybox", stat.S_IFREG | 0o755, busybox))
-    for name in MODULES:
-        (module,) = Path("/lib/modules", kernel).rglob(f"{name}.ko")
-        entries.append(Entry(f"{name}.ko", stat.S_IFREG | 0o644, module.read_bytes()))
-    script = AGENT.replace("MODULES", " ".join(MODULES)).encode()
+    modules = guest.modules(guest_kernel(), MODULES)
+    for name, module in modules.items():
+        entries.append(Entry(f"{name}.ko", stat.S_IFREG | 0o644, module))
+    script = AGENT.replace("MODULES", " ".join(modules)).encode()
     entries.append(Entry("init", stat.S_IFREG | 0o755, script))
     (BOX / "initrd").write_bytes(archive(entries))
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from lab import install, settings
 from tests.contract.places import TIME_FACTOR, direct_io_directory
 from tests.contract.sanlock_hosts import need_sanlock
 
@@ -56,8 +57,8 @@ def test_migration_between_two_libvirtds() -> None:
 def test_guest_agent_of_a_real_guest() -> None:
     need_sanlock()
     need_libvirt()
-    if not guest_kernel_is_here():
-        pytest.skip("no kernel with its modules: install linux-image-cloud-amd64")
+    if not guest_kernel().is_dir():
+        pytest.skip(f"{guest_kernel()}: no guest's kernel; tests/run contract fetches it")
     run_in_box("guest_agent_cases.py")
 
 
@@ -70,12 +71,9 @@ def test_only_hosts_with_the_right_certificates_reach_each_other() -> None:
     run_in_box("transport_cases.py", "--net")
 
 
-def guest_kernel_is_here() -> bool:
-    return any(Path("/lib/modules", kernel).is_dir() for kernel in kernels())
-
-
-def kernels() -> list[str]:
-    return [path.name.partition("-")[2] for path in Path("/boot").glob("vmlinuz-*-cloud-*")]
+def guest_kernel() -> Path:
+    """The unpacked kernel package of the lab's guests."""
+    return install.kernel_root(settings.places())
 
 
 def run_in_box(cases: str, *more_namespaces: str, limit_s: float = 180) -> None:
