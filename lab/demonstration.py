@@ -129,3 +129,7 @@ def _picture(places: Places, name: str) -> list[str]:
         for key, one in sorted(answer.items())
         if key.isdigit()
     ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
