@@ -250,11 +250,11 @@ def _install_packages(levels: Sequence[str], others: Sequence[str] = ()) -> None
         places.cache.mkdir(parents=True, exist_ok=True)
         install.restore_policy()
         install.install_packages(places, more)
-        if "contract" in levels:
-            install.build_guest(places)
         if set(LABS) & set(levels):
             # The tests themselves run in a network of their own, where nothing can be fetched.
             lifecycle.prepare(places, _releases(levels, debian_roots.RELEASES))
+        elif "contract" in levels:
+            install.build_guest(places)
     except LabError as error:
         raise LevelError(str(error)) from error
 

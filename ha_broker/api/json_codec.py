@@ -114,11 +114,12 @@ def defaults_mark(kind: Any) -> str:
 
 
 def _default_texts(kind: Any, seen: set[Any]) -> Iterator[str]:
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and kind not in seen:
+    defaults = _defaults(kind)
+    if defaults is not None and kind not in seen:
         seen.add(kind)
-        for field in dataclasses.fields(kind):
-            if field.default is not dataclasses.MISSING:
-                yield f"{kind.__name__}.{field.name}={json.dumps(to_data(field.default))}"
+        for name, default in defaults.items():
+            if default is not dataclasses.MISSING:
+                yield f"{kind.__name__}.{name}={json.dumps(to_data(default))}"
         for hint in typing.get_type_hints(kind).values():
             yield from _default_texts(hint, seen)
     for argument in typing.get_args(kind):

@@ -56,7 +56,7 @@ class Scene:
         """Everybody writes in each tick."""
         for _ in range(max(1, round(seconds / TICK_S))):
             for host_id, fields in self.others.items():
-                self.cluster.put_record(host_id, int(self.cluster.clock.monotonic_s()), **fields)
+                self.write(host_id, **fields)
             if not self.silent:
                 self.host.publish(self.said)
             self.cluster.run(TICK_S)
