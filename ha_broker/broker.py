@@ -104,7 +104,7 @@ from ha_broker.storage.answers import AnswerWatch
 from ha_broker.storage.config_reader import ConfigWatch
 from ha_broker.storage.global_maintenance import GlobalMaintenance
 from ha_broker.storage.local_maintenance import LocalMaintenance
-from ha_broker.storage.own_slot_writer import OwnSlot
+from ha_broker.storage.own_slot_writer import WRITE_OWN, OwnSlot
 from ha_broker.storage.second_look import SecondLook
 from ha_broker.storage.slot_notes import newer_config_elsewhere
 from ha_broker.storage.slot_reader import SlotReader
@@ -124,6 +124,11 @@ from world.ports.sleep_watch import SleepWatch
 log = logging.getLogger(__name__)
 
 ALIVE_INTERVAL_S = 5.0
+
+SETTLE_S = 0.1
+"""What a tick's jobs bring is looked at when the first of them have ended, some 20 ms after they
+were begun; where none ends, after this."""
+
 # Records are written each tick and read each tick. An engine's host that is silent for longer
 # may be gone, and may be back in a new life, its lease free, before sanlock has missed it.
 
@@ -144,14 +149,15 @@ class Broker:
     ) -> None:
         self._metrics_error = ""
         self._observer = observer or NoObserver()
-        self._world = replace(world, runner=HarvestedRunner(world.runner, world.clock))
+        self._runner = HarvestedRunner(world.runner, world.clock)
+        self._world = replace(world, runner=self._runner)
         self._settings = Settings(host)
         self._started_at_s = world.clock.monotonic_s()
         self._sleep = SleepWatch(world.clock)
         self._stopping = False
         self._told_alive_at_s = -inf
         self._status = ""
-        self._due_s = -inf
+        self._due_s = self._look_due_s = -inf
         self._host_changes = HostChanges()
         self._unshown: set[int] = set()
         self._engines = EngineWords()
@@ -241,19 +247,19 @@ class Broker:
     # --- the cycle ----------------------------------------------------------------------------
 
     def tick(self) -> float:
-        """One cycle; returns the monotonic second at which the next one is due."""
+        """One turn of the loop; returns the monotonic second at which the next one is due."""
         # The clock after the jobs: nothing that is harvested ended later than now.
-        outcomes = self._world.runner.poll()
+        outcomes = self._runner.poll()
         now_s = self._world.clock.monotonic_s()
         requests = self.mailbox.take()
         slept = self._note_sleep(now_s)
         news = self._harvest(outcomes) or slept
-        if news or requests is not NO_REQUESTS or self._has_work(now_s):
+        if news or self._asks_for_more(requests) or self._has_to_look(now_s):
             self._cycle(requests, now_s)
-        elif outcomes or now_s >= self._lockspace.next_look_s:
-            self._glance(now_s)
+        else:
+            self._carry_on(outcomes, requests, now_s)
         self._tell_alive(now_s)
-        return min(self._due_s, self._lockspace.next_look_s)
+        return min(self._due_s, self._look_due_s, self._lockspace.next_look_s)
 
     def _note_sleep(self, now_s: float) -> bool:
         """After a sleep of this machine, look at everything at once; True: so it was."""
@@ -266,20 +272,81 @@ class Broker:
         self._storage.hurry_scan(now_s)
         return True
 
-    def _has_work(self, now_s: float) -> bool:
-        """Jobs that end a moment after those whose end woke the loop wake it for nothing."""
-        return now_s >= self._due_s or self._engine.has_event or self._stopping
+    def _asks_for_more(self, requests: Requests) -> bool:
+        """Did somebody come with more than an agent that lives and says the same as before?"""
+        if requests is NO_REQUESTS:
+            return False
+        same = requests.publication == self._own.published
+        return not same or bool(requests.tickets) or requests.reread
+
+    def _has_to_look(self, now_s: float) -> bool:
+        return now_s >= self._look_due_s or self._engine.has_event or self._stopping
 
     def _cycle(self, requests: Requests, now_s: float) -> None:
+        """Everything: what is known is brought together, acted on, and shown."""
         self._pass_on(now_s)
         self._take(requests, now_s)
-        for part in self._parts:
-            part.work(now_s)
+        self._work(now_s)
         self._show(now_s)
         self._tell_service_manager()
-        dues_s = [part.next_due_s(now_s) for part in self._parts]
+        self._plan(now_s)
         # What is shown gets old too: a cycle each tick, whatever the parts say.
+        self._look_due_s = now_s + self._settings.timing.tick_s + SETTLE_S
+
+    def _work(self, now_s: float) -> None:
+        for part in self._parts:
+            part.work(now_s)
+
+    def _plan(self, now_s: float) -> None:
+        """When there is something to do again; what was shown may have made more of it."""
+        dues_s = [part.next_due_s(now_s) for part in self._parts]
         self._due_s = min(now_s + self._settings.timing.tick_s, *dues_s)
+
+    # --- the turns in which there is nothing to decide (ADR 79) -------------------------------
+
+    def _carry_on(self, outcomes: list[Outcome[object]], requests: Requests, now_s: float) -> None:
+        """Nothing is new. Jobs that end a moment after those that woke the loop wake it for
+        nothing, too."""
+        keys = {outcome.key for outcome in outcomes}
+        if requests.publication is not None:
+            self._own.publish(requests.publication, now_s)
+        if now_s >= self._due_s:
+            self._begin_jobs(now_s)
+        elif SANLOCK in keys or now_s >= self._lockspace.next_look_s:
+            self._glance(now_s)
+        elif requests.publication is not None:
+            self._own.work(now_s)
+            self._due_s = min(self._due_s, self._own.next_due_s(now_s))
+        if WRITE_OWN in keys:
+            self._show_write(now_s)
+
+    def _begin_jobs(self, now_s: float) -> None:
+        """Have done what is due; what comes of it is looked at together, in one cycle.
+
+        Where nothing could be begun it is a job's end that is overdue: that is for all to know.
+        """
+        begun = self._runner.begun
+        self._work(now_s)
+        if self._runner.begun == begun:
+            self._cycle(NO_REQUESTS, now_s)
+        else:
+            self._plan(now_s)
+            self._look_due_s = min(self._look_due_s, now_s + SETTLE_S)
+
+    def _show_write(self, now_s: float) -> None:
+        """The record was written again, and says the same."""
+        views = self._hosts(now_s)
+        if self._host_changes.differ(views):
+            self._cycle(NO_REQUESTS, now_s)
+            return
+        self._views = views
+        self._snapshot = replaced(
+            self._snapshot,
+            hosts=views,
+            storage=self._storage_view(now_s),
+            agent_published_at_s=self._own.published_at_s,
+        )
+        self.mailbox.show_times(self._snapshot)
 
     def _glance(self, now_s: float) -> None:
         """sanlock was looked at in vain, or is to be: nothing for the others, if time is not.
@@ -310,9 +377,13 @@ class Broker:
         for outcome in outcomes:
             self._observer.job_ended(outcome)
             self._by_key.get(outcome.key, self._plugins).harvest(outcome)
-        return any(outcome.key != SANLOCK for outcome in outcomes) or (
-            bool(outcomes) and not self._lockspace.looked_in_vain
-        )
+        return any(not self._is_known(outcome.key) for outcome in outcomes)
+
+    def _is_known(self, key: str) -> bool:
+        """Did the job that ended last under this key bring nothing new?"""
+        if key == SANLOCK:
+            return self._lockspace.looked_in_vain
+        return key == WRITE_OWN and self._own.said_the_same
 
     def _take(self, requests: Requests, now_s: float) -> None:
         if requests.publication is not None:

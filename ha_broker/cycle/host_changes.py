@@ -64,6 +64,10 @@ class HostChanges:
             self._note_changed(changed)
         return frozenset(changed)
 
+    def differ(self, views: tuple[HostView, ...]) -> bool:
+        """Would `note` find a changed one?"""
+        return views is not self._shown and bool(_changed(self._shown, views))
+
     def _note_changed(self, ids: Iterable[int]) -> None:
         latest = self.versions.latest + 1
         by_id = {**self.versions.by_id, **dict.fromkeys(ids, latest)}

@@ -31,6 +31,8 @@ class HarvestedRunner:
         self._runner = runner
         self._clock = clock
         self._awaited: dict[str, float] = {}
+        self.begun = 0
+        """How many jobs were begun so far."""
         self.busy_since_s: Callable[[str], Optional[float]] = self._awaited.get
         """As `Runner.busy_since_s`; until the outcome was harvested. Asked very often."""
 
@@ -40,6 +42,7 @@ class HarvestedRunner:
         if key in self._awaited or not self._runner.submit(key, job):
             return False
         self._awaited[key] = started_at_s
+        self.begun += 1
         return True
 
     def poll(self) -> list[Outcome[object]]:

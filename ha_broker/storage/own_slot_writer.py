@@ -59,6 +59,8 @@ class OwnSlot:
         self.marks: Notes = ()
         self.held_why = ""
         self.owns_id = False  # by sanlock's word, set in each cycle
+        self.said_the_same = False
+        """Did the write that ended last say nothing new, in its content and in how it went?"""
         self._world = world
         self._settings = settings
         self._storage = storage
@@ -113,9 +115,12 @@ class OwnSlot:
     def harvest(self, outcome: Outcome[object]) -> None:
         """A job of this part ended."""
         written, self._writing = self._writing, None
+        self.said_the_same = False
         if written is None:
             return
         if outcome.error is None:
+            # What says more is read back, and so is the first one after an error.
+            self.said_the_same = not written[1].read_back and not outcome.value
             self.written_at_s = outcome.finished_at_s
             self._written = written
             self._write_error = LOST_WRITE if outcome.value else ""
