@@ -71,6 +71,9 @@ STOP_PATIENCE_S = 5.0
 # TimeoutStopSec.
 START_PATIENCE_S = 20.0
 
+# So much later than its tick a daemon of a busy machine may have done what belongs to it.
+MOMENT_S = 0.5
+
 # The job that has the broker end local maintenance.
 END_MAINTENANCE = "end-maintenance"
 
@@ -435,9 +438,10 @@ class Agent:
 
     def _holds_lease(self, domain: Domain, now_s: float, look: BrokerLook) -> Optional[bool]:
         pid = domain.pid if vm_of(domain) is Vm.RUNNING else None
-        # What a broker that is gone said last tells nothing of the storage now.
+        # What a broker that is gone said last tells nothing of the storage now. One that is there
+        # has said it a tick ago when the next one is due, and a moment more on a busy machine.
         age_s = look.age_s(now_s)
-        fresh = age_s is not None and age_s <= self._timing.tick_s
+        fresh = age_s is not None and age_s <= self._timing.tick_s + MOMENT_S
         good_at_s = look.snapshot.storage.last_read_at_s if look.snapshot and fresh else None
         fire_timeout_s = look.snapshot.lockspace.fire_timeout_s if look.snapshot else None
         self._fire_timeout_s = fire_timeout_s or self._fire_timeout_s

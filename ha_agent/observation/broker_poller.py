@@ -4,8 +4,9 @@
 """Keeps the broker's latest snapshot, whatever the broker does.
 
 A thread long-polls the broker and wakes the agent's loop when something changed; the loop
-itself never asks. A broker that is missing, restarting or hung costs a log line when it goes
-and one when it is back, and an attempt every 0.2 to 2 s.
+itself never asks. Where the broker answers a record that says the same with what it has seen, that
+is what each tick brings, and the poll brings news alone. A broker that is missing, restarting or
+hung costs a log line when it goes and one when it is back, and an attempt every 0.2 to 2 s.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 from typing import Callable, Optional, Protocol
 
 from ha_agent.ports import BrokerLook
-from ha_broker.api.client import BrokerError
+from ha_broker.api.client import BrokerError, BrokerRefusedError
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.error_words import reason
 from metadata.shared_config import SharedConfig
@@ -41,8 +42,12 @@ class Client(Protocol):
     def status(self) -> Snapshot:
         """What the broker knows now."""
 
-    def publish(self, publication: Publication) -> None:
-        """Hand over the own record."""
+    def publish(self, publication: Publication) -> Optional[Snapshot]:
+        """Hand over the own record; what the broker knows then, where it says so."""
+
+    @property
+    def told_by_beats(self) -> bool:
+        """Does nothing but a record's answer bring what is no news?"""
 
     def shared_config(self) -> SharedConfig:
         """Fetch settings and domain XML."""
@@ -68,6 +73,7 @@ class BrokerWatch:
         self._wake = wake
         self._wait_s = wait_s
         self._look = BrokerLook()
+        self._keeping = threading.Lock()
         self._backoff_s = 0.0
         self._stopping = threading.Event()
         self._thread: Optional[threading.Thread] = None
@@ -84,8 +90,15 @@ class BrokerWatch:
         The last record of a stopping agent is watched until it is written, since nothing
         else would show it before the long poll ends.
         """
-        asked_at_s = self._clock.monotonic_s()
-        self._client.publish(publication)
+        asked_at_s, beats = self._clock.monotonic_s(), self._client.told_by_beats
+        try:
+            snapshot = self._client.publish(publication)
+        except BrokerError as error:
+            if beats and not isinstance(error, BrokerRefusedError):
+                self._lost(error)
+            raise
+        if snapshot is not None:
+            self._received(snapshot)
         if publication.stopped:
             self._watch_write(asked_at_s)
 
@@ -127,7 +140,8 @@ class BrokerWatch:
         except Exception as error:  # a watch that died would look like a broker that is gone
             log.exception("unforeseen trouble while watching the broker")
             return self._lost(BrokerError("watch the broker", reason(error)))
-        if self._received(snapshot):
+        # What a record's answer has brought already is news for the poll that waited for it, too.
+        if self._received(snapshot) or snapshot.sequence != since:
             return 0.0
         # A broker that is stopping lets all long polls go at once: don't ask it in circles.
         too_soon = self._clock.monotonic_s() - asked_at_s < self._wait_s / 2
@@ -150,9 +164,12 @@ class BrokerWatch:
 
     def _received(self, snapshot: Snapshot) -> bool:
         """Keep it; True when it says something new."""
-        before = self._look
-        self._look = BrokerLook(snapshot, self._clock.monotonic_s())
-        self._backoff_s = 0.0
+        with self._keeping:
+            before = self._look
+            if not before.error and _is_older(snapshot, before.snapshot):
+                return False
+            self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+            self._backoff_s = 0.0
         if before.error:
             log.info("the broker answers again")
         news = bool(before.error) or _differs(before.snapshot, snapshot)
@@ -161,16 +178,25 @@ class BrokerWatch:
         return news
 
     def _lost(self, error: BrokerError) -> float:
-        before = self._look
-        self._look = BrokerLook(before.snapshot, before.received_at_s, error.why)
-        self._backoff_s = min(2 * self._backoff_s or FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
+        with self._keeping:
+            before = self._look
+            self._look = BrokerLook(before.snapshot, before.received_at_s, error.why)
+            self._backoff_s = min(2 * self._backoff_s or FIRST_BACKOFF_S, LONGEST_BACKOFF_S)
+            backoff_s = self._backoff_s
         if not before.error and not self._stopping.is_set():
             log.warning("the broker does not answer: %s", error.why)
             self._wake()
-        return self._backoff_s
+        return backoff_s
 
 
 def _differs(before: Optional[Snapshot], after: Snapshot) -> bool:
     if before is None:
         return True
     return (before.sequence, before.started_at_s) != (after.sequence, after.started_at_s)
+
+
+def _is_older(snapshot: Snapshot, known: Optional[Snapshot]) -> bool:
+    """Of two answers to two threads the older one may come last."""
+    if known is None or snapshot.started_at_s != known.started_at_s:
+        return False
+    return (snapshot.sequence, snapshot.taken_at_s) < (known.sequence, known.taken_at_s)

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
 
 
+PUBLISH = "publish this host's record"
+
+
 class BrokerError(Exception):
     """The broker could not be asked or did not do it."""
 
@@ -98,14 +101,17 @@ class BrokerClient:
         allowed_s = wait_s + self._timeout_s
         return _snapshot(self._polls.call("wait for a change", "GET", target, None, allowed_s))
 
-    def publish(self, publication: Publication) -> None:
-        """Hand over what this host's slot shall say; the broker writes it soon after."""
-        self._put(
-            "publish this host's record",
-            "/v1/record",
-            publication_to_data(publication),
-            self._timeout_s,
-        )
+    def publish(self, publication: Publication) -> Optional[Snapshot]:
+        """Hand over what this host's slot shall say; the broker writes it soon after.
+
+        What the broker knows then, where it says so: here it does not.
+        """
+        self._put_record(publication)
+        return None
+
+    def _put_record(self, publication: Publication) -> Any:
+        """The answer, as the broker's version gives it."""
+        return self._put(PUBLISH, "/v1/record", publication_to_data(publication), self._timeout_s)
 
     def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> Optional[bool]:
         """Returns once it stands on the storage, read back; raises BrokerError otherwise.

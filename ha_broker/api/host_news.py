@@ -12,11 +12,11 @@ that are left out only the time of their records may be another one. What only p
 some have another value in each look) is left out, too.
 
 With ``parts_since`` the same goes for all else: ``parts_as_of`` is the mark, and an answer that
-repeats it in ``parts_since`` has only the keys whose values are others than as of that mark, and of
-an object only the keys whose values are others than its class's defaults. ``defaults`` in an answer
-that tells all follows from these: a caller of another program, with others, asks without
-``parts_since``. Of the monitors that are left out only the time may be another one, and the
-broker's own host is told as any other.
+repeats it in ``parts_since`` has only the keys whose values are others than as of that mark, within
+an object, too; of an object that was not there then, only the keys whose values are others than its
+class's defaults. ``defaults`` in an answer that tells all follows from these: a caller of another
+program, with others, asks without ``parts_since``. Of the monitors that are left out only the time
+may be another one, and the broker's own host is told as any other.
 """
 
 from __future__ import annotations
@@ -26,7 +26,13 @@ from dataclasses import fields, replace
 from operator import attrgetter
 from typing import Any, Optional
 
-from ha_broker.api.json_codec import DataError, defaults_mark, to_lean_data, updated
+from ha_broker.api.json_codec import (
+    DataError,
+    defaults_mark,
+    to_lean_data,
+    to_news_data,
+    updated,
+)
 from ha_broker.api.monitors import FOR_PEOPLE, MonitorView
 from ha_broker.api.snapshot import HostView, NotificationCounts, Snapshot, with_hosts
 from ha_broker.api.snapshot_json import snapshot_from_data, snapshot_to_data
@@ -77,9 +83,7 @@ def parts_answer(
     are those of hosts and of parts."""
     hosts = _only(changed, snapshot.hosts) if changed else ()
     here = {view.host_id for view in hosts}
-    data = {
-        name: to_lean_data(getattr(snapshot, name)) for name in _parts_with_news(held, snapshot)
-    }
+    data = _news_of_parts(vars(held), vars(snapshot))
     if not _monitors_alike(held.monitors, snapshot.monitors):
         data["monitors"] = to_lean_data(_for_agents(snapshot.monitors))
     return {
@@ -93,9 +97,12 @@ def parts_answer(
     }
 
 
-def _parts_with_news(held: Snapshot, snapshot: Snapshot) -> list[str]:
-    before, now = vars(held), vars(snapshot)
-    return [name for name in _PARTS if now[name] is not before[name] and now[name] != before[name]]
+def _news_of_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: to_news_data(before[name], now[name])
+        for name in _PARTS
+        if now[name] is not before[name] and now[name] != before[name]
+    }
 
 
 def _for_agents(monitors: tuple[MonitorView, ...]) -> tuple[MonitorView, ...]:
@@ -137,7 +144,7 @@ def _find(host_id: int, views: tuple[HostView, ...]) -> Optional[HostView]:
 class HeldHosts:
     """The snapshot as one caller knows it from its answers so far.
 
-    `_by_id`, the hosts, holds as of `mark`, and `_held`, the latest snapshot, as of `parts_mark`,
+    `_by_id`, the hosts, holds as of `mark`, and `held`, the latest snapshot, as of `parts_mark`,
     which the broker gave with them; whoever could not ask forgets them. `parts_mark` None: the
     broker is of another program, whose parts would be read wrongly.
     """
@@ -150,16 +157,16 @@ class HeldHosts:
         self.mark = ALL
         self.parts_mark: Optional[str] = ALL
         self._by_id: dict[int, HostView] = {}
-        self._held: Optional[Snapshot] = None
+        self.held: Optional[Snapshot] = None
 
     def snapshot(self, data: object) -> Snapshot:
         """The answer with all hosts; raises DataError, and has forgotten all then."""
         try:
-            self._held = self._whole(data)
+            self.held = self._whole(data)
         except DataError:
             self.forget()
             raise
-        return self._held
+        return self.held
 
     def _whole(self, data: object) -> Snapshot:
         answer = data if isinstance(data, Mapping) else {}
@@ -176,8 +183,8 @@ class HeldHosts:
         parts_mark = _mark(answer, "parts_as_of")
         same = "parts_since" in answer or answer.get("defaults") == defaults_mark(Snapshot)
         self.parts_mark = parts_mark if same else None
-        if self._held is not None and "hosts_since" in answer and not told.hosts and not gone:
-            return with_hosts(told, self._held.hosts)
+        if self.held is not None and "hosts_since" in answer and not told.hosts and not gone:
+            return with_hosts(told, self.held.hosts)
         return with_hosts(told, tuple(self._by_id.values()))
 
     def _told(self, data: object, answer: Mapping[str, object]) -> Snapshot:
@@ -185,9 +192,9 @@ class HeldHosts:
         if "parts_since" not in answer:
             return snapshot_from_data(data)
         _check_asked("parts_since", answer, self.parts_mark)
-        if self._held is None or "hosts_since" not in answer:
+        if self.held is None or "hosts_since" not in answer:
             raise DataError(["parts_since: without hosts_since"])
-        return updated(with_hosts(self._held, ()), answer)
+        return updated(with_hosts(self.held, ()), answer)
 
     def _take(self, views: tuple[HostView, ...]) -> None:
         in_order = all(view.host_id in self._by_id for view in views)

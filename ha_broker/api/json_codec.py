@@ -27,6 +27,7 @@ Reader = Callable[[object, bool], Any]
 _Names = tuple[tuple[str, str], ...]
 
 _PLAIN = frozenset({str, int, float, bool, type(None)})
+_READS = "objects within objects by their fields"
 _STAMP_ENDINGS = ("_at_s", "_since_s")
 
 
@@ -97,6 +98,20 @@ def _lean_fields(value: object, defaults: Mapping[str, object]) -> dict[str, Any
     return data
 
 
+def to_news_data(before: object, value: object) -> Any:
+    """What `updated` needs to make `value` of `before`: as `to_lean_data`, but of an object of the
+    same class only the fields that are other objects."""
+    same_class = type(value) is type(before)
+    if not same_class or not dataclasses.is_dataclass(value):
+        return to_lean_data(value)
+    was = vars(before)
+    return {
+        name: item if type(item) in _PLAIN else to_news_data(was[name], item)
+        for name, item in vars(value).items()
+        if item is not was[name]
+    }
+
+
 @functools.cache
 def _defaults(kind: Any) -> Optional[Mapping[str, object]]:
     """By field; of one that has none, or makes it anew, something that no value is. None: no
@@ -108,8 +123,9 @@ def _defaults(kind: Any) -> Optional[Mapping[str, object]]:
 
 @functools.cache
 def defaults_mark(kind: Any) -> str:
-    """Eight hex digits that follow from the defaults of dataclass `kind`, and of those in it."""
-    texts = "\n".join(sorted(_default_texts(kind, set())))
+    """Eight hex digits that follow from the defaults of dataclass `kind`, and of those in it, and
+    from what `updated` reads: nobody else is told less than all."""
+    texts = "\n".join([_READS, *sorted(_default_texts(kind, set()))])
     return f"{zlib.crc32(texts.encode()):08x}"
 
 
@@ -169,7 +185,18 @@ def from_data(kind: type[T], data: object, *, refuse_unknown: bool = False) -> T
 
 def updated(value: T, data: Mapping[str, object]) -> T:
     """`value`, a dataclass, with those of its fields that the JSON object `data` has; raises
-    DataError. Keys that are no field of it are ignored."""
+    DataError. Keys that are no field of it are ignored.
+
+    Of an object that it has already `data` likewise tells some fields (`to_news_data`).
+    """
+    try:
+        return _updated(value, data)
+    except _MisfitError as error:
+        problems = sorted(f"{where}: {what}" for where, what in error.problems)
+    raise DataError(problems)
+
+
+def _updated(value: T, data: Mapping[str, object]) -> T:
     readers = _field_readers(typing.cast(Any, type(value)))
     problems: list[tuple[str, str]] = []
     fresh: T = object.__new__(type(value))
@@ -178,12 +205,16 @@ def updated(value: T, data: Mapping[str, object]) -> T:
     for name, item in data.items():
         reader = readers.get(name)
         if reader is not None:
+            before: Any = values[name]
             try:
-                values[name] = reader(item, False)
+                if type(item) is dict and dataclasses.is_dataclass(before):
+                    values[name] = _updated(before, item)
+                else:
+                    values[name] = reader(item, False)
             except _MisfitError as error:
                 problems += error.below(name)
     if problems:
-        raise DataError(sorted(f"{where}: {what}" for where, what in problems))
+        raise _MisfitError(problems)
     return fresh
 
 

@@ -1,64 +1,173 @@
 # SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""The agent's client of the broker: it long polls all day, and mostly there is no news."""
+"""The agent's client of the broker: it publishes and long polls all day, and mostly nothing is new.
+
+In a quiet tick there is one exchange: the agent says that it lives (`publish`) and is told what the
+broker has seen. The long poll only waits for news then, and fetches it.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import Optional
+import threading
+from collections.abc import Mapping
+from typing import Any, Optional
 
-from ha_broker.api.client import BrokerClient, BrokerError, BrokerRefusedError
+from ha_broker.api.client import (
+    PUBLISH,
+    BrokerClient,
+    BrokerError,
+    BrokerRefusedError,
+)
 from ha_broker.api.host_news import HeldHosts
 from ha_broker.api.json_codec import DataError
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import Publication, Snapshot
+from metadata.error_words import shown
 
-_BAD_REQUEST = 400
+_BAD_REQUEST, _NOT_FOUND, _CONFLICT = 400, 404, 409
 _PLAIN_MARK = re.compile(r"[0-9A-Za-z.]*")
+LONGEST_WAIT_S = 60.0
+"""Of a poll that only waits for news: the longest that a broker allows."""
 
 
 class LeanClient(BrokerClient):
-    """A client whose long polls bring only the news, as `ha_broker.api.host_news` says.
+    """A client that is told only the news, as `ha_broker.api.host_news` says.
 
-    One thread polls. After any error all hosts are asked for again; a broker that does not know
-    the parameter is asked as any other client does, for as long as its connection lasts.
+    One thread polls, another one publishes. After any error all hosts are asked for again; a broker
+    that does not know a parameter is asked as any other client does, for as long as its connection
+    lasts.
     """
 
     def __init__(self, socket_path: Optional[str] = None, timeout_s: float = 5.0) -> None:
         super().__init__(socket_path, timeout_s)
         self._hosts = HeldHosts()
+        # What is held, and its marks, are those of one answer; both threads bring answers.
+        self._holding = threading.Lock()
         self._refused_on: Optional[int] = None
+        self._said: Optional[tuple[Publication, str]] = None
+        self._beats_refused_on: Optional[int] = None
+        self.told_by_beats = False
+        """Was the latest record answered with all news? Then polls need not bring them."""
+
+    # --- the record ---------------------------------------------------------------------------
+
+    def publish(self, publication: Publication) -> Optional[Snapshot]:
+        """As that of `BrokerClient`. One that says the same again is answered with what the broker
+        knows, as `wait_for_change` would; None: it was handed over whole."""
+        said = self._said
+        try:
+            if said is not None and said[0] == publication and self._may_beat:
+                snapshot = self._beat(said[1])
+                if snapshot is not None:
+                    return snapshot
+            self._said = None
+            self.told_by_beats = False
+            mark = _record_mark(self._put_record(publication))
+        except BrokerError:
+            self._said, self.told_by_beats = None, False
+            raise
+        self._said = None if mark is None else (publication, mark)
+        return None
+
+    @property
+    def _may_beat(self) -> bool:
+        return self._beats_refused_on != self._calls.connections
+
+    def _beat(self, record_mark: str) -> Optional[Snapshot]:
+        """None: this broker does not know the record, or knows no marks of records at all."""
+        with self._holding:
+            target = f"/v1/record?same_as={_quoted(record_mark)}&{self._marks}"
+            try:
+                data = self._calls.call(PUBLISH, "PUT", target, b"", self._timeout_s)
+            except BrokerRefusedError as error:
+                if error.status == _BAD_REQUEST:
+                    self._beats_refused_on = self._calls.connections
+                elif error.status != _CONFLICT:
+                    raise
+                return None
+            snapshot = self._take(data)
+        self.told_by_beats = True
+        return snapshot
+
+    # --- the long poll ------------------------------------------------------------------------
 
     def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
         """As that of `BrokerClient`; the views of hosts without news are the same objects.
 
-        `agent`, `events` and `notifications` are empty.
+        `agent`, `events` and `notifications` are empty. While records are answered with the news
+        it waits for them up to `LONGEST_WAIT_S`, and what it gives may be as old as that.
         """
         if self._refused_on == self._polls.connections:
             return super().wait_for_change(sequence, wait_s)
         try:
+            if self.told_by_beats:
+                return self._wait_for_sequence(sequence)
             return self._wait_for_news(sequence, wait_s)
         except BrokerRefusedError as error:
-            self._hosts.forget()
-            if error.status != _BAD_REQUEST:
+            self._forget()
+            if error.status not in (_BAD_REQUEST, _NOT_FOUND):
                 raise
         except BrokerError:
-            self._hosts.forget()
+            self._forget()
             raise
         self._refused_on = self._polls.connections
         return super().wait_for_change(sequence, wait_s)
 
+    def _wait_for_sequence(self, sequence: int) -> Snapshot:
+        what, wait_s = "wait for a change", LONGEST_WAIT_S
+        target = f"/v1/sequence?since={sequence}&wait_s={wait_s:g}"
+        data = self._polls.call(what, "GET", target, None, wait_s + self._timeout_s)
+        news = _sequence(data)
+        with self._holding:
+            held = self._hosts.held
+            if held is not None and held.sequence == news:
+                return held
+            target = f"/v1/changes?since=-1&wait_s=0&{self._marks}"
+            return self._take(self._polls.call(what, "GET", target, None, self._timeout_s))
+
     def _wait_for_news(self, sequence: int, wait_s: float) -> Snapshot:
-        marks = f"hosts_since={_quoted(self._hosts.mark)}"
-        if self._hosts.parts_mark is not None:
-            marks += f"&parts_since={_quoted(self._hosts.parts_mark)}"
+        marks = self._marks
         allowed_s = wait_s + self._timeout_s
         target = f"/v1/changes?since={sequence}&wait_s={wait_s:g}&{marks}"
         data = self._polls.call("wait for a change", "GET", target, None, allowed_s)
+        with self._holding:
+            held = self._hosts.held
+            # A record was answered meanwhile: this is told to somebody who knew less.
+            if marks != self._marks and held is not None:
+                return held
+            return self._take(data)
+
+    @property
+    def _marks(self) -> str:
+        marks = f"hosts_since={_quoted(self._hosts.mark)}"
+        if self._hosts.parts_mark is not None:
+            marks += f"&parts_since={_quoted(self._hosts.parts_mark)}"
+        return marks
+
+    def _take(self, data: object) -> Snapshot:
         try:
             return self._hosts.snapshot(data)
         except DataError as error:
             raise BrokerError("read the status", f"unexpected answer: {error}") from None
+
+    def _forget(self) -> None:
+        with self._holding:
+            self._hosts.forget()
+
+
+def _record_mark(data: Any) -> Optional[str]:
+    """None: a broker of another version gives none."""
+    mark = data.get("record_as_of") if isinstance(data, Mapping) else None
+    return mark if isinstance(mark, str) else None
+
+
+def _sequence(data: Any) -> int:
+    sequence = data.get("sequence") if isinstance(data, Mapping) else None
+    if type(sequence) is not int:
+        why = f"unexpected answer: sequence: expected an integer, got {shown(sequence)}"
+        raise BrokerError("wait for a change", why)
+    return sequence
 
 
 def _quoted(mark: str) -> str:

@@ -62,6 +62,18 @@ RESOURCES: tuple[Resource, ...] = (
     ),
     Resource(
         "GET",
+        "/v1/sequence",
+        "whether there is news for agents",
+        READERS,
+        "`sequence`, once it is another one; the same as before when nothing has changed in that"
+        " time",
+        query=(
+            ("since", "the `sequence` that is known already (default -1: none)"),
+            ("wait_s", "how long to wait for another one: 0 to 60 (default 30)"),
+        ),
+    ),
+    Resource(
+        "GET",
         "/v1/config",
         "the shared configuration as last read",
         READERS,
@@ -87,7 +99,14 @@ RESOURCES: tuple[Resource, ...] = (
         "/v1/record",
         "what this host's agent says of itself, for its own slot on the storage",
         ROOT,
-        "an empty object",
+        "`record_as_of`: its mark. With `same_as` what `/v1/changes` would answer to these marks,"
+        " as of the broker's next look (0.5 s at most); 409 where it is not the mark of the latest"
+        " record",
+        query=(
+            ("same_as", "the mark of the record before: it is said again, and there is no body"),
+            ("hosts_since", "with it, as with `/v1/changes` (default `all`)"),
+            ("parts_since", "likewise (default: none)"),
+        ),
         body=(("", "a Publication, whole; unknown keys are refused"),),
     ),
     Resource(

@@ -147,7 +147,11 @@ class Mailbox:
         versions: Optional[HostVersions] = None,
     ) -> None:
         self._wake = wake
-        self._changed = threading.Condition()
+        lock = threading.RLock()  # `wait_for_news` waits in `wait_for_change`
+        self._changed = threading.Condition(lock)
+        # Whoever waits for the next look is not woken with those who wait for news.
+        self._looked = threading.Condition(lock)
+        self._looks = 0
         self._snapshot = first
         self._versions = versions
         self._config: Optional[SharedConfig] = None
@@ -183,11 +187,21 @@ class Mailbox:
         """The same as it stood on the storage, for who writes it back."""
         return self._stored
 
-    def publish(self, publication: Publication) -> None:
-        """Have it written; a newer one replaces an older one that was not begun."""
+    def publish(self, publication: Publication) -> int:
+        """Have it written; a newer one replaces an older one that was not begun.
+
+        How often something was shown by then, for `wait_for_look`.
+        """
         with self._changed:
             self._publication = publication
+            looks = self._looks
         self._wake()
+        return looks
+
+    def wait_for_look(self, looks: int, wait_s: float) -> None:
+        """Until something was shown once more than `looks` times; `wait_s` at most."""
+        with self._looked:
+            self._looked.wait_for(lambda: self._closed or self._looks > looks, wait_s)
 
     def ask_maintenance(self, scope: str, on: bool) -> Ticket:
         """Ask for "global" or "local" maintenance; raises Refusal (503) when too many wait."""
@@ -249,6 +263,7 @@ class Mailbox:
             self._snapshot = snapshot
             self._config, self._stored = config, stored
             self._versions = versions
+            self._note_look()
             if news:
                 self._changed.notify_all()
 
@@ -256,9 +271,15 @@ class Mailbox:
         """As the one before, but for when things were done: no news for anybody."""
         with self._changed:
             self._snapshot = snapshot
+            self._note_look()
+
+    def _note_look(self) -> None:
+        self._looks += 1
+        self._looked.notify_all()
 
     def close(self) -> None:
         """Let all long polls go: the broker is stopping."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+            self._looked.notify_all()

@@ -46,7 +46,7 @@ from ha_broker.api.snapshot_json import parse_json, publication_from_data, snaps
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
-from ha_broker.server.told_snapshots import ToldSnapshots
+from ha_broker.server.told_snapshots import LatestRecord, ToldSnapshots
 from metadata.error_words import shown
 from metadata.plain_json import is_number
 from metadata.plain_text import printable_text
@@ -61,6 +61,9 @@ MAX_CONFIRM_S = 300.0
 MAX_TRIAL_S = 140.0
 # An order is judged within one cycle, which waits for nothing.
 MAX_ORDER_S = 4.0
+# An agent that only lives is answered with what the broker has seen since it was told so: a cycle
+# comes within some 40 ms. One that does not come is seen by the age of what is told.
+LOOK_WITHIN_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ class Nothing:
 
 
 READ = "GET"
+ANY = -1
+"""A sequence that no snapshot has."""
 READABLE = paths_for(READERS)
 COMMANDS = paths_for(COMMANDERS)
 """Those of `command_users`."""
@@ -111,7 +116,8 @@ class Api:
 
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
-    without it root and the daemons' own user alone.
+    without it root and the daemons' own user alone. An agent that only lives waits `look_within_s`
+    at most.
     """
 
     def __init__(
@@ -121,6 +127,8 @@ class Api:
         metrics: Optional[Callable[[], TextAnswer]] = None,
         note: Note = _note_nothing,
         access: Optional[Access] = None,
+        *,
+        look_within_s: float = LOOK_WITHIN_S,
     ) -> None:
         self._mailbox = mailbox
         self._monotonic_s = monotonic_s
@@ -129,10 +137,13 @@ class Api:
         # Of an earlier broker's marks none is one of ours.
         self._life = os.urandom(8).hex()
         self._told = ToldSnapshots(self._life)
+        self._latest = LatestRecord(self._life)
+        self._look_within_s = look_within_s
         self._access = access or Access()
         self._routes: dict[tuple[str, str], Handler] = {
             ("GET", "/v1/status"): self._status,
             ("GET", "/v1/changes"): self._changes,
+            ("GET", "/v1/sequence"): self._sequence,
             ("GET", "/v1/config"): self._config,
             ("GET", "/v1/config/copy"): self._config_copy,
             ("GET", "/metrics"): self._metrics_text,
@@ -216,13 +227,19 @@ class Api:
 
     def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "since", "wait_s", "hosts_since", "parts_since")
-        since = int(_number(query, "since", -1))
+        since = int(_number(query, "since", ANY))
         wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
         mark = query.get("hosts_since")
         if mark is not None:
             return self._news(since, wait_s, mark, query.get("parts_since"))
         snapshot = self._mailbox.wait_for_change(since, wait_s)
         return snapshot_to_data(snapshot, self._monotonic_s())
+
+    def _sequence(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
+        _only(query, "since", "wait_s")
+        since = int(_number(query, "since", ANY))
+        wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        return {"sequence": self._mailbox.wait_for_change(since, wait_s).sequence}
 
     def _news(self, since: int, wait_s: float, mark: str, parts_mark: Optional[str]) -> Any:
         snapshot, versions = self._mailbox.wait_for_news(since, wait_s)
@@ -274,9 +291,24 @@ class Api:
         return {"copy": base64.b64encode(encode_stored(stored)).decode("ascii")}
 
     def _record(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
-        _only(query)
-        self._mailbox.publish(publication_from_data(parse_json(body)))
-        return {}
+        _only(query, "same_as", "hosts_since", "parts_since")
+        if "same_as" in query:
+            return self._beat(query, body)
+        publication = publication_from_data(parse_json(body))
+        self._mailbox.publish(publication)
+        return {"record_as_of": self._latest.remember(publication)}
+
+    def _beat(self, query: Query, body: bytes) -> Any:
+        """The agent lives, and says what it said before; it is told what is new."""
+        if body:
+            raise DataError(["same_as: the record is said again, so there is no body with it"])
+        publication = self._latest.told(query["same_as"])
+        if publication is None:
+            mark = shown(query["same_as"])
+            raise Refusal(409, f"same_as: {mark} is not the mark of the latest record; send it all")
+        looks = self._mailbox.publish(publication)
+        self._mailbox.wait_for_look(looks, self._look_within_s)
+        return self._news(ANY, 0.0, query.get("hosts_since", ALL), query.get("parts_since"))
 
     def _maintenance(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import Callable, Union
+from typing import Callable, Optional, Union
 
 import pytest
 
 from ha_agent.observation.broker_poller import BrokerWatch
-from ha_broker.api.client import BrokerError, BrokerGoneError, BrokerTimeoutError
+from ha_broker.api.client import (
+    BrokerError,
+    BrokerGoneError,
+    BrokerRefusedError,
+    BrokerTimeoutError,
+)
 from ha_broker.api.snapshot import Publication, Snapshot, StorageView
 from metadata.records import EngineStatus
 from metadata.shared_config import SharedConfig
@@ -33,6 +38,8 @@ class Client:
         self.poll_takes_s = WAIT_S
         self.asked: list[tuple[int, float]] = []
         self.published: list[Publication] = []
+        self.told_by_beats = False
+        self.told: Optional[Answer] = None
         self.looks = 0
         self.looks_to_write = 1
 
@@ -48,8 +55,11 @@ class Client:
         written_at_s = self.clock.monotonic_s() if self.looks >= self.looks_to_write else None
         return snapshot(1000.0, storage=StorageView(1000.0, written_at_s))
 
-    def publish(self, publication: Publication) -> None:
+    def publish(self, publication: Publication) -> Optional[Snapshot]:
         self.published.append(publication)
+        if isinstance(self.told, Exception):
+            raise self.told
+        return self.told
 
     def shared_config(self) -> SharedConfig:
         raise NotImplementedError
@@ -163,6 +173,82 @@ def test_a_record_is_handed_over(bench: Bench) -> None:
     bench.watch.publish(RECORD)
     assert bench.client.published == [RECORD]
     assert bench.client.looks == 0
+
+
+def test_what_a_record_is_answered_with_is_kept_and_wakes_for_news_only(bench: Bench) -> None:
+    known = snapshot(1000.0, sequence=7)
+    bench.answer(known)
+    bench.clock.advance(1.0)
+    bench.client.told = replace(known, taken_at_s=1005.5)
+    bench.watch.publish(RECORD)
+    look = bench.watch.latest_snapshot()
+    assert (look.snapshot, look.received_at_s) == (bench.client.told, 1006.0)
+    assert bench.wakes == 1
+    bench.client.told = replace(known, sequence=8)
+    bench.watch.publish(RECORD)
+    assert bench.wakes == 2
+
+
+def test_a_poll_that_brings_what_a_record_has_brought_already_goes_on_at_once(
+    bench: Bench,
+) -> None:
+    """A pause would make the next news late."""
+    known = snapshot(1000.0, sequence=7)
+    bench.answer(known)
+    news = replace(known, sequence=8)
+    bench.client.poll_takes_s = 0.0
+
+    def wait(sequence: int, _wait_s: float) -> Snapshot:
+        assert sequence == 7
+        bench.client.told = news
+        bench.watch.publish(RECORD)
+        return news
+
+    bench.client.wait_for_change = wait  # type: ignore[assignment,method-assign]
+    assert bench.watch.poll_once() == 0.0
+    assert bench.wakes == 2
+
+
+@pytest.mark.parametrize(
+    "older", [{"sequence": 6, "taken_at_s": 1020.0}, {"sequence": 7, "taken_at_s": 999.0}]
+)
+def test_an_older_answer_that_comes_last_is_dropped(bench: Bench, older: dict[str, float]) -> None:
+    known = snapshot(1000.0, sequence=7)
+    bench.answer(known)
+    bench.client.told = replace(known, **older)  # type: ignore[arg-type]
+    bench.watch.publish(RECORD)
+    assert bench.watch.latest_snapshot().snapshot == known
+
+
+def test_another_brokers_answer_is_never_the_older_one(bench: Bench) -> None:
+    bench.answer(snapshot(1000.0, sequence=7))
+    bench.client.told = snapshot(1000.0, sequence=1, started_at_s=999.0)
+    bench.watch.publish(RECORD)
+    assert bench.watch.latest_snapshot().snapshot == bench.client.told
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_a_record_that_nobody_answers_is_a_lost_broker_where_nothing_else_would_tell(
+    bench: Bench, beats: bool
+) -> None:
+    bench.answer(snapshot(1000.0))
+    bench.client.told_by_beats = beats
+    bench.client.told = BrokerTimeoutError("publish this host's record", "no answer within 5 s")
+    with pytest.raises(BrokerTimeoutError):
+        bench.watch.publish(RECORD)
+    assert (bench.watch.latest_snapshot().error == "no answer within 5 s") is beats
+    bench.client.told = snapshot(1000.0)
+    bench.watch.publish(RECORD)
+    assert bench.watch.latest_snapshot().error == ""
+
+
+def test_a_record_that_is_refused_is_answered(bench: Bench) -> None:
+    bench.answer(snapshot(1000.0))
+    bench.client.told_by_beats = True
+    bench.client.told = BrokerRefusedError("publish this host's record", 400, "score: missing")
+    with pytest.raises(BrokerRefusedError):
+        bench.watch.publish(RECORD)
+    assert bench.watch.latest_snapshot().error == ""
 
 
 def test_the_last_record_is_watched_until_it_is_written(bench: Bench) -> None:

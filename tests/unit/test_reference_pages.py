@@ -55,7 +55,13 @@ def test_each_right_is_one_of_three_and_reading_is_never_a_command() -> None:
 
 
 def test_rights_are_what_they_were_when_they_stood_in_the_routes() -> None:
-    assert paths_for(READERS) == ("/v1/status", "/v1/changes", "/v1/config", "/metrics")
+    assert paths_for(READERS) == (
+        "/v1/status",
+        "/v1/changes",
+        "/v1/sequence",
+        "/v1/config",
+        "/metrics",
+    )
     assert paths_for(ROOT) == ("/v1/config/copy", "/v1/record")
     assert paths_for(COMMANDERS) == (
         *("/v1/maintenance", "/v1/move", "/v1/reread", "/v1/test-notification"),
