@@ -8,6 +8,7 @@ from __future__ import annotations
 import configparser
 import io
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -64,6 +65,58 @@ def test_what_is_forgotten_ends_no_sleep_and_what_comes_later_does(wake: Wake) -
 
 def test_woken_by_a_thread(wake: Wake) -> None:
     threading.Timer(0.02, wake.wake).start()
+    assert wake.wait(LONG_S) is True
+
+
+def test_many_wakes_are_one_write(wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    write = os.write
+
+    def noted(fd: int, data: bytes) -> int:
+        written.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", noted)
+    for _ in range(2):
+        for _ in range(50):
+            wake.wake()
+        assert wake.wait(LONG_S) is True
+    assert len(written) == 2
+
+
+def test_no_wake_of_many_threads_is_lost(wake: Wake) -> None:
+    """Each leaves something before it wakes: the loop sees all of it without another wake."""
+    left: list[int] = []
+    share, threads = 3000, 4
+
+    def work() -> None:
+        for number in range(share):
+            left.append(number)
+            wake.wake()
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    while len(left) < share * threads:
+        assert wake.wait(LONG_S), len(left)
+    for worker in workers:
+        worker.join()
+
+
+def test_a_wake_ends_the_next_sleep_even_if_one_came_as_the_pipe_was_emptied(
+    wake: Wake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = os.read
+
+    def read_and_be_woken(fd: int, size: int) -> bytes:
+        monkeypatch.undo()
+        wake.wake()
+        return read(fd, size)
+
+    monkeypatch.setattr(os, "read", read_and_be_woken)
+    wake.wake()
+    assert wake.wait(LONG_S) is True
+    wake.wake()
     assert wake.wait(LONG_S) is True
 
 

@@ -314,7 +314,8 @@ def test_what_is_no_command_of_theirs_stays_roots(allowed: Allowed) -> None:
         assert status == 403, target
         assert answer["error"] == (
             f"permission denied: {method} {target} is refused for uid {NOBODY}; run it as root; "
-            f"allowed for uid {NOBODY}: GET of /v1/status, /v1/changes, /v1/sequence, /v1/config, /metrics; "
+            f"allowed for uid {NOBODY}: GET of /v1/status, /v1/changes, /v1/sequence, "
+            "/v1/config, /metrics; "
             "PUT of /v1/maintenance, /v1/move, /v1/reread, /v1/test-notification"
         )
     allowed.served.host.settle()

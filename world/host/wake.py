@@ -17,12 +17,16 @@ class Wake:
 
     A `threading.Event` would do but for signal handlers: its `set` takes a lock that the
     interrupted `wait` may hold. Writing to a pipe takes none.
+
+    While `_asked`, there is something in the pipe or about to be: whoever comes then need not write
+    again, for the loop looks at everything after it has set it back.
     """
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
+        self._asked = False
         self._jump = clock_jump_fd()
         self._poll = select.poll()
         self._poll.register(self._reader, select.POLLIN)
@@ -30,7 +34,10 @@ class Wake:
             self._poll.register(self._jump, select.POLLIN)
 
     def wake(self) -> None:
-        """May be called from any thread and from a signal handler."""
+        """May be called from any thread and from a signal handler, after what it is about."""
+        if self._asked:
+            return
+        self._asked = True
         # Full: the loop is being woken already. Closed: it has ended.
         with contextlib.suppress(BlockingIOError, OSError):
             os.write(self._writer, b"!")
@@ -45,6 +52,8 @@ class Wake:
         for fd, _event in ready:
             with contextlib.suppress(OSError):  # it is empty already, or says ECANCELED
                 os.read(fd, 4096)
+        # After the reading: one that came between the two left nothing in the pipe.
+        self._asked = False
         return bool(ready)
 
     def close(self) -> None:
