@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from ha_broker.api import paths
-from ha_broker.lockspace.leave import leave_host
 from metadata.error_words import reason_with_file
 from metadata.errors import SettingsError
 from world.host.daemon import daemon_parser, options_in
@@ -32,9 +31,11 @@ def main(argv: Optional[Sequence[str]] = None, maker: Optional[WorldMaker] = Non
     arguments = _arguments(argv)
     log_setup(arguments.log_level, program="ha-broker")
     try:
+        # Each is much to load, and a host that shuts down waits for the first one.
         if arguments.leave_lockspace:
+            from ha_broker.lockspace.leave import leave_host  # noqa: PLC0415
+
             return leave_host(arguments)
-        # All of the broker is much to load; a host that shuts down waits for the way out above.
         from ha_broker.running import serve  # noqa: PLC0415
 
         return serve(arguments, maker)

@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from contextlib import suppress
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
+
+if TYPE_CHECKING:
+    import subprocess
 
 WHO = "hosted-engine-ha"
 # Whoever can't have the lock asks again after so long.
@@ -49,6 +51,8 @@ class ShutdownLock:
             self._hold()
 
     def _hold(self) -> None:
+        import subprocess  # noqa: PLC0415  # on the engine's host alone, and 160 KiB
+
         lock = ("--what=shutdown", "--mode=delay", f"--who={WHO}", f"--why={self._why}")
         with suppress(OSError):
             self._child = subprocess.Popen(

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import Any, Optional
 
 from world.host.shutdown_lock import ShutdownLock
@@ -78,6 +77,8 @@ def _notifier() -> Any:
 
 def machine_stops() -> bool:
     """Is the whole machine shutting down? Where systemd does not tell, it is not."""
+    import subprocess  # noqa: PLC0415  # asked once in a daemon's life, and 160 KiB
+
     command = ["systemctl", "is-system-running"]
     try:
         done = subprocess.run(
