@@ -111,6 +111,12 @@ def _timeless(observation: Observation) -> dict[str, object]:
     return {**vars(observation), "now_s": None}
 
 
+def _matters(look: BrokerLook) -> tuple[object, ...]:
+    """Whatever else is new in a look at the broker is no news."""
+    known = look.snapshot
+    return (look.error, *(() if known is None else (known.sequence, known.started_at_s)))
+
+
 def _is_written_since(snapshot: Snapshot, taken_at_s: Optional[float]) -> bool:
     """Has the broker confirmed a write of this host's record since it took one then?"""
     written_at_s = snapshot.storage.last_write_at_s
@@ -169,6 +175,7 @@ class Agent:
         self._judged = Domain(DomainState.UNKNOWN)
         self._move_counts = False
         self._settled: Optional[_Settled] = None
+        self._seen_of_broker: tuple[object, ...] = ()
         self._status = ""
         self._next_tick_s = self._started_at_s
         self._wake_at_s = math.inf
@@ -240,7 +247,9 @@ class Agent:
         if due:
             self._begin_tick()
         for turn in range(MAX_STEPS):
-            self._harvest()
+            as_before = self._harvest()
+            if turn == 0 and not due and as_before and self._can_wait():
+                break
             if not self._turn(due and turn == 0):
                 break
         if self._recorder.waiting:
@@ -296,9 +305,35 @@ class Agent:
 
     # --- harvest ----------------------------------------------------------------------
 
-    def _harvest(self) -> None:
-        for outcome in self._ports.runner.poll():
+    def _harvest(self) -> bool:
+        """True: something has ended, and all that it says is what was known."""
+        outcomes = self._ports.runner.poll()
+        for outcome in outcomes:
             self._handlers[outcome.key](outcome)
+        return bool(outcomes) and all(self._is_known(outcome.key) for outcome in outcomes)
+
+    def _is_known(self, key: str) -> bool:
+        """Did the job that ended last under this key say what was known? Of a domain that is here
+        each answer counts."""
+        if key == domain_poller.KEY:
+            return self._domain.absent_as_before
+        return key == publish.KEY and self._publisher.said_the_same
+
+    def _can_wait(self) -> bool:
+        """Is there nothing to decide before the next tick, unless something new comes?
+
+        Only for an agent that waits itself: one that has given an order, or is to stop, looks at
+        each wake.
+        """
+        now_s, runner = self._clock.monotonic_s(), self._ports.runner
+        orders_run = any(runner.busy_since_s(key) is not None for key in _ORDER_OF_KEY)
+        stops = self._shutdown.has_begun or self._stop_requested_at_s is not None
+        return (
+            self._settled is not None
+            and now_s < self._wake_at_s
+            and not (orders_run or stops or self._domain.is_wanted)
+            and self._seen_of_broker == _matters(self._ports.broker.latest_snapshot())
+        )
 
     def _take_domain(self, outcome: Outcome[object]) -> None:
         reading = self._domain.take(outcome)
@@ -354,6 +389,7 @@ class Agent:
 
     def _observe(self, now_s: float, due: bool) -> Observation:
         look = self._ports.broker.latest_snapshot()
+        self._seen_of_broker = _matters(look)
         if look.snapshot is not None:
             self._config.look(look.snapshot.config)
         settings = self._config.settings

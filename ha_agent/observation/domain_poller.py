@@ -51,10 +51,17 @@ class DomainWatch:
         self._same_since_s: Optional[float] = None
         self._ran_pid: Optional[int] = None
         self._domain: Optional[Domain] = None  # the latest that libvirt has shown
+        self.absent_as_before = False
+        """Did the latest two answers say that there is no domain here?"""
 
     def want(self) -> None:
         """The domain may have changed: ask soon. May be called from any thread."""
         self._wanted = True
+
+    @property
+    def is_wanted(self) -> bool:
+        """Is there a question that has not been asked yet?"""
+        return self._wanted
 
     def request(self) -> None:
         """Ask libvirt if that is wanted and the previous question has ended."""
@@ -132,7 +139,8 @@ class DomainWatch:
         return self._process
 
     def _keep(self, reading: DomainReading) -> None:
-        self._reading = reading
+        before, self._reading = self._reading, reading
+        self.absent_as_before = _is_absent(before) and _is_absent(reading)
         domain, at_s = reading.domain, reading.at_s
         if domain is None:
             return
@@ -146,9 +154,9 @@ class DomainWatch:
         self._running_pid = running_pid
         if running:
             self._ran_pid = domain.pid
-        before, now = self._process, reading.process
+        known, now = self._process, reading.process
         # When a process began is reckoned anew each time, and differs by a hair.
-        if before is None or now is None or before.identity != now.identity:
+        if known is None or now is None or known.identity != now.identity:
             self._process = now
         first, self._seen = not self._seen, True
         if domain.pid != self._pid:
@@ -172,3 +180,8 @@ class DomainWatch:
         if age_s > 3 * deadline_s:
             return f"libvirt was last asked {age_s:.0f} s ago"
         return ""
+
+
+def _is_absent(reading: Optional[DomainReading]) -> bool:
+    domain = None if reading is None else reading.domain
+    return domain is not None and domain.state is DomainState.ABSENT

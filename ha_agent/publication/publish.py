@@ -257,6 +257,8 @@ class Publisher:
         self._moving_to: Optional[str] = None
         self._moving_since_s: Optional[float] = None
         self._refusing_since_s: Optional[float] = None
+        self.said_the_same = False
+        """Was the record handed over last the one before, and nothing else waits?"""
 
     def offer(self, record: Publication, due: bool) -> None:
         """Publish `record` if something in it changed that others act on, or if it is `due`."""
@@ -275,6 +277,8 @@ class Publisher:
 
     def take(self, outcome: Outcome[object]) -> str:
         """A hand-over ended; returns its error. The next due record is the retry."""
+        same = outcome.error is None and self._accepted == self._in_flight
+        self.said_the_same = same and self._waiting is None
         if outcome.error is None:
             self._accepted, self._accepted_at_s = self._in_flight, outcome.started_at_s
             self._note_moving(outcome.started_at_s)
