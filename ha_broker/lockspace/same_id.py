@@ -18,14 +18,16 @@ same boot     the record in the slot was written in this boot of this machine
 same machine  it was written by this mainboard with this installation, in whatever boot
 
 The last three hold only while nobody was seen to use the place, and while its generation is not
-above the last one that we had ourselves. Where there are signs of another machine (a record of
-another name is one), its whole floor must pass without a change, as between hosts of different
-names.
+above the last one that we had ourselves, or could have had by joining: original and copy that boot
+in one moment see nothing of each other before both have begun to join, and one of them loses it.
+Where there are signs of another machine (a record of another name is one), its whole floor must
+pass without a change, as between hosts of different names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Optional, cast
 
 from ha_broker.cycle.part import BrokerPorts, ChangeLog, Settings
@@ -61,6 +63,7 @@ class Signs:
     record         in our slot
     record_still_s, record_moved  as of the place
     known_generation  the highest that our own daemon had with this id; None: not known
+    joined_from    the place's generation when we last began to join; None: we have not
     """
 
     own_name: str
@@ -71,6 +74,7 @@ class Signs:
     record_still_s: float = 0.0
     record_moved: bool = False
     known_generation: Optional[int] = None
+    joined_from: Optional[int] = None
 
     @property
     def free(self) -> bool:
@@ -92,8 +96,10 @@ class Signs:
         """Has somebody else surely used it since we did, or while we looked?"""
         if self.place is None:
             return False
-        known = self.known_generation
-        return self.place_moved or (known is not None and self.place.generation > known)
+        # A join that is lost before sanlock lists this host tells no generation.
+        joined = None if self.joined_from is None else self.joined_from + 1
+        ours = [one for one in (self.known_generation, joined) if one is not None]
+        return self.place_moved or self.place.generation > max(ours, default=inf)
 
 
 def trouble(own: MachineIdentity, signs: Signs, renewal_s: float, floor_s: float) -> str:
@@ -164,6 +170,7 @@ class SameIdWatch:
         self._place_since_s: Optional[float] = None
         self._looked_at_s: Optional[float] = None
         self._place_moved = False
+        self._joined_from: Optional[int] = None
         self._error = ""
 
     @property
@@ -178,6 +185,8 @@ class SameIdWatch:
     def judge(self, now_s: float) -> None:
         """Take in what was harvested; `why` holds until the next cycle."""
         if self.joined:
+            if self._place_since_s is not None:
+                self._joined_from = self._place.generation if self._place is not None else 0
             self.why, self._place_since_s, self._place_moved = "", None, False
             return
         if self._place_since_s is None:
@@ -231,4 +240,5 @@ class SameIdWatch:
             record_still_s=0.0 if changed_at_s is None else now_s - changed_at_s,
             record_moved=record is not None and changed_at_s is not None,
             known_generation=self.known_generation,
+            joined_from=self._joined_from,
         )

@@ -139,6 +139,8 @@ class OwnSlot:
     def work(self, now_s: float) -> None:
         """Submit what is due."""
         conflict = self.conflict(now_s)
+        if conflict and self._write_error == LOST_WRITE:
+            self._write_error = ""  # it says by whom
         self._change_log.tell("own slot", conflict if self._storage.own_slot_seen else "")
         self._change_log.tell("own slot's writing", self.error(now_s))
         self._remember_newer_fields()

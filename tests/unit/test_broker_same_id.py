@@ -12,6 +12,7 @@ import pytest
 
 from ha_broker.api.snapshot import LeaseState
 from ha_broker.lockspace.same_id import Signs, trouble, watch_s
+from ha_broker.storage.own_slot_writer import WRITE_OWN
 from metadata.host_notes import MachineIdentity, identity_notes, machine_identity
 from metadata.records import HostRecord
 from metadata.settings.timing import renewal_s
@@ -83,6 +84,20 @@ def test_signs_of_another_machine_need_the_whole_floor() -> None:
     overtaken = judged(REBOOTED, wrote(HOME), still_s=40, known_generation=2)
     assert "looks for 140 s" in overtaken
     assert judged(REBOOTED, wrote(HOME), known_generation=3) == ""
+
+
+def test_a_join_of_our_own_raises_the_generation_by_one_and_another_ones_by_more() -> None:
+    """Also where it was lost before sanlock told our own generation."""
+    assert judged(HOME, wrote(HOME), joined_from=PLACE.generation - 1) == ""
+    assert judged(HOME, wrote(HOME), joined_from=PLACE.generation) == ""
+    lost = judged(HOME, wrote(HOME), still_s=40, joined_from=PLACE.generation - 2)
+    assert "looks for 140 s" in lost
+    assert judged(HOME, wrote(HOME), known_generation=3, joined_from=1) == ""
+    assert judged(HOME, wrote(HOME), known_generation=1, joined_from=2) == ""
+
+
+def test_that_a_join_could_have_been_ours_makes_it_not_ours() -> None:
+    assert "looks for 25 s" in judged(NO_BOARD, None, joined_from=PLACE.generation - 1)
 
 
 @pytest.mark.parametrize("own", [NO_BOARD, machine_identity("disk", "", "boot 9")])
@@ -181,6 +196,65 @@ def test_a_host_that_lost_its_power_joins_again_at_once(tmp_path: Path) -> None:
     cluster.run(JOIN_S + 3)
     assert host.snapshot.lockspace.membership == Membership.JOINED
     assert cluster.san.slots[1].generation == 2
+
+
+def sees_nobody_else_join(host: Host) -> None:
+    """Until it has begun to join itself: the other one joins in that very moment."""
+    lockspace, real = host.lockspace, host.lockspace.place
+    before = real(1)
+    lockspace.place = (  # type: ignore[method-assign]
+        lambda host_id: real(host_id) if lockspace.generation else before
+    )
+
+
+def test_of_an_original_and_a_copy_that_boot_at_once_one_joins_and_the_other_tells(
+    tmp_path: Path,
+) -> None:
+    """Neither can see the other before both have begun to join."""
+    cluster = Cluster()
+    first = machine(cluster, tmp_path / "first", "board 0")
+    live(cluster, first, JOIN_S + 2 * TICK_S)
+    first.lockspace.kill_daemon()
+    cluster.hosts.clear()
+    cluster.put(1, b"\xff" * 512)
+    both = [machine(cluster, tmp_path / board, board) for board in ("board 1", "board 2")]
+    for host in both:
+        sees_nobody_else_join(host)
+        host.runner.hang(WRITE_OWN)
+    while cluster.san.slots[1].generation < 3:
+        cluster.run(1.0)
+        assert cluster.clock.monotonic_s() < 2000
+    for host in both:
+        host.runner.release(WRITE_OWN)
+    for _ in range(int((2 * JOIN_S + 3 * WATCH_S) / TICK_S)):
+        for host in both:
+            host.publish()
+        cluster.run(TICK_S)
+    assert cluster.san.slots[1].generation == 3, "each has joined once"
+    members = [host.snapshot.lockspace.membership for host in both]
+    assert sorted(members) == [Membership.JOINED, Membership.OUT]
+    (out,) = [one for one in both if one.snapshot.lockspace.membership == Membership.OUT]
+    (joined,) = [one for one in both if one is not out]
+    assert "calls itself h1, too" in out.snapshot.lockspace.error
+    assert out.snapshot.storage.error == joined.snapshot.storage.error == ""
+    stored = dict(cluster.stored(1).notes)["hardware-id"]
+    assert stored == joined.vitals.identity().hardware
+
+
+def test_a_host_whose_join_its_storage_has_broken_off_joins_again_at_once(tmp_path: Path) -> None:
+    cluster = Cluster()
+    host = machine(cluster, tmp_path, "board 1")
+    cluster.run(TICK_S)
+    assert _membership(host) == Membership.JOINING
+    host.lockspace.kill_daemon()
+    host.lockspace.start_daemon()
+    live(cluster, host, 2 * JOIN_S + 2 * TICK_S)
+    assert _membership(host) == Membership.JOINED
+    assert cluster.san.slots[1].generation == 2
+
+
+def _membership(host: Host) -> Membership:
+    return host.snapshot.lockspace.membership
 
 
 # --- what others make of a new life ---------------------------------------------------------------
