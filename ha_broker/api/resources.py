@@ -100,7 +100,7 @@ RESOURCES: tuple[Resource, ...] = (
         "what this host's agent says of itself, for its own slot on the storage",
         ROOT,
         "`record_as_of`: its mark. With `same_as` what `/v1/changes` would answer to these marks,"
-        " as of the broker's next look (0.5 s at most); 409 where it is not the mark of the latest"
+        " as of the broker's next look (0.2 s at most); 409 where it is not the mark of the latest"
         " record",
         query=(
             ("same_as", "the mark of the record before: it is said again, and there is no body"),

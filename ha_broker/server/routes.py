@@ -63,7 +63,7 @@ MAX_TRIAL_S = 140.0
 MAX_ORDER_S = 4.0
 # An agent that only lives is answered with what the broker has seen since it was told so: a cycle
 # comes within some 40 ms. One that does not come is seen by the age of what is told.
-LOOK_WITHIN_S = 0.5
+LOOK_WITHIN_S = 0.2
 
 
 @dataclass(frozen=True)
