@@ -3,8 +3,8 @@
 
 """The broker's HTTP and JSON interface: what can be asked, and how it is answered.
 
-Every answer comes from memory; only a change of maintenance and a test notification wait, with
-a bound.
+Every answer comes from memory; whoever asks for news, a change of maintenance, a move or a test
+notification waits, with a bound.
 
 What there is, and who may ask for it: `ha_broker.api.resources`.
 
