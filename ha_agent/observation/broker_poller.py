@@ -4,8 +4,8 @@
 """Keeps the broker's latest snapshot, whatever the broker does.
 
 A thread long-polls the broker and wakes the agent's loop when something changed; the loop
-itself never asks. Where the broker answers a record that says the same with what it has seen, that
-is what each tick brings, and the poll brings news alone. A broker that is missing, restarting or
+itself never asks. Where the broker answers each record with what it has seen, that is what a tick
+brings, and the poll brings news alone. A broker that is missing, restarting or
 hung costs a log line when it goes and one when it is back, and an attempt every 0.2 to 2 s.
 """
 
@@ -46,7 +46,7 @@ class Client(Protocol):
         """Hand over the own record; what the broker knows then, where it says so."""
 
     @property
-    def told_by_beats(self) -> bool:
+    def told_by_records(self) -> bool:
         """Does nothing but a record's answer bring what is no news?"""
 
     def shared_config(self) -> SharedConfig:
@@ -90,11 +90,11 @@ class BrokerWatch:
         The last record of a stopping agent is watched until it is written, since nothing
         else would show it before the long poll ends.
         """
-        asked_at_s, beats = self._clock.monotonic_s(), self._client.told_by_beats
+        asked_at_s, told = self._clock.monotonic_s(), self._client.told_by_records
         try:
             snapshot = self._client.publish(publication)
         except BrokerError as error:
-            if beats and not isinstance(error, BrokerRefusedError):
+            if told and not isinstance(error, BrokerRefusedError):
                 self._lost(error)
             raise
         if snapshot is not None:

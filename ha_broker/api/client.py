@@ -109,9 +109,10 @@ class BrokerClient:
         self._put_record(publication)
         return None
 
-    def _put_record(self, publication: Publication) -> Any:
+    def _put_record(self, publication: Publication, query: str = "") -> Any:
         """The answer, as the broker's version gives it."""
-        return self._put(PUBLISH, "/v1/record", publication_to_data(publication), self._timeout_s)
+        data = publication_to_data(publication)
+        return self._put(PUBLISH, "/v1/record" + query, data, self._timeout_s)
 
     def set_global_maintenance(self, on: bool, timeout_s: float = 60.0) -> Optional[bool]:
         """Returns once it stands on the storage, read back; raises BrokerError otherwise.

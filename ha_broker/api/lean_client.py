@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""The agent's client of the broker: it publishes and long polls all day, and mostly nothing is new.
+"""The agent's client of the broker: it publishes in each tick, and mostly nothing is new.
 
-In a quiet tick there is one exchange: the agent says that it lives (`publish`) and is told what the
-broker has seen. The long poll only waits for news then, and fetches it.
+Its record is answered with what the broker has seen, so a quiet tick is one exchange; a record that
+says what the one before has said is only named. The long poll waits for news alone then.
 """
 
 from __future__ import annotations
@@ -46,62 +46,77 @@ class LeanClient(BrokerClient):
         self._holding = threading.Lock()
         self._refused_on: Optional[int] = None
         self._said: Optional[tuple[Publication, str]] = None
-        self._beats_refused_on: Optional[int] = None
-        self.told_by_beats = False
-        """Was the latest record answered with all news? Then polls need not bring them."""
+        self._plain_on: Optional[int] = None
+        self.told_by_records = False
+        """Was the latest record answered with all that is known? Then polls need not bring it."""
 
     # --- the record ---------------------------------------------------------------------------
 
     def publish(self, publication: Publication) -> Optional[Snapshot]:
-        """As that of `BrokerClient`. One that says the same again is answered with what the broker
-        knows, as `wait_for_change` would; None: it was handed over whole."""
-        said = self._said
+        """As that of `BrokerClient`. What the broker knows then, as `wait_for_change` gives it.
+
+        None: a broker of another version does not say.
+        """
         try:
-            if said is not None and said[0] == publication and self._may_beat:
-                snapshot = self._beat(said[1])
-                if snapshot is not None:
-                    return snapshot
-            self._said = None
-            self.told_by_beats = False
-            mark = _record_mark(self._put_record(publication))
+            with self._holding:
+                snapshot = self._publish(publication)
         except BrokerError:
-            self._said, self.told_by_beats = None, False
+            self._said, self.told_by_records = None, False
             raise
-        self._said = None if mark is None else (publication, mark)
-        return None
+        self.told_by_records = snapshot is not None
+        return snapshot
+
+    def _publish(self, publication: Publication) -> Optional[Snapshot]:
+        said, self._said = self._said, None
+        data = None
+        if said is not None and said[0] == publication and self._knows_marks:
+            data = self._say_again(said[1])
+        if data is None:
+            data = self._say(publication)
+        mark = data.get("record_as_of") if isinstance(data, Mapping) else None
+        if not isinstance(mark, str):
+            return None  # it gives no marks
+        self._said = publication, mark
+        return self._take(data) if "hosts_as_of" in data else None
 
     @property
-    def _may_beat(self) -> bool:
-        return self._beats_refused_on != self._calls.connections
+    def _knows_marks(self) -> bool:
+        """Has the broker not refused them, as long as this connection lasts?"""
+        return self._plain_on != self._calls.connections
 
-    def _beat(self, record_mark: str) -> Optional[Snapshot]:
-        """None: this broker does not know the record, or knows no marks of records at all."""
-        with self._holding:
-            target = f"/v1/record?same_as={_quoted(record_mark)}&{self._marks}"
+    def _say_again(self, mark: str) -> Any:
+        """None: the broker does not know the record, and wants it whole."""
+        target = f"/v1/record?same_as={_quoted(mark)}&{self._marks}"
+        try:
+            return self._calls.call(PUBLISH, "PUT", target, b"", self._timeout_s)
+        except BrokerRefusedError as error:
+            if error.status not in (_BAD_REQUEST, _CONFLICT):
+                raise
+        return None
+
+    def _say(self, publication: Publication) -> Any:
+        if self._knows_marks:
             try:
-                data = self._calls.call(PUBLISH, "PUT", target, b"", self._timeout_s)
+                return self._put_record(publication, f"?{self._marks}")
             except BrokerRefusedError as error:
-                if error.status == _BAD_REQUEST:
-                    self._beats_refused_on = self._calls.connections
-                elif error.status != _CONFLICT:
+                if error.status != _BAD_REQUEST:
                     raise
-                return None
-            snapshot = self._take(data)
-        self.told_by_beats = True
-        return snapshot
+        answer = self._put_record(publication)
+        self._plain_on = self._calls.connections
+        return answer
 
     # --- the long poll ------------------------------------------------------------------------
 
     def wait_for_change(self, sequence: int, wait_s: float) -> Snapshot:
         """As that of `BrokerClient`; the views of hosts without news are the same objects.
 
-        `agent`, `events` and `notifications` are empty. While records are answered with the news
-        it waits for them up to `LONGEST_WAIT_S`, and what it gives may be as old as that.
+        `agent`, `events` and `notifications` are empty. While records are answered with all that is
+        known, it waits for news up to `LONGEST_WAIT_S`; what it gives may be as old as that.
         """
         if self._refused_on == self._polls.connections:
             return super().wait_for_change(sequence, wait_s)
         try:
-            if self.told_by_beats:
+            if self.told_by_records:
                 return self._wait_for_sequence(sequence)
             return self._wait_for_news(sequence, wait_s)
         except BrokerRefusedError as error:
@@ -154,12 +169,6 @@ class LeanClient(BrokerClient):
     def _forget(self) -> None:
         with self._holding:
             self._hosts.forget()
-
-
-def _record_mark(data: Any) -> Optional[str]:
-    """None: a broker of another version gives none."""
-    mark = data.get("record_as_of") if isinstance(data, Mapping) else None
-    return mark if isinstance(mark, str) else None
 
 
 def _sequence(data: Any) -> int:

@@ -99,13 +99,13 @@ RESOURCES: tuple[Resource, ...] = (
         "/v1/record",
         "what this host's agent says of itself, for its own slot on the storage",
         ROOT,
-        "`record_as_of`: its mark. With `same_as` what `/v1/changes` would answer to these marks,"
-        " as of the broker's next look (0.2 s at most); 409 where it is not the mark of the latest"
-        " record",
+        "`record_as_of`: its mark. With `hosts_since` also what `/v1/changes` would answer to these"
+        " marks, as of the broker's next look (0.2 s at most). 409 where `same_as` is not the mark"
+        " of the latest record",
         query=(
             ("same_as", "the mark of the record before: it is said again, and there is no body"),
-            ("hosts_since", "with it, as with `/v1/changes` (default `all`)"),
-            ("parts_since", "likewise (default: none)"),
+            ("hosts_since", "as with `/v1/changes`"),
+            ("parts_since", "likewise"),
         ),
         body=(("", "a Publication, whole; unknown keys are refused"),),
     ),

@@ -41,7 +41,7 @@ from typing import Any, Callable, Optional, Union
 from ha_broker.api.host_news import ALL, lean_answer, parts_answer
 from ha_broker.api.json_codec import DataError, defaults_mark, from_data, to_data
 from ha_broker.api.resources import COMMANDERS, READERS, paths_for
-from ha_broker.api.snapshot import Snapshot
+from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.api.snapshot_json import parse_json, publication_from_data, snapshot_to_data
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
@@ -61,7 +61,7 @@ MAX_CONFIRM_S = 300.0
 MAX_TRIAL_S = 140.0
 # An order is judged within one cycle, which waits for nothing.
 MAX_ORDER_S = 4.0
-# An agent that only lives is answered with what the broker has seen since it was told so: a cycle
+# An agent that publishes is answered with what the broker has seen since it was told so: a cycle
 # comes within some 40 ms. One that does not come is seen by the age of what is told.
 LOOK_WITHIN_S = 0.2
 
@@ -116,8 +116,8 @@ class Api:
 
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
-    without it root and the daemons' own user alone. An agent that only lives waits `look_within_s`
-    at most.
+    without it root and the daemons' own user alone. Whoever publishes and asks for news waits
+    `look_within_s` at most.
     """
 
     def __init__(
@@ -293,22 +293,26 @@ class Api:
     def _record(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "same_as", "hosts_since", "parts_since")
         if "same_as" in query:
-            return self._beat(query, body)
-        publication = publication_from_data(parse_json(body))
-        self._mailbox.publish(publication)
-        return {"record_as_of": self._latest.remember(publication)}
+            publication, mark = self._said_before(query["same_as"], body), query["same_as"]
+        else:
+            publication = publication_from_data(parse_json(body))
+            mark = self._latest.remember(publication)
+        looks = self._mailbox.publish(publication)
+        if "hosts_since" not in query:
+            return {"record_as_of": mark}
+        self._mailbox.wait_for_look(looks, self._look_within_s)
+        news = self._news(ANY, 0.0, query["hosts_since"], query.get("parts_since"))
+        return {**news, "record_as_of": mark}
 
-    def _beat(self, query: Query, body: bytes) -> Any:
-        """The agent lives, and says what it said before; it is told what is new."""
+    def _said_before(self, mark: str, body: bytes) -> Publication:
+        """The record that the agent says again: it lives. Raises Refusal, DataError."""
         if body:
             raise DataError(["same_as: the record is said again, so there is no body with it"])
-        publication = self._latest.told(query["same_as"])
+        publication = self._latest.told(mark)
         if publication is None:
-            mark = shown(query["same_as"])
-            raise Refusal(409, f"same_as: {mark} is not the mark of the latest record; send it all")
-        looks = self._mailbox.publish(publication)
-        self._mailbox.wait_for_look(looks, self._look_within_s)
-        return self._news(ANY, 0.0, query.get("hosts_since", ALL), query.get("parts_since"))
+            why = f"same_as: {shown(mark)} is not the mark of the latest record; send it all"
+            raise Refusal(409, why)
+        return publication
 
     def _maintenance(self, query: Query, body: bytes, caller: Optional[Caller]) -> Any:
         _only(query)

@@ -264,7 +264,7 @@ class ScaleHost:
         """The agent's watch asks when there is news, or else each tick, if no record's answer
         brings it."""
         self._poll_due_s = self.clock.monotonic_s() + TICK_S
-        if self._client.told_by_beats and not self._has_news():
+        if self._client.told_by_records and not self._has_news():
             return
         self.exchange_meter.tick(self.watch.poll_once)
         assert not self.watch.latest_snapshot().error, self.watch.latest_snapshot().error

@@ -38,7 +38,7 @@ class Client:
         self.poll_takes_s = WAIT_S
         self.asked: list[tuple[int, float]] = []
         self.published: list[Publication] = []
-        self.told_by_beats = False
+        self.told_by_records = False
         self.told: Optional[Answer] = None
         self.looks = 0
         self.looks_to_write = 1
@@ -232,7 +232,7 @@ def test_a_record_that_nobody_answers_is_a_lost_broker_where_nothing_else_would_
     bench: Bench, beats: bool
 ) -> None:
     bench.answer(snapshot(1000.0))
-    bench.client.told_by_beats = beats
+    bench.client.told_by_records = beats
     bench.client.told = BrokerTimeoutError("publish this host's record", "no answer within 5 s")
     with pytest.raises(BrokerTimeoutError):
         bench.watch.publish(RECORD)
@@ -244,7 +244,7 @@ def test_a_record_that_nobody_answers_is_a_lost_broker_where_nothing_else_would_
 
 def test_a_record_that_is_refused_is_answered(bench: Bench) -> None:
     bench.answer(snapshot(1000.0))
-    bench.client.told_by_beats = True
+    bench.client.told_by_records = True
     bench.client.told = BrokerRefusedError("publish this host's record", 400, "score: missing")
     with pytest.raises(BrokerRefusedError):
         bench.watch.publish(RECORD)

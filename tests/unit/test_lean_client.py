@@ -35,7 +35,7 @@ RECORD = Publication(3400, EngineStatus(), "EngineDown")
 class Broker:
     """A broker's process but for its cycle, which is `show` and `take`."""
 
-    def __init__(self, path: Path, look_within_s: float = 0.0, sequence: int = 1) -> None:
+    def __init__(self, path: Path, sequence: int = 1) -> None:
         self.changes = HostChanges()
         self.sequence = sequence
         self.asked: list[str] = []
@@ -44,7 +44,7 @@ class Broker:
         self.refuses = False
         first = content_snapshot(100.0, hosts=(), sequence=sequence)
         self.mailbox = Mailbox(first, versions=self.changes.versions)
-        self.api = Api(self.mailbox, lambda: 200.0, look_within_s=look_within_s)
+        self.api = Api(self.mailbox, lambda: 200.0, look_within_s=0.0)
         self.server = ApiServer(str(path), self.answer)
         self.server.start()
 
@@ -56,6 +56,10 @@ class Broker:
         if self.refuses:
             raise Refusal(503, "busy")
         return self.api.answer(method, target, body, caller)
+
+    def looks_within(self, seconds: float) -> None:
+        """From now on records wait for a look, so long at most."""
+        self.api._look_within_s = seconds
 
     def wait_until_asked(self, what: str) -> None:
         with self.came:
@@ -114,11 +118,17 @@ def read_at_s(seen: object) -> object:
 
 def beating(broker: Broker, client: LeanClient) -> Snapshot:
     """The client's first two records."""
-    assert client.publish(RECORD) is None
+    assert client.publish(RECORD) is not None
     seen = client.publish(RECORD)
     assert seen is not None
-    assert client.told_by_beats
+    assert client.told_by_records
     return seen
+
+
+def whole(broker: Broker) -> list[bool]:
+    """Of each record that came, whether it was there itself or by its mark."""
+    calls = zip(broker.asked, broker.bodies)
+    return [bool(body) for asked, body in calls if asked.startswith("PUT")]
 
 
 # --- records ------------------------------------------------------------------------------------
@@ -136,26 +146,33 @@ def test_a_record_that_says_the_same_has_no_body_and_brings_what_is_new(
     assert again is not None
     assert again.hosts is first.hosts
     assert broker.mailbox.take().publication == RECORD
-    assert [bool(body) for body in broker.bodies] == [True, False, False]
+    assert whole(broker) == [True, False, False]
 
 
-def test_a_record_that_says_more_is_handed_over_whole(broker: Broker, client: LeanClient) -> None:
+def test_a_record_that_says_more_is_handed_over_whole_and_brings_as_much(
+    broker: Broker, client: LeanClient
+) -> None:
+    """One that says more in each tick must not be one that is told nothing."""
     beating(broker, client)
-    other = replace(RECORD, score=1)
-    assert client.publish(other) is None
-    assert not client.told_by_beats
-    assert broker.mailbox.take().publication == other
-    assert client.publish(other) is not None
-    assert broker.mailbox.take().publication == other
+    for number in range(3):
+        broker.show(host_view(1), host_view(2), read_at_s=float(number), news=False)
+        record = replace(RECORD, score=number)
+        assert read_at_s(client.publish(record)) == float(number)
+        assert client.told_by_records
+        assert broker.mailbox.take().publication == record
+    assert whole(broker) == [True, False, True, True, True]
+    assert client.publish(record) is not None
+    assert whole(broker)[-1] is False
 
 
 def test_what_is_told_is_of_the_look_after_the_record(
     path: Path, client: LeanClient, beside: ThreadPoolExecutor
 ) -> None:
-    broker = Broker(path, look_within_s=LONG_S)
+    broker = Broker(path)
     try:
         broker.show(host_view(1), read_at_s=1.0)
         client.publish(RECORD)
+        broker.looks_within(LONG_S)
         told = beside.submit(client.publish, RECORD)
         broker.wait_until_asked("same_as")
         assert not told.done()
@@ -168,10 +185,11 @@ def test_what_is_told_is_of_the_look_after_the_record(
 def test_a_look_that_shows_only_times_counts(
     path: Path, client: LeanClient, beside: ThreadPoolExecutor
 ) -> None:
-    broker = Broker(path, look_within_s=LONG_S)
+    broker = Broker(path)
     try:
         broker.show(host_view(1))
         client.publish(RECORD)
+        broker.looks_within(LONG_S)
         told = beside.submit(client.publish, RECORD)
         broker.wait_until_asked("same_as")
         shown = replace(broker.mailbox.snapshot(), storage=StorageView(last_write_at_s=5.0))
@@ -184,7 +202,8 @@ def test_a_look_that_shows_only_times_counts(
 
 
 def test_a_broker_that_does_not_look_is_not_waited_for_long(path: Path, client: LeanClient) -> None:
-    broker = Broker(path, look_within_s=0.05)
+    broker = Broker(path)
+    broker.looks_within(0.05)
     try:
         broker.show(host_view(1), read_at_s=1.0)
         assert read_at_s(beating(broker, client)) == 1.0
@@ -195,9 +214,10 @@ def test_a_broker_that_does_not_look_is_not_waited_for_long(path: Path, client: 
 def test_a_broker_that_stops_lets_a_record_go(
     path: Path, client: LeanClient, beside: ThreadPoolExecutor
 ) -> None:
-    broker = Broker(path, look_within_s=LONG_S)
+    broker = Broker(path)
     broker.show(host_view(1))
     client.publish(RECORD)
+    broker.looks_within(LONG_S)
     told = beside.submit(client.publish, RECORD)
     broker.wait_until_asked("same_as")
     broker.stop()
@@ -209,9 +229,11 @@ def test_another_broker_gets_the_record_whole(path: Path, client: LeanClient) ->
         broker = Broker(path)
         try:
             broker.show(host_view(1), host_view(2))
-            assert client.publish(RECORD) is None
-            assert broker.mailbox.take().publication == RECORD
             assert client.publish(RECORD) is not None
+            assert broker.mailbox.take().publication == RECORD
+            assert whole(broker)[-1]
+            assert client.publish(RECORD) is not None
+            assert not whole(broker)[-1]
         finally:
             broker.end(client)
 
@@ -223,22 +245,24 @@ def test_where_somebody_else_has_published_the_record_is_handed_over_whole(
     other = BrokerClient(str(path), LONG_S)
     other.publish(replace(RECORD, score=1))
     other.close()
-    assert client.publish(RECORD) is None
-    assert broker.mailbox.take().publication == RECORD
     assert client.publish(RECORD) is not None
+    assert broker.mailbox.take().publication == RECORD
+    assert whole(broker)[-2:] == [False, True]
+    assert client.publish(RECORD) is not None
+    assert not whole(broker)[-1]
 
 
 class UnknownMarks(Broker):
     """Gives marks, and knows no parameter."""
 
     def answer(self, method: str, target: str, body: bytes, caller: Any) -> Any:
-        answer = super().answer(method, target.partition("?")[0], body, caller)
-        if "same_as" in target:
-            raise Refusal(400, "same_as: unknown parameter (allowed: none)")
-        return answer
+        if "?" in target:
+            self.asked.append(target)
+            raise Refusal(400, "hosts_since: unknown parameter (allowed: none)")
+        return super().answer(method, target, body, caller)
 
 
-class NoMarks(Broker):
+class NoMarks(UnknownMarks):
     """An older one."""
 
     def answer(self, method: str, target: str, body: bytes, caller: Any) -> Any:
@@ -255,8 +279,8 @@ def test_an_older_broker_gets_each_record_whole(
         for _ in range(4):
             assert client.publish(RECORD) is None
             assert broker.mailbox.take().publication == RECORD
-        assert sum("same_as" in one for one in broker.asked) <= 1
-        assert not client.told_by_beats
+        assert sum("?" in one for one in broker.asked) == 1
+        assert not client.told_by_records
     finally:
         broker.stop()
 
@@ -268,10 +292,11 @@ def test_after_an_error_records_are_whole_and_polls_bring_all_again(
     broker.refuses = True
     with pytest.raises(BrokerRefusedError, match="busy"):
         client.publish(RECORD)
-    assert not client.told_by_beats
+    assert not client.told_by_records
     broker.refuses = False
-    assert client.publish(RECORD) is None
     assert "hosts_since" in _asked_by(broker, lambda: client.wait_for_change(-1, 0.0))
+    assert client.publish(RECORD) is not None
+    assert whole(broker)[-1]
 
 
 def _asked_by(broker: Broker, call: Callable[[], object]) -> str:
@@ -311,7 +336,6 @@ def test_a_poll_that_was_asked_before_a_records_answer_takes_nothing_back(
     broker: Broker, client: LeanClient, beside: ThreadPoolExecutor
 ) -> None:
     """The answer to it leaves out what its caller knew then, and not what is known now."""
-    client.publish(RECORD)
     known = client.wait_for_change(-1, 0.0)
     poll: Future[Snapshot] = beside.submit(client.wait_for_change, known.sequence, LONG_S)
     broker.wait_until_asked(f"since={known.sequence}&wait_s={LONG_S:g}")
