@@ -111,12 +111,6 @@ def _timeless(observation: Observation) -> dict[str, object]:
     return {**vars(observation), "now_s": None}
 
 
-def _matters(look: BrokerLook) -> tuple[object, ...]:
-    """Whatever else is new in a look at the broker is no news."""
-    known = look.snapshot
-    return (look.error, *(() if known is None else (known.sequence, known.started_at_s)))
-
-
 def _is_written_since(snapshot: Snapshot, taken_at_s: Optional[float]) -> bool:
     """Has the broker confirmed a write of this host's record since it took one then?"""
     written_at_s = snapshot.storage.last_write_at_s
@@ -332,7 +326,7 @@ class Agent:
             self._settled is not None
             and now_s < self._wake_at_s
             and not (orders_run or stops or self._domain.is_wanted)
-            and self._seen_of_broker == _matters(self._ports.broker.latest_snapshot())
+            and self._seen_of_broker == self._ports.broker.latest_snapshot().word
         )
 
     def _take_domain(self, outcome: Outcome[object]) -> None:
@@ -389,7 +383,7 @@ class Agent:
 
     def _observe(self, now_s: float, due: bool) -> Observation:
         look = self._ports.broker.latest_snapshot()
-        self._seen_of_broker = _matters(look)
+        self._seen_of_broker = look.word
         if look.snapshot is not None:
             self._config.look(look.snapshot.config)
         settings = self._config.settings

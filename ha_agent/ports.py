@@ -30,6 +30,13 @@ class BrokerLook:
     received_at_s: Optional[float] = None
     error: str = ""
 
+    @property
+    def word(self) -> tuple[object, ...]:
+        """Differs from that of another look where one of them brings news: whatever else differs,
+        an agent need not look at it before its next tick."""
+        known = self.snapshot
+        return (self.error, *(() if known is None else (known.sequence, known.started_at_s)))
+
     def age_s(self, now_s: float) -> Optional[float]:
         """Age of what is known; None: nothing ever arrived.
 

@@ -5,8 +5,8 @@
 
 A thread long-polls the broker and wakes the agent's loop when something changed; the loop
 itself never asks. Where the broker answers each record with what it has seen, that is what a tick
-brings, and the poll brings news alone. A broker that is missing, restarting or
-hung costs a log line when it goes and one when it is back, and an attempt every 0.2 to 2 s.
+brings, and the poll brings news alone. A broker that is missing, restarting or hung costs a log
+line when it goes and one when it is back, and an attempt every 0.2 to 2 s.
 """
 
 from __future__ import annotations
@@ -168,11 +168,11 @@ class BrokerWatch:
             before = self._look
             if not before.error and _is_older(snapshot, before.snapshot):
                 return False
-            self._look = BrokerLook(snapshot, self._clock.monotonic_s())
+            after = self._look = BrokerLook(snapshot, self._clock.monotonic_s())
             self._backoff_s = 0.0
         if before.error:
             log.info("the broker answers again")
-        news = bool(before.error) or _differs(before.snapshot, snapshot)
+        news = before.word != after.word
         if news:
             self._wake()
         return news
@@ -187,12 +187,6 @@ class BrokerWatch:
             log.warning("the broker does not answer: %s", error.why)
             self._wake()
         return backoff_s
-
-
-def _differs(before: Optional[Snapshot], after: Snapshot) -> bool:
-    if before is None:
-        return True
-    return (before.sequence, before.started_at_s) != (after.sequence, after.started_at_s)
 
 
 def _is_older(snapshot: Snapshot, known: Optional[Snapshot]) -> bool:

@@ -227,8 +227,7 @@ class Api:
 
     def _changes(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "since", "wait_s", "hosts_since", "parts_since")
-        since = int(_number(query, "since", ANY))
-        wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        since, wait_s = _known_and_wait_s(query)
         mark = query.get("hosts_since")
         if mark is not None:
             return self._news(since, wait_s, mark, query.get("parts_since"))
@@ -237,8 +236,7 @@ class Api:
 
     def _sequence(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query, "since", "wait_s")
-        since = int(_number(query, "since", ANY))
-        wait_s = min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
+        since, wait_s = _known_and_wait_s(query)
         return {"sequence": self._mailbox.wait_for_change(since, wait_s).sequence}
 
     def _news(self, since: int, wait_s: float, mark: str, parts_mark: Optional[str]) -> Any:
@@ -400,6 +398,12 @@ def _only(query: Query, *allowed: str) -> None:
     ]
     if problems:
         raise DataError(problems)
+
+
+def _known_and_wait_s(query: Query) -> tuple[int, float]:
+    """Of a long poll: the sequence that the caller knows, and how long it waits for another one."""
+    since = int(_number(query, "since", ANY))
+    return since, min(max(0.0, _number(query, "wait_s", 30.0)), MAX_WAIT_S)
 
 
 def _number(query: Query, key: str, default: float) -> float:

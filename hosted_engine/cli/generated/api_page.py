@@ -23,7 +23,7 @@ Made from `ha_broker/api/resources.py` and the values in `ha_broker/api`; do not
 may come: a reader passes over those that it does not know.
 
 HTTP and JSON on the unix socket `/run/hosted-engine-ha/broker.sock`. Every answer comes from
-memory; only `/v1/changes`, `/v1/sequence`, a record that says the same, maintenance, a move and a
+memory; only `/v1/changes`, `/v1/sequence`, a record that asks for news, maintenance, a move and a
 test notification wait, with a bound. An error is `{"error": "..."}` with a status that fits: 400
 wrong in itself, 403 not allowed, 404 and 405 no such resource, 409 not as things are, 503 not known
 yet, 504 not in time. Who may connect, and how others get the rights:
