@@ -233,8 +233,14 @@ class AgentBench:
     def bring_engine_up(self) -> None:
         self.deploy()
         self.broker.start()
+        # Records are handed over one at a time, the latest of those that wait: what is over in a
+        # moment may be in none. So the start lasts until it is told, and the boot as well.
+        self.change_machine(start_lasts=True)
         self.start_agent()
         wait_for("the VM's start", lambda: self.machine.calls == ["start"])
+        self.wait_for_state("EngineStart")
+        self.change_machine(start_lasts=False)
+        self.wait_for_state("EngineStarting")
         self.broker.health = Health.GOOD
         self.wait_for_state("EngineUp")
 

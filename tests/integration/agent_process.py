@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -28,7 +29,10 @@ from world.ports.sanlock import LockspaceHost, Membership
 
 @dataclass
 class Machine:
-    """What libvirt and sanlock would know; `calls` lists the orders libvirt was given."""
+    """What libvirt and sanlock would know; `calls` lists the orders libvirt was given.
+
+    `start_lasts`: an order to start goes on until this is taken back.
+    """
 
     path: Path
     state: str = "absent"
@@ -36,6 +40,7 @@ class Machine:
     pid: int = 0
     lease_pid: int = 0
     libvirt_gone: bool = False
+    start_lasts: bool = False
     calls: list[str] = field(default_factory=list)
 
     @classmethod
@@ -66,6 +71,9 @@ class FileHypervisor:
         self, domain_xml: str, before_run: Callable[[Optional[int]], None] = lambda _pid: None
     ) -> Domain:
         machine = self._call("start")
+        while machine.start_lasts:
+            time.sleep(0.01)
+            machine = Machine.read(self._path)
         before_run(machine.pid + 1)
         machine.state, machine.ending, machine.pid = "running", "none", machine.pid + 1
         machine.lease_pid = machine.pid
@@ -73,7 +81,7 @@ class FileHypervisor:
         return self.domain()
 
     def shutdown(self) -> None:
-        self._call("shutdown").write()
+        self._call("shutdown")
 
     def destroy(self) -> None:
         machine = self._call("destroy")
@@ -86,6 +94,7 @@ class FileHypervisor:
     def _call(self, name: str) -> Machine:
         machine = Machine.read(self._path)
         machine.calls.append(name)
+        machine.write()
         return machine
 
 
