@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from fsm.memory import Action, Memory, Score
 from fsm.table import Row
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Decision:
     """The result of `fsm.step`.
 

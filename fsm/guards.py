@@ -9,7 +9,6 @@ the table needs both: "not known" never starts and never stops anything.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Optional
 
 from fsm.handover import handover, resume_after_s
@@ -39,6 +38,7 @@ from fsm.score import points_but_for_failed_starts, score
 from metadata.records import Health
 from metadata.settings.parse import ClusterSettings, Timing
 from metadata.states import State
+from metadata.value_class import value_class
 
 Test = Callable[[Memory, Observation, ClusterSettings], bool]
 
@@ -64,7 +64,7 @@ LONELY_TURNS = 2
 DARK_TICKS = 3
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Guard:
     """A named question. `~guard` is its opposite; `meaning` is its docstring's sentence."""
 

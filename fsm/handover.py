@@ -17,12 +17,12 @@ Both are counted on this host's own clock, from when the lease was seen free bes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from fsm.memory import Memory
 from fsm.observation import Lease, Observation, Peer
 from metadata.settings.parse import ClusterSettings, Timing
+from metadata.value_class import value_class
 
 # A source that has not written for so many ticks (and two slow I/Os) says nothing any more.
 SILENT_TICKS = 2
@@ -30,7 +30,7 @@ SILENT_TICKS = 2
 RESUME_TICKS = 2
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Handover:
     """`peer` may still have the engine, until `ends_at_s` at the latest."""
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 
 from metadata.penalties import Penalty
 from metadata.states import State
+from metadata.value_class import value_class
 
 # What the engine may be moved for, beside a person's request by its id.
 MAINTENANCE, SHUTDOWN = "maintenance", "shutdown"
@@ -33,7 +33,7 @@ class Action(str, Enum):
     END_LOCAL_MAINTENANCE = "end-local-maintenance"  # nobody can take the engine
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Score:
     """The host's score and every penalty in it."""
 
@@ -41,7 +41,7 @@ class Score:
     penalties: tuple[Penalty, ...] = ()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class BrokenOff:
     """A state that a moment of not knowing broke off, and since when it had lasted.
 
@@ -59,7 +59,7 @@ class BrokenOff:
         return BrokenOff(self.state, self.since_s + max(0.0, now_s - self.still_since_s))
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Memory:
     """All that the state machine remembers; bounded, and nothing else is remembered.
 

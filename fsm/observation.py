@@ -8,13 +8,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Optional
 
 from metadata.liveness import Liveness
 from metadata.reach import Testimony
 from metadata.records import Health
+from metadata.value_class import value_class
 
 
 class Vm(str, Enum):
@@ -73,7 +74,7 @@ class HostStop(str, Enum):
     STOP = "stop"  # it is shut down in order, and the other hosts start it
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MoveRequest:
     """A person's order to move the engine; `to_id` None: to the best host."""
 
@@ -81,7 +82,7 @@ class MoveRequest:
     to_id: Optional[int] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Peer:
     """Another host.
 
@@ -126,7 +127,7 @@ class Peer:
         return self.liveness in (Liveness.LIVE, Liveness.UNKNOWN)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PluginCost:
     """What a plug-in says of this host: `share` (0..1) of its `points` is lost."""
 
@@ -136,7 +137,7 @@ class PluginCost:
     detail: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostCondition:
     """What the score is made of; None: the monitor has no value, hence no penalty.
 
@@ -154,7 +155,7 @@ class HostCondition:
     plugins: tuple[PluginCost, ...] = ()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Observation:
     """One look at everything.
 

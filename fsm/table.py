@@ -17,7 +17,6 @@ What the order rests on:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from fsm import guards as g
@@ -25,6 +24,7 @@ from fsm.guards import Guard, broke_off, ended, start_is
 from fsm.memory import Action
 from fsm.observation import StartOutcome, VmEnding
 from metadata.states import State
+from metadata.value_class import value_class
 
 # In front of what comes of another host's being much better.
 HEALTHY_AND = "the engine runs here and is healthy;"
@@ -52,7 +52,7 @@ class Note(str, Enum):
     MOVE_ENDED = "move-ended"  # nothing more is tried for that
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Row:
     """One transition: in `source`, if all `guards` hold, go to `target` because of `why`."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
 from fsm.memory import BrokenOff, Memory
@@ -21,6 +20,7 @@ from metadata.error_words import bare_reason, reason, reason_with_file, shown
 from metadata.notes import MOST_CONFIG_VERSION
 from metadata.plain_json import is_number, parse_json
 from metadata.states import State
+from metadata.value_class import value_class
 from world.ports.jobs import Outcome, Runner
 
 KEY = "memory"
@@ -80,7 +80,7 @@ class MemoryStore(Protocol):
         """Another one after each boot of the machine."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Recalled:
     """`why` says why nothing could be taken over, where something was there."""
 

@@ -5,20 +5,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Protocol
 
 from ha_agent.history.entry import HistoryStore
 from ha_agent.kept_memory import MemoryStore
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.shared_config import SharedConfig
+from metadata.value_class import value_class
 from world.ports.host import Processes, ServiceManager
 from world.ports.jobs import Clock, Runner
 from world.ports.libvirt import Hypervisor
 from world.ports.sanlock import Lockspace
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class BrokerLook:
     """The latest that was heard of the broker.
 
@@ -67,7 +67,7 @@ class BrokerPort(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class AgentPorts:
     """All that the agent reaches; `clock.wall_s` is used for texts only.
 

@@ -11,13 +11,13 @@ somebody else started, or that came by migration, is not known.
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 from typing import Optional
 
+from metadata.value_class import value_class
 from world.ports.libvirt import Domain
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class StartedFrom:
     """The process `vm_id` was started from version `version`, whose XML has this checksum."""
 

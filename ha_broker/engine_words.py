@@ -5,18 +5,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView
 from metadata.moving_note import moving_to
 from metadata.records import POWERING_DOWN, HostRecord
 from metadata.start_notes import is_shutting_down
+from metadata.value_class import value_class
 
 _NOBODY: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineWords:
     """What all records say together; the hosts, by their ids, are others than this one.
 

@@ -11,13 +11,13 @@ before the engine is given to this host.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import Optional
 from xml.etree import ElementTree
 
 from metadata.domain_xml import is_engine_lease, parse_domain
 from metadata.plain_text import one_line
+from metadata.value_class import value_class
 
 
 class NeedKind(str, Enum):
@@ -31,7 +31,7 @@ class NeedKind(str, Enum):
     FILTER = "libvirt network filter"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Need:
     """`name` of this kind, for the part `whose` of the domain; `mend`: what to do without it."""
 
@@ -41,7 +41,7 @@ class Need:
     mend: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Mark:
     """A part that may trouble although nothing of it is missing, and what to do with it."""
 

@@ -12,7 +12,6 @@ is used; a document type (and with it every entity) is refused.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Optional, Union
 from xml.etree import ElementTree
 
@@ -22,13 +21,14 @@ from metadata.layout import LEASE_NAME, LOCKSPACE_NAME
 from metadata.older_files import older_file
 from metadata.plain_text import one_line, steers
 from metadata.storage_parts import StorageParts
+from metadata.value_class import value_class
 
 _BINARY = {"k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60}
 _DECIMAL = {"k": 3, "m": 6, "g": 9, "t": 12, "p": 15, "e": 18}
 _UNITS = "b, bytes, KB, KiB, MB, MiB, GB, GiB, TB, TiB, PB, PiB, EB, EiB"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MemoryNeed:
     """What qemu takes for the guest's memory.
 

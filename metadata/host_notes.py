@@ -15,12 +15,12 @@ import importlib
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Optional
 
 from metadata.notes import Notes, number_in
 from metadata.records import HostRecord
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
+from metadata.value_class import value_class
 
 MACHINE, HARDWARE, BOOT = "machine-id", "hardware-id", "boot-id"
 FIRE_TIMEOUT = "watchdog_fire_timeout"
@@ -31,7 +31,7 @@ _DIGITS = 12
 _NO_HARDWARE = re.compile(r"0*|f*|0*3000200040005000006000700080009|.*notset.*|.*default.*")
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MachineIdentity:
     """Which machine, which installation and which boot of it; empty: not known.
 

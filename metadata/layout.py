@@ -18,11 +18,10 @@ cluster made before it does without until somebody changes its configuration.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from metadata.error_words import shown
 from metadata.records import VolumeAddress
 from metadata.storage_parts import StorageParts
+from metadata.value_class import value_class
 
 MIB = 1024 * 1024
 LOCKSPACE_NAME = "hosted-engine"
@@ -37,7 +36,7 @@ SECTOR_SIZES = (512, 4096)
 _SANLOCK_ALIGN = {512: MIB, 4096: 8 * MIB}
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Extent:
     """One part of the storage: its name in the settings, place, size and alignment in bytes."""
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Optional
+
+from metadata.value_class import value_class
 
 GUIDE = "docs/from-ovirt.md"
 
@@ -21,7 +22,7 @@ _SECTION = re.compile(r"\[([^\[\]]+)\]\s*")
 _ASSIGNMENT = re.compile(r"([A-Za-z][A-Za-z0-9_./-]*)[ \t]*=.*")
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _OlderFile:
     """One of them.
 

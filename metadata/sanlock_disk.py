@@ -18,11 +18,11 @@ Pure.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Optional
 
 from metadata.layout import SECTOR_SIZES
 from metadata.plain_text import printable_text
+from metadata.value_class import value_class
 
 HOST_ID_MAGIC = 0x12212010
 LEASE_MAGIC = 0x06152010
@@ -34,7 +34,7 @@ _RECORD_SIZE = 176
 DEFAULT_IO_TIMEOUT_S = 10
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaderRecord:
     """One sector of sanlock's. `owner_name` is empty in a lease; timestamp 0 means free."""
 

@@ -26,7 +26,6 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from metadata.error_words import shown
@@ -38,6 +37,7 @@ from metadata.settings.parse import (
     cluster_settings_to_data,
     parse_cluster_settings,
 )
+from metadata.value_class import value_class
 
 FORMAT_VERSION = 1
 COPY_SIZE = CONFIG_SIZE // 2
@@ -49,7 +49,7 @@ _MAX_SEQUENCE = 2**64 - 1
 _ROOM = COPY_SIZE - _HEADER.size
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SharedConfig:
     """What all hosts run with. `sequence` rises by one with each change."""
 
@@ -58,7 +58,7 @@ class SharedConfig:
     domain_xml: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class StoredConfig:
     """A configuration as it stands on the storage, for whoever changes it.
 
@@ -72,19 +72,19 @@ class StoredConfig:
     history: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigAbsent:
     """No configuration was ever written here."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigDamaged:
     """Something is there that can't be used; `reason` names it."""
 
     reason: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigTooNew:
     """The current configuration was written by a newer program."""
 
@@ -181,7 +181,7 @@ def header_sequence(block: bytes) -> Optional[int]:
     return int(_HEADER.unpack_from(block)[3])
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Copy:
     """A copy whose checksum is right."""
 

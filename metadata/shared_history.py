@@ -15,12 +15,13 @@ import binascii
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Optional
 
 from metadata.error_words import shown
 from metadata.plain_json import is_number, parse_json_without
 from metadata.plain_text import printable_text
+from metadata.value_class import value_class
 
 MOST_VERSIONS = 20
 """With the one in use: that many can be had back, itself included."""
@@ -32,7 +33,7 @@ MOST_UNPACKED_BYTES = 2 * 1024 * 1024
 _MOST_WHAT = 1000
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ChangeNote:
     """Who made a version, where, when (wall clock, for people) and what was changed."""
 
@@ -42,7 +43,7 @@ class ChangeNote:
     what: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class OldVersion:
     """An earlier version as it stood on the storage; `note` is None where nobody wrote one."""
 
@@ -52,7 +53,7 @@ class OldVersion:
     note: Optional[ChangeNote] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigHistory:
     """`note` tells of the version in use, `versions` are the earlier ones, the newest first.
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from metadata.records import VolumeAddress
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class StorageParts:
     """Where each part of the shared storage lies; made by `metadata.layout`.
 

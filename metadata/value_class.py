@@ -5,8 +5,9 @@
 
 `dataclasses` writes up to six methods as text for each class, and compiles them each time a
 program starts: for the classes of one snapshot that is much of what a command takes. Here equality,
-hash and repr are written once, for all classes, and do what those of `dataclasses` do. For type
-checkers, and for `fields` and `replace`, such a class is a frozen dataclass as any.
+hash, repr and what refuses changes are written once, for all classes, and do what those of
+`dataclasses` do. For type checkers, and for `fields` and `replace`, such a class is a frozen
+dataclass as any.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 else:
 
     def value_class(*, frozen: bool):
-        """As ``@dataclass(frozen=True)``; the class has a field that is compared, at least."""
+        """As ``@dataclass(frozen=True)``."""
 
         def make(cls: type) -> type:
             return _with_methods(dataclasses.dataclass(frozen=frozen, repr=False, eq=False)(cls))
@@ -52,7 +53,8 @@ def replaced(value: T, /, **fresh: Any) -> T:
 def _with_methods(cls: Any) -> Any:
     fields = dataclasses.fields(cls)
     told = tuple(one.name for one in fields if one.repr)
-    values = attrgetter(*(one.name for one in fields if one.compare))
+    compared = tuple(one.name for one in fields if one.compare)
+    values = attrgetter(*compared) if compared else lambda _: ()
 
     def is_equal(self: object, other: object) -> Any:
         if other.__class__ is not self.__class__:
@@ -65,4 +67,14 @@ def _with_methods(cls: Any) -> Any:
 
     cls.__eq__, cls.__repr__ = is_equal, shown
     cls.__hash__ = lambda self: hash(values(self))
+    # `dataclasses` has made two for this class alone, of some 2 KiB; nothing holds them any more.
+    cls.__setattr__, cls.__delattr__ = _refuse_to_set, _refuse_to_delete
     return cls
+
+
+def _refuse_to_set(_self: object, name: str, _value: object) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot assign to field {name!r}")
+
+
+def _refuse_to_delete(_self: object, name: str) -> None:
+    raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")

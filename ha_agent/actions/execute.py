@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, cast
 
@@ -15,6 +14,7 @@ from ha_agent.actions.migrate_engine import LatestMove, MigrationOrder
 from ha_agent.actions.start_engine import resume_left_engine, start_engine
 from metadata.error_words import bare_reason, reason
 from metadata.settings.parse import StorageParts
+from metadata.value_class import value_class
 from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
 from world.ports.jobs import Clock, Outcome, Runner
 from world.ports.libvirt import Domain, DomainState, Hypervisor, MigrationResult
@@ -28,7 +28,7 @@ class OutdatedOrderError(HypervisorError):
     """An order to stop or move the VM that came too late, or would have met another one."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Judged:
     """What an order to stop or move is about: the process and its state, as they were judged.
 
@@ -40,7 +40,7 @@ class Judged:
     latest_s: float
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LatestStart:
     """What became of the latest start.
 
@@ -53,7 +53,7 @@ class LatestStart:
     lease_held_at_s: Optional[float] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class OrderResult:
     """An order that ended: `domain` after a successful start.
 

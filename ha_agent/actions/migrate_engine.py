@@ -10,19 +10,20 @@ lease is asked for here: whatever comes of a move, one qemu at the most runs wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Optional
 
 from fsm.observation import MoveOutcome
 from fsm.own_moves import PATIENCE_S
 from metadata.settings.parse import MigrationSettings
+from metadata.value_class import value_class
 from world.ports.libvirt import MigrationOptions, MigrationResult
 
 # Where nobody reaches the engine, its stop waits no longer for a libvirt that is silent.
 SHORT_PATIENCE_S = 5.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MigrationOrder:
     """To whom: the host `target_id`, whose libvirt is at `address`; empty: it does not say.
 
@@ -44,7 +45,7 @@ class MigrationOrder:
         return ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LatestMove:
     """What became of the latest live migration; `result` of one that is DONE."""
 

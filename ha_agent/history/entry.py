@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, Optional, Protocol, Union
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.api.times import is_wall_time
 from metadata.plain_json import PlainJsonError, parse_json
+from metadata.value_class import value_class
 
 BOOT_LENGTH = 8
 
@@ -27,7 +28,7 @@ _MOST_MONO_S = 1e10
 _MOST_WALL_S = 1e11
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class AgentStarted:
     """An agent has started on this host; what was before its first word is not known."""
 
@@ -35,7 +36,7 @@ class AgentStarted:
     host_name: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Cost:
     """Points off the score."""
 
@@ -44,7 +45,7 @@ class Cost:
     reason: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Transition:
     """This host's own change of state, exactly.
 
@@ -60,7 +61,7 @@ class Transition:
     penalties: tuple[Cost, ...] = ()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostSight:
     """How a host was seen, from now on until it is seen otherwise.
 
@@ -82,7 +83,7 @@ class HostSight:
     why: str = field(default="", compare=False)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ClusterSight:
     """What concerns all hosts; `lease` is "held", "free" or "unknown"."""
 
@@ -92,19 +93,19 @@ class ClusterSight:
     engine: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class BrokerLost:
     """The broker does not answer: of others nothing is known until they are seen again."""
 
     why: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Alive:
     """The agent lives and saw nothing new."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Lost:
     """So many entries could not be kept, for the disk did not take them."""
 
@@ -134,7 +135,7 @@ class Entry(NamedTuple):
     boot: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Stamp:
     kind: str
     at: float

@@ -9,7 +9,7 @@ the lease or the engine's health, and blocks a start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from operator import is_
 from typing import Callable, NamedTuple, Optional
@@ -54,6 +54,7 @@ from metadata.records import STRANDED, Health
 from metadata.settings.parse import ClusterSettings, HostSettings
 from metadata.start_notes import StartNotes, read_start_notes
 from metadata.takes_note import TakesNote, takes_told
+from metadata.value_class import value_class
 from world.ports.host import ProcessStart
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.ports.sanlock import Membership
@@ -82,7 +83,7 @@ _VMS = {
 _ENDINGS = {ending: VmEnding(ending.value) for ending in Ending}
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Inputs:
     """What `collect` looks at.
 

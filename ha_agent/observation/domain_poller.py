@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, cast
 
 from metadata.error_words import bare_reason
+from metadata.value_class import value_class
 from world.ports.host import Processes, ProcessStart
 from world.ports.jobs import Outcome, Runner
 from world.ports.libvirt import Domain, DomainState, Hypervisor
@@ -16,7 +16,7 @@ from world.ports.libvirt import Domain, DomainState, Hypervisor
 KEY = "domain"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class DomainReading:
     """One answer of libvirt (or its error), as of `at_s`: the moment it was asked."""
 

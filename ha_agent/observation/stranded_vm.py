@@ -22,11 +22,11 @@ needed, and libvirt, asked after the first one, must still show the same pause.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import LeaseView
 from metadata.settings.parse import Timing
+from metadata.value_class import value_class
 from world.ports.jobs import Outcome, Runner
 from world.ports.libvirt import Domain, Pause
 from world.ports.sanlock import Lockspace
@@ -38,7 +38,7 @@ _PAUSES = frozenset({Pause.MIGRATION, Pause.API_ERROR})
 FRESH_TICKS = 3
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PausedVm:
     """A process that libvirt has shown paused so, the very same since `since_s`."""
 
@@ -46,7 +46,7 @@ class PausedVm:
     since_s: float
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PausedLeaseAnswer:
     """Does the process of `vm`, which libvirt showed paused at `vm_seen_at_s`, hold the lease?"""
 

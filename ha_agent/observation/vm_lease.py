@@ -31,7 +31,6 @@ sanlock's, too, until somebody here has looked at the lease on the storage: `Uns
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional
 
 from metadata.settings.parse import Timing
@@ -41,6 +40,7 @@ from metadata.settings.timing import (
     renewal_s,
     sanlock_silence_s,
 )
+from metadata.value_class import value_class
 from world.ports.errors import LockspaceBusyError, WorldError
 from world.ports.jobs import Outcome, Runner
 from world.ports.sanlock import Lockspace
@@ -51,7 +51,7 @@ NEVER_THERE_AFTER_IO_TIMEOUTS = 2
 LOOKS = 2
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaseAnswer:
     """sanlock's answer on process `pid`, which libvirt showed running at `vm_seen_at_s`.
 

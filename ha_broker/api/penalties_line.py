@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ha_broker.api.times import moment_text
 from metadata.extra_text import NOTE_LIMIT
 from metadata.notes import PENALTIES
 from metadata.penalties import Penalty
+from metadata.value_class import value_class
 
 KEY = PENALTIES
 
@@ -33,7 +33,7 @@ _ONE = re.compile(
 _REST = re.compile(r"and \d+ more", re.ASCII)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NotedPenalty:
     """A penalty as another host's record tells it; `since` and `until` are its local times."""
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class TrialResult:
     """What became of a test notification at one target; `words` are the other side's own."""
 
@@ -17,7 +17,7 @@ class TrialResult:
     words: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class TrialAnswer:
     """What all targets answered, as it travels."""
 

@@ -10,13 +10,14 @@ differs in a view or in its record makes its host a changed one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import Optional
 
 from ha_broker.api.snapshot import HostView
 from metadata import moving_note
 from metadata.records import HostRecord
+from metadata.value_class import value_class
 
 # When it was written, what follows from that, and the text that all of it was read from.
 _OF_THE_TIME = frozenset({"timestamp_s", "wall_time", "crc32", "text"})
@@ -26,7 +27,7 @@ _word = attrgetter(
 )
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostVersions:
     """When each host last said something new; hosts that are gone are kept, with their end.
 

@@ -13,13 +13,13 @@ import logging
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Callable, Optional, Protocol
 
 from ha_broker.api.times import local_time
 from metadata.error_words import reason_with_file
 from metadata.settings.parse import ClusterSettings, HostSettings, Timing
 from metadata.shared_config import SharedConfig, StoredConfig
+from metadata.value_class import value_class
 from world.ports.errors import WorldError
 from world.ports.host import HostVitals, ServiceManager
 from world.ports.jobs import Clock, Outcome, Runner
@@ -65,7 +65,7 @@ Raises WorldError.
 """
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class BrokerPorts:
     """All ports of the broker.
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Optional
 
@@ -17,6 +17,7 @@ from ha_broker.api.snapshot import HostView, LeaseState, Snapshot, way_out_of_tw
 from metadata.liveness import Liveness
 from metadata.moved_note import MovedNote, moved_of
 from metadata.records import EngineVm, Health
+from metadata.value_class import value_class
 from world.ports.libvirt import DomainState
 from world.ports.sanlock import Membership
 
@@ -37,7 +38,7 @@ class Presence(str, Enum):
     LEFT = "left"  # its services were stopped in order, and it left the lockspace
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EnginePicture:
     """The engine as far as it can be told; `absent`: it is seen that no VM runs now."""
 
@@ -46,7 +47,7 @@ class EnginePicture:
     absent: bool = False
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostPicture:
     """One host.
 
@@ -66,7 +67,7 @@ class HostPicture:
     moved: Optional[MovedNote] = field(default=None, compare=False)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ClusterPicture:
     """All of it, as this host sees it.
 

@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, Optional, TypeVar
 
-from metadata.value_class import replaced
+from metadata.value_class import replaced, value_class
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Debounced(Generic[T]):
     """`settled` is what counts; `candidate` has been seen without a break since `since_s`.
 

@@ -16,7 +16,7 @@ which is no event, until `hold.starting_s` have passed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import Optional, TypeVar
 
@@ -31,7 +31,7 @@ from ha_broker.events.cluster_state import (
 from ha_broker.events.debounce import Debounced
 from ha_broker.events.text import figures
 from metadata.moved_note import MovedNote
-from metadata.value_class import replaced
+from metadata.value_class import replaced, value_class
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ UNATTENDED_S = 120.0  # an update of the program is no news
 _GONE = (Presence.LOST, Presence.LEFT)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Hold:
     """How long something must hold (seconds).
 
@@ -52,7 +52,7 @@ class Hold:
     alive_s: float
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineValue:
     """`restarted`: the VM was gone meanwhile."""
 
@@ -61,7 +61,7 @@ class EngineValue:
     restarted: bool = False
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostMemory:
     """What is known of one host.
 
@@ -75,7 +75,7 @@ class HostMemory:
     generation: int = 0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class WatchMemory:
     """All that a step needs of the past; made by `watch` alone.
 
@@ -121,7 +121,7 @@ class WatchMemory:
         return self.hosts_rest and all(track.resting for track in tracks)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Happening:
     """An event, and whom it is first to be told by (None: the lowest id).
 

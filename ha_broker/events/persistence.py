@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
@@ -15,9 +15,10 @@ from ha_broker.events.debounce import Debounced
 from ha_broker.events.detector import EngineValue, HostMemory, WatchMemory
 from ha_broker.events.reporter_election import ReporterElection
 from ha_broker.events.transitions import TransitionMemory
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _StoredHost:
     host_id: int
     name: str
@@ -25,7 +26,7 @@ class _StoredHost:
     maintenance: Optional[bool] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Duty:
     event: Event
     before_me: tuple[int, ...]
@@ -33,7 +34,7 @@ class _Duty:
     lives: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Saved:
     engine: Optional[EngineValue] = None
     engine_host: Optional[int] = None
@@ -47,7 +48,7 @@ class _Saved:
     transitions: TransitionMemory = field(default_factory=TransitionMemory)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EventMemory:
     """All that events need of the past."""
 

@@ -14,15 +14,15 @@ when its teller died right after telling it; and never by nobody while one host 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 
 from ha_broker.api.event import Event
 from ha_broker.events.cluster_state import ClusterPicture
 from ha_broker.events.detector import Happening
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ReporterElection:
     """An event that this host tells if all of `before_me` stop working too early.
 

@@ -10,18 +10,19 @@ the first one that is more than a beginning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional
 
 from ha_broker.api.snapshot import Publication, TransitionView
 from metadata.states import State
+from metadata.value_class import value_class
 
 STOPPED = State.AGENT_STOPPED
 # In its first cycles an agent that finds the VM running does not know its health yet.
 BEGINNINGS = (State.START_STATE, State.REINITIALIZE_FSM, State.ENGINE_STARTING)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class StateChange:
     """One change that counts."""
 
@@ -35,7 +36,7 @@ class StateChange:
         return f"{self.before}-{self.after}"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class TransitionMemory:
     """`number` is the latest transition seen of the agent's life that began at `life_at_s`.
 

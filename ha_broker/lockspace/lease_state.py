@@ -10,15 +10,15 @@ hopeless tries and lets it start the moment that a try can succeed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.snapshot import LeaseState, LeaseView
 from metadata.liveness import Liveness
+from metadata.value_class import value_class
 from world.ports.sanlock import LeaseOwner, LockspaceHost
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaseReading:
     """The owner that stood on the storage at `read_at_s` (monotonic, start of the read)."""
 

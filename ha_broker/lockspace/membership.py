@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, cast
 
@@ -19,6 +18,7 @@ from metadata.host_notes import fire_timeout_in
 from metadata.liveness import Liveness
 from metadata.schedule import quickest_s, with_ticks_s
 from metadata.settings.timing import floor_problems
+from metadata.value_class import value_class
 from world.ports.errors import LockspaceError
 from world.ports.jobs import Outcome
 from world.ports.libvirt import DomainState
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 _SILENT = frozenset({Liveness.FAIL, Liveness.DEAD})
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LockspaceLook:
     """What the daemon answered; `fire_timeout_s` None: it was not asked for that."""
 

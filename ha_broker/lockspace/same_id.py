@@ -26,7 +26,6 @@ pass without a change, as between hosts of different names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import inf
 from typing import Optional, cast
 
@@ -39,6 +38,7 @@ from metadata.records import HostRecord
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.parse import Timing
 from metadata.settings.timing import lease_floor_s, renewal_s
+from metadata.value_class import value_class
 from world.ports.jobs import Outcome
 from world.ports.sanlock import HostPlace
 
@@ -53,7 +53,7 @@ def watch_s(timing: Timing) -> float:
     return max(renewal_s(io_s) + io_s / 2, timing.tick_s + io_s)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Signs:
     """What was seen until now.
 

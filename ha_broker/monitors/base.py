@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Callable, Optional
 
 from ha_broker.api.monitors import MonitorView, Unit
 from ha_broker.cycle.part import NEVER_S, BrokerPorts, ChangeLog, error_text
 from ha_broker.cycle.task import Task
 from metadata.schedule import in_step_s
+from metadata.value_class import value_class
 from world.ports.jobs import Outcome
 
 # A value counts for so many intervals beyond the one in which it should have been followed by
@@ -27,7 +27,7 @@ from world.ports.jobs import Outcome
 VALID_INTERVALS = 3
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Measurement:
     """One measurement. `value` None: nothing real was measured, for the reason in `detail`."""
 

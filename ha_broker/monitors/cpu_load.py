@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, Union, cast
 
@@ -15,13 +14,14 @@ from ha_broker.api.monitors import CPU_LOAD
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import VALID_INTERVALS, Measurement
 from ha_broker.monitors.host import HostMonitor
+from metadata.value_class import value_class
 from world.ports.host import CpuTimes
 from world.ports.libvirt import EngineCpu, MeasuredHypervisor
 
 WINDOW_S = 60.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Sample:
     """The CPUs and the engine at one moment; `engine` None: it is not on this host."""
 
@@ -29,7 +29,7 @@ class Sample:
     engine: Optional[EngineCpu]
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Stretch:
     """CPU seconds between two samples: those that others than the engine used, and all."""
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, cast
 
@@ -14,10 +13,11 @@ from ha_broker.api.monitors import NETWORK
 from ha_broker.cycle.part import BrokerPorts, Settings
 from ha_broker.monitors.base import Measurement, Monitor
 from metadata.settings.network_target import host_and_port
+from metadata.value_class import value_class
 from world.ports.network import NetworkProbe, ProbeReading
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Question:
     """What is tried, and on whom."""
 

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Optional
+
+from metadata.value_class import value_class
 
 DAY_S = 86400.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class DailyCount:
     """What was told, and what was not, since `began_at_s` (None: nothing was)."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Optional
 
 from ha_broker.api.event import Event
@@ -17,12 +17,13 @@ from ha_broker.events.text import detail, outage_text, sentence
 from ha_broker.events.transitions import StateChange
 from metadata.plain_text import SEVERAL_LINES
 from metadata.settings.notifications import SmtpSettings
+from metadata.value_class import value_class
 from world.ports.notifications import Message
 
 TRANSITION, TEST, LIMIT = "state-transition", "test", "daily-limit"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Notice:
     """What one host tells.
 
@@ -67,7 +68,7 @@ class Notice:
         }
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Origin:
     """Who tells, and what makes its notices' ids unique."""
 

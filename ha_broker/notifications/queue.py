@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Optional
 
 from ha_broker.api.json_codec import DataError, from_data, to_data
 from ha_broker.notifications.message import Notice
 from metadata.plain_json import PlainJsonError, parse_json
+from metadata.value_class import value_class
 
 FIRST_PAUSE_S = 10.0
 LONGEST_PAUSE_S = 900.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class QueuedMessage:
     """A notice for one target; `to` are the recipients that do not have it yet (empty: all)."""
 
@@ -37,7 +37,7 @@ class QueuedMessage:
         return self.notice.id, self.target
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _QueueLine:
     """An entry in the file; its age counts on where a process ended."""
 

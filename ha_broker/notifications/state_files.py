@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Optional
 
@@ -22,6 +22,7 @@ from ha_broker.notifications.daily_limit import DailyCount
 from ha_broker.notifications.queue import Queue, queue_from_lines
 from metadata.error_words import reason
 from metadata.plain_json import PlainJsonError, parse_json
+from metadata.value_class import value_class
 from world.durable import replace_file
 from world.regular_file import open_regular
 
@@ -34,7 +35,7 @@ _FILE_MODE = 0o600
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Day:
     """A day's count in the file; its age counts on where a process ended."""
 
@@ -43,7 +44,7 @@ class _Day:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class KeptNotifications:
     """What a process finds of the one before it."""
 

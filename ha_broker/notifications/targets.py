@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Optional, Protocol
 
 from ha_broker.notifications.message import Notice, letter, payload
@@ -17,6 +16,7 @@ from metadata.settings.notifications import (
     SmtpSettings,
     WebhookSettings,
 )
+from metadata.value_class import value_class
 from world.ports.notifications import NotificationSender, Receipt
 
 MAIL = "mail"
@@ -53,7 +53,7 @@ class Target(Protocol):
         """Hand it over (`to`: only to these; empty: to all); may block; raises DeliveryError."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MailTarget:
     """The mail server."""
 
@@ -83,7 +83,7 @@ class MailTarget:
         return notification_sender.mail(self.server, letter(notice, self.server, left, wall_s))
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class WebhookTarget:
     """A webhook; `place` is its number in the settings where its host alone does not name it."""
 

@@ -21,7 +21,6 @@ import stat
 import struct
 import threading
 from collections.abc import Hashable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, Optional
 
@@ -30,6 +29,7 @@ from ha_broker.server.mailbox import Refusal
 from ha_broker.server.usual_request import usual_request
 from metadata.error_words import reason
 from metadata.plain_text import printable_text
+from metadata.value_class import value_class
 from world.group_access import let_group_in
 from world.network.deadline_socket import DeadlineSocket
 
@@ -49,7 +49,7 @@ _CREDENTIALS = struct.Struct("3i")
 MAX_PATH_LENGTH = 100  # sun_path has 108 bytes; a temporary name is a little longer
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Caller:
     """Who is at the other end of a connection, as the kernel says.
 
@@ -78,7 +78,7 @@ def caller_of(connection: socket.socket) -> Caller:
     return Caller(pid, uid)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class TextAnswer:
     """An answer that is no JSON: `body` goes out as it is."""
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ha_broker.api.snapshot import MoveOrder, Publication, Snapshot
 from ha_broker.api.trial import TrialResult
 from ha_broker.cycle.host_changes import HostVersions
 from metadata.error_words import shown
+from metadata.value_class import value_class
 
 if TYPE_CHECKING:
     from metadata.shared_config import SharedConfig, StoredConfig
@@ -125,7 +125,7 @@ def host_words(to: Union[int, str]) -> str:
     return f"host {to}" if isinstance(to, int) else shown(to)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Requests:
     """What came in since the last cycle."""
 

@@ -13,10 +13,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import Callable, Optional
 
 from metadata.error_words import shown
+from metadata.value_class import value_class
 from world.ports.errors import WorldError
 
 LOOK_INTERVAL_S = 60.0
@@ -27,7 +27,7 @@ Lookup = Callable[[str], Optional[int]]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NameKind:
     """What a name is the name of, in words for messages.
 

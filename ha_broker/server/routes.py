@@ -35,7 +35,6 @@ import base64
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Callable, Optional, Union
 
 from ha_broker.api.host_news import ALL, lean_answer, parts_answer
@@ -53,6 +52,7 @@ from metadata.plain_text import printable_text
 from metadata.secret_names import without_paths
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
+from metadata.value_class import value_class
 
 MAX_WAIT_S = 60.0
 _MOST_DIGITS = 20
@@ -66,7 +66,7 @@ MAX_ORDER_S = 4.0
 LOOK_WITHIN_S = 0.2
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MaintenanceRequest:
     """Body of PUT /v1/maintenance; `timeout_s` bounds the wait for the confirmation.
 
@@ -79,14 +79,14 @@ class MaintenanceRequest:
     why: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MoveBody:
     """Body of PUT /v1/move; `to` may be an id, too (`_whom`)."""
 
     to: Optional[str] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Nothing:
     """A body without keys."""
 

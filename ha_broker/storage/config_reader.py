@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Optional, Union, cast
 
@@ -23,6 +22,7 @@ from metadata.shared_config import (
     decode_stored,
     describe_config_error,
 )
+from metadata.value_class import value_class
 from world.ports.jobs import Outcome
 from world.ports.log_fields import fields
 from world.ports.storage import BlockStore
@@ -36,7 +36,7 @@ LOST_TICKS = 3  # one to publish, one to write, one to read
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ConfigRead:
     """The heads of both copies, and what the area holds (None: as before)."""
 

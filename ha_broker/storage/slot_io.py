@@ -14,6 +14,7 @@ from metadata.layout import MAX_HOSTS, SLOT_SIZE, slot_address
 from metadata.records import DecodedSlot, HostRecord, VolumeAddress
 from metadata.settings.parse import StorageParts
 from metadata.slots import used_slots
+from metadata.value_class import value_class
 from metadata.wire import decode_slot
 from world.ports.errors import StorageError
 from world.ports.storage import BlockStore
@@ -104,7 +105,7 @@ def exchange_and_confirm(store: BlockStore, address: VolumeAddress, data: bytes)
     return before
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class OwnWrite:
     """One write of our own slot.
 

@@ -21,6 +21,7 @@ from metadata.records import (
     SlotTooNew,
     describe_slot_error,
 )
+from metadata.value_class import value_class
 from world.ports.sanlock import LockspaceHost
 
 QUICK_REREADS = 3  # a torn record is whole a moment later; garbage stays garbage
@@ -67,7 +68,7 @@ class SlotState:
         self.record, self.error, self.bad_looks = record, "", 0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Reading:
     """What is to be read while sanlock knows these hosts."""
 
@@ -83,7 +84,7 @@ class _Shown(NamedTuple):
     until_s: float
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _AllShown:
     """The views of all, at `places` by their ids, until `until_s` when a record may get stale."""
 

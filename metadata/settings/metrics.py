@@ -18,13 +18,14 @@ ways to identify oneself at once, anything without `listen`.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from metadata.settings.schema import Reader, Rule, text
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MetricsSettings:
     """TCP service of the metrics; empty `listen`: none.
 

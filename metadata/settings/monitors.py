@@ -16,14 +16,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from metadata.error_words import shown
 from metadata.settings.schema import Reader, Rule, integer, number, text, without_empty
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PluginSettings:
     """One plug-in: what it weighs in the score, when it is asked, and what is handed to it."""
 
@@ -34,7 +35,7 @@ class PluginSettings:
     options: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MonitorSettings:
     """For the monitors of the host itself; the engine's and the network's go by the tick."""
 

@@ -29,10 +29,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Optional
 
 from metadata.settings.schema import Reader, Rule, integer, number, text, told, without_empty
+from metadata.value_class import value_class
 
 TRANSITION_RULE = "state_transition="
 ALL = "all"
@@ -54,7 +55,7 @@ DEFAULT_SUBJECT = "[{engine}] {text}"
 DEFAULT_BODY = "{text}.\n\n{detail}\n\nwhen: {time}\nevent: {kind}\ntold by: {sender}\n"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SmtpSettings:
     """A mail server, and whom it is to reach. `sender` is the key ``from``.
 
@@ -80,7 +81,7 @@ class SmtpSettings:
         return self.port or DEFAULT_PORTS[self.security]
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class WebhookSettings:
     """An address that gets each notification as JSON; signed where there is a secret."""
 
@@ -90,7 +91,7 @@ class WebhookSettings:
     timeout_s: float = 15.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NotificationSettings:
     """Mails and webhooks.
 

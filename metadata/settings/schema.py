@@ -18,6 +18,7 @@ from typing import Any, Callable, Optional
 from metadata.error_words import shown
 from metadata.plain_text import steers
 from metadata.secret_names import names_secret, without_paths
+from metadata.value_class import value_class
 
 # What YAML 1.1 takes for numbers of other bases: ``010``, ``0x10``, ``0b11``, ``1:30``.
 _NO_DECIMAL = re.compile(
@@ -29,7 +30,7 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Rule:
     """What one key may be: `accepts` decides, `allowed` tells people, `convert` types it.
 

@@ -30,15 +30,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, Optional, Union
 
 from metadata.error_words import shown
 from metadata.settings.remote_places import normal_folder, normal_server
 from metadata.settings.schema import Reader, Rule, integer, text
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NfsConnection:
     """An NFS export; `version` is "nfs" or "nfs4"."""
 
@@ -49,7 +50,7 @@ class NfsConnection:
     options: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class GlusterConnection:
     """A GlusterFS volume."""
 
@@ -59,7 +60,7 @@ class GlusterConnection:
     options: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PosixConnection:
     """Anything else that `mount` can mount: `device` by the file system `vfs_type`."""
 
@@ -69,7 +70,7 @@ class PosixConnection:
     options: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class IscsiConnection:
     """An iSCSI target, by each of its `portals` (address, with the port where that is not 3260).
 
@@ -83,7 +84,7 @@ class IscsiConnection:
     password_file: str = ""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class FcConnection:
     """A block device that the host's own adapters bring."""
 

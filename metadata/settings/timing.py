@@ -54,10 +54,9 @@ The inequalities of `check_timing` (`T` = tick_s; one slow I/O takes up to `io`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
 from metadata.settings.values import Timing
+from metadata.value_class import value_class
 
 SHORTEST_FIRE_TIMEOUT_S = 10  # wdmd looks every 10 s: with less a sound host would be reset
 KILL_S = 15
@@ -129,7 +128,7 @@ def sanlock_silence_s(timing: Timing, fire_timeout_s: float) -> float:
     return max(0.0, min(renewal_fail_s(io_s), left_s))
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _AtLeast:
     """`key` must be at least `bound`, which is `formula` (with the numbers put in)."""
 

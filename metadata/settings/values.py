@@ -9,7 +9,7 @@ Import them from `metadata.settings.parse`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Optional
 
 from metadata.settings.metrics import MetricsSettings
@@ -17,9 +17,10 @@ from metadata.settings.monitors import MonitorSettings
 from metadata.settings.notifications import NotificationSettings
 from metadata.settings.storage_connection import StorageConnection
 from metadata.storage_parts import StorageParts
+from metadata.value_class import value_class
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostSettings:
     """``host.yaml``: what is local to this host.
 
@@ -47,7 +48,7 @@ class HostSettings:
         return self.migration_address or self.host_name
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineSettings:
     """What the engine is and how its health is seen.
 
@@ -72,7 +73,7 @@ class EngineSettings:
         return f"http://{self.fqdn}/ovirt-engine/services/health"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Timing:
     """The cluster's times, in seconds; `check_timing` says which combinations are safe.
 
@@ -98,7 +99,7 @@ class Timing:
     isolated_s: float = 60.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ScoreWeights:
     """Points; penalties are subtracted from `base`."""
 
@@ -114,7 +115,7 @@ class ScoreWeights:
     failed_starts_to_zero: int = 3
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class NetworkSettings:
     """How hosts look whether their network works.
 
@@ -133,7 +134,7 @@ class NetworkSettings:
     probe_timeout_s: float = 5.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MigrationSettings:
     """How the engine is moved to another host while it runs.
 
@@ -173,7 +174,7 @@ class MigrationSettings:
     out_of_reach_s: float = 30.0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ClusterSettings:
     """All cluster-wide settings."""
 

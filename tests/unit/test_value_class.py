@@ -7,13 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib
 import pickle
+import pkgutil
+from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fsm
+import ha_agent
+import ha_broker
+import metadata
+import world
 from ha_broker.api import event, monitors, snapshot
 from metadata import penalties, reach, records
 from metadata.value_class import replaced, value_class
@@ -30,6 +39,17 @@ CLASSES = sorted(
     },
     key=lambda one: one.__name__,
 )
+
+DAEMONS = (fsm, ha_agent, ha_broker, metadata, world)
+
+
+def frozen_classes(package: ModuleType) -> Iterator[type]:
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(found.name)
+        for kind in vars(module).values():
+            is_ours = isinstance(kind, type) and kind.__module__ == module.__name__
+            if is_ours and dataclasses.is_dataclass(kind) and kind.__dataclass_params__.frozen:
+                yield kind
 
 
 class Ours:
@@ -107,6 +127,25 @@ def test_a_value_with_other_fields_is_what_the_library_makes_of_it(kind: Any) ->
     assert vars(value) == dict.fromkeys(names, 1)
     with pytest.raises(TypeError, match="no field"):
         replaced(value, unknown=1)
+
+
+def test_all_values_of_the_daemons_are_such() -> None:
+    kinds = [kind for package in DAEMONS for kind in frozen_classes(package)]
+    assert len(kinds) > 100
+    refuses = value_class(frozen=True)(type("Empty", (), {})).__setattr__
+    assert [kind for kind in kinds if kind.__setattr__ is not refuses] == []
+
+
+def test_a_class_without_fields_has_one_value() -> None:
+    @value_class(frozen=True)
+    class Nothing:
+        """None at all."""
+
+    assert Nothing() == Nothing()
+    assert hash(Nothing()) == hash(Nothing())
+    assert repr(Nothing()).endswith("Nothing()")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Nothing().a = 1  # type: ignore[attr-defined]
 
 
 def test_what_was_worked_out_of_the_value_before_is_not_taken_over() -> None:

@@ -21,10 +21,10 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Optional, TextIO, Union
 
 from metadata.plain_text import one_line, printable_text
+from metadata.value_class import value_class
 from world.host.journal_socket import JournalSocket, entry, leads_to_journal
 from world.ports.log_fields import ATTRIBUTE, Fields
 
@@ -71,7 +71,7 @@ def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
     logging.getLogger(__name__).error("the thread %s has ended: %r", name, found, exc_info=found)
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Line:
     """A line, and the journal's entry that says the same; empty where no journal is written to."""
 

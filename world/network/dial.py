@@ -18,11 +18,11 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any, Callable, Generic, Optional, TypeVar, cast
 
 from metadata.error_words import reason
+from metadata.value_class import value_class
 from world.network.deadline import Deadline
 
 # RFC 8305 5 recommends 250 ms.
@@ -34,7 +34,7 @@ _MOST_NAMED = 4
 MakeSocket = Callable[[socket.AddressFamily, socket.SocketKind], socket.socket]
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ResolvedAddress:
     """One address of a name, as the system's resolver gives it."""
 

@@ -16,10 +16,10 @@ import selectors
 import socket
 import struct
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Optional, cast
 
 from metadata.error_words import reason
+from metadata.value_class import value_class
 from world.network import dial
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
@@ -30,7 +30,7 @@ _HEADER = struct.Struct("!BBHHH")
 _SMALLEST_IPV4_HEADER = 20
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Family:
     """What differs between ICMP and ICMPv6."""
 

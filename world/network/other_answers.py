@@ -11,10 +11,10 @@ and a page without the text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from metadata.plain_text import ascii_text
+from metadata.value_class import value_class
 
 MOST_REDIRECTS = 3
 _MOST_SHOWN = 120
@@ -36,7 +36,7 @@ _ILL = (404, 408, 410)  # what runs behind the server is not there, or too slow
 _NOT_ILL = (501, 505, 511)  # about the question itself
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Answer:
     """What a server said to a question for `url`.
 

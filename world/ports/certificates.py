@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from metadata.value_class import value_class
 
 
 class Use(str, Enum):
@@ -17,7 +18,7 @@ class Use(str, Enum):
     CLIENT = "client"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class CertificateFiles:
     """Paths of PEM files: a certificate, its key, and the authority that has signed it."""
 
@@ -26,7 +27,7 @@ class CertificateFiles:
     authority: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class CertificateLook:
     """`problem`: what is wrong with the files, as a sentence that names the file; empty: nothing.
 

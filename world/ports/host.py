@@ -12,15 +12,15 @@ What they raise stands in `world.ports.errors`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Optional, Protocol
 
 from metadata.host_notes import MachineIdentity
+from metadata.value_class import value_class
 
 # --- processes ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ProcessStart:
     """One process: `identity` differs from that of any other of this boot of the machine.
 
@@ -41,7 +41,7 @@ class Processes(Protocol):
 # --- this host ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class CpuTimes:
     """The host's CPUs since its boot: seconds of all of them together, busy and altogether."""
 
@@ -50,7 +50,7 @@ class CpuTimes:
     cpus: int
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MemoryFree:
     """What a new process could get: ordinary memory, and free huge pages by their size.
 
@@ -63,7 +63,7 @@ class MemoryFree:
     usual_huge_page: Optional[int] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class BridgeLook:
     """A network bridge: can it carry traffic, and in words what was seen."""
 
@@ -71,7 +71,7 @@ class BridgeLook:
     detail: str
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class SpaceLook:
     """Room on the file system that holds a path."""
 

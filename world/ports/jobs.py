@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Callable, Generic, Optional, Protocol, TypeVar
+
+from metadata.value_class import value_class
 
 T = TypeVar("T")
 
@@ -28,7 +29,7 @@ class Clock(Protocol):
         """Seconds since the epoch."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Outcome(Generic[T]):
     """How a submitted job ended: a value, or the error that it raised."""
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import Callable, Optional, Protocol
 
+from metadata.value_class import value_class
 from world.ports.domain_state import DomainState as DomainState  # of this port
 
 # How the reasons of a refused or failed `migrate` begin, or what stands in them.
@@ -53,7 +53,7 @@ class Pause(str, Enum):
     API_ERROR = "api_error"
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Domain:
     """What libvirt says of the engine's domain here.
 
@@ -72,7 +72,7 @@ class Domain:
     pause: Optional[Pause] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MigrationOptions:
     """How a live migration is made.
 
@@ -93,7 +93,7 @@ class MigrationOptions:
     encrypt: bool = False
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class MigrationResult:
     """What libvirt says of a migration that has succeeded; None: it does not say.
 
@@ -106,7 +106,7 @@ class MigrationResult:
     copied_bytes: Optional[int] = None
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class EngineCpu:
     """CPU seconds that the domain of process `pid` has used here; None: libvirt can't say."""
 

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from metadata.value_class import value_class
 
-@dataclass(frozen=True)
+
+@value_class(frozen=True)
 class HealthReading:
     """One look at the engine's health page.
 
@@ -39,7 +41,7 @@ class HealthPage(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class ProbeReading:
     """One try whether the network works.
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from metadata.settings.notifications import SmtpSettings, WebhookSettings
+from metadata.value_class import value_class
 from world.ports.errors import WorldError
 
 
@@ -20,7 +20,7 @@ class DeliveryError(WorldError):
         self.final = final
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Message:
     """A mail: its envelope, and its whole text with headers."""
 
@@ -29,7 +29,7 @@ class Message:
     content: bytes
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class RefusedRecipient:
     """One who does not get the mail that others got; not `final`: may be tried again."""
 
@@ -38,7 +38,7 @@ class RefusedRecipient:
     final: bool
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Receipt:
     """What the other side said when it took a message, and who was refused."""
 

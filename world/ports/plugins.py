@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Callable, Optional, Protocol
+
+from metadata.value_class import value_class
 
 PLUGIN_START_S = 10.0  # what a plug-in may take to start, beside the time of its measurement
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class PluginWord:
     """One measurement of a plug-in: `share` (0..1) of its points is lost; None: not known."""
 

@@ -5,10 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, Optional, Protocol
 
 from metadata.liveness import Liveness
+from metadata.value_class import value_class
 from world.ports.membership import Membership as Membership  # of this port
 
 
@@ -21,7 +21,7 @@ class LockspaceHost(NamedTuple):
     liveness: Liveness
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Renewal:
     """One successful renewal of this host's id, as sanlock's daemon remembers it.
 
@@ -37,7 +37,7 @@ class Renewal:
     errors: int = 0
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaseOwner:
     """The owner of the engine's lease as it stands on the storage (alive or not)."""
 
@@ -45,7 +45,7 @@ class LeaseOwner:
     generation: int
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class HostPlace:
     """A host id's place in the lockspace as it stands on the storage; timestamp 0: it is free.
 
@@ -114,7 +114,7 @@ class Lockspace(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LockspaceOnStorage:
     """A formatted lockspace as it stands on the storage."""
 
@@ -122,7 +122,7 @@ class LockspaceOnStorage:
     io_timeout_s: int
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class LeaseOnStorage:
     """A formatted lease as it stands on the storage."""
 

@@ -20,11 +20,11 @@ import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from typing import Optional
 
 from metadata.error_words import reason
 from metadata.records import VolumeAddress
+from metadata.value_class import value_class
 from world.ports.errors import StorageError
 from world.service_user import is_service_user, needs_text
 from world.way_in import way_in
@@ -37,7 +37,7 @@ _SMALL_BYTES = 8 * ALIGNMENT
 _FLAGS = os.O_DIRECT | os.O_DSYNC | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Volume:
     """An open descriptor and what it was opened on."""
 

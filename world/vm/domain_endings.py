@@ -23,10 +23,11 @@ disk hangs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 from typing import Optional
 
+from metadata.value_class import value_class
 from world.ports.libvirt import Ending
 
 # Ends of a sentence: "the VM crashed: …".
@@ -93,7 +94,7 @@ class StoppedDetail(IntEnum):
     FROM_SNAPSHOT = 6
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class DomainLife:
     """What is known of the domain's latest life.
 

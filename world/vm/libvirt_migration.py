@@ -16,10 +16,10 @@ import contextlib
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, Callable, Generic, Optional, TypeVar
 from xml.etree import ElementTree
 
+from metadata.value_class import value_class
 from world.ports.errors import HypervisorError
 from world.ports.libvirt import (
     BROKEN_OFF,
@@ -53,7 +53,7 @@ _KEEPALIVE_COUNT = 3
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class Traveller:
     """What the target must be able to run, from the domain's own XML."""
 
