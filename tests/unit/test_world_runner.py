@@ -13,16 +13,16 @@ from collections.abc import Iterator
 import pytest
 
 from world.host.clock import SystemClock
-from world.host.thread_runner import JobFailedError, ThreadRunner
+from world.host.thread_runner import IDLE_S, JobFailedError, ThreadRunner
 from world.ports.jobs import Outcome
 
 LIMIT_S = 10 * float(os.environ.get("HE_TIME_FACTOR", "1"))
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, idle_s: float = IDLE_S) -> None:
         self.woken = threading.Semaphore(0)
-        self.runner = ThreadRunner(SystemClock(), self._wake)
+        self.runner = ThreadRunner(SystemClock(), self._wake, idle_s)
 
     def _wake(self) -> None:
         self.woken.release()
@@ -37,6 +37,14 @@ class Bench:
 @pytest.fixture
 def bench() -> Iterator[Bench]:
     bench = Bench()
+    yield bench
+    assert bench.runner.stop(LIMIT_S)
+
+
+@pytest.fixture
+def restless() -> Iterator[Bench]:
+    """Whose threads end when no job waits for them."""
+    bench = Bench(idle_s=0.0)
     yield bench
     assert bench.runner.stop(LIMIT_S)
 
@@ -147,6 +155,38 @@ def test_one_thread_serves_a_key(bench: Bench) -> None:
         threads.add(bench.next_outcome().value)
     assert len(threads) == 1
     assert threads != {threading.get_ident()}
+
+
+def test_a_thread_ends_that_gets_no_job_and_the_next_job_gets_a_new_one(restless: Bench) -> None:
+    restless.runner.submit("a", threading.current_thread)
+    first = restless.next_outcome().value
+    assert isinstance(first, threading.Thread)
+    first.join(LIMIT_S)
+    assert not first.is_alive()
+    assert restless.runner.busy_since_s("a") is None
+    restless.runner.submit("a", threading.current_thread)
+    assert restless.next_outcome().value is not first
+
+
+def test_no_job_is_lost_to_a_thread_that_ends(restless: Bench) -> None:
+    for number in range(2000):
+        assert restless.runner.submit("a", lambda number=number: number)
+        assert restless.next_outcome().value == number
+
+
+def test_a_job_that_lasts_is_no_rest(restless: Bench) -> None:
+    release, begun = threading.Event(), threading.Event()
+
+    def job() -> bool:
+        begun.set()
+        return release.wait(LIMIT_S)
+
+    restless.runner.submit("a", job)
+    assert begun.wait(LIMIT_S)
+    assert restless.runner.busy_since_s("a") is not None
+    assert restless.runner.submit("a", lambda: "never") is False
+    release.set()
+    assert restless.next_outcome().value is True
 
 
 def test_idle_costs_nothing(bench: Bench) -> None:

@@ -1,23 +1,27 @@
 # SPDX-FileCopyrightText: 2026 The contributors to hosted-engine-ha
 # SPDX-License-Identifier: LGPL-2.1-or-later
 
-"""Threads for work that may hang: one long-lived thread per key."""
+"""Threads for work that may hang: one per key, for as long as the key has work."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Callable, Optional
 
+from metadata.value_class import value_class
 from world.ports.jobs import Clock, Outcome
+
+# A thread costs some 40 KiB; making one, a tenth of a millisecond. What each tick or a monitor does
+# never rests so long; what is done at the start, or when the configuration changes, does.
+IDLE_S = 60.0
 
 
 class JobFailedError(Exception):
     """A job raised what is no `Exception`, or its thread could not be made."""
 
 
-@dataclass(frozen=True)
+@value_class(frozen=True)
 class _Job:
     """One piece of work and the second at which it was handed in."""
 
@@ -29,13 +33,15 @@ class ThreadRunner:
     """The `Runner` of the real world.
 
     A key's thread is made at its first job, is a daemon thread (a job that never returns does
-    not keep the process from ending), and sleeps between jobs. `wake` is called from
-    the job's thread after its outcome can be polled; it must be quick and must not raise.
+    not keep the process from ending), sleeps between jobs, and ends when none came for `idle_s`;
+    the next job gets a new one. `wake` is called from the job's thread after its outcome can be
+    polled; it must be quick and must not raise.
     """
 
-    def __init__(self, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, clock: Clock, wake: Callable[[], None], idle_s: float = IDLE_S) -> None:
         self._clock = clock
         self._wake = wake
+        self._idle_s = idle_s
         self._lock = threading.Lock()
         self._workers: dict[str, _Worker] = {}
         self._outcomes: list[Outcome[object]] = []
@@ -53,7 +59,9 @@ class ThreadRunner:
             if worker is not None:
                 return worker.hand_over(_Job(job, self._clock.monotonic_s()))
             try:
-                worker = self._workers[key] = _Worker(key, self._work_once)
+                worker = self._workers[key] = _Worker(
+                    key, self._work_once, self._may_end, self._idle_s
+                )
                 return worker.hand_over(_Job(job, self._clock.monotonic_s()))
             except RuntimeError as error:
                 now_s = self._clock.monotonic_s()
@@ -95,13 +103,29 @@ class ThreadRunner:
             worker.done()
         self._wake()
 
+    def _may_end(self, worker: _Worker) -> bool:
+        """Asked by a worker that nothing came for; its place is free if a job has not come yet."""
+        with self._lock:
+            idle = worker.busy_since_s() is None
+            if idle:
+                self._workers.pop(worker.key, None)
+        return idle
+
 
 class _Worker:
     """One key's thread; `hand_over`, `busy_since_s` and `done` need the runner's lock."""
 
-    def __init__(self, key: str, work_once: Callable[[_Worker, _Job], None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        work_once: Callable[[_Worker, _Job], None],
+        may_end: Callable[[_Worker], bool],
+        idle_s: float,
+    ) -> None:
         self.key = key
         self._work_once = work_once
+        self._may_end = may_end
+        self._idle_s = idle_s
         self._job: Optional[_Job] = None
         self._handed_over: SimpleQueue[Optional[_Job]] = SimpleQueue()  # None: no more will come
         self._thread = threading.Thread(target=self._loop, name=f"job-{key}", daemon=True)
@@ -130,7 +154,15 @@ class _Worker:
         return self._thread.is_alive()
 
     def _loop(self) -> None:
-        while (job := self._handed_over.get()) is not None:
+        while True:
+            try:
+                job = self._handed_over.get(timeout=self._idle_s)
+            except Empty:
+                if self._may_end(self):
+                    return
+                continue
+            if job is None:
+                return
             self._work_once(self, job)
 
 
