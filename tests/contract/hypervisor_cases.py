@@ -30,6 +30,7 @@ from tests.contract.domain_xml_cases import BY_ANY_DRIVER, BY_QEMU, TAKEN
 from tests.contract.places import TIME_FACTOR
 from tests.contract.sanlock_hosts import SanlockHost
 from tests.contract.viewers import spice_lets_in, vnc_lets_in
+from tests.processes import is_running
 from world.ports.errors import HypervisorError, HypervisorGoneError, LeaseHeldError, WorldError
 from world.ports.libvirt import Domain, DomainState, Ending, Pause
 from world.storage.sanlock_lockspace import SanlockLockspace
@@ -64,7 +65,7 @@ def start_libvirtd() -> None:
 def kill_libvirtd() -> None:
     pid = int(LIBVIRTD_PID.read_text())
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+    wait_until(lambda: not is_running(pid))
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
@@ -470,7 +471,7 @@ def test_a_frozen_libvirtd_takes_nobody_down(
     finally:
         os.kill(pid, then)
     if then == signal.SIGKILL:
-        wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+        wait_until(lambda: not is_running(pid))
         start_libvirtd()
     client.hears("domain answered", "cpu answered")
 

@@ -19,6 +19,7 @@ from ha_broker.api.monitors import MonitorView
 from metadata.settings.monitors import MonitorSettings, PluginSettings
 from tests.contract.places import direct_io_directory
 from tests.integration.broker_process import FACTOR, SETTINGS, Site, wait_for
+from tests.processes import is_running
 from tests.unit.plugin_bench import install
 
 HANGS = "ctypes.PyDLL(None).sleep(3600)"  # with the interpreter's lock
@@ -72,13 +73,6 @@ def children(pid: int) -> set[int]:
     return found
 
 
-def is_there(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_the_broker_goes_on_and_they_end_with_it(site: Site, number: signal.Signals) -> None:
     process = site.start()
@@ -100,4 +94,4 @@ def test_the_broker_goes_on_and_they_end_with_it(site: Site, number: signal.Sign
     assert len(started) >= 2
     process.send_signal(number)
     process.wait(20 * FACTOR)
-    wait_for("the end of every plug-in", lambda: not any(map(is_there, started)))
+    wait_for("the end of every plug-in", lambda: not any(map(is_running, started)))

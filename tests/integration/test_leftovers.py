@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import is_running
+
 ROOT = Path(__file__).resolve().parents[2]
 WATCHED = (sys.executable, "-m", "tests.leftovers")
 
@@ -23,13 +25,6 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="root alone mounts any
 def watched(script: str) -> subprocess.CompletedProcess[str]:
     command = [*WATCHED, "sh", "-c", script]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
 
 
 @pytest.fixture
@@ -55,7 +50,7 @@ def test_orphan_without_environment_or_session_is_named_and_ended(tmp_path: Path
     pid = int((tmp_path / "pid").read_text())
     assert done.returncode == 1
     assert f"process {pid} (sleep 987" in done.stderr
-    assert not is_alive(pid)
+    assert not is_running(pid)
 
 
 def test_what_ends_by_itself_in_a_moment_is_waited_for() -> None:

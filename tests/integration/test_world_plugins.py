@@ -18,6 +18,7 @@ from typing import Any, Callable
 
 import pytest
 
+from tests.processes import is_running
 from tests.unit.plugin_bench import code, install
 from world.host import plugin_main, plugin_supervisor
 from world.host.plugin_main import CPU_S, GROUP
@@ -57,15 +58,6 @@ def make(installed: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
 def pid_of(child: PluginChild) -> int:
     assert child._process is not None
     return child._process._child.pid
-
-
-def is_there(pid: int) -> bool:
-    """Is there such a process that has not ended?"""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -134,7 +126,7 @@ def test_what_it_may_not_say_harms_no_later_word(make: Make, result: str, why: s
         message = refusal(child)
         assert message.startswith("can't measure by plug-in measures: ")
         assert why in message
-    assert is_there(pid_of(child))
+    assert is_running(pid_of(child))
 
 
 # --- what it does wrong -----------------------------------------------------------------------
@@ -293,7 +285,7 @@ def test_one_that_burns_cpu_beside_its_measurements_is_ended(
     child = make("does", first=code(first)["code"])
     child.measure(LONG_S)
     pid = pid_of(child)
-    wait_for(lambda: not is_there(pid))
+    wait_for(lambda: not is_running(pid))
     assert "it was ended by SIG" in refusal(child)
 
 
@@ -309,7 +301,7 @@ def test_what_it_started_ends_with_it(make: Make, tmp_path: Path) -> None:
     """
     child = make("does", **code(text))
     refusal(child, 1 * FACTOR)
-    wait_for(lambda: not is_there(int(file.read_text())))
+    wait_for(lambda: not is_running(int(file.read_text())))
 
 
 def test_closing_ends_it_and_a_measurement_under_way(make: Make, tmp_path: Path) -> None:
@@ -324,7 +316,7 @@ def test_closing_ends_it_and_a_measurement_under_way(make: Make, tmp_path: Path)
     thread.join(LONG_S)
     assert not thread.is_alive()
     assert "it was ended by SIGKILL" in failures[0]
-    assert not is_there(pid)
+    assert not is_running(pid)
     refusal(child)  # and it is not started again
     assert child._process is None
 
@@ -366,10 +358,10 @@ def test_it_ends_with_the_broker_however_that_ends(
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as broker:
         assert broker.stdout is not None
         pid = int(broker.stdout.readline())
-        there = is_there(pid)
+        there = is_running(pid)
         broker.send_signal(number)
     assert there
-    wait_for(lambda: not is_there(pid))
+    wait_for(lambda: not is_running(pid))
 
 
 # --- the example ------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ from metadata.settings.storage_connection import (
     StorageConnection,
 )
 from tests.contract.places import TIME_FACTOR
+from tests.processes import is_running
 from tests.unit.deploy_scene import Scene as DeployScene
 from tests.unit.test_command_deploy import cluster_store
 
@@ -162,16 +163,9 @@ def test_a_tool_that_hangs_is_ended_with_what_it_started(bench: Bench) -> None:
     assert time.monotonic() - begun_s < 10 * TIME_FACTOR
     helper = int((bench.folder / "helper").read_text())
     deadline_s = time.monotonic() + 10 * TIME_FACTOR
-    while _runs(helper):
+    while is_running(helper):
         assert time.monotonic() < deadline_s, "the helper of mount runs on"
         time.sleep(0.02)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def test_a_tool_that_is_missing_is_named(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from hosted_engine.support_archive.sources import (
     other_sources,
     shared_config_source,
 )
+from tests.processes import is_running
 from tests.unit.agent_host import HOST
 
 MOST = 1 << 20
@@ -64,15 +65,8 @@ def test_a_program_that_hangs_is_killed_with_its_children(tmp_path: Path) -> Non
     assert (found.data, found.why) == (b"begun\n", "has not ended within 0.5 s")
     child = int(pid.read_text())
     deadline_s = time.monotonic() + 10 * FACTOR
-    while _lives(child):
+    while is_running(child):
         assert time.monotonic() < deadline_s
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_program_that_says_too_much_is_cut() -> None:
