@@ -281,9 +281,10 @@ class Agent:
             self._record_change(before.state, decision, observation.now_s)
         self._history.note(before.state, decision, observation.now_s)
         self._tell(before.state, decision, observation.now_s)
-        # Handed over before the orders are given: with EngineStart in the record the broker refuses
-        # local maintenance of this host. Nothing waits until the slot is written, for what makes a
-        # start safe is the lease.
+        # Handed over before the orders are given, or right behind the record that is on its way
+        # (the broker's `LOOK_WITHIN_S` at most): with EngineStart in it the broker refuses local
+        # maintenance of this host. Nothing waits until the slot is written, for what makes a start
+        # safe is the lease.
         self._publish(decision, observation, due)
         for action in decision.actions:
             if action is Action.END_LOCAL_MAINTENANCE:
