@@ -23,7 +23,8 @@ from fsm.observation import (
     VmEnding,
 )
 from fsm.own_moves import move_limit_s
-from metadata.reach import Sight, Testimony
+from metadata import reach
+from metadata.reach import Sight
 from metadata.records import Health
 from tests.fsm.test_stories import CONFIG, GONE, TIMING, Host, peer
 
@@ -41,7 +42,7 @@ def taker(host_id: int, score: int = 3400, **fields: Any) -> Peer:
 
 
 def witness(host_id: int, sight: Sight = Sight.DARK, good: bool = True, **fields: Any) -> Peer:
-    return taker(host_id, testimony=Testimony(sight, 1, good), **fields)
+    return taker(host_id, testimony=reach.Testimony(sight, 1, good), **fields)
 
 
 def cut_off(*peers: Peer) -> Host:

@@ -32,7 +32,7 @@ def ahead(
 FOUR = (peer(1, 3080), peer(2, 3400), peer(3, 2400), peer(5, 3400))
 
 
-@pytest.mark.parametrize("order", permutations(FOUR))
+@pytest.mark.parametrize("order", list(permutations(FOUR)))
 def test_the_best_goes_first_then_the_lowest_id_in_whatever_order_they_are_seen(
     order: tuple[Peer, ...],
 ) -> None:
