@@ -164,8 +164,17 @@ class DomainWatch:
             self._pid_since_s = None if first else at_s
 
     def _silence_s(self, now_s: float) -> float:
+        """Since when a question waits, or since libvirt has shown the domain at the end of a start.
+
+        libvirt may keep questions waiting as long as it starts a domain: what it says then is newer
+        than they are.
+        """
         since_s = self._runner.busy_since_s(KEY)
-        return 0.0 if since_s is None else now_s - since_s
+        if since_s is None:
+            return 0.0
+        known = self._reading
+        shown_at_s = since_s if known is None or known.error else known.at_s
+        return now_s - max(since_s, shown_at_s)
 
     def _unknown_why(self, now_s: float, deadline_s: float) -> str:
         silence_s = self._silence_s(now_s)

@@ -111,6 +111,18 @@ def test_a_question_beyond_its_deadline_is_unknown(bench: Bench) -> None:
     assert bench.now == running(7)
 
 
+def test_what_a_start_has_left_is_newer_than_a_question_before_its_end(bench: Bench) -> None:
+    bench.runner.hang(KEY)
+    bench.ask(ABSENT)
+    bench.clock.advance(DEADLINE_S + 1)
+    assert bench.now.detail == "libvirt has not answered for 6 s"
+    bench.watch.changed(bench.clock.monotonic_s(), running(7))
+    bench.clock.advance(DEADLINE_S)
+    assert bench.now == running(7)
+    bench.clock.advance(1)
+    assert bench.now.detail == "libvirt has not answered for 6 s"
+
+
 def test_a_short_deadline_is_none_for_what_is_not_asked(bench: Bench) -> None:
     bench.ask(running(7))
     assert bench.watch.domain(bench.clock.monotonic_s(), 0.5) == running(7)

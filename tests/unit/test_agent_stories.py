@@ -12,6 +12,7 @@ from typing import Any, Callable, Optional
 import pytest
 
 from ha_agent.agent import START_PATIENCE_S, STOP_PATIENCE_S
+from ha_agent.observation import domain_poller
 from ha_agent.publication.recent_history import TRANSITIONS_KEPT
 from ha_broker.api.snapshot import LockspaceView, StorageView
 from metadata.records import EngineVm, Health
@@ -126,6 +127,22 @@ def test_a_slow_start_is_waited_for(host: AgentHost) -> None:
     assert host.state is State.ENGINE_START
     host.run_for(2)
     assert host.state is State.ENGINE_STARTING
+
+
+def test_a_question_that_waits_for_the_end_of_the_start_makes_nothing_unknown(
+    host: AgentHost,
+) -> None:
+    host.vm.start_takes_s = 12.0
+    host.settle()
+    host.runner.hang(domain_poller.KEY)
+    host.run_for(12)
+    assert host.runner.busy_since_s(domain_poller.KEY) is not None
+    states = [record.state for record in host.broker.published]
+    assert states[-2:] == ["EngineStart", "EngineStarting"]
+    host.run_for(TICK_S)
+    assert host.state is State.ENGINE_STARTING
+    host.run_for(1)
+    assert host.state is State.UNKNOWN_LOCAL_VM_STATE, "libvirt hangs after the start, too"
 
 
 def test_an_answer_from_before_the_start_ended_is_no_failed_start(
