@@ -119,6 +119,7 @@ class SimHost:
         self.lockspace.kill_daemon()
         self.vm = SimHypervisor(self.lockspace)
         self.vm.boot_s = shared.engine.boot_s
+        self.vm.create_takes_s = shared.engine.start_s
         self.vm.kill_takes_s = shared.engine.kill_s
         self.vm.guest_obeys_after_s = shared.engine.shutdown_s
         self.history = SimHistory()

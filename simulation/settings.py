@@ -81,6 +81,7 @@ class HostTraits:
 class EngineTraits:
     """How long the engine's guest takes to become healthy, and to shut down when asked.
 
+    start_s        how long libvirt takes to make its qemu
     kill_s         how long libvirt takes to switch its qemu off (it waits 15 s at the most)
     cpus           how many of its host's four CPUs it keeps busy
     cpu_unknown_s  how long after a start libvirt says that it has used none
@@ -93,6 +94,7 @@ class EngineTraits:
     cpus: float = 0.5
     cpu_unknown_s: float = 0.0
     page: bool = True
+    start_s: float = 0.0
 
 
 def counted_hosts(count: int) -> tuple[HostTraits, ...]:
@@ -132,6 +134,7 @@ _HOST: dict[str, Rule] = {
 _ENGINE: dict[str, Rule] = {
     "boot_s": _SECONDS,
     "shutdown_s": _SECONDS,
+    "start_s": _SECONDS,
     "kill_s": number(0, KILL_S),
     "cpus": number(0, HOST_CPUS),
     "cpu_unknown_s": _SECONDS,

@@ -35,6 +35,8 @@ from world.vm.domain_states import paused
 
 OWN_ADDRESS = "qemu:///system"
 
+UNLOCKS_IN_S = 0.1  # after a start that has waited
+
 
 @dataclass
 class Guest:
@@ -85,9 +87,10 @@ class SimHypervisor:
     `has_lock_manager=False` is libvirt without sanlock: a start takes no lease. `calls` lists
     the changing calls ("start", "shutdown", "destroy"), `updates` the changes of devices.
     `guest_obeys_after_s` is how long the guest takes to power off when asked (None: it never
-    does), `kill_takes_s` how long qemu takes to end when it is killed. `start_error` makes starts
-    fail; while it `migrates`, libvirt resumes nothing. A running VM keeps `cpus_used` CPUs busy;
-    for `cpu_unknown_s` after its start libvirt says that it used none.
+    does), `kill_takes_s` how long qemu takes to end when it is killed, `create_takes_s` how long
+    libvirt takes to make it. `start_error` makes starts fail; while it `migrates`, libvirt resumes
+    nothing. A running VM keeps `cpus_used` CPUs busy; for `cpu_unknown_s` after its start libvirt
+    says that it used none.
     `reader` judges an XML that is only looked at. `unreached_why` is why other hosts do not reach
     it, at whatever address. `begin_move` begins a migration to an address, or
     raises HypervisorError; `move` is the latest one away from here, whoever asked for it.
@@ -102,7 +105,7 @@ class SimHypervisor:
         self.started_xml: list[str] = []
         self.updates: list[str] = []
         self.start_error: Optional[HypervisorError] = None
-        self.start_takes_s = 0.0
+        self.start_takes_s = self.create_takes_s = 0.0
         self.kill_takes_s = 0.0
         self.guest_obeys_after_s: Optional[float] = 0.0
         self.guest: Optional[Guest] = None
@@ -126,6 +129,7 @@ class SimHypervisor:
         self._began_s = self._since_s
         self._before_start: Optional[Domain] = None
         self._created_pid: Optional[int] = None
+        self._created_at_s = self._began_start_at_s = self._unlocked_at_s = 0.0
         self._gone = False
         self._hanging = False
         self._call_since_s: Optional[float] = None  # somebody waits for the end of `move`
@@ -139,7 +143,7 @@ class SimHypervisor:
     # --- the Hypervisor protocol ----------------------------------------------------------
 
     def domain(self) -> Domain:
-        self._need("ask for the domain")
+        self._need_domain("ask for the domain")
         self.settle()
         if self._domain.leaving and self.move is not None:
             return replace(self._domain, copied=self.move.copied)
@@ -192,7 +196,7 @@ class SimHypervisor:
         return self.unreached_why
 
     def shutdown(self) -> None:
-        self._need("shut the domain down")
+        self._need_domain("shut the domain down")
         self.calls.append("shutdown")
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("shut the domain down", "it is not running")
@@ -215,7 +219,7 @@ class SimHypervisor:
             raise HypervisorError(what, error.why) from error
 
     def destroy(self) -> None:
-        self._need("destroy the domain")
+        self._need_domain("destroy the domain")
         self.calls.append("destroy")
         if self._domain.state == DomainState.ABSENT:
             return
@@ -247,13 +251,13 @@ class SimHypervisor:
         return move.result
 
     def abort_migration(self) -> None:
-        self._need("break off the migration of the domain")
+        self._need_domain("break off the migration of the domain")
         self.calls.append("abort-migration")
         if self.move is not None:
             self.move.abort()
 
     def cpu_time(self) -> Optional[EngineCpu]:
-        self._need("read the CPU time of the VM")
+        self._need_domain("read the CPU time of the VM")
         self.settle()
         pid = self._domain.pid
         if pid is None:
@@ -262,7 +266,7 @@ class SimHypervisor:
         return EngineCpu(pid, (self._life_cpu_s() or None) if known else None)
 
     def ping_guest(self, timeout_s: float) -> bool:
-        self._need("ping the guest")
+        self._need_domain("ping the guest")
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("ping the guest", "it is not running")
         guest = self.guest
@@ -472,6 +476,8 @@ class SimHypervisor:
         self._need("start the domain")
         if self._before_start is None:
             self._begin_start()
+        while self._clock.monotonic_s() < self._created_at_s:
+            self._clock.block("start the domain")
         pid = self._created_pid
         assert pid is not None
         try:
@@ -480,6 +486,8 @@ class SimHypervisor:
             self._end_start()
             raise
         self._end_start()
+        if self._clock.monotonic_s() > self._began_start_at_s:
+            self._unlocked_at_s = self._clock.monotonic_s() + UNLOCKS_IN_S
         self.started_xml.append(domain_xml)
         self.guest = Guest(self._clock.monotonic_s(), self.boot_s)
 
@@ -489,6 +497,8 @@ class SimHypervisor:
             raise HypervisorError("start the domain", f"it is {self._domain.state.value} already")
         if self.start_error is not None:
             raise self.start_error
+        self._began_start_at_s = self._clock.monotonic_s()
+        self._created_at_s = self._began_start_at_s + self.create_takes_s
         self._created_pid = next(self.lockspace.san.pids)
         if self.has_lock_manager:
             self.lockspace.registered.add(self._created_pid)
@@ -537,9 +547,16 @@ class SimHypervisor:
             callback()
 
     def _need_present(self, what: str) -> None:
-        self._need(what)
+        self._need_domain(what)
         if self._domain.state == DomainState.ABSENT:
             raise HypervisorError(what, "there is no domain")
+
+    def _need_domain(self, what: str) -> None:
+        """libvirt keeps the domain locked while it is made, and while sanlock waits for the owner
+        of its lease. Who has waited is answered a moment after who has started it."""
+        self._need(what)
+        if self.is_starting or self._clock.monotonic_s() < self._unlocked_at_s:
+            raise CallHangs(what)
 
     def _need(self, what: str) -> None:
         self.before_call(what)

@@ -69,7 +69,7 @@ def recovery_bound(world: WorldSettings) -> Bound:
             "excluded": max(timing.unexpected_down_s, timing.retry_window_s, timing.away_s),
             "condition": CPU_WINDOW_S + 2 * world.cluster.monitors.interval_s,
             "turns": (len(world.hosts) + failures) * timing.turn_s,
-            "start": 2 * timing.start_s + world.engine.boot_s,
+            "start": 2 * timing.start_s + world.engine.start_s + world.engine.boot_s,
             "look": LOOKS * timing.tick_s,
         }
     )

@@ -101,7 +101,7 @@ def draw_world(rng: random.Random, count: int) -> WorldSettings:
         start=start,
         seed=rng.randrange(1_000_000),
     )
-    return _with_moves(_with_sanlocks_settings(_with_copy(world)))
+    return _with_slow_start(_with_moves(_with_sanlocks_settings(_with_copy(world))))
 
 
 def _with_copy(world: WorldSettings) -> WorldSettings:
@@ -115,6 +115,15 @@ def _with_copy(world: WorldSettings) -> WorldSettings:
     original = hosts[first]
     hosts[second] = replace(hosts[second], host_id=original.host_id, copy_of=original.name)
     return replace(world, hosts=tuple(hosts))
+
+
+def _with_slow_start(world: WorldSettings) -> WorldSettings:
+    """libvirt takes its time to make a VM, and answers nothing then; drawn apart, too."""
+    rng = random.Random(f"start {world.seed}")
+    if rng.random() >= 0.3:
+        return world
+    start_s = min(spread(rng, 0.3, 60), 0.3 * world.cluster.timing.start_s)
+    return replace(world, engine=replace(world.engine, start_s=round(start_s, 1)))
 
 
 def _with_sanlocks_settings(world: WorldSettings) -> WorldSettings:

@@ -12,6 +12,7 @@ import pytest
 
 from metadata.records import VolumeAddress
 from simulation.world import (
+    CallHangs,
     InlineRunner,
     SimHypervisor,
     SimLockspace,
@@ -97,10 +98,15 @@ def test_a_start_waits_for_the_silent_owners_death() -> None:
     died_at_s = pair.clock.monotonic_s()
     pair.clock.advance(12)
     pair.runner.submit("start", lambda: pair.vms[1].start("<domain/>"))
-    assert pair.vms[1].domain().state == DomainState.UNKNOWN
+    assert pair.vms[1].now.state == DomainState.UNKNOWN
+    with pytest.raises(CallHangs):
+        pair.vms[1].domain()
     while not (outcomes := pair.runner.poll()):
         pair.clock.advance(1)
     assert outcomes[0].error is None
+    with pytest.raises(CallHangs):
+        pair.vms[1].domain()
+    pair.clock.advance(0.1)
     assert 76 - 2 * IO_TIMEOUT_S <= pair.clock.monotonic_s() - died_at_s <= 76 + 2 * IO_TIMEOUT_S
     assert pair.vms[1].domain().state == DomainState.RUNNING
     assert pair.vms[1].calls == ["start", "start"]
@@ -215,6 +221,26 @@ def test_libvirt_may_not_know_the_cpu_time_of_a_new_vm() -> None:
     assert vm.cpu_time() == EngineCpu(vm.now.pid, None)
     clock.advance(1)
     assert vm.cpu_time() == EngineCpu(vm.now.pid, 45.0)
+
+
+def test_while_a_vm_is_made_nothing_is_said_of_it() -> None:
+    clock = VirtualClock()
+    lockspace = SimLockspace(SimSan(clock), "h1")
+    lockspace.join(1, IO_TIMEOUT_S)
+    vm, runner = SimHypervisor(lockspace), InlineRunner(clock)
+    vm.create_takes_s = 3.0
+    runner.submit("start", lambda: vm.start("<domain/>"))
+    runner.submit("look", vm.domain)
+    clock.advance(2.9)
+    assert runner.poll() == []
+    clock.advance(0.1)
+    (started,) = runner.poll()
+    assert started.key == "start" and started.error is None
+    assert runner.poll() == [], "who has waited is answered later"
+    clock.advance(0.1)
+    (seen,) = runner.poll()
+    assert seen.value == vm.now and vm.now.state is DomainState.RUNNING
+    assert vm.calls == ["start"]
 
 
 def running_vm() -> tuple[VirtualClock, SimHypervisor]:
