@@ -172,9 +172,8 @@ class DomainWatch:
         since_s = self._runner.busy_since_s(KEY)
         if since_s is None:
             return 0.0
-        known = self._reading
-        shown_at_s = since_s if known is None or known.error else known.at_s
-        return now_s - max(since_s, shown_at_s)
+        seen_at_s = self.seen_at_s
+        return now_s - (since_s if seen_at_s is None else max(since_s, seen_at_s))
 
     def _unknown_why(self, now_s: float, deadline_s: float) -> str:
         silence_s = self._silence_s(now_s)

@@ -129,7 +129,7 @@ class SimHypervisor:
         self._began_s = self._since_s
         self._before_start: Optional[Domain] = None
         self._created_pid: Optional[int] = None
-        self._created_at_s = self._began_start_at_s = self._unlocked_at_s = 0.0
+        self._began_start_at_s = self._unlocked_at_s = 0.0
         self._gone = False
         self._hanging = False
         self._call_since_s: Optional[float] = None  # somebody waits for the end of `move`
@@ -476,7 +476,7 @@ class SimHypervisor:
         self._need("start the domain")
         if self._before_start is None:
             self._begin_start()
-        while self._clock.monotonic_s() < self._created_at_s:
+        while self._clock.monotonic_s() < self._began_start_at_s + self.create_takes_s:
             self._clock.block("start the domain")
         pid = self._created_pid
         assert pid is not None
@@ -498,7 +498,6 @@ class SimHypervisor:
         if self.start_error is not None:
             raise self.start_error
         self._began_start_at_s = self._clock.monotonic_s()
-        self._created_at_s = self._began_start_at_s + self.create_takes_s
         self._created_pid = next(self.lockspace.san.pids)
         if self.has_lock_manager:
             self.lockspace.registered.add(self._created_pid)

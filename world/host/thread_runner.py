@@ -108,7 +108,7 @@ class ThreadRunner:
         with self._lock:
             idle = worker.busy_since_s() is None
             if idle:
-                self._workers.pop(worker.key, None)
+                del self._workers[worker.key]
         return idle
 
 
@@ -154,16 +154,17 @@ class _Worker:
         return self._thread.is_alive()
 
     def _loop(self) -> None:
+        while (job := self._next_job()) is not None:
+            self._work_once(self, job)
+
+    def _next_job(self) -> Optional[_Job]:
+        """None: no more will come."""
         while True:
             try:
-                job = self._handed_over.get(timeout=self._idle_s)
+                return self._handed_over.get(timeout=self._idle_s)
             except Empty:
                 if self._may_end(self):
-                    return
-                continue
-            if job is None:
-                return
-            self._work_once(self, job)
+                    return None
 
 
 def _run(work: Callable[[], object]) -> tuple[object, Optional[Exception]]:
