@@ -121,7 +121,10 @@ def processes() -> Iterator[Process]:
 
 
 def process(pid: int) -> Process | None:
-    """One process, or None when it is gone or only its exit status is left."""
+    """One process, or None when it is gone or only its exit status is left.
+
+    One that ends while its file is read is gone, too: the kernel answers ESRCH then, not ENOENT.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
         command = Path(f"/proc/{pid}/cmdline").read_bytes()

@@ -5,16 +5,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from lab.processes import process
 
 
 def is_running(pid: int) -> bool:
-    """Is there such a process, of which more than its exit status is left?
-
-    One that ends while its file is read is gone, too: the kernel answers ESRCH then, not ENOENT.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    """Is there such a process, of which more than its exit status is left?"""
+    return process(pid) is not None
