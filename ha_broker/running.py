@@ -90,7 +90,14 @@ class BrokerDaemon:
         broker = Broker(world, host, self._state_dir, self._wake.wake, counters)
         exporter = Exporter(broker.mailbox, counters, lambda: broker.renewed_at_s, monotonic_s)
         access = access_of(host, self._settings_path, monotonic_s)
-        api = Api(broker.mailbox, monotonic_s, exporter.answer, counters.call_answered, access)
+        api = Api(
+            broker.mailbox,
+            monotonic_s,
+            exporter.answer,
+            counters.call_answered,
+            access,
+            connects=world.network.tcp,
+        )
         entrance = Entrance(self._socket_path, api.answer, access)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)
         broker.tick()

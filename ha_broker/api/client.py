@@ -32,6 +32,7 @@ from ha_broker.api.snapshot_json import (
     snapshot_from_data,
 )
 from metadata.error_words import cannot, reason
+from metadata.value_class import value_class
 from world.way_in import way_in
 
 if TYPE_CHECKING:
@@ -79,6 +80,18 @@ class BrokerRefusedError(BrokerError):
         self.status = status
 
 
+# A broker that is frozen is no reason to wait much longer than for the port.
+REACH_MARGIN_S = 1.0
+
+
+@value_class(frozen=True)
+class Reach:
+    """Whether a port took a connection; None: nothing could be tried. `detail` says it in words."""
+
+    answered: Optional[bool]
+    detail: str
+
+
 class BrokerClient:
     """A connection to the broker; safe to share between threads.
 
@@ -90,6 +103,7 @@ class BrokerClient:
         self._timeout_s = timeout_s
         self._calls = _Channel(path)
         self._polls = _Channel(path)
+        self._tries = _Channel(path)
 
     def status(self) -> Snapshot:
         """What the broker knows now; raises BrokerError."""
@@ -179,6 +193,22 @@ class BrokerClient:
             raise BrokerError(what, "unexpected answer: no configuration")
         return found
 
+    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
+        """Whether a port of a host takes connections from here; raises BrokerError.
+
+        It has a connection of its own, so that it keeps no other call waiting.
+        """
+        what = f"connect to {host} port {port}"
+        body = json.dumps({"host": host, "port": port, "timeout_s": timeout_s}).encode()
+        allowed_s = timeout_s + REACH_MARGIN_S
+        data = self._tries.call(what, "PUT", "/v1/reach", body, allowed_s)
+        try:
+            return from_data(Reach, data)
+        except DataError as error:
+            raise BrokerError(what, f"unexpected answer: {error}") from None
+        finally:
+            self._tries.close()
+
     def reread(self) -> None:
         """Have the broker read the shared configuration and the whole metadata area again."""
         self._put("ask for a new look", "/v1/reread", {}, self._timeout_s)
@@ -198,6 +228,7 @@ class BrokerClient:
         """Close the connections; the next call opens new ones."""
         self._calls.close()
         self._polls.close()
+        self._tries.close()
 
     def _set_maintenance(
         self, scope: str, on: bool, timeout_s: float, why: str = ""

@@ -34,6 +34,7 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
@@ -53,10 +54,14 @@ from metadata.secret_names import without_paths
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
 from metadata.value_class import value_class
+from world.ports.errors import WorldError
+from world.ports.network import ProbeReading
 
 MAX_WAIT_S = 60.0
 _MOST_DIGITS = 20
 MAX_CONFIRM_S = 300.0
+MIN_REACH_S, MAX_REACH_S = 0.1, 10.0
+_HOST = re.compile(r"[!-~]{1,253}", re.ASCII)
 # The longest time-out of a target, and what the broker adds; it answers earlier by itself.
 MAX_TRIAL_S = 140.0
 # An order is judged within one cycle, which waits for nothing.
@@ -87,6 +92,15 @@ class MoveBody:
 
 
 @value_class(frozen=True)
+class ReachBody:
+    """Body of PUT /v1/reach."""
+
+    host: str
+    port: int
+    timeout_s: float = 3.0
+
+
+@value_class(frozen=True)
 class Nothing:
     """A body without keys."""
 
@@ -101,10 +115,16 @@ COMMANDS = paths_for(COMMANDERS)
 Query = dict[str, str]
 Handler = Callable[[Query, bytes, Optional[Caller]], Any]
 Note = Callable[[str, int, float], None]
+Connects = Callable[[str, int, float], ProbeReading]
+"""As `world.ports.network.NetworkProbe.tcp`."""
 
 OTHER = "other"
 
 log = logging.getLogger(__name__)
+
+
+def _connects_nowhere(host: str, port: int, _timeout_s: float) -> ProbeReading:
+    raise WorldError(f"connect to {host} port {port}", "there is no network here")
 
 
 def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
@@ -117,7 +137,7 @@ class Api:
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
     without it root and the daemons' own user alone. Whoever publishes and asks for news waits
-    `look_within_s` at most.
+    `look_within_s` at most. `connects` tries a port.
     """
 
     def __init__(
@@ -129,8 +149,10 @@ class Api:
         access: Optional[Access] = None,
         *,
         look_within_s: float = LOOK_WITHIN_S,
+        connects: Connects = _connects_nowhere,
     ) -> None:
         self._mailbox = mailbox
+        self._connects = connects
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
@@ -150,6 +172,7 @@ class Api:
             ("PUT", "/v1/record"): self._record,
             ("PUT", "/v1/maintenance"): self._maintenance,
             ("PUT", "/v1/move"): self._move,
+            ("PUT", "/v1/reach"): self._reach,
             ("PUT", "/v1/reread"): self._reread,
             ("PUT", "/v1/test-notification"): self._test_notification,
         }
@@ -347,6 +370,16 @@ class Api:
         log.info("%s, asked for by %s, is given (%s)", ticket.what, caller, order["request_id"])
         return order
 
+    def _reach(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
+        _only(query)
+        asked = from_data(ReachBody, parse_json(body), refuse_unknown=True)
+        _check_reach(asked)
+        try:
+            found = self._connects(asked.host, asked.port, asked.timeout_s)
+        except WorldError as error:
+            return {"answered": None, "detail": error.why}
+        return {"answered": found.answered, "detail": found.detail}
+
     def _reread(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         from_data(Nothing, parse_json(body), refuse_unknown=True)
@@ -372,6 +405,18 @@ def _whom(data: object) -> Union[int, str, None]:
     if isinstance(to, str) and to:
         return printable_text(to)
     raise DataError([f"to: {shown(to)} is refused; allowed: a host's name, its id, or null"])
+
+
+def _check_reach(asked: ReachBody) -> None:
+    """Raise DataError for what no port is."""
+    if not _HOST.fullmatch(asked.host):
+        why = f"host: {shown(asked.host)} is refused; allowed: a name or an IP address"
+        raise DataError([why])
+    if not 1 <= asked.port <= 65535:
+        raise DataError([f"port: {asked.port} is not in 1..65535"])
+    if not MIN_REACH_S <= asked.timeout_s <= MAX_REACH_S:
+        bounds = f"{MIN_REACH_S:g}..{MAX_REACH_S:g}"
+        raise DataError([f"timeout_s: {asked.timeout_s:g} is not in {bounds}"])
 
 
 def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:

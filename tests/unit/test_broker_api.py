@@ -30,6 +30,7 @@ from ha_broker.api.client import (
     BrokerGoneError,
     BrokerRefusedError,
     BrokerTimeoutError,
+    Reach,
 )
 from ha_broker.api.lean_client import LeanClient
 from ha_broker.api.snapshot import Snapshot
@@ -49,6 +50,7 @@ from ha_broker.storage.local_maintenance import read_flag
 from metadata.records import GlobalRecord
 from metadata.wire import encode_global
 from tests.unit.broker_host import CONFIG, JOIN_S, PUBLICATION, TICK_S, Cluster, Host
+from world.ports.errors import WorldError
 from world.ports.libvirt import Domain, DomainState
 
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
@@ -68,7 +70,8 @@ class Served:
         self._pumping = threading.Event()
 
     def serve(self, read_allowed_s: float = 30.0) -> ApiServer:
-        api = Api(self.host.broker.mailbox, self.cluster.clock.monotonic_s)
+        tcp = self.host.network.tcp
+        api = Api(self.host.broker.mailbox, self.cluster.clock.monotonic_s, connects=tcp)
         server = ApiServer(self.path, api.answer, read_allowed_s)
         server.start()
         return server
@@ -297,6 +300,45 @@ def test_an_order_to_move_is_answered_logged_and_shown(
     assert re.search(rf"engine to host 2, {who}, is given \({orders[1].request_id}", caplog.text)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_a_port_is_tried_from_this_host(served: Served, answered: bool) -> None:
+    network = served.host.network
+    network.answers, network.detail = answered, "no answer within 3 s"
+    reach = served.client().reach("h2", 16514, 3.0)
+    assert (reach.answered, reach.detail) == (answered, "no answer within 3 s")
+    assert network.calls[-1] == "tcp h2 16514"
+
+
+def test_a_port_that_can_not_be_tried_says_nothing_of_itself(served: Served) -> None:
+    def unknown() -> None:
+        raise WorldError("connect to h2 port 1", "no such name")
+
+    served.host.network.before_answer = unknown
+    assert served.client().reach("h2", 1, 3.0) == Reach(None, "no such name")
+
+
+def test_a_try_keeps_no_other_call_waiting(served: Served) -> None:
+    """The agent publishes meanwhile: its record is what others go by."""
+    served.pump()
+    tried, ends = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        tried.set()
+        assert ends.wait(20 * FACTOR)
+
+    served.host.network.before_answer = wait
+    client = served.client()
+    asks = threading.Thread(target=client.reach, args=("h2", 1, 3.0))
+    asks.start()
+    try:
+        assert tried.wait(20 * FACTOR)
+        client.publish(PUBLICATION)
+        assert not ends.is_set()
+    finally:
+        ends.set()
+        asks.join()
+
+
 def test_reread(served: Served) -> None:
     served.client().reread()
     before = served.host.runner.submitted.count("scan")
@@ -424,6 +466,20 @@ WIDE = 400, "allowed: numbers from -2^64 to 2^64"
         (put("/v1/move", b'{"to": "h2", "x": 1}'), 400, "x: unknown key (allowed: to)"),
         (put("/v1/move", b"[]"), 400, "body: expected an object"),
         (put("/v1/move?to=h2", b"{}"), 400, "to: unknown parameter"),
+        (put("/v1/reach", b'{"host": "h2"}'), 400, "port: missing"),
+        (put("/v1/reach", b'{"host": "h 2", "port": 1}'), 400, "host: 'h 2' is refused; allowed:"),
+        (put("/v1/reach", b'{"host": "", "port": 1}'), 400, "host: '' is refused"),
+        (put("/v1/reach", b'{"host": "h2", "port": 0}'), 400, "port: 0 is not in 1..65535"),
+        (put("/v1/reach", b'{"host": "h2", "port": 65536}'), 400, "port: 65536 is not in"),
+        (put("/v1/reach", b'{"host": "h2", "port": true}'), 400, "port: expected an integer"),
+        (put("/v1/reach", b'{"host": "h2", "port": %s}' % HUGE), *WIDE),
+        (put("/v1/reach", b'{"host": "h2", "port": 1, "timeout_s": 60}'), 400, "60 is not in"),
+        (
+            put("/v1/reach", b'{"host": "h2", "port": 1, "timeout_s": 0}'),
+            400,
+            "0 is not in 0.1..10",
+        ),
+        (put("/v1/reach", b'{"host": "h2", "port": 1, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": %s}' % HUGE), *WIDE),

@@ -62,7 +62,7 @@ def test_rights_are_what_they_were_when_they_stood_in_the_routes() -> None:
         "/v1/config",
         "/metrics",
     )
-    assert paths_for(ROOT) == ("/v1/config/copy", "/v1/record")
+    assert paths_for(ROOT) == ("/v1/config/copy", "/v1/record", "/v1/reach")
     assert paths_for(COMMANDERS) == (
         *("/v1/maintenance", "/v1/move", "/v1/reread", "/v1/test-notification"),
     )
@@ -73,6 +73,7 @@ def test_rights_are_what_they_were_when_they_stood_in_the_routes() -> None:
     [
         ("/v1/maintenance", routes.MaintenanceRequest),
         ("/v1/move", routes.MoveBody),
+        ("/v1/reach", routes.ReachBody),
         ("/v1/reread", routes.Nothing),
         ("/v1/test-notification", routes.Nothing),
     ],
@@ -87,6 +88,9 @@ def test_bounds_are_those_of_the_code() -> None:
     timeout = keys_of("/v1/maintenance")["timeout_s"]
     assert f"0 to {routes.MAX_CONFIRM_S:g} " in timeout
     assert f"default {routes.MaintenanceRequest('local', True).timeout_s:g}" in timeout
+    timeout = keys_of("/v1/reach")["timeout_s"]
+    assert f"{routes.MIN_REACH_S:g} to {routes.MAX_REACH_S:g} " in timeout
+    assert f"default {routes.ReachBody('h2', 1).timeout_s:g}" in timeout
 
 
 def test_each_value_says_in_words_what_it_is() -> None:
