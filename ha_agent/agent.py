@@ -151,6 +151,7 @@ class Agent:
             host.storage,
             ports.clock,
             lease_version=lambda: self._lease.version,
+            not_reached_why=ports.broker.not_reached_why,
         )
         self._moves = MoveReporter()
         self._announced = Heard()

@@ -49,7 +49,7 @@ class BrokerLook:
 
 
 class BrokerPort(Protocol):
-    """The broker. The look never blocks and never raises; all others do both."""
+    """The broker. The look never blocks and never raises; of all others each says what it does."""
 
     def latest_snapshot(self) -> BrokerLook:
         """From memory, at once."""
@@ -64,6 +64,12 @@ class BrokerPort(Protocol):
         """Switch this host's local maintenance off for good, and have the reason logged.
 
         Raises `ha_broker.api.client.BrokerError`.
+        """
+
+    def not_reached_why(self, address: str) -> str:
+        """Why nobody takes a connection at a libvirt's `address`, the end of a sentence.
+
+        Empty: somebody does, or nobody can say. Never raises; blocks for some seconds at most.
         """
 
 

@@ -230,9 +230,9 @@ def _add_host_verbs(verb: AddVerb) -> None:
     added = verb("storage", _storage, "hang, fail or heal a host's path to the SAN")
     added.add_argument("host")
     added.add_argument("action", choices=(*san.FAULTS, "heal"))
-    added = verb("network", _network, "pull or plug a host's network cable")
+    added = verb("network", _network, "pull a host's network cable, lose what it sends, or heal it")
     added.add_argument("host")
-    added.add_argument("action", choices=("cut", "heal"))
+    added.add_argument("action", choices=("cut", "drop", "heal"))
     added = verb("bridge", _bridge, "take a host's management bridge down or up")
     added.add_argument("host")
     added.add_argument("action", choices=("down", "up"))
@@ -419,7 +419,7 @@ def _storage(places: Places, options: argparse.Namespace) -> int:
 def _network(places: Places, options: argparse.Namespace) -> int:
     _lab_with(places, options.host)
     state.log_event(places, "network", [options.host, options.action])
-    host.set_network_cut(places, options.host, options.action == "cut")
+    host.set_network(places, options.host, options.action)
     return 0
 
 

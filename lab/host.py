@@ -23,6 +23,7 @@ from lab.settings import (
     HOST_GUEST_FILES,
     MANAGEMENT_BRIDGE,
     Places,
+    host_address,
     scaled,
 )
 
@@ -122,15 +123,37 @@ def run_in(places: Places, host: str, command: Sequence[str], timeout_s: float =
         raise LabError(f"{host}: {str(error).rpartition(' ...: ')[2]}") from error
 
 
-def set_network_cut(places: Places, host: str, cut: bool) -> None:
-    """Pull or plug a host's network cable; what was pulled stays so over power cuts."""
-    marker = _cut_marker(places, host)
-    if cut:
-        marker.touch()
-    else:
+def set_network(places: Places, host: str, way: str) -> None:
+    """Pull a host's network cable ("cut"), lose what goes through it ("drop"), or "heal" it.
+
+    It stays so over power cuts. What is lost goes to neighbours whose addresses are known, as
+    through a router; else the kernel would say after 3 s that there is no way to them.
+    """
+    marker = _network_marker(places, host)
+    if way == "heal":
         marker.unlink(missing_ok=True)
-    if lan.cable_exists(host):
-        lan.set_cable(host, plugged=not cut)
+    else:
+        marker.write_text(way)
+    if not lan.cable_exists(host):
+        return
+    lan.set_cable(host, way)
+    _forget_neighbours(places, host)
+    if way == "drop":
+        _know_neighbours(places, host)
+
+
+def _know_neighbours(places: Places, host: str) -> None:
+    for other in state.load(places).hosts:
+        if other == host or leader(places, other) is None:
+            continue
+        hardware = run_in(places, other, ["cat", f"/sys/class/net/{MANAGEMENT_BRIDGE}/address"])
+        neighbour = [host_address(other), "lladdr", hardware.strip(), "dev", MANAGEMENT_BRIDGE]
+        run_in(places, host, ["ip", "neigh", "replace", *neighbour, "nud", "permanent"])
+
+
+def _forget_neighbours(places: Places, host: str) -> None:
+    flush = ["ip", "neigh", "flush", "dev", MANAGEMENT_BRIDGE, "nud", "permanent"]
+    run_in(places, host, flush)
 
 
 def set_bridge(places: Places, host: str, state: str) -> None:
@@ -138,9 +161,11 @@ def set_bridge(places: Places, host: str, state: str) -> None:
     run_in(places, host, ["ip", "link", "set", MANAGEMENT_BRIDGE, state])
 
 
-def network_is_cut(places: Places, host: str) -> bool:
-    """Whether the host's network cable is pulled."""
-    return _cut_marker(places, host).exists()
+def network_state(places: Places, host: str) -> str:
+    """What was done to the host's network: "cut", "drop", or nothing ("ok")."""
+    with contextlib.suppress(FileNotFoundError):
+        return _network_marker(places, host).read_text()
+    return "ok"
 
 
 def supervisors(places: Places) -> list[Process]:
@@ -246,8 +271,9 @@ def _take_notice(
     for line in lines:
         if line.startswith("X_NSPAWN_LEADER_PID="):
             _keep_leader(places, host, int(line.partition("=")[2]))
-            if network_is_cut(places, host):
-                lan.set_cable(host, plugged=False)
+            way = network_state(places, host)
+            if way != "ok":
+                lan.set_cable(host, way)
     return "READY=1" in lines
 
 
@@ -296,5 +322,5 @@ def _console(places: Places, host: str) -> Path:
     return places.host(host) / "console.log"
 
 
-def _cut_marker(places: Places, host: str) -> Path:
-    return places.host(host) / "network-cut"
+def _network_marker(places: Places, host: str) -> Path:
+    return places.host(host) / "network"

@@ -82,6 +82,10 @@ def gateway_down() -> None:
     run(["ip", "address", "delete", f"{GATEWAY_ADDRESS}/{PREFIX_LENGTH}", "dev", BRIDGE])
 
 
+# Of a bridge's port, by the kernel's numbers (BR_STATE_* in linux/if_bridge.h).
+_DISABLED, _FORWARDING = "0", "3"
+
+
 def cable(host: str) -> str:
     """The machine's end of a host's cable; systemd-nspawn makes and names it."""
     return f"vb-{host}"
@@ -92,9 +96,13 @@ def cable_exists(host: str) -> bool:
     return cable(host) in _interfaces()
 
 
-def set_cable(host: str, plugged: bool) -> None:
-    """Plug a host's cable in, or pull it: the host sees its carrier go."""
-    run(["ip", "link", "set", cable(host), "up" if plugged else "down"])
+def set_cable(host: str, way: str) -> None:
+    """Pull a host's cable ("cut"): it sees its carrier go. Or have the switch lose all that comes
+    through it ("drop"), or "heal" both."""
+    run(["ip", "link", "set", cable(host), "down" if way == "cut" else "up"])
+    if way != "cut":
+        port = _DISABLED if way == "drop" else _FORWARDING
+        run(["bridge", "link", "set", "dev", cable(host), "state", port])
 
 
 def remove_cable(host: str) -> None:

@@ -93,6 +93,6 @@ def _host(places: Places, name: str) -> dict[str, Any]:
         "score": record.get("score"),
         "sees_alive": lockspace.live_hosts(places, name) if on else [],
         "storage": san.fault_of(places, name) or "ok",
-        "network": "cut" if host.network_is_cut(places, name) else "ok",
+        "network": host.network_state(places, name),
         "metrics_url": metrics_url(name),
     }

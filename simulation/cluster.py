@@ -16,13 +16,22 @@ from pathlib import Path
 from typing import Callable, Optional, Protocol, Union
 from urllib.parse import urlsplit
 
+from ha_agent.observation.broker_poller import REACH_S
 from metadata.error_words import shown
 from metadata.layout import CONFIG_SIZE, SLOT_SIZE, slot_address
 from metadata.states import State
 from simulation import other_versions
 from simulation.errors import SimulationError
 from simulation.host import SimHost, SpinError
-from simulation.migration import FAILS, FINISHES, Course, Migration
+from simulation.migration import (
+    DROPPED_S,
+    FAILS,
+    FINISHES,
+    NO_ROUTE_S,
+    Course,
+    Migration,
+    Obstacle,
+)
 from simulation.settings import WorldSettings
 from simulation.shared_storage import DARK, SharedWorld
 from simulation.world import Guest
@@ -30,12 +39,12 @@ from simulation.world import notification_sender as post
 from world.ports.errors import HypervisorError
 from world.ports.libvirt import DomainState, Ending, Pause
 from world.vm.domain_endings import GUEST_PANIC
-from world.vm.libvirt_migration import LOOK_S
 
 # A stale slot is as old as this at the most.
 REMEMBER_SLOTS_S = 120.0
 AT_REST_S = 60.0
 BRING_UP_LIMIT_S = 3600.0
+DROP = "drop"
 MOST_TURNS_AT_ONCE = 10_000
 
 
@@ -81,7 +90,7 @@ class SimCluster:
         self._numbers = itertools.count()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._old_slots: dict[int, bytes] = {}
-        self.parted: set[frozenset[str]] = set()
+        self.parted: dict[frozenset[str], str] = {}
         self._course = Course()
         self.hosts = {
             traits.name: SimHost(traits, self.shared, Path(self._directory.name))
@@ -91,6 +100,7 @@ class SimCluster:
             host.tell_transition = self._tell_transition
             host.tell = self._tell
             host.vm.begin_move = partial(self._begin_move, host)
+            host.find_unreached_why = partial(self._unreached_why, host)
         self.shared.page_from = self._page_from
         for host in self.hosts.values():
             if not host.traits.copy_of:
@@ -204,11 +214,14 @@ class SimCluster:
         self._set_gateway(True)
 
     def part(self, one: str, other: str, state: str) -> None:
-        """Let two hosts not reach each other ("cut"), though all others do, or again ("heal")."""
+        """Let two hosts not reach each other, though all others do: there is no way ("cut"), or
+        what they send is lost ("drop"). Or let them do so again ("heal")."""
         pair = frozenset({one, other})
         if len(pair) < 2:
             raise SimulationError(f"{one} is one host")
-        (self.parted.add if state == "cut" else self.parted.discard)(pair)
+        self.parted.pop(pair, None)
+        if state != "heal":
+            self.parted[pair] = state
 
     def name_server_answers_in(self, seconds: float) -> None:
         """How long the name server takes to answer from now on."""
@@ -286,11 +299,16 @@ class SimCluster:
     def _begin_move(self, here: SimHost, address: str) -> Migration:
         """The agent on `here` has libvirt move the engine; raises HypervisorError."""
         there = self._host_at(address)
-        why = self._no_move_why(here, there, address)
-        if there is None or why:
-            raise HypervisorError(f"move the domain to {address}", why)
+        what = f"move the domain to {address}"
+        if there is None:
+            raise HypervisorError(what, f"no connection to {address}: Name or service not known")
+        if there is here:
+            raise HypervisorError(what, f"{address} is this very host")
+        found = self._obstacle(here, there, address)
+        if found is not None and not found.takes_s:
+            raise HypervisorError(what, found.why)
         move = Migration(self, here, there, by_agent=True)
-        move.begin(self._course)
+        move.connect(self._course, partial(self._obstacle, here, there, address))
         return move
 
     def _host_at(self, address: str) -> Optional[SimHost]:
@@ -298,19 +316,39 @@ class SimCluster:
         found = [one for one in self.hosts.values() if one.settings.reached_at.lower() == name]
         return found[0] if found else None
 
-    def _no_move_why(self, here: SimHost, there: Optional[SimHost], address: str) -> str:
-        if there is here:
-            return f"{address} is this very host"
-        if there is None or not there.power or not self._reach_each_other(here, there):
-            return f"no connection to {address}: it can't be reached"
-        if not there.is_awake or there.vm.hangs:
-            self.shared.clock.spend(LOOK_S)
-            return f"the libvirt at {address} has not answered for {LOOK_S:g} s"
+    def _unreached_why(self, here: SimHost, address: str) -> str:
+        """As a broker says that has tried to connect to the port."""
+        there = self._host_at(address)
+        if there is None or there is here:
+            return ""
+        port = f"port 16514 of {there.name}"
+        lost = self._is_dropped(here, there) or not self._reach_each_other(here, there)
+        if lost or not self._answers_packets(there):
+            self.shared.clock.spend(REACH_S)
+            return f"{port}: no answer within {REACH_S:g} s"
+        return "" if there.vm.answers or there.vm.hangs else f"{port}: Connection refused"
+
+    def _obstacle(self, here: SimHost, there: SimHost, address: str) -> Optional[Obstacle]:
+        if self._is_dropped(here, there):
+            return Obstacle(f"no connection to {address}: Connection timed out", DROPPED_S)
+        if not self._answers_packets(there) or not self._reach_each_other(here, there):
+            return Obstacle(f"no connection to {address}: No route to host", NO_ROUTE_S)
+        if there.vm.hangs:  # the kernel takes the connection, and libvirt waits for a word
+            return Obstacle("", math.inf)
         if not there.vm.answers:
-            return f"no connection to {address}: Connection refused"
+            return Obstacle(f"no connection to {address}: Connection refused")
         if there.vm.now.state != DomainState.ABSENT:
-            return "a domain HostedEngine runs there already"
-        return ""
+            return Obstacle("a domain HostedEngine runs there already")
+        return None
+
+    @staticmethod
+    def _answers_packets(host: SimHost) -> bool:
+        return host.power and host.suspended_at_s is None
+
+    def _is_dropped(self, one: SimHost, other: SimHost) -> bool:
+        """Is what one sends to the other lost on its way, past whoever would say so?"""
+        pair = self.parted.get(frozenset({one.name, other.name}))
+        return pair == DROP or one.network_drops or other.network_drops
 
     def _reach_each_other(self, one: SimHost, other: SimHost) -> bool:
         parted = frozenset({one.name, other.name}) in self.parted

@@ -13,8 +13,9 @@ from typing import Callable, Optional
 from fsm.decision import Decision
 from fsm.machine import walk
 from ha_agent.agent import Agent
+from ha_agent.observation.broker_poller import REACH_S
 from ha_agent.ports import AgentPorts, BrokerLook
-from ha_broker.api.client import BrokerGoneError, BrokerRefusedError
+from ha_broker.api.client import REACH_MARGIN_S, BrokerGoneError, BrokerRefusedError
 from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.broker import Broker
 from ha_broker.cycle.part import BrokerPorts
@@ -143,7 +144,8 @@ class SimHost:
             bridge=BRIDGE,
             gateway=GATEWAY if traits.gateway else "",
         )
-        self._network_cut = False
+        self._network_cut = self.network_drops = False
+        self.find_unreached_why: Callable[[str], str] = lambda _address: ""
         self._uplink = WHOLE
         self._gateway_lost = False
         self.storage = StoragePath(
@@ -332,11 +334,17 @@ class SimHost:
     def network_cut(self) -> None:
         """Pull the network cable."""
         self._network_cut = True
+        self.network_drops = False
+        self.set_gateway()
+
+    def network_drop(self) -> None:
+        """The network behind this host's link loses all that it sends, and whatever is for it."""
+        self._network_cut = self.network_drops = True
         self.set_gateway()
 
     def network_heal(self) -> None:
-        """Plug the network cable."""
-        self._network_cut = False
+        """Plug the network cable, and lose nothing."""
+        self._network_cut = self.network_drops = False
         self.set_gateway()
 
     def uplink(self, state: str) -> None:
@@ -350,7 +358,7 @@ class SimHost:
 
     @property
     def reaches_others(self) -> bool:
-        """Is its network cable plugged?"""
+        """Does its network work?"""
         return self.power and not self._network_cut and self.vitals.bridge_up
 
     @property
@@ -522,6 +530,15 @@ class SimHost:
         broker.mailbox.ask_maintenance("local", False)
         self.broker_process.wake()
         self.tell(self, f"local maintenance is taken back: {why}")
+
+    def not_reached_why(self, address: str) -> str:
+        """`BrokerPort.not_reached_why`."""
+        if self.broker is None:
+            return ""
+        if not self.broker_process.running:
+            self.shared.clock.spend(REACH_S + REACH_MARGIN_S)
+            return ""
+        return self.find_unreached_why(address)
 
     # --- time -----------------------------------------------------------------------------
 

@@ -3,7 +3,8 @@
 
 """A live migration, by the agent or made from outside, as libvirt's lock manager sees it.
 
-While the VM's memory is copied the source runs and holds the lease. Then the source is paused,
+The source's libvirt connects to the target's first, and has no deadline for that but TCP's. While
+the VM's memory is copied the source runs and holds the lease. Then the source is paused,
 which lets the lease go, and the target takes it as it resumes: in between it is free for
 everybody.
 """
@@ -19,6 +20,10 @@ from world.ports.errors import WorldError
 from world.ports.libvirt import DomainState, Ending, MigrationResult, Pause
 
 COPY_S = 3.0
+# Of a connection to nobody, as measured: until the neighbour's address was asked for in vain, and
+# where all is dropped until TCP gives up (``tcp_syn_retries`` of 6).
+NO_ROUTE_S, DROPPED_S = 3.1, 127.0
+RETRY_S = 1.0
 MEMORY_BYTES = 128 << 20
 # How it ends:
 FINISHES = "finishes"  # the target runs on
@@ -38,6 +43,14 @@ class Course:
     end: str = FINISHES
     gap_s: float = 0.3
     copy_s: float = COPY_S
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """Why the target does not take the VM, and how long it takes the source's libvirt to say so."""
+
+    why: str
+    takes_s: float = 0.0
 
 
 class Agenda(Protocol):
@@ -67,6 +80,7 @@ class Migration:
         self._here = here
         self._there = there
         self._course = Course()
+        self._hangs = self._broken_off = self._connects = False
         self._begun_s = self._ended_s = cluster.now_s
         self._paused_s: Optional[float] = None
         self.ended_why: Optional[str] = None
@@ -85,14 +99,53 @@ class Migration:
 
     def abort(self) -> None:
         """The source's libvirt is asked to break it off; too late while the lease is handed over,
-        but for one that would never end."""
+        but for one that would never end. One that still connects is broken off after that."""
         if self.ended_why is not None:
+            return
+        if self._connects:
+            self._broken_off = True
             return
         if self._paused_s is None:
             self._give_up(CANCELED)
         elif self._here.vm.migrates and self._hangs:
             self._here.vm.migrates = False
             self._undo(CANCELED)
+
+    def connect(self, course: Course, obstacle: Callable[[], Optional[Obstacle]]) -> None:
+        """The source's libvirt connects to the target, then the copying begins."""
+        self._course, self._connects = course, True
+        self._pid = self._here.vm.now.pid
+        self._obstacle = obstacle
+        self._here.vm.move = self
+        self._try_to_connect()
+
+    def _try_to_connect(self) -> None:
+        here = self._here
+        if self.ended_why is not None:
+            return None
+        if here.suspended_at_s is None:
+            found = self._obstacle()
+            if found is None:
+                return self._connected()
+            waited_s = self._cluster.now_s - self._begun_s
+            if here.vm.move is not self or (not here.vm.answers and not here.vm.hangs):
+                return self._not_connected("libvirt has ended")
+            if waited_s >= found.takes_s and not here.vm.hangs:
+                return self._not_connected(found.why)
+        return self._cluster.at(self._cluster.now_s + RETRY_S, self._try_to_connect)
+
+    def _connected(self) -> None:
+        here = self._here.vm
+        if self._broken_off:
+            return self._not_connected(CANCELED)
+        if here.now.pid != self._pid or here.now.state != DomainState.RUNNING:
+            return self._not_connected("the domain is not running")
+        self._connects = False
+        return self.begin(self._course)
+
+    def _not_connected(self, why: str) -> None:
+        self._connects = False
+        self._note_end(why)
 
     def begin(self, course: Course) -> None:
         """The copying begins."""
@@ -104,7 +157,7 @@ class Migration:
         there.vm.receive()
         here.vm.leave()
         here.vm.move = self
-        self._course, self._hangs = course, False
+        self._course, self._begun_s = course, self._cluster.now_s
         self.pids = here.vm.now.pid, there.vm.now.pid
         self._cluster.at(self._cluster.now_s + course.copy_s, self._pause_source)
 

@@ -17,7 +17,7 @@ from metadata.settings.parse import StorageParts
 from metadata.value_class import value_class
 from world.ports.errors import HypervisorError, LeaseHeldError, WorldError
 from world.ports.jobs import Clock, Outcome, Runner
-from world.ports.libvirt import Domain, DomainState, Hypervisor, MigrationResult
+from world.ports.libvirt import NO_CONNECTION, Domain, DomainState, Hypervisor, MigrationResult
 from world.ports.sanlock import Lockspace
 
 START, SHUTDOWN, DESTROY, RESUME = "start", "shutdown", "destroy", "resume"
@@ -70,7 +70,8 @@ class OrderResult:
 class Executor:
     """Starts, stops, resumes and moves the engine's VM; each order once at a time.
 
-    `lease_version` is the lease's while the VM ran here last, for resuming.
+    `lease_version` is the lease's while the VM ran here last, for resuming. `not_reached_why` says
+    why nobody is at a target's address (`BrokerPort.not_reached_why`).
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Executor:
         clock: Clock,
         *,
         lease_version: Callable[[], Optional[int]] = lambda: None,
+        not_reached_why: Callable[[str], str] = lambda _address: "",
     ) -> None:
         self._clock = clock
         self._runner = runner
@@ -89,6 +91,7 @@ class Executor:
         self._lockspace = lockspace
         self._parts = parts
         self._lease_version = lease_version
+        self._not_reached_why = not_reached_why
         self._start = LatestStart()
         self._move = LatestMove()
         self._move_given_up_s = 0.0
@@ -205,8 +208,7 @@ class Executor:
         why = move.impossible_why
         ordered_at_s = self._clock.monotonic_s()
         if not why:
-            order = partial(self._hypervisor.migrate, move.address, move.options)
-            why = self._submit(MIGRATE, self._bound_move(judged, order))
+            why = self._submit(MIGRATE, self._bound_move(judged, move))
         if why and self._move.outcome is not MoveOutcome.RUNNING:
             self._move = LatestMove(MoveOutcome.FAILED, why, move.target_id)
         if why:
@@ -221,11 +223,11 @@ class Executor:
         running = self._move.outcome is MoveOutcome.RUNNING
         return running and outcome.started_at_s >= self._move_ordered_at_s
 
-    def _bound_move(
-        self, judged: Judged, order: Callable[[], MigrationResult]
-    ) -> Callable[[], MigrationResult]:
-        """`order`, unless the VM is not what was judged any more, or is gone.
+    def _bound_move(self, judged: Judged, move: MigrationOrder) -> Callable[[], MigrationResult]:
+        """The order, unless nobody is there, or the VM is not what was judged any more, or is gone.
 
+        libvirt has no deadline for connecting: where packets are dropped it tries for two minutes,
+        in which nothing else can be done with the VM but to destroy it. So the port is tried first.
         Looked at before the order and never after it, for then the VM leaves: simulated calls
         that block are made again until they return.
         """
@@ -234,11 +236,17 @@ class Executor:
         def carry_out() -> MigrationResult:
             nonlocal is_given
             if not is_given:
+                self._check_reached(move.address)
                 self._check_movable(judged)
             is_given = True
-            return order()
+            return self._hypervisor.migrate(move.address, move.options)
 
         return carry_out
+
+    def _check_reached(self, address: str) -> None:
+        why = self._not_reached_why(address)
+        if why:
+            raise HypervisorError("move the VM", f"{NO_CONNECTION} {address}: {why}")
 
     def _check_movable(self, judged: Judged) -> None:
         found = self._hypervisor.domain()

@@ -16,9 +16,10 @@ import threading
 from typing import Callable, Optional, Protocol
 
 from ha_agent.ports import BrokerLook
-from ha_broker.api.client import BrokerError, BrokerRefusedError
+from ha_broker.api.client import BrokerError, BrokerRefusedError, Reach
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.error_words import reason
+from metadata.settings.migration import port_at
 from metadata.shared_config import SharedConfig
 from world.ports.jobs import Clock
 
@@ -26,6 +27,8 @@ log = logging.getLogger("ha_agent.broker")
 
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 2.0
+# TCP tries three times in that time.
+REACH_S = 3.0
 # How often and how long a stopping agent looks whether its last record is written.
 LAST_WRITE_LOOKS = 50
 LAST_WRITE_PAUSE_S = 0.1
@@ -54,6 +57,9 @@ class Client(Protocol):
 
     def end_local_maintenance(self, why: str) -> None:
         """Switch it off, for that reason."""
+
+    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
+        """Does a port take connections?"""
 
     def close(self) -> None:
         """End all calls."""
@@ -109,6 +115,19 @@ class BrokerWatch:
     def end_local_maintenance(self, why: str) -> None:
         """Switch it off, for that reason (blocks; BrokerError)."""
         self._client.end_local_maintenance(why)
+
+    def not_reached_why(self, address: str) -> str:
+        """See `BrokerPort.not_reached_why`."""
+        found = port_at(address)
+        if found is None:
+            return ""
+        host, port = found
+        try:
+            reach = self._client.reach(host, port, REACH_S)
+        except BrokerError as error:  # also one of a version that does not know the question
+            log.debug("nobody says whether %s port %d is reached: %s", host, port, error.why)
+            return ""
+        return f"port {port} of {host}: {reach.detail}" if reach.answered is False else ""
 
     # --- the thread -------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ from world.ports.libvirt import Domain, DomainState, Ending, MigrationOptions
 from world.storage.sanlock_lockspace import SanlockLockspace
 from world.vm import libvirt_migration
 from world.vm.domain_endings import NOT_ARRIVED
-from world.vm.libvirt_hypervisor import LibvirtHypervisor
+from world.vm.libvirt_hypervisor import LibvirtHypervisor, _libvirt
 
 SECOND = BOX / "second"
 FIRST_SOCKETS = BOX / "first"
@@ -313,7 +313,7 @@ def test_a_source_is_seen_while_its_libvirt_waits_for_the_target(
         longest_s, looks = 0.0, 0
         while move.is_alive():
             begun_s = time.monotonic()
-            assert pair[0].domain().state is DomainState.RUNNING
+            assert pair[0].domain() == before  # nothing leaves yet
             longest_s, looks = max(longest_s, time.monotonic() - begun_s), looks + 1
         heard.join()
     move.join()
@@ -321,6 +321,58 @@ def test_a_source_is_seen_while_its_libvirt_waits_for_the_target(
     assert longest_s < TIME_FACTOR
     assert why[0].startswith("unable to connect to server at '127.0.0.1:")
     assert stayed(pair, before)
+
+
+def test_breaking_it_off_while_libvirt_connects_holds_when_it_is_connected(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promise, then: the call goes on until there is a connection, and nothing moves over it."""
+    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
+    before = started(pair[0])
+    why: list[str] = []
+    move = threading.Thread(target=lambda: why.append(failed(pair, MigrationOptions())))
+    target_pid = int((SECOND / "libvirtd.pid").read_text())
+    os.kill(target_pid, signal.SIGSTOP)
+    try:
+        move.start()
+        wait_until(lambda: has_job(pair[0]))
+        assert pair[0].domain() == before
+        pair[0].abort_migration()
+        assert move.is_alive()
+        assert has_job(pair[0])
+    finally:
+        os.kill(target_pid, signal.SIGCONT)
+    move.join()
+    assert why[0].startswith("it was broken off from here: ")
+    assert stayed(pair, before)
+
+
+def test_one_that_is_destroyed_while_libvirt_connects_is_gone_at_once(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For those two minutes that a target may take for nothing, nobody has to wait."""
+    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
+    started(pair[0])
+    why: list[str] = []
+    move = threading.Thread(target=lambda: why.append(failed(pair, MigrationOptions())))
+    target_pid = int((SECOND / "libvirtd.pid").read_text())
+    os.kill(target_pid, signal.SIGSTOP)
+    try:
+        move.start()
+        wait_until(lambda: has_job(pair[0]))
+        pair[0].destroy()
+        assert pair[0].domain().state is DomainState.ABSENT
+        assert move.is_alive()
+    finally:
+        os.kill(target_pid, signal.SIGCONT)
+    move.join()
+    assert why[0]
+    assert pair[1].domain().state is DomainState.ABSENT
+
+
+def has_job(hypervisor: LibvirtHypervisor) -> bool:
+    domain = hypervisor._line.connection("look").lookupByName("HostedEngine")
+    return libvirt_migration.is_leaving(_libvirt(), domain)
 
 
 class RealStage:

@@ -43,10 +43,11 @@ def quick(built_lab: LabVerbs) -> Iterator[None]:
         built_lab.on("h1", "hosted-engine", "--shared-config-rollback", str(before))
 
 
-def test_a_host_cut_off_the_network_gives_the_engine_up(lab: LabVerbs) -> None:
+@pytest.mark.parametrize("fault", ["cut", "drop"])
+def test_a_host_cut_off_the_network_gives_the_engine_up(lab: LabVerbs, fault: str) -> None:
     where = lab.engine_host()
     cut_s, cut_wall_s = machine_clock_s(), time.time()
-    lab("network", where, "cut")
+    lab("network", where, fault)
     try:
         lab.wait_healthy(DETECTION_S + 120, "--not-on", where)
         healthy_s = machine_clock_s() - cut_s

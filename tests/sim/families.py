@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 
 from metadata.sanlock_usual import USUAL_FIRE_TIMEOUT_S
@@ -50,6 +51,12 @@ def slots(dice: Dice) -> None:
     dice.add(dice.moment_s(), f"slot {number} {kind}")
 
 
+def _lost(at_s: float, whose: str) -> str:
+    """How a network is lost: its cable is pulled, or what is sent vanishes. Drawn apart: it changes
+    no other draw."""
+    return "drop" if random.Random(f"lost {at_s} {whose}").random() < 0.4 else "cut"
+
+
 def network(dice: Dice) -> None:
     at_s = dice.moment_s()
     if dice.chance(0.3):
@@ -60,7 +67,7 @@ def network(dice: Dice) -> None:
         dice.pair(at_s, f"gateway {name} down", f"gateway {name} up")
         return
     for name in dice.some_hosts():
-        dice.pair(at_s, f"network {name} cut", f"network {name} heal")
+        dice.pair(at_s, f"network {name} {_lost(at_s, name)}", f"network {name} heal")
 
 
 def reach(dice: Dice) -> None:
@@ -72,14 +79,16 @@ def reach(dice: Dice) -> None:
     kind = dice.rng.random()
     if kind < 0.2 and len(dice.hosts) > 1:
         one, other = dice.rng.sample(dice.hosts, 2)
-        dice.pair(at_s, f"network {one} {other} cut", f"network {one} {other} heal")
+        how = _lost(at_s, f"{one} {other}")
+        dice.pair(at_s, f"network {one} {other} {how}", f"network {one} {other} heal")
         return
     verb = "network" if kind < 0.5 else "uplink"
     what = "cut" if kind < 0.8 else "unplug"
     for name in dice.some_hosts():
         back = f"{verb} {name} heal"
         # Long enough to be noticed, mostly.
-        dice.add(at_s, f"{verb} {name} {what}")
+        how = _lost(at_s, name) if verb == "network" else what
+        dice.add(at_s, f"{verb} {name} {how}")
         if dice.chance(0.85):
             dice.add(at_s + dice.span_s() + dice.one_of(0, 1, 1, 3) * dice.timing.isolated_s, back)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ha_agent.actions.migrate_engine import SHORT_PATIENCE_S
 from simulation.cluster import SimCluster
 from simulation.oracle import Oracle
 from simulation.settings import WorldSettings
@@ -73,13 +74,30 @@ def run_until_up(cluster: SimCluster, limit_s: float) -> float:
     return cluster.now_s - begin_s
 
 
-def test_the_engine_is_in_reach_again_within_its_time(cluster: SimCluster) -> None:
+@pytest.mark.parametrize("fault", ["cut", "drop"])
+def test_the_engine_is_in_reach_again_within_its_time(cluster: SimCluster, fault: str) -> None:
     oracle = Oracle(cluster)
     before = engine_host(cluster)
-    cluster.host(before).network_cut()
+    getattr(cluster.host(before), f"network_{fault}")()
     limit_s = sum(parts_s(cluster.settings).values())
     took_s = run_until_up(cluster, limit_s)
     assert took_s <= limit_s, f"{took_s:.0f} s > {parts_s(cluster.settings)}"
+    assert engine_host(cluster) != before
+    assert oracle.violations == []
+
+
+def test_a_libvirt_that_connects_for_minutes_holds_nothing_up(cluster: SimCluster) -> None:
+    """The network is lost between the agent's try and libvirt's: no shutdown gets through then."""
+    oracle = Oracle(cluster)
+    before = engine_host(cluster)
+    cluster.host(before).find_unreached_why = lambda _address: ""
+    cluster.host(before).network_drop()
+    timing, parts = cluster.settings.cluster.timing, parts_s(cluster.settings)
+    if parts["move"]:
+        parts["move"] += SHORT_PATIENCE_S
+        parts["shutdown"] = timing.stop_s + 15
+    took_s = run_until_up(cluster, sum(parts.values()))
+    assert took_s <= sum(parts.values()), f"{took_s:.0f} s > {parts}"
     assert engine_host(cluster) != before
     assert oracle.violations == []
 

@@ -105,6 +105,8 @@ class StubBroker:
         self.override: dict[str, Any] = {}
         self.config = SharedConfig(1, SETTINGS, domain_xml())
         self.published: list[Publication] = []
+        self.tried: list[str] = []  # addresses of other hosts' libvirts
+        self.unreached: dict[str, str] = {}
         self.ended_for: list[str] = []  # why local maintenance was taken back, each time
         self.written_at_s: Optional[float] = None
         self._last = BrokerLook()
@@ -129,6 +131,10 @@ class StubBroker:
     def end_local_maintenance(self, why: str) -> None:
         self._need("end local maintenance")
         self.ended_for.append(why)
+
+    def not_reached_why(self, address: str) -> str:
+        self.tried.append(address)
+        return self.unreached.get(address, "")
 
     def _need(self, what: str) -> None:
         if self.gone:

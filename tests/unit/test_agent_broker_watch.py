@@ -17,6 +17,7 @@ from ha_broker.api.client import (
     BrokerGoneError,
     BrokerRefusedError,
     BrokerTimeoutError,
+    Reach,
 )
 from ha_broker.api.snapshot import Publication, Snapshot, StorageView
 from metadata.records import EngineStatus
@@ -40,6 +41,8 @@ class Client:
         self.published: list[Publication] = []
         self.told_by_records = False
         self.told: Optional[Answer] = None
+        self.reached: Union[Reach, Exception] = Reach(True, "")
+        self.tried: list[tuple[str, int]] = []
         self.looks = 0
         self.looks_to_write = 1
 
@@ -63,6 +66,12 @@ class Client:
 
     def shared_config(self) -> SharedConfig:
         raise NotImplementedError
+
+    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
+        self.tried.append((host, port))
+        if isinstance(self.reached, Exception):
+            raise self.reached
+        return self.reached
 
     def close(self) -> None:
         pass
@@ -270,3 +279,28 @@ def test_one_line_when_it_goes_and_one_when_it_is_back(
         "the broker does not answer: there is no broker",
         "the broker answers again",
     ]
+
+
+@pytest.mark.parametrize(
+    ("reached", "why"),
+    [
+        (Reach(False, "no answer within 3 s"), "port 16514 of h2: no answer within 3 s"),
+        (Reach(True, "h2 accepts"), ""),
+        # Nobody can say: libvirt tries by itself.
+        (Reach(None, "no such name"), ""),
+        (BrokerRefusedError("connect", 404, "/v1/reach: no such resource"), ""),
+        (GONE, ""),
+    ],
+)
+def test_why_a_libvirt_is_not_reached(
+    bench: Bench, reached: Union[Reach, Exception], why: str
+) -> None:
+    bench.client.reached = reached
+    assert bench.watch.not_reached_why("qemu+tls://h2/system") == why
+    assert bench.client.tried == [("h2", 16514)]
+    assert bench.watch.latest_snapshot().error == ""
+
+
+def test_a_libvirt_that_is_reached_in_another_way_is_not_tried(bench: Bench) -> None:
+    assert bench.watch.not_reached_why("qemu+unix:///system?socket=/run/sock") == ""
+    assert bench.client.tried == []

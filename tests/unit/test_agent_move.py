@@ -80,7 +80,15 @@ class Bench:
         lockspace.join(1, 10)
         self.vm = Movable(lockspace)
         self.runner = InlineRunner(self.clock)
-        self.executor = Executor(self.runner, self.vm, lockspace, PARTS, self.clock)
+        self.unreached: dict[str, str] = {}
+        self.executor = Executor(
+            self.runner,
+            self.vm,
+            lockspace,
+            PARTS,
+            self.clock,
+            not_reached_why=lambda address: self.unreached.get(address, ""),
+        )
         self.vm.start(domain_xml())
 
     def order(
@@ -119,6 +127,16 @@ def test_a_move_that_fails_is_told_to_the_state_machine_and_not_as_an_error(benc
     bench.order()
     assert [result.error for result in bench.harvest()] == [""]
     assert bench.executor.move == LatestMove(MoveOutcome.FAILED, "h2 has another CPU", 2)
+
+
+def test_where_nobody_is_libvirt_does_not_even_try(bench: Bench) -> None:
+    """It would do nothing else with the VM for two minutes."""
+    bench.unreached[AT] = "port 16514 of h2: no answer within 3 s"
+    bench.order()
+    bench.harvest()
+    why = f"no connection to {AT}: port 16514 of h2: no answer within 3 s"
+    assert bench.executor.move == LatestMove(MoveOutcome.FAILED, why, 2)
+    assert bench.vm.moves == []
 
 
 def test_the_next_move_forgets_how_the_one_before_ended(bench: Bench) -> None:

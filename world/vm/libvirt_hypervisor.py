@@ -97,7 +97,7 @@ class LibvirtHypervisor:
         self._news = threading.Condition()
         self._life = DomainLife()
         self._pid_of: tuple[int, Optional[int]] = (-1, None)
-        self._migrates = False
+        self._migrates = self._copies = False
         self._job_stats: dict[str, Any] = {}
         self._stop_move: Optional[threading.Event] = None
 
@@ -253,7 +253,8 @@ class LibvirtHypervisor:
             if stop.is_set():
                 raise HypervisorError(what, "it was broken off before anything had moved")
             self._job_stats = {}
-            self._migrates = True  # qemu's own word comes with its first pass over the memory
+            # qemu's own word comes with its first pass over the memory.
+            self._migrates, self._copies = True, False
             # What is asked while it goes on goes over the other connection: see `_order`.
             beside = self._line.connection(what).lookupByName(self._name)
             watch = libvirt_migration.Watch(libvirt, beside, options, stop)
@@ -485,6 +486,10 @@ class LibvirtHypervisor:
         Only after that event, and once on each new connection (it may have come before), is libvirt
         asked for its job: the question needs qemu's own answer, and one that is stuck would hold up
         every look at the domain. So one that does not answer is not asked again.
+
+        It leaves from the first pass over its memory on. Before that libvirt connects to the target
+        and has a qemu made there, and the job is one already: where all packets are dropped, for
+        over two minutes, in which nothing leaves, and `abort_migration` is a promise.
         """
         libvirt = _libvirt()
         try:
@@ -495,9 +500,9 @@ class LibvirtHypervisor:
             self._migrates = False
             return found
         self._migrates = stats.get("type") != libvirt.VIR_DOMAIN_JOB_NONE
-        if not self._migrates:
-            return found
-        return replace(found, leaving=True, copied=libvirt_migration.copied(libvirt, stats))
+        part = libvirt_migration.copied(libvirt, stats)
+        self._copies = self._migrates and (self._copies or part is not None)
+        return replace(found, leaving=True, copied=part) if self._copies else found
 
     def _absent(self, found: Domain, events_before: int) -> Domain:
         """libvirt forgets a domain a moment before it sends the event that says why."""
@@ -573,7 +578,7 @@ class LibvirtHypervisor:
         # A libvirtd that was restarted without a domain counts their ids from 1 again.
         self._pid_of = (-1, None)
         # What began before this connection, or this process, is told by nobody.
-        self._migrates = True
+        self._migrates, self._copies = True, False
         if self._gives_orders:
             with contextlib.suppress(HypervisorGoneError):  # it is tried again with the order
                 self._orders.connection("prepare orders")
@@ -606,7 +611,7 @@ class LibvirtHypervisor:
     def _on_migration(self, _connection: Any, domain: Any, *_details: Any) -> None:
         """qemu begins a pass over the memory: a migration from here has begun, or goes on."""
         if domain.name() == self._name:
-            self._migrates = True
+            self._migrates = self._copies = True
             self._notify()
 
     def _on_job_end(
