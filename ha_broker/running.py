@@ -96,7 +96,7 @@ class BrokerDaemon:
             exporter.answer,
             counters.call_answered,
             access,
-            connects=world.network.tcp,
+            network=world.network,
         )
         entrance = Entrance(self._socket_path, api.answer, access)
         metrics = MetricsService(host.metrics, exporter.answer, broker.note_metrics)

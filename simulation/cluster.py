@@ -326,7 +326,10 @@ class SimCluster:
         if lost or not self._answers_packets(there):
             self.shared.clock.spend(REACH_S)
             return f"{port}: no answer within {REACH_S:g} s"
-        return "" if there.vm.answers or there.vm.hangs else f"{port}: Connection refused"
+        if there.vm.hangs:  # all use TLS here
+            self.shared.clock.spend(REACH_S)
+            return f"{port}: {there.name} accepts the connection, and is silent"
+        return "" if there.vm.answers else f"{port}: Connection refused"
 
     def _obstacle(self, here: SimHost, there: SimHost, address: str) -> Optional[Obstacle]:
         if self._is_dropped(here, there):

@@ -15,11 +15,11 @@ import logging
 import threading
 from typing import Callable, Optional, Protocol
 
+from ha_agent.observation.libvirt_port import port_at
 from ha_agent.ports import BrokerLook
 from ha_broker.api.client import BrokerError, BrokerRefusedError, Reach
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.error_words import reason
-from metadata.settings.migration import port_at
 from metadata.shared_config import SharedConfig
 from world.ports.jobs import Clock
 
@@ -58,7 +58,7 @@ class Client(Protocol):
     def end_local_maintenance(self, why: str) -> None:
         """Switch it off, for that reason."""
 
-    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
+    def reach(self, host: str, port: int, timeout_s: float, *, tls: bool = False) -> Reach:
         """Does a port take connections?"""
 
     def close(self) -> None:
@@ -121,9 +121,9 @@ class BrokerWatch:
         found = port_at(address)
         if found is None:
             return ""
-        host, port = found
+        host, port = found.host, found.port
         try:
-            reach = self._client.reach(host, port, REACH_S)
+            reach = self._client.reach(host, port, REACH_S, tls=found.tls)
         except BrokerError as error:  # also one of a version that does not know the question
             log.debug("nobody says whether %s port %d is reached: %s", host, port, error.why)
             return ""

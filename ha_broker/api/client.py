@@ -86,7 +86,10 @@ REACH_MARGIN_S = 1.0
 
 @value_class(frozen=True)
 class Reach:
-    """Whether a port took a connection; None: nothing could be tried. `detail` says it in words."""
+    """Whether a port took a connection, and answered; None: nothing could be tried.
+
+    `detail` says it in words.
+    """
 
     answered: Optional[bool]
     detail: str
@@ -193,13 +196,16 @@ class BrokerClient:
             raise BrokerError(what, "unexpected answer: no configuration")
         return found
 
-    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
+    def reach(self, host: str, port: int, timeout_s: float, *, tls: bool = False) -> Reach:
         """Whether a port of a host takes connections from here; raises BrokerError.
+
+        With `tls`: and answers the beginning of TLS.
 
         It has a connection of its own, so that it keeps no other call waiting.
         """
         what = f"connect to {host} port {port}"
-        body = json.dumps({"host": host, "port": port, "timeout_s": timeout_s}).encode()
+        asked = {"host": host, "port": port, "timeout_s": timeout_s, "tls": tls}
+        body = json.dumps(asked).encode()
         allowed_s = timeout_s + REACH_MARGIN_S
         data = self._tries.call(what, "PUT", "/v1/reach", body, allowed_s)
         try:

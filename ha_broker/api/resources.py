@@ -138,12 +138,14 @@ RESOURCES: tuple[Resource, ...] = (
         "/v1/reach",
         "connects to a port from this host, and hangs up",
         ROOT,
-        "`answered`: whether it took the connection in time; null: nothing could be tried (no such"
-        " name), which says nothing about the port; `detail` says it in words",
+        "`answered`: whether it took the connection in time, and with `tls` answered, too; null:"
+        " nothing could be tried (no such name), which says nothing about the port; `detail` says"
+        " it in words",
         body=(
             ("host", "a name or an IP address"),
             ("port", "1 to 65535"),
             ("timeout_s", "how long that may take: 0.1 to 10 (default 3)"),
+            ("tls", "whether the beginning of TLS is said there, too (default false)"),
         ),
     ),
     Resource(

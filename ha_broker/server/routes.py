@@ -55,7 +55,7 @@ from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
 from metadata.value_class import value_class
 from world.ports.errors import WorldError
-from world.ports.network import ProbeReading
+from world.ports.network import NetworkProbe
 
 MAX_WAIT_S = 60.0
 _MOST_DIGITS = 20
@@ -98,6 +98,7 @@ class ReachBody:
     host: str
     port: int
     timeout_s: float = 3.0
+    tls: bool = False
 
 
 @value_class(frozen=True)
@@ -115,16 +116,10 @@ COMMANDS = paths_for(COMMANDERS)
 Query = dict[str, str]
 Handler = Callable[[Query, bytes, Optional[Caller]], Any]
 Note = Callable[[str, int, float], None]
-Connects = Callable[[str, int, float], ProbeReading]
-"""As `world.ports.network.NetworkProbe.tcp`."""
 
 OTHER = "other"
 
 log = logging.getLogger(__name__)
-
-
-def _connects_nowhere(host: str, port: int, _timeout_s: float) -> ProbeReading:
-    raise WorldError(f"connect to {host} port {port}", "there is no network here")
 
 
 def _note_nothing(_resource: str, _status: int, _took_s: float) -> None:
@@ -137,7 +132,7 @@ class Api:
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
     without it root and the daemons' own user alone. Whoever publishes and asks for news waits
-    `look_within_s` at most. `connects` tries a port.
+    `look_within_s` at most. `network` tries ports.
     """
 
     def __init__(
@@ -149,10 +144,10 @@ class Api:
         access: Optional[Access] = None,
         *,
         look_within_s: float = LOOK_WITHIN_S,
-        connects: Connects = _connects_nowhere,
+        network: Optional[NetworkProbe] = None,
     ) -> None:
         self._mailbox = mailbox
-        self._connects = connects
+        self._network = network
         self._monotonic_s = monotonic_s
         self._metrics = metrics
         self._note = note
@@ -374,8 +369,11 @@ class Api:
         _only(query)
         asked = from_data(ReachBody, parse_json(body), refuse_unknown=True)
         _check_reach(asked)
+        if self._network is None:
+            raise Refusal(404, "/v1/reach: there is no network here")
+        tries = self._network.tls if asked.tls else self._network.tcp
         try:
-            found = self._connects(asked.host, asked.port, asked.timeout_s)
+            found = tries(asked.host, asked.port, asked.timeout_s)
         except WorldError as error:
             return {"answered": None, "detail": error.why}
         return {"answered": found.answered, "detail": found.detail}

@@ -24,15 +24,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
 
 from metadata.settings.schema import Reader, Rule, integer, number, text
 from metadata.settings.timing import longest_migration_limit_s
 from metadata.settings.values import MigrationSettings, Timing
 
 _ADDRESS = "{address}"
-# libvirt's own, by the transport; without one it is TLS.
-_PORTS = {"": 16514, "tls": 16514, "tcp": 16509, "ssh": 22, "libssh": 22, "libssh2": 22}
 # A host writes its whole address into a line of its record, which has room for 300 characters and
 # takes "=" for a separator; `migration_address` may have 200 of them.
 _URI = text(
@@ -73,21 +71,3 @@ def read_migration(reader: Reader, data: object, key: str, timing: Timing) -> Mi
 def address_on(uri: str, host: str) -> str:
     """The address of libvirt on `host`, a name or an IP address."""
     return uri.replace(_ADDRESS, f"[{host}]" if ":" in host else host)
-
-
-def port_at(address: str) -> Optional[tuple[str, int]]:
-    """Host and TCP port of the libvirt at `address`; None: it is reached in another way.
-
-    As libvirt's remote driver reads it (https://libvirt.org/uri.html).
-    """
-    from urllib.parse import urlsplit  # noqa: PLC0415  # some hundred KiB, for a move
-
-    try:
-        found = urlsplit(address)
-        host, port = found.hostname, found.port
-    except ValueError:
-        return None
-    usual = _PORTS.get(found.scheme.partition("+")[2])
-    if not host or usual is None:
-        return None
-    return host, port or usual

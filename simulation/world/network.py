@@ -64,6 +64,9 @@ class SimNetworkProbe:
     def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         return self._probe(f"tcp {host} {port}")
 
+    def tls(self, host: str, port: int, timeout_s: float) -> ProbeReading:
+        return self._probe(f"tls {host} {port}")
+
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
         answered = self._probe(f"dns {server}").answered
         return ProbeReading(answered and self.dns_takes_s <= timeout_s)

@@ -243,6 +243,10 @@ class ScaleHost:
     def shared_config(self) -> SharedConfig:
         return self.volume.config
 
+    def not_reached_why(self, address: str) -> str:
+        """Nothing moves here."""
+        return self.watch.not_reached_why(address)
+
     # --- the loops --------------------------------------------------------------------
 
     def _wake_broker(self) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from hosted_engine.deploy.checks_migration import CLIENT, SERVER
 from tests.contract.hypervisor_cases import answers, wait_until
 from tests.contract.places import TIME_FACTOR
 from world.network.certificate_files import PemCertificates
+from world.network.network_probe import SocketNetworkProbe
 from world.ports.certificates import CertificateFiles, Use
 from world.ports.errors import HypervisorError
 from world.ports.libvirt import DomainState, MigrationOptions
@@ -117,6 +119,15 @@ class Machine:
         wait_until(knows_machines, LIMIT_S)
         self._pki = pki
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        assert self._daemon is not None
+        self._daemon.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._daemon.send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         if self._daemon is not None:
             self._daemon.terminate()
@@ -175,6 +186,21 @@ def test_it_reaches_itself_by_its_address(receiving: Authority) -> None:
         assert NOT_TAKEN_HERE in hypervisor.not_reached_why("qemu+tls://h3/system")
         assert "of another host" in hypervisor.not_reached_why("test:///default")
         assert "Connection refused" in hypervisor.not_reached_why("qemu+tls://h2:16515/system")
+
+
+def test_one_that_is_frozen_is_told_from_one_that_lives(
+    machine: Machine, receiving: Authority
+) -> None:
+    """A host's broker has no certificate, and needs none."""
+    tries = SocketNetworkProbe()
+    for _ in range(3):
+        assert tries.tls("h2", 16514, LIMIT_S).answered
+    with machine.frozen():
+        assert tries.tcp("h2", 16514, LIMIT_S).answered
+        assert not tries.tls("h2", 16514, 1.0).answered
+    assert tries.tls("h2", 16514, LIMIT_S).answered
+    where = sender("after", receiving.text, receiving.pki("h1"))
+    assert why_not(f"qemu+tls://h2/system{where}") == ""
 
 
 def test_the_files_are_good_where_they_are_looked_for(receiving: Authority) -> None:

@@ -42,7 +42,7 @@ class Client:
         self.told_by_records = False
         self.told: Optional[Answer] = None
         self.reached: Union[Reach, Exception] = Reach(True, "")
-        self.tried: list[tuple[str, int]] = []
+        self.tried: list[tuple[str, int, bool]] = []
         self.looks = 0
         self.looks_to_write = 1
 
@@ -67,8 +67,8 @@ class Client:
     def shared_config(self) -> SharedConfig:
         raise NotImplementedError
 
-    def reach(self, host: str, port: int, timeout_s: float) -> Reach:
-        self.tried.append((host, port))
+    def reach(self, host: str, port: int, timeout_s: float, *, tls: bool = False) -> Reach:
+        self.tried.append((host, port, tls))
         if isinstance(self.reached, Exception):
             raise self.reached
         return self.reached
@@ -297,8 +297,13 @@ def test_why_a_libvirt_is_not_reached(
 ) -> None:
     bench.client.reached = reached
     assert bench.watch.not_reached_why("qemu+tls://h2/system") == why
-    assert bench.client.tried == [("h2", 16514)]
+    assert bench.client.tried == [("h2", 16514, True)]
     assert bench.watch.latest_snapshot().error == ""
+
+
+def test_one_without_tls_is_asked_for_no_more_than_the_connection(bench: Bench) -> None:
+    assert bench.watch.not_reached_why("qemu+tcp://h2/system") == ""
+    assert bench.client.tried == [("h2", 16509, False)]
 
 
 def test_a_libvirt_that_is_reached_in_another_way_is_not_tried(bench: Bench) -> None:

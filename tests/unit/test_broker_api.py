@@ -70,8 +70,8 @@ class Served:
         self._pumping = threading.Event()
 
     def serve(self, read_allowed_s: float = 30.0) -> ApiServer:
-        tcp = self.host.network.tcp
-        api = Api(self.host.broker.mailbox, self.cluster.clock.monotonic_s, connects=tcp)
+        mailbox, monotonic_s = self.host.broker.mailbox, self.cluster.clock.monotonic_s
+        api = Api(mailbox, monotonic_s, network=self.host.network)
         server = ApiServer(self.path, api.answer, read_allowed_s)
         server.start()
         return server
@@ -307,6 +307,8 @@ def test_a_port_is_tried_from_this_host(served: Served, answered: bool) -> None:
     reach = served.client().reach("h2", 16514, 3.0)
     assert (reach.answered, reach.detail) == (answered, "no answer within 3 s")
     assert network.calls[-1] == "tcp h2 16514"
+    assert served.client().reach("h2", 16514, 3.0, tls=True).answered == answered
+    assert network.calls[-1] == "tls h2 16514"
 
 
 def test_a_port_that_can_not_be_tried_says_nothing_of_itself(served: Served) -> None:
@@ -479,6 +481,7 @@ WIDE = 400, "allowed: numbers from -2^64 to 2^64"
             400,
             "0 is not in 0.1..10",
         ),
+        (put("/v1/reach", b'{"host": "h2", "port": 1, "tls": 1}'), 400, "tls: expected true"),
         (put("/v1/reach", b'{"host": "h2", "port": 1, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),

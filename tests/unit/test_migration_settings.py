@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
 from metadata.layout import storage_parts
-from metadata.settings.migration import address_on, port_at
+from metadata.settings.migration import address_on
 from metadata.settings.parse import (
     ClusterSettings,
     HostSettings,
@@ -178,24 +178,3 @@ def test_the_limit_goes_by_the_clusters_timing() -> None:
         {"timing": {"migration_s": timing.migration_s}, "migration": {"limit_s": 55}}, "x"
     )
     assert found.migration.limit_s == 55
-
-
-@pytest.mark.parametrize(
-    ("address", "found"),
-    [
-        ("qemu+tls://h2/system", ("h2", 16514)),
-        ("qemu://h2/system", ("h2", 16514)),
-        ("qemu+tcp://h2/system", ("h2", 16509)),
-        ("qemu+ssh://root@h2/system", ("h2", 22)),
-        ("qemu+libssh2://root@h2:2222/system", ("h2", 2222)),
-        ("qemu+tls://[2001:db8::2]:16515/system", ("2001:db8::2", 16515)),
-        # Reached by a socket, by a program of its own, or not at all.
-        ("qemu:///system", None),
-        ("qemu+unix:///system?socket=/run/sock", None),
-        ("qemu+ext://h2/system?command=/usr/bin/nc", None),
-        ("qemu+tls://h2:99999/system", None),
-        ("qemu+tls://[h2/system", None),
-    ],
-)
-def test_where_a_libvirt_listens(address: str, found: Optional[tuple[str, int]]) -> None:
-    assert port_at(address) == found

@@ -134,6 +134,49 @@ def silent() -> Iterator[int]:
             each.close()
 
 
+# --- the beginning of TLS -------------------------------------------------------------------
+
+
+def hangs_up(client: socket.socket, _over: threading.Event) -> None:
+    client.recv(1)
+
+
+def says_something_else(client: socket.socket, over: threading.Event) -> None:
+    client.sendall(b"SSH-2.0-x\r\n")
+    over.wait()
+
+
+@pytest.mark.parametrize("answer", [hangs_up, says_something_else])
+def test_whoever_does_anything_lives(listen: Callable[..., int], answer: Answer) -> None:
+    assert SocketNetworkProbe().tls("127.0.0.1", listen(answer), LONG_S).answered
+
+
+def test_tls_is_begun_as_a_server_expects_it(listen: Callable[..., int]) -> None:
+    """A record of the kind "handshake", and in it a message "client hello"."""
+    heard: list[bytes] = []
+
+    def answer(client: socket.socket, _over: threading.Event) -> None:
+        heard.append(client.recv(6))
+
+    assert SocketNetworkProbe().tls("127.0.0.1", listen(answer), LONG_S).answered
+    assert (heard[0][0], heard[0][1], heard[0][5]) == (22, 3, 1)
+
+
+def test_one_that_is_frozen_says_nothing() -> None:
+    """The kernel accepts for it."""
+    with socket.create_server(("127.0.0.1", 0)) as frozen:
+        port = frozen.getsockname()[1]
+        assert SocketNetworkProbe().tcp("127.0.0.1", port, LONG_S).answered
+        reading = SocketNetworkProbe().tls("127.0.0.1", port, SHORT_S)
+    why = "127.0.0.1 accepts the connection, and says nothing within 0.3 s"
+    assert reading == ProbeReading(False, why)
+
+
+def test_tls_where_nobody_listens(refusing: int) -> None:
+    reading = SocketNetworkProbe().tls("127.0.0.1", refusing, LONG_S)
+    assert (reading.answered, "Connection refused" in reading.detail) == (False, True)
+
+
 # --- a connection ---------------------------------------------------------------------------
 
 

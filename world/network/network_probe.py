@@ -9,11 +9,12 @@ says nothing about the network; whatever goes wrong on the way is a probe withou
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from metadata.error_words import reason
-from world.network import dial, dns_probe
+from world.network import dial, dns_probe, tls_greeting
 from world.network.deadline import Deadline
 from world.network.icmp_echo import ping
 from world.ports.errors import WorldError
@@ -35,13 +36,11 @@ class SocketNetworkProbe:
 
     def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         """One connection; see `NetworkProbe`."""
-        deadline = Deadline(timeout_s)
-        targets = _resolve(f"connect to {host} port {port}", host, port, deadline)
-        try:
-            with dial.connect_any(targets, deadline) as sock:
-                return ProbeReading(True, f"{dial.peer(sock) or host} accepts")
-        except OSError as error:  # refused, unreachable or too late: that is an answer too
-            return ProbeReading(False, reason(error))
+        return _connect(host, port, timeout_s)
+
+    def tls(self, host: str, port: int, timeout_s: float) -> ProbeReading:
+        """One connection and one message; see `NetworkProbe`."""
+        return _connect(host, port, timeout_s, tls_greeting.is_answered)
 
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """One question over TCP; see `NetworkProbe`."""
@@ -62,6 +61,25 @@ class SocketNetworkProbe:
         if not found and failure is not None:
             raise failure
         return found
+
+
+def _connect(
+    host: str,
+    port: int,
+    timeout_s: float,
+    is_answered: Callable[[socket.socket, Deadline], bool] = lambda _sock, _deadline: True,
+) -> ProbeReading:
+    deadline = Deadline(timeout_s)
+    targets = _resolve(f"connect to {host} port {port}", host, port, deadline)
+    try:
+        with dial.connect_any(targets, deadline) as sock:
+            peer = dial.peer(sock) or host
+            if is_answered(sock, deadline):
+                return ProbeReading(True, f"{peer} accepts")
+            why = f"{peer} accepts the connection, and says nothing within {timeout_s:g} s"
+            return ProbeReading(False, why)
+    except OSError as error:  # refused, unreachable or too late: that is an answer too
+        return ProbeReading(False, reason(error))
 
 
 def _resolve(what: str, host: str, port: int, deadline: Deadline) -> list[dial.ResolvedAddress]:

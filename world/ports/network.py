@@ -66,6 +66,12 @@ class NetworkProbe(Protocol):
     def tcp(self, host: str, port: int, timeout_s: float) -> ProbeReading:
         """Does `host` accept a connection to `port`?"""
 
+    def tls(self, host: str, port: int, timeout_s: float) -> ProbeReading:
+        """Does who listens at `port` of `host` answer the beginning of TLS, or hang up?
+
+        Not so a program that is frozen, for which the kernel accepts.
+        """
+
     def dns(self, server: str, timeout_s: float) -> ProbeReading:
         """Does the name server answer a question over TCP?
 
