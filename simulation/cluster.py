@@ -322,7 +322,7 @@ class SimCluster:
         if there is None or there is here:
             return ""
         port = f"port 16514 of {there.name}"
-        lost = self._is_dropped(here, there) or not self._reach_each_other(here, there)
+        lost = self._is_dropped(here, there) or not self.reach_each_other(here, there)
         if lost or not self._answers_packets(there):
             self.shared.clock.spend(REACH_S)
             return f"{port}: no answer within {REACH_S:g} s"
@@ -334,7 +334,7 @@ class SimCluster:
     def _obstacle(self, here: SimHost, there: SimHost, address: str) -> Optional[Obstacle]:
         if self._is_dropped(here, there):
             return Obstacle(f"no connection to {address}: Connection timed out", DROPPED_S)
-        if not self._answers_packets(there) or not self._reach_each_other(here, there):
+        if not self._answers_packets(there) or not self.reach_each_other(here, there):
             return Obstacle(f"no connection to {address}: No route to host", NO_ROUTE_S)
         if there.vm.hangs:  # the kernel takes the connection, and libvirt waits for a word
             return Obstacle("", math.inf)
@@ -353,7 +353,8 @@ class SimCluster:
         pair = self.parted.get(frozenset({one.name, other.name}))
         return pair == DROP or one.network_drops or other.network_drops
 
-    def _reach_each_other(self, one: SimHost, other: SimHost) -> bool:
+    def reach_each_other(self, one: SimHost, other: SimHost) -> bool:
+        """Do both have power, and a network between them?"""
         parted = frozenset({one.name, other.name}) in self.parted
         return not parted and one.reaches_others and other.reaches_others
 

@@ -24,6 +24,8 @@ COPY_S = 3.0
 # where all is dropped until TCP gives up (``tcp_syn_retries`` of 6).
 NO_ROUTE_S, DROPPED_S = 3.1, 127.0
 RETRY_S = 1.0
+# Five messages of libvirt's own, each 5 s: so long a connection may say nothing.
+KEEPALIVE_S = 30.0
 MEMORY_BYTES = 128 << 20
 # How it ends:
 FINISHES = "finishes"  # the target runs on
@@ -34,6 +36,7 @@ KEEPS = "keeps"  # sanlock refused to let the lease go: the source stays paused,
 HANGS = "hangs"  # both sides stay paused
 _STAYS_PAUSED = (STICKS, KEEPS)
 CANCELED = "operation aborted: canceled by client"
+LOST = "internal error: client socket is closed"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,9 @@ class Agenda(Protocol):
     def at(self, at_s: float, action: Callable[[], None]) -> None:
         """Do `action` at that second."""
 
+    def reach_each_other(self, one: SimHost, other: SimHost) -> bool:
+        """Do both have power, and a network between them?"""
+
 
 class Migration:
     """The VM's way from `here` to `there`.
@@ -81,6 +87,7 @@ class Migration:
         self._there = there
         self._course = Course()
         self._hangs = self._broken_off = self._connects = False
+        self._silent_since_s: Optional[float] = None
         self._begun_s = self._ended_s = cluster.now_s
         self._paused_s: Optional[float] = None
         self.ended_why: Optional[str] = None
@@ -99,14 +106,16 @@ class Migration:
 
     def abort(self) -> None:
         """The source's libvirt is asked to break it off; too late while the lease is handed over,
-        but for one that would never end. One that still connects is broken off after that."""
+        but for one that would never end. One that still connects is broken off after that, and
+        one whose target is silent once libvirt has given that up: it is told, too."""
         if self.ended_why is not None:
             return
         if self._connects:
             self._broken_off = True
             return
         if self._paused_s is None:
-            self._give_up(CANCELED)
+            self._broken_off = True
+            self._cancel()
         elif self._here.vm.migrates and self._hangs:
             self._here.vm.migrates = False
             self._undo(CANCELED)
@@ -161,16 +170,17 @@ class Migration:
         self.pids = here.vm.now.pid, there.vm.now.pid
         self._cluster.at(self._cluster.now_s + course.copy_s, self._pause_source)
 
+    def _cancel(self) -> None:
+        copies = self.ended_why is None and self._paused_s is None
+        if copies and not self._waits(self._cancel):
+            self._give_up(CANCELED)
+
     def _pause_source(self) -> None:
-        if self.ended_why is not None:
+        if self.ended_why is not None or self._waits(self._pause_source):
             return None
-        if self._one_sleeps():
-            return self._cluster.at(self._cluster.now_s + COPY_S, self._pause_source)
-        here = self._here.vm
-        if not self._both_are_there() or here.now.state != DomainState.RUNNING:
-            return self._give_up("one side has ended while the memory was copied")
-        if self._course.end == FAILS:
-            return self._give_up("the memory could not be copied")
+        why, here = self._not_copied_why(), self._here.vm
+        if why:
+            return self._give_up(why)
         self._guest = here.guest
         here.migrates = True
         self._paused_s = self._cluster.now_s
@@ -179,9 +189,18 @@ class Migration:
             return self._cluster.at(self._cluster.now_s + self._course.gap_s, self._switch_over)
         return self._switch_over()
 
+    def _not_copied_why(self) -> str:
+        if self._broken_off or self._is_lost:
+            return CANCELED if self._broken_off else LOST
+        if not self._both_are_there() or self._here.vm.now.state != DomainState.RUNNING:
+            return "one side has ended while the memory was copied"
+        return "the memory could not be copied" if self._course.end == FAILS else ""
+
     def _switch_over(self) -> None:
-        if self._one_sleeps():
-            return self._cluster.at(self._cluster.now_s + COPY_S, self._switch_over)
+        if self.ended_why is not None or self._waits(self._switch_over):
+            return None
+        if self._is_lost:
+            return self._undo(LOST)
         here, end = self._here.vm, self._course.end
         here.migrates = end == HANGS
         if end == HANGS and self._both_are_there():
@@ -229,9 +248,27 @@ class Migration:
         if self._here.vm.now.pid == self.pids[0]:
             self._here.vm.leave(False)
 
-    def _one_sleeps(self) -> bool:
-        """Does one side stand still? libvirt goes on when that host is awake again."""
-        return any(host.suspended_at_s is not None for host in (self._here, self._there))
+    def _waits(self, then: Callable[[], None]) -> bool:
+        """Can't the source go on yet? `then` is called again in that case.
+
+        It stands still itself, or the target says nothing, which libvirt puts up with for a while.
+        """
+        now_s, sleeps = self._cluster.now_s, self._here.suspended_at_s is not None
+        heard = self._cluster.reach_each_other(self._here, self._there)
+        if heard and self._there.suspended_at_s is None:
+            self._silent_since_s = None
+        elif self._silent_since_s is None:
+            self._silent_since_s = now_s
+        if not sleeps and (self._silent_since_s is None or self._is_lost):
+            return False
+        self._cluster.at(now_s + RETRY_S, then)
+        return True
+
+    @property
+    def _is_lost(self) -> bool:
+        """Has the target said nothing for so long that libvirt has closed the connection?"""
+        since_s = self._silent_since_s
+        return since_s is not None and self._cluster.now_s - since_s >= KEEPALIVE_S
 
     def _both_are_there(self) -> bool:
         return (self._here.vm.now.pid, self._there.vm.now.pid) == self.pids

@@ -38,7 +38,7 @@ _KINDS = tuple(
         (UNABLE, r"^(it|its|sanlock|the engine's VM|this host|the VM ended)\b"),
         (UNREACHABLE, f"{NO_CONNECTION}|{SILENT_TARGET}|unable to connect|connection reset"),
         (UNREACHABLE, "end of file while reading|no route to host|name resolution"),
-        (UNREACHABLE, "name or service not known"),
+        (UNREACHABLE, "name or service not known|client socket is closed"),
     )
 )
 

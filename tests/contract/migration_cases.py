@@ -23,6 +23,7 @@ from typing import Callable
 
 import pytest
 
+from simulation.migration import KEEPALIVE_S, LOST
 from tests.contract import hypervisor_cases, moves_alike
 from tests.contract.hypervisor_cases import (
     BOX,
@@ -368,6 +369,38 @@ def test_one_that_is_destroyed_while_libvirt_connects_is_gone_at_once(
     move.join()
     assert why[0]
     assert pair[1].domain().state is DomainState.ABSENT
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+def test_a_target_that_falls_silent_while_it_is_copied_is_given_up(
+    pair: Pair, is_broken_off: bool
+) -> None:
+    """libvirt's own time for that, whoever breaks it off: it would tell the target, too."""
+    before = started(pair[0])
+    frozen: list[int] = []
+    silent_s: list[float] = []
+
+    def freeze() -> None:
+        pid = pair[1].domain().pid
+        assert pid is not None
+        frozen.extend((int((SECOND / "libvirtd.pid").read_text()), pid))
+        for each in frozen:
+            os.kill(each, signal.SIGSTOP)
+        silent_s.append(time.monotonic())
+        if is_broken_off:
+            pair[0].abort_migration()
+
+    freezes = meanwhile(pair, freeze)
+    try:
+        why = failed(pair)
+        took_s = time.monotonic() - silent_s[0]
+    finally:
+        freezes.join()
+        for each in frozen:
+            os.kill(each, signal.SIGCONT)
+    assert why.endswith(LOST)
+    assert KEEPALIVE_S - 6 <= took_s <= KEEPALIVE_S + 6 * TIME_FACTOR
+    assert pair[0].domain() == before
 
 
 def has_job(hypervisor: LibvirtHypervisor) -> bool:

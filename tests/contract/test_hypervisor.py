@@ -51,7 +51,7 @@ def test_with_a_libvirtd_that_asks_for_a_password() -> None:
 def test_migration_between_two_libvirtds() -> None:
     need_sanlock()
     need_libvirt()
-    run_in_box("migration_cases.py", limit_s=360)
+    run_in_box("migration_cases.py", limit_s=480)
 
 
 def test_guest_agent_of_a_real_guest() -> None:

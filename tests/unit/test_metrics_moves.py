@@ -130,6 +130,8 @@ def test_each_host_that_did_not_get_it_counts_once_by_its_reason():
         ("no connection to qemu+tls://h2/system: Connection refused", UNREACHABLE),
         ("the libvirt at qemu+tls://h2/system has not answered for 20 s", UNREACHABLE),
         ("unable to connect to server at 'h2:16514': Connection refused", UNREACHABLE),
+        ("no connection to qemu+tls://h2/system: port 16514 of h2: no answer", UNREACHABLE),
+        ("internal error: client socket is closed", UNREACHABLE),
         (
             "its certificate is not taken here: it has ended, or has another name or authority "
             "than it should (Failed to verify peer's certificate)",

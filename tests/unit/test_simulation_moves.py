@@ -19,7 +19,9 @@ from simulation.migration import (
     FAILS,
     FINISHES,
     HANGS,
+    KEEPALIVE_S,
     KEEPS,
+    LOST,
     NO_ROUTE_S,
     REFUSED,
     STICKS,
@@ -34,6 +36,7 @@ from world.ports.libvirt import DomainState, Ending, MigrationOptions, Migration
 OPTIONS = MigrationOptions(limit_s=30.0)
 H2 = "qemu+tls://h2/system"
 NOBODY = "qemu+tls://h9/system"
+PATIENT = MigrationOptions(limit_s=100.0)
 
 
 class Move:
@@ -315,14 +318,51 @@ def test_the_address_is_the_one_that_a_host_has_said(move: Move) -> None:
 
 
 def test_a_target_that_dies_leaves_the_source_running(move: Move) -> None:
-    move.begin()
+    move.begin(options=PATIENT)
     move.after(1)
     move.there.power_off()
+    move.after(KEEPALIVE_S)
+    assert move.ended == [], "libvirt waits for a word"
+    move.after(COPY_S + 2)
+    assert (move.error, move.here.vm.now.state) == (LOST, DomainState.RUNNING)
+
+
+@pytest.mark.parametrize("is_broken_off", [False, True])
+def test_a_network_that_is_lost_while_it_is_copied_ends_it(move: Move, is_broken_off: bool) -> None:
+    """Breaking it off is no way to end it sooner: the target is to be told of that, too."""
+    move.begin(options=PATIENT)
+    move.after(1)
+    move.here.network_drop()
+    if is_broken_off:
+        move.here.vm.abort_migration()
+    move.after(KEEPALIVE_S - 1)
+    assert (move.ended, move.here.vm.now.leaving) == ([], True)
+    move.after(COPY_S + 4)
+    assert move.error == (CANCELED if is_broken_off else LOST)
+    assert move.states == HERE
+    move.here.network_heal()
     move.after(COPY_S)
-    assert (move.error, move.here.vm.now.state) == (
-        "one side has ended while the memory was copied",
-        DomainState.RUNNING,
-    )
+    assert move.states == HERE, "nothing of it happens later"
+
+
+def test_a_network_that_comes_back_in_time_costs_it_nothing(move: Move) -> None:
+    move.begin()
+    move.after(1)
+    move.here.network_drop()
+    move.after(KEEPALIVE_S - 5)
+    move.here.network_heal()
+    move.after(3)
+    assert move.states == THERE
+
+
+def test_a_network_that_is_lost_while_the_lease_is_handed_over_brings_it_back(move: Move) -> None:
+    move.cluster.moves(FINISHES, gap_s=2.0)
+    move.begin()
+    move.after(COPY_S + 1)
+    assert move.states == (DomainState.PAUSED, DomainState.PAUSED)
+    move.here.network_drop()
+    move.after(KEEPALIVE_S + 4)
+    assert (move.error, move.states) == (LOST, HERE)
 
 
 def test_a_libvirt_that_is_gone_here_ends_the_call_and_not_the_move(move: Move) -> None:
