@@ -57,7 +57,7 @@ def shutdown(host: SimHost) -> None:
 
 def vm_start(host: SimHost) -> None:
     """``hosted-engine --vm-start``."""
-    host.order("vm-start", partial(_start, host, host.snapshot))
+    host.order("vm-start", _Start(host, host.snapshot))
 
 
 def vm_shutdown(host: SimHost) -> None:
@@ -93,19 +93,34 @@ def _ask(host: SimHost, name: str, ask: Callable[[Broker], Ticket]) -> None:
     host.await_answer(name, ticket)
 
 
-def _start(host: SimHost, snapshot: Optional[Snapshot]) -> str:
-    """By the same way as the agent's. Raises WorldError."""
-    state = host.vm.domain().state
-    if state in (DomainState.RUNNING, DomainState.PAUSED):
-        raise HypervisorError(WHAT, f"it is {state.value} on this host already")
-    owner = other_owner(host.lockspace, host.host_id)
-    if owner is not None and owner.lives:
-        raise HypervisorError(WHAT, held_by_text(host_text(snapshot, owner.host_id)))
-    try:
-        start_engine(host.vm, host.lockspace, host.shared.domain_xml, host.shared.parts)
-    except LeaseHeldError as error:
-        raise HypervisorError(WHAT, held_text(host.lockspace, snapshot)) from error
-    return "the VM was started"
+class _Start:
+    """By the same way as the agent's; called again until it returns. Raises WorldError."""
+
+    def __init__(self, host: SimHost, snapshot: Optional[Snapshot]) -> None:
+        self._host = host
+        self._snapshot = snapshot
+        self._is_given = False
+
+    def __call__(self) -> str:
+        host = self._host
+        # Never after the order: a VM that is made keeps all looks at it waiting.
+        if not self._is_given:
+            self._check()
+        self._is_given = True
+        try:
+            start_engine(host.vm, host.lockspace, host.shared.domain_xml, host.shared.parts)
+        except LeaseHeldError as error:
+            raise HypervisorError(WHAT, held_text(host.lockspace, self._snapshot)) from error
+        return "the VM was started"
+
+    def _check(self) -> None:
+        host = self._host
+        state = host.vm.domain().state
+        if state in (DomainState.RUNNING, DomainState.PAUSED):
+            raise HypervisorError(WHAT, f"it is {state.value} on this host already")
+        owner = other_owner(host.lockspace, host.host_id)
+        if owner is not None and owner.lives:
+            raise HypervisorError(WHAT, held_by_text(host_text(self._snapshot, owner.host_id)))
 
 
 def _stop(host: SimHost, graceful: bool) -> str:
