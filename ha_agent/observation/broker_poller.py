@@ -15,7 +15,6 @@ import logging
 import threading
 from typing import Callable, Optional, Protocol
 
-from ha_agent.observation.libvirt_port import port_at
 from ha_agent.ports import BrokerLook
 from ha_broker.api.client import BrokerError, BrokerRefusedError, Reach
 from ha_broker.api.snapshot import Publication, Snapshot
@@ -58,8 +57,8 @@ class Client(Protocol):
     def end_local_maintenance(self, why: str) -> None:
         """Switch it off, for that reason."""
 
-    def reach(self, host: str, port: int, timeout_s: float, *, tls: bool = False) -> Reach:
-        """Does a port take connections?"""
+    def reach(self, address: str, timeout_s: float) -> Reach:
+        """Is another host's libvirt reached?"""
 
     def close(self) -> None:
         """End all calls."""
@@ -118,16 +117,12 @@ class BrokerWatch:
 
     def not_reached_why(self, address: str) -> str:
         """See `BrokerPort.not_reached_why`."""
-        found = port_at(address)
-        if found is None:
-            return ""
-        host, port = found.host, found.port
         try:
-            reach = self._client.reach(host, port, REACH_S, tls=found.tls)
+            reach = self._client.reach(address, REACH_S)
         except BrokerError as error:  # also one of a version that does not know the question
-            log.debug("nobody says whether %s port %d is reached: %s", host, port, error.why)
+            log.debug("nobody says whether %s is reached: %s", address, error.why)
             return ""
-        return f"port {port} of {host}: {reach.detail}" if reach.answered is False else ""
+        return reach.detail if reach.answered is False else ""
 
     # --- the thread -------------------------------------------------------------------
 

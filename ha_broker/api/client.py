@@ -80,16 +80,13 @@ class BrokerRefusedError(BrokerError):
         self.status = status
 
 
-# A broker that is frozen is no reason to wait much longer than for the port.
+# A broker that is frozen is no reason to wait much longer than for the other host.
 REACH_MARGIN_S = 1.0
 
 
 @value_class(frozen=True)
 class Reach:
-    """Whether a port took a connection, and answered; None: nothing could be tried.
-
-    `detail` says it in words.
-    """
+    """Whether a libvirt was reached; None: nothing was tried. `detail` says it in words."""
 
     answered: Optional[bool]
     detail: str
@@ -196,16 +193,13 @@ class BrokerClient:
             raise BrokerError(what, "unexpected answer: no configuration")
         return found
 
-    def reach(self, host: str, port: int, timeout_s: float, *, tls: bool = False) -> Reach:
-        """Whether a port of a host takes connections from here; raises BrokerError.
-
-        With `tls`: and answers the beginning of TLS.
+    def reach(self, address: str, timeout_s: float) -> Reach:
+        """Whether another host's libvirt is reached from here; raises BrokerError.
 
         It has a connection of its own, so that it keeps no other call waiting.
         """
-        what = f"connect to {host} port {port}"
-        asked = {"host": host, "port": port, "timeout_s": timeout_s, "tls": tls}
-        body = json.dumps(asked).encode()
+        what = f"try {address}"
+        body = json.dumps({"address": address, "timeout_s": timeout_s}).encode()
         allowed_s = timeout_s + REACH_MARGIN_S
         data = self._tries.call(what, "PUT", "/v1/reach", body, allowed_s)
         try:

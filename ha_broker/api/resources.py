@@ -136,16 +136,14 @@ RESOURCES: tuple[Resource, ...] = (
     Resource(
         "PUT",
         "/v1/reach",
-        "connects to a port from this host, and hangs up",
+        "tries whether another host's libvirt is reached from here, and hangs up",
         ROOT,
-        "`answered`: whether it took the connection in time, and with `tls` answered, too; null:"
-        " nothing could be tried (no such name), which says nothing about the port; `detail` says"
-        " it in words",
+        "`answered`: whether its port took the connection in time, and with TLS said something;"
+        " null: nothing was tried (no such name, no host says that it takes the engine there),"
+        " which says nothing about it; `detail` says it in words",
         body=(
-            ("host", "a name or an IP address"),
-            ("port", "1 to 65535"),
+            ("address", "a libvirt's, as a host's record has it: `takes=at ...`"),
             ("timeout_s", "how long that may take: 0.1 to 10 (default 3)"),
-            ("tls", "whether the beginning of TLS is said there, too (default false)"),
         ),
     ),
     Resource(

@@ -34,7 +34,6 @@ from __future__ import annotations
 import base64
 import logging
 import os
-import re
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
@@ -46,6 +45,7 @@ from ha_broker.api.snapshot_json import parse_json, publication_from_data, snaps
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
+from ha_broker.server.reach import ReachBody, reach
 from ha_broker.server.told_snapshots import LatestRecord, ToldSnapshots
 from metadata.error_words import shown
 from metadata.plain_json import is_number
@@ -54,14 +54,11 @@ from metadata.secret_names import without_paths
 from metadata.settings.parse import cluster_settings_to_data
 from metadata.shared_config import encode_stored
 from metadata.value_class import value_class
-from world.ports.errors import WorldError
 from world.ports.network import NetworkProbe
 
 MAX_WAIT_S = 60.0
 _MOST_DIGITS = 20
 MAX_CONFIRM_S = 300.0
-MIN_REACH_S, MAX_REACH_S = 0.1, 10.0
-_HOST = re.compile(r"[!-~]{1,253}", re.ASCII)
 # The longest time-out of a target, and what the broker adds; it answers earlier by itself.
 MAX_TRIAL_S = 140.0
 # An order is judged within one cycle, which waits for nothing.
@@ -89,16 +86,6 @@ class MoveBody:
     """Body of PUT /v1/move; `to` may be an id, too (`_whom`)."""
 
     to: Optional[str] = None
-
-
-@value_class(frozen=True)
-class ReachBody:
-    """Body of PUT /v1/reach."""
-
-    host: str
-    port: int
-    timeout_s: float = 3.0
-    tls: bool = False
 
 
 @value_class(frozen=True)
@@ -132,7 +119,7 @@ class Api:
     `metrics` makes the text for Prometheus; `note` is told of each call what was asked for, the
     answer's HTTP status, and how many seconds it took. `access` says who may have what done;
     without it root and the daemons' own user alone. Whoever publishes and asks for news waits
-    `look_within_s` at most. `network` tries ports.
+    `look_within_s` at most. `network` is what is tried for /v1/reach.
     """
 
     def __init__(
@@ -368,15 +355,9 @@ class Api:
     def _reach(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
         asked = from_data(ReachBody, parse_json(body), refuse_unknown=True)
-        _check_reach(asked)
         if self._network is None:
             raise Refusal(404, "/v1/reach: there is no network here")
-        tries = self._network.tls if asked.tls else self._network.tcp
-        try:
-            found = tries(asked.host, asked.port, asked.timeout_s)
-        except WorldError as error:
-            return {"answered": None, "detail": error.why}
-        return {"answered": found.answered, "detail": found.detail}
+        return to_data(reach(self._network, self._mailbox.snapshot().hosts, asked))
 
     def _reread(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
         _only(query)
@@ -403,18 +384,6 @@ def _whom(data: object) -> Union[int, str, None]:
     if isinstance(to, str) and to:
         return printable_text(to)
     raise DataError([f"to: {shown(to)} is refused; allowed: a host's name, its id, or null"])
-
-
-def _check_reach(asked: ReachBody) -> None:
-    """Raise DataError for what no port is."""
-    if not _HOST.fullmatch(asked.host):
-        why = f"host: {shown(asked.host)} is refused; allowed: a name or an IP address"
-        raise DataError([why])
-    if not 1 <= asked.port <= 65535:
-        raise DataError([f"port: {asked.port} is not in 1..65535"])
-    if not MIN_REACH_S <= asked.timeout_s <= MAX_REACH_S:
-        bounds = f"{MIN_REACH_S:g}..{MAX_REACH_S:g}"
-        raise DataError([f"timeout_s: {asked.timeout_s:g} is not in {bounds}"])
 
 
 def _without_paths(notifications: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,6 +56,8 @@ from world.ports.libvirt import Domain, DomainState
 FACTOR = float(os.environ.get("HE_TIME_FACTOR", "1"))
 PROMPT_S = 1.0 * FACTOR
 
+AT_H2 = "qemu+tls://h2/system"
+
 
 class Served:
     """A broker that answers on a socket; `pump` lets it tick while clients wait."""
@@ -300,28 +302,56 @@ def test_an_order_to_move_is_answered_logged_and_shown(
     assert re.search(rf"engine to host 2, {who}, is given \({orders[1].request_id}", caplog.text)
 
 
+def says_where_it_takes(served: Served, address: str) -> None:
+    """Host 2, in its record."""
+    served.cluster.peer(2)
+    served.cluster.put_record(2, 1, notes=(("takes", f"at {address}"),))
+    served.cluster.run(TICK_S)
+
+
 @pytest.mark.parametrize("answered", [True, False])
-def test_a_port_is_tried_from_this_host(served: Served, answered: bool) -> None:
+@pytest.mark.parametrize(
+    ("transport", "port", "tried"), [("tls", 16514, "tls"), ("tcp", 16509, "tcp")]
+)
+def test_another_hosts_libvirt_is_tried(
+    served: Served, answered: bool, transport: str, port: int, tried: str
+) -> None:
+    says_where_it_takes(served, f"qemu+{transport}://h2/system")
     network = served.host.network
-    network.answers, network.detail = answered, "no answer within 3 s"
-    reach = served.client().reach("h2", 16514, 3.0)
-    assert (reach.answered, reach.detail) == (answered, "no answer within 3 s")
-    assert network.calls[-1] == "tcp h2 16514"
-    assert served.client().reach("h2", 16514, 3.0, tls=True).answered == answered
-    assert network.calls[-1] == "tls h2 16514"
+    network.answers, network.detail = answered, "so it is"
+    found = served.client().reach(f"qemu+{transport}://h2/system", 3.0)
+    assert found == Reach(answered, f"port {port} of h2: so it is")
+    assert network.calls[-1] == f"{tried} h2 {port}"
 
 
-def test_a_port_that_can_not_be_tried_says_nothing_of_itself(served: Served) -> None:
+def test_nobody_is_tried_but_who_takes_the_engine(served: Served) -> None:
+    """An agent that was taken over scans no network with it."""
+    says_where_it_takes(served, "qemu+tls://h2/system")
+    before = list(served.host.network.calls)
+    for address in ("qemu+tls://h2:22/system", "qemu+tls://h3/system", "", "h2", "\0[::"):
+        found = served.client().reach(address, 3.0)
+        assert found == Reach(None, "no host says that it takes the engine there")
+    assert served.host.network.calls == before
+
+
+def test_one_that_has_no_port_is_not_tried(served: Served) -> None:
+    says_where_it_takes(served, "qemu+unix:///system")
+    found = served.client().reach("qemu+unix:///system", 3.0)
+    assert found == Reach(None, "it is reached in another way than by a port")
+
+
+def test_one_that_can_not_be_tried_says_nothing_of_itself(served: Served) -> None:
     def unknown() -> None:
-        raise WorldError("connect to h2 port 1", "no such name")
+        raise WorldError("connect to h2 port 16514", "no such name")
 
+    says_where_it_takes(served, AT_H2)
     served.host.network.before_answer = unknown
-    assert served.client().reach("h2", 1, 3.0) == Reach(None, "no such name")
+    assert served.client().reach(AT_H2, 3.0) == Reach(None, "port 16514 of h2: no such name")
 
 
 def test_a_try_keeps_no_other_call_waiting(served: Served) -> None:
     """The agent publishes meanwhile: its record is what others go by."""
-    served.pump()
+    says_where_it_takes(served, AT_H2)
     tried, ends = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -330,7 +360,7 @@ def test_a_try_keeps_no_other_call_waiting(served: Served) -> None:
 
     served.host.network.before_answer = wait
     client = served.client()
-    asks = threading.Thread(target=client.reach, args=("h2", 1, 3.0))
+    asks = threading.Thread(target=client.reach, args=(AT_H2, 3.0))
     asks.start()
     try:
         assert tried.wait(20 * FACTOR)
@@ -468,21 +498,13 @@ WIDE = 400, "allowed: numbers from -2^64 to 2^64"
         (put("/v1/move", b'{"to": "h2", "x": 1}'), 400, "x: unknown key (allowed: to)"),
         (put("/v1/move", b"[]"), 400, "body: expected an object"),
         (put("/v1/move?to=h2", b"{}"), 400, "to: unknown parameter"),
-        (put("/v1/reach", b'{"host": "h2"}'), 400, "port: missing"),
-        (put("/v1/reach", b'{"host": "h 2", "port": 1}'), 400, "host: 'h 2' is refused; allowed:"),
-        (put("/v1/reach", b'{"host": "", "port": 1}'), 400, "host: '' is refused"),
-        (put("/v1/reach", b'{"host": "h2", "port": 0}'), 400, "port: 0 is not in 1..65535"),
-        (put("/v1/reach", b'{"host": "h2", "port": 65536}'), 400, "port: 65536 is not in"),
-        (put("/v1/reach", b'{"host": "h2", "port": true}'), 400, "port: expected an integer"),
-        (put("/v1/reach", b'{"host": "h2", "port": %s}' % HUGE), *WIDE),
-        (put("/v1/reach", b'{"host": "h2", "port": 1, "timeout_s": 60}'), 400, "60 is not in"),
-        (
-            put("/v1/reach", b'{"host": "h2", "port": 1, "timeout_s": 0}'),
-            400,
-            "0 is not in 0.1..10",
-        ),
-        (put("/v1/reach", b'{"host": "h2", "port": 1, "tls": 1}'), 400, "tls: expected true"),
-        (put("/v1/reach", b'{"host": "h2", "port": 1, "x": 1}'), 400, "x: unknown"),
+        (put("/v1/reach", b"{}"), 400, "address: missing"),
+        (put("/v1/reach", b'{"address": 1}'), 400, "address: expected a string"),
+        (put("/v1/reach", b'{"address": "a", "timeout_s": %s}' % HUGE), *WIDE),
+        (put("/v1/reach", b'{"address": "a", "timeout_s": 60}'), 400, "60 is not in 0.1..10"),
+        (put("/v1/reach", b'{"address": "a", "timeout_s": 0}'), 400, "timeout_s: 0 is not in"),
+        (put("/v1/reach", b'{"address": "a", "port": 1}'), 400, "port: unknown"),
+        (put("/v1/reach?x=1", b'{"address": "a"}'), 400, "x: unknown parameter"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "x": 1}'), 400, "x: unknown"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": -1}'), 400, "-1"),
         (put("/v1/maintenance", b'{"scope": "global", "on": true, "timeout_s": %s}' % HUGE), *WIDE),

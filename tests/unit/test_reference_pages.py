@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from ha_broker.api.resources import COMMANDERS, READERS, RESOURCES, ROOT, paths_for
-from ha_broker.server import routes
+from ha_broker.server import reach, routes
 from ha_broker.server.mailbox import Mailbox
 from hosted_engine.cli.generated.api_page import api_page
 from hosted_engine.cli.generated.setting_keys import (
@@ -73,7 +73,7 @@ def test_rights_are_what_they_were_when_they_stood_in_the_routes() -> None:
     [
         ("/v1/maintenance", routes.MaintenanceRequest),
         ("/v1/move", routes.MoveBody),
-        ("/v1/reach", routes.ReachBody),
+        ("/v1/reach", reach.ReachBody),
         ("/v1/reread", routes.Nothing),
         ("/v1/test-notification", routes.Nothing),
     ],
@@ -89,8 +89,8 @@ def test_bounds_are_those_of_the_code() -> None:
     assert f"0 to {routes.MAX_CONFIRM_S:g} " in timeout
     assert f"default {routes.MaintenanceRequest('local', True).timeout_s:g}" in timeout
     timeout = keys_of("/v1/reach")["timeout_s"]
-    assert f"{routes.MIN_REACH_S:g} to {routes.MAX_REACH_S:g} " in timeout
-    assert f"default {routes.ReachBody('h2', 1).timeout_s:g}" in timeout
+    assert f"{reach.SHORTEST_S:g} to {reach.LONGEST_S:g} " in timeout
+    assert f"default {reach.ReachBody('').timeout_s:g}" in timeout
 
 
 def test_each_value_says_in_words_what_it_is() -> None:

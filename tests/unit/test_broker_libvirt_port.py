@@ -9,7 +9,7 @@ from typing import Optional
 
 import pytest
 
-from ha_agent.observation.libvirt_port import port_at
+from ha_broker.server.libvirt_port import port_at
 
 
 @pytest.mark.parametrize(
