@@ -9,12 +9,13 @@ an agent that was taken over finds out nothing else with it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 from ha_broker.api.client import Reach
 from ha_broker.api.json_codec import DataError
 from ha_broker.api.snapshot import HostView
-from ha_broker.server.libvirt_port import port_at
+from ha_broker.server.libvirt_port import Port, port_at
 from metadata.takes_note import takes_told
 from metadata.value_class import value_class
 from world.ports.errors import WorldError
@@ -22,6 +23,8 @@ from world.ports.network import NetworkProbe
 
 SHORTEST_S, LONGEST_S = 0.1, 10.0
 NOWHERE = ""
+# Who is done in time may say so.
+MARGIN_S = 0.3
 
 
 @value_class(frozen=True)
@@ -42,13 +45,33 @@ def reach(network: NetworkProbe, hosts: Iterable[HostView], asked: ReachBody) ->
     port = port_at(asked.address)
     if port is None:
         return Reach(None, "it is reached in another way than by a port")
-    tries = network.tls if port.tls else network.tcp
-    where = f"port {port.port} of {port.host}"
-    try:
-        found = tries(port.host, port.port, asked.timeout_s)
-    except WorldError as error:
-        return Reach(None, f"{where}: {error.why}")
-    return Reach(found.answered, f"{where}: {found.detail}")
+    attempt = _Attempt(network, port, asked.timeout_s)
+    thread = threading.Thread(target=attempt.run, name="reach", daemon=True)
+    thread.start()
+    # The look for a name has no deadline but the name servers' own, which libvirt would wait for.
+    thread.join(asked.timeout_s + MARGIN_S)
+    return attempt.result
+
+
+class _Attempt:
+    """One try on a thread of its own; `result` is what has come of it so far."""
+
+    def __init__(self, network: NetworkProbe, port: Port, timeout_s: float) -> None:
+        self._tries = network.tls if port.tls else network.tcp
+        self._port = port
+        self._timeout_s = timeout_s
+        self._where = f"port {port.port} of {port.host}"
+        nothing = f"nothing within {timeout_s:g} s, not even of a name server"
+        self.result = Reach(False, f"{self._where}: {nothing}")
+
+    def run(self) -> None:
+        """Blocks as long as the name servers do."""
+        try:
+            found = self._tries(self._port.host, self._port.port, self._timeout_s)
+        except WorldError as error:
+            self.result = Reach(None, f"{self._where}: {error.why}")
+        else:
+            self.result = Reach(found.answered, f"{self._where}: {found.detail}")
 
 
 def _takes_at(view: HostView) -> str:

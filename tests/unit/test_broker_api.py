@@ -349,6 +349,20 @@ def test_one_that_can_not_be_tried_says_nothing_of_itself(served: Served) -> Non
     assert served.client().reach(AT_H2, 3.0) == Reach(None, "port 16514 of h2: no such name")
 
 
+def test_a_name_server_that_says_nothing_is_not_waited_for(served: Served) -> None:
+    """The look for a name has no deadline, here or in libvirt, and where the network is lost it is
+    what takes longest."""
+    ends = threading.Event()
+    says_where_it_takes(served, AT_H2)
+    served.host.network.before_answer = lambda: ends.wait(20 * FACTOR)
+    try:
+        found = served.client().reach(AT_H2, 0.2)
+    finally:
+        ends.set()
+    why = "port 16514 of h2: nothing within 0.2 s, not even of a name server"
+    assert found == Reach(False, why)
+
+
 def test_a_try_keeps_no_other_call_waiting(served: Served) -> None:
     """The agent publishes meanwhile: its record is what others go by."""
     says_where_it_takes(served, AT_H2)
