@@ -49,7 +49,7 @@ class BrokerLook:
 
 
 class BrokerPort(Protocol):
-    """The broker. The look never blocks and never raises; of all others each says what it does."""
+    """The broker. The look never blocks and never raises; all others block."""
 
     def latest_snapshot(self) -> BrokerLook:
         """From memory, at once."""

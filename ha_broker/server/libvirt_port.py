@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-# libvirt's own, by the transport; without one it is TLS.
-_PORTS = {"": 16514, "tls": 16514, "tcp": 16509, "ssh": 22, "libssh": 22, "libssh2": 22}
+# libvirt's own, by the transport; without one it is TLS. Which way ssh goes, its own files say.
+_PORTS = {"": 16514, "tls": 16514, "tcp": 16509}
 
 
 class Port(NamedTuple):
