@@ -322,8 +322,7 @@ class SimCluster:
         if there is None or there is here:
             return ""
         port = f"port 16514 of {there.name}"
-        lost = self._is_dropped(here, there) or not self.reach_each_other(here, there)
-        if lost or not self._answers_packets(there):
+        if not self.is_answered(here, there):
             self.shared.clock.spend(REACH_S)
             return f"{port}: no answer within {REACH_S:g} s"
         if there.vm.hangs:  # all use TLS here
@@ -334,7 +333,7 @@ class SimCluster:
     def _obstacle(self, here: SimHost, there: SimHost, address: str) -> Optional[Obstacle]:
         if self._is_dropped(here, there):
             return Obstacle(f"no connection to {address}: Connection timed out", DROPPED_S)
-        if not self._answers_packets(there) or not self.reach_each_other(here, there):
+        if not self.is_answered(here, there):
             return Obstacle(f"no connection to {address}: No route to host", NO_ROUTE_S)
         if there.vm.hangs:  # the kernel takes the connection, and libvirt waits for a word
             return Obstacle("", math.inf)
@@ -344,19 +343,16 @@ class SimCluster:
             return Obstacle("a domain HostedEngine runs there already")
         return None
 
-    @staticmethod
-    def _answers_packets(host: SimHost) -> bool:
-        return host.power and host.suspended_at_s is None
-
     def _is_dropped(self, one: SimHost, other: SimHost) -> bool:
         """Is what one sends to the other lost on its way, past whoever would say so?"""
         pair = self.parted.get(frozenset({one.name, other.name}))
         return pair == DROP or one.network_drops or other.network_drops
 
-    def reach_each_other(self, one: SimHost, other: SimHost) -> bool:
-        """Do both have power, and a network between them?"""
+    def is_answered(self, one: SimHost, other: SimHost) -> bool:
+        """Is there a network between the two, and does the machine of the `other` run?"""
         parted = frozenset({one.name, other.name}) in self.parted
-        return not parted and one.reaches_others and other.reaches_others
+        reached = not parted and one.reaches_others and other.reaches_others
+        return reached and other.suspended_at_s is None
 
     def slot(self, number: int, kind: str) -> None:
         """Put garbage, torn, stale, zero or too-new bytes into a slot of the metadata."""

@@ -66,8 +66,8 @@ class Agenda(Protocol):
     def at(self, at_s: float, action: Callable[[], None]) -> None:
         """Do `action` at that second."""
 
-    def reach_each_other(self, one: SimHost, other: SimHost) -> bool:
-        """Do both have power, and a network between them?"""
+    def is_answered(self, one: SimHost, other: SimHost) -> bool:
+        """Is there a network between the two, and does the machine of the `other` run?"""
 
 
 class Migration:
@@ -254,8 +254,7 @@ class Migration:
         It stands still itself, or the target says nothing, which libvirt puts up with for a while.
         """
         now_s, sleeps = self._cluster.now_s, self._here.suspended_at_s is not None
-        heard = self._cluster.reach_each_other(self._here, self._there)
-        if heard and self._there.suspended_at_s is None:
+        if self._cluster.is_answered(self._here, self._there):
             self._silent_since_s = None
         elif self._silent_since_s is None:
             self._silent_since_s = now_s

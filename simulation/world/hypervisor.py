@@ -133,7 +133,7 @@ class SimHypervisor:
         self._began_start_at_s = self._unlocked_at_s = 0.0
         self._gone = False
         self._hanging = False
-        self._job_since_s: dict[str, float] = {}  # who waits for the end of the domain's job
+        self._shutdown_since_s: Optional[float] = None  # it waits for the end of `move`
         self._call_since_s: Optional[float] = None  # somebody waits for the end of `move`
         self._power_off_at_s: Optional[float] = None
         self._suspended_at_s: Optional[float] = None
@@ -199,7 +199,7 @@ class SimHypervisor:
 
     def shutdown(self) -> None:
         self._need_domain("shut the domain down")
-        self._need_no_job("shut the domain down")
+        self._wait_for_move("shut the domain down")
         self.calls.append("shutdown")
         if self._domain.state != DomainState.RUNNING:
             raise HypervisorError("shut the domain down", "it is not running")
@@ -391,8 +391,7 @@ class SimHypervisor:
     def starter_died(self) -> None:
         """The process that was starting the VM is gone: what it created stays, paused. One that
         was moving the VM is gone: libvirt goes on with that, and nobody looks after the limit."""
-        self._call_since_s = None
-        self._job_since_s.clear()
+        self._call_since_s = self._shutdown_since_s = None
         if self._before_start is None:
             return
         pid, self._before_start = self._created_pid, None
@@ -402,8 +401,7 @@ class SimHypervisor:
         """The host was powered on again: no domain has run in this life."""
         self._suspended_at_s = None
         self._before_start = None
-        self._call_since_s = self.move = None
-        self._job_since_s.clear()
+        self._call_since_s = self._shutdown_since_s = self.move = None
         self._gone = self._hanging = self.loses_events = False
         self.guest = None
         self.ended_at_s = None
@@ -562,20 +560,19 @@ class SimHypervisor:
         if self.is_starting or self._clock.monotonic_s() < self._unlocked_at_s:
             raise CallHangs(what)
 
-    def _need_no_job(self, what: str) -> None:
+    def _wait_for_move(self, what: str) -> None:
         """libvirt does one thing with a domain at a time, and a migration is one from its first
         try to connect on: whoever wants another one waits for it, but not for ever."""
-        now_s = self._clock.monotonic_s()
-        since_s = self._job_since_s.setdefault(what, now_s)
-        if now_s - since_s > 2 * JOB_WAIT_S:  # of a caller who has not come back
-            since_s = self._job_since_s[what] = now_s
+        now_s, since_s = self._clock.monotonic_s(), self._shutdown_since_s
+        if since_s is None or now_s - since_s > 2 * JOB_WAIT_S:  # nobody's who has come back
+            since_s = self._shutdown_since_s = now_s
         while self.move is not None and self.move.ended_why is None:
             if self._clock.monotonic_s() - since_s >= JOB_WAIT_S:
-                del self._job_since_s[what]
+                self._shutdown_since_s = None
                 why = "Timed out during operation: cannot acquire state change lock"
                 raise HypervisorError(what, why)
             self._clock.block(what)
-        del self._job_since_s[what]
+        self._shutdown_since_s = None
 
     def _need(self, what: str) -> None:
         self.before_call(what)

@@ -262,20 +262,31 @@ def test_a_target_that_has_not_what_the_domain_needs_is_refused(
     assert stayed(pair, before)
 
 
+@contextlib.contextmanager
+def stopped(*pids: int) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def target_pid() -> int:
+    return int((SECOND / "libvirtd.pid").read_text())
+
+
 def test_a_target_that_is_frozen_costs_no_more_than_the_look(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(libvirt_migration, "LOOK_S", 2.0)
     before = started(pair[0])
-    pid = int((SECOND / "libvirtd.pid").read_text())
-    os.kill(pid, signal.SIGSTOP)
     begun_s = time.monotonic()
-    try:
+    with stopped(target_pid()):
         assert failed(pair) == f"the libvirt at {THERE} has not answered for 2 s"
         assert time.monotonic() - begun_s < 2 + hypervisor_cases.LIMIT_S
         assert pair[0].domain() == before
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -324,26 +335,30 @@ def test_a_source_is_seen_while_its_libvirt_waits_for_the_target(
     assert stayed(pair, before)
 
 
+@contextlib.contextmanager
+def connecting(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """While libvirt connects to a frozen target, as for an agent that may not look at it itself;
+    why the move has failed is there after the block."""
+    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
+    why: list[str] = []
+    move = threading.Thread(target=lambda: why.append(failed(pair, MigrationOptions())))
+    with stopped(target_pid()):
+        move.start()
+        wait_until(lambda: has_job(pair[0]))
+        yield why
+        assert move.is_alive()
+    move.join()
+
+
 def test_breaking_it_off_while_libvirt_connects_holds_when_it_is_connected(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promise, then: the call goes on until there is a connection, and nothing moves over it."""
-    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
     before = started(pair[0])
-    why: list[str] = []
-    move = threading.Thread(target=lambda: why.append(failed(pair, MigrationOptions())))
-    target_pid = int((SECOND / "libvirtd.pid").read_text())
-    os.kill(target_pid, signal.SIGSTOP)
-    try:
-        move.start()
-        wait_until(lambda: has_job(pair[0]))
+    with connecting(pair, monkeypatch) as why:
         assert pair[0].domain() == before
         pair[0].abort_migration()
-        assert move.is_alive()
         assert has_job(pair[0])
-    finally:
-        os.kill(target_pid, signal.SIGCONT)
-    move.join()
     assert why[0].startswith("it was broken off from here: ")
     assert stayed(pair, before)
 
@@ -352,21 +367,10 @@ def test_one_that_is_destroyed_while_libvirt_connects_is_gone_at_once(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For those two minutes that a target may take for nothing, nobody has to wait."""
-    monkeypatch.setattr(libvirt_migration, "refusal_why", lambda *_: "")
     started(pair[0])
-    why: list[str] = []
-    move = threading.Thread(target=lambda: why.append(failed(pair, MigrationOptions())))
-    target_pid = int((SECOND / "libvirtd.pid").read_text())
-    os.kill(target_pid, signal.SIGSTOP)
-    try:
-        move.start()
-        wait_until(lambda: has_job(pair[0]))
+    with connecting(pair, monkeypatch) as why:
         pair[0].destroy()
         assert pair[0].domain().state is DomainState.ABSENT
-        assert move.is_alive()
-    finally:
-        os.kill(target_pid, signal.SIGCONT)
-    move.join()
     assert why[0]
     assert pair[1].domain().state is DomainState.ABSENT
 
@@ -377,27 +381,24 @@ def test_a_target_that_falls_silent_while_it_is_copied_is_given_up(
 ) -> None:
     """libvirt's own time for that, whoever breaks it off: it would tell the target, too."""
     before = started(pair[0])
-    frozen: list[int] = []
     silent_s: list[float] = []
+    held = contextlib.ExitStack()
 
     def freeze() -> None:
         pid = pair[1].domain().pid
         assert pid is not None
-        frozen.extend((int((SECOND / "libvirtd.pid").read_text()), pid))
-        for each in frozen:
-            os.kill(each, signal.SIGSTOP)
+        held.enter_context(stopped(target_pid(), pid))
         silent_s.append(time.monotonic())
         if is_broken_off:
             pair[0].abort_migration()
 
-    freezes = meanwhile(pair, freeze)
-    try:
-        why = failed(pair)
-        took_s = time.monotonic() - silent_s[0]
-    finally:
-        freezes.join()
-        for each in frozen:
-            os.kill(each, signal.SIGCONT)
+    with held:
+        freezes = meanwhile(pair, freeze)
+        try:
+            why = failed(pair)
+            took_s = time.monotonic() - silent_s[0]
+        finally:
+            freezes.join()
     assert why.endswith(LOST)
     assert KEEPALIVE_S - 6 <= took_s <= KEEPALIVE_S + 6 * TIME_FACTOR
     assert pair[0].domain() == before
