@@ -78,10 +78,11 @@ def _counts(memory: Memory, observation: Observation, config: ClusterSettings) -
     """
     if observation.global_maintenance is not False or _is_held(observation):
         return False
+    leaves = is_leaving_for(memory, BETTER)  # which it goes on with, reached here or not
     reached = memory.cut_off_since_s is None and memory.dark_since_s is None
-    if not reached or is_no_place(memory, observation, config):
+    if not (reached or leaves) or is_no_place(memory, observation, config):
         return False
-    return memory.state is State.ENGINE_UP or is_leaving_for(memory, BETTER)
+    return memory.state is State.ENGINE_UP or leaves
 
 
 def _is_held(observation: Observation) -> bool:

@@ -124,22 +124,21 @@ def _with(memory: Memory, noted: dict[str, Any]) -> Memory:
 
 def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
     """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
-    leaves = is_leaving_for(memory, *OUT_OF_REACH)
-    to_be_reached = memory.state in _TO_BE_REACHED or memory.giving_away or leaves
-    counts = observation.vm is Vm.RUNNING and to_be_reached
     gave_away_at_s = _gave_away_at_s(memory, observation, config)
     timing, same, now_s = config.timing, _is_same_process(memory, observation), observation.now_s
     cut_off_since_s = memory.cut_off_since_s if same else None
     dark_since_s = memory.dark_since_s if same else None
-    if observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN):
-        cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
-        dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
-    elif not (leaves and observation.vm is Vm.IN_TRANSIT):  # its time for a move goes on
+    unknown = observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN)
+    if not unknown and observation.vm is not Vm.IN_TRANSIT:
+        counts = observation.vm is Vm.RUNNING and _is_to_be_reached(memory)
         cut_off = counts and is_cut_off(
             observation, config, lambda: score(memory, observation, config).points
         )
         cut_off_since_s = _since_s(cut_off, cut_off_since_s, now_s)
         dark_since_s = _since_s(counts and is_dark_for_all(observation), dark_since_s, now_s)
+    if unknown or _moves_for_others(memory, observation):
+        cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
+        dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
     return {
         "cut_off_since_s": cut_off_since_s,
         "dark_since_s": dark_since_s,
@@ -147,6 +146,21 @@ def _reach(memory: Memory, observation: Observation, config: ClusterSettings) ->
         "gave_away_at_s": gave_away_at_s,
         "gave_away_uplink": gave_away_at_s is not None and _is_uplink(memory, observation),
     }
+
+
+def _is_to_be_reached(memory: Memory) -> bool:
+    return memory.state in (*_TO_BE_REACHED, *_MOVING) or memory.giving_away
+
+
+def _moves_for_others(memory: Memory, observation: Observation) -> bool:
+    """Is libvirt at work on the VM for another reason than that nobody reaches the engine?
+
+    That may itself keep the engine from answering, or fill the network, so a few looks are needed
+    when it is over. A move for being out of reach has its own time.
+    """
+    if is_leaving_for(memory, *OUT_OF_REACH):
+        return False
+    return memory.state in _MOVING or observation.vm is Vm.IN_TRANSIT
 
 
 def _has_left_for_reach(memory: Memory, observation: Observation) -> bool:
@@ -191,6 +205,7 @@ def _gave_away_at_s(
 
 
 _TO_BE_REACHED = (State.ENGINE_UP, State.ENGINE_UP_BAD_HEALTH)
+_MOVING = (State.ENGINE_MIGRATING_AWAY, State.LOCAL_MAINTENANCE_MIGRATE_VM)
 _STOPPING = (State.ENGINE_STOP, State.ENGINE_FORCE_STOP)
 _NOT_YET_KNOWN = (
     *(State.START_STATE, State.REINITIALIZE_FSM),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fsm import Action, State
+from fsm.guards import GO_ON_TICKS
 from fsm.memory import BETTER, CUT_OFF, DARK
 from fsm.observation import (
     HostCondition,
@@ -111,6 +112,50 @@ def test_its_time_goes_on_while_the_vm_is_held_in_between() -> None:
     assert host.memory.cut_off_since_s == since_s
 
 
+def cut_off_on_its_way(**asked: Any) -> Host:
+    """Its network fails while it moves for another reason."""
+    host = Host(peers=(witness(2, Sight.REACHED), witness(3, Sight.REACHED))).running()
+    assert host.settle(1, **asked) is MOVING
+    ordered(host)
+    host.see(1, vm_leaving=True, condition=CUT, peers=(witness(2), witness(3)))
+    return host
+
+
+ASKED = {"move_request": MoveRequest("one", 2)}
+STAYS = {**FAILED, "move_announced": False, "vm_leaving": False}
+
+
+@pytest.mark.parametrize("asked", [ASKED, {"local_maintenance": True}], ids=str)
+def test_what_it_has_lasted_while_the_vm_moved_for_others_counts(asked: Any) -> None:
+    host = cut_off_on_its_way(**asked)
+    host.settle(30, **STAYS)
+    host.settle(0, peers=(witness(2, takes_at=""), witness(3, takes_at="")))
+    host.settle(0, local_maintenance=False)
+    assert host.settle(TIMING.isolated_s - 31) is UP
+    assert host.settle(1) is State.ENGINE_STOP
+    assert "h2, h3 can't reach the engine here" in host.last.why
+
+
+def test_after_such_a_move_a_few_looks_are_needed() -> None:
+    """Its copying alone may have kept the engine from answering."""
+    host = cut_off_on_its_way(**ASKED)
+    host.see(2 * TIMING.isolated_s)
+    looks_s = GO_ON_TICKS * TIMING.tick_s
+    assert host.settle(0, **STAYS) is UP
+    assert host.settle(looks_s - 1) is UP
+    assert host.settle(1) is MOVING
+    assert host.memory.move_for == CUT_OFF
+
+
+def test_a_moment_in_libvirts_hands_begins_nothing_anew() -> None:
+    """A snapshot, say."""
+    host = cut_off(witness(2, takes_at=""))
+    host.see(20, vm=Vm.IN_TRANSIT)
+    host.see(1, vm=Vm.RUNNING)
+    assert host.settle(TIMING.isolated_s - 22) is UP
+    assert host.settle(1) is State.ENGINE_STOP
+
+
 def test_where_a_network_is_back_it_stays() -> None:
     host = cut_off(witness(2))
     host.settle(TIMING.isolated_s)
@@ -161,6 +206,15 @@ def test_a_host_that_has_been_much_better_for_long_gets_it_alive() -> None:
     ordered(host)
     assert host.settle(1, **LEFT) is State.ENGINE_DOWN
     assert host.memory.gave_away_at_s is None
+
+
+def test_a_move_to_a_better_host_goes_on_where_nobody_reaches_the_engine() -> None:
+    """It is no worse a place for that."""
+    host = beside(reached(2), reached(3))
+    assert host.settle(MIGRATION.better_s) is MOVING
+    host.see(1, peers=(witness(2), witness(3)))
+    assert host.memory.cut_off_since_s is not None
+    assert (host.memory.state, host.memory.wants) == (MOVING, BETTER)
 
 
 def test_what_is_not_so_for_a_moment_begins_anew() -> None:
