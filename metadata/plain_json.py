@@ -45,6 +45,11 @@ def is_number(value: object) -> bool:
     return type(value) in (int, float) and -LARGEST <= value <= LARGEST  # type: ignore[operator]
 
 
+def is_share(value: object) -> bool:
+    """Is it None, or a number (true and false are none) from 0 to 1?"""
+    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # type: ignore[operator]
+
+
 def _parse(text: Union[str, bytes], decoder: json.JSONDecoder) -> Any:
     try:
         return decoder.decode(text if isinstance(text, str) else _decoded(text))

@@ -16,7 +16,8 @@ import threading
 from typing import Callable, Optional, Protocol
 
 from ha_agent.ports import BrokerLook
-from ha_broker.api.client import BrokerError, BrokerRefusedError, Reach
+from ha_broker.api.client import BrokerError, BrokerRefusedError
+from ha_broker.api.reach import Reach
 from ha_broker.api.snapshot import Publication, Snapshot
 from metadata.error_words import reason
 from metadata.shared_config import SharedConfig

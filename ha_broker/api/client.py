@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Optional, Union
 from ha_broker.api import paths
 from ha_broker.api.http_connection import HttpConnection, HttpError
 from ha_broker.api.json_codec import from_data
+from ha_broker.api.reach import Reach
 from ha_broker.api.snapshot_json import (
     DataError,
     parse_json,
@@ -32,7 +33,6 @@ from ha_broker.api.snapshot_json import (
     snapshot_from_data,
 )
 from metadata.error_words import cannot, reason
-from metadata.value_class import value_class
 from world.way_in import way_in
 
 if TYPE_CHECKING:
@@ -82,14 +82,6 @@ class BrokerRefusedError(BrokerError):
 
 # A broker that is frozen is no reason to wait much longer than for the other host.
 REACH_MARGIN_S = 1.0
-
-
-@value_class(frozen=True)
-class Reach:
-    """Whether a libvirt was reached; None: nothing was tried. `detail` says it in words."""
-
-    answered: Optional[bool]
-    detail: str
 
 
 class BrokerClient:

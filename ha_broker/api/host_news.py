@@ -81,20 +81,25 @@ def parts_answer(
 ) -> dict[str, Any]:
     """The answer to a caller that has `held`, and of the hosts all but those in `changed`; marks
     are those of hosts and of parts."""
-    hosts = _only(changed, snapshot.hosts) if changed else ()
-    here = {view.host_id for view in hosts}
     data = _news_of_parts(vars(held), vars(snapshot))
     if not _monitors_alike(held.monitors, snapshot.monitors):
         data["monitors"] = to_lean_data(_for_agents(snapshot.monitors))
+    hosts, gone = _hosts_and_gone(changed, snapshot) if changed else ([], [])
     return {
         **data,
-        "hosts": to_lean_data(hosts),
+        "hosts": hosts,
         "hosts_as_of": as_of[0],
         "hosts_since": since[0],
-        "hosts_gone": sorted(host_id for host_id in changed if host_id not in here),
+        "hosts_gone": gone,
         "parts_as_of": as_of[1],
         "parts_since": since[1],
     }
+
+
+def _hosts_and_gone(changed: Collection[int], snapshot: Snapshot) -> tuple[list[Any], list[int]]:
+    views = _only(changed, snapshot.hosts)
+    here = {view.host_id for view in views}
+    return to_lean_data(views), sorted(host_id for host_id in changed if host_id not in here)
 
 
 def _news_of_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -113,11 +118,12 @@ def _monitors_alike(before: tuple[MonitorView, ...], now: tuple[MonitorView, ...
     """Is nothing new for agents but that they were measured again?"""
     if len(before) != len(now):
         return False
-    others = [(was, view) for was, view in zip(before, now) if was is not view]
-    return all(
-        _word(was) == _word(view) or (was.name == view.name and view.name in FOR_PEOPLE)
-        for was, view in others
-    )
+    for was, view in zip(before, now):
+        if was is view or (was.name == view.name and view.name in FOR_PEOPLE):
+            continue
+        if _word(was) != _word(view):
+            return False
+    return True
 
 
 def _only(ids: Collection[int], views: tuple[HostView, ...]) -> tuple[HostView, ...]:
@@ -169,7 +175,7 @@ class HeldHosts:
         return self.held
 
     def _whole(self, data: object) -> Snapshot:
-        answer = data if isinstance(data, Mapping) else {}
+        answer: Mapping[str, object] = data if isinstance(data, dict) else {}
         told = self._told(data, answer)
         if "hosts_since" not in answer:
             self._by_id = {}

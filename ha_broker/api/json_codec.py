@@ -101,8 +101,8 @@ def _lean_fields(value: object, defaults: Mapping[str, object]) -> dict[str, Any
 def to_news_data(before: object, value: object) -> Any:
     """What `updated` needs to make `value` of `before`: as `to_lean_data`, but of an object of the
     same class only the fields that are other objects."""
-    same_class = type(value) is type(before)
-    if not same_class or not dataclasses.is_dataclass(value):
+    kind: Any = type(value)
+    if kind is not type(before) or not _has_fields(kind):
         return to_lean_data(value)
     was = vars(before)
     return {
@@ -110,6 +110,9 @@ def to_news_data(before: object, value: object) -> Any:
         for name, item in vars(value).items()
         if item is not was[name]
     }
+
+
+_has_fields: Callable[[Any], bool] = functools.cache(dataclasses.is_dataclass)
 
 
 @functools.cache
@@ -207,7 +210,9 @@ def _updated(value: T, data: Mapping[str, object]) -> T:
         if reader is not None:
             before: Any = values[name]
             try:
-                if type(item) is dict and dataclasses.is_dataclass(before):
+                if type(item) is float is type(before) and -LARGEST <= item <= LARGEST:
+                    values[name] = item  # a later time, mostly; as its reader would
+                elif type(item) is dict and _has_fields(type(before)):
                     values[name] = _updated(before, item)
                 else:
                     values[name] = reader(item, False)

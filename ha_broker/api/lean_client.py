@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
 from typing import Any, Optional
 
 from ha_broker.api.client import (
@@ -73,7 +72,7 @@ class LeanClient(BrokerClient):
             data = self._say_again(said[1])
         if data is None:
             data = self._say(publication)
-        mark = data.get("record_as_of") if isinstance(data, Mapping) else None
+        mark = data.get("record_as_of") if isinstance(data, dict) else None
         if not isinstance(mark, str):
             return None  # it gives no marks
         self._said = publication, mark
@@ -172,7 +171,7 @@ class LeanClient(BrokerClient):
 
 
 def _sequence(data: Any) -> int:
-    sequence = data.get("sequence") if isinstance(data, Mapping) else None
+    sequence = data.get("sequence") if isinstance(data, dict) else None
     if type(sequence) is not int:
         why = f"unexpected answer: sequence: expected an integer, got {shown(sequence)}"
         raise BrokerError("wait for a change", why)

@@ -194,6 +194,7 @@ class _Connection(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Named and called by `socketserver`."""
+        self._caller = caller_of(self.connection)  # whoever has connected, for as long as it lasts
         with contextlib.suppress(ConnectionError, TimeoutError, socket.timeout):
             while self._serve_one():
                 pass
@@ -211,11 +212,13 @@ class _Connection(socketserver.StreamRequestHandler):
             return False
         server.answers()
         stream.read(request.head_size)
-        self.connection.allow(min(BODY_ALLOWED_S, server.read_allowed_s))
-        body = stream.read(request.body_size)
-        if len(body) < request.body_size:
-            return False
-        answer = answered(server, self.connection, request.method, request.target, body)
+        body = b""
+        if request.body_size:
+            self.connection.allow(min(BODY_ALLOWED_S, server.read_allowed_s))
+            body = stream.read(request.body_size)
+            if len(body) < request.body_size:
+                return False
+        answer = answered(server, self._caller, request.method, request.target, body)
         self.connection.allow(WRITE_ALLOWED_S)
         self.connection.sendall(_head(answer) + answer.body)
         return True
@@ -223,7 +226,7 @@ class _Connection(socketserver.StreamRequestHandler):
     def _serve_strangers(self) -> None:
         from ha_broker.server.stranger import Stranger  # noqa: PLC0415  # much to load
 
-        Stranger(self).serve_all()
+        Stranger(self, self._caller).serve_all()
 
 
 class Answered(NamedTuple):
@@ -234,12 +237,10 @@ class Answered(NamedTuple):
     content_type: str
 
 
-def answered(
-    server: ApiServer, connection: socket.socket, method: str, target: str, body: bytes
-) -> Answered:
+def answered(server: ApiServer, caller: Caller, method: str, target: str, body: bytes) -> Answered:
     """The answer to a request that was read, whatever comes of it."""
     try:
-        data = server.answer(method, target, body, caller_of(connection))
+        data = server.answer(method, target, body, caller)
         status = 200
     except Refusal as refusal:
         data, status = {"error": refusal.why}, refusal.status

@@ -147,10 +147,10 @@ class Mailbox:
         versions: Optional[HostVersions] = None,
     ) -> None:
         self._wake = wake
-        lock = threading.RLock()  # `wait_for_news` waits in `wait_for_change`
-        self._changed = threading.Condition(lock)
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         # Whoever waits for the next look is not woken with those who wait for news.
-        self._looked = threading.Condition(lock)
+        self._looked = threading.Condition(self._lock)
         self._looks = 0
         self._snapshot = first
         self._versions = versions
@@ -169,14 +169,15 @@ class Mailbox:
 
     def wait_for_change(self, since: int, wait_s: float) -> Snapshot:
         """The latest, as soon as its sequence differs from `since` or `wait_s` are over."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._snapshot.sequence != since, wait_s)
-            return self._snapshot
+        return self.wait_for_news(since, wait_s)[0]
 
     def wait_for_news(self, since: int, wait_s: float) -> tuple[Snapshot, Optional[HostVersions]]:
         """As `wait_for_change`, with the versions of the hosts in that very snapshot."""
-        with self._changed:
-            self.wait_for_change(since, wait_s)
+        with self._lock:
+            if self._snapshot.sequence == since and wait_s:
+                self._changed.wait_for(
+                    lambda: self._closed or self._snapshot.sequence != since, wait_s
+                )
             return self._snapshot, self._versions
 
     def config(self) -> Optional[SharedConfig]:
@@ -192,7 +193,7 @@ class Mailbox:
 
         How often something was shown by then, for `wait_for_look`.
         """
-        with self._changed:
+        with self._lock:
             self._publication = publication
             looks = self._looks
         self._wake()
@@ -200,8 +201,9 @@ class Mailbox:
 
     def wait_for_look(self, looks: int, wait_s: float) -> None:
         """Until something was shown once more than `looks` times; `wait_s` at most."""
-        with self._looked:
-            self._looked.wait_for(lambda: self._closed or self._looks > looks, wait_s)
+        with self._lock:
+            if self._looks <= looks:
+                self._looked.wait_for(lambda: self._closed or self._looks > looks, wait_s)
 
     def ask_maintenance(self, scope: str, on: bool) -> Ticket:
         """Ask for "global" or "local" maintenance; raises Refusal (503) when too many wait."""
@@ -210,7 +212,7 @@ class Mailbox:
         return ticket
 
     def _leave(self, ticket: Ticket) -> None:
-        with self._changed:
+        with self._lock:
             if len(self._tickets) >= MAX_WAITING_REQUESTS:
                 raise Refusal(503, f"{len(self._tickets)} requests are waiting already")
             self._tickets.append(ticket)
@@ -231,7 +233,7 @@ class Mailbox:
 
     def ask_reread(self) -> None:
         """Have the shared configuration and the whole metadata area read again."""
-        with self._changed:
+        with self._lock:
             self._reread = True
         self._wake()
 
@@ -239,7 +241,7 @@ class Mailbox:
 
     def take(self) -> Requests:
         """All that came in; it is the cycle's from now on."""
-        with self._changed:
+        with self._lock:
             if not (self._publication or self._tickets or self._reread):
                 return NO_REQUESTS
             requests = Requests(self._publication, tuple(self._tickets), self._reread)
@@ -258,7 +260,7 @@ class Mailbox:
 
         `versions`: of the snapshot's hosts; None: not known, so all of them count as changed.
         """
-        with self._changed:
+        with self._lock:
             news = snapshot.sequence != self._snapshot.sequence
             self._snapshot = snapshot
             self._config, self._stored = config, stored
@@ -269,7 +271,7 @@ class Mailbox:
 
     def show_times(self, snapshot: Snapshot) -> None:
         """As the one before, but for when things were done: no news for anybody."""
-        with self._changed:
+        with self._lock:
             self._snapshot = snapshot
             self._note_look()
 
@@ -279,7 +281,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Let all long polls go: the broker is stopping."""
-        with self._changed:
+        with self._lock:
             self._closed = True
             self._changed.notify_all()
             self._looked.notify_all()

@@ -12,8 +12,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
-from ha_broker.api.client import Reach
 from ha_broker.api.json_codec import DataError
+from ha_broker.api.reach import Reach
 from ha_broker.api.snapshot import HostView
 from ha_broker.server.libvirt_port import Port, port_at
 from metadata.takes_note import takes_told

@@ -45,7 +45,6 @@ from ha_broker.api.snapshot_json import parse_json, publication_from_data, snaps
 from ha_broker.server.access import Access
 from ha_broker.server.http_server import Caller, TextAnswer
 from ha_broker.server.mailbox import Mailbox, Refusal
-from ha_broker.server.reach import ReachBody, reach
 from ha_broker.server.told_snapshots import LatestRecord, ToldSnapshots
 from metadata.error_words import shown
 from metadata.plain_json import is_number
@@ -158,6 +157,7 @@ class Api:
             ("PUT", "/v1/reread"): self._reread,
             ("PUT", "/v1/test-notification"): self._test_notification,
         }
+        self._paths = frozenset(path for _, path in self._routes)
 
     def answer(self, method: str, target: str, body: bytes, caller: Optional[Caller] = None) -> Any:
         """JSON-ready data or a text; raises Refusal. A change names its `caller` in the log.
@@ -178,7 +178,7 @@ class Api:
 
     def _resource(self, path: str) -> str:
         """One of a few names, whatever is asked for."""
-        return path if any(known == path for _, known in self._routes) else OTHER
+        return path if path in self._paths else OTHER
 
     def _route(
         self, method: str, path: str, query: str, body: bytes, caller: Optional[Caller]
@@ -353,6 +353,8 @@ class Api:
         return order
 
     def _reach(self, query: Query, body: bytes, _caller: Optional[Caller]) -> Any:
+        from ha_broker.server.reach import ReachBody, reach  # noqa: PLC0415  # a move is rare
+
         _only(query)
         asked = from_data(ReachBody, parse_json(body), refuse_unknown=True)
         if self._network is None:

@@ -19,6 +19,7 @@ from ha_broker.server.http_server import (
     WRITE_ALLOWED_S,
     Answered,
     ApiServer,
+    Caller,
     answered,
     in_bytes,
 )
@@ -37,12 +38,13 @@ class Stranger(BoundedHandler):
     methods = ("GET", "PUT", "POST", "DELETE", "HEAD", "PATCH", "OPTIONS")
     server: ApiServer
 
-    def __init__(self, taken: socketserver.StreamRequestHandler) -> None:
+    def __init__(self, taken: socketserver.StreamRequestHandler, caller: Caller) -> None:
         # Not that of the base, which would set up, serve and end the connection anew: what has come
         # of it stands in the stream.
         self.request, self.client_address = taken.request, taken.client_address
         self.server, self.connection = taken.server, taken.connection  # type: ignore[assignment]
         self.rfile, self.wfile = taken.rfile, taken.wfile
+        self._caller = caller
 
     def serve_all(self) -> None:
         """Until the connection is over."""
@@ -64,7 +66,7 @@ class Stranger(BoundedHandler):
         except Refusal as refusal:
             self._send(in_bytes(refusal.status, {"error": refusal.why}))
         else:
-            self._send(answered(self.server, self.connection, self.command, self.path, body))
+            self._send(answered(self.server, self._caller, self.command, self.path, body))
 
     def _body(self) -> bytes:
         if "Transfer-Encoding" in self.headers:

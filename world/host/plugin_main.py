@@ -26,7 +26,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
-from metadata.plain_json import parse_json
+from metadata.plain_json import is_share, parse_json
 
 GROUP = "hosted_engine_ha.monitors"
 MOST_DETAIL = 300
@@ -106,11 +106,6 @@ def _pair(result: Any) -> tuple[Optional[float], str]:
         given = reprlib.repr(detail)
         raise PluginFaultError(f"measure() gave the detail {given}; allowed: a text")
     return share, detail
-
-
-def is_share(value: object) -> bool:
-    """None, or a number from 0 to 1 that is no boolean."""
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1)  # type: ignore[operator]
 
 
 def _in_words(fault: BaseException) -> str:

@@ -20,10 +20,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
-from metadata.plain_json import parse_json
+from metadata.plain_json import is_share, parse_json
 from metadata.plain_text import one_line
 from world.host.interpreter import module_command
-from world.host.plugin_main import is_share
 from world.network.deadline import Deadline
 from world.ports.errors import WorldError
 from world.ports.plugins import PLUGIN_START_S, PluginWord
