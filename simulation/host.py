@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Optional
@@ -20,7 +21,7 @@ from ha_broker.api.snapshot import Publication, Snapshot
 from ha_broker.broker import Broker
 from ha_broker.cycle.part import BrokerPorts
 from ha_broker.server.mailbox import Ticket
-from ha_broker.storage.local_maintenance import read_flag
+from ha_broker.storage.local_maintenance import FLAG_NAME, read_flag
 from metadata.error_words import shown
 from metadata.records import VolumeAddress
 from metadata.settings.parse import HostSettings, StorageParts
@@ -92,6 +93,7 @@ class SimHost:
         self.shared = shared
         self._directory = directory / traits.name
         self._directory.mkdir(exist_ok=True)
+        self._flag = str(self._directory / FLAG_NAME)
         self._make_world()
         self._pending = PendingCommands(self.clock, self._tell_own)
         self._current: Optional[SimProcess] = None
@@ -179,7 +181,8 @@ class SimHost:
     @property
     def in_local_maintenance(self) -> bool:
         """Does its state directory say so?"""
-        return read_flag(str(self._directory))
+        # Asked after each event, and mostly there is no file: that costs no exception.
+        return os.access(self._flag, os.F_OK) and read_flag(str(self._directory))
 
     @property
     def has_orders(self) -> bool:

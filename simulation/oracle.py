@@ -32,15 +32,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable, Optional
 
+from ha_broker.api.snapshot import HostView
 from metadata.layout import slot_address
 from metadata.settings.timing import KILL_S, lease_floor_s, sanlock_silence_s
 from metadata.states import State
 from simulation.cluster import SimCluster
 from simulation.host import SimHost
-from world.ports.sanlock import LeaseOwner
 
 ONE_ENGINE = "one-engine"
 LEASE = "lease"
@@ -173,6 +174,7 @@ class Oracle:
         self._local_since_s: dict[str, float] = {}
         self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
         self._in_local_at_s: dict[str, float] = {}  # when a host was seen in maintenance last
+        self._ahead: dict[str, tuple[tuple[HostView, ...], int]] = {}
         self._better: dict[str, tuple[float, float]] = {}  # from when to when another host was
         self._better_moves_s: dict[str, list[float]] = {}
         self._kills_seen = len(cluster.shared.san.history)
@@ -255,9 +257,11 @@ class Oracle:
         least, snapshot = self._cluster.settings.cluster.migration.better_points, host.snapshot
         if not least or snapshot is None:
             return
-        scores = {view.host_id: view.record.score for view in snapshot.hosts if view.record}
-        own = scores.pop(host.host_id, 0)
-        if max(scores.values(), default=0) >= own + least:
+        hosts, ahead = self._ahead.get(host.name, ((), 0))
+        if hosts is not snapshot.hosts:  # mostly they are those of the look before
+            ahead = _points_ahead(snapshot.hosts, host.host_id)
+            self._ahead[host.name] = snapshot.hosts, ahead
+        if ahead >= least:
             from_s, until_s = self._better.get(host.name, (now_s, now_s))
             from_s = now_s if now_s - until_s > self._late_s else from_s
             self._better[host.name] = from_s, now_s
@@ -312,8 +316,9 @@ class Oracle:
         engine.sanlock_died = engine.sanlock_died or not host.lockspace.daemon_runs
         if engine.sanlock_died and not _can_switch_off(host):
             engine.helpless_s += passed_s
-        _note_sleep(engine, passed_s, self._owns_lease(host))
-        if not engine.executing or not self._is_loose(host):
+        owns_lease = self._owns_lease(host)
+        _note_sleep(engine, passed_s, owns_lease)
+        if not engine.executing or (owns_lease and not self._is_loose(host)):
             engine.loose_since_s = None
         elif engine.loose_since_s is None:
             engine.loose_since_s = now_s
@@ -343,21 +348,23 @@ class Oracle:
         return timing.alive_s + 3 * timing.tick_s + 2 * self._health_timeout_s
 
     def _is_loose(self, host: SimHost) -> bool:
-        """Could another host take the lease of the qemu that runs here?"""
+        """Could another host take the lease of the qemu that runs here, which its host owns?"""
         san = self._cluster.shared.san
-        lease = san.lease
-        if lease is None or not self._owns_lease(host):
-            return True
-        slot = san.slots.get(lease.host_id)
-        if slot is None or slot.timestamp == 0 or slot.generation > lease.generation:
+        slot = san.slots.get(host.host_id)
+        newer = slot is not None and slot.generation > host.lockspace.generation
+        if slot is None or slot.timestamp == 0 or newer:
             return True
         silent_s = self._cluster.shared.now_s - slot.timestamp
         return silent_s > self._floor_s + 1
 
     def _owns_lease(self, host: SimHost) -> bool:
         """By the storage; not when another machine has taken it that has the same host id."""
-        own = LeaseOwner(host.host_id, host.lockspace.generation)
-        return self._cluster.shared.san.lease == own
+        lease = self._cluster.shared.san.lease
+        return (
+            lease is not None
+            and lease.host_id == host.host_id
+            and lease.generation == host.lockspace.generation
+        )
 
     # --- the rules ------------------------------------------------------------------------------
 
@@ -644,6 +651,13 @@ class Oracle:
             self._global_since_s = None
         elif self._global_since_s is None:
             self._global_since_s = now_s
+
+
+def _points_ahead(hosts: Iterable[HostView], host_id: int) -> int:
+    """By how many points the best of the others is ahead of that host."""
+    scores = {view.host_id: view.record.score for view in hosts if view.record}
+    own = scores.pop(host_id, 0)
+    return max(scores.values(), default=0) - own
 
 
 def _note_sleep(engine: _Engine, passed_s: float, owns_lease: bool) -> None:
