@@ -5,5 +5,6 @@
 
 from tests.lab.conftest import built_lab, lab
 from tests.lab.test_shutdown import stopping
+from tests.lab_long.slow_move import move, slow
 
-__all__ = ["built_lab", "lab", "stopping"]
+__all__ = ["built_lab", "lab", "move", "slow", "stopping"]

@@ -4,8 +4,6 @@
 """A move of the engine, and what may happen to either side in the middle of it."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
@@ -13,49 +11,11 @@ from tests.lab.real_story import DOMAIN
 from tests.lab.test_migration_gap import moving_line
 from tests.lab.test_moves import COMMAND, watched
 from tests.lab.verbs import LabError, LabVerbs, machine_clock_s, scaled
+from tests.lab_long.slow_move import BEGUN_S, Move
 
-# In MiB/s: slow enough that something can happen in the middle.
-BANDWIDTH = "migration.bandwidth_mib_s"
-SLOWLY, AS_FAST_AS_IT_GOES = "1", "0"
-BEGUN_S = 40.0
 ENDED_S = 240.0
 # What a takeover may take beside sanlock's own time: noticing, deciding, and the guest's boot.
 TAKEOVER_S = 60.0
-
-
-@dataclass(frozen=True)
-class Move:
-    """A move that has begun, and is in the middle."""
-
-    source: str
-    target: str
-    boot: str
-
-
-@pytest.fixture
-def slow(lab: LabVerbs) -> Iterator[LabVerbs]:
-    lab.set_shared(BANDWIDTH, SLOWLY)
-    yield lab
-    for host, found in lab.status()["hosts"].items():
-        if found["power"] != "on":
-            lab("power-on", host)
-    lab.wait_settled()
-    lab.set_shared(BANDWIDTH, AS_FAST_AS_IT_GOES)
-
-
-@pytest.fixture
-def move(slow: LabVerbs) -> Move:
-    """libvirt copies the VM's memory."""
-    source, _, boot = slow.engine_identity()
-    target = next(name for name in slow.status()["hosts"] if name != source)
-    slow.on(source, COMMAND, "--vm-migrate", f"--to={target}")
-
-    def copies() -> bool:
-        shown = slow.attempt("on", source, "virsh", "domjobinfo", DOMAIN)
-        return "Memory processed" in shown.stdout
-
-    slow.wait_until("the middle of a move", copies, scaled(BEGUN_S))
-    return Move(source, target, str(boot))
 
 
 def wait_for_end(lab: LabVerbs, move: Move) -> tuple[str, str]:

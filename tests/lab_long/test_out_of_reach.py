@@ -11,11 +11,15 @@ import pytest
 
 from tests.lab.real_story import told_by
 from tests.lab.verbs import FULL_SCORE, LabVerbs, allowed_share_s, machine_clock_s, scaled
+from tests.lab_long.slow_move import Move
 
 ALLOWANCE_S = 5.0
 # So long a move alive may be tried (migration.out_of_reach_s), and be waited for after that.
 MOVE_S, PATIENCE_S = 10, 5
 NETWORK_POINTS = 1600
+# libvirt takes so long to see that its target is silent.
+KEEPALIVE_S = 30
+LOOKS_AFTER_A_MOVE = 3
 # Short, so that this takes a minute; isolated_s so long that a slow machine heals within it.
 TICK_S, PROBES, ISOLATED_S = 2, 5, 20
 DETECTION_S = TICK_S * PROBES + ISOLATED_S
@@ -89,3 +93,24 @@ def test_a_cut_that_heals_in_time_moves_nothing(lab: LabVerbs) -> None:
     lab.wait_healthy(20)
     lab.wait_settled()
     assert lab.engine_identity() == before
+
+
+def test_a_network_that_is_lost_in_a_move_counts_from_then_on(slow: LabVerbs, move: Move) -> None:
+    """However long that move goes on, whose end is no new beginning."""
+    cut_s, cut_wall_s = machine_clock_s(), time.time()
+    slow("network", move.source, "drop")
+    try:
+        slow.wait_healthy(DETECTION_S + 120, "--not-on", move.source)
+        healthy_s = machine_clock_s() - cut_s
+    finally:
+        slow("network", move.source, "heal")
+    changes = told_by(slow, move.source, cut_wall_s, time.time())
+    ended_s = next(one.at_s for one in changes if one.before == "EngineMigratingAway")
+    tried_s = next(one.at_s for one in changes if one.after == "EngineMigratingAway")
+    figures = (
+        f"the move ended {ended_s:.1f} s after the cut, the next began after {tried_s:.1f} s, "
+        f"healthy elsewhere after {healthy_s:.1f} s"
+    )
+    print(figures)
+    due_s = max(DETECTION_S, KEEPALIVE_S + LOOKS_AFTER_A_MOVE * TICK_S)
+    assert tried_s <= due_s + scaled(ALLOWANCE_S), figures
