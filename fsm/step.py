@@ -125,20 +125,8 @@ def _with(memory: Memory, noted: dict[str, Any]) -> Memory:
 def _reach(memory: Memory, observation: Observation, config: ClusterSettings) -> dict[str, Any]:
     """What is remembered of the engine's being in reach; counted while it is to be, not earlier."""
     gave_away_at_s = _gave_away_at_s(memory, observation, config)
-    timing, same, now_s = config.timing, _is_same_process(memory, observation), observation.now_s
-    cut_off_since_s = memory.cut_off_since_s if same else None
-    dark_since_s = memory.dark_since_s if same else None
-    unknown = observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN)
-    if not unknown and observation.vm is not Vm.IN_TRANSIT:
-        counts = observation.vm is Vm.RUNNING and _is_to_be_reached(memory)
-        cut_off = counts and is_cut_off(
-            observation, config, lambda: score(memory, observation, config).points
-        )
-        cut_off_since_s = _since_s(cut_off, cut_off_since_s, now_s)
-        dark_since_s = _since_s(counts and is_dark_for_all(observation), dark_since_s, now_s)
-    if unknown or _moves_for_others(memory, observation):
-        cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
-        dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
+    same = _is_same_process(memory, observation)
+    cut_off_since_s, dark_since_s = _unreached_since_s(memory, observation, config)
     return {
         "cut_off_since_s": cut_off_since_s,
         "dark_since_s": dark_since_s,
@@ -146,6 +134,33 @@ def _reach(memory: Memory, observation: Observation, config: ClusterSettings) ->
         "gave_away_at_s": gave_away_at_s,
         "gave_away_uplink": gave_away_at_s is not None and _is_uplink(memory, observation),
     }
+
+
+def _unreached_since_s(
+    memory: Memory, observation: Observation, config: ClusterSettings
+) -> tuple[Optional[float], Optional[float]]:
+    """Since when the engine has been cut off with its host, and dark for all."""
+    timing, same, now_s = config.timing, _is_same_process(memory, observation), observation.now_s
+    cut_off_since_s = memory.cut_off_since_s if same else None
+    dark_since_s = memory.dark_since_s if same else None
+    unknown = observation.vm is Vm.UNKNOWN or (same and memory.state in _NOT_YET_KNOWN)
+    boots = memory.state is State.ENGINE_STARTING
+    if not unknown and observation.vm is not Vm.IN_TRANSIT:
+        runs, rests = observation.vm is Vm.RUNNING, _is_to_be_reached(memory)
+        # One that boots will not be in reach where its host is cut off meanwhile. Dark it is for
+        # all, wherever it boots.
+        cut_off = (
+            runs
+            and (rests or boots)
+            and is_cut_off(observation, config, lambda: score(memory, observation, config).points)
+        )
+        cut_off_since_s = _since_s(cut_off, cut_off_since_s, now_s)
+        dark = runs and rests and is_dark_for_all(observation)
+        dark_since_s = _since_s(dark, dark_since_s, now_s)
+    if unknown or boots or _moves_for_others(memory, observation):
+        cut_off_since_s = _held_s(cut_off_since_s, timing.isolated_s, now_s, timing)
+        dark_since_s = _held_s(dark_since_s, timing.bad_health_s, now_s, timing)
+    return cut_off_since_s, dark_since_s
 
 
 def _is_to_be_reached(memory: Memory) -> bool:

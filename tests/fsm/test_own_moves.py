@@ -147,6 +147,39 @@ def test_after_such_a_move_a_few_looks_are_needed() -> None:
     assert host.memory.move_for == CUT_OFF
 
 
+def booting_cut_off(*peers: Peer) -> Host:
+    """Its engine boots, and its network fails."""
+    host = Host(peers=peers)
+    runs = {"vm": Vm.RUNNING, "lease": Lease.OURS, "lease_owner_id": 1, "vm_holds_lease": True}
+    assert host.settle(0, **runs, condition=CUT) is State.ENGINE_STARTING
+    return host
+
+
+def test_what_it_has_lasted_while_the_engine_booted_counts() -> None:
+    host = booting_cut_off(witness(2, takes_at=""))
+    assert host.settle(40) is State.ENGINE_STARTING
+    assert host.settle(0, health=Health.GOOD) is UP
+    assert host.settle(TIMING.isolated_s - 41) is UP
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_after_the_boot_a_few_looks_are_needed() -> None:
+    """The others have not yet seen that its page is there."""
+    host = booting_cut_off(witness(2, takes_at=""))
+    assert host.settle(2 * TIMING.isolated_s) is State.ENGINE_STARTING
+    host.settle(0, health=Health.GOOD)
+    assert host.settle(GO_ON_TICKS * TIMING.tick_s - 1) is UP
+    assert host.settle(1) is State.ENGINE_STOP
+
+
+def test_one_that_boots_is_dark_for_all_and_no_less_well_for_that() -> None:
+    good = HostCondition(network_failed_fraction=0.0)
+    host = booting_cut_off(witness(2), witness(3))
+    host.settle(2 * TIMING.isolated_s, condition=good)
+    assert host.settle(1, health=Health.GOOD) is UP
+    assert host.memory.dark_since_s == host.seen.now_s
+
+
 def test_a_moment_in_libvirts_hands_begins_nothing_anew() -> None:
     """A snapshot, say."""
     host = cut_off(witness(2, takes_at=""))
