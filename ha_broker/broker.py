@@ -449,7 +449,7 @@ class Broker:
             own is not None
             and own.record is not None
             and self._answers.is_due(
-                own.record.notes, self._own.written_at_s, self._storage.last_read_at_s
+                own.record.notes, self._own.written_at_s, self._storage.last_round_at_s
             )
         ):
             self._storage.hurry(now_s)

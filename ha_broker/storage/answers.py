@@ -37,7 +37,7 @@ class AnswerWatch:
     def is_due(
         self, on_storage: Notes, written_at_s: Optional[float], read_at_s: Optional[float]
     ) -> bool:
-        """Does the storage show it, and have the others not been read since?"""
+        """Does the storage show it, and have the others not been read since, all of them?"""
         if not self._waits or written_at_s is None or _said(on_storage) != self._known:
             return False
         self._waits = read_at_s is None or read_at_s < written_at_s

@@ -47,6 +47,7 @@ class SlotReader:
         self.last_read_at_s: Optional[float] = None
         self.rounds_begun = 0  # readings of all slots in use; the clock need not tell two apart
         self.rounds_ended = 0  # the latest of them that read anything
+        self.last_round_at_s: Optional[float] = None  # when that one began
         self.latency_s: Optional[float] = None
         self.own_slot_seen = False
         self.all_slots_seen = False  # or tried to: once
@@ -188,6 +189,7 @@ class SlotReader:
         if result.slots:
             if self._reads_all:
                 self.rounds_ended = self.rounds_begun
+                self.last_round_at_s = outcome.started_at_s
             self.last_read_at_s = outcome.started_at_s
             self.latency_s = outcome.finished_at_s - outcome.started_at_s
         for slot in self.book.readable_among(result.slots):

@@ -178,6 +178,23 @@ def test_a_torn_record_is_read_again_soon(cluster: Cluster, host: Host) -> None:
     assert host.view(2).record.timestamp_s == 9  # type: ignore[union-attr]
 
 
+def test_a_look_at_a_torn_record_is_none_at_all_hosts(cluster: Cluster, host: Host) -> None:
+    """What the others answer to a line of ours stands in any slot."""
+    cluster.put_record(2)
+    cluster.run(TICK_S - 1)
+    storage = host.broker._storage
+    whole = encode_host(record(2, timestamp_s=9))
+    cluster.put(2, whole[:40] + b"\0" * 10 + whole[50:])
+    cluster.run(1.1)
+    round_at_s, read_at_s = storage.last_round_at_s, storage.last_read_at_s
+    assert round_at_s is not None and round_at_s == read_at_s
+    cluster.run(REREAD_AFTER_S + 0.1)
+    assert storage.last_read_at_s is not None and storage.last_read_at_s > read_at_s
+    assert storage.last_round_at_s == round_at_s
+    cluster.run(TICK_S)
+    assert storage.last_round_at_s > round_at_s
+
+
 def test_a_torn_record_that_is_whole_before_its_second_look_leaves_nothing_due(
     cluster: Cluster, host: Host
 ) -> None:
