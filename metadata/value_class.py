@@ -57,8 +57,6 @@ def _with_methods(cls: Any) -> Any:
     values = attrgetter(*compared) if compared else lambda _: ()
 
     def is_equal(self: object, other: object) -> Any:
-        if other is self:
-            return True
         if other.__class__ is not self.__class__:
             return NotImplemented
         return values(self) == values(other)

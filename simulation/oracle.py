@@ -32,11 +32,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Callable, Optional
 
-from ha_broker.api.snapshot import HostView
 from metadata.layout import slot_address
 from metadata.settings.timing import KILL_S, lease_floor_s, sanlock_silence_s
 from metadata.states import State
@@ -174,7 +172,6 @@ class Oracle:
         self._local_since_s: dict[str, float] = {}
         self._asked_at_s: dict[str, float] = {}  # when a person's order to move was seen last
         self._in_local_at_s: dict[str, float] = {}  # when a host was seen in maintenance last
-        self._ahead: dict[str, tuple[tuple[HostView, ...], int]] = {}
         self._better: dict[str, tuple[float, float]] = {}  # from when to when another host was
         self._better_moves_s: dict[str, list[float]] = {}
         self._kills_seen = len(cluster.shared.san.history)
@@ -257,11 +254,9 @@ class Oracle:
         least, snapshot = self._cluster.settings.cluster.migration.better_points, host.snapshot
         if not least or snapshot is None:
             return
-        hosts, ahead = self._ahead.get(host.name, ((), 0))
-        if hosts is not snapshot.hosts:  # mostly they are those of the look before
-            ahead = _points_ahead(snapshot.hosts, host.host_id)
-            self._ahead[host.name] = snapshot.hosts, ahead
-        if ahead >= least:
+        scores = {view.host_id: view.record.score for view in snapshot.hosts if view.record}
+        own = scores.pop(host.host_id, 0)
+        if max(scores.values(), default=0) >= own + least:
             from_s, until_s = self._better.get(host.name, (now_s, now_s))
             from_s = now_s if now_s - until_s > self._late_s else from_s
             self._better[host.name] = from_s, now_s
@@ -651,13 +646,6 @@ class Oracle:
             self._global_since_s = None
         elif self._global_since_s is None:
             self._global_since_s = now_s
-
-
-def _points_ahead(hosts: Iterable[HostView], host_id: int) -> int:
-    """By how many points the best of the others is ahead of that host."""
-    scores = {view.host_id: view.record.score for view in hosts if view.record}
-    own = scores.pop(host_id, 0)
-    return max(scores.values(), default=0) - own
 
 
 def _note_sleep(engine: _Engine, passed_s: float, owns_lease: bool) -> None:

@@ -53,12 +53,12 @@ def lean_answer(
     """The answer as of the mark `as_of`; `changed`: the hosts with news since the mark `since`,
     those that are gone among them. None: all hosts are told.
     """
-    hosts, gone = snapshot.hosts, sorted(changed or ())
+    hosts = snapshot.hosts
+    gone: list[int] = []
     if changed is not None:
         told = {*changed, snapshot.host_id}
         hosts = _only(told, snapshot.hosts)
-        here = {view.host_id for view in hosts}
-        gone = [host_id for host_id in gone if host_id not in here]
+        gone = _gone(changed, hosts)
     counts = NotificationCounts()
     lean = replace(
         snapshot,
@@ -84,22 +84,21 @@ def parts_answer(
     data = _news_of_parts(vars(held), vars(snapshot))
     if not _monitors_alike(held.monitors, snapshot.monitors):
         data["monitors"] = to_lean_data(_for_agents(snapshot.monitors))
-    hosts, gone = _hosts_and_gone(changed, snapshot) if changed else ([], [])
+    hosts = _only(changed, snapshot.hosts) if changed else ()
     return {
         **data,
-        "hosts": hosts,
+        "hosts": to_lean_data(hosts),
         "hosts_as_of": as_of[0],
         "hosts_since": since[0],
-        "hosts_gone": gone,
+        "hosts_gone": _gone(changed, hosts),
         "parts_as_of": as_of[1],
         "parts_since": since[1],
     }
 
 
-def _hosts_and_gone(changed: Collection[int], snapshot: Snapshot) -> tuple[list[Any], list[int]]:
-    views = _only(changed, snapshot.hosts)
-    here = {view.host_id for view in views}
-    return to_lean_data(views), sorted(host_id for host_id in changed if host_id not in here)
+def _gone(changed: Collection[int], views: tuple[HostView, ...]) -> list[int]:
+    """Those that changed and have no view any more."""
+    return sorted(set(changed) - {view.host_id for view in views})
 
 
 def _news_of_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

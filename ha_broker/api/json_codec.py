@@ -210,9 +210,7 @@ def _updated(value: T, data: Mapping[str, object]) -> T:
         if reader is not None:
             before: Any = values[name]
             try:
-                if type(item) is float is type(before) and -LARGEST <= item <= LARGEST:
-                    values[name] = item  # a later time, mostly; as its reader would
-                elif type(item) is dict and _has_fields(type(before)):
+                if type(item) is dict and _has_fields(type(before)):
                     values[name] = _updated(before, item)
                 else:
                     values[name] = reader(item, False)

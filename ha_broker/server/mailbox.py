@@ -174,10 +174,7 @@ class Mailbox:
     def wait_for_news(self, since: int, wait_s: float) -> tuple[Snapshot, Optional[HostVersions]]:
         """As `wait_for_change`, with the versions of the hosts in that very snapshot."""
         with self._lock:
-            if self._snapshot.sequence == since and wait_s:
-                self._changed.wait_for(
-                    lambda: self._closed or self._snapshot.sequence != since, wait_s
-                )
+            self._changed.wait_for(lambda: self._closed or self._snapshot.sequence != since, wait_s)
             return self._snapshot, self._versions
 
     def config(self) -> Optional[SharedConfig]:
@@ -202,8 +199,7 @@ class Mailbox:
     def wait_for_look(self, looks: int, wait_s: float) -> None:
         """Until something was shown once more than `looks` times; `wait_s` at most."""
         with self._lock:
-            if self._looks <= looks:
-                self._looked.wait_for(lambda: self._closed or self._looks > looks, wait_s)
+            self._looked.wait_for(lambda: self._closed or self._looks > looks, wait_s)
 
     def ask_maintenance(self, scope: str, on: bool) -> Ticket:
         """Ask for "global" or "local" maintenance; raises Refusal (503) when too many wait."""

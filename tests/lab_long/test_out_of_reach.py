@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from fsm.guards import GO_ON_TICKS
+from simulation.migration import KEEPALIVE_S
 from tests.lab.real_story import told_by
 from tests.lab.verbs import FULL_SCORE, LabVerbs, allowed_share_s, machine_clock_s, scaled
 from tests.lab_long.slow_move import Move
@@ -17,9 +19,6 @@ ALLOWANCE_S = 5.0
 # So long a move alive may be tried (migration.out_of_reach_s), and be waited for after that.
 MOVE_S, PATIENCE_S = 10, 5
 NETWORK_POINTS = 1600
-# libvirt takes so long to see that its target is silent.
-KEEPALIVE_S = 30
-LOOKS_AFTER_A_MOVE = 3
 # Short, so that this takes a minute; isolated_s so long that a slow machine heals within it.
 TICK_S, PROBES, ISOLATED_S = 2, 5, 20
 DETECTION_S = TICK_S * PROBES + ISOLATED_S
@@ -112,5 +111,5 @@ def test_a_network_that_is_lost_in_a_move_counts_from_then_on(slow: LabVerbs, mo
         f"healthy elsewhere after {healthy_s:.1f} s"
     )
     print(figures)
-    due_s = max(DETECTION_S, KEEPALIVE_S + LOOKS_AFTER_A_MOVE * TICK_S)
+    due_s = max(DETECTION_S, KEEPALIVE_S + GO_ON_TICKS * TICK_S)
     assert tried_s <= due_s + scaled(ALLOWANCE_S), figures
